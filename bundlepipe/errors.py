@@ -1,0 +1,76 @@
+"""The family of errors that bundlepipe reports to a user.
+
+Every message is one line that names what failed, where, why and, where it is not
+obvious, what to do; a door (task, command) prints it as it is. An exception that is
+not a `BundlepipeError` is a defect in bundlepipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class BundlepipeError(Exception):
+    """What was asked for cannot be done; the message says why."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else self.__class__.__name__
+
+
+class InvalidReference(BundlepipeError):
+    """A text is not an image reference."""
+
+
+class InvalidDigest(BundlepipeError):
+    """A text is not a digest of a supported algorithm."""
+
+
+class InvalidContent(BundlepipeError):
+    """A manifest, index or image configuration is not what its media type promises."""
+
+
+class IntegrityError(BundlepipeError):
+    """Bytes that arrived are not the bytes that their digest or size promised."""
+
+
+class InputError(BundlepipeError):
+    """A file or directory given as input cannot be packed."""
+
+
+class UnsafeArchive(BundlepipeError):
+    """A layer would write outside its output directory, or beyond the declared limits."""
+
+
+class OutputError(BundlepipeError):
+    """An output directory or file cannot, or must not, be replaced."""
+
+
+class DocumentError(BundlepipeError):
+    """One or several faults in a document, each located by path, line and column."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems: tuple[str, ...] = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[type[DocumentError], tuple[tuple[str, ...]]]:
+        return (self.__class__, (self.problems,))
+
+
+class ResolutionError(DocumentError):
+    """One or several image references could not be resolved to digests."""
+
+
+class StoreError(BundlepipeError):
+    """A store (registry, layout, archive, engine) could not do what it was asked."""
+
+
+class NotFound(StoreError):
+    """The store has no such manifest, blob or repository."""
+
+
+class AccessDenied(StoreError):
+    """The store refused: no credentials, wrong credentials, or not allowed."""
+
+
+class Unreachable(StoreError):
+    """The store did not answer."""

@@ -1,0 +1,53 @@
+"""What happens while a verb works: one stream of events.
+
+Verbs and stores emit, doors (the task reporter, the command line) render. An emitter is
+any callable that takes an event; it may be called from several threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BlobStarted:
+    """The transfer of a blob of `size` bytes began; `direction` is "upload" or "download"."""
+
+    digest: str
+    size: int
+    direction: str
+
+
+@dataclass(frozen=True)
+class BlobAdvanced:
+    """`count` further bytes of a blob were transferred."""
+
+    digest: str
+    count: int
+
+
+@dataclass(frozen=True)
+class BlobDone:
+    """A blob is where it should be; `how` is "transferred", "mounted" or "present"."""
+
+    digest: str
+    size: int
+    how: str
+
+
+@dataclass(frozen=True)
+class Retrying:
+    """A request failed for `reason` and is tried again after `delay` seconds."""
+
+    url: str
+    reason: str
+    delay: float
+
+
+Event = BlobStarted | BlobAdvanced | BlobDone | Retrying
+Emit = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Render nothing."""

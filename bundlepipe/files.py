@@ -1,0 +1,77 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from typing import IO
+
+_PREFIX = ".incoming-"
+
+
+def write_if_changed(path: str, content: bytes) -> bool:
+    """Make `content` the content of the file at `path`; tell whether it was not so before.
+
+    A file that already has the content is not touched, so its time stamps stay. Missing
+    directories are made. Raises OSError.
+    """
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        if file.read() == content:
+            return False
+    directory = os.path.dirname(path) or "."
+    os.makedirs(directory, exist_ok=True)
+    with incoming(directory) as file:
+        file.write(content)
+        file.flush()
+        os.replace(file.name, path)
+    return True
+
+
+@contextlib.contextmanager
+def incoming(directory: str) -> Iterator[IO[bytes]]:
+    """Give a new file in `directory`, to be renamed into place by the caller; it is removed if it was not.
+
+    The file is locked while it is written, which tells it from what a killed process left
+    behind: `remove_abandoned` takes those away.
+    """
+    file = _locked_file(directory)
+    try:
+        yield file
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file.name)
+        file.close()
+
+
+def _locked_file(directory: str) -> IO[bytes]:
+    while True:
+        path = os.path.join(directory, _PREFIX + secrets.token_hex(8))
+        file = open(path, "xb")  # noqa: SIM115  (the caller closes it)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # Between the two calls another process may have taken the file for an abandoned one.
+        if os.path.exists(path):
+            return file
+        file.close()
+
+
+def remove_abandoned(directory: str) -> None:
+    """Remove the files that killed processes left incomplete in `directory`."""
+    for name in os.listdir(directory):
+        if name.startswith(_PREFIX):
+            with contextlib.suppress(OSError), open(os.path.join(directory, name), "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(file.name)
+
+
+@contextlib.contextmanager
+def locked(directory: str) -> Iterator[None]:
+    """Hold the lock of a directory, against other processes and other threads alike."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
