@@ -1,0 +1,217 @@
+"""Descriptors, manifests and indexes: the documents that name blobs by digest.
+
+Formats: OCI image specification 1.1 ("Descriptor", "Image Manifest", "Image Index") and
+Docker's Image Manifest Version 2, Schema 2. A manifest keeps the exact bytes it came
+with, since they are its identity.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from bundlepipe.errors import InvalidContent, InvalidDigest
+from bundlepipe.oci.digest import Digest
+
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+
+MANIFEST_TYPES = (DOCKER_MANIFEST, OCI_MANIFEST)
+INDEX_TYPES = (DOCKER_LIST, OCI_INDEX)
+ACCEPTED_TYPES = (*MANIFEST_TYPES, *INDEX_TYPES)
+
+# A manifest is read into memory whole; the distribution specification asks registries to
+# accept 4 MiB, and nothing larger is taken from one.
+LARGEST_MANIFEST = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The platform of an image in an index, as `os/architecture[/variant]`."""
+
+    os: str
+    architecture: str
+    variant: str | None = None
+    os_version: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Platform:
+        """Return the platform that `os/architecture[/variant][:os.version]` spells (kbld's `--platform`)."""
+        name, _, version = text.partition(":")
+        parts = name.split("/")
+        if len(parts) not in (2, 3) or not all(parts):
+            raise InvalidContent(f"'{text}' is not a platform: expected OS/ARCHITECTURE[/VARIANT][:OS.VERSION]")
+        return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None, version or None)
+
+    def matches(self, wanted: Platform) -> bool:
+        """Tell whether this platform has everything that `wanted` names."""
+        return (
+            (self.os, self.architecture) == (wanted.os, wanted.architecture)
+            and wanted.variant in (None, self.variant)
+            and wanted.os_version in (None, self.os_version)
+        )
+
+    def __str__(self) -> str:
+        variant = f"/{self.variant}" if self.variant else ""
+        version = f":{self.os_version}" if self.os_version else ""
+        return f"{self.os}/{self.architecture}{variant}{version}"
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What names a blob or manifest: its media type, digest and size in bytes."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    urls: tuple[str, ...] = ()
+    platform: Platform | None = None
+    annotations: dict[str, str] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def from_json(cls, value: Any, what: str) -> Descriptor:
+        """Return the descriptor that a decoded JSON value is; InvalidContent, naming `what`, if it is none."""
+        if not isinstance(value, dict):
+            raise InvalidContent(f"{what}: expected a descriptor, found {type(value).__name__}")
+        media_type, digest, size = value.get("mediaType", ""), value.get("digest"), value.get("size")
+        if not isinstance(media_type, str) or not isinstance(digest, str) or type(size) is not int or size < 0:
+            raise InvalidContent(f"{what}: a descriptor needs mediaType, digest and a size of 0 or more")
+        try:
+            parsed = Digest.parse(digest)
+        except InvalidDigest as error:
+            raise InvalidContent(f"{what}: {error}") from None
+        platform = value.get("platform")
+        annotations = value.get("annotations") or {}
+        return cls(
+            media_type,
+            parsed,
+            size,
+            tuple(value.get("urls") or ()),
+            _platform(platform) if isinstance(platform, dict) else None,
+            dict(annotations) if isinstance(annotations, dict) else {},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the descriptor as a JSON object, in the key order of Docker's and OCI's own tools."""
+        value: dict[str, Any] = {"mediaType": self.media_type, "size": self.size, "digest": str(self.digest)}
+        if self.urls:
+            value["urls"] = list(self.urls)
+        if self.annotations:
+            value["annotations"] = self.annotations
+        return value
+
+
+def _platform(value: dict[str, Any]) -> Platform:
+    return Platform(
+        str(value.get("os", "")),
+        str(value.get("architecture", "")),
+        value.get("variant") or None,
+        value.get("os.version") or None,
+    )
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An image manifest or an index: its exact bytes and what they say."""
+
+    media_type: str
+    raw: bytes
+
+    @classmethod
+    def parse(cls, raw: bytes, media_type: str | None, what: str) -> Manifest:
+        """Return the manifest that `raw` is.
+
+        `media_type` is what the store declared (None where it keeps no such record, as a
+        layout's blob directory). Raises InvalidContent, naming `what`, for schema 1, for
+        an unknown media type and for bytes that are not what their type promises.
+        """
+        try:
+            document = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise InvalidContent(f"{what}: the manifest is not JSON") from None
+        if not isinstance(document, dict):
+            raise InvalidContent(f"{what}: the manifest is not a JSON object")
+        if document.get("schemaVersion") == 1:
+            raise InvalidContent(
+                f"{what}: manifests of Docker's schema 1 are not supported; push the image again with a current tool"
+            )
+        declared = document.get("mediaType") or media_type or _guess_media_type(document)
+        if declared not in ACCEPTED_TYPES:
+            raise InvalidContent(f"{what}: unsupported manifest media type '{declared}'")
+        manifest = cls(declared, raw)
+        foreign_key = "layers" if manifest.is_index else "manifests"
+        if foreign_key in document:
+            raise InvalidContent(f"{what}: '{foreign_key}' has no place in a manifest of type '{declared}'")
+        vars(manifest)["_document"] = document
+        if manifest.is_index:
+            manifest.children  # noqa: B018  (reads, and so checks, every descriptor)
+        else:
+            manifest.config, manifest.layers  # noqa: B018
+        return manifest
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.raw)
+        return value
+
+    @cached_property
+    def digest(self) -> Digest:
+        """The sha256 digest of the exact bytes."""
+        return Digest.of(self.raw)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The descriptor of this manifest."""
+        return Descriptor(self.media_type, self.digest, len(self.raw))
+
+    @property
+    def is_index(self) -> bool:
+        """Whether this is an OCI index or a Docker manifest list."""
+        return self.media_type in INDEX_TYPES
+
+    @cached_property
+    def config(self) -> Descriptor:
+        """The descriptor of the image configuration (image manifests only)."""
+        return Descriptor.from_json(self._document.get("config"), "config of the manifest")
+
+    @cached_property
+    def layers(self) -> tuple[Descriptor, ...]:
+        """The descriptors of the layers, base first (image manifests only)."""
+        return self._descriptors("layers")
+
+    @cached_property
+    def children(self) -> tuple[Descriptor, ...]:
+        """The descriptors of the manifests of an index, in its order."""
+        return self._descriptors("manifests")
+
+    def _descriptors(self, key: str) -> tuple[Descriptor, ...]:
+        values = self._document.get(key) or []
+        if not isinstance(values, list):
+            raise InvalidContent(f"manifest: '{key}' is not a list")
+        return tuple(Descriptor.from_json(value, f"{key}[{n}] of the manifest") for n, value in enumerate(values))
+
+
+def _guess_media_type(document: dict[str, Any]) -> str:
+    """Tell an OCI manifest from an OCI index where neither states its media type (allowed before 1.1)."""
+    if "manifests" in document:
+        return OCI_INDEX
+    return OCI_MANIFEST if "config" in document else "none"
+
+
+def docker_manifest(config: Descriptor, layers: tuple[Descriptor, ...]) -> Manifest:
+    """Return the Docker schema-2 manifest that imgpkg (go-containerregistry) writes for an image."""
+    document = {
+        "schemaVersion": 2,
+        "mediaType": DOCKER_MANIFEST,
+        "config": config.to_json(),
+        "layers": [layer.to_json() for layer in layers],
+    }
+    return Manifest(DOCKER_MANIFEST, json.dumps(document, separators=(",", ":")).encode())

@@ -1,0 +1,139 @@
+"""Image references: `[registry/]repository[:tag][@digest]`.
+
+The grammar is that of the `reference` package of the distribution project; names are
+spelled out as go-containerregistry (so imgpkg and kbld) does: `nginx` is
+`index.docker.io/library/nginx`, and `docker.io` is an alias of `index.docker.io`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from bundlepipe.errors import InvalidDigest, InvalidReference
+from bundlepipe.oci.digest import Digest
+
+DEFAULT_REGISTRY = "index.docker.io"
+DEFAULT_TAG = "latest"
+DOCKER_HUB_ALIASES = frozenset({"docker.io", "index.docker.io"})
+
+_HOST_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_REGISTRY = re.compile(rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
+_PATH_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_IMAGE_ID = re.compile(r"[a-f0-9]{64}")
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Repository:
+    """A repository of a registry: `index.docker.io` and `library/nginx`."""
+
+    registry: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> Repository:
+        """Return the repository that `text` names; InvalidReference if it has a tag or digest, or is none."""
+        reference = Reference.parse(text)
+        if reference.tag or reference.digest:
+            raise InvalidReference(f"'{text}': expected a repository without tag or digest")
+        return reference.repository
+
+    def __str__(self) -> str:
+        return f"{self.registry}/{self.path}"
+
+    def tagged(self, tag: str) -> Reference:
+        """Return the reference to `tag` in this repository."""
+        return Reference(self, tag=tag)
+
+    def at(self, digest: Digest) -> Reference:
+        """Return the reference to the manifest `digest` in this repository."""
+        return Reference(self, digest=digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference with every default spelled out, except the tag, which may be absent."""
+
+    repository: Repository
+    tag: str | None = None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Return the reference that `text` spells.
+
+        Raises InvalidReference, with the offending part, for anything else. An absent tag
+        stays absent: `identifier` supplies `latest`.
+        """
+        if not text:
+            raise InvalidReference("an image reference is empty")
+        if text != text.strip():
+            raise InvalidReference(f"'{text}': an image reference has no surrounding white space")
+        name, at, digest_text = text.partition("@")
+        digest = None
+        if at:
+            try:
+                digest = Digest.parse(digest_text)
+            except InvalidDigest as error:
+                raise InvalidReference(f"'{text}' is not an image reference: {error}") from None
+        registry, path = _split_registry(name)
+        tag: str | None = None
+        if ":" in path:
+            path, _, tag = path.rpartition(":")
+            if not _TAG.fullmatch(tag):
+                raise InvalidReference(
+                    f"'{text}': '{tag}' is not a tag: expected up to 128 letters, digits, '_', '.', '-', "
+                    "not starting with '.' or '-'"
+                )
+        return cls(_repository(text, registry, path), tag, digest)
+
+    @property
+    def identifier(self) -> str:
+        """What to ask a registry for: the digest if there is one, else the tag, else `latest`."""
+        return self.digest or self.tag or DEFAULT_TAG
+
+    def with_digest(self, digest: Digest) -> Reference:
+        """Return the same reference with `digest`, and without tag."""
+        return replace(self, tag=None, digest=digest)
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.repository}{tag}{digest}"
+
+
+def _split_registry(name: str) -> tuple[str | None, str]:
+    """Split off the first component where it can only be a host: docker's `splitDockerDomain`."""
+    first, slash, rest = name.partition("/")
+    is_host = "." in first or ":" in first or first == "localhost" or first != first.lower()
+    return (first, rest) if slash and is_host else (None, name)
+
+
+def _repository(text: str, registry: str | None, path: str) -> Repository:
+    if registry is None or registry in DOCKER_HUB_ALIASES:
+        registry = DEFAULT_REGISTRY
+        if "/" not in path:
+            if _IMAGE_ID.fullmatch(path):
+                raise InvalidReference(f"'{text}' is an image ID, not an image reference: expected a repository name")
+            path = f"library/{path}"
+    if not _REGISTRY.fullmatch(registry):
+        raise InvalidReference(f"'{text}': '{registry}' is not a registry host: expected HOST or HOST:PORT")
+    for component in path.split("/"):
+        if not _PATH_COMPONENT.fullmatch(component):
+            raise InvalidReference(f"'{text}': {_component_fault(component)}")
+    if len(registry) + 1 + len(path) > _LONGEST_NAME:
+        raise InvalidReference(f"'{text}': a repository name has at most {_LONGEST_NAME} characters")
+    return Repository(registry, path)
+
+
+def _component_fault(component: str) -> str:
+    if not component:
+        return "a part of the repository name is empty"
+    if component != component.lower():
+        return f"repository names are lower case, but '{component}' is not"
+    return (
+        f"'{component}' cannot be part of a repository name: expected lower-case letters and digits, "
+        "separated by '.', '_', '__' or dashes"
+    )
