@@ -1,0 +1,152 @@
+"""Images made of files: layer, configuration and manifest, bit for bit as imgpkg makes them.
+
+The DiffID (sha256 of the layer's tar) and the image ID (sha256 of the configuration) are
+functions of the inputs alone and equal to imgpkg's; the manifest digest also depends on
+the compressor and is reproducible only among bundlepipe's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO
+
+from bundlepipe.errors import InvalidContent
+from bundlepipe.oci import gzip, tar
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.inputs import Entry, Inputs, Snapshot, directory_state, file_state, read_file, walk
+from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, docker_manifest
+
+BUNDLE_LABEL = "dev.carvel.imgpkg.bundle"
+
+_CHUNK = 256 * 1024
+# Go's JSON encoder escapes these so that its output may stand in HTML and JavaScript.
+_GO_ESCAPES = str.maketrans(
+    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+)
+
+
+@dataclass(frozen=True)
+class FilesImage:
+    """The identity of an image made of files, and the snapshot of the very bytes it was computed from."""
+
+    diff_id: Digest
+    config: bytes
+    snapshot: Snapshot
+
+    @property
+    def image_id(self) -> Digest:
+        """The digest of the configuration: the identity of a bundle."""
+        return Digest.of(self.config)
+
+
+def config_json(diff_id: Digest, labels: Mapping[str, str]) -> bytes:
+    """Return the image configuration that imgpkg writes for a layer and labels."""
+    settings = {"Labels": dict(sorted(labels.items()))} if labels else {}
+    document = {
+        "architecture": "",
+        "created": "0001-01-01T00:00:00Z",
+        "history": [{"author": "imgpkg", "created": "0001-01-01T00:00:00Z", "created_by": "imgpkg"}],
+        "os": "",
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        "config": settings,
+    }
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).translate(_GO_ESCAPES)
+    return text.encode()
+
+
+def identify(inputs: Inputs, labels: Mapping[str, str]) -> FilesImage:
+    """Compute the image of some inputs without compressing anything.
+
+    Raises InputError for inputs that imgpkg would refuse, or that change meanwhile.
+    """
+    packing = _Packing(inputs)
+    for _ in packing.chunks():
+        pass
+    return packing.image(labels)
+
+
+def build(inputs: Inputs, labels: Mapping[str, str], layer: IO[bytes]) -> tuple[FilesImage, Manifest]:
+    """Write the compressed layer of some inputs to `layer`; return the image and its manifest.
+
+    Raises as `identify` does.
+    """
+    packing = _Packing(inputs)
+    hasher = hashlib.sha256()
+    size = 0
+    for chunk in gzip.compress(packing.chunks()):
+        hasher.update(chunk)
+        size += len(chunk)
+        layer.write(chunk)
+    image = packing.image(labels)
+    layer_descriptor = Descriptor(DOCKER_LAYER, Digest.from_hasher(hasher), size)
+    config_descriptor = Descriptor(DOCKER_CONFIG, image.image_id, len(image.config))
+    return image, docker_manifest(config_descriptor, (layer_descriptor,))
+
+
+def labels_of(config: bytes, what: str) -> dict[str, str]:
+    """Return the labels in an image configuration; InvalidContent, naming `what`, if it is none."""
+    try:
+        document = json.loads(config)
+        labels = (document.get("config") or {}).get("Labels") or {}
+    except (ValueError, AttributeError, RecursionError):
+        raise InvalidContent(f"{what}: the image configuration is not a JSON object") from None
+    return {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
+
+
+class _Packing:
+    """One pass over the inputs: the tar in chunks, its hash, and the hash of every file."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._hasher = hashlib.sha256()
+        self._snapshot: Snapshot = {}
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the tar in chunks of a size that is worth hashing and compressing."""
+        for chunk in _gather(self._parts()):
+            self._hasher.update(chunk)
+            yield chunk
+
+    def image(self, labels: Mapping[str, str]) -> FilesImage:
+        """Return the image, once all chunks are consumed."""
+        diff_id = Digest.from_hasher(self._hasher)
+        return FilesImage(diff_id, config_json(diff_id, labels), self._snapshot)
+
+    def _parts(self) -> Iterator[bytes]:
+        for entry in walk(self._inputs):
+            mode = self._inputs.mode(entry.status)
+            if entry.is_directory:
+                self._snapshot[entry.path] = directory_state(self._inputs, entry)
+                yield tar.header(entry.name, mode, 0, tar.DIRECTORY)
+            else:
+                yield tar.header(entry.name, mode, entry.status.st_size, tar.REGULAR)
+                yield from self._content(entry)
+        yield tar.END_OF_ARCHIVE
+
+    def _content(self, entry: Entry) -> Iterator[bytes]:
+        read_at_ns = time.time_ns()
+        hasher = hashlib.sha256()
+        for chunk in read_file(entry):
+            hasher.update(chunk)
+            yield chunk
+        yield tar.padding(entry.status.st_size)
+        self._snapshot[entry.path] = file_state(self._inputs, entry, hasher.hexdigest(), read_at_ns)
+
+
+def _gather(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Join small parts, pass large ones on as they are."""
+    gathered: list[bytes] = []
+    size = 0
+    for part in parts:
+        gathered.append(part)
+        size += len(part)
+        if size >= _CHUNK:
+            yield b"".join(gathered)
+            gathered.clear()
+            size = 0
+    if gathered:
+        yield b"".join(gathered)

@@ -1,0 +1,269 @@
+"""The files and directories that make a layer: what is in them, and whether they changed.
+
+Order, names and refusals are those of `imgpkg push -f`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from bundlepipe.errors import InputError
+
+DEFAULT_EXCLUDE = (".git",)
+READ_SIZE = 1 << 20
+
+# A change within the resolution of a file system's clock leaves the time stamps as they
+# were; the coarsest in use (FAT) has two seconds. Git calls such files "racily clean".
+_CLOCK_RESOLUTION_NS = 2_000_000_000
+
+_DIRECTORY_MODE = 0o700
+_OWNER_BITS = 0o700
+_PERMISSION_BITS = 0o7777
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is packed: files and directories, in order, as `imgpkg push -f` takes them.
+
+    `exclude` holds paths relative to an input that are left out, directories with all
+    below them. With `preserve_permissions` all twelve permission bits are kept, else
+    only the owner's bits of files.
+    """
+
+    paths: Sequence[str]
+    exclude: Sequence[str] = DEFAULT_EXCLUDE
+    preserve_permissions: bool = False
+
+    def mode(self, status: os.stat_result) -> int:
+        """Return the permission bits that a file or directory gets in the layer."""
+        if self.preserve_permissions:
+            return status.st_mode & _PERMISSION_BITS
+        return _DIRECTORY_MODE if stat.S_ISDIR(status.st_mode) else status.st_mode & _OWNER_BITS
+
+
+class Entry(NamedTuple):
+    """A file or directory of the inputs; `name` is its path in the layer."""
+
+    name: str
+    path: str
+    status: os.stat_result
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the entry is a directory (else it is a regular file)."""
+        return stat.S_ISDIR(self.status.st_mode)
+
+
+class FileState(NamedTuple):
+    """What is remembered of an entry: content and mode, and the stamps that vouch for them.
+
+    `sha256` is None for a directory. A `ctime_ns` of 0 marks a file that changed too
+    recently for its stamps to prove anything.
+    """
+
+    mode: int
+    sha256: str | None
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    def vouches_for(self, status: os.stat_result) -> bool:
+        """Tell whether a file with this `status` can only be the one remembered."""
+        return (
+            self.ctime_ns == status.st_ctime_ns
+            and self.mtime_ns == status.st_mtime_ns
+            and self.size == status.st_size
+            and self.inode == status.st_ino
+        )
+
+    def same_content(self, other: FileState) -> bool:
+        """Tell whether both stand for the same entry of a layer."""
+        return (self.mode, self.sha256) == (other.mode, other.sha256)
+
+
+Snapshot = dict[str, FileState]
+
+
+def walk(inputs: Inputs) -> list[Entry]:
+    """Return every entry of the inputs in the order of the layer.
+
+    Raises InputError for a missing input, for anything that is neither regular file nor
+    directory, and for one path given by two inputs.
+    """
+    excluded = frozenset(inputs.exclude)
+    entries: list[Entry] = []
+    for root in inputs.paths:
+        status = _lstat(root)
+        if stat.S_ISDIR(status.st_mode):
+            entries.append(Entry(".", root, status))
+            entries.extend(_walk_directory(root, "", excluded))
+        else:
+            _require_regular(root, status)
+            name = os.path.basename(root)
+            if name not in excluded:
+                entries.append(Entry(name, root, status))
+    if len(inputs.paths) > 1:
+        _refuse_duplicates(entries)
+    return entries
+
+
+def _lstat(path: str) -> os.stat_result:
+    try:
+        return os.lstat(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _walk_directory(directory: str, prefix: str, excluded: frozenset[str]) -> Iterator[Entry]:
+    try:
+        with os.scandir(directory) as found:
+            children = sorted(found, key=lambda child: os.fsencode(child.name))
+    except OSError as error:
+        raise InputError(f"{directory}: cannot be read: {error.strerror}") from None
+    for child in children:
+        name = prefix + child.name
+        path = directory + "/" + child.name
+        try:
+            status = child.stat(follow_symlinks=False)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        if stat.S_ISDIR(status.st_mode):
+            if name not in excluded:
+                yield Entry(name, path, status)
+                yield from _walk_directory(path, name + "/", excluded)
+        else:
+            _require_regular(path, status)
+            if name not in excluded:
+                yield Entry(name, path, status)
+
+
+def _require_regular(path: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"Expected file '{path}' to be a regular file")
+
+
+def _refuse_duplicates(entries: Sequence[Entry]) -> None:
+    paths_by_name: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.name != ".":
+            paths_by_name.setdefault(entry.name, []).append(entry.path)
+    repeated = [path for paths in paths_by_name.values() if len(paths) > 1 for path in paths]
+    if repeated:
+        raise InputError(f"Found duplicate paths: {', '.join(repeated)}")
+
+
+def read_file(entry: Entry) -> Iterator[bytes]:
+    """Yield the content of a file entry, `entry.status.st_size` bytes.
+
+    Raises InputError if the file is no longer the one that was walked.
+    """
+    with _opened(entry) as descriptor:
+        remaining = entry.status.st_size
+        while remaining:
+            chunk = os.read(descriptor, min(remaining, READ_SIZE))
+            if not chunk:
+                break
+            remaining -= len(chunk)
+            yield chunk
+        if remaining or not _unchanged(entry.status, os.fstat(descriptor)):
+            raise InputError(f"{entry.path}: changed while it was read; run again")
+
+
+@contextmanager
+def _opened(entry: Entry) -> Iterator[int]:
+    try:
+        descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError(f"{entry.path}: cannot be read: {error.strerror}") from None
+    try:
+        yield descriptor
+    except OSError as error:
+        raise InputError(f"{entry.path}: cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+
+
+def _unchanged(before: os.stat_result, after: os.stat_result) -> bool:
+    return (before.st_ino, before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
+        after.st_ino,
+        after.st_size,
+        after.st_mtime_ns,
+        after.st_ctime_ns,
+    )
+
+
+def file_state(inputs: Inputs, entry: Entry, sha256: str, read_at_ns: int) -> FileState:
+    """Return what to remember of a file whose content, read at `read_at_ns`, has this hash."""
+    return _file_state(entry.status, inputs.mode(entry.status), sha256, read_at_ns)
+
+
+def directory_state(inputs: Inputs, entry: Entry) -> FileState:
+    """Return what to remember of a directory: its size and stamps say nothing that its entries do not."""
+    return FileState(inputs.mode(entry.status), None, 0, 0, 0, 0)
+
+
+def _file_state(status: os.stat_result, mode: int, sha256: str, read_at_ns: int) -> FileState:
+    settled = read_at_ns - status.st_ctime_ns > _CLOCK_RESOLUTION_NS
+    ctime_ns = status.st_ctime_ns if settled else 0
+    return FileState(mode, sha256, status.st_size, status.st_mtime_ns, ctime_ns, status.st_ino)
+
+
+def snapshot(inputs: Inputs, known: Mapping[str, FileState]) -> Snapshot:
+    """Return the state of every entry now, by path.
+
+    A file is read only where `known`, an earlier snapshot, cannot vouch for it. Raises
+    InputError as `walk` does.
+    """
+    now: Snapshot = {}
+    for entry in walk(inputs):
+        before = known.get(entry.path)
+        if entry.is_directory:
+            now[entry.path] = directory_state(inputs, entry)
+        elif before and before.vouches_for(entry.status):
+            # A change of mode moves ctime, so the mode is vouched for as well.
+            now[entry.path] = before
+        else:
+            read_at_ns = time.time_ns()
+            hasher = hashlib.sha256()
+            for chunk in read_file(entry):
+                hasher.update(chunk)
+            now[entry.path] = file_state(inputs, entry, hasher.hexdigest(), read_at_ns)
+    return now
+
+
+def file_snapshot(paths: Sequence[str], known: Mapping[str, FileState]) -> Snapshot:
+    """Return the state of some files by their content alone, links followed; `known` and InputError as above."""
+    now: Snapshot = {}
+    for path in paths:
+        try:
+            status = os.stat(path)
+            before = known.get(path)
+            if before and before.vouches_for(status):
+                now[path] = before
+                continue
+            read_at_ns = time.time_ns()
+            with open(path, "rb") as file:
+                sha256 = hashlib.sha256(file.read()).hexdigest()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        now[path] = _file_state(status, 0, sha256, read_at_ns)
+    return now
+
+
+def differences(before: Mapping[str, FileState], now: Mapping[str, FileState]) -> list[str]:
+    """Return, in words, what changed from one snapshot to another; empty if nothing that a layer shows."""
+    changes = [f"{path} is new" for path in now.keys() - before.keys()]
+    changes += [f"{path} is gone" for path in before.keys() - now.keys()]
+    for path in now.keys() & before.keys():
+        old, new = before[path], now[path]
+        if old is not new and not old.same_content(new):
+            changes.append(f"{path} changed" if old.sha256 != new.sha256 else f"{path} changed its mode")
+    return sorted(changes)
