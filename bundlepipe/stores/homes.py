@@ -1,0 +1,80 @@
+"""From a location to the store that keeps it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from bundlepipe.errors import NotFound
+from bundlepipe.events import Emit, ignore
+from bundlepipe.oci.manifest import Manifest
+from bundlepipe.oci.reference import DEFAULT_REGISTRY, DOCKER_HUB_ALIASES, Repository
+from bundlepipe.stores.layout import LayoutStore
+from bundlepipe.stores.location import LayoutLocation, Location
+from bundlepipe.stores.settings import RegistrySettings
+from bundlepipe.stores.store import Store
+
+if TYPE_CHECKING:
+    from bundlepipe.stores.registry import RegistryHost
+
+LAYOUT_HOST = "layout.localhost"
+DEFAULT_LAYOUT_DIRECTORY = "build/registry"
+
+# More transfers at once than this gain nothing on a fast network and fail on a slow one.
+CONCURRENT_TRANSFERS = 8
+
+
+class Homes:
+    """Opens stores, given what is known about each registry host.
+
+    `registries` maps hosts to their settings; `layout.localhost`, backed by
+    `build/registry`, is built in. Connections, tokens and the limit on concurrent
+    transfers are shared by all stores of one `Homes` within a process.
+    """
+
+    def __init__(self, registries: Mapping[str, RegistrySettings] | None = None, *, emit: Emit = ignore) -> None:
+        self._registries = {LAYOUT_HOST: RegistrySettings(layout=DEFAULT_LAYOUT_DIRECTORY)}
+        for host, settings in (registries or {}).items():
+            self._registries[DEFAULT_REGISTRY if host in DOCKER_HUB_ALIASES else host] = settings
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._transfers = threading.BoundedSemaphore(CONCURRENT_TRANSFERS)
+        self._hosts: dict[tuple[int, str], RegistryHost] = {}
+
+    def repository(self, repository: Repository, *, writes: bool = False) -> Store:
+        """Return the store of a repository; `writes` says that it will be pushed to."""
+        settings = self._registries.get(repository.registry, RegistrySettings())
+        if settings.layout is not None:
+            return LayoutStore(os.path.join(settings.layout, repository.path), repository, emit=self._emit)
+        # A push into a layout needs no HTTP client, whose import takes as long as the push.
+        from bundlepipe.stores.registry import RegistryStore
+
+        return RegistryStore(self._host(repository.registry, settings), repository, writes=writes)
+
+    def locate(self, location: Location) -> tuple[Store, Manifest]:
+        """Return the store and the manifest of a location; NotFound if there is none."""
+        if isinstance(location, LayoutLocation):
+            layout = LayoutStore(location.directory, emit=self._emit)
+            return layout, layout.read_manifest(location.tag) if location.tag else layout.sole_manifest()
+        store = self.repository(location.repository)
+        return store, store.read_manifest(location.identifier)
+
+    def _host(self, name: str, settings: RegistrySettings) -> RegistryHost:
+        from bundlepipe.stores.registry import RegistryHost
+
+        # A forked child must not share its parent's connections.
+        key = (os.getpid(), name)
+        with self._lock:
+            if key not in self._hosts:
+                self._hosts[key] = RegistryHost(name, settings, transfers=self._transfers, emit=self._emit)
+            return self._hosts[key]
+
+
+def find_manifest(store: Store, identifier: str) -> Manifest | None:
+    """Return the manifest that a tag or digest names, or None if there is none."""
+    try:
+        return store.read_manifest(identifier)
+    except NotFound:
+        return None

@@ -1,0 +1,104 @@
+"""The store protocol: one repository, wherever it lives.
+
+A verb is written against this protocol and never knows whether a repository is kept by a
+registry, an OCI image layout or anything else. Whatever comes out of a store is verified:
+a manifest against the digest it was asked for, a blob against digest and size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Protocol
+
+from bundlepipe.errors import IntegrityError
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.manifest import Descriptor, Manifest
+from bundlepipe.oci.reference import Repository
+
+OpenContent = Callable[[], IO[bytes]]
+
+
+class Store(Protocol):
+    """One repository. Every method may raise StoreError; methods may be called from several threads."""
+
+    @property
+    def name(self) -> str:
+        """What messages call this store: `registry/repository`, or `oci:DIR`."""
+        ...
+
+    @property
+    def repository(self) -> Repository | None:
+        """The repository in references to this store's content; None where it is not registry-shaped."""
+        ...
+
+    def resolve(self, tag: str) -> Digest:
+        """Return the digest of the manifest that `tag` names now; NotFound if there is none."""
+        ...
+
+    def read_manifest(self, identifier: str) -> Manifest:
+        """Return the manifest that a tag or digest names; NotFound if there is none."""
+        ...
+
+    def has_manifest(self, digest: Digest) -> bool:
+        """Tell whether the manifest is here."""
+        ...
+
+    def read_blob(self, blob: Descriptor) -> Iterator[bytes]:
+        """Yield the content of a blob in chunks; NotFound if it is not here.
+
+        Raises IntegrityError, at the latest after the last chunk, unless the content has
+        the digest and size of `blob`: a consumer publishes nothing before the iterator is
+        exhausted.
+        """
+        ...
+
+    def has_blob(self, blob: Descriptor) -> bool:
+        """Tell whether the blob is here."""
+        ...
+
+    def put_blob(self, blob: Descriptor, open_content: OpenContent) -> None:
+        """Store a blob unless it is here; `open_content` may be called again for another attempt."""
+        ...
+
+    def mount_blob(self, blob: Descriptor, source: Store) -> bool:
+        """Take a blob over from a sibling repository without transferring it; False if that cannot be done."""
+        ...
+
+    def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
+        """Store a manifest under its digest and, if given, under `tag`; its blobs are here already."""
+        ...
+
+    def list_tags(self) -> Iterator[str]:
+        """Yield the tags of the repository."""
+        ...
+
+
+def verified(chunks: Iterable[bytes], blob: Descriptor, what: str) -> Iterator[bytes]:
+    """Pass the chunks of a blob on; raise IntegrityError, naming `what`, unless they are exactly that blob."""
+    hasher = blob.digest.hasher()
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > blob.size:
+            raise IntegrityError(f"{what}: blob {blob.digest} is larger than the {blob.size} bytes its manifest states")
+        hasher.update(chunk)
+        yield chunk
+    if size != blob.size:
+        raise IntegrityError(f"{what}: blob {blob.digest} ended after {size} of {blob.size} bytes")
+    if Digest.from_hasher(hasher) != blob.digest:
+        raise IntegrityError(f"{what}: blob {blob.digest} arrived with other content: {Digest.from_hasher(hasher)}")
+
+
+def read_whole(store: Store, blob: Descriptor, limit: int) -> bytes:
+    """Return a small blob as a whole; IntegrityError if it claims more than `limit` bytes."""
+    if blob.size > limit:
+        raise IntegrityError(f"{store.name}: blob {blob.digest} claims {blob.size} bytes, more than the {limit} allowed")
+    return b"".join(store.read_blob(blob))
+
+
+def verify_manifest(raw: bytes, digest: Digest, what: str) -> None:
+    """Raise IntegrityError, naming `what`, unless `raw` has the digest it was asked for by."""
+    hasher = digest.hasher()
+    hasher.update(raw)
+    if Digest.from_hasher(hasher) != digest:
+        raise IntegrityError(f"{what}: manifest {digest} arrived with other content: {Digest.from_hasher(hasher)}")
