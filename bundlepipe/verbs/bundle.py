@@ -1,0 +1,85 @@
+"""What makes a bundle: its directory, its label, its tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bundlepipe.documents.bundle import check_bundle
+from bundlepipe.documents.images_lock import ImagesLock
+from bundlepipe.errors import DocumentError, InputError
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.image import BUNDLE_LABEL, labels_of
+from bundlepipe.oci.inputs import Entry
+from bundlepipe.oci.manifest import Manifest
+from bundlepipe.stores.store import Store, read_whole
+
+BUNDLE_DIRECTORY = ".imgpkg"
+IMAGES_LOCK = f"{BUNDLE_DIRECTORY}/images.yml"
+BUNDLE_METADATA = f"{BUNDLE_DIRECTORY}/bundle.yml"
+
+LARGEST_CONFIG = 8 << 20
+
+
+def internal_tag(digest: Digest) -> str:
+    """Return the tag that every pushed or copied manifest gets, so that a registry never collects it."""
+    return f"{digest.algorithm}-{digest.encoded}.imgpkg"
+
+
+def locations_tag(digest: Digest) -> str:
+    """Return the tag of the image that tells where the images of a relocated bundle are."""
+    return f"{digest.algorithm}-{digest.encoded}.image-locations.imgpkg"
+
+
+def is_bundle(store: Store, manifest: Manifest) -> bool:
+    """Tell whether an image has the label of bundles; one request, unless it is an index, which never has."""
+    if manifest.is_index:
+        return False
+    what = f"{store.name}@{manifest.digest}"
+    return BUNDLE_LABEL in labels_of(read_whole(store, manifest.config, LARGEST_CONFIG), what)
+
+
+def check_contents(entries: Sequence[Entry], roots: Sequence[str]) -> None:
+    """Raise InputError or DocumentError unless the entries make a bundle: imgpkg's rules, in its words.
+
+    Exactly one `.imgpkg` directory, directly below one of the inputs, holding a valid
+    images.yml; bundle.yml, where there is one, is valid.
+    """
+    directories = [entry for entry in entries if entry.is_directory and _base(entry.name) == BUNDLE_DIRECTORY]
+    misplaced = [entry for entry in directories if entry.name != BUNDLE_DIRECTORY]
+    if misplaced:
+        raise InputError(
+            f"Expected '.imgpkg' directory, to be a direct child of one of: {', '.join(roots)}; "
+            f"was {', '.join(entry.path for entry in misplaced)}"
+        )
+    if len(directories) > 1:
+        raise InputError(
+            "This directory contains multiple bundle definitions. Only a single instance of .imgpkg/images.yml "
+            f"can be provided and instead these were provided {', '.join(entry.path for entry in directories)}"
+        )
+    documents = {entry.name: entry.path for entry in entries if entry.name in (IMAGES_LOCK, BUNDLE_METADATA)}
+    if IMAGES_LOCK not in documents:
+        raise InputError(
+            f"{', '.join(roots)}: This directory is not a bundle. It is missing .imgpkg/images.yml: "
+            "write it, or let lock maintain it"
+        )
+    _check_documents(documents)
+
+
+def _check_documents(documents: dict[str, str]) -> None:
+    for name, path in documents.items():
+        with open(path, "rb") as file:
+            content = file.read()
+        if name == IMAGES_LOCK:
+            ImagesLock.parse(content, path)
+        elif problems := check_bundle(content, path):
+            raise DocumentError(problems)
+
+
+def check_is_plain(entries: Sequence[Entry]) -> None:
+    """Raise InputError if the entries of a plain image have a bundle's directory among them."""
+    if any(entry.is_directory and _base(entry.name) == BUNDLE_DIRECTORY for entry in entries):
+        raise InputError("Images cannot be pushed with '.imgpkg' directories, consider using --bundle (-b) option")
+
+
+def _base(name: str) -> str:
+    return name.rpartition("/")[2]

@@ -1,0 +1,218 @@
+"""pull: the files of a bundle or image become a directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from bundlepipe.documents.image_locations import ImageLocations
+from bundlepipe.documents.images_lock import ImageRef, ImagesLock
+from bundlepipe.errors import AccessDenied, BundlepipeError, NotFound
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.inputs import Inputs, Snapshot, snapshot
+from bundlepipe.oci.manifest import Manifest
+from bundlepipe.oci.publish import refuse_dangerous, replace_directory
+from bundlepipe.oci.unpack import Limits, unpack
+from bundlepipe.stores.homes import Homes, find_manifest
+from bundlepipe.stores.location import Location
+from bundlepipe.stores.store import Store
+from bundlepipe.verbs.bundle import BUNDLE_DIRECTORY, IMAGES_LOCK, is_bundle, locations_tag
+from bundlepipe.verbs.parallel import in_parallel
+
+_NESTED_BUNDLES = f"{BUNDLE_DIRECTORY}/bundles"
+_LOCATIONS_LIMITS = Limits(size=64 << 20, entries=16)
+_LOCATIONS_FILE = "image-locations.yml"
+
+
+@dataclass(frozen=True)
+class PulledBundle:
+    """One bundle that a pull laid out.
+
+    `path` is relative to the output directory (`.` for the bundle asked for); `relocated`
+    tells whether its images.yml now names its own repository.
+    """
+
+    path: str
+    store_name: str
+    digest: Digest
+    relocated: bool
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull did. `bundles` is empty for a plain image; `snapshot` has paths below the output directory."""
+
+    store_name: str
+    digest: Digest
+    bundles: tuple[PulledBundle, ...]
+    snapshot: Snapshot
+
+
+def pull(
+    source: Location,
+    output: str,
+    homes: Homes,
+    *,
+    recursive: bool = False,
+    limits: Limits | None = None,
+    protected: Iterable[str] = (),
+) -> Pulled:
+    """Replace the directory `output` by the files of an image or bundle.
+
+    The images.yml of a bundle is rewritten to the bundle's own repository if every image
+    it names is there; with `recursive`, nested bundles go to `.imgpkg/bundles/sha256-HEX`.
+    The directory is replaced as a whole, or left as it was. An `output` that is or holds
+    one of the `protected` paths, a home directory or the like is refused. Raises
+    OutputError, UnsafeArchive, IntegrityError, StoreError, DocumentError.
+    """
+    refuse_dangerous(output, protected)
+    store, manifest = homes.locate(source)
+    if manifest.is_index:
+        raise BundlepipeError(
+            f"{source}: Unable to pull non-images, such as image indexes. "
+            "(hint: provide a specific digest to the image instead)"
+        )
+    with replace_directory(output) as directory:
+        pulling = _Pulling(homes, directory, limits or Limits(), recursive)
+        pulling.image(store, manifest)
+        state = snapshot(Inputs([directory], exclude=()), known={})
+        below_output = {os.path.normpath(output + path.removeprefix(directory)): was for path, was in state.items()}
+    return Pulled(store.name, manifest.digest, tuple(pulling.bundles), below_output)
+
+
+class _Pulling:
+    """The state of one pull: where it writes and which bundles it has laid out."""
+
+    def __init__(self, homes: Homes, directory: str, limits: Limits, recursive: bool) -> None:
+        self._homes = homes
+        self._directory = directory
+        self._limits = limits
+        self._recursive = recursive
+        self._seen: set[Digest] = set()
+        self.bundles: list[PulledBundle] = []
+
+    def image(self, store: Store, manifest: Manifest) -> None:
+        """Lay out the image asked for, and what it nests if it is a bundle."""
+        _extract(store, manifest, self._directory, self._limits)
+        if is_bundle(store, manifest):
+            self._seen.add(manifest.digest)
+            self._bundle(store, manifest, ".")
+
+    def _bundle(self, store: Store, manifest: Manifest, path: str) -> None:
+        """Finish a bundle whose files are laid out already: its lock, and its nested bundles."""
+        directory = os.path.normpath(os.path.join(self._directory, path))
+        lock_path = os.path.join(directory, IMAGES_LOCK)
+        lock = _read_lock(lock_path, f"{store.name}@{manifest.digest}: {IMAGES_LOCK}")
+        known = _read_locations(store, manifest.digest)
+        relocated = _all_present(store, lock, known)
+        if relocated and store.repository:
+            _write(lock_path, _relocate(lock, store).to_bytes())
+        self.bundles.append(PulledBundle(path, store.name, manifest.digest, relocated))
+        if self._recursive:
+            found = in_parallel(lambda image: self._nested(store, image, known), _distinct(lock.images))
+            for nested in found:
+                if nested:
+                    self._nest(*nested)
+
+    def _nested(
+        self, parent: Store, image: ImageRef, known: ImageLocations | None
+    ) -> tuple[Store, Manifest] | None:
+        """Return where a nested bundle is and its manifest; None for an image that is no bundle."""
+        digest = _digest(image)
+        is_known = {location.image.digest: location.is_bundle for location in known.locations} if known else {}
+        if is_known.get(digest) is False:
+            return None
+        store = parent
+        manifest = _find_allowed(parent, digest)
+        if manifest is None:
+            store = self._homes.repository(image.image.repository)
+            manifest = store.read_manifest(digest)
+        return (store, manifest) if is_bundle(store, manifest) else None
+
+    def _nest(self, store: Store, manifest: Manifest) -> None:
+        if manifest.digest in self._seen:
+            return
+        self._seen.add(manifest.digest)
+        path = f"{_NESTED_BUNDLES}/{manifest.digest.algorithm}-{manifest.digest.encoded}"
+        directory = os.path.join(self._directory, path)
+        # Only what a registry gave for this digest may stand there, not what an outer layer brought.
+        shutil.rmtree(directory, ignore_errors=True)
+        os.makedirs(directory)
+        _extract(store, manifest, directory, self._limits)
+        self._bundle(store, manifest, path)
+
+
+def _extract(store: Store, manifest: Manifest, directory: str, limits: Limits) -> None:
+    unpack((store.read_blob(layer) for layer in manifest.layers), directory, limits=limits)
+
+
+def _read_lock(path: str, what: str) -> ImagesLock:
+    try:
+        with open(path, "rb") as file:
+            return ImagesLock.parse(file.read(), what)
+    except FileNotFoundError:
+        raise BundlepipeError(f"{what}: missing, though the image has the label of a bundle") from None
+
+
+def _write(path: str, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def _read_locations(store: Store, digest: Digest) -> ImageLocations | None:
+    """Return what the bundle's image-locations image says; None if there is none to be had."""
+    try:
+        manifest = find_manifest(store, locations_tag(digest))
+    except AccessDenied:
+        return None
+    if manifest is None:
+        return None
+    what = f"{store.name}:{locations_tag(digest)}"
+    with _scratch_directory() as directory:
+        _extract(store, manifest, directory, _LOCATIONS_LIMITS)
+        with open(os.path.join(directory, _LOCATIONS_FILE), "rb") as file:
+            return ImageLocations.parse(file.read(), f"{what}: {_LOCATIONS_FILE}")
+
+
+def _scratch_directory() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="bundlepipe-")
+
+
+def _all_present(store: Store, lock: ImagesLock, known: ImageLocations | None) -> bool:
+    """Tell whether every image of the lock is in the bundle's own repository; refusals count as absence."""
+    located = {location.image.digest for location in known.locations} if known else set()
+    unknown = {_digest(image) for image in lock.images} - located
+    return all(in_parallel(lambda digest: _is_present(store, digest), sorted(unknown)))
+
+
+def _is_present(store: Store, digest: Digest) -> bool:
+    try:
+        return store.has_manifest(digest)
+    except AccessDenied:
+        return False
+
+
+def _find_allowed(store: Store, digest: Digest) -> Manifest | None:
+    try:
+        return store.read_manifest(digest)
+    except (NotFound, AccessDenied):
+        return None
+
+
+def _relocate(lock: ImagesLock, store: Store) -> ImagesLock:
+    assert store.repository
+    repository = store.repository
+    return ImagesLock(tuple(replace(image, image=repository.at(_digest(image))) for image in lock.images))
+
+
+def _digest(image: ImageRef) -> Digest:
+    """Return the digest that every entry of a parsed images lock has."""
+    assert image.image.digest
+    return image.image.digest
+
+
+def _distinct(images: Iterable[ImageRef]) -> list[ImageRef]:
+    return list({image.image.digest: image for image in images}.values())

@@ -1,0 +1,132 @@
+"""push: files become a bundle or a plain image in a repository."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bundlepipe.errors import AccessDenied, BundlepipeError, NotFound
+from bundlepipe.oci.image import BUNDLE_LABEL, FilesImage, build, identify
+from bundlepipe.oci.inputs import Inputs, Snapshot, walk
+from bundlepipe.oci.manifest import Manifest
+from bundlepipe.oci.reference import DEFAULT_TAG, Reference
+from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.store import Store
+from bundlepipe.verbs.bundle import check_contents, check_is_plain, internal_tag
+
+
+@dataclass(frozen=True)
+class PushRequest:
+    """What to push where.
+
+    `destination` names a repository and a tag (`latest` if it has none); `tags` are
+    further tags for the same manifest.
+    """
+
+    inputs: Inputs
+    destination: Reference
+    is_bundle: bool
+    labels: Mapping[str, str] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+
+    def check(self) -> None:
+        """Raise BundlepipeError for what is refused before anything is read."""
+        if self.destination.digest:
+            raise BundlepipeError(f"{self.destination}: the destination of a push cannot be a digest: give a tag")
+        if BUNDLE_LABEL in self.labels:
+            raise BundlepipeError(
+                f"label '{BUNDLE_LABEL}' is reserved and cannot be overriden. Please use a different key"
+            )
+
+    @property
+    def all_labels(self) -> dict[str, str]:
+        """The labels that the image gets."""
+        return {**self.labels, **({BUNDLE_LABEL: "true"} if self.is_bundle else {})}
+
+    @property
+    def tag(self) -> str:
+        """The tag of the destination."""
+        return self.destination.tag or DEFAULT_TAG
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did: where the image is, what it was made of, and whether it was there already."""
+
+    reference: Reference
+    image: FilesImage
+    was_there: bool
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The state of the inputs whose very bytes were pushed."""
+        return self.image.snapshot
+
+
+class _NotAsked:
+    """Stands for an answer that nobody has asked the destination for yet."""
+
+
+_NOT_ASKED = _NotAsked()
+
+
+def push(request: PushRequest, homes: Homes, present: Manifest | None | _NotAsked = _NOT_ASKED) -> Pushed:
+    """Make the destination's tag name the image of the inputs; nothing is uploaded if it does.
+
+    Identity is the image ID, so an image that another tool pushed from the same inputs
+    counts as being there, with the manifest digest it got then. `present` is what the tag
+    names now, for a caller that asked already. Raises InputError, DocumentError, StoreError.
+    """
+    request.check()
+    _check_inputs(request)
+    store = homes.repository(request.destination.repository, writes=True)
+    if isinstance(present, _NotAsked):
+        present = _present_manifest(store, request.tag)
+    if present and not present.is_index:
+        image = identify(request.inputs, request.all_labels)
+        if image.image_id == present.config.digest:
+            _put_further_tags(store, present, request.tags)
+            return Pushed(request.destination.with_digest(present.digest), image, was_there=True)
+    image, manifest = _upload(store, request)
+    return Pushed(request.destination.with_digest(manifest.digest), image, was_there=False)
+
+
+def _check_inputs(request: PushRequest) -> None:
+    entries = walk(request.inputs)
+    if request.is_bundle:
+        check_contents(entries, request.inputs.paths)
+    else:
+        check_is_plain(entries)
+
+
+def _present_manifest(store: Store, tag: str) -> Manifest | None:
+    """Ask what the destination's tag names now.
+
+    Several registries answer 401 or 403 for a repository that does not exist yet; if it
+    is a real refusal, the upload meets it again and reports it.
+    """
+    try:
+        return store.read_manifest(tag)
+    except (NotFound, AccessDenied):
+        return None
+
+
+def _put_further_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> None:
+    for tag in tags:
+        present = _present_manifest(store, tag)
+        if present is None or present.digest != manifest.digest:
+            store.put_manifest(manifest, tag)
+
+
+def _upload(store: Store, request: PushRequest) -> tuple[FilesImage, Manifest]:
+    with tempfile.NamedTemporaryFile(prefix="bundlepipe-layer-") as layer:
+        image, manifest = build(request.inputs, request.all_labels, layer)
+        layer.flush()
+        store.put_blob(manifest.layers[0], lambda: open(layer.name, "rb"))
+    store.put_blob(manifest.config, lambda: io.BytesIO(image.config))
+    # The destination's own tag comes last: where it is found, all the rest is there too.
+    for tag in (internal_tag(manifest.digest), *request.tags, request.tag):
+        store.put_manifest(manifest, tag)
+    return image, manifest
