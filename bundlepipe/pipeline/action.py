@@ -1,0 +1,48 @@
+"""What the actions of all tasks share: doit calls them, users see one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doit.action import BaseAction
+from doit.exceptions import TaskFailed
+
+from bundlepipe.errors import BundlepipeError
+
+SUMMARY = "summary"
+UNCHANGED = "unchanged"
+
+
+class Action(BaseAction):  # type: ignore[misc]
+    """Runs `work` and hands its values to doit; a user's error fails the task without traceback.
+
+    A class of its own, since doit's PythonAction exchanges `sys.stdout` for the whole
+    process, which threads do not survive.
+    """
+
+    def __init__(self) -> None:
+        self.task: Any = None
+        self.out: str | None = None
+        self.err: str | None = None
+        self.result: dict[str, Any] | None = None
+        self.values: dict[str, Any] = {}
+
+    def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
+        """Do the work; return the failure that doit reports, or None."""
+        try:
+            self.values = self.work()
+        except (BundlepipeError, OSError) as error:
+            return TaskFailed(str(error))
+        self.result = {"digest": self.values.get("digest", "")}
+        return None
+
+    def work(self) -> dict[str, Any]:
+        """Do what the task is for; return JSON-able values.
+
+        `SUMMARY` says in a few words what was done; `UNCHANGED` tells whether the world was
+        so already.
+        """
+        raise TypeError(f"{type(self).__name__} does not say what its work is")
+
+    def __str__(self) -> str:
+        return f"bundlepipe: {type(self).__name__}"

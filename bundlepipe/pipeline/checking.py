@@ -1,0 +1,158 @@
+"""What a schema cannot see: that declarations fit one another and the directories they are in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bundlepipe.errors import InvalidContent, InvalidReference
+from bundlepipe.oci.image import BUNDLE_LABEL
+from bundlepipe.oci.manifest import Platform
+from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.declaration import (
+    Bundle,
+    BundleSource,
+    ImageSource,
+    MadeHere,
+    Pull,
+    Pushable,
+    images_lock_path,
+)
+from bundlepipe.pipeline.paths import below, is_excluded, is_within
+from bundlepipe.pipeline.state import STATE_DIRECTORY
+from bundlepipe.stores.location import parse_location
+
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.reading import Declared
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_LOCAL_HOMES = ("oci:", "tar:", "docker-daemon:")
+
+
+def destination_of(made: Pushable) -> Reference:
+    """Return where an image or bundle is pushed to; InvalidReference says what is wrong with it."""
+    if made.push is None:
+        raise InvalidReference("no destination: add 'push: REGISTRY/REPOSITORY:TAG', or 'defaults: {push: ...}'")
+    text = made.push.replace("{name}", made.name)
+    if text.startswith(_LOCAL_HOMES):
+        raise InvalidReference(
+            f"'{text}': a destination becomes part of a bundle's content, so it is always REGISTRY/REPOSITORY:TAG; "
+            "for a directory use the host layout.localhost, or 'registries: {HOST: {layout: DIR}}'"
+        )
+    reference = Reference.parse(text)
+    if reference.digest:
+        raise InvalidReference(f"'{text}': the destination of a push cannot be a digest: give a tag")
+    return reference
+
+
+def faults(declared: Declared) -> list[str]:
+    """Return every fault of the declarations, each one line that begins with where it is declared."""
+    return [f"{where}: {text}" if where else text for where, text in _faults(declared)]
+
+
+def _faults(declared: Declared) -> Iterator[tuple[object, str]]:
+    made: list[Pushable] = [*declared.images, *declared.bundles]
+    names = {(thing.kind, thing.name) for thing in made}
+    yield from _repeated(made, "image or bundle")
+    yield from _repeated(declared.pulls, "pull")
+    for thing in made:
+        yield from _pushable_faults(thing, declared)
+    for bundle in declared.bundles:
+        yield from _lock_faults(bundle, names)
+    for pull in declared.pulls:
+        yield from _pull_faults(pull, names)
+    yield from _nested_outputs(declared)
+
+
+def _repeated(things: Sequence[Pushable | Pull], what: str) -> Iterator[tuple[object, str]]:
+    seen: dict[str, Pushable | Pull] = {}
+    for thing in things:
+        if not _NAME.fullmatch(thing.name):
+            yield thing.where, f"'{thing.name}' is not a name: expected lower-case letters, digits, '.', '_' and '-'"
+        first = seen.setdefault(thing.name, thing)
+        if first is not thing:
+            yield thing.where, f"another {what} has the name '{thing.name}' too: {first.where or 'see above'}"
+
+
+def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[tuple[object, str]]:
+    what = f"{thing.kind} '{thing.name}'"
+    if not thing.files:
+        yield thing.where, f"{what} has no files"
+    if BUNDLE_LABEL in thing.labels:
+        yield (
+            thing.where,
+            f"{what}: label '{BUNDLE_LABEL}' is reserved and cannot be overriden. Please use a different key",
+        )
+    try:
+        repository = destination_of(thing).repository
+        for tag in thing.tags:
+            if Reference.parse(f"{repository}:{tag}").tag != tag:
+                yield thing.where, f"{what}: '{tag}' is not a tag"
+    except InvalidReference as error:
+        yield thing.where, f"{what}: {error}"
+    layouts = [settings.layout for settings in declared.registries.values() if settings.layout]
+    for kept in (STATE_DIRECTORY, *layouts):
+        for path in thing.files:
+            if is_within(kept, path) and not is_excluded(below(kept, path), thing.exclude):
+                yield (
+                    thing.where,
+                    f"{what}: its input {path} holds {kept}, which every run changes: "
+                    f"exclude it with 'exclude: [.git, {below(kept, path)}]'",
+                )
+
+
+def _lock_faults(bundle: Bundle, names: set[tuple[str, str]]) -> Iterator[tuple[object, str]]:
+    if bundle.lock is None:
+        return
+    for included in bundle.lock.include:
+        if isinstance(included, str):
+            try:
+                Reference.parse(included)
+            except InvalidReference as error:
+                yield bundle.lock.where, f"lock of bundle '{bundle.name}': {error}"
+        else:
+            yield from _unknown(included, names, bundle.lock.where, f"lock of bundle '{bundle.name}'")
+    if bundle.lock.platform is not None:
+        try:
+            Platform.parse(bundle.lock.platform)
+        except InvalidContent as error:
+            yield bundle.lock.where, f"lock of bundle '{bundle.name}': {error}"
+
+
+def _pull_faults(pull: Pull, names: set[tuple[str, str]]) -> Iterator[tuple[object, str]]:
+    if isinstance(pull.source, BundleSource | ImageSource):
+        yield from _unknown(pull.source, names, pull.where, f"pull '{pull.name}'")
+    elif isinstance(pull.source, str):
+        try:
+            parse_location(pull.source)
+        except InvalidReference as error:
+            yield pull.where, f"pull '{pull.name}': {error}"
+
+
+def _unknown(source: MadeHere, names: set[tuple[str, str]], where: object, what: str) -> Iterator[tuple[object, str]]:
+    if (source.kind, source.name) in names:
+        return
+    known = ", ".join(sorted(name for kind, name in names if kind == source.kind)) or "none"
+    yield where, f"{what}: there is no {source.kind} '{source.name}' in this pipeline; there are: {known}"
+
+
+def _nested_outputs(declared: Declared) -> Iterator[tuple[object, str]]:
+    """Find outputs inside a directory that a pull replaces as a whole."""
+    outputs: list[tuple[object, str, str]] = [
+        (pull.where, pull.to, f"the output of pull '{pull.name}'") for pull in declared.pulls
+    ]
+    for bundle in declared.bundles:
+        if bundle.lock_output:
+            outputs.append((bundle.where, bundle.lock_output, f"lockOutput of bundle '{bundle.name}'"))
+        if bundle.lock:
+            outputs.append((bundle.where, images_lock_path(bundle), f"the images.yml of bundle '{bundle.name}'"))
+    for pull in declared.pulls:
+        for where, path, what in outputs:
+            if path is not pull.to and is_within(path, pull.to):
+                yield where, f"{what}, {path}, lies in {pull.to}, which pull '{pull.name}' replaces as a whole"
+        for path in declared.paths:
+            if is_within(path, pull.to):
+                yield pull.where, f"pull '{pull.name}' would replace {pull.to}, which holds {path}"
+        if is_within(STATE_DIRECTORY, pull.to):
+            yield pull.where, f"pull '{pull.name}' would replace {pull.to}, which holds {STATE_DIRECTORY}"

@@ -1,0 +1,127 @@
+"""What a user declares: images, bundles and pulls, as plain values.
+
+bundlepipe.yml is read into these, and a dodo.py may compute them. Paths are relative to
+the directory doit runs in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
+from bundlepipe.pipeline.position import Position
+
+Refresh = Literal["always"]
+Verify = Literal["registry"]
+
+
+@dataclass(frozen=True)
+class BundleSource:
+    """A bundle of this pipeline, by name."""
+
+    name: str
+    kind: ClassVar[str] = "bundle"
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An image of this pipeline, by name."""
+
+    name: str
+    kind: ClassVar[str] = "image"
+
+
+@dataclass(frozen=True)
+class LockSource:
+    """What a BundleLock file names."""
+
+    path: str
+
+
+MadeHere = BundleSource | ImageSource
+Source = BundleSource | ImageSource | LockSource | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pushable:
+    """What images and bundles have in common.
+
+    `files` are packed as by `imgpkg push -f`. `push` is the destination,
+    `registry/repository[:tag]`; `{name}` in it stands for the name. `where` locates the
+    declaration in messages.
+    """
+
+    name: str
+    files: Sequence[str]
+    push: str | None = None
+    tags: Sequence[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    exclude: Sequence[str] = DEFAULT_EXCLUDE
+    preserve_permissions: bool = False
+    where: Position | None = field(default=None, compare=False)
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image(Pushable):
+    """A plain image made of files."""
+
+    kind: ClassVar[str] = "image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """How images.yml is maintained.
+
+    `files` are searched for references (None: the bundle's own files); `include` names
+    what they do not; `platform` pins the children of indexes; with `refresh="always"` tags
+    are resolved anew in every run.
+    """
+
+    files: Sequence[str] | None = None
+    include: Sequence[MadeHere | str] = ()
+    platform: str | None = None
+    refresh: Refresh | None = None
+    where: Position | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle(Pushable):
+    """A bundle; without `lock`, its images.yml is the author's. `lock_output` is where a BundleLock goes."""
+
+    lock: Lock | None = None
+    lock_output: str | None = None
+    kind: ClassVar[str] = "bundle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pull:
+    """An image or bundle that becomes the directory `to`; with `recursive`, its nested bundles too.
+
+    `max_size` bounds what may be extracted, in bytes (None: the default of 64 GiB).
+    """
+
+    name: str
+    source: Source
+    to: str
+    recursive: bool = False
+    refresh: Refresh | None = None
+    max_size: int | None = None
+    where: Position | None = field(default=None, compare=False)
+
+
+def images_lock_path(bundle: Bundle) -> str:
+    """Return the path of the images.yml that the bundle's lock maintains: in its first directory."""
+    directories = [path for path in bundle.files if not os.path.isfile(path)]
+    first = directories[0] if directories else os.path.dirname(bundle.files[0])
+    return os.path.normpath(os.path.join(first, ".imgpkg", "images.yml"))
+
+
+def searched_paths(bundle: Bundle) -> Sequence[str]:
+    """Return the files and directories that the bundle's lock searches for images."""
+    if bundle.lock is None:
+        return ()
+    return bundle.files if bundle.lock.files is None else bundle.lock.files

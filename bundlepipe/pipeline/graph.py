@@ -1,0 +1,206 @@
+"""Declarations become doit's tasks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from doit.task import Task
+
+from bundlepipe.pipeline.action import Action
+from bundlepipe.pipeline.checking import destination_of
+from bundlepipe.pipeline.declaration import (
+    Bundle,
+    BundleSource,
+    ImageSource,
+    LockSource,
+    MadeHere,
+    Pull,
+    Pushable,
+    Source,
+    images_lock_path,
+    searched_paths,
+)
+from bundlepipe.pipeline.edges import GeneratedInputs, PipelineTask, Reads, producers
+from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, NameSearch, edges_to
+from bundlepipe.pipeline.paths import is_within
+from bundlepipe.pipeline.pull_task import KIND as PULL
+from bundlepipe.pipeline.pull_task import PullAction, PullStaleness, remove_pulled
+from bundlepipe.pipeline.push_task import PushAction, PushStaleness
+from bundlepipe.pipeline.reading import Declared
+from bundlepipe.pipeline.settings import Settings
+from bundlepipe.pipeline.state import digest_file
+
+GROUPS = {
+    "push_image": "push images made of files",
+    "lock_bundle": "lock the images that bundles name to digests",
+    "push_bundle": "push bundles",
+    "pull_bundle": "pull bundles and images into directories",
+}
+_GENERATED_INPUTS = "_generated_inputs"
+_NAME_SEARCH = "_named_images"
+
+
+def create_tasks(declared: Declared, settings: Settings) -> Iterator[Task]:
+    """Yield the tasks of a pipeline whose declarations have no faults, groups first."""
+    graph = _Graph(declared, settings)
+    tasks = list(graph.tasks())
+    graph.connect(tasks)
+    for group, doc in GROUPS.items():
+        members = [task.name for task in tasks if task.subtask_of == group]
+        yield PipelineTask(group, None, doc=doc, has_subtask=True, task_dep=members)
+    yield PipelineTask(
+        _GENERATED_INPUTS, None, doc="tasks that generate inputs", uptodate=[GeneratedInputs(graph.reads)]
+    )
+    yield from tasks
+
+
+class _Graph:
+    """The tasks of one pipeline, and what each of them reads."""
+
+    def __init__(self, declared: Declared, settings: Settings) -> None:
+        self._declared = declared
+        self._settings = settings
+        self.reads: list[Reads] = []
+        self._made_here: dict[str, MadeHere] = {
+            **{image.name: ImageSource(image.name) for image in declared.images},
+            **{bundle.name: BundleSource(bundle.name) for bundle in declared.bundles},
+        }
+
+    def tasks(self) -> Iterator[Task]:
+        """Yield every task but the groups, without the edges between outputs and inputs."""
+        for image in self._declared.images:
+            yield self._push(image)
+        for bundle in self._declared.bundles:
+            if bundle.lock:
+                yield self._name_search(bundle)
+                yield self._lock(bundle)
+            yield self._push(bundle)
+        for pull in self._declared.pulls:
+            yield self._pull(pull)
+
+    def connect(self, tasks: Sequence[Task]) -> None:
+        """Add an edge wherever a task reads what another of these makes."""
+        by_name = {task.name: task for task in tasks}
+        state_targets = {digest_file(kind, name) for kind, name in self._digests()}
+        targets = {
+            target: task.name for task in tasks for target in task.targets if target not in state_targets
+        }
+        if targets:
+            for reader, producer in producers(self.reads, targets):
+                task = by_name[reader]
+                if producer not in task.task_dep:
+                    task.task_dep.append(producer)
+
+    def _digests(self) -> Iterator[tuple[str, str]]:
+        for made in self._made_here.values():
+            yield made.kind, made.name
+        for pull in self._declared.pulls:
+            yield PULL, pull.name
+
+    def _push(self, thing: Pushable) -> Task:
+        destination = destination_of(thing)
+        targets = [digest_file(thing.kind, thing.name)]
+        task_dep: list[str] = []
+        if isinstance(thing, Bundle):
+            if thing.lock_output:
+                targets.append(thing.lock_output)
+            if thing.lock:
+                task_dep.append(f"lock_bundle:{thing.name}")
+        return self._task(
+            f"push_{thing.kind}",
+            thing.name,
+            PushAction(thing, destination, self._settings),
+            doc=f"push {thing.kind} {thing.name} to {destination}",
+            uptodate=[PushStaleness(thing, destination, self._settings)],
+            targets=targets,
+            task_dep=task_dep,
+            clean=[(_forget_digest, [], {"path": targets[0]})],
+            reads=(thing.files, thing.exclude),
+        )
+
+    def _lock(self, bundle: Bundle) -> Task:
+        assert bundle.lock
+        included = [item for item in bundle.lock.include if not isinstance(item, str)]
+        return self._task(
+            "lock_bundle",
+            bundle.name,
+            LockAction(bundle, self._made_here, self._settings),
+            doc=f"lock the images of bundle {bundle.name}",
+            uptodate=[LockStaleness(bundle, self._settings)],
+            targets=[images_lock_path(bundle)],
+            calc_dep=[f"{_NAME_SEARCH}:{bundle.name}"],
+            reads=(searched_paths(bundle), None),
+            **edges_to(included),
+        )
+
+    def _name_search(self, bundle: Bundle) -> Task:
+        name = f"{_NAME_SEARCH}:{bundle.name}"
+        self.reads.append(Reads(name, searched_paths(bundle), searches=True))
+        search = NameSearch(bundle, f"lock_bundle:{bundle.name}", self._made_here)
+        return PipelineTask(
+            name,
+            None,
+            doc=f"find which images made here bundle {bundle.name} names",
+            uptodate=[search],
+            calc_dep=[_GENERATED_INPUTS],
+        )
+
+    def _pull(self, pull: Pull) -> Task:
+        edges = edges_to([pull.source]) if isinstance(pull.source, BundleSource | ImageSource) else {}
+        digest_path = digest_file(PULL, pull.name)
+        return self._task(
+            "pull_bundle",
+            pull.name,
+            PullAction(pull, self._sources_within(pull.to), self._settings),
+            doc=f"pull {_described(pull.source)} to {pull.to}",
+            uptodate=[PullStaleness(pull, self._settings)],
+            targets=[digest_path, pull.to],
+            clean=[
+                (remove_pulled, [], {"task_name": f"pull_bundle:{pull.name}", "pull": pull}),
+                (_forget_digest, [], {"path": digest_path}),
+            ],
+            reads=([pull.source.path] if isinstance(pull.source, LockSource) else [], None),
+            **edges,
+        )
+
+    def _sources_within(self, directory: str) -> list[str]:
+        """Return the declared inputs that lie in a directory that a pull replaces, or are it."""
+        made: list[Pushable] = [*self._declared.images, *self._declared.bundles]
+        paths = [path for thing in made for path in thing.files]
+        paths += [path for bundle in self._declared.bundles for path in searched_paths(bundle)]
+        return [path for path in paths if is_within(path, directory)]
+
+    def _task(
+        self,
+        group: str,
+        name: str,
+        action: Action,
+        *,
+        reads: tuple[Sequence[str], Sequence[str] | None],
+        calc_dep: Sequence[str] = (),
+        **attributes: Any,
+    ) -> Task:
+        task_name = f"{group}:{name}"
+        paths, exclude = reads
+        if paths:
+            self.reads.append(Reads(task_name, paths, exclude or (), searches=group == "lock_bundle"))
+            calc_dep = [*calc_dep, _GENERATED_INPUTS]
+        return PipelineTask(
+            task_name, [action], subtask_of=group, calc_dep=calc_dep, io={"capture": False}, **attributes
+        )
+
+
+def _described(source: Source) -> str:
+    if isinstance(source, str):
+        return source
+    return f"what {source.path} names" if isinstance(source, LockSource) else f"{source.kind} {source.name}"
+
+
+def _forget_digest(path: str, dryrun: bool) -> None:
+    """Remove the record of what was made: `doit clean` removes no more of a push."""
+    if os.path.exists(path):
+        print(f"removing file '{path}'")
+        if not dryrun:
+            os.remove(path)

@@ -1,0 +1,46 @@
+"""`${NAME}` and `${NAME:-default}` in the strings of bundlepipe.yml; `$$` is a dollar sign."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Keys = tuple[str | int, ...]
+
+_VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<stray>\{))")
+
+
+def interpolate(
+    value: Any, environment: Mapping[str, str], problem: Callable[[Keys, str], None], keys: Keys = ()
+) -> Any:
+    """Return `value` with the variables in all its strings replaced.
+
+    An unset variable without default, or a `${` that begins none, is told to `problem`
+    with the keys that lead to the string. As in a shell, the default also stands in for a
+    variable that is set but empty.
+    """
+    if isinstance(value, dict):
+        return {key: interpolate(item, environment, problem, (*keys, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [interpolate(item, environment, problem, (*keys, index)) for index, item in enumerate(value)]
+    if isinstance(value, str) and "$" in value:
+        return _VARIABLE.sub(lambda match: _replacement(match, environment, problem, keys), value)
+    return value
+
+
+def _replacement(
+    match: re.Match[str], environment: Mapping[str, str], problem: Callable[[Keys, str], None], keys: Keys
+) -> str:
+    if match["dollar"]:
+        return "$"
+    if match["stray"]:
+        problem(keys, "'${' begins no variable: expected ${NAME} or ${NAME:-default}, or $${ for the text itself")
+        return ""
+    name, default = match["name"], match["default"]
+    if default is not None:
+        return environment.get(name) or default
+    if name not in environment:
+        problem(keys, f"environment variable {name} is not set: set it, or write ${{{name}:-DEFAULT}}")
+        return ""
+    return environment[name]

@@ -1,0 +1,193 @@
+"""lock_bundle, and the private task that finds which of our own images its configuration names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from doit.task import Task
+
+from bundlepipe.errors import BundlepipeError, DocumentError
+from bundlepipe.files import write_if_changed
+from bundlepipe.oci.inputs import Snapshot, file_snapshot
+from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.declaration import Bundle, MadeHere, images_lock_path, searched_paths
+from bundlepipe.pipeline.edges import EDGES
+from bundlepipe.pipeline.settings import Settings
+from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, from_values, remember, to_values
+from bundlepipe.pipeline.state import digest_file, read_digest
+
+_NAMES = "names"
+
+
+def options_of(bundle: Bundle) -> Values:
+    """Return everything but files and digests that decides what the lock says."""
+    assert bundle.lock
+    return {
+        "files": list(searched_paths(bundle)),
+        "include": [item if isinstance(item, str) else f"{item.kind}:{item.name}" for item in bundle.lock.include],
+        "platform": bundle.lock.platform,
+    }
+
+
+def _searched_now(bundle: Bundle, before: Snapshot) -> Snapshot:
+    from bundlepipe.documents.searched_files import searched_files
+
+    return file_snapshot(searched_files(searched_paths(bundle)), before)
+
+
+class LockStaleness(Staleness):
+    """A lock is stale by what it searches, by images.yml itself, and when a refresh is asked for."""
+
+    def __init__(self, bundle: Bundle, settings: Settings) -> None:
+        super().__init__(options_of(bundle))
+        self._bundle = bundle
+        self._settings = settings
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare as all tasks do; a refresh always runs."""
+        return [*_refresh_reasons(self._bundle, self._settings), *super().reasons(task, values)]
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Look at every searched file, and at images.yml."""
+        lock_path = images_lock_path(self._bundle)
+        return {**_searched_now(self._bundle, before), **_present(lock_path, before)}
+
+
+def _refresh_reasons(bundle: Bundle, settings: Settings) -> list[str]:
+    assert bundle.lock
+    if bundle.lock.refresh == "always":
+        return ["refresh: always"]
+    # Names in `refresh=` may be references as well: only the action sees which ones it has.
+    return ["refresh asked for"] if settings.refresh else []
+
+
+def _present(path: str, before: Snapshot) -> Snapshot:
+    return file_snapshot([path], before) if os.path.isfile(path) else {}
+
+
+class LockAction(Action):
+    """Writes images.yml if it has to say something else."""
+
+    def __init__(self, bundle: Bundle, made_here: Mapping[str, MadeHere], settings: Settings) -> None:
+        super().__init__()
+        self._bundle = bundle
+        self._made_here = made_here
+        self._settings = settings
+
+    def work(self) -> Values:
+        """Lock; references keep the digest that images.yml has for them."""
+        from bundlepipe.verbs.lock import lock
+
+        bundle = self._bundle
+        before = _searched_now(bundle, {})
+        path = images_lock_path(bundle)
+        locked = lock(self._request(), _read_lock(path), self._settings.resolver)
+        written = write_if_changed(path, locked.lock.to_bytes())
+        count = len(locked.lock.images)
+        what = f"{count} image{'' if count == 1 else 's'}"
+        return {
+            UNCHANGED: not written,
+            SUMMARY: f"{what} locked in {path}" if written else f"{path} unchanged, {what}",
+            OPTIONS: options_of(bundle),
+            FILES: to_values({**before, **file_snapshot([path], {})}),
+        }
+
+    def _request(self) -> Any:
+        from bundlepipe.oci.manifest import Platform
+        from bundlepipe.verbs.lock import LockRequest
+
+        bundle, settings = self._bundle, self._settings
+        assert bundle.lock
+        everything = bundle.lock.refresh == "always" or settings.refreshes(bundle.name)
+        return LockRequest(
+            files=searched_paths(bundle),
+            include={
+                item if isinstance(item, str) else item.name: f"{bundle.lock.where or bundle.name}"
+                for item in bundle.lock.include
+            },
+            made={name: self._current(made) for name, made in self._made_here.items()},
+            platform=Platform.parse(bundle.lock.platform) if bundle.lock.platform else None,
+            refresh=lambda reference: everything or settings.refreshes(reference),
+        )
+
+    def _current(self, made: MadeHere) -> Reference | None:
+        """Return the digest of something made here, if this task was known to depend on it."""
+        if digest_file(made.kind, made.name) not in self.task.file_dep:
+            return None
+        return read_digest(made.kind, made.name)
+
+
+def _read_lock(path: str) -> Any:
+    from bundlepipe.documents.images_lock import ImagesLock
+
+    try:
+        with open(path, "rb") as file:
+            return ImagesLock.parse(file.read(), path)
+    except FileNotFoundError:
+        return ImagesLock(())
+
+
+class NameSearch(Staleness):
+    """Finds which images and bundles of the pipeline a bundle's configuration names.
+
+    The uptodate object of a private task that the lock has as `calc_dep`: the names become
+    edges of the lock before its turn comes. Faulty files are left for the lock to report.
+    """
+
+    def __init__(self, bundle: Bundle, lock_task: str, made_here: Mapping[str, MadeHere]) -> None:
+        super().__init__({})
+        self._bundle = bundle
+        self._lock_task = lock_task
+        self._made_here = made_here
+
+    def __call__(self, task: Task, values: Values) -> bool:
+        """Search what changed since the last run; always up to date, as it is itself the work."""
+        before = from_values(values)
+        names_before: dict[str, list[str]] = values.get(_NAMES, {})
+        try:
+            now = _searched_now(self._bundle, before)
+        except BundlepipeError:
+            now = {}
+        known = self._made_here.keys()
+        names = {
+            path: names_before[path]
+            if path in names_before and before[path].same_content(state) and values.get("known") == sorted(known)
+            else _names_in(path, known)
+            for path, state in now.items()
+        }
+        found = {self._made_here[name] for file_names in names.values() for name in file_names}
+        task.values = {
+            EDGES: {self._lock_task: edges_to(found)},
+            FILES: to_values(now),
+            _NAMES: names,
+            "known": sorted(known),
+        }
+        if task.values != values and self._dependencies:
+            remember(self._dependencies, task, task.values)
+        return True
+
+
+def edges_to(made: Collection[MadeHere]) -> dict[str, list[str]]:
+    """Return the doit dependencies of a task on things made here: the push, and the digest it leaves."""
+    ordered = sorted(made, key=lambda thing: (thing.kind, thing.name))
+    return {
+        "task_dep": [f"push_{thing.kind}:{thing.name}" for thing in ordered],
+        "file_dep": [digest_file(thing.kind, thing.name) for thing in ordered],
+    }
+
+
+def _names_in(path: str, known: Collection[str]) -> list[str]:
+    with open(path, "rb") as file:
+        content = file.read()
+    # Parsing is slow, and most files name nothing that is made here.
+    if b"image" not in content or not any(name.encode() in content for name in known):
+        return []
+    from bundlepipe.documents.image_search import find_images
+
+    try:
+        return sorted({found.value for found in find_images(content, path)} & set(known))
+    except DocumentError:
+        return []

@@ -1,0 +1,143 @@
+"""pull_bundle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+
+from doit.task import Task
+
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.oci.inputs import Inputs, Snapshot, file_snapshot, snapshot
+from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.declaration import LockSource, Pull, Source
+from bundlepipe.pipeline.settings import Settings
+from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, to_values
+from bundlepipe.pipeline.state import digest_file, read_digest, write_digest
+from bundlepipe.stores.location import Location, parse_location
+
+KIND = "pull"
+
+
+def options_of(pull: Pull) -> Values:
+    """Return everything but digests that decides what is pulled where."""
+    return {
+        "from": _source_text(pull.source),
+        "to": pull.to,
+        "recursive": pull.recursive,
+        "maxSize": pull.max_size,
+    }
+
+
+def _source_text(source: Source) -> str:
+    if isinstance(source, str):
+        return source
+    return source.path if isinstance(source, LockSource) else f"{source.kind}:{source.name}"
+
+
+class PullStaleness(Staleness):
+    """A pull is stale by its source's digest and by any change in the directory it made."""
+
+    def __init__(self, pull: Pull, settings: Settings) -> None:
+        super().__init__(options_of(pull))
+        self._pull = pull
+        self._settings = settings
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare as all tasks do; a refresh asks for the source's tag again."""
+        return [*self._refresh_reasons(), *super().reasons(task, values)]
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Walk the directory that was pulled, and look at the lock file that names the source."""
+        source = self._pull.source
+        lock = file_snapshot([source.path], before) if isinstance(source, LockSource) else {}
+        return {**snapshot(Inputs([self._pull.to], exclude=()), before), **lock}
+
+    def _refresh_reasons(self) -> list[str]:
+        if not isinstance(self._pull.source, str):
+            return []
+        if self._pull.refresh == "always":
+            return ["refresh: always"]
+        asked = self._settings.refreshes(self._pull.name, self._pull.source)
+        return ["refresh asked for"] if asked else []
+
+
+class PullAction(Action):
+    """Pulls into the directory and records what was pulled."""
+
+    def __init__(self, pull: Pull, sources: Sequence[str], settings: Settings) -> None:
+        super().__init__()
+        self._pull = pull
+        self._sources = sources
+        self._settings = settings
+
+    def work(self) -> Values:
+        """Replace the directory by what the source holds."""
+        from bundlepipe.oci.unpack import Limits
+        from bundlepipe.verbs.pull import pull
+
+        declared = self._pull
+        self._refuse_sources()
+        lock = declared.source.path if isinstance(declared.source, LockSource) else None
+        before = file_snapshot([lock], {}) if lock else {}
+        pulled = pull(
+            _location(declared.source),
+            declared.to,
+            self._settings.homes,
+            recursive=declared.recursive,
+            limits=Limits(size=declared.max_size) if declared.max_size else None,
+        )
+        made = f"{pulled.store_name}@{pulled.digest}"
+        write_digest(KIND, declared.name, made)
+        return {
+            "digest": str(pulled.digest),
+            "image": made,
+            UNCHANGED: False,
+            SUMMARY: f"pulled {made} to {declared.to}",
+            OPTIONS: options_of(declared),
+            FILES: to_values({**pulled.snapshot, **before}),
+        }
+
+    def _refuse_sources(self) -> None:
+        """Refuse to replace a directory that holds inputs, unless this pull made it."""
+        to = self._pull.to
+        if not self._sources or os.path.exists(digest_file(KIND, self._pull.name)):
+            return
+        if os.path.isdir(to) and os.listdir(to):
+            raise BundlepipeError(
+                f"{to}: Disallowed output directory (trying to avoid accidental deletion): "
+                f"it holds {self._sources[0]}, an input of this pipeline, and was not made by this pull; "
+                "remove it yourself if nothing in it is needed"
+            )
+
+
+def _location(source: Source) -> Location:
+    if isinstance(source, str):
+        return parse_location(source)
+    if isinstance(source, LockSource):
+        return _read_bundle_lock(source.path)
+    return read_digest(source.kind, source.name)
+
+
+def _read_bundle_lock(path: str) -> Reference:
+    from bundlepipe.documents.bundle_lock import BundleLock
+
+    try:
+        with open(path, "rb") as file:
+            return BundleLock.parse(file.read(), path).image
+    except OSError as error:
+        raise BundlepipeError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def remove_pulled(task_name: str, pull: Pull, dryrun: bool) -> None:
+    """Remove the directory of a pull: what `doit clean` does. A directory that this pull did not make stays."""
+    if not os.path.isdir(pull.to):
+        return
+    if not os.path.exists(digest_file(KIND, pull.name)):
+        print(f"{task_name} - not removing '{pull.to}', which was not made by this pull")
+        return
+    print(f"{task_name} - removing dir '{pull.to}'")
+    if not dryrun:
+        shutil.rmtree(pull.to)

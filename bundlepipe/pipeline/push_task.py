@@ -1,0 +1,114 @@
+"""push_image and push_bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from doit.task import Task
+
+from bundlepipe.files import write_if_changed
+from bundlepipe.oci.inputs import Inputs
+from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.declaration import Bundle, Pushable
+from bundlepipe.pipeline.remote import ANSWER, Answer, Question, ask, ask_together
+from bundlepipe.pipeline.settings import Settings
+from bundlepipe.pipeline.staleness import FILES, OPTIONS, InputStaleness, Values, to_values
+from bundlepipe.pipeline.state import write_digest
+
+
+def inputs_of(thing: Pushable) -> Inputs:
+    """Return what an image or bundle is packed from."""
+    return Inputs(list(thing.files), list(thing.exclude), thing.preserve_permissions)
+
+
+def options_of(thing: Pushable, destination: Reference) -> Values:
+    """Return everything but the files that decides what is pushed where."""
+    options: Values = {
+        "destination": str(destination),
+        "files": list(thing.files),
+        "tags": list(thing.tags),
+        "labels": dict(thing.labels),
+        "exclude": list(thing.exclude),
+        "preservePermissions": thing.preserve_permissions,
+    }
+    if isinstance(thing, Bundle):
+        options["lockOutput"] = thing.lock_output
+    return options
+
+
+class PushStaleness(InputStaleness):
+    """A push is stale by its inputs and options, and under `verify=registry` by its destination."""
+
+    def __init__(self, thing: Pushable, destination: Reference, settings: Settings) -> None:
+        super().__init__(options_of(thing, destination), inputs_of(thing))
+        self.question = Question(destination, settings)
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare as all tasks do; where that says nothing, ask the destination if that is wanted."""
+        reasons = super().reasons(task, values)
+        if OPTIONS not in values:
+            answer = ask_together(task.name, self.get_val)
+        elif self.question.settings.verify and not reasons:
+            answer = ask_together(task.name, self.get_val) or ask(self.question)
+            reasons = _mismatch(answer, values["digest"], self.question.destination)
+        else:
+            return reasons
+        if answer:
+            # The action, in whatever thread or process, need not ask again.
+            task.meta[ANSWER] = answer
+        return reasons
+
+
+def _mismatch(answer: Answer, digest: str, destination: Reference) -> list[str]:
+    if answer.manifest is None:
+        return [f"{destination} is not there"]
+    return [] if answer.manifest.digest == digest else [f"{destination} is another image"]
+
+
+class PushAction(Action):
+    """Pushes, records the digest, writes the BundleLock."""
+
+    def __init__(self, thing: Pushable, destination: Reference, settings: Settings) -> None:
+        super().__init__()
+        self._thing = thing
+        self._destination = destination
+        self._settings = settings
+
+    def work(self) -> Values:
+        """Make the destination what the inputs say; nothing is uploaded if it is."""
+        from bundlepipe.verbs.push import PushRequest, push
+
+        thing = self._thing
+        request = PushRequest(
+            inputs=inputs_of(thing),
+            destination=self._destination,
+            is_bundle=isinstance(thing, Bundle),
+            labels=thing.labels,
+            tags=thing.tags,
+        )
+        meta: Mapping[str, Any] = self.task.meta or {}
+        homes = self._settings.homes
+        answer = meta.get(ANSWER)
+        pushed = push(request, homes, answer.manifest) if answer else push(request, homes)
+        if isinstance(thing, Bundle) and thing.lock_output:
+            write_bundle_lock(thing.lock_output, pushed.reference, request.tag)
+        write_digest(thing.kind, thing.name, str(pushed.reference))
+        return {
+            "digest": str(pushed.reference.digest),
+            "image": str(pushed.reference),
+            UNCHANGED: pushed.was_there,
+            SUMMARY: f"unchanged at {self._destination}" if pushed.was_there else f"pushed {pushed.reference}",
+            OPTIONS: options_of(thing, self._destination),
+            FILES: to_values(pushed.snapshot),
+        }
+
+
+def write_bundle_lock(path: str, image: Reference, tag: str) -> None:
+    """Write the BundleLock of a pushed bundle, as `imgpkg push --lock-output` does."""
+    from bundlepipe.documents.bundle_lock import BundleLock
+
+    write_if_changed(path, BundleLock(image, tag).to_bytes())
+
+

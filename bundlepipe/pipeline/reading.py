@@ -1,0 +1,235 @@
+"""bundlepipe.yml, and what it includes, becomes declarations."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from bundlepipe.errors import DocumentError, InputError
+from bundlepipe.files import write_if_changed
+from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
+from bundlepipe.pipeline.declaration import (
+    Bundle,
+    BundleSource,
+    Image,
+    ImageSource,
+    Lock,
+    LockSource,
+    Pull,
+    Source,
+    Verify,
+)
+from bundlepipe.pipeline.interpolation import interpolate
+from bundlepipe.pipeline.paths import normalise
+from bundlepipe.pipeline.position import Position
+from bundlepipe.pipeline.state import STATE_DIRECTORY
+from bundlepipe.stores.homes import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST
+from bundlepipe.stores.settings import RegistrySettings
+
+_CACHE = os.path.join(STATE_DIRECTORY, "pipeline.json")
+_SCHEMA = "pipeline"
+
+
+@dataclass
+class Declared:
+    """Everything that a pipeline's files declare, in their order."""
+
+    images: list[Image] = field(default_factory=list)
+    bundles: list[Bundle] = field(default_factory=list)
+    pulls: list[Pull] = field(default_factory=list)
+    registries: dict[str, RegistrySettings] = field(default_factory=dict)
+    verify: Verify | None = None
+    paths: list[str] = field(default_factory=list)
+
+
+def read_pipeline(path: str, environment: Mapping[str, str]) -> Declared:
+    """Return what the pipeline file at `path` and the files it includes declare.
+
+    Raises InputError for a file that cannot be read, DocumentError with all faults of all
+    files otherwise.
+    """
+    reading = _Reading(environment)
+    root = normalise(path)
+    reading.declared.registries[LAYOUT_HOST] = RegistrySettings(
+        layout=normalise(DEFAULT_LAYOUT_DIRECTORY, os.path.dirname(root))
+    )
+    reading.read(root, None)
+    if reading.problems:
+        raise DocumentError(reading.problems)
+    reading.cache.save()
+    return reading.declared
+
+
+class _ValidatedCache:
+    """The data of pipeline files that validated, by content hash.
+
+    It spares a run in which nothing changed the YAML parser and the schema validator.
+    """
+
+    def __init__(self) -> None:
+        self._generation = f"{version('bundlepipe')} 1"
+        self._known: dict[str, Any] = {}
+        self._used: dict[str, Any] = {}
+        try:
+            with open(_CACHE, "rb") as file:
+                stored = json.load(file)
+            if stored["generation"] == self._generation:
+                self._known = stored["files"]
+        except (OSError, ValueError, KeyError, TypeError):
+            # Without a usable cache the files are parsed and validated, that is all.
+            self._known = {}
+
+    def load(self, path: str, content: bytes) -> dict[str, Any]:
+        """Return the data of a file; DocumentError if it is not valid."""
+        content_hash = hashlib.sha256(content).hexdigest()
+        entry = self._known.get(path)
+        if not entry or entry["sha256"] != content_hash:
+            from bundlepipe.documents.schema import check
+            from bundlepipe.documents.yaml_source import load_one
+
+            document = load_one(content, path)
+            check(document, _SCHEMA)
+            entry = {"sha256": content_hash, "data": document.data}
+        self._used[path] = entry
+        data: dict[str, Any] = entry["data"]
+        return data
+
+    def save(self) -> None:
+        """Remember the files loaded, and only them."""
+        if self._used != self._known:
+            content = json.dumps({"generation": self._generation, "files": self._used})
+            write_if_changed(_CACHE, content.encode())
+
+
+class _Reading:
+    """The state of reading one pipeline: what was found, and what is wrong with it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.declared = Declared()
+        self.problems: list[str] = []
+        self.cache = _ValidatedCache()
+        self._environment = environment
+
+    def read(self, path: str, default_push: str | None) -> None:
+        """Read one file and what it includes."""
+        data = self._load(path)
+        if data is None:
+            return
+        base = os.path.dirname(path)
+        self._registries(path, data.get("registries") or {}, base)
+        self.declared.verify = data.get("verify", self.declared.verify)
+        default_push = (data.get("defaults") or {}).get("push", default_push)
+        for name, image in (data.get("images") or {}).items():
+            self.declared.images.append(Image(**_pushable(path, "images", name, image, default_push)))
+        for name, bundle in (data.get("bundles") or {}).items():
+            self.declared.bundles.append(_bundle(path, name, bundle, default_push))
+        for name, pull in (data.get("pulls") or {}).items():
+            self.declared.pulls.append(_pull(path, name, pull))
+        for index, pattern in enumerate(data.get("include") or ()):
+            self._include(Position(path, ("include", index)), normalise(pattern, base), default_push)
+
+    def _load(self, path: str) -> dict[str, Any] | None:
+        """Return the interpolated data of a file, or None if it is faulty beyond that."""
+        self.declared.paths.append(path)
+        try:
+            with open(path, "rb") as file:
+                content = file.read()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        try:
+            data = self.cache.load(path, content)
+        except DocumentError as error:
+            self.problems.extend(error.problems)
+            return None
+        return interpolate(  # type: ignore[no-any-return]
+            data, self._environment, lambda keys, text: self.problems.append(f"{Position(path, keys)}: {text}")
+        )
+
+    def _include(self, where: Position, pattern: str, default_push: str | None) -> None:
+        found = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else [pattern]
+        for path in map(normalise, found):
+            if not os.path.isfile(path):
+                self.problems.append(f"{where}: no such pipeline file: {path}")
+            # A file may be reached by several patterns, its own included.
+            elif path not in self.declared.paths:
+                self.read(path, default_push)
+
+    def _registries(self, path: str, registries: dict[str, dict[str, Any]], base: str) -> None:
+        for host, settings in registries.items():
+            known = self.declared.registries.get(host)
+            paths = {key: normalise(settings[key], base) for key in ("layout", "ca") if key in settings}
+            new = RegistrySettings(**{**settings, **paths})
+            if known and known != new and host != LAYOUT_HOST:
+                where = Position(path, ("registries", host), at_key=True)
+                self.problems.append(f"{where}: registry {host} is described differently in another file")
+            self.declared.registries[host] = new
+
+
+def _pushable(path: str, section: str, name: str, value: dict[str, Any], default_push: str | None) -> dict[str, Any]:
+    """Return what an image and a bundle have in common, as the fields of their declarations."""
+    base = os.path.dirname(path)
+    return {
+        "name": name,
+        "files": [normalise(file, base) for file in value["files"]],
+        "push": value.get("push", default_push),
+        "tags": list(value.get("tags") or ()),
+        "labels": dict(value.get("labels") or {}),
+        "exclude": list(value.get("exclude", DEFAULT_EXCLUDE)),
+        "preserve_permissions": value.get("preservePermissions", False),
+        "where": Position(path, (section, name), at_key=True),
+    }
+
+
+def _bundle(path: str, name: str, value: dict[str, Any], default_push: str | None) -> Bundle:
+    fields = _pushable(path, "bundles", name, value, default_push)
+    if "lockOutput" in value:
+        fields["lock_output"] = normalise(value["lockOutput"], os.path.dirname(path))
+    if "lock" in value:
+        fields["lock"] = _lock(path, name, value["lock"])
+    return Bundle(**fields)
+
+
+def _lock(path: str, name: str, value: dict[str, Any]) -> Lock:
+    files = value.get("files")
+    return Lock(
+        files=None if files is None else [normalise(file, os.path.dirname(path)) for file in files],
+        include=[_made_here(item) for item in value.get("include") or ()],
+        platform=value.get("platform"),
+        refresh=value.get("refresh"),
+        where=Position(path, ("bundles", name, "lock")),
+    )
+
+
+def _made_here(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    return BundleSource(value["bundle"]) if "bundle" in value else ImageSource(value["image"])
+
+
+def _pull(path: str, name: str, value: dict[str, Any]) -> Pull:
+    base = os.path.dirname(path)
+    return Pull(
+        name=name,
+        source=_source(value["from"], base),
+        to=normalise(value["to"], base),
+        recursive=value.get("recursive", False),
+        refresh=value.get("refresh"),
+        max_size=value.get("maxSize"),
+        where=Position(path, ("pulls", name), at_key=True),
+    )
+
+
+def _source(value: Any, base: str) -> Source:
+    if isinstance(value, dict) and "lock" in value:
+        return LockSource(normalise(value["lock"], base))
+    if isinstance(value, str) and value.startswith("oci:"):
+        directory, colon, tag = value.removeprefix("oci:").partition(":")
+        return f"oci:{normalise(directory, base)}{colon}{tag}"
+    made: Source = _made_here(value)
+    return made

@@ -1,0 +1,83 @@
+"""A reporter for doit that tells what was done, what was already so, and why a task ran.
+
+.  push_bundle:app  pushed registry.example/app@sha256:…  (app/config.yml changed)
+=  push_bundle:web  unchanged at registry.example/web:1.0  (no record of an earlier run)
+-- push_bundle:api
+
+doit's own words stay doit's: `.` for a task that ran, `--` for one that was up to date. A
+`=` is a task that ran and found that the world was so already.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from doit.reporter import ConsoleReporter
+from doit.task import Task
+
+from bundlepipe.pipeline.action import SUMMARY, UNCHANGED
+from bundlepipe.pipeline.edges import PipelineTask
+from bundlepipe.pipeline.push_task import PushStaleness
+from bundlepipe.pipeline.remote import Question, announce
+from bundlepipe.pipeline.staleness import WHY, summary
+
+
+class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
+    """Prints one line for each task of a pipeline when it is done; other tasks as doit does."""
+
+    desc = "console, tells executed, unchanged and up-to-date bundlepipe tasks apart and why they ran"
+
+    def __init__(self, outstream: Any, options: Mapping[str, Any]) -> None:
+        super().__init__(outstream, options)
+        self._writing = threading.Lock()
+
+    def write(self, text: str) -> None:
+        """Write whole lines, from whichever thread."""
+        with self._writing:
+            self.outstream.write(text)
+
+    def initialize(self, tasks: Mapping[str, Task], selected_tasks: Iterable[str]) -> None:
+        """Announce every destination that the run may come to ask, so that they are asked together."""
+        super().initialize(tasks, selected_tasks)
+        announce(_questions(tasks, selected_tasks))
+
+    def execute_task(self, task: Task) -> None:
+        """Say that a task starts, unless it is ours and will say more when it is done."""
+        if not _is_ours(task):
+            super().execute_task(task)
+
+    def add_success(self, task: Task) -> None:
+        """Say what a task of ours did and why."""
+        if not _is_ours(task):
+            return super().add_success(task)
+        mark = "= " if task.values.get(UNCHANGED) else ". "
+        reasons = (task.meta or {}).get(WHY)
+        why = f"  ({summary(reasons)})" if reasons else ""
+        self.write(f"{mark} {task.title()}  {task.values.get(SUMMARY, '')}{why}\n")
+
+    def skip_uptodate(self, task: Task) -> None:
+        """Say that a task was up to date; the groups have nothing to say."""
+        if not task.has_subtask:
+            super().skip_uptodate(task)
+
+
+def _is_ours(task: Task) -> bool:
+    return isinstance(task, PipelineTask) and bool(task.actions)
+
+
+def _questions(tasks: Mapping[str, Task], selected: Iterable[str]) -> dict[str, Question]:
+    questions: dict[str, Question] = {}
+    waiting, seen = list(selected), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in tasks:
+            continue
+        seen.add(name)
+        task = tasks[name]
+        waiting.extend([*task.task_dep, *task.setup_tasks])
+        for calculator, _, _ in task.uptodate:
+            if isinstance(calculator, PushStaleness):
+                questions[name] = calculator.question
+    return questions

@@ -1,0 +1,73 @@
+"""What all tasks of a pipeline share: registries, and what this run was asked to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+
+from bundlepipe.events import Event, Retrying
+from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.settings import RegistrySettings
+
+if TYPE_CHECKING:
+    from bundlepipe.verbs.lock import Resolver
+
+REFRESH_ALL = "all"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Values only, so that they reach worker processes however those are started.
+
+    `refresh` holds what `doit refresh=...` names; `verify` is true where destinations are
+    asked although the local state is fresh.
+    """
+
+    registries: Mapping[str, RegistrySettings] = field(default_factory=dict)
+    refresh: frozenset[str] = frozenset()
+    verify: bool = False
+
+    def refreshes(self, *names: str) -> bool:
+        """Tell whether one of these names, or everything, is to be resolved anew."""
+        return REFRESH_ALL in self.refresh or not self.refresh.isdisjoint(names)
+
+    @property
+    def homes(self) -> Homes:
+        """The stores of this process: connections and tokens are shared by all its tasks."""
+        return _homes(self._key, os.getpid())
+
+    @property
+    def resolver(self) -> Resolver:
+        """The resolver of this process: a tag is asked for once, however many locks name it."""
+        return _resolver(self._key, os.getpid())
+
+    @property
+    def _key(self) -> tuple[tuple[str, RegistrySettings], ...]:
+        return tuple(sorted(self.registries.items(), key=lambda item: item[0]))
+
+
+@cache
+def _homes(registries: tuple[tuple[str, RegistrySettings], ...], process: int) -> Homes:
+    return Homes(dict(registries), emit=_print_retries)
+
+
+@cache
+def _resolver(registries: tuple[tuple[str, RegistrySettings], ...], process: int) -> Resolver:
+    from bundlepipe.verbs.lock import Resolver
+
+    return Resolver(_homes(registries, process))
+
+
+_printing = threading.Lock()
+
+
+def _print_retries(event: Event) -> None:
+    """Tell of waiting; everything else a task did is in its result."""
+    if isinstance(event, Retrying) and sys.__stderr__:
+        with _printing:
+            sys.__stderr__.write(f"   {event.url}: {event.reason}, trying again in {event.delay:.1f} s\n")

@@ -1,0 +1,114 @@
+"""Whether a task has to run, and why.
+
+doit asks when the task's turn comes, after everything it depends on has run. What is
+compared is the fingerprint that the last action returned, taken from the very bytes it
+worked on. An answer is never an exception: what cannot be told counts as stale, and the
+action reports what is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from doit.dependency import Dependency, UptodateCalculator
+from doit.task import Task
+
+from bundlepipe.oci.inputs import FileState, Inputs, Snapshot, differences, snapshot
+
+Values = dict[str, Any]
+
+FILES = "files"
+OPTIONS = "options"
+WHY = "why"
+_FIRST_RUN = "no record of an earlier run"
+_MOST_REASONS = 3
+
+
+def to_values(state: Snapshot) -> dict[str, list[Any]]:
+    """Return a snapshot as JSON-able values for doit's database."""
+    return {path: list(file) for path, file in state.items()}
+
+
+def from_values(values: Values) -> Snapshot:
+    """Return the snapshot that doit's database has of a task; empty if it has none."""
+    return {path: FileState(*file) for path, file in values.get(FILES, {}).items()}
+
+
+def summary(reasons: Sequence[str]) -> str:
+    """Return reasons as one phrase, the first few in full."""
+    rest = len(reasons) - _MOST_REASONS
+    shown = ", ".join(reasons[:_MOST_REASONS])
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+class Staleness(UptodateCalculator):  # type: ignore[misc]
+    """Compares a task's options and files with those of its last run.
+
+    `options` are JSON-able values; a subclass says in `files_now` what else is compared.
+    """
+
+    def __init__(self, options: Values) -> None:
+        super().__init__()
+        self._options = options
+        self._dependencies: Dependency | None = None
+
+    def setup(self, dep_manager: Dependency, tasks_dict: Mapping[str, Task]) -> None:
+        """Remember doit's database, to bring file stamps up to date in it."""
+        super().setup(dep_manager, tasks_dict)
+        self._dependencies = dep_manager
+
+    def __call__(self, task: Task, values: Values) -> bool:
+        """Tell doit whether the task is up to date; the reasons go to `task.meta`."""
+        task.meta = {}
+        try:
+            reasons = self.reasons(task, values)
+        except Exception as error:  # the action meets it again, and reports it
+            reasons = [str(error).splitlines()[0] if str(error) else type(error).__name__]
+        task.meta[WHY] = reasons
+        return not reasons
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Return why the task has to run; empty if it has not."""
+        if OPTIONS not in values:
+            return [_FIRST_RUN]
+        reasons = [f"{target} is missing" for target in task.targets if not os.path.exists(target)]
+        reasons += _changed_options(values[OPTIONS], self._options)
+        before = from_values(values)
+        now = self.files_now(before)
+        reasons += differences(before, now)
+        if not reasons:
+            self._refresh_stamps(task, values, before, now)
+        return reasons
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Return the state of the task's files now, reading only what `before` cannot vouch for."""
+        return {}
+
+    def _refresh_stamps(self, task: Task, values: Values, before: Snapshot, now: Snapshot) -> None:
+        """Keep the new stamps of files that were touched but not changed, so they are not read in every run."""
+        if before != now and self._dependencies:
+            remember(self._dependencies, task, {**values, FILES: to_values(now)})
+
+
+def remember(dependencies: Dependency, task: Task, values: Values) -> None:
+    """Store a task's values in doit's database although the task did not run."""
+    dependencies._set(task.name, "_values_:", values)
+    dependencies._set(task.name, "deps:", tuple(task.file_dep))
+
+
+def _changed_options(before: Values, now: Values) -> list[str]:
+    return [f"{key} changed" for key in sorted(now.keys() | before.keys()) if before.get(key) != now.get(key)]
+
+
+class InputStaleness(Staleness):
+    """Staleness of a task that packs inputs."""
+
+    def __init__(self, options: Values, inputs: Inputs) -> None:
+        super().__init__(options)
+        self._inputs = inputs
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Walk the inputs."""
+        return snapshot(self._inputs, before)
