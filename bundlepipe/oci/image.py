@@ -14,19 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO
 
-from bundlepipe.errors import InvalidContent
 from bundlepipe.oci import gzip, tar
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Entry, Inputs, Snapshot, directory_state, file_state, read_file, walk
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, docker_manifest
 
-BUNDLE_LABEL = "dev.carvel.imgpkg.bundle"
-
 _CHUNK = 256 * 1024
 # Go's JSON encoder escapes these so that its output may stand in HTML and JavaScript.
-_GO_ESCAPES = str.maketrans(
-    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-)
+_GO_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
 @dataclass(frozen=True)
@@ -85,16 +80,6 @@ def build(inputs: Inputs, labels: Mapping[str, str], layer: IO[bytes]) -> tuple[
     layer_descriptor = Descriptor(DOCKER_LAYER, Digest.from_hasher(hasher), size)
     config_descriptor = Descriptor(DOCKER_CONFIG, image.image_id, len(image.config))
     return image, docker_manifest(config_descriptor, (layer_descriptor,))
-
-
-def labels_of(config: bytes, what: str) -> dict[str, str]:
-    """Return the labels in an image configuration; InvalidContent, naming `what`, if it is none."""
-    try:
-        document = json.loads(config)
-        labels = (document.get("config") or {}).get("Labels") or {}
-    except (ValueError, AttributeError, RecursionError):
-        raise InvalidContent(f"{what}: the image configuration is not a JSON object") from None
-    return {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
 
 
 class _Packing:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from bundlepipe.errors import InputError
@@ -22,6 +23,8 @@ READ_SIZE = 1 << 20
 # A change within the resolution of a file system's clock leaves the time stamps as they
 # were; the coarsest in use (FAT) has two seconds. Git calls such files "racily clean".
 _CLOCK_RESOLUTION_NS = 2_000_000_000
+
+_name = attrgetter("name")
 
 _DIRECTORY_MODE = 0o700
 _OWNER_BITS = 0o700
@@ -104,7 +107,7 @@ def walk(inputs: Inputs) -> list[Entry]:
         status = _lstat(root)
         if stat.S_ISDIR(status.st_mode):
             entries.append(Entry(".", root, status))
-            entries.extend(_walk_directory(root, "", excluded))
+            _walk_directory(root, "", excluded, entries)
         else:
             _require_regular(root, status)
             name = os.path.basename(root)
@@ -122,27 +125,34 @@ def _lstat(path: str) -> os.stat_result:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _walk_directory(directory: str, prefix: str, excluded: frozenset[str]) -> Iterator[Entry]:
-    try:
-        with os.scandir(directory) as found:
-            children = sorted(found, key=lambda child: os.fsencode(child.name))
-    except OSError as error:
-        raise InputError(f"{directory}: cannot be read: {error.strerror}") from None
-    for child in children:
+def _walk_directory(directory: str, prefix: str, excluded: frozenset[str], entries: list[Entry]) -> None:
+    for child in in_byte_order(directory):
         name = prefix + child.name
-        path = directory + "/" + child.name
+        path = f"{directory}/{child.name}"
         try:
             status = child.stat(follow_symlinks=False)
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from None
         if stat.S_ISDIR(status.st_mode):
             if name not in excluded:
-                yield Entry(name, path, status)
-                yield from _walk_directory(path, name + "/", excluded)
+                entries.append(Entry(name, path, status))
+                _walk_directory(path, name + "/", excluded, entries)
         else:
             _require_regular(path, status)
             if name not in excluded:
-                yield Entry(name, path, status)
+                entries.append(Entry(name, path, status))
+
+
+def in_byte_order(directory: str) -> list[os.DirEntry[str]]:
+    """Return what is in a directory in the byte order of the names; InputError if it cannot be read."""
+    try:
+        with os.scandir(directory) as found:
+            children = sorted(found, key=_name)
+    except OSError as error:
+        raise InputError(f"{directory}: cannot be read: {error.strerror}") from None
+    if not all(child.name.isascii() for child in children):
+        children.sort(key=lambda child: os.fsencode(child.name))
+    return children
 
 
 def _require_regular(path: str, status: os.stat_result) -> None:

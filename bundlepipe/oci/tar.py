@@ -136,9 +136,10 @@ def read_member(read: Callable[[int], bytes]) -> Member | None:
     """
     records: dict[bytes, bytes] = {}
     long_name: bytes | None = None
-    for _ in range(_MOST_EXTENSIONS + 1):
+    for extensions in range(_MOST_EXTENSIONS + 1):
         block = read(BLOCK)
-        if not block or block.count(0) == BLOCK:
+        # Like Go's reader, take an archive that ends without its zero blocks for complete.
+        if block.count(0) == BLOCK or (not block and not extensions):
             return None
         if len(block) < BLOCK:
             raise UnsafeArchive("the archive ends within a header")

@@ -25,9 +25,13 @@ _SEPARATOR = b"\t"
 class Codec(Protocol):
     """How doit encodes records: its JSONCodec, or a class the user configured."""
 
-    def encode(self, data: Any) -> str: ...
+    def encode(self, data: Any) -> str:
+        """Return a record as text of one line."""
+        ...
 
-    def decode(self, data: str) -> Any: ...
+    def decode(self, data: str) -> Any:
+        """Return the record that a text is; ValueError if it is none."""
+        ...
 
 
 class AppendOnlyDB:
@@ -150,7 +154,7 @@ def _read_lines(file: IO[bytes]) -> tuple[dict[str, bytes], int]:
     for line in file:
         count += 1
         task_id, separator, record = line.partition(_SEPARATOR)
-        if not separator or not record.endswith(b"}\n") and record != b"\n":
+        if not separator or not (record.endswith(b"}\n") or record == b"\n"):
             continue
         if record == b"\n":
             encoded.pop(task_id.decode(), None)

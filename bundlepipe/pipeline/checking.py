@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bundlepipe.errors import InvalidContent, InvalidReference
-from bundlepipe.oci.image import BUNDLE_LABEL
+from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declaration import (
@@ -18,6 +18,7 @@ from bundlepipe.pipeline.declaration import (
     Pull,
     Pushable,
     images_lock_path,
+    searched_paths,
 )
 from bundlepipe.pipeline.paths import below, is_excluded, is_within
 from bundlepipe.pipeline.state import STATE_DIRECTORY
@@ -63,6 +64,7 @@ def _faults(declared: Declared) -> Iterator[tuple[object, str]]:
     for pull in declared.pulls:
         yield from _pull_faults(pull, names)
     yield from _nested_outputs(declared)
+    yield from _replaced_inputs(declared)
 
 
 def _repeated(things: Sequence[Pushable | Pull], what: str) -> Iterator[tuple[object, str]]:
@@ -95,11 +97,8 @@ def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[tuple[obje
     for kept in (STATE_DIRECTORY, *layouts):
         for path in thing.files:
             if is_within(kept, path) and not is_excluded(below(kept, path), thing.exclude):
-                yield (
-                    thing.where,
-                    f"{what}: its input {path} holds {kept}, which every run changes: "
-                    f"exclude it with 'exclude: [.git, {below(kept, path)}]'",
-                )
+                advice = f"exclude it with 'exclude: [.git, {below(kept, path)}]'"
+                yield thing.where, f"{what}: its input {path} holds {kept}, which every run changes: {advice}"
 
 
 def _lock_faults(bundle: Bundle, names: set[tuple[str, str]]) -> Iterator[tuple[object, str]]:
@@ -156,3 +155,18 @@ def _nested_outputs(declared: Declared) -> Iterator[tuple[object, str]]:
                 yield pull.where, f"pull '{pull.name}' would replace {pull.to}, which holds {path}"
         if is_within(STATE_DIRECTORY, pull.to):
             yield pull.where, f"pull '{pull.name}' would replace {pull.to}, which holds {STATE_DIRECTORY}"
+
+
+def _replaced_inputs(declared: Declared) -> Iterator[tuple[object, str]]:
+    """Find pulls that would replace the very inputs that their source is made of."""
+    inputs = {("image", image.name): image.files for image in declared.images}
+    for bundle in declared.bundles:
+        inputs["bundle", bundle.name] = [*bundle.files, *searched_paths(bundle)]
+    for pull in declared.pulls:
+        if isinstance(pull.source, BundleSource | ImageSource):
+            for path in inputs.get((pull.source.kind, pull.source.name), ()):
+                if is_within(path, pull.to):
+                    yield (
+                        pull.where,
+                        f"pull '{pull.name}' would replace {pull.to}, which holds {path}, an input of what it pulls",
+                    )

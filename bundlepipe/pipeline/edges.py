@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,27 +36,66 @@ class Reads:
     exclude: Sequence[str] = ()
     searches: bool = False
 
-    def includes(self, target: str) -> bool:
-        """Tell whether something made at `target` is among, or around, what the task reads."""
-        return any(self._reaches(path, target) for path in self.paths)
-
-    def _reaches(self, path: str, target: str) -> bool:
-        if is_within(path, target):
-            return True
-        if not is_within(target, path):
-            return False
+    def includes(self, path: str, target: str) -> bool:
+        """Tell whether something made at `target`, which lies within `path`, is among what the task reads."""
         name = below(target, path)
         if self.searches:
             return _BUNDLE_DIRECTORY not in name.split("/") and os.path.splitext(name)[1] in _SEARCHED_EXTENSIONS
         return not is_excluded(name, self.exclude)
 
 
+def find_cycle(edges: Callable[[str], Iterable[str]], starts: Iterable[str]) -> list[str] | None:
+    """Return the tasks of a circle of dependencies that can be reached from `starts`, or None.
+
+    doit finds some circles itself, and waits for ever on the rest.
+    """
+    finished: set[str] = set()
+    for start in starts:
+        path: list[str] = []
+        stack: list[tuple[str, Iterator[str]]] = []
+        name: str | None = start
+        while name is not None or stack:
+            if name is not None and name in path:
+                return [*path[path.index(name) :], name]
+            if name is not None and name not in finished:
+                path.append(name)
+                stack.append((name, iter(edges(name))))
+            if not stack:
+                break
+            name = next(stack[-1][1], None)
+            if name is None:
+                finished.add(stack.pop()[0])
+                path.pop()
+    return None
+
+
 def producers(reads: Sequence[Reads], targets: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield (task, producer) for every task that reads what another one makes; `targets` maps paths to tasks."""
-    for reader in _concerned(reads, targets):
-        for target, producer in targets.items():
-            if producer != reader.task_name and reader.includes(target):
-                yield reader.task_name, producer
+    """Yield (task, producer) for every task that reads what another one makes; `targets` maps paths to tasks.
+
+    A target concerns a reader when it equals, holds or lies in a path that is read.
+    """
+    ordered = sorted(targets)
+    for reader in reads:
+        found = {
+            targets[target]
+            for path in reader.paths
+            for target in (*_around(path, targets), *_within(path, ordered, reader))
+        }
+        yield from ((reader.task_name, producer) for producer in sorted(found - {reader.task_name}))
+
+
+def _around(path: str, targets: Mapping[str, str]) -> Iterator[str]:
+    return (ancestor for ancestor in ancestors(path) if ancestor in targets)
+
+
+def _within(path: str, ordered: Sequence[str], reader: Reads) -> Iterator[str]:
+    """Yield the targets strictly below a path that the reader does not leave out; there may be hundreds of both."""
+    prefix = "" if path == "." else path + "/"
+    for target in ordered[bisect_left(ordered, prefix) :]:
+        if not target.startswith(prefix):
+            return
+        if is_within(target, path) and reader.includes(path, target):
+            yield target
 
 
 class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
@@ -90,11 +130,3 @@ class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
         task.values = {EDGES: edges}
         self._dependencies._set(task.name, "_values_:", task.values)
         return True
-
-
-def _concerned(reads: Sequence[Reads], targets: Mapping[str, str]) -> Iterator[Reads]:
-    """Pass by readers that no target can concern: there may be hundreds of both."""
-    around = {ancestor for target in targets for ancestor in ancestors(target)}
-    for reader in reads:
-        if any(path in around or any(parent in targets for parent in ancestors(path)) for path in reader.paths):
-            yield reader

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
 from bundlepipe.pipeline.action import Action
@@ -22,7 +23,7 @@ from bundlepipe.pipeline.declaration import (
     images_lock_path,
     searched_paths,
 )
-from bundlepipe.pipeline.edges import GeneratedInputs, PipelineTask, Reads, producers
+from bundlepipe.pipeline.edges import GeneratedInputs, PipelineTask, Reads, find_cycle, producers
 from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, NameSearch, edges_to
 from bundlepipe.pipeline.paths import is_within
 from bundlepipe.pipeline.pull_task import KIND as PULL
@@ -43,10 +44,17 @@ _NAME_SEARCH = "_named_images"
 
 
 def create_tasks(declared: Declared, settings: Settings) -> Iterator[Task]:
-    """Yield the tasks of a pipeline whose declarations have no faults, groups first."""
+    """Yield the tasks of a pipeline whose declarations have no faults, groups first.
+
+    Raises InvalidDodoFile if tasks need one another.
+    """
     graph = _Graph(declared, settings)
     tasks = list(graph.tasks())
     graph.connect(tasks)
+    by_name = {task.name: task for task in tasks}
+    cycle = find_cycle(lambda name: [dep for dep in by_name[name].task_dep if dep in by_name], by_name)
+    if cycle:
+        raise InvalidDodoFile(f"these tasks need one another: {' -> '.join(cycle)}: break the circle")
     for group, doc in GROUPS.items():
         members = [task.name for task in tasks if task.subtask_of == group]
         yield PipelineTask(group, None, doc=doc, has_subtask=True, task_dep=members)
@@ -84,9 +92,7 @@ class _Graph:
         """Add an edge wherever a task reads what another of these makes."""
         by_name = {task.name: task for task in tasks}
         state_targets = {digest_file(kind, name) for kind, name in self._digests()}
-        targets = {
-            target: task.name for task in tasks for target in task.targets if target not in state_targets
-        }
+        targets = {target: task.name for task in tasks for target in task.targets if target not in state_targets}
         if targets:
             for reader, producer in producers(self.reads, targets):
                 task = by_name[reader]
@@ -188,7 +194,14 @@ class _Graph:
             self.reads.append(Reads(task_name, paths, exclude or (), searches=group == "lock_bundle"))
             calc_dep = [*calc_dep, _GENERATED_INPUTS]
         return PipelineTask(
-            task_name, [action], subtask_of=group, calc_dep=calc_dep, io={"capture": False}, **attributes
+            task_name,
+            [action],
+            subtask_of=group,
+            calc_dep=calc_dep,
+            # Nothing is captured, so there is nothing to show again after a failure.
+            io={"capture": False},
+            verbosity=2,
+            **attributes,
         )
 
 

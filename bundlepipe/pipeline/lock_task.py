@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from doit.task import Task
@@ -20,6 +20,7 @@ from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, fro
 from bundlepipe.pipeline.state import digest_file, read_digest
 
 _NAMES = "names"
+_KNOWN = "known"
 
 
 def options_of(bundle: Bundle) -> Values:
@@ -146,28 +147,55 @@ class NameSearch(Staleness):
     def __call__(self, task: Task, values: Values) -> bool:
         """Search what changed since the last run; always up to date, as it is itself the work."""
         before = from_values(values)
-        names_before: dict[str, list[str]] = values.get(_NAMES, {})
+        # With other names made here, what was found earlier says nothing.
+        names_before = values.get(_NAMES, {}) if values.get(_KNOWN) == sorted(self._made_here) else {}
         try:
             now = _searched_now(self._bundle, before)
-        except BundlepipeError:
-            now = {}
-        known = self._made_here.keys()
-        names = {
-            path: names_before[path]
-            if path in names_before and before[path].same_content(state) and values.get("known") == sorted(known)
-            else _names_in(path, known)
-            for path, state in now.items()
-        }
-        found = {self._made_here[name] for file_names in names.values() for name in file_names}
+            names = {
+                path: names_before[path]
+                if path in names_before and before[path].same_content(state)
+                else _names_in(path, self._made_here)
+                for path, state in now.items()
+            }
+        except (BundlepipeError, OSError):
+            now, names = {}, {}
         task.values = {
-            EDGES: {self._lock_task: edges_to(found)},
+            EDGES: {self._lock_task: edges_to(self._acyclic({name for found in names.values() for name in found}))},
             FILES: to_values(now),
             _NAMES: names,
-            "known": sorted(known),
+            _KNOWN: sorted(self._made_here),
         }
         if task.values != values and self._dependencies:
             remember(self._dependencies, task, task.values)
         return True
+
+    def _acyclic(self, names: Collection[str]) -> list[MadeHere]:
+        """Leave out what needs this lock itself: the lock reports it, where doit would wait for ever."""
+
+        def edges(task_name: str) -> list[str]:
+            task = self.tasks_dict[task_name]
+            late = [dep for search in task.calc_dep for dep in _late_edges(self.tasks_dict[search], task_name)]
+            return [*task.task_dep, *late]
+
+        made = [self._made_here[name] for name in sorted(names)]
+        return [thing for thing in made if not _reaches(f"push_{thing.kind}:{thing.name}", self._lock_task, edges)]
+
+
+def _late_edges(search: Task, task_name: str) -> list[str]:
+    found: list[str] = (search.values or {}).get(EDGES, {}).get(task_name, {}).get("task_dep", [])
+    return found
+
+
+def _reaches(start: str, end: str, edges: Callable[[str], list[str]]) -> bool:
+    waiting, seen = [start], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name == end:
+            return True
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(edges(name))
+    return False
 
 
 def edges_to(made: Collection[MadeHere]) -> dict[str, list[str]]:

@@ -110,5 +110,3 @@ def write_bundle_lock(path: str, image: Reference, tag: str) -> None:
     from bundlepipe.documents.bundle_lock import BundleLock
 
     write_if_changed(path, BundleLock(image, tag).to_bytes())
-
-

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -29,8 +29,7 @@ from bundlepipe.pipeline.interpolation import interpolate
 from bundlepipe.pipeline.paths import normalise
 from bundlepipe.pipeline.position import Position
 from bundlepipe.pipeline.state import STATE_DIRECTORY
-from bundlepipe.stores.homes import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST
-from bundlepipe.stores.settings import RegistrySettings
+from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
 
 _CACHE = os.path.join(STATE_DIRECTORY, "pipeline.json")
 _SCHEMA = "pipeline"
@@ -163,8 +162,12 @@ class _Reading:
     def _registries(self, path: str, registries: dict[str, dict[str, Any]], base: str) -> None:
         for host, settings in registries.items():
             known = self.declared.registries.get(host)
-            paths = {key: normalise(settings[key], base) for key in ("layout", "ca") if key in settings}
-            new = RegistrySettings(**{**settings, **paths})
+            new = RegistrySettings(**settings)
+            new = replace(
+                new,
+                layout=None if new.layout is None else normalise(new.layout, base),
+                ca=None if new.ca is None else normalise(new.ca, base),
+            )
             if known and known != new and host != LAYOUT_HOST:
                 where = Position(path, ("registries", host), at_key=True)
                 self.problems.append(f"{where}: registry {host} is described differently in another file")

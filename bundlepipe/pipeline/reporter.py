@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from doit.exceptions import BaseFail, UnmetDependency
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
@@ -51,11 +52,17 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
     def add_success(self, task: Task) -> None:
         """Say what a task of ours did and why."""
         if not _is_ours(task):
-            return super().add_success(task)
+            super().add_success(task)
+            return
         mark = "= " if task.values.get(UNCHANGED) else ". "
         reasons = (task.meta or {}).get(WHY)
         why = f"  ({summary(reasons)})" if reasons else ""
         self.write(f"{mark} {task.title()}  {task.values.get(SUMMARY, '')}{why}\n")
+
+    def add_failure(self, task: Task, fail: BaseFail) -> None:
+        """Say what failed; a group that did not run because one of its tasks failed says nothing new."""
+        if not (task.has_subtask and isinstance(fail, UnmetDependency)):
+            super().add_failure(task, fail)
 
     def skip_uptodate(self, task: Task) -> None:
         """Say that a task was up to date; the groups have nothing to say."""

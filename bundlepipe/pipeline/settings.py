@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
-from bundlepipe.events import Event, Retrying
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.settings import RegistrySettings
 
+# Imported only when a task runs: a run with nothing to do needs no stores.
 if TYPE_CHECKING:
+    from bundlepipe.events import Event
+    from bundlepipe.stores.homes import Homes
     from bundlepipe.verbs.lock import Resolver
 
 REFRESH_ALL = "all"
@@ -53,6 +54,8 @@ class Settings:
 
 @cache
 def _homes(registries: tuple[tuple[str, RegistrySettings], ...], process: int) -> Homes:
+    from bundlepipe.stores.homes import Homes
+
     return Homes(dict(registries), emit=_print_retries)
 
 
@@ -68,6 +71,8 @@ _printing = threading.Lock()
 
 def _print_retries(event: Event) -> None:
     """Tell of waiting; everything else a task did is in its result."""
+    from bundlepipe.events import Retrying
+
     if isinstance(event, Retrying) and sys.__stderr__:
         with _printing:
             sys.__stderr__.write(f"   {event.url}: {event.reason}, trying again in {event.delay:.1f} s\n")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from inspect import Parameter, Signature
 from typing import Any
 
 from doit.dependency import Dependency, UptodateCalculator
@@ -18,6 +19,9 @@ from doit.task import Task
 from bundlepipe.oci.inputs import FileState, Inputs, Snapshot, differences, snapshot
 
 Values = dict[str, Any]
+
+# doit inspects the signature of every uptodate object in every run; told, it need not look.
+UPTODATE_SIGNATURE = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("task", "values")])
 
 FILES = "files"
 OPTIONS = "options"
@@ -49,6 +53,8 @@ class Staleness(UptodateCalculator):  # type: ignore[misc]
     `options` are JSON-able values; a subclass says in `files_now` what else is compared.
     """
 
+    __signature__ = UPTODATE_SIGNATURE
+
     def __init__(self, options: Values) -> None:
         super().__init__()
         self._options = options
@@ -64,7 +70,7 @@ class Staleness(UptodateCalculator):  # type: ignore[misc]
         task.meta = {}
         try:
             reasons = self.reasons(task, values)
-        except Exception as error:  # the action meets it again, and reports it
+        except Exception as error:  # noqa: BLE001  (the action meets it again, and reports it)
             reasons = [str(error).splitlines()[0] if str(error) else type(error).__name__]
         task.meta[WHY] = reasons
         return not reasons

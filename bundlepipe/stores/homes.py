@@ -13,14 +13,11 @@ from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, DOCKER_HUB_ALIASES, Repository
 from bundlepipe.stores.layout import LayoutStore
 from bundlepipe.stores.location import LayoutLocation, Location
-from bundlepipe.stores.settings import RegistrySettings
+from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
 from bundlepipe.stores.store import Store
 
 if TYPE_CHECKING:
     from bundlepipe.stores.registry import RegistryHost
-
-LAYOUT_HOST = "layout.localhost"
-DEFAULT_LAYOUT_DIRECTORY = "build/registry"
 
 # More transfers at once than this gain nothing on a fast network and fail on a slow one.
 CONCURRENT_TRANSFERS = 8

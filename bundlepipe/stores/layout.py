@@ -132,8 +132,8 @@ class LayoutStore:
 
     def _locate(self, identifier: str) -> tuple[Digest, str | None]:
         if ":" not in identifier:
-            entry = self._tagged(identifier)
-            return entry.digest, entry.media_type
+            tagged = self._tagged(identifier)
+            return tagged.digest, tagged.media_type
         digest = Digest.parse(identifier)
         for entry in self._entries():
             if entry["digest"] == digest:

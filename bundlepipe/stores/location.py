@@ -29,7 +29,7 @@ def parse_location(text: str) -> Location:
     """Return what `text` locates; InvalidReference if it is neither a reference nor a local home."""
     for prefix, what in _UNSUPPORTED_PREFIXES.items():
         if text.startswith(prefix):
-            raise InvalidReference(f"'{text}': {what} are not supported here yet: expected a reference or oci:DIR[:TAG]")
+            raise InvalidReference(f"'{text}': {what} are not supported yet: expected a reference or oci:DIR[:TAG]")
     if not text.startswith(_LAYOUT_PREFIX):
         return Reference.parse(text)
     directory, tag = text.removeprefix(_LAYOUT_PREFIX), None

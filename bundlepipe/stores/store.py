@@ -80,7 +80,7 @@ def verified(chunks: Iterable[bytes], blob: Descriptor, what: str) -> Iterator[b
     for chunk in chunks:
         size += len(chunk)
         if size > blob.size:
-            raise IntegrityError(f"{what}: blob {blob.digest} is larger than the {blob.size} bytes its manifest states")
+            raise IntegrityError(f"{what}: blob {blob.digest} is larger than the {blob.size} bytes expected of it")
         hasher.update(chunk)
         yield chunk
     if size != blob.size:
@@ -92,7 +92,9 @@ def verified(chunks: Iterable[bytes], blob: Descriptor, what: str) -> Iterator[b
 def read_whole(store: Store, blob: Descriptor, limit: int) -> bytes:
     """Return a small blob as a whole; IntegrityError if it claims more than `limit` bytes."""
     if blob.size > limit:
-        raise IntegrityError(f"{store.name}: blob {blob.digest} claims {blob.size} bytes, more than the {limit} allowed")
+        raise IntegrityError(
+            f"{store.name}: blob {blob.digest} claims {blob.size} bytes, more than the {limit} allowed"
+        )
     return b"".join(store.read_blob(blob))
 
 

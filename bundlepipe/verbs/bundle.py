@@ -8,8 +8,8 @@ from bundlepipe.documents.bundle import check_bundle
 from bundlepipe.documents.images_lock import ImagesLock
 from bundlepipe.errors import DocumentError, InputError
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.image import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.inputs import Entry
+from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.stores.store import Store, read_whole
 

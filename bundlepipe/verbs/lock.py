@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from bundlepipe.documents.image_search import FoundImage, find_images
@@ -15,6 +13,7 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.single_flight import SingleFlight
 from bundlepipe.verbs.parallel import in_parallel
 
 # Tells a digest that was chosen for a platform from one that stands for all of them, so
@@ -53,8 +52,8 @@ class Resolver:
 
     def __init__(self, homes: Homes) -> None:
         self._homes = homes
-        self._answers: dict[tuple[str, Platform | None], Future[Reference]] = {}
-        self._lock = threading.Lock()
+        self._known: dict[tuple[str, Platform | None], Reference] = {}
+        self._flights: SingleFlight[Reference] = SingleFlight()
 
     def resolve(self, reference: Reference, platform: Platform | None) -> Reference:
         """Return the reference with the digest it stands for now.
@@ -63,15 +62,13 @@ class Resolver:
         StoreError, or BundlepipeError where not exactly one child matches.
         """
         key = (str(reference), platform)
-        with self._lock:
-            asked = key in self._answers
-            answer = self._answers.setdefault(key, Future())
-        if not asked:
-            try:
-                answer.set_result(reference.with_digest(self._ask(reference, platform)))
-            except BaseException as error:
-                answer.set_exception(error)
-        return answer.result()
+
+        def resolve() -> Reference:
+            if key not in self._known:
+                self._known[key] = reference.with_digest(self._ask(reference, platform))
+            return self._known[key]
+
+        return self._flights.do(key, resolve)[0]
 
     def _ask(self, reference: Reference, platform: Platform | None) -> Digest:
         store = self._homes.repository(reference.repository)
@@ -151,7 +148,10 @@ def _known_entry(reference: str, request: LockRequest, current: ImageRef | None)
     if reference in request.made:
         made = request.made[reference]
         if made is None:
-            raise InputError(f"'{reference}' is made here, but was named only after this task had started: run again")
+            raise InputError(
+                f"'{reference}' is made by this pipeline, but not before this lock: it needs this bundle itself, "
+                "or was named while the task ran: break the circle, or run again"
+            )
         return _entry(made, reference, None)
     parsed = Reference.parse(reference)
     if parsed.digest:

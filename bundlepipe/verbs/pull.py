@@ -14,7 +14,8 @@ from bundlepipe.errors import AccessDenied, BundlepipeError, NotFound
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Inputs, Snapshot, snapshot
 from bundlepipe.oci.manifest import Manifest
-from bundlepipe.oci.publish import refuse_dangerous, replace_directory
+from bundlepipe.oci.dangerous import refuse_dangerous
+from bundlepipe.oci.publish import replace_directory
 from bundlepipe.oci.unpack import Limits, unpack
 from bundlepipe.stores.homes import Homes, find_manifest
 from bundlepipe.stores.location import Location
@@ -117,9 +118,7 @@ class _Pulling:
                 if nested:
                     self._nest(*nested)
 
-    def _nested(
-        self, parent: Store, image: ImageRef, known: ImageLocations | None
-    ) -> tuple[Store, Manifest] | None:
+    def _nested(self, parent: Store, image: ImageRef, known: ImageLocations | None) -> tuple[Store, Manifest] | None:
         """Return where a nested bundle is and its manifest; None for an image that is no bundle."""
         digest = _digest(image)
         is_known = {location.image.digest: location.is_bundle for location in known.locations} if known else {}

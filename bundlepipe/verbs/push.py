@@ -6,10 +6,12 @@ import io
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
 from bundlepipe.errors import AccessDenied, BundlepipeError, NotFound
-from bundlepipe.oci.image import BUNDLE_LABEL, FilesImage, build, identify
+from bundlepipe.oci.image import FilesImage, build, identify
 from bundlepipe.oci.inputs import Inputs, Snapshot, walk
+from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.stores.homes import Homes
@@ -72,7 +74,7 @@ class _NotAsked:
 _NOT_ASKED = _NotAsked()
 
 
-def push(request: PushRequest, homes: Homes, present: Manifest | None | _NotAsked = _NOT_ASKED) -> Pushed:
+def push(request: PushRequest, homes: Homes, present: Manifest | _NotAsked | None = _NOT_ASKED) -> Pushed:
     """Make the destination's tag name the image of the inputs; nothing is uploaded if it does.
 
     Identity is the image ID, so an image that another tool pushed from the same inputs
@@ -120,11 +122,15 @@ def _put_further_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> 
             store.put_manifest(manifest, tag)
 
 
+def _open(path: str) -> IO[bytes]:
+    return open(path, "rb")
+
+
 def _upload(store: Store, request: PushRequest) -> tuple[FilesImage, Manifest]:
     with tempfile.NamedTemporaryFile(prefix="bundlepipe-layer-") as layer:
         image, manifest = build(request.inputs, request.all_labels, layer)
         layer.flush()
-        store.put_blob(manifest.layers[0], lambda: open(layer.name, "rb"))
+        store.put_blob(manifest.layers[0], lambda: _open(layer.name))
     store.put_blob(manifest.config, lambda: io.BytesIO(image.config))
     # The destination's own tag comes last: where it is found, all the rest is there too.
     for tag in (internal_tag(manifest.digest), *request.tags, request.tag):

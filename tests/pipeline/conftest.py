@@ -1,0 +1,140 @@
+"""A project directory in which doit runs as a user runs it: as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+DODO = """\
+from bundlepipe import DOIT_CONFIG, Pipeline
+pipeline = Pipeline.load("bundlepipe.yml")
+"""
+HEADER = """\
+apiVersion: bundlepipe.dev/v1alpha1
+kind: Pipeline
+"""
+DEFAULTS = """\
+defaults:
+  push: "${REGISTRY:-layout.localhost}/{name}:${VERSION:-dev}"
+"""
+EMPTY_LOCK = """\
+---
+apiVersion: imgpkg.carvel.dev/v1alpha1
+images: []
+kind: ImagesLock
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of doit printed, by task where our reporter wrote it."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """The mark of each task: `.` executed, `=` unchanged, `--` up to date."""
+        lines = (line.split() for line in self.stdout.splitlines())
+        return {words[1]: words[0] for words in lines if len(words) > 1 and words[0] in (".", "=", "--")}
+
+    @property
+    def executed(self) -> set[str]:
+        """The tasks that ran and did something."""
+        return {task for task, mark in self.marks.items() if mark == "."}
+
+    @property
+    def ran(self) -> list[str]:
+        """The tasks that ran, in the order they finished."""
+        return [task for task, mark in self.marks.items() if mark != "--"]
+
+    @property
+    def output(self) -> str:
+        """Both streams."""
+        return self.stdout + self.stderr
+
+
+@dataclass
+class Project:
+    """A directory with a dodo.py and a bundlepipe.yml."""
+
+    directory: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def write(self, path: str, content: str | bytes) -> Path:
+        """Write a file, with its directories."""
+        file = self.directory / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return file
+
+    def pipeline(self, declarations: str, defaults: str = DEFAULTS) -> None:
+        """Write bundlepipe.yml."""
+        self.write("bundlepipe.yml", HEADER + defaults + declarations)
+
+    def bundle(self, name: str, **files: str) -> None:
+        """Write the directory of a bundle without lock: an empty images.yml and one file, or those given."""
+        self.write(f"{name}/.imgpkg/images.yml", EMPTY_LOCK)
+        for file, content in (files or {"config": f"kind: {name}\n"}).items():
+            self.write(f"{name}/{file}.yml", content)
+
+    def doit(self, *arguments: str, env: Mapping[str, str] | None = None, status: int | None = 0) -> Run:
+        """Run doit; its exit status must be `status` unless that is None."""
+        finished = subprocess.run(
+            [sys.executable, "-m", "doit", *arguments],
+            cwd=self.directory,
+            env={**os.environ, **self.environment, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        run = Run(finished.returncode, finished.stdout, finished.stderr)
+        assert status in (None, run.status), f"exit status {run.status}\n{run.stdout}\n{run.stderr}"
+        return run
+
+    def read(self, path: str) -> str:
+        """Return the text of a file."""
+        return (self.directory / path).read_text()
+
+    def digest(self, kind: str, name: str) -> str:
+        """Return the recorded `repository@digest` of something made."""
+        return self.read(f".bundlepipe/digests/{kind}/{name}").strip()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project of its own, without declarations yet."""
+    directory = tmp_path / "project"
+    directory.mkdir()
+    (tmp_path / "home").mkdir()
+    made = Project(directory, {"HOME": str(tmp_path / "home"), "PYTHONDONTWRITEBYTECODE": ""})
+    made.write("dodo.py", DODO)
+    return made
+
+
+FourWays = Callable[[Project], None]
+
+FOUR_WAYS = {
+    "serial": ("-n", "0"),
+    "fork": ("-n", "4", "-P", "process"),
+    "forkserver": ("-n", "4", "-P", "process"),
+    "spawn": ("-n", "4", "-P", "process"),
+    "thread": ("-n", "4", "-P", "thread"),
+}
+
+
+@pytest.fixture(params=FOUR_WAYS)
+def way(request: pytest.FixtureRequest, project: Project) -> tuple[str, ...]:
+    """The options of one way of running doit; the start method of processes is set in the dodo.py."""
+    method: str = request.param
+    if method in ("fork", "forkserver", "spawn"):
+        guard = f"import multiprocessing\nmultiprocessing.set_start_method({method!r}, force=True)\n"
+        project.write("dodo.py", guard + DODO)
+    return FOUR_WAYS[method]
