@@ -91,7 +91,7 @@ class LockAction(Action):
         what = f"{count} image{'' if count == 1 else 's'}"
         return {
             UNCHANGED: not written,
-            SUMMARY: f"{what} locked in {path}" if written else f"{path} unchanged, {what}",
+            SUMMARY: f"{path} {'' if written else 'unchanged, '}{what}",
             OPTIONS: options_of(bundle),
             FILES: to_values({**before, **file_snapshot([path], {})}),
         }

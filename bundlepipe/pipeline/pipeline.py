@@ -66,7 +66,7 @@ def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:
     except BundlepipeError as error:
         problems = str(error).splitlines()
     if problems:
-        raise InvalidDodoFile("\n".join(["the pipeline is faulty", *problems]))
+        raise InvalidDodoFile("\n".join(problems))
     settings = Settings(
         registries=declared.registries,
         refresh=frozenset(name for name in _variable("refresh").split(",") if name),

@@ -11,7 +11,7 @@ from doit.task import Task
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.oci.inputs import Inputs, Snapshot, file_snapshot, snapshot
 from bundlepipe.oci.reference import Reference
-from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
 from bundlepipe.pipeline.declaration import LockSource, Pull, Source
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, to_values
@@ -95,7 +95,7 @@ class PullAction(Action):
             "digest": str(pulled.digest),
             "image": made,
             UNCHANGED: False,
-            SUMMARY: f"pulled {made} to {declared.to}",
+            SUMMARY: f"{declared.to} from {pulled.store_name} {short(pulled.digest)}",
             OPTIONS: options_of(declared),
             FILES: to_values({**pulled.snapshot, **before}),
         }

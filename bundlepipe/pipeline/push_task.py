@@ -10,7 +10,7 @@ from doit.task import Task
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import Inputs
 from bundlepipe.oci.reference import Reference
-from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
 from bundlepipe.pipeline.declaration import Bundle, Pushable
 from bundlepipe.pipeline.remote import ANSWER, Answer, Question, ask, ask_together
 from bundlepipe.pipeline.settings import Settings
@@ -95,11 +95,12 @@ class PushAction(Action):
         if isinstance(thing, Bundle) and thing.lock_output:
             write_bundle_lock(thing.lock_output, pushed.reference, request.tag)
         write_digest(thing.kind, thing.name, str(pushed.reference))
+        digest = str(pushed.reference.digest)
         return {
-            "digest": str(pushed.reference.digest),
+            "digest": digest,
             "image": str(pushed.reference),
             UNCHANGED: pushed.was_there,
-            SUMMARY: f"unchanged at {self._destination}" if pushed.was_there else f"pushed {pushed.reference}",
+            SUMMARY: f"{self._destination} {'unchanged, ' if pushed.was_there else ''}{short(digest)}",
             OPTIONS: options_of(thing, self._destination),
             FILES: to_values(pushed.snapshot),
         }

@@ -1,7 +1,7 @@
 """A reporter for doit that tells what was done, what was already so, and why a task ran.
 
-.  push_bundle:app  pushed registry.example/app@sha256:…  (app/config.yml changed)
-=  push_bundle:web  unchanged at registry.example/web:1.0  (no record of an earlier run)
+.  push_bundle:app  registry.example/app:1.0 sha256:6826683bb269  (app/config.yml changed)
+=  push_bundle:web  registry.example/web:1.0 unchanged, sha256:f89274e5a57b  (no local record)
 -- push_bundle:api
 
 doit's own words stay doit's: `.` for a task that ran, `--` for one that was up to date. A
@@ -10,6 +10,7 @@ doit's own words stay doit's: `.` for a task that ran, `--` for one that was up 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -55,7 +56,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             super().add_success(task)
             return
         mark = "= " if task.values.get(UNCHANGED) else ". "
-        reasons = (task.meta or {}).get(WHY)
+        reasons = (task.meta or {}).get(WHY) or _changed_dependencies(task)
         why = f"  ({summary(reasons)})" if reasons else ""
         self.write(f"{mark} {task.title()}  {task.values.get(SUMMARY, '')}{why}\n")
 
@@ -72,6 +73,11 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
 
 def _is_ours(task: Task) -> bool:
     return isinstance(task, PipelineTask) and bool(task.actions)
+
+
+def _changed_dependencies(task: Task) -> list[str]:
+    """Return the reasons that doit found itself: digests of what other tasks made."""
+    return [f"{os.path.basename(path)} changed" for path in sorted(task.dep_changed or ())]
 
 
 def _questions(tasks: Mapping[str, Task], selected: Iterable[str]) -> dict[str, Question]:

@@ -26,7 +26,7 @@ UPTODATE_SIGNATURE = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD)
 FILES = "files"
 OPTIONS = "options"
 WHY = "why"
-_FIRST_RUN = "no record of an earlier run"
+_FIRST_RUN = "no local record"
 _MOST_REASONS = 3
 
 

@@ -96,11 +96,11 @@ def lock(request: LockRequest, current: ImagesLock, resolver: Resolver) -> Locke
     resolved, all at once; vanished ones go. Raises DocumentError for faulty configuration
     and ResolutionError for references that cannot be resolved, with all of them.
     """
-    wanted = _wanted(request)
+    problems: list[str] = []
+    wanted = _wanted(request, problems)
     locked = {entry.annotations.get(KBLD_ID): entry for entry in current.images}
     entries: dict[str, ImageRef] = {}
     to_resolve: dict[str, Reference] = {}
-    problems: list[str] = []
     for reference, where in wanted.items():
         try:
             entry = _known_entry(reference, request, locked.get(reference))
@@ -116,18 +116,15 @@ def lock(request: LockRequest, current: ImagesLock, resolver: Resolver) -> Locke
     return Locked(ImagesLock(tuple(entries[reference] for reference in sorted(entries))), tuple(sorted(to_resolve)))
 
 
-def _wanted(request: LockRequest) -> dict[str, str]:
-    """Return every distinct reference with the place that first names it."""
+def _wanted(request: LockRequest, problems: list[str]) -> dict[str, str]:
+    """Return every distinct reference with the place that first names it; faults of files go to `problems`."""
     wanted: dict[str, str] = {}
-    problems: list[str] = []
     for path in searched_files(request.files):
         try:
             for found in search_file(path):
                 wanted.setdefault(found.value, found.where)
         except DocumentError as error:
             problems.extend(error.problems)
-    if problems:
-        raise DocumentError(problems)
     for reference, where in request.include.items():
         wanted.setdefault(reference, where)
     return wanted
