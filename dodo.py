@@ -1,0 +1,208 @@
+"""What there is to do on bundlepipe: `./doitw list` names the tasks, `./doitw help TASK` describes one.
+
+`./doitw` alone runs what a change has to pass: lint, typecheck, test.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import sysconfig
+import zipfile
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from doit.action import CmdAction
+from doit.exceptions import TaskFailed
+from doit.tools import config_changed
+
+Task = dict[str, Any]
+
+ROOT = Path(__file__).parent
+CACHE = ROOT / ".cache"
+CACHE.mkdir(exist_ok=True)
+
+DOIT_CONFIG = {
+    # `test` takes all arguments that follow it, so it is the last.
+    "default_tasks": ["lint", "typecheck", "test"],
+    # JSON, because Pythons differ in the dbm formats they read, and a checkout is used with several.
+    "backend": "json",
+    "dep_file": str(CACHE / "doit.json"),
+}
+
+CODE = ["benchmarks", "bundlepipe", "dodo.py", "examples", "tests"]
+TYPED_CODE = [tree for tree in CODE if tree != "examples"]
+SHIPPED = [
+    *CODE,
+    "docs",
+    "schemas",
+    "doitw",
+    "pyproject.toml",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+]
+
+# For programs that talk to a person: they have the terminal, and their output comes as it is made.
+UNCAPTURED: Task = {"verbosity": 2, "io": {"capture": False}}
+
+
+def task_demo() -> Task:
+    """show a bundle locked, pushed and pulled, offline, and what happens when something changes"""
+    return {"actions": [[sys.executable, "examples/quickstart/demo.py"]], **UNCAPTURED}
+
+
+def task_lint() -> Iterator[Task]:
+    """check the style of the code and that its imports point downwards only"""
+    yield {"name": None, "doc": task_lint.__doc__}
+    ruff = {"file_dep": [*_files(CODE, "*.py"), "pyproject.toml"], "uptodate": [_same_versions("ruff")]}
+    yield {
+        "name": "rules",
+        "doc": "ruff's rules, chosen in pyproject.toml",
+        "actions": [[_tool("ruff"), "check", *CODE]],
+        "clean": [(_remove, [CACHE / "ruff"])],
+        **ruff,
+    }
+    yield {
+        "name": "format",
+        "doc": "ruff's format; `./doitw format` applies it",
+        "actions": [[_tool("ruff"), "format", "--diff", *CODE]],
+        **ruff,
+    }
+    yield {
+        "name": "imports",
+        "doc": "the floors of the house, laid down in .importlinter",
+        "actions": [[_tool("lint-imports"), "--cache-dir", str(CACHE / "import-linter")]],
+        "file_dep": [*_files(["bundlepipe"], "*.py"), ".importlinter"],
+        "uptodate": [_same_versions("import-linter")],
+        "clean": [(_remove, [CACHE / "import-linter"])],
+    }
+
+
+def task_format() -> Task:
+    """rewrite the code in the style that lint expects, as far as that can be done for you"""
+    return {
+        "actions": [
+            [_tool("ruff"), "check", "--fix-only", *CODE],
+            [_tool("ruff"), "format", *CODE],
+        ],
+        "verbosity": 2,
+    }
+
+
+def task_typecheck() -> Task:
+    """check the types, strictly"""
+    return {
+        "actions": [[_tool("mypy")]],
+        "file_dep": [*_files(TYPED_CODE, "*.py"), "pyproject.toml"],
+        "uptodate": [_same_versions("mypy", "types-PyYAML", "types-docker", "types-jsonschema")],
+        "clean": [(_remove, [CACHE / "mypy"])],
+    }
+
+
+def task_test() -> Task:
+    """run the tests; what follows is for pytest: -k lock, tests/verbs, or after -- any of its options"""
+    return {
+        # Without dependencies a task is never up to date: tests also depend on services and on chance.
+        "actions": [CmdAction(_pytest, shell=False)],
+        "params": [
+            {"name": "keyword", "short": "k", "long": "keyword", "default": "", "help": "only tests that match this"},
+            {"name": "workers", "short": "n", "long": "workers", "default": "auto", "help": "how many run at a time"},
+            {
+                "name": "exit_first",
+                "short": "x",
+                "long": "exitfirst",
+                "type": bool,
+                "default": False,
+                "help": "stop at the first failure",
+            },
+            {"name": "last_failed", "long": "lf", "type": bool, "default": False, "help": "only what failed last time"},
+        ],
+        "pos_arg": "arguments",
+        "clean": [(_remove, [CACHE / "pytest", ROOT / ".hypothesis"])],
+        **UNCAPTURED,
+    }
+
+
+def _pytest(keyword: str, workers: str, exit_first: bool, last_failed: bool, arguments: list[str] | None) -> list[str]:
+    # What the tests of a file share (a registry, a build) is started once.
+    command = [sys.executable, "-m", "pytest", "-n", workers, "--dist", "loadfile"]
+    if keyword:
+        command += ["-k", keyword]
+    if exit_first:
+        command.append("--exitfirst")
+    if last_failed:
+        command.append("--last-failed")
+    return [*command, *(arguments or [])]
+
+
+def task_bench() -> Iterator[Task]:
+    """measure what the budgets are about, and print ratios"""
+    yield {"name": None, "doc": task_bench.__doc__}
+    for program in sorted((ROOT / "benchmarks").glob("[!_]*.py")):
+        yield {
+            "name": program.stem,
+            "doc": f"python -m benchmarks.{program.stem}",
+            "actions": [[sys.executable, "-m", f"benchmarks.{program.stem}"]],
+            **UNCAPTURED,
+        }
+
+
+def task_build() -> Task:
+    """build the source distribution and the wheel, and see that the wheel is whole"""
+    stem = f"dist/bundlepipe-{version('bundlepipe')}"
+    return {
+        # What is installed builds it, so that no network is needed.
+        "actions": [[sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist"], _check_wheel],
+        "file_dep": _files(SHIPPED),
+        "targets": [f"{stem}.tar.gz", f"{stem}-py3-none-any.whl"],
+        "clean": True,
+    }
+
+
+def _check_wheel(targets: list[str]) -> TaskFailed | None:
+    (wheel,) = (target for target in targets if target.endswith(".whl"))
+    expected = {"bundlepipe/py.typed", *(f"bundlepipe/{schema}" for schema in _files(["schemas"]))}
+    with zipfile.ZipFile(wheel) as archive:
+        missing = expected.difference(archive.namelist())
+    return TaskFailed(f"{wheel} lacks {', '.join(sorted(missing))}") if missing else None
+
+
+def _files(trees: Sequence[str], pattern: str = "*") -> list[str]:
+    """Return the files of the trees, relative to the root, without what Python or a pipeline leaves there."""
+    found = []
+    for tree in trees:
+        path = ROOT / tree
+        for file in [path] if path.is_file() else path.rglob(pattern):
+            relative = file.relative_to(ROOT)
+            if file.is_file() and not {"__pycache__", ".bundlepipe", "build"}.intersection(relative.parts):
+                found.append(str(relative))
+    return sorted(found)
+
+
+def _tool(name: str) -> str:
+    """Return the path of a program of the environment that runs this file, activated or not."""
+    return str(Path(sysconfig.get_path("scripts"), name))
+
+
+def _same_versions(*distributions: str) -> config_changed:
+    """Return a condition that other versions of a tool, or of Python, invalidate what it found."""
+    return config_changed({"python": sys.version, **{name: _version(name) for name in distributions}})
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None  # the task that needs it will say so; the others shall work
+
+
+def _remove(*trees: Path, dryrun: bool) -> None:
+    for tree in trees:
+        if tree.exists():
+            print(f"removing {tree.relative_to(ROOT)}")  # noqa: T201  (as doit itself does)
+            if not dryrun:
+                shutil.rmtree(tree)
