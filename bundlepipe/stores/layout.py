@@ -47,6 +47,11 @@ class LayoutStore:
         """The repository that the layout stands for, if it backs a registry host."""
         return self._repository
 
+    @property
+    def keeps_untagged(self) -> bool:
+        """True: nothing here removes a blob, and each further entry of index.json is in the way of others' tools."""
+        return True
+
     def resolve(self, tag: str) -> Digest:
         """Return the digest that index.json gives for `tag`; NotFound if there is none."""
         return self._tagged(tag).digest

@@ -31,6 +31,11 @@ class Store(Protocol):
         """The repository in references to this store's content; None where it is not registry-shaped."""
         ...
 
+    @property
+    def keeps_untagged(self) -> bool:
+        """Whether a manifest stays although no tag names it; registries collect such garbage."""
+        ...
+
     def resolve(self, tag: str) -> Digest:
         """Return the digest of the manifest that `tag` names now; NotFound if there is none."""
         ...

@@ -132,7 +132,8 @@ def _upload(store: Store, request: PushRequest) -> tuple[FilesImage, Manifest]:
         layer.flush()
         store.put_blob(manifest.layers[0], lambda: _open(layer.name))
     store.put_blob(manifest.config, lambda: io.BytesIO(image.config))
+    protection = () if store.keeps_untagged else (internal_tag(manifest.digest),)
     # The destination's own tag comes last: where it is found, all the rest is there too.
-    for tag in (internal_tag(manifest.digest), *request.tags, request.tag):
+    for tag in (*protection, *request.tags, request.tag):
         store.put_manifest(manifest, tag)
     return image, manifest
