@@ -46,13 +46,15 @@ def compress(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
     """Yield blocks of exactly BLOCK_SIZE, the last one of what is left, each with whether it is the last."""
-    buffer = bytearray()
+    rest = b""
     for chunk in chunks:
-        buffer += chunk
-        while len(buffer) > BLOCK_SIZE:
-            yield bytes(memoryview(buffer)[:BLOCK_SIZE]), False
-            del buffer[:BLOCK_SIZE]
-    yield bytes(buffer), True
+        start = 0
+        while len(rest) + len(chunk) - start > BLOCK_SIZE:
+            end = start + BLOCK_SIZE - len(rest)
+            yield rest + chunk[start:end], False
+            rest, start = b"", end
+        rest += chunk[start:]
+    yield rest, True
 
 
 def _deflate(block: bytes, dictionary: bytes, is_last: bool) -> bytes:

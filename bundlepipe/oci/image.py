@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -53,23 +53,26 @@ def config_json(diff_id: Digest, labels: Mapping[str, str]) -> bytes:
     return text.encode()
 
 
-def identify(inputs: Inputs, labels: Mapping[str, str]) -> FilesImage:
+def identify(inputs: Inputs, labels: Mapping[str, str], entries: Sequence[Entry] | None = None) -> FilesImage:
     """Compute the image of some inputs without compressing anything.
 
-    Raises InputError for inputs that imgpkg would refuse, or that change meanwhile.
+    `entries` are the inputs as `walk` found them, for a caller that has walked them
+    already. Raises InputError for inputs that imgpkg would refuse, or that change meanwhile.
     """
-    packing = _Packing(inputs)
+    packing = _Packing(inputs, entries)
     for _ in packing.chunks():
         pass
     return packing.image(labels)
 
 
-def build(inputs: Inputs, labels: Mapping[str, str], layer: IO[bytes]) -> tuple[FilesImage, Manifest]:
+def build(
+    inputs: Inputs, labels: Mapping[str, str], layer: IO[bytes], entries: Sequence[Entry] | None = None
+) -> tuple[FilesImage, Manifest]:
     """Write the compressed layer of some inputs to `layer`; return the image and its manifest.
 
-    Raises as `identify` does.
+    `entries` and errors are those of `identify`.
     """
-    packing = _Packing(inputs)
+    packing = _Packing(inputs, entries)
     hasher = hashlib.sha256()
     size = 0
     for chunk in gzip.compress(packing.chunks()):
@@ -85,8 +88,9 @@ def build(inputs: Inputs, labels: Mapping[str, str], layer: IO[bytes]) -> tuple[
 class _Packing:
     """One pass over the inputs: the tar in chunks, its hash, and the hash of every file."""
 
-    def __init__(self, inputs: Inputs) -> None:
+    def __init__(self, inputs: Inputs, entries: Sequence[Entry] | None) -> None:
         self._inputs = inputs
+        self._entries = entries
         self._hasher = hashlib.sha256()
         self._snapshot: Snapshot = {}
 
@@ -102,7 +106,7 @@ class _Packing:
         return FilesImage(diff_id, config_json(diff_id, labels), self._snapshot)
 
     def _parts(self) -> Iterator[bytes]:
-        for entry in walk(self._inputs):
+        for entry in walk(self._inputs) if self._entries is None else self._entries:
             mode = self._inputs.mode(entry.status)
             if entry.is_directory:
                 self._snapshot[entry.path] = directory_state(self._inputs, entry)

@@ -145,7 +145,8 @@ class _Pulling:
 
 
 def _extract(store: Store, manifest: Manifest, directory: str, limits: Limits) -> None:
-    unpack((store.read_blob(layer) for layer in manifest.layers), directory, limits=limits)
+    layers = (store.read_blob(layer) for layer in manifest.layers)
+    unpack(layers, directory, limits=limits, what=f"{store.name}@{manifest.digest}")
 
 
 def _read_lock(path: str, what: str) -> ImagesLock:

@@ -10,7 +10,7 @@ from typing import IO
 
 from bundlepipe.errors import AccessDenied, BundlepipeError, NotFound
 from bundlepipe.oci.image import FilesImage, build, identify
-from bundlepipe.oci.inputs import Inputs, Snapshot, walk
+from bundlepipe.oci.inputs import Entry, Inputs, Snapshot, walk
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
@@ -82,25 +82,26 @@ def push(request: PushRequest, homes: Homes, present: Manifest | _NotAsked | Non
     names now, for a caller that asked already. Raises InputError, DocumentError, StoreError.
     """
     request.check()
-    _check_inputs(request)
+    entries = _checked_inputs(request)
     store = homes.repository(request.destination.repository, writes=True)
     if isinstance(present, _NotAsked):
         present = _present_manifest(store, request.tag)
     if present and not present.is_index:
-        image = identify(request.inputs, request.all_labels)
+        image = identify(request.inputs, request.all_labels, entries)
         if image.image_id == present.config.digest:
             _put_further_tags(store, present, request.tags)
             return Pushed(request.destination.with_digest(present.digest), image, was_there=True)
-    image, manifest = _upload(store, request)
+    image, manifest = _upload(store, request, entries)
     return Pushed(request.destination.with_digest(manifest.digest), image, was_there=False)
 
 
-def _check_inputs(request: PushRequest) -> None:
+def _checked_inputs(request: PushRequest) -> list[Entry]:
     entries = walk(request.inputs)
     if request.is_bundle:
         check_contents(entries, request.inputs.paths)
     else:
         check_is_plain(entries)
+    return entries
 
 
 def _present_manifest(store: Store, tag: str) -> Manifest | None:
@@ -126,9 +127,9 @@ def _open(path: str) -> IO[bytes]:
     return open(path, "rb")
 
 
-def _upload(store: Store, request: PushRequest) -> tuple[FilesImage, Manifest]:
+def _upload(store: Store, request: PushRequest, entries: Sequence[Entry]) -> tuple[FilesImage, Manifest]:
     with tempfile.NamedTemporaryFile(prefix="bundlepipe-layer-") as layer:
-        image, manifest = build(request.inputs, request.all_labels, layer)
+        image, manifest = build(request.inputs, request.all_labels, layer, entries)
         layer.flush()
         store.put_blob(manifest.layers[0], lambda: _open(layer.name))
     store.put_blob(manifest.config, lambda: io.BytesIO(image.config))
