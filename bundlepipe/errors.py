@@ -9,12 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+# Longer than any valid reference, so that only what is no reference is cut.
+_LONGEST_QUOTED = 500
+
+
+def printable(text: str) -> str:
+    """Return a text from outside in one line: what does not print becomes an escape such as `\\n`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text from outside in one line of at most `longest` characters."""
+    cut = printable(text[: longest + 1])
+    return cut if len(cut) <= longest else cut[: longest - 1] + "…"
+
+
+def quoted(text: str, longest: int = _LONGEST_QUOTED) -> str:
+    """Return a text from outside as messages show it: in quotes, one line, at most `longest` characters."""
+    return f"'{shortened(text, longest)}'"
+
 
 class BundlepipeError(Exception):
     """What was asked for cannot be done; the message says why."""
 
     def __str__(self) -> str:
-        return str(self.args[0]) if self.args else self.__class__.__name__
+        text = str(self.args[0]) if self.args else self.__class__.__name__
+        # A file name that is not UTF-8 holds surrogates, at which printing would fail.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class InvalidReference(BundlepipeError):

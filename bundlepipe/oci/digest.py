@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from bundlepipe.errors import InvalidDigest
+from bundlepipe.errors import InvalidDigest, quoted
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -30,13 +30,15 @@ class Digest(str):
         """
         match = _GRAMMAR.fullmatch(text)
         if not match:
-            raise InvalidDigest(f"'{text}' is not a digest: expected ALGORITHM:HEX, such as sha256:<64 digits>")
+            raise InvalidDigest(f"{quoted(text)} is not a digest: expected ALGORITHM:HEX, such as sha256:<64 digits>")
         algorithm, encoded = match["algorithm"], match["encoded"]
         length = _ENCODED_LENGTH.get(algorithm)
         if length is None:
-            raise InvalidDigest(f"'{text}': unsupported digest algorithm '{algorithm}', expected sha256 or sha512")
+            raise InvalidDigest(
+                f"{quoted(text)}: unsupported digest algorithm {quoted(algorithm)}, expected sha256 or sha512"
+            )
         if len(encoded) != length or not _HEX.fullmatch(encoded):
-            raise InvalidDigest(f"'{text}': expected {length} lower-case hexadecimal digits after '{algorithm}:'")
+            raise InvalidDigest(f"{quoted(text)}: expected {length} lower-case hexadecimal digits after '{algorithm}:'")
         return cls(text)
 
     @classmethod

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard
 
-from bundlepipe.errors import InvalidContent, InvalidDigest
+from bundlepipe.errors import InvalidContent, InvalidDigest, quoted
 from bundlepipe.oci.digest import Digest
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -48,7 +48,7 @@ class Platform:
         name, _, version = text.partition(":")
         parts = name.split("/")
         if len(parts) not in (2, 3) or not all(parts):
-            raise InvalidContent(f"'{text}' is not a platform: expected OS/ARCHITECTURE[/VARIANT][:OS.VERSION]")
+            raise InvalidContent(f"{quoted(text)} is not a platform: expected OS/ARCHITECTURE[/VARIANT][:OS.VERSION]")
         return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None, version or None)
 
     def matches(self, wanted: Platform) -> bool:
@@ -88,16 +88,12 @@ class Descriptor:
             parsed = Digest.parse(digest)
         except InvalidDigest as error:
             raise InvalidContent(f"{what}: {error}") from None
-        platform = value.get("platform")
-        annotations = value.get("annotations") or {}
-        return cls(
-            media_type,
-            parsed,
-            size,
-            tuple(value.get("urls") or ()),
-            _platform(platform) if isinstance(platform, dict) else None,
-            dict(annotations) if isinstance(annotations, dict) else {},
-        )
+        urls, annotations = value.get("urls") or [], value.get("annotations") or {}
+        if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+            raise InvalidContent(f"{what}: 'urls' is not a list of texts")
+        if not _is_mapping_of_texts(annotations):
+            raise InvalidContent(f"{what}: 'annotations' is not a mapping of texts")
+        return cls(media_type, parsed, size, tuple(urls), _platform(value.get("platform"), what), annotations)
 
     def to_json(self) -> dict[str, Any]:
         """Return the descriptor as a JSON object, in the key order of Docker's and OCI's own tools."""
@@ -109,13 +105,19 @@ class Descriptor:
         return value
 
 
-def _platform(value: dict[str, Any]) -> Platform:
-    return Platform(
-        str(value.get("os", "")),
-        str(value.get("architecture", "")),
-        value.get("variant") or None,
-        value.get("os.version") or None,
-    )
+def _platform(value: Any, what: str) -> Platform | None:
+    """Return the platform of a descriptor; `os.features` and the like say nothing to anyone here."""
+    if value is None:
+        return None
+    keys = ("os", "architecture", "variant", "os.version")
+    texts = {key: value.get(key) or "" for key in keys} if isinstance(value, dict) else None
+    if not _is_mapping_of_texts(texts):
+        raise InvalidContent(f"{what}: 'platform' does not name a platform")
+    return Platform(texts["os"], texts["architecture"], texts["variant"] or None, texts["os.version"] or None)
+
+
+def _is_mapping_of_texts(value: Any) -> TypeGuard[dict[str, str]]:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class Manifest:
             )
         declared = document.get("mediaType") or media_type or _guess_media_type(document)
         if declared not in ACCEPTED_TYPES:
-            raise InvalidContent(f"{what}: unsupported manifest media type '{declared}'")
+            raise InvalidContent(f"{what}: unsupported manifest media type {quoted(str(declared), 100)}")
         manifest = cls(declared, raw)
         foreign_key = "layers" if manifest.is_index else "manifests"
         if foreign_key in document:

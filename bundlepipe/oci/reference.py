@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from bundlepipe.errors import InvalidDigest, InvalidReference
+from bundlepipe.errors import InvalidDigest, InvalidReference, quoted
 from bundlepipe.oci.digest import Digest
 
 DEFAULT_REGISTRY = "index.docker.io"
@@ -37,7 +37,7 @@ class Repository:
         """Return the repository that `text` names; InvalidReference if it has a tag or digest, or is none."""
         reference = Reference.parse(text)
         if reference.tag or reference.digest:
-            raise InvalidReference(f"'{text}': expected a repository without tag or digest")
+            raise InvalidReference(f"{quoted(text)}: expected a repository without tag or digest")
         return reference.repository
 
     def __str__(self) -> str:
@@ -70,21 +70,21 @@ class Reference:
         if not text:
             raise InvalidReference("an image reference is empty")
         if text != text.strip():
-            raise InvalidReference(f"'{text}': an image reference has no surrounding white space")
+            raise InvalidReference(f"{quoted(text)}: an image reference has no surrounding white space")
         name, at, digest_text = text.partition("@")
         digest = None
         if at:
             try:
                 digest = Digest.parse(digest_text)
             except InvalidDigest as error:
-                raise InvalidReference(f"'{text}' is not an image reference: {error}") from None
+                raise InvalidReference(f"{quoted(text)} is not an image reference: {error}") from None
         registry, path = _split_registry(name)
         tag: str | None = None
         if ":" in path:
             path, _, tag = path.rpartition(":")
             if not _TAG.fullmatch(tag):
                 raise InvalidReference(
-                    f"'{text}': '{tag}' is not a tag: expected up to 128 letters, digits, '_', '.', '-', "
+                    f"{quoted(text)}: {quoted(tag)} is not a tag: expected up to 128 letters, digits, '_', '.', '-', "
                     "not starting with '.' or '-'"
                 )
         return cls(_repository(text, registry, path), tag, digest)
@@ -116,15 +116,17 @@ def _repository(text: str, registry: str | None, path: str) -> Repository:
         registry = DEFAULT_REGISTRY
         if "/" not in path:
             if _IMAGE_ID.fullmatch(path):
-                raise InvalidReference(f"'{text}' is an image ID, not an image reference: expected a repository name")
+                raise InvalidReference(
+                    f"{quoted(text)} is an image ID, not an image reference: expected a repository name"
+                )
             path = f"library/{path}"
     if not _REGISTRY.fullmatch(registry):
-        raise InvalidReference(f"'{text}': '{registry}' is not a registry host: expected HOST or HOST:PORT")
+        raise InvalidReference(f"{quoted(text)}: {quoted(registry)} is not a registry host: expected HOST or HOST:PORT")
     for component in path.split("/"):
         if not _PATH_COMPONENT.fullmatch(component):
-            raise InvalidReference(f"'{text}': {_component_fault(component)}")
+            raise InvalidReference(f"{quoted(text)}: {_component_fault(component)}")
     if len(registry) + 1 + len(path) > _LONGEST_NAME:
-        raise InvalidReference(f"'{text}': a repository name has at most {_LONGEST_NAME} characters")
+        raise InvalidReference(f"{quoted(text)}: a repository name has at most {_LONGEST_NAME} characters")
     return Repository(registry, path)
 
 
@@ -132,8 +134,8 @@ def _component_fault(component: str) -> str:
     if not component:
         return "a part of the repository name is empty"
     if component != component.lower():
-        return f"repository names are lower case, but '{component}' is not"
+        return f"repository names are lower case, but {quoted(component)} is not"
     return (
-        f"'{component}' cannot be part of a repository name: expected lower-case letters and digits, "
+        f"{quoted(component)} cannot be part of a repository name: expected lower-case letters and digits, "
         "separated by '.', '_', '__' or dashes"
     )

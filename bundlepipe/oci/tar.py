@@ -85,10 +85,16 @@ def _to_ascii(raw: bytes) -> bytes:
 
 
 def _cut_name(raw: bytes) -> bytes:
-    """Fit a path into the name field; a slash that the cut left at its end becomes NUL (Go's `formatString`)."""
-    if len(raw) > _NAME_LENGTH and raw[_NAME_LENGTH - 1 : _NAME_LENGTH] == b"/":
-        return raw[: _NAME_LENGTH - 1]
-    return raw[:_NAME_LENGTH]
+    """Fit a path into the name field, as Go's `formatString` does.
+
+    Where the cut leaves slashes at the end, the first of them becomes NUL: there are
+    several where the names between them were not ASCII and were dropped.
+    """
+    cut = raw[:_NAME_LENGTH]
+    if len(raw) > _NAME_LENGTH and cut.endswith(b"/"):
+        end = len(cut[:-1].rstrip(b"/"))
+        return cut[:end] + b"\0" + cut[end + 1 :]
+    return cut
 
 
 def _pax_record(key: bytes, value: bytes) -> bytes:

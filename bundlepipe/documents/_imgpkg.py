@@ -1,0 +1,63 @@
+"""What imgpkg's documents have in common: a version, and images by digest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bundlepipe.documents import schema
+from bundlepipe.documents.fault import Fault, reason, rendered
+from bundlepipe.errors import DocumentError, InvalidReference
+from bundlepipe.oci.reference import Reference
+
+API_VERSION = "imgpkg.carvel.dev/v1alpha1"
+
+_Images = Iterator[tuple[tuple[str | int, ...], str]]
+
+
+def read(
+    content: bytes, path: str, schema_name: str, images: Callable[[Any], _Images]
+) -> tuple[dict[str, Any], list[Reference]]:
+    """Return the data of a document and the digest references in it, without their tags.
+
+    `images` yields where in the data they stand, whatever the data looks like. Raises
+    DocumentError with all faults of YAML, or else of structure and references.
+    """
+    from bundlepipe.documents.yaml_source import load_one
+
+    document = load_one(content, path)
+    references: list[Reference] = []
+    value_faults: list[Fault] = []
+    for keys, text in images(document.data):
+        try:
+            references.append(digest_reference(text))
+        except InvalidReference as error:
+            value_faults.append(document.fault(keys, reason(error)))
+    # What is wrong with a reference says more than that it does not match the schema's pattern.
+    explained = {(fault.line, fault.column) for fault in value_faults}
+    faults = [fault for fault in schema.faults(document, schema_name) if (fault.line, fault.column) not in explained]
+    if faults or value_faults:
+        raise DocumentError(rendered(path, faults + value_faults))
+    return document.data, references
+
+
+def listed_images(data: Any) -> _Images:
+    """Yield the image of each entry of `images`, with its place."""
+    entries = data.get("images") if isinstance(data, dict) else None
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if isinstance(entry, dict) and isinstance(entry.get("image"), str):
+            yield ("images", index, "image"), entry["image"]
+
+
+def digest_reference(text: str) -> Reference:
+    """Return the reference that `text` spells, less its tag; InvalidReference unless it has a digest."""
+    reference = Reference.parse(text)
+    if reference.digest is None:
+        # It parsed, so it is short and prints.
+        raise InvalidReference(f"'{text}' is not a digest reference, expected one such as {text}@sha256:<64 digits>")
+    return reference.with_digest(reference.digest)
+
+
+def digest_text(reference: Reference) -> str:
+    """Return a reference as documents hold it; InvalidReference unless it has a digest."""
+    return str(digest_reference(str(reference)))

@@ -1,0 +1,69 @@
+"""Faults in a document: where they are, and the words in which values are shown.
+
+Used by everything that reads a document; imports neither a YAML library nor jsonschema.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from bundlepipe.errors import quoted, shortened
+
+_LONGEST_VALUE = 60
+_LONGEST_REASON = 400
+_MOST_CHOICES = 12
+
+
+class Fault(NamedTuple):
+    """What is wrong at a place of a document; line and column count from 1."""
+
+    line: int
+    column: int
+    text: str
+
+
+def rendered(path: str, faults: Iterable[Fault]) -> list[str]:
+    """Return `path:line:column: text` for each fault, in the order of the document, each once."""
+    return [f"{path}:{fault.line}:{fault.column}: {fault.text}" for fault in sorted(set(faults))]
+
+
+def shown(text: str) -> str:
+    """Return an offending text as messages show it: quoted, in one line, shortened."""
+    return quoted(text, _LONGEST_VALUE)
+
+
+def reason(error: Exception) -> str:
+    """Return the message of an error about a value, in one line and of bounded length."""
+    return shortened(str(error), _LONGEST_REASON)
+
+
+def kind(value: Any) -> str:
+    """Return what a value of a document is, in the words of messages: `a list`, `'text'`, `5`."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return shortened(repr(value), _LONGEST_VALUE)
+    return "a mapping" if isinstance(value, dict) else "a list"
+
+
+def choices(names: Sequence[str]) -> str:
+    """Return `'a'`, or `one of 'a', 'b'`, shortened where there are many."""
+    quoted = [shown(name) for name in names[:_MOST_CHOICES]]
+    if len(names) > _MOST_CHOICES:
+        quoted.append("…")
+    return quoted[0] if len(quoted) == 1 else "one of " + ", ".join(quoted)
+
+
+def similar(name: str, names: Iterable[str]) -> str | None:
+    """Return the one of `names` that a mistyped `name` most probably means, if any is close."""
+    if len(name) > _LONGEST_VALUE:
+        return None
+    by_lower = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return by_lower[close[0]] if close else None

@@ -1,0 +1,74 @@
+"""Checks a document against a JSON Schema (2020-12) of `schemas/` and says what is wrong in plain words.
+
+Beside the standard keywords a schema may carry `x-expected`: what a value has to be, in
+the words of a message (`"a digest reference, such as …"`), used wherever a pattern or a
+choice says too little.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bundlepipe.documents.fault import Fault, rendered
+from bundlepipe.errors import DocumentError
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+
+    from bundlepipe.documents.yaml_source import YamlDocument
+
+
+def problems(document: YamlDocument, schema_name: str) -> list[str]:
+    """Return a line `path:line:column: what, and what was expected` for each fault, in the document's order.
+
+    `schema_name` is the name of a file of `schemas/` without `.schema.json`.
+    """
+    return rendered(document.path, faults(document, schema_name))
+
+
+def check(document: YamlDocument, schema_name: str) -> None:
+    """Raise DocumentError with all problems of the document, if it has any."""
+    found = problems(document, schema_name)
+    if found:
+        raise DocumentError(found)
+
+
+def faults(document: YamlDocument, schema_name: str) -> list[Fault]:
+    """Return what `problems` returns, before it is put into lines."""
+    errors = list(_validator(schema_name).iter_errors(document.data))
+    if not errors:
+        return []
+    from bundlepipe.documents._explanation import explain
+
+    return explain(document, errors, _schema(schema_name))
+
+
+def schema_text(name: str) -> str:
+    """Return the text of a schema: shipped in the wheel, or that of the checkout one works in.
+
+    Raises FileNotFoundError for a name that no schema has.
+    """
+    from importlib.resources import files
+
+    shipped = files("bundlepipe").joinpath("schemas")
+    directory = shipped if shipped.is_dir() else Path(__file__).parents[2] / "schemas"
+    return directory.joinpath(f"{name}.schema.json").read_text("utf-8")
+
+
+@cache
+def _schema(name: str) -> Mapping[str, Any]:
+    schema: dict[str, Any] = json.loads(schema_text(name))
+    return schema
+
+
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    # Without a registry of its own a validator fetches what it does not know from the network.
+    return Draft202012Validator(_schema(name), registry=Registry())

@@ -1,0 +1,38 @@
+"""Which files a search for images looks into: kbld's rule, without what it has locked already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from bundlepipe.errors import InputError
+from bundlepipe.oci.inputs import in_byte_order
+
+_EXTENSIONS = (".yml", ".yaml", ".json")
+_BUNDLE_DIRECTORY = ".imgpkg"
+
+
+def searched_files(paths: Sequence[str]) -> list[str]:
+    """Return the files to search: files as given; of directories all YAML and JSON files, hidden ones too.
+
+    What lies below a `.imgpkg` directory is never searched. Raises InputError for a path
+    that cannot be read.
+    """
+    found: list[str] = []
+    for path in paths:
+        if os.path.isdir(path):
+            found.extend(_files_below(path))
+        elif os.path.isfile(path):
+            found.append(path)
+        else:
+            raise InputError(f"{path}: no such file or directory to search for images")
+    return list(dict.fromkeys(found))
+
+
+def _files_below(directory: str) -> Iterator[str]:
+    for child in in_byte_order(directory):
+        if child.is_dir(follow_symlinks=False):
+            if child.name != _BUNDLE_DIRECTORY:
+                yield from _files_below(f"{directory}/{child.name}")
+        elif child.name.endswith(_EXTENSIONS):
+            yield f"{directory}/{child.name}"

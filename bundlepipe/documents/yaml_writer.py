@@ -1,0 +1,143 @@
+"""Writes YAML in one way only, so that a document's bytes depend on its content alone.
+
+What is written becomes part of a bundle's identity; the emitters of PyYAML differ between
+C and Python and between releases. The form is that of Go's library, as imgpkg writes:
+keys sorted, lists not indented, lines not wrapped, texts quoted only where YAML 1.1 or
+1.2 would read something else, texts of several lines as literal blocks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bundlepipe.documents.fault import shown
+from bundlepipe.errors import DocumentError
+
+# YAML 1.1's booleans and nulls, `=` and `<<`, which mean something there.
+_WORDS = frozenset({"", "~", "=", "<<", "null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+_NUMBER = re.compile(
+    r"""[-+]?(?:
+        0[xX][0-9a-fA-F_]+ | 0[oO][0-7_]+ | 0[bB][01_]+
+      | [0-9][0-9_]*(?::[0-9]{1,2})+(?:\.[0-9_]*)?
+      | (?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)(?:[eE][-+]?[0-9]+)?
+      | \.(?:inf|nan)
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt\s].*)?")
+# A start that is an indicator of YAML's, a ':' or '#' that would be one, or a blank at an end.
+_NEEDS_QUOTES = re.compile(r"^[\s,\[\]{}#&*!|>'\"%@`]|^[-?:](?:\s|$)|^(?:---|\.\.\.)|:(?:\s|$)|\s#|\s$")
+# Fixed ranges rather than str.isprintable(), which changes with Python's Unicode tables.
+_INVISIBLE = re.compile(
+    "[^\x20-\x7e\xa1-\u1fff\u2030-\u205e\u2070-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+_UNREADABLE_IN_QUOTES = re.compile(_INVISIBLE.pattern + r'|["\\]')
+_SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
+# YAML looks for the ':' after a key in 1,024 characters at most, unless a '?' announces it.
+_LONGEST_SIMPLE_KEY = 1000
+
+
+def write(document: Mapping[str, Any]) -> bytes:
+    """Return a document of mappings, lists, str, bool, int and None as YAML, with a leading `---`.
+
+    Raises DocumentError for a text that is not Unicode (lone surrogates).
+    """
+    text = "---\n" + "".join(f"{line}\n" for line in _mapping(document, ""))
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        around = text[max(error.start - 20, 0) : error.end]
+        raise DocumentError([f"cannot write YAML: the text around {shown(around)} is not Unicode"]) from None
+
+
+def _collection(value: Mapping[str, Any] | Sequence[Any], indent: str) -> Iterator[str]:
+    return _mapping(value, indent) if isinstance(value, Mapping) else _list(value, indent)
+
+
+def _mapping(value: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for key in sorted(value):
+        written = _single_line(key)
+        if len(written) > _LONGEST_SIMPLE_KEY:
+            yield f"{indent}? {written}"
+            written = ""
+        child = value[key]
+        if _is_filled_collection(child):
+            yield f"{indent}{written}:"
+            yield from _collection(child, indent if _is_list(child) else indent + "  ")
+        else:
+            yield f"{indent}{written}: {_scalar(child, indent + '  ')}"
+
+
+def _list(value: Sequence[Any], indent: str) -> Iterator[str]:
+    for item in value:
+        if _is_filled_collection(item):
+            lines = _collection(item, indent + "  ")
+            yield f"{indent}- {next(lines).removeprefix(indent + '  ')}"
+            yield from lines
+        else:
+            yield f"{indent}- {_scalar(item, indent + '  ')}"
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _is_filled_collection(value: Any) -> bool:
+    return bool(value) and (_is_list(value) or isinstance(value, Mapping))
+
+
+def _scalar(value: Any, indent: str) -> str:
+    if isinstance(value, str):
+        return _literal(value, indent) if _is_literal(value) else _single_line(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "{}"
+    return "[]" if _is_list(value) else str(value)
+
+
+def _is_literal(text: str) -> bool:
+    """Tell whether a text has several lines and needs no escapes; blanks at line ends should stay visible."""
+    lines = text.split("\n")
+    return (
+        len(lines) > 1
+        and not text.startswith((" ", "\n"))
+        and not any(line.endswith(" ") or _INVISIBLE.search(line) for line in lines)
+    )
+
+
+def _literal(text: str, indent: str) -> str:
+    body = text.rstrip("\n")
+    ends = len(text) - len(body)
+    chomping = ("-", "", "+")[min(ends, 2)]
+    lines = [f"{indent}{line}" if line else "" for line in body.split("\n")]
+    return "\n".join([f"|{chomping}", *lines, *[""] * (ends - 1)])
+
+
+def _single_line(text: str) -> str:
+    if _INVISIBLE.search(text):
+        return f'"{_UNREADABLE_IN_QUOTES.sub(_escape, text)}"'
+    if _reads_as_something_else(text):
+        return f'"{text}"'
+    if _NEEDS_QUOTES.search(text):
+        doubled = text.replace("'", "''")
+        return f"'{doubled}'"
+    return text
+
+
+def _reads_as_something_else(text: str) -> bool:
+    return text.lower() in _WORDS or bool(_NUMBER.fullmatch(text) or _TIMESTAMP.fullmatch(text))
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    code = ord(character)
+    if character in _SHORT_ESCAPES:
+        return _SHORT_ESCAPES[character]
+    if 0xD800 <= code <= 0xDFFF:
+        return character
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

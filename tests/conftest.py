@@ -1,0 +1,148 @@
+"""Fixtures for all tests: real registries, faults in front of them, and credentials for them.
+
+Registry processes live as long as the session (with pytest-xdist: one set a worker) and
+start when the first test asks for them; a test takes repositories of its own with
+`registry.repository()`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from tests.support.certificates import make_server_certificate
+from tests.support.proxy import Proxy
+from tests.support.registries import PasswordRegistry, TokenRegistry
+from tests.support.services import Registry, missing_services, require
+from tests.support.token_service import TokenService
+
+WriteDockerConfig = Callable[[dict[str, Any]], Path]
+
+# A deadline would measure the machine and its other work, not the code.
+settings.register_profile("bundlepipe", deadline=None)
+settings.load_profile("bundlepipe")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line which services were missing."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    line = missing_services(str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple))
+    if line:
+        terminalreporter.write_line(line, yellow=True)
+
+
+@pytest.fixture(scope="session")
+def _no_docker_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("no-docker-config")
+
+
+@pytest.fixture(autouse=True)
+def _nobody(_no_docker_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the credentials and proxies of whoever runs the tests out of them."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(_no_docker_config))
+    for name in ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WriteDockerConfig:
+    """Write Docker's configuration: `docker_config({"auths": {...}})` returns the file, which now is the one in use."""
+
+    def write(document: dict[str, Any]) -> Path:
+        path = tmp_path / "docker" / "config.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(document))
+        monkeypatch.setenv("DOCKER_CONFIG", str(path.parent))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry at `registry.host` that asks nobody for credentials, by plain HTTP."""
+    require("registry")
+    running = Registry(tmp_path_factory.mktemp("registry"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def own_registry(tmp_path: Path) -> Iterator[Registry]:
+    """A registry of this test's own: `stop` it, `start` it again, alter its files."""
+    require("registry")
+    directory = tmp_path / "own-registry"
+    directory.mkdir()
+    running = Registry(directory)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def tls_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry that speaks TLS; `tls.authority` is whom to trust, for the names 127.0.0.1 and registry.test."""
+    require("registry")
+    directory = tmp_path_factory.mktemp("tls-registry")
+    running = Registry(directory, tls=make_server_certificate(directory, ("127.0.0.1", "registry.test")))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def authenticated_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PasswordRegistry]:
+    """A registry with Basic authentication; `account` has username and password."""
+    require("registry")
+    running = PasswordRegistry(tmp_path_factory.mktemp("authenticated-registry"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def _token_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenRegistry]:
+    require("registry")
+    directory = tmp_path_factory.mktemp("token-registry")
+    service = TokenService(directory)
+    running = TokenRegistry(directory, service)
+    yield running
+    running.stop()
+    service.close()
+
+
+@pytest.fixture
+def token_registry(_token_registry: TokenRegistry) -> TokenRegistry:
+    """A registry with Bearer authentication.
+
+    Its token service, `tokens`, begins each test anew: `ALICE` of tests.support.registries
+    may do everything, everybody may pull from repositories whose path ends in `/public`.
+    `tokens.manners` changes that, `tokens.requests` tells what was asked for.
+    """
+    _token_registry.welcome()
+    return _token_registry
+
+
+@pytest.fixture
+def proxy(registry: Registry) -> Iterator[Proxy]:
+    """A proxy in front of `registry`: counts requests, injects faults (see tests/support/proxy.py)."""
+    running = Proxy(registry.host)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def make_proxy() -> Iterator[Callable[..., Proxy]]:
+    """Make further proxies, in front of any registry: `make_proxy(token_registry.host)`."""
+    running: list[Proxy] = []
+
+    def make(upstream: str, **options: Any) -> Proxy:
+        running.append(Proxy(upstream, **options))
+        return running[-1]
+
+    yield make
+    for proxy in running:
+        proxy.close()

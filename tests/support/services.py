@@ -1,0 +1,268 @@
+"""The real services that tests run against: found where they are installed, else missing in one visible line.
+
+A test that needs one says so with `require("skopeo")`, or takes a fixture that does. What
+is missing skips the test, or fails it where BUNDLEPIPE_REQUIRE_SERVICES=1; the terminal
+summary says once what was missing and how many tests that concerned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bundlepipe.oci.reference import Repository
+from tests.support.certificates import ServerCertificate
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+MISSING = "missing service: "
+# Stands for a registry's directory in its configuration, wherever the registry sees it.
+DIRECTORY = "{directory}"
+
+_PROGRAMS = {
+    "skopeo": ("skopeo",),
+    "umoci": ("umoci",),
+    "qemu-x86_64": ("qemu-x86_64", "qemu-x86_64-static"),
+}
+_REGISTRY_PROGRAMS = ("docker-registry", "registry")
+_REGISTRY_IMAGES = ("registry:3", "registry:2", "registry:latest")
+_CONTAINER_PORT = 5000
+_CONTAINER_DIRECTORY = "/registry"
+_LISTENING = re.compile(r"listening on \S*:(\d+)")
+_START_SECONDS = 20
+
+
+def require(service: str) -> None:
+    """Skip the test that calls this, or fail it if services are required, unless `service` is to be had.
+
+    Known are `registry`, `docker` (an Engine that answers), `skopeo`, `umoci` and `qemu-x86_64`.
+    """
+    problem = _problem(service)
+    if problem is None:
+        return
+    if os.environ.get("BUNDLEPIPE_REQUIRE_SERVICES") == "1":
+        pytest.fail(f"{MISSING}{problem}", pytrace=False)
+    pytest.skip(f"{MISSING}{problem}")
+
+
+def program(service: str) -> str:
+    """Return the path of the program of `skopeo`, `umoci` or `qemu-x86_64`, which is required."""
+    require(service)
+    path = _which(_PROGRAMS[service])
+    assert path is not None
+    return path
+
+
+def missing_services(reasons: Iterable[str]) -> str | None:
+    """Return the one line that says what was missing, given the reasons of all skips; None if nothing was."""
+    missing = [reason.partition(MISSING)[2] for reason in reasons if MISSING in reason]
+    if not missing:
+        return None
+    services = ", ".join(sorted(set(missing)))
+    return f"{len(missing)} tests were skipped for want of services: {services}"
+
+
+class Registry:
+    """A registry on a port of 127.0.0.1 that nobody else uses, with a directory of its own.
+
+    host: `127.0.0.1:PORT`, as references name it.
+    directory: where configuration, log and content are.
+    """
+
+    def __init__(
+        self, directory: Path, *, auth: dict[str, Any] | None = None, tls: ServerCertificate | None = None
+    ) -> None:
+        self.directory = directory
+        self._tls = tls
+        self._auth = auth
+        self._server: _Process | _Container | None = None
+        self._names = count(1)
+        self._port = 0
+        self.start()
+
+    @property
+    def host(self) -> str:
+        """What references call the registry."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def tls(self) -> ServerCertificate:
+        """The certificate of a registry that speaks TLS."""
+        assert self._tls is not None, "this registry speaks plain HTTP"
+        return self._tls
+
+    def repository(self, name: str = "app") -> Repository:
+        """Return a repository that no other test has used; `name` may be a path."""
+        return Repository(self.host, f"test{next(self._names)}/{name}")
+
+    def blob_file(self, digest: str) -> Path:
+        """Return the file in which the registry keeps a blob or manifest."""
+        algorithm, _, encoded = digest.partition(":")
+        root = self.directory / "content/docker/registry/v2/blobs"
+        return root / algorithm / encoded[:2] / encoded / "data"
+
+    def start(self) -> None:
+        """Start the registry, on the port that it had before if it was stopped."""
+        (self.directory / "content").mkdir(exist_ok=True)
+        path = _which(_REGISTRY_PROGRAMS)
+        home = self.directory if path else Path(_CONTAINER_DIRECTORY)
+        address = f"127.0.0.1:{self._port}" if path else f":{_CONTAINER_PORT}"
+        # JSON is YAML.
+        (self.directory / "config.yml").write_text(json.dumps(self._configuration(home, address)))
+        self._server = _Process(path, self.directory) if path else _Container(self.directory, self._port)
+        self._port = self._server.port
+
+    def stop(self) -> None:
+        """Stop the registry; its content stays."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def _configuration(self, home: Path, address: str) -> dict[str, Any]:
+        http: dict[str, Any] = {"addr": address, "secret": "of this test"}
+        if self._tls is not None:
+            http["tls"] = {"certificate": str(home / self._tls.certificate.name), "key": str(home / self._tls.key.name)}
+        configuration: dict[str, Any] = {
+            "version": "0.1",
+            "log": {"level": "info", "accesslog": {"disabled": True}},
+            "storage": {
+                "filesystem": {"rootdirectory": str(home / "content")},
+                "delete": {"enabled": True},
+                "maintenance": {"uploadpurging": {"enabled": False}},
+            },
+            "http": http,
+        }
+        if self._auth:
+            configuration["auth"] = json.loads(json.dumps(self._auth).replace(DIRECTORY, str(home)))
+        return configuration
+
+
+class _Process:
+    """A registry that is a program of this machine."""
+
+    def __init__(self, path: str, directory: Path) -> None:
+        log = directory / "registry.log"
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                [path, "serve", str(directory / "config.yml")], stdout=file, stderr=subprocess.STDOUT
+            )
+        self.port = self._wait_for_port(log)
+
+    def _wait_for_port(self, log: Path) -> int:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            match = _LISTENING.search(log.read_text())
+            if match:
+                return int(match[1])
+            time.sleep(0.005)
+        self.stop()
+        raise AssertionError(f"the registry did not start: {log.read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class _Container:
+    """A registry that runs in a container of an image that the Docker Engine already has."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        with _engine() as engine:
+            image = next(name for name in _REGISTRY_IMAGES if _has_image(engine, name))
+            self._id: str = engine.containers.run(
+                image,
+                ["serve", f"{_CONTAINER_DIRECTORY}/config.yml"],
+                detach=True,
+                volumes={str(directory): {"bind": _CONTAINER_DIRECTORY, "mode": "rw"}},
+                ports={f"{_CONTAINER_PORT}/tcp": ("127.0.0.1", port or None)},
+            ).id
+            self.port = self._wait_for_port(engine.containers.get(self._id))
+
+    def _wait_for_port(self, container: Container) -> int:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            container.reload()
+            log = container.logs()
+            ports = container.ports.get(f"{_CONTAINER_PORT}/tcp")
+            if ports and _LISTENING.search(log.decode(errors="replace")):
+                return int(ports[0]["HostPort"])
+            if container.status == "exited":
+                break
+            time.sleep(0.05)
+        log = container.logs()
+        self.stop()
+        raise AssertionError(f"the registry did not start: {log[-2000:].decode(errors='replace')}")
+
+    def stop(self) -> None:
+        with _engine() as engine:
+            engine.containers.get(self._id).remove(force=True, v=True)
+
+
+@functools.cache
+def _problem(service: str) -> str | None:
+    """Return what is missing for a service, or None if nothing is."""
+    if service == "registry":
+        return _registry_problem()
+    if service == "docker":
+        return _engine_problem()
+    programs = _PROGRAMS[service]
+    return None if _which(programs) else f"{service} (no {' or '.join(programs)} in PATH)"
+
+
+def _registry_problem() -> str | None:
+    if _which(_REGISTRY_PROGRAMS):
+        return None
+    missing = f"registry (no {' or '.join(_REGISTRY_PROGRAMS)} in PATH, and no Docker Engine with a registry image)"
+    if _engine_problem():
+        return missing
+    with _engine() as engine:
+        return None if any(_has_image(engine, name) for name in _REGISTRY_IMAGES) else missing
+
+
+def _engine_problem() -> str | None:
+    from docker.errors import DockerException
+
+    try:
+        with _engine() as engine:
+            engine.ping()
+    except DockerException:
+        return "docker (no Docker Engine answers)"
+    return None
+
+
+@contextlib.contextmanager
+def _engine() -> Iterator[Any]:
+    import docker
+
+    client = docker.from_env(timeout=30)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _has_image(engine: Any, name: str) -> bool:
+    from docker.errors import ImageNotFound
+
+    try:
+        engine.images.get(name)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def _which(programs: Iterable[str]) -> str | None:
+    return next((path for name in programs if (path := shutil.which(name))), None)
