@@ -32,7 +32,9 @@ def run_once(command: Command, cwd: Path, env: Mapping[str, str] | None = None) 
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(env or {})}
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
-        process = subprocess.run(command, check=False, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.run(
+            command, check=False, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
         seconds = time.perf_counter() - started
         if process.returncode:
             output.seek(0)

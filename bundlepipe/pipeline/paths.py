@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Iterator
 
 
-def normalise(path: str, base: str = "") -> str:
+def normalise(path: str | os.PathLike[str], base: str = "") -> str:
     """Return `path`, which is relative to `base`, relative to the current directory where it lies below it."""
-    joined = os.path.normpath(os.path.join(base, path))
+    joined = os.path.normpath(os.path.join(base, os.fspath(path)))
     if os.path.isabs(joined):
         relative = os.path.relpath(joined)
         return joined if relative.startswith("..") else relative

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from doit import get_var
@@ -11,9 +12,10 @@ from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
 from bundlepipe.errors import BundlepipeError
-from bundlepipe.pipeline.declaration import Bundle, Image, Pull, Verify
+from bundlepipe.pipeline.declaration import Bundle, Image, LockSource, Pull, Source, Verify
+from bundlepipe.pipeline.paths import normalise
 from bundlepipe.pipeline.reading import Declared, read_pipeline
-from bundlepipe.stores.settings import RegistrySettings
+from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
 
 DEFAULT_PATH = "bundlepipe.yml"
 _VERIFY_VARIABLE = "BUNDLEPIPE_VERIFY"
@@ -39,8 +41,9 @@ class Pipeline:
         registries: Mapping[str, RegistrySettings] | None = None,
         verify: Verify | None = None,
     ) -> None:
-        declared = Declared(list(images), list(bundles), list(pulls), dict(registries or {}), verify)
-        self._read: Callable[[], Declared] = lambda: declared
+        known = {LAYOUT_HOST: RegistrySettings(layout=DEFAULT_LAYOUT_DIRECTORY), **(registries or {})}
+        declared = Declared(list(images), list(bundles), list(pulls), known, verify)
+        self._read: Callable[[], Declared] = lambda: _with_normal_paths(declared)
         self.create_doit_tasks = self._create_doit_tasks
 
     @classmethod
@@ -53,6 +56,32 @@ class Pipeline:
     def _create_doit_tasks(self) -> Iterator[Task]:
         """tasks of a bundlepipe pipeline"""
         yield from _tasks(self._read)
+
+
+def _with_normal_paths(declared: Declared) -> Declared:
+    """Spell the paths that a dodo.py gave as those of a pipeline file are spelled."""
+    return replace(
+        declared,
+        images=[replace(image, files=_normal(image.files)) for image in declared.images],
+        bundles=[
+            replace(
+                bundle,
+                files=_normal(bundle.files),
+                lock=bundle.lock and replace(bundle.lock, files=bundle.lock.files and _normal(bundle.lock.files)),
+                lock_output=bundle.lock_output and normalise(bundle.lock_output),
+            )
+            for bundle in declared.bundles
+        ],
+        pulls=[replace(pull, to=normalise(pull.to), source=_normal_source(pull.source)) for pull in declared.pulls],
+    )
+
+
+def _normal(paths: Sequence[str]) -> list[str]:
+    return [normalise(path) for path in paths]
+
+
+def _normal_source(source: Source) -> Source:
+    return LockSource(normalise(source.path)) if isinstance(source, LockSource) else source
 
 
 def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# The host that a directory backs unless something else is declared.
+LAYOUT_HOST = "layout.localhost"
+DEFAULT_LAYOUT_DIRECTORY = "build/registry"
+
 
 @dataclass(frozen=True)
 class RegistrySettings:

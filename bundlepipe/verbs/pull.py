@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from bundlepipe.documents.image_locations import ImageLocations
 from bundlepipe.documents.images_lock import ImageRef, ImagesLock
 from bundlepipe.errors import AccessDenied, BundlepipeError, NotFound
+from bundlepipe.oci.dangerous import refuse_dangerous
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Inputs, Snapshot, snapshot
 from bundlepipe.oci.manifest import Manifest
-from bundlepipe.oci.dangerous import refuse_dangerous
 from bundlepipe.oci.publish import replace_directory
 from bundlepipe.oci.unpack import Limits, unpack
 from bundlepipe.stores.homes import Homes, find_manifest

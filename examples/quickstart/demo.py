@@ -16,7 +16,9 @@ def main() -> None:
     """Run the quickstart in a copy of this directory."""
     with tempfile.TemporaryDirectory(prefix="bundlepipe-quickstart-") as temporary:
         directory = Path(temporary) / "quickstart"
-        shutil.copytree(HERE, directory, ignore=shutil.ignore_patterns("build", ".bundlepipe", "__pycache__", ".imgpkg"))
+        shutil.copytree(
+            HERE, directory, ignore=shutil.ignore_patterns("build", ".bundlepipe", "__pycache__", ".imgpkg")
+        )
         Demo(directory).run()
 
 
@@ -31,7 +33,7 @@ class Demo:
         """Tell the story from the declaration to the second release."""
         self.say(
             "What there is: an image made of files, a bundle, and a bundle that locks both",
-            "The default destination is layout.localhost: registries that are directories, so nothing here needs a network.",
+            "The default destination is layout.localhost: a registry that is a directory, so this needs no network.",
         )
         self.show("bundlepipe.yml")
 
@@ -87,6 +89,7 @@ class Demo:
         environment = {key: value for key, value in os.environ.items() if key not in ("REGISTRY", "VERSION")}
         finished = subprocess.run(
             [sys.executable, "-m", "doit", *arguments],
+            check=False,
             cwd=self.directory,
             env=environment,
             stdout=subprocess.PIPE,

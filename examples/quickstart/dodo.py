@@ -1,3 +1,3 @@
-from bundlepipe import DOIT_CONFIG, Pipeline
+from bundlepipe import Pipeline
 
 pipeline = Pipeline.load("bundlepipe.yml")

@@ -71,7 +71,7 @@ def _listing(directory: Path) -> dict[str, tuple[str, bytes]]:
 
 def _run(service: str, *arguments: object, cwd: Path | None = None) -> str:
     command = [program(service), *map(str, arguments)]
-    finished = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    finished = subprocess.run(command, check=False, cwd=cwd, capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
 
@@ -123,7 +123,7 @@ def test_the_engine_pulls_what_was_pushed(bundle: Path, registry: Registry) -> N
         assert image.id == pushed.image.image_id
         assert image.labels == {BUNDLE_LABEL: "true"}
     finally:
-        engine.images.remove(image.id, force=True)
+        engine.images.remove(f"{repository}:v1", force=True)
         engine.close()
 
 

@@ -89,6 +89,7 @@ class Project:
         """Run doit; its exit status must be `status` unless that is None."""
         finished = subprocess.run(
             [sys.executable, "-m", "doit", *arguments],
+            check=False,
             cwd=self.directory,
             env={**os.environ, **self.environment, **(env or {})},
             capture_output=True,

@@ -21,13 +21,22 @@ LOADING = {
         "bundles: {one: {files: [one], push: '${NOT_SET_ANYWHERE}/one'}}",
         "bundlepipe.yml:3:37: environment variable NOT_SET_ANYWHERE is not set",
     ),
-    "stray variable": ("bundles: {one: {files: [one], push: '${}/one'}}", "bundlepipe.yml:3:37: '${' begins no variable"),
-    "bad reference": ("bundles: {one: {files: [one], push: a/One}}", "repository names are lower case, but 'One' is not"),
+    "stray variable": (
+        "bundles: {one: {files: [one], push: '${}/one'}}",
+        "bundlepipe.yml:3:37: '${' begins no variable",
+    ),
+    "bad reference": (
+        "bundles: {one: {files: [one], push: a/One}}",
+        "repository names are lower case, but 'One' is not",
+    ),
     "destination by digest": (
         f"bundles: {{one: {{files: [one], push: 'a/b@sha256:{'0' * 64}'}}}}",
         "the destination of a push cannot be a digest",
     ),
-    "local home as destination": ("bundles: {one: {files: [one], push: 'oci:out'}}", "is always REGISTRY/REPOSITORY:TAG"),
+    "local home as destination": (
+        "bundles: {one: {files: [one], push: 'oci:out'}}",
+        "is always REGISTRY/REPOSITORY:TAG",
+    ),
     "bad further tag": ("bundles: {one: {files: [one], push: a/b, tags: ['a b']}}", "'a b' is not a tag"),
     "reserved label": (
         "bundles: {one: {files: [one], push: a/b, labels: {dev.carvel.imgpkg.bundle: x}}}",

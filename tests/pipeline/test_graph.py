@@ -15,7 +15,8 @@ bundles:
 """
 GENERATOR = """
 def task_generate():
-    return {"actions": ["cp source.txt one/generated.yml"], "file_dep": ["source.txt"], "targets": ["one/generated.yml"]}
+    target = "one/generated.yml"
+    return {"actions": [f"cp source.txt {target}"], "file_dep": ["source.txt"], "targets": [target]}
 """
 
 

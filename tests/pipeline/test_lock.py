@@ -170,7 +170,7 @@ def test_a_platform_pins_the_child_of_an_index(locked: Project) -> None:
     entry = next(e for e in json.loads((layout / "index.json").read_text())["manifests"] if e["digest"] == child)
     other = {**entry, "digest": "sha256:" + "00" * 32}
     children = [
-        {key: value for key, value in {**entry, "platform": {"os": "linux", "architecture": "arm64"}}.items()},
+        {**entry, "platform": {"os": "linux", "architecture": "arm64"}},
         {**other, "platform": {"os": "linux", "architecture": "amd64"}},
     ]
     for each in children:

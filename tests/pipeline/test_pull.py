@@ -98,8 +98,7 @@ def test_a_moved_tag_pulls_only_on_refresh(project: Project) -> None:
 
 def test_refresh_always_is_declared(project: Project) -> None:
     project.pipeline(
-        "images: {site: {files: [site]}}\n"
-        "pulls: {site: {from: layout.localhost/site:dev, to: out, refresh: always}}"
+        "images: {site: {files: [site]}}\npulls: {site: {from: layout.localhost/site:dev, to: out, refresh: always}}"
     )
     project.write("site/index.html", "hello")
     project.doit("push_image")
@@ -110,7 +109,8 @@ def test_refresh_always_is_declared(project: Project) -> None:
 def test_an_oci_layout_is_a_source(project: Project) -> None:
     project.pipeline(
         "images: {site: {files: [site]}}\n"
-        "pulls: {tagged: {from: 'oci:build/registry/site:dev', to: out}, sole: {from: 'oci:build/registry/site', to: out2}}"
+        "pulls:\n  tagged: {from: 'oci:build/registry/site:dev', to: out}\n"
+        "  sole: {from: 'oci:build/registry/site', to: out2}\n"
     )
     project.write("site/index.html", "hello")
     project.doit("push_image")
@@ -118,7 +118,12 @@ def test_an_oci_layout_is_a_source(project: Project) -> None:
     assert project.read("out/index.html") == project.read("out2/index.html") == "hello"
 
 
-DANGEROUS = {".": "holds bundlepipe.yml", "..": "holds bundlepipe.yml", "/": "holds", "one": "which holds one, an input of what it pulls"}
+DANGEROUS = {
+    ".": "holds bundlepipe.yml",
+    "..": "holds bundlepipe.yml",
+    "/": "holds",
+    "one": "which holds one, an input of what it pulls",
+}
 
 
 @pytest.mark.parametrize("to", DANGEROUS)
@@ -197,9 +202,7 @@ def test_an_index_cannot_be_pulled(project: Project) -> None:
 
 
 def test_max_size_stops_a_bomb(project: Project) -> None:
-    project.pipeline(
-        "images: {big: {files: [big]}}\npulls: {big: {from: {image: big}, to: out, maxSize: 1000000}}"
-    )
+    project.pipeline("images: {big: {files: [big]}}\npulls: {big: {from: {image: big}, to: out, maxSize: 1000000}}")
     project.write("big/zeros", bytes(2_000_000))
     run = project.doit("pull_bundle", status=1)
     assert "1000000" in run.output

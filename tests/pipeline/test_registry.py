@@ -117,9 +117,7 @@ def test_an_altered_blob_is_an_error_and_the_directory_stays(project: Project, p
     assert sorted(path.name for path in project.directory.iterdir() if "out" in path.name) == ["out"]
 
 
-def test_a_registry_that_is_gone_fails_in_one_line_and_loses_nothing(
-    project: Project, own_registry: Registry
-) -> None:
+def test_a_registry_that_is_gone_fails_in_one_line_and_loses_nothing(project: Project, own_registry: Registry) -> None:
     project.environment["REGISTRY"] = own_registry.host
     project.doit()
     _lose_state(project)

@@ -1,0 +1,96 @@
+"""What a server answered, and the error that a refusal amounts to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from bundlepipe.errors import AccessDenied, NotFound, StoreError
+from bundlepipe.stores.redaction import Redactor
+
+# What a registry says about itself is shown, but not at any length.
+LARGEST_ERROR_BODY = 64 * 1024
+_LONGEST_MESSAGE = 300
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete answer: `url` is where it came from, after redirects; `strayed` if those led to other hosts."""
+
+    method: str
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    strayed: bool = False
+
+    @property
+    def place(self) -> str:
+        """How messages name the request: method, and URL without query string."""
+        return f"{self.method} {public_url(self.url)}"
+
+
+def public_url(url: str) -> str:
+    """Return a URL without what may be secret: user information, query string and fragment."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def describe_status(status: int) -> str:
+    """Return a status as `404 Not Found`."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def refusal(answer: Answer, redactor: Redactor, hint: str = "") -> StoreError:
+    """Return the error that an answer other than the expected one is.
+
+    The message has the server's own codes and messages where it sent them in the form of
+    the OCI distribution specification ("Error Codes") or of OAuth 2 (RFC 6749, 5.2), less
+    any secret that it quotes.
+    """
+    words = one_line(redactor.redact(server_message(answer.body))) or describe_status(answer.status)
+    text = f"{answer.place}: {words}" + (f": {hint}" if hint else "")
+    if answer.status in (401, 403):
+        return AccessDenied(text)
+    return NotFound(text) if answer.status == 404 else StoreError(text)
+
+
+def server_message(body: bytes) -> str:
+    """Return the codes and messages of a JSON error body, or nothing if it is no such body."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(document, dict):
+        return ""
+    errors = document.get("errors")
+    if isinstance(errors, list):
+        messages = [_registry_error(error) for error in errors if isinstance(error, dict)]
+    else:
+        messages = [_join(document, "error", "error_description"), _join(document, "code", "message", "details")]
+    return "; ".join(message for message in messages if message)
+
+
+def one_line(text: str) -> str:
+    """Return text of a server without line breaks and control characters, cut to a presentable length."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= _LONGEST_MESSAGE else line[:_LONGEST_MESSAGE] + "…"
+
+
+def _registry_error(error: dict[str, Any]) -> str:
+    text = _join(error, "code", "message")
+    detail = error.get("detail")
+    if isinstance(detail, dict):
+        detail = ", ".join(f"{key}={value}" for key, value in detail.items() if isinstance(value, str))
+    return f"{text}; {detail}" if text and isinstance(detail, str) and detail else text
+
+
+def _join(document: dict[str, Any], *keys: str) -> str:
+    return ": ".join(value for key in keys if isinstance(value := document.get(key), str) and value)

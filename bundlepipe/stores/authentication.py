@@ -1,0 +1,93 @@
+"""Who we are to a registry: its challenge answered, and remembered so that only its first request meets a 401."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from bundlepipe.oci.reference import Repository
+from bundlepipe.stores.answers import one_line
+from bundlepipe.stores.challenges import Challenge, parse_challenges
+from bundlepipe.stores.credentials import Credentials, Keychain, none_found
+from bundlepipe.stores.grants import Access, Fetch, Grant, TokenGrants
+from bundlepipe.stores.redaction import Redactor
+from bundlepipe.stores.tokens import wrong_password
+
+
+class Authenticator:
+    """Answers the challenges of one registry; may be used by several threads at once.
+
+    `fetch` sends a request, with an `Authorization` if any, to a token service and
+    returns the answer whatever its status; StoreError if there is none.
+    """
+
+    def __init__(self, host: str, keychain: Keychain, fetch: Fetch, redactor: Redactor) -> None:
+        self._keychain = keychain
+        self._redactor = redactor
+        self._tokens = TokenGrants(host, keychain, fetch, redactor)
+        self._challenge: Challenge | None = None
+        self._offered = "none"
+        self._lock = threading.Lock()
+        self._credentials: dict[Repository, Credentials | None] = {}
+
+    def learn(self, challenge_headers: Iterable[str], url: str) -> None:
+        """Remember what a 401 from `url` asked for, if it is understood."""
+        by_scheme = {challenge.scheme: challenge for challenge in reversed(parse_challenges(challenge_headers, url))}
+        challenge = by_scheme.get("bearer") or by_scheme.get("basic")
+        if challenge is not None:
+            self._challenge = challenge
+        self._offered = one_line(self._redactor.redact(", ".join(sorted(by_scheme)))) or "none"
+
+    def grant(self, access: Access, rejected: Grant | None = None) -> Grant | None:
+        """Return what to send with a request, which is nothing while no challenge is known.
+
+        `rejected` was answered with 401: the result is another grant, or None if there is
+        no other. Raises AccessDenied if the token service refuses, StoreError if it or
+        the keychain fails.
+        """
+        challenge = self._challenge
+        if challenge is None:
+            return None
+        credentials = self._find_credentials(access.repository)
+        if challenge.scheme == "bearer" and not (credentials and credentials.registry_token):
+            return self._tokens.get(challenge, access, credentials, rejected)
+        header = _fixed_header(challenge, credentials)
+        if header is None or (rejected is not None and rejected.header == header):
+            return None
+        return Grant(header, credentials)
+
+    def explain(self, access: Access, status: int) -> str:
+        """Return why the registry may have refused a request with 401 or 403, and what to do."""
+        challenge = self._challenge
+        if challenge is None and status == 401:
+            return f"the registry offers these ways to authenticate: {self._offered}; Basic and Bearer are supported"
+        credentials = self._find_credentials(access.repository)
+        if credentials is None:
+            return none_found(self._keychain, access.repository)
+        if challenge is None:
+            return f"the registry did not ask for the credentials of {credentials.source}"
+        if challenge.scheme == "basic" and not credentials.username:
+            return f"{credentials.source} holds a token, but the registry wants user name and password"
+        if challenge.scheme == "basic" and status == 401:
+            return wrong_password(credentials)
+        actions = " and ".join(sorted({action for scope in access.needed for action in scope.actions}))
+        return f"the credentials of {credentials.source} do not allow to {actions} {access.repository}"
+
+    def _find_credentials(self, repository: Repository) -> Credentials | None:
+        with self._lock:
+            if repository in self._credentials:
+                return self._credentials[repository]
+        found = self._keychain.find(repository)
+        if found:
+            self._redactor.keep(*found.secrets)
+        with self._lock:
+            self._credentials[repository] = found
+        return found
+
+
+def _fixed_header(challenge: Challenge, credentials: Credentials | None) -> str | None:
+    if credentials is None:
+        return None
+    if challenge.scheme == "bearer":
+        return f"Bearer {credentials.registry_token}"
+    return credentials.basic if credentials.username else None

@@ -1,0 +1,168 @@
+"""One registry host, as shared by all of its repositories in a process.
+
+It ties together connections (`transport`), authentication and retries, and owns what must
+be shared: the pool, the answered challenge and its tokens, the choice between https and
+http, the limit on concurrent transfers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from bundlepipe.errors import StoreError
+from bundlepipe.events import Emit, ignore
+from bundlepipe.stores.answers import LARGEST_ERROR_BODY, Answer, describe_status, public_url, refusal
+from bundlepipe.stores.authentication import Authenticator
+from bundlepipe.stores.credentials import DockerConfig, Keychain
+from bundlepipe.stores.grants import Access, Grant
+from bundlepipe.stores.redaction import Redactor
+from bundlepipe.stores.retries import RETRIED_STATUSES, Retries, Transient, retry_after
+from bundlepipe.stores.settings import RegistrySettings
+from bundlepipe.stores.single_flight import SingleFlight
+from bundlepipe.stores.transfers import Limit, TransferSlots
+from bundlepipe.stores.transport import TIMEOUT, Body, Request, Response, Transport, origin
+
+_LARGEST_TOKEN_ANSWER = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to the registry: `target` is a path, or an absolute URL that the registry gave."""
+
+    method: str
+    target: str
+    access: Access
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body | None = None
+
+
+class RegistryHost:
+    """A registry host; may be used by several threads at once, but not by a forked child.
+
+    `host` is the registry of a Repository. `transfers` limits the blobs that are
+    transferred at once, over all hosts. `keychain` is where credentials come from, by
+    default Docker's configuration. `tries`, `timeout` (seconds to connect, to wait for
+    the head of an answer, and between two pieces of its body) and `sleep` rarely need to
+    be given.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        settings: RegistrySettings,
+        *,
+        transfers: Limit,
+        emit: Emit = ignore,
+        keychain: Keychain | None = None,
+        tries: int = 5,
+        timeout: float = TIMEOUT,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.host = host
+        self.emit = emit
+        self.retries = Retries(emit, tries, sleep)
+        self._slots = TransferSlots(transfers, settings.concurrency)
+        self._transport = Transport(host, ca=settings.ca, insecure=settings.insecure, timeout=timeout)
+        self._redactor = Redactor()
+        self._authenticator = Authenticator(host, keychain or DockerConfig(), self._fetch_token, self._redactor)
+        self._acquainted = False
+        self._first_contact: SingleFlight[Response | StoreError | None] = SingleFlight()
+
+    def __repr__(self) -> str:
+        return f"RegistryHost({self.host!r})"
+
+    def slot(self) -> AbstractContextManager[None]:
+        """Hold one of the places for the transfer of a blob."""
+        return self._slots.slot()
+
+    def ask(self, call: Call, *expected: int, limit: int = LARGEST_ERROR_BODY) -> Answer:
+        """Return the answer to a call, as often tried as need be, with at most `limit` bytes of its body.
+
+        Raises what the answer amounts to unless its status is one of `expected`.
+        """
+        answer = self.retries.run(lambda: self.exchange(call).read(limit))
+        if answer.status not in expected:
+            raise self.refused(answer, call.access)
+        return answer
+
+    def exchange(self, call: Call) -> Response:
+        """Make one attempt at a call, authenticating if the registry wants that; the response must be read or closed.
+
+        Raises Transient for faults and statuses that are worth another attempt, StoreError
+        if there is no answer to be had or to be trusted. Any other status is the caller's.
+        """
+        response, grant = self._contact(call)
+        if response.status == 401 and self._is_own(response):
+            answer = response.read(LARGEST_ERROR_BODY)
+            other = self._authenticator.grant(call.access, rejected=grant)
+            if other is None:
+                raise self.refused(answer, call.access)
+            response = self._send(call, other)
+        self._raise_if_transient(response)
+        return response
+
+    def refused(self, answer: Answer, access: Access) -> StoreError:
+        """Return the error that an unexpected answer amounts to."""
+        hint = ""
+        if answer.status in (401, 403) and self._is_own(answer):
+            hint = self._authenticator.explain(access, answer.status)
+        return refusal(answer, self._redactor, hint)
+
+    def _contact(self, call: Call) -> tuple[Response, Grant | None]:
+        """Send a call; the first one to a host goes alone, so that what it teaches is learnt once."""
+        while not self._acquainted:
+            result, leads = self._first_contact.do(None, lambda: self._introduce(call))
+            if leads and isinstance(result, StoreError):
+                raise result
+            if leads and isinstance(result, Response):
+                return result, None
+        grant = self._authenticator.grant(call.access)
+        return self._send(call, grant), grant
+
+    def _introduce(self, call: Call) -> Response | StoreError | None:
+        """Return the first answer of the host, the fault of this very call, or None if another call was first.
+
+        Transient is raised, and so becomes the fault of all who wait: a host that is
+        silent for one is so for all, and they would wait in turn.
+        """
+        if self._acquainted:
+            return None
+        try:
+            response = self._send(call, None)
+        except StoreError as error:
+            return error
+        self._acquainted = True
+        return response
+
+    def _send(self, call: Call, grant: Grant | None) -> Response:
+        base = self._transport.base
+        url = base + call.target if call.target.startswith("/") else call.target
+        request = Request(call.method, url, call.headers, call.body)
+        own = origin(request.url) == origin(base)
+        response = self._transport.send(request, grant.header if grant and own else None)
+        if response.status == 401 and self._is_own(response):
+            self._authenticator.learn(response.headers.getlist("WWW-Authenticate"), response.request.url)
+        return response
+
+    def _is_own(self, answer: Response | Answer) -> bool:
+        """Tell whether an answer is that of the registry to someone who could show credentials."""
+        url = answer.request.url if isinstance(answer, Response) else answer.url
+        return not answer.strayed and origin(url) == origin(self._transport.base)
+
+    def _raise_if_transient(self, response: Response) -> None:
+        if response.status in RETRIED_STATUSES:
+            answer = response.read(LARGEST_ERROR_BODY)
+            error = refusal(answer, self._redactor)
+            reason = describe_status(answer.status)
+            raise Transient(error, public_url(answer.url), reason, retry_after(answer.headers))
+
+    def _fetch_token(self, request: Request, authorization: str | None) -> Answer:
+        def attempt() -> Answer:
+            response = self._transport.send(request, authorization)
+            self._raise_if_transient(response)
+            return response.read(_LARGEST_TOKEN_ANSWER)
+
+        return self.retries.run(attempt)

@@ -1,0 +1,283 @@
+"""HTTP to one registry host, and to wherever it redirects: pools, TLS, proxies, scheme, redirects.
+
+One call is one attempt: what may be worth another one is raised as Transient, and
+`retries` decides. The caller is `registry_host`, which also knows about authentication.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, ip_network
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from bundlepipe.errors import StoreError
+from bundlepipe.stores.answers import Answer, describe_status, public_url
+from bundlepipe.stores.faults import as_fault, cannot_connect, original_cause
+from bundlepipe.stores.proxies import is_loopback, parse_address, proxy_for
+from bundlepipe.stores.tls_probe import accepts_connections, speaks_tls
+
+TIMEOUT = 30.0
+
+_MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_USER_AGENT = "bundlepipe"
+# Connections that are kept for reuse; more may be open at a time.
+_KEPT_CONNECTIONS = 32
+# The body of a redirect is read so that the connection can be used again, if it is short.
+_LARGEST_REDIRECT_BODY = 16 * 1024
+_PRIVATE_NETWORKS = tuple(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+
+Body = bytes | Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request to an absolute URL.
+
+    A body that is not in memory is a function that opens it anew for each attempt; its
+    length is then stated in the headers. A request that `stays` is not redirected to
+    another origin, since its body is a secret.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Body | None = field(default=None, repr=False)
+    stays: bool = False
+
+    @property
+    def place(self) -> str:
+        """How messages name the request: method, and URL without query string."""
+        return f"{self.method} {public_url(self.url)}"
+
+
+class Response:
+    """The head of an answer, and access to its body, which must be read or closed.
+
+    `request` is the last one: after redirects, its URL is where the answer came from.
+    `strayed` says that they left the first origin, and credentials behind.
+    """
+
+    def __init__(self, request: Request, raw: urllib3.BaseHTTPResponse) -> None:
+        self.request = request
+        self.strayed = False
+        self.status = raw.status
+        self.headers = raw.headers
+        self._raw = raw
+
+    def read(self, limit: int) -> Answer:
+        """Return the answer with the body, which is cut after `limit` bytes; Transient if the connection breaks."""
+        body = b""
+        with _translated(self.request, reading=True):
+            while len(body) < limit and (chunk := self._raw.read(limit - len(body), decode_content=False)):
+                body += chunk
+        if len(body) == limit:
+            self._raw.close()
+        return Answer(self.request.method, self.request.url, self.status, self.headers, body, self.strayed)
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        """Yield the body, as it was sent, in chunks of `size` bytes; Transient if the connection breaks."""
+        while True:
+            with _translated(self.request, reading=True):
+                chunk = self._raw.read(size, decode_content=False)
+            if not chunk:
+                return
+            yield chunk
+
+    def close(self) -> None:
+        """Give up what has not been read, and the connection with it."""
+        self._raw.close()
+
+
+class Transport:
+    """Connections on behalf of one registry host; `send` may be called by several threads at once."""
+
+    def __init__(self, host: str, *, ca: str | None, insecure: bool, timeout: float) -> None:
+        self._host = host
+        self._ca = ca
+        self._timeout = timeout
+        self._plain_allowed = insecure or _is_local(urlsplit(f"//{host}").hostname or "")
+        self._base: str | None = None
+        self._lock = threading.Lock()
+        self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
+        self._context: ssl.SSLContext | None = None
+
+    @property
+    def base(self) -> str:
+        """The URL of the registry, `https://HOST` or `http://HOST`.
+
+        Its first use finds out whether the host speaks TLS, where that is in question;
+        Transient or StoreError if the host cannot be reached for it.
+        """
+        if self._base is None:
+            self._base = f"{self._choose_scheme()}://{self._host}"
+        return self._base
+
+    def send(self, request: Request, authorization: str | None) -> Response:
+        """Send a request and follow redirects; `authorization` goes to no other origin than the request's.
+
+        Raises Transient for faults of the connection, StoreError for a certificate that
+        is not trusted and for a redirect that must not be followed.
+        """
+        strayed = False
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._send_once(request, None if strayed else authorization)
+            response.strayed = strayed
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or not location:
+                return response
+            response.read(_LARGEST_REDIRECT_BODY)
+            redirected = _redirected(request, response.status, location)
+            # Not taken back when they return: another host must not direct what is done with credentials.
+            strayed = strayed or origin(redirected.url) != origin(request.url)
+            request = redirected
+        raise StoreError(f"{request.place}: more than {_MOST_REDIRECTS} redirects")
+
+    def _send_once(self, request: Request, authorization: str | None) -> Response:
+        headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **request.headers}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        manager = self._manager(request.url)
+        with _translated(request, reading=False):
+            raw = manager.urlopen(
+                request.method,
+                request.url,
+                body=request.body() if callable(request.body) else request.body,
+                headers=headers,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        return Response(request, raw)
+
+    def _choose_scheme(self) -> str:
+        if not self._plain_allowed:
+            return "https"
+        url = f"https://{self._host}/v2/"
+        if proxy_for(url, os.environ):
+            return "https" if self._speaks_tls_behind_proxy(url) else "http"
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        try:
+            return "https" if speaks_tls(host, port or 443, self._timeout) else "http"
+        except OSError as error:
+            if port is None and accepts_connections(host, 80, self._timeout):
+                return "http"
+            raise cannot_connect(error, f"registry {self._host}", f"https://{self._host}") from error
+
+    def _speaks_tls_behind_proxy(self, url: str) -> bool:
+        """Ask for anything at all, without credentials: a tunnel comes about only with a request."""
+        manager = self._manager(url)
+        try:
+            manager.urlopen("HEAD", url, redirect=False, retries=False)
+        except HTTPError as error:
+            return isinstance(original_cause(error), ssl.SSLCertVerificationError)
+        return True
+
+    def _manager(self, url: str) -> urllib3.PoolManager:
+        scheme, proxy = urlsplit(url).scheme, proxy_for(url, os.environ)
+        manager = self._managers.get((scheme, proxy))
+        if manager is None:
+            with self._lock:
+                manager = self._managers.get((scheme, proxy))
+                if manager is None:
+                    manager = self._managers[scheme, proxy] = self._new_manager(scheme, proxy)
+        return manager
+
+    def _new_manager(self, scheme: str, proxy: str | None) -> urllib3.PoolManager:
+        context = self._verifying_context() if scheme == "https" else None
+        timeout = urllib3.Timeout(connect=self._timeout, read=self._timeout)
+        if proxy is None:
+            return urllib3.PoolManager(maxsize=_KEPT_CONNECTIONS, timeout=timeout, ssl_context=context)
+        parts = urlsplit(proxy)
+        if parts.scheme not in ("http", "https"):
+            raise StoreError(f"proxies of the scheme '{parts.scheme}' are not supported: expected http or https")
+        headers = None
+        if parts.username is not None:
+            account = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers = urllib3.make_headers(proxy_basic_auth=account)
+        return urllib3.ProxyManager(
+            urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", "")),
+            maxsize=_KEPT_CONNECTIONS,
+            timeout=timeout,
+            ssl_context=context,
+            proxy_headers=headers,
+            proxy_ssl_context=self._verifying_context() if parts.scheme == "https" else None,
+        )
+
+    def _verifying_context(self) -> ssl.SSLContext:
+        if self._context is None:
+            context = ssl.create_default_context()
+            if self._ca is not None:
+                _trust(context, self._ca, self._host)
+            self._context = context
+        return self._context
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port of an absolute URL: what credentials are for."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def resolve_location(url: str, location: str) -> str:
+    """Return the absolute URL that a `Location` or `Link` found at `url` means.
+
+    StoreError unless it is an http or https URL, and for a step from https to http.
+    """
+    try:
+        target = urljoin(url, location)
+        scheme, host, _ = origin(target)
+    except ValueError:
+        raise StoreError(f"{public_url(url)}: the server refers to a URL that is none") from None
+    if scheme not in ("http", "https") or not host:
+        raise StoreError(f"{public_url(url)}: the server refers to '{public_url(target)}', which is not an HTTP URL")
+    if urlsplit(url).scheme == "https" and scheme == "http":
+        raise StoreError(
+            f"{public_url(url)}: the server refers from https to '{public_url(target)}', which is not followed; "
+            "a registry behind a proxy must be told its external URL"
+        )
+    return target
+
+
+def _redirected(request: Request, status: int, location: str) -> Request:
+    url = resolve_location(request.url, location)
+    if request.stays and origin(url) != origin(request.url):
+        raise StoreError(f"{request.place}: {describe_status(status)} to another host, which is not followed")
+    if status == 303 and request.method != "HEAD":
+        headers = {name: value for name, value in request.headers.items() if not name.startswith("Content-")}
+        return replace(request, method="GET", url=url, headers=headers, body=None)
+    return replace(request, url=url)
+
+
+def _is_local(host: str) -> bool:
+    """Tell whether a host may be plain HTTP without being declared so."""
+    address = parse_address(host)
+    if isinstance(address, IPv4Address) and any(address in network for network in _PRIVATE_NETWORKS):
+        return True
+    return is_loopback(host) or host.lower().rstrip(".").endswith(".local")
+
+
+def _trust(context: ssl.SSLContext, ca: str, host: str) -> None:
+    try:
+        context.load_verify_locations(cafile=ca)
+    except OSError as error:
+        reason = error.strerror if not isinstance(error, ssl.SSLError) else "it holds no PEM certificate"
+        raise StoreError(f"'{ca}', the 'ca' of registry {host}, cannot be used: {reason}") from None
+
+
+@contextmanager
+def _translated(request: Request, *, reading: bool) -> Iterator[None]:
+    try:
+        yield
+    except HTTPError as error:
+        raise as_fault(error, request.method, request.url, reading=reading) from error

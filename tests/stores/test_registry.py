@@ -1,0 +1,464 @@
+"""RegistryStore against a real registry: what each method does, and what it costs in requests."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import threading
+import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bundlepipe.errors import IntegrityError, InvalidContent, NotFound, StoreError
+from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.manifest import LARGEST_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
+from bundlepipe.stores.store import Store
+from tests.support.clients import Client, Content, layer_of, push_image
+from tests.support.proxy import Header, Proxy, Respond
+from tests.support.services import Registry
+
+MakeProxy = Callable[..., Proxy]
+
+
+def test_it_is_a_store(registry: Registry) -> None:
+    repository = registry.repository("team/app")
+    store: Store = Client().store(repository)
+
+    assert store.name == str(repository)
+    assert store.repository == repository
+    assert repr(store) == f"RegistryStore('{repository}')"
+
+
+def test_an_image_comes_back_as_it_was_pushed(registry: Registry) -> None:
+    repository, layer = registry.repository(), layer_of(700_001)
+    pushed = push_image(Client().store(repository), layer)
+    store = Client().store(repository, writes=False)
+
+    assert store.resolve("v1") == pushed.digest
+    assert store.read_manifest("v1") == store.read_manifest(pushed.digest) == pushed
+    assert store.has_manifest(pushed.digest)
+    assert store.has_blob(layer.descriptor)
+    assert b"".join(store.read_blob(layer.descriptor)) == layer.data
+    assert list(store.list_tags()) == ["v1"]
+
+
+def test_chunks_are_of_a_size_that_keeps_memory_flat(registry: Registry) -> None:
+    store, layer = Client().store(registry.repository()), layer_of(1_000_000)
+    store.put_blob(layer.descriptor, layer.open)
+
+    assert [len(chunk) for chunk in store.read_blob(layer.descriptor)] == [262_144, 262_144, 262_144, 213_568]
+
+
+def test_an_empty_blob_goes_both_ways(registry: Registry) -> None:
+    store, empty = Client().store(registry.repository()), Content(b"")
+    store.put_blob(empty.descriptor, empty.open)
+
+    assert b"".join(store.read_blob(empty.descriptor)) == b""
+
+
+def test_a_blob_may_be_named_by_sha512(registry: Registry) -> None:
+    store, data = Client().store(registry.repository()), b"sha512"
+    blob = Descriptor("x", Digest.from_hasher(hashlib.sha512(data)), len(data))
+    store.put_blob(blob, lambda: io.BytesIO(data))
+
+    assert b"".join(store.read_blob(blob)) == data
+
+
+def test_a_manifest_without_tag_is_stored_under_its_digest(registry: Registry) -> None:
+    store = Client().store(registry.repository())
+    pushed = push_image(store, tag=None)
+
+    assert store.read_manifest(pushed.digest) == pushed
+    with pytest.raises(NotFound):
+        store.resolve("v1")
+
+
+def test_an_oci_index_keeps_its_bytes_and_type(registry: Registry) -> None:
+    store = Client().store(registry.repository())
+    child = push_image(store)
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_INDEX,
+        "manifests": [{**child.descriptor.to_json(), "platform": {"os": "linux", "architecture": "amd64"}}],
+    }
+    index = Manifest.parse(json.dumps(document, indent=3).encode(), OCI_INDEX, "index")
+    store.put_manifest(index, "multi")
+
+    assert store.read_manifest("multi") == index
+    assert store.read_manifest("multi").media_type == OCI_INDEX
+
+
+def test_what_is_not_there_is_not_found(registry: Registry) -> None:
+    store, other = Client().store(registry.repository()), layer_of(10)
+    push_image(store)
+    missing = Digest.of(b"missing")
+
+    assert not store.has_blob(other.descriptor)
+    assert not store.has_manifest(missing)
+    base = f"http://{registry.host}/v2/{store.repository.path}"
+    with pytest.raises(NotFound) as tag:
+        store.read_manifest("v2")
+    assert str(tag.value) == f"GET {base}/manifests/v2: MANIFEST_UNKNOWN: manifest unknown; Tag=v2"
+    with pytest.raises(NotFound) as by_digest:
+        store.read_manifest(missing)
+    assert str(by_digest.value).startswith(f"GET {base}/manifests/{missing}: MANIFEST_UNKNOWN: manifest unknown")
+    with pytest.raises(NotFound) as resolved:
+        store.resolve("v2")
+    assert str(resolved.value) == f"HEAD {base}/manifests/v2: 404 Not Found"
+    with pytest.raises(NotFound) as blob:
+        next(iter(store.read_blob(other.descriptor)))
+    assert str(blob.value).startswith(f"GET {base}/blobs/{other.descriptor.digest}: BLOB_UNKNOWN: ")
+    with pytest.raises(NotFound) as tags:
+        list(Client().store(registry.repository("never-pushed")).list_tags())
+    assert "/tags/list: NAME_UNKNOWN: repository name not known to registry; name=" in str(tags.value)
+
+
+def test_a_manifest_whose_blobs_are_missing_is_refused(registry: Registry) -> None:
+    pushed = push_image(Client().store(registry.repository()))
+
+    with pytest.raises(StoreError, match="MANIFEST_BLOB_UNKNOWN: blob unknown to registry"):
+        Client().store(registry.repository()).put_manifest(pushed, "v1")
+
+
+def test_no_method_asks_more_than_it_must(registry: Registry, proxy: Proxy) -> None:
+    store, layer = Client().store(registry.repository(), through=proxy.host), layer_of(1000)
+    pushed = push_image(store, layer)
+
+    def cost(action: Callable[[], object]) -> list[str]:
+        proxy.forget()
+        action()
+        return [entry.split("/")[0].strip() + entry[-4:] for entry in proxy.summary()]
+
+    assert cost(lambda: store.resolve("v1")) == ["HEAD 200"]
+    assert cost(lambda: store.read_manifest("v1")) == ["GET 200"]
+    assert cost(lambda: store.read_manifest(pushed.digest)) == ["GET 200"]
+    assert cost(lambda: store.has_manifest(pushed.digest)) == ["HEAD 200"]
+    assert cost(lambda: store.has_blob(layer.descriptor)) == ["HEAD 200"]
+    assert cost(lambda: list(store.read_blob(layer.descriptor))) == ["GET 200"]
+    assert cost(lambda: store.put_blob(layer.descriptor, layer.open)) == ["HEAD 200"]
+    new = layer_of(1001)
+    assert cost(lambda: store.put_blob(new.descriptor, new.open)) == ["HEAD 404", "POST 202", "PUT 201"]
+    assert cost(lambda: store.put_manifest(pushed, "v2")) == ["PUT 201"]
+    assert cost(lambda: list(store.list_tags())) == ["GET 200"]
+    sibling = Client().store(registry.repository("sibling"), through=proxy.host)
+    assert cost(lambda: sibling.mount_blob(layer.descriptor, store)) == ["POST 201"]
+
+
+def test_a_blob_that_is_there_is_not_opened(registry: Registry) -> None:
+    client = Client()
+    store, layer, again = client.store(registry.repository()), layer_of(5000), layer_of(5000)
+    store.put_blob(layer.descriptor, layer.open)
+    store.put_blob(again.descriptor, again.open)
+
+    assert (layer.opened, again.opened) == (1, 0)
+    assert client.events[-1] == BlobDone(layer.descriptor.digest, 5000, "present")
+
+
+def test_transfers_are_narrated(registry: Registry) -> None:
+    client, layer = Client(), layer_of(300_000)
+    store, digest = client.store(registry.repository()), layer.descriptor.digest
+    store.put_blob(layer.descriptor, layer.open)
+
+    assert client.events == [
+        BlobStarted(digest, 300_000, "upload"),
+        BlobAdvanced(digest, 262_144),
+        BlobAdvanced(digest, 37_856),
+        BlobDone(digest, 300_000, "transferred"),
+    ]
+    client.events.clear()
+    list(store.read_blob(layer.descriptor))
+    assert client.events == [
+        BlobStarted(digest, 300_000, "download"),
+        BlobAdvanced(digest, 262_144),
+        BlobAdvanced(digest, 37_856),
+        BlobDone(digest, 300_000, "transferred"),
+    ]
+
+
+def test_a_blob_is_mounted_from_a_sibling(registry: Registry) -> None:
+    client, layer = Client(), layer_of(2000)
+    source, target = client.store(registry.repository("source")), client.store(registry.repository("target"))
+    source.put_blob(layer.descriptor, layer.open)
+
+    assert target.mount_blob(layer.descriptor, source)
+    assert client.events[-1] == BlobDone(layer.descriptor.digest, 2000, "mounted")
+    assert b"".join(target.read_blob(layer.descriptor)) == layer.data
+
+
+def test_what_cannot_be_mounted_is_left_to_the_caller(registry: Registry, own_registry: Registry, proxy: Proxy) -> None:
+    client, layer = Client(), layer_of(2000)
+    source, target = client.store(registry.repository("source")), client.store(registry.repository("target"))
+    assert not target.mount_blob(layer.descriptor, source), "the source does not have it"
+    assert not source.mount_blob(layer.descriptor, source), "the same repository, which does not have it"
+    source.put_blob(layer.descriptor, layer.open)
+    assert source.mount_blob(layer.descriptor, source), "the same repository, which has it"
+    elsewhere = client.store(own_registry.repository())
+    assert not elsewhere.mount_blob(layer.descriptor, source), "another registry"
+    proxy.fault("POST", "mount=", Respond(405))
+    sibling = client.store(registry.repository(), through=proxy.host)
+    behind_proxy = client.store(source.repository, through=proxy.host)
+    assert not sibling.mount_blob(layer.descriptor, behind_proxy), "the registry does not know mounting"
+
+
+@pytest.mark.parametrize("stated", [9_000, 11_000])
+def test_content_of_another_size_than_stated_is_not_stored(registry: Registry, proxy: Proxy, stated: int) -> None:
+    client, content = Client(), layer_of(10_000)
+    store = client.store(registry.repository(), through=proxy.host)
+    claimed = Descriptor("x", content.descriptor.digest, stated)
+
+    with pytest.raises(IntegrityError, match=f"{content.descriptor.digest} .* of {stated} bytes"):
+        store.put_blob(claimed, content.open)
+    assert not store.has_blob(content.descriptor)
+    assert proxy.count("POST") == 1
+
+
+def test_content_with_another_digest_than_stated_is_not_stored(registry: Registry) -> None:
+    store, content = Client().store(registry.repository()), layer_of(10_000)
+    claimed = Descriptor("x", Digest.of(b"else"), 10_000)
+
+    with pytest.raises(StoreError, match="DIGEST_INVALID: provided digest did not match uploaded content"):
+        store.put_blob(claimed, content.open)
+    assert not store.has_blob(claimed)
+
+
+def test_content_that_cannot_be_read_is_told_apart_from_a_broken_connection(registry: Registry) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    client, content = Client(), layer_of(10_000)
+    with pytest.raises(StoreError, match=r"the content of blob \S+ cannot be read: Input/output error"):
+        client.store(registry.repository()).put_blob(content.descriptor, Broken)
+    assert client.retries == []
+
+
+def test_tags_come_from_all_pages(registry: Registry, proxy: Proxy) -> None:
+    store = Client().store(registry.repository(), through=proxy.host)
+    push_image(store, tag="last")
+    path = f"/v2/{store.repository.path}/tags/list"
+    relative = {"Link": f'<{path}?last=b&n=2>; rel="next"'}
+    absolute = {"Link": f'<http://{proxy.host}{path}?last=d&n=2>; title="x"; rel=next'}
+    proxy.fault("GET", "/tags/list", Respond(200, relative, b'{"tags":["a","b"]}'))
+    proxy.fault("GET", "/tags/list", Respond(200, absolute, b'{"tags":["c","d"]}'))
+
+    assert list(store.list_tags()) == ["a", "b", "c", "d", "last"]
+    assert [seen.path for seen in proxy.requests if "tags" in seen.path] == [
+        f"{path}?n=1000",
+        f"{path}?last=b&n=2",
+        f"{path}?last=d&n=2",
+    ]
+    proxy.fault("GET", "/tags/list", Respond(200, {"Link": '</>; rel="prev"'}, b'{"tags":null}'))
+    assert list(store.list_tags()) == []
+
+
+def test_pages_of_tags_that_go_in_a_circle_are_an_error(registry: Registry, proxy: Proxy) -> None:
+    store = Client().store(registry.repository(), through=proxy.host)
+    link = {"Link": f'</v2/{store.repository.path}/tags/list?n=1000&last=a>; rel="next"'}
+    proxy.fault("GET", "/tags/list", Respond(200, link, b'{"tags":["a"]}'), times=9)
+
+    with pytest.raises(StoreError, match="go round in a circle"):
+        list(store.list_tags())
+    assert proxy.count("GET", "/tags/list") == 2
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"tags":{}}', b'{"tags":[1]}', b"\xff", b"[" * 100_000])
+def test_a_list_of_tags_that_is_none_is_an_error(registry: Registry, proxy: Proxy, body: bytes) -> None:
+    proxy.fault("GET", "/tags/list", Respond(200, {}, body))
+
+    with pytest.raises(StoreError, match="did not answer with a list of tags"):
+        list(Client().store(registry.repository(), through=proxy.host).list_tags())
+
+
+@pytest.mark.parametrize("header", [None, "", "sha256:abc", "md5:" + "0" * 32])
+def test_a_tag_is_resolved_by_get_where_head_does_not_tell(
+    registry: Registry, proxy: Proxy, header: str | None
+) -> None:
+    store = Client().store(registry.repository(), through=proxy.host)
+    pushed = push_image(store)
+    proxy.fault("*", "/manifests/", Header("Docker-Content-Digest", header), times=2)
+    proxy.forget()
+
+    assert store.resolve("v1") == pushed.digest
+    assert [seen.method for seen in proxy.requests] == ["HEAD", "GET"]
+
+
+def test_a_registry_without_head_is_asked_by_get(registry: Registry, proxy: Proxy) -> None:
+    store = Client().store(registry.repository(), through=proxy.host)
+    pushed = push_image(store)
+    proxy.fault("HEAD", "/manifests/", Respond(405), times=3)
+
+    assert store.resolve("v1") == pushed.digest
+    assert store.has_manifest(pushed.digest)
+    assert not store.has_manifest(Digest.of(b"missing"))
+
+
+def test_a_manifest_that_is_not_what_was_asked_for_is_refused(registry: Registry, proxy: Proxy) -> None:
+    store = Client().store(registry.repository(), through=proxy.host)
+    first, second = push_image(store, layer_of(1), tag="first"), push_image(store, layer_of(2), tag="second")
+    proxy.fault("GET", f"/manifests/{first.digest}", Respond(200, {"Content-Type": second.media_type}, second.raw))
+    with pytest.raises(IntegrityError, match=f"manifest {first.digest} arrived with other content: {second.digest}"):
+        store.read_manifest(first.digest)
+
+    promise = {"Content-Type": first.media_type, "Docker-Content-Digest": first.digest}
+    proxy.fault("GET", "/manifests/first", Respond(200, promise, second.raw))
+    with pytest.raises(IntegrityError, match="arrived with other content"):
+        store.read_manifest("first")
+
+
+def test_no_more_is_read_than_a_manifest_may_have(registry: Registry, proxy: Proxy) -> None:
+    store = Client().store(registry.repository(), through=proxy.host)
+    proxy.fault("GET", "/manifests/", Respond(200, {}, b" " * (LARGEST_MANIFEST + 10_000)))
+
+    with pytest.raises(InvalidContent, match=f":v1: the manifest is larger than {LARGEST_MANIFEST} bytes"):
+        store.read_manifest("v1")
+
+
+def test_schema_1_gets_a_clear_error(registry: Registry, proxy: Proxy) -> None:
+    store = Client().store(registry.repository(), through=proxy.host)
+    headers = {
+        "Content-Type": "application/vnd.docker.distribution.manifest.v1+prettyjws",
+        "Docker-Content-Digest": Digest.of(b"its payload without signatures"),
+    }
+    proxy.fault("GET", "/manifests/", Respond(200, headers, b'{"schemaVersion":1}'))
+
+    with pytest.raises(InvalidContent, match="manifests of Docker's schema 1 are not supported"):
+        store.read_manifest("old")
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain; charset=utf-8", None])
+def test_a_manifest_tells_its_own_type_where_the_registry_does_not(
+    registry: Registry, proxy: Proxy, content_type: str | None
+) -> None:
+    store = Client().store(registry.repository(), through=proxy.host)
+    pushed = push_image(store)
+    document = {key: value for key, value in json.loads(pushed.raw).items() if key != "mediaType"}
+    raw = json.dumps(document).encode()
+    proxy.fault("GET", "/manifests/v1", Respond(200, {"Content-Type": content_type} if content_type else {}, raw))
+
+    assert store.read_manifest("v1").media_type == OCI_MANIFEST
+
+
+def test_what_the_registry_stored_must_be_what_was_sent(registry: Registry, proxy: Proxy) -> None:
+    store, layer = Client().store(registry.repository(), through=proxy.host), layer_of(100)
+    other = Header("Docker-Content-Digest", Digest.of(b"other"))
+    proxy.fault("PUT", "/blobs/uploads/", other)
+    with pytest.raises(IntegrityError, match=f"stored {Digest.of(b'other')} instead of {layer.descriptor.digest}"):
+        store.put_blob(layer.descriptor, layer.open)
+    pushed = push_image(store, layer)
+    proxy.fault("PUT", "/manifests/", other)
+    with pytest.raises(IntegrityError, match=f"instead of {pushed.digest}"):
+        store.put_manifest(pushed, "v1")
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ({}, "the registry did not say where to upload to"),
+        ({"Location": "ftp://elsewhere/upload"}, "'ftp://elsewhere/upload', which is not an HTTP URL"),
+        ({"Location": "http://[::1/upload"}, "refers to a URL that is none"),
+    ],
+)
+def test_an_upload_that_leads_nowhere_is_an_error(
+    registry: Registry, proxy: Proxy, headers: dict[str, str], message: str
+) -> None:
+    store, layer = Client().store(registry.repository(), through=proxy.host), layer_of(100)
+    proxy.fault("POST", "/blobs/uploads/", Respond(202, headers))
+
+    with pytest.raises(StoreError) as error:
+        store.put_blob(layer.descriptor, layer.open)
+    assert message in str(error.value)
+
+
+def test_a_relative_upload_location_is_followed(registry: Registry, proxy: Proxy) -> None:
+    store, layer = Client().store(registry.repository(), through=proxy.host), layer_of(100)
+    direct = Client().store(store.repository, through=registry.host)
+    direct.put_blob(layer_of(1).descriptor, layer_of(1).open)
+    proxy.fault("POST", "/blobs/uploads/", Respond(202, {"Location": "session?x=1&y=%2F"}))
+    proxy.fault("PUT", "/blobs/uploads/session", Respond(201))
+
+    store.put_blob(layer.descriptor, layer.open)
+
+    digest = layer.descriptor.digest.replace(":", "%3A")
+    assert proxy.requests[-1].path == f"/v2/{store.repository.path}/blobs/uploads/session?x=1&y=%2F&digest={digest}"
+    assert proxy.requests[-1].bytes_up == 100
+
+
+def test_nothing_is_held_in_memory(registry: Registry) -> None:
+    store, size = Client().store(registry.repository()), 48 * 1024 * 1024
+    layer = layer_of(size)
+    assert not store.has_blob(layer.descriptor)
+    tracemalloc.start()
+    try:
+        store.put_blob(layer.descriptor, layer.open)
+        for _ in store.read_blob(layer.descriptor):
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 1024 * 1024
+
+
+def test_many_threads_share_a_host(registry: Registry, proxy: Proxy) -> None:
+    client, layers = Client(transfers=3), [layer_of(300_000, seed) for seed in range(12)]
+    repository = registry.repository()
+    start = threading.Barrier(12)
+
+    def work(layer: Content) -> bytes:
+        store = client.store(repository, through=proxy.host)
+        start.wait()
+        store.put_blob(layer.descriptor, layer.open)
+        return b"".join(store.read_blob(layer.descriptor))
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(work, layers)) == [layer.data for layer in layers]
+    assert proxy.tls_attempts == 1
+
+
+def test_two_pushes_of_one_image_at_once_both_succeed(registry: Registry) -> None:
+    repository, layer = registry.repository(), layer_of(2_000_000)
+    start = threading.Barrier(2)
+
+    def push() -> Manifest:
+        store = Client().store(repository)
+        start.wait()
+        return push_image(store, layer)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (future.result() for future in [pool.submit(push), pool.submit(push)])
+    assert first == second == Client().store(repository).read_manifest("v1")
+
+
+def test_a_download_that_is_given_up_leaves_the_host_usable(registry: Registry) -> None:
+    client, layer = Client(transfers=1), layer_of(3_000_000)
+    store = client.store(registry.repository())
+    store.put_blob(layer.descriptor, layer.open)
+
+    for _ in range(3):
+        chunks = store.read_blob(layer.descriptor)
+        assert next(iter(chunks)) == layer.data[:262_144]
+        del chunks
+    assert b"".join(store.read_blob(layer.descriptor)) == layer.data
+
+
+def test_a_blob_is_copied_between_registries_in_one_stream(registry: Registry, own_registry: Registry) -> None:
+    client, layer = Client(transfers=1), layer_of(900_000)
+    source, target = client.store(registry.repository()), client.store(own_registry.repository())
+    source.put_blob(layer.descriptor, layer.open)
+
+    target.put_blob(layer.descriptor, lambda: io.BytesIO(b"".join(source.read_blob(layer.descriptor))))
+
+    assert b"".join(target.read_blob(layer.descriptor)) == layer.data
+
+
+def test_a_registry_is_reached_by_ipv6(registry: Registry, make_proxy: MakeProxy) -> None:
+    proxy, layer = make_proxy(registry.host, address="::1"), layer_of(1000)
+    assert proxy.host.startswith("[::1]:")
+    store = Client().store(registry.repository(), through=proxy.host)
+    pushed = push_image(store, layer)
+
+    assert store.read_manifest("v1") == pushed
+    assert b"".join(store.read_blob(layer.descriptor)) == layer.data

@@ -1,0 +1,82 @@
+"""When another attempt is made, and after which pause."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+
+from bundlepipe.errors import StoreError, Unreachable
+from bundlepipe.events import Event, Retrying
+from bundlepipe.stores.retries import LONGEST_WAIT, Retries, Transient, retry_after
+
+
+def _fault(wait: float | None = None) -> Transient:
+    return Transient(Unreachable("GET x: broken"), "https://r.example/x", "broken", wait)
+
+
+def test_the_result_of_the_first_good_attempt_is_returned() -> None:
+    events: list[Event] = []
+    pauses: list[float] = []
+    outcomes = [_fault(), _fault(), None]
+
+    def attempt() -> str:
+        fault = outcomes.pop(0)
+        if fault:
+            raise fault
+        return "done"
+
+    assert Retries(events.append, 3, pauses.append).run(attempt) == "done"
+    assert events == [Retrying("https://r.example/x", "broken", pause) for pause in pauses]
+    assert len(pauses) == 2
+
+
+def test_the_last_fault_becomes_the_error() -> None:
+    def attempt() -> None:
+        raise _fault()
+
+    with pytest.raises(Unreachable, match=r"^GET x: broken; gave up after 2 attempts$"):
+        Retries(lambda _: None, 2, lambda _: None).run(attempt)
+
+
+def test_other_errors_pass() -> None:
+    attempts = []
+
+    def attempt() -> None:
+        attempts.append(1)
+        raise StoreError("final")
+
+    with pytest.raises(StoreError, match="final"):
+        Retries(lambda _: None).run(attempt)
+    assert len(attempts) == 1
+
+
+def test_a_wait_that_the_server_asks_for_is_not_cut_short() -> None:
+    pauses: list[float] = []
+    retries = Retries(lambda _: None, 5, pauses.append)
+    retries.pause(_fault(wait=30), 1)
+    retries.pause(_fault(wait=0), 1)
+
+    assert 30 <= pauses[0] <= 33
+    assert pauses[1] > 0
+    with pytest.raises(Unreachable, match="asks to come back in 121 s"):
+        retries.pause(_fault(wait=LONGEST_WAIT + 1), 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("0", 0), (" 17 ", 17), ("", None), ("-3", None), ("1.5", None), ("soon", None), ("٣", None), ("²", None)],
+)
+def test_retry_after_in_seconds_is_read(value: str, seconds: float | None) -> None:
+    assert retry_after({"Retry-After": value}) == seconds
+
+
+def test_retry_after_as_a_date_is_read() -> None:
+    now = datetime.now(timezone.utc)
+    later = retry_after({"Retry-After": format_datetime(now + timedelta(seconds=90), usegmt=True)})
+    assert later is not None
+    assert 60 < later <= 90
+    assert retry_after({"Retry-After": format_datetime(now - timedelta(days=9), usegmt=True)}) == 0
+    assert retry_after({"Retry-After": "Wed, 21 Oct 2015 07:28:00"}) == 0
+    assert retry_after({}) is None
