@@ -21,8 +21,8 @@ from bundlepipe.oci.decompress import decompress
 from bundlepipe.oci.tar import BLOCK, Member, read_member
 from bundlepipe.oci.tree import Tree
 
-# Blocks of up to half a MiB; enough to let one thread run while the other makes a directory or waits for a disk.
-_BLOCKS_AHEAD = 8
+# Enough to let one thread run while the other makes a directory or waits for a disk.
+_BLOCKS_AHEAD = 64
 
 # What headers, extended headers included, may take on average; PAX records seldom fill one block.
 _HEADER_ALLOWANCE = 4096

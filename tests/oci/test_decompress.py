@@ -48,7 +48,8 @@ def test_chunks_are_taken_only_as_far_as_blocks_need_them(compress: Callable[[by
             yield chunk
 
     assert next(decompress(chunks()))
-    assert sum(taken) <= 2 * LARGEST_BLOCK
+    # A block, and what may be read ahead of it.
+    assert sum(taken) <= 3 * LARGEST_BLOCK
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 5])
