@@ -44,6 +44,7 @@ SHIPPED = [
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "LICENSE",
+    "mkdocs.yml",
 ]
 
 # For programs that talk to a person: they have the terminal, and their output comes as it is made.

@@ -8,7 +8,7 @@ start when the first test asks for them; a test takes repositories of its own wi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from hypothesis import settings
 from tests.support.certificates import make_server_certificate
 from tests.support.proxy import Proxy
 from tests.support.registries import PasswordRegistry, TokenRegistry
-from tests.support.services import Registry, missing_services, require
+from tests.support.services import Registry, locate_here, missing_services, require
 from tests.support.token_service import TokenService
 
 WriteDockerConfig = Callable[[dict[str, Any]], Path]
@@ -26,6 +26,15 @@ WriteDockerConfig = Callable[[dict[str, Any]], Path]
 # A deadline would measure the machine and its other work, not the code.
 settings.register_profile("bundlepipe", deadline=None)
 settings.load_profile("bundlepipe")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the summary fold all skips for want of one service into one line."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        report.longrepr = locate_here(report.longrepr)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -30,5 +30,7 @@ class PipelineLoader(NamespaceTaskLoader):  # type: ignore[misc]
 
     def setup(self, opt_values: Any) -> None:
         """Take the file that the command line names."""
-        path = opt_values["pipelineFile"]
-        self.namespace = {"DOIT_CONFIG": DOIT_CONFIG, "pipeline": Pipeline.load(path)}
+        # What the user's own configuration file says wins over what merely suits most.
+        chosen = (self.config or {}).get("GLOBAL", {})
+        config = {key: value for key, value in DOIT_CONFIG.items() if key not in chosen}
+        self.namespace = {"DOIT_CONFIG": config, "pipeline": Pipeline.load(opt_values["pipelineFile"])}

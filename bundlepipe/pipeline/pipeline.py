@@ -12,9 +12,10 @@ from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
 from bundlepipe.errors import BundlepipeError
-from bundlepipe.pipeline.declaration import Bundle, Image, LockSource, Pull, Source, Verify
+from bundlepipe.pipeline.declaration import Bundle, Image, LockSource, Pull, Source, Verify, images_lock_path
 from bundlepipe.pipeline.paths import normalise
 from bundlepipe.pipeline.reading import Declared, read_pipeline
+from bundlepipe.pipeline.settings import REFRESH_ALL, Settings
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
 
 DEFAULT_PATH = "bundlepipe.yml"
@@ -87,7 +88,6 @@ def _normal_source(source: Source) -> Source:
 def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:
     from bundlepipe.pipeline.checking import faults
     from bundlepipe.pipeline.graph import create_tasks
-    from bundlepipe.pipeline.settings import Settings
 
     try:
         declared = read()
@@ -98,10 +98,32 @@ def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:
         raise InvalidDodoFile("\n".join(problems))
     settings = Settings(
         registries=declared.registries,
-        refresh=frozenset(name for name in _variable("refresh").split(",") if name),
+        refresh=_refresh(declared),
         verify=_verify(declared.verify),
     )
     yield from create_tasks(declared, settings)
+
+
+def _refresh(declared: Declared) -> frozenset[str]:
+    """Return what `doit refresh=` names; a name that nothing has would otherwise be passed over in silence."""
+    wanted = frozenset(name for name in _variable("refresh").split(",") if name)
+    known = {REFRESH_ALL, *(bundle.name for bundle in declared.bundles), *(pull.name for pull in declared.pulls)}
+    known |= {pull.source for pull in declared.pulls if isinstance(pull.source, str)}
+    for name in sorted(wanted - known):
+        if not any(_mentions(images_lock_path(bundle), name) for bundle in declared.bundles if bundle.lock):
+            raise InvalidDodoFile(
+                f"refresh={name}: nothing has that name: expected {REFRESH_ALL}, a bundle or pull, "
+                "or a reference as a lock has it"
+            )
+    return wanted
+
+
+def _mentions(path: str, text: str) -> bool:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return text in file.read()
+    except OSError:
+        return False
 
 
 def _variable(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from doit.task import Task
 
+from bundlepipe.errors import StoreError
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import Inputs
 from bundlepipe.oci.reference import Reference
@@ -62,6 +63,8 @@ class PushStaleness(InputStaleness):
 
 
 def _mismatch(answer: Answer, digest: str, destination: Reference) -> list[str]:
+    if answer.problem:
+        return [f"{destination} cannot be asked"]
     if answer.manifest is None:
         return [f"{destination} is not there"]
     return [] if answer.manifest.digest == digest else [f"{destination} is another image"]
@@ -91,6 +94,8 @@ class PushAction(Action):
         meta: Mapping[str, Any] = self.task.meta or {}
         homes = self._settings.homes
         answer = meta.get(ANSWER)
+        if answer and answer.problem:
+            raise StoreError(answer.problem)
         pushed = push(request, homes, answer.manifest) if answer else push(request, homes)
         if isinstance(thing, Bundle) and thing.lock_output:
             write_bundle_lock(thing.lock_output, pushed.reference, request.tag)

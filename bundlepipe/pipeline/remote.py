@@ -8,7 +8,7 @@ reporter each is asked when its turn comes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +22,13 @@ ANSWER = "answer"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a destination's tag names now; `manifest` is None if it names nothing."""
+    """What a destination's tag names now; `manifest` is None if it names nothing, or that cannot be told.
+
+    `problem` is why it cannot be told; the action reports it, and does not ask again.
+    """
 
     manifest: Manifest | None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,15 @@ _answers: dict[str, Answer] = {}
 
 
 def ask(question: Question) -> Answer:
-    """Ask one destination: one request. Raises StoreError."""
-    from bundlepipe.stores.homes import find_manifest
+    """Ask one destination: one request."""
+    from bundlepipe.verbs.push import present_manifest
 
     destination = question.destination
-    store = question.settings.homes.repository(destination.repository, writes=True)
-    return Answer(find_manifest(store, destination.tag or DEFAULT_TAG))
+    try:
+        store = question.settings.homes.repository(destination.repository, writes=True)
+        return Answer(present_manifest(store, destination.tag or DEFAULT_TAG))
+    except BundlepipeError as error:
+        return Answer(None, str(error))
 
 
 def announce(questions: Mapping[str, Question]) -> None:
@@ -63,8 +70,6 @@ def ask_together(task_name: str, get_saved: GetSaved) -> Answer | None:
     """Return the answer for an announced task, asking for all that need one; None if it was not announced.
 
     Only tasks without local state are asked for, or all where the destination is verified.
-    A destination that does not answer has no answer here: the task's action asks again,
-    and reports what is wrong.
     """
     with _lock:
         if task_name in _announced:
@@ -75,18 +80,11 @@ def ask_together(task_name: str, get_saved: GetSaved) -> Answer | None:
             }
             for name in needed:
                 del _announced[name]
-            _answers.update(_ask_all(needed.items()))
+            _answers.update(_ask_all(needed))
         return _answers.pop(task_name, None)
 
 
-def _ask_all(questions: Iterable[tuple[str, Question]]) -> dict[str, Answer]:
+def _ask_all(questions: Mapping[str, Question]) -> dict[str, Answer]:
     from bundlepipe.verbs.parallel import in_parallel
 
-    def answer(item: tuple[str, Question]) -> tuple[str, Answer | None]:
-        name, question = item
-        try:
-            return name, ask(question)
-        except BundlepipeError:
-            return name, None
-
-    return {name: answer for name, answer in in_parallel(answer, questions) if answer}
+    return dict(zip(questions, in_parallel(ask, questions.values()), strict=True))

@@ -62,14 +62,17 @@ def refusal(answer: Answer, redactor: Redactor, hint: str = "") -> StoreError:
     return NotFound(text) if answer.status == 404 else StoreError(text)
 
 
+def error_codes(answer: Answer) -> frozenset[str]:
+    """Return the codes in an error body of the OCI distribution specification ("Error Codes")."""
+    document = _document(answer.body)
+    errors = document.get("errors")
+    codes = [error.get("code") for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    return frozenset(code for code in codes if isinstance(code, str))
+
+
 def server_message(body: bytes) -> str:
     """Return the codes and messages of a JSON error body, or nothing if it is no such body."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(document, dict):
-        return ""
+    document = _document(body)
     errors = document.get("errors")
     if isinstance(errors, list):
         messages = [_registry_error(error) for error in errors if isinstance(error, dict)]
@@ -82,6 +85,14 @@ def one_line(text: str) -> str:
     """Return text of a server without line breaks and control characters, cut to a presentable length."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= _LONGEST_MESSAGE else line[:_LONGEST_MESSAGE] + "…"
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _registry_error(error: dict[str, Any]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
+from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.answers import one_line
 from bundlepipe.stores.challenges import Challenge, parse_challenges
 from bundlepipe.stores.credentials import Credentials, Keychain, none_found
 from bundlepipe.stores.grants import Access, Fetch, Grant, TokenGrants
 from bundlepipe.stores.redaction import Redactor
-from bundlepipe.stores.tokens import wrong_password
+from bundlepipe.stores.tokens import Scopes, is_token, parse_scopes, wrong_password
 
 
 class Authenticator:
@@ -30,27 +31,29 @@ class Authenticator:
         self._lock = threading.Lock()
         self._credentials: dict[Repository, Credentials | None] = {}
 
-    def learn(self, challenge_headers: Iterable[str], url: str) -> None:
-        """Remember what a 401 from `url` asked for, if it is understood."""
+    def learn(self, challenge_headers: Iterable[str], url: str) -> Scopes:
+        """Remember how a 401 from `url` wants to be answered, if that is understood, and return what it demands."""
         by_scheme = {challenge.scheme: challenge for challenge in reversed(parse_challenges(challenge_headers, url))}
         challenge = by_scheme.get("bearer") or by_scheme.get("basic")
-        if challenge is not None:
-            self._challenge = challenge
         self._offered = one_line(self._redactor.redact(", ".join(sorted(by_scheme)))) or "none"
+        if challenge is None:
+            return frozenset()
+        self._challenge = challenge
+        return parse_scopes(challenge.parameters.get("scope", ""))
 
-    def grant(self, access: Access, rejected: Grant | None = None) -> Grant | None:
+    def grant(self, access: Access, rejected: Grant | None = None, demanded: Scopes = frozenset()) -> Grant | None:
         """Return what to send with a request, which is nothing while no challenge is known.
 
-        `rejected` was answered with 401: the result is another grant, or None if there is
-        no other. Raises AccessDenied if the token service refuses, StoreError if it or
-        the keychain fails.
+        `rejected` was answered with 401, which `demanded` some scopes: the result is
+        another grant, or None if there is no other. Raises AccessDenied if the token
+        service refuses, StoreError if it or the keychain fails.
         """
         challenge = self._challenge
         if challenge is None:
             return None
         credentials = self._find_credentials(access.repository)
         if challenge.scheme == "bearer" and not (credentials and credentials.registry_token):
-            return self._tokens.get(challenge, access, credentials, rejected)
+            return self._tokens.get(challenge, access, credentials, rejected, demanded)
         header = _fixed_header(challenge, credentials)
         if header is None or (rejected is not None and rejected.header == header):
             return None
@@ -89,5 +92,7 @@ def _fixed_header(challenge: Challenge, credentials: Credentials | None) -> str 
     if credentials is None:
         return None
     if challenge.scheme == "bearer":
+        if not is_token(credentials.registry_token):
+            raise StoreError(f"the registry token of {credentials.source} has characters that no token has")
         return f"Bearer {credentials.registry_token}"
     return credentials.basic if credentials.username else None

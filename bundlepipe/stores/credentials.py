@@ -14,7 +14,6 @@ import binascii
 import json
 import os
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -203,8 +202,10 @@ def run_helper(helper: str, server: str) -> Credentials | None:
 
 def _words_of(failure: Exception) -> str:
     """Return what a failing helper said: by its protocol that is on standard output, where credentials go otherwise."""
+    from subprocess import CalledProcessError
+
     cause = failure.__cause__
-    if not isinstance(cause, subprocess.CalledProcessError):
+    if not isinstance(cause, CalledProcessError):
         return f": {one_line(str(failure))}"
     words = one_line(cause.output.decode(errors="replace"))
     return f": {words}" if words and "Secret" not in words else f" with status {cause.returncode}"

@@ -18,7 +18,6 @@ from bundlepipe.stores.tokens import (
     Scopes,
     covers,
     is_less_secure,
-    parse_scopes,
     read_token,
     token_refused,
     token_request,
@@ -70,18 +69,22 @@ class TokenGrants:
         self._fetching: SingleFlight[Grant] = SingleFlight()
 
     def get(
-        self, challenge: Challenge, access: Access, credentials: Credentials | None, rejected: Grant | None
+        self,
+        challenge: Challenge,
+        access: Access,
+        credentials: Credentials | None,
+        rejected: Grant | None,
+        demanded: Scopes,
     ) -> Grant:
         """Return a token for an access, other than the one that was `rejected`.
 
-        Raises AccessDenied if the token service refuses, StoreError if it fails.
+        A new one is also for the scopes that the registry `demanded` beyond what is
+        usual. Raises AccessDenied if the token service refuses, StoreError if it fails.
         """
         known = self._known(access, credentials, rejected)
         if known:
             return known
-        scopes = access.hoped
-        if rejected is not None:
-            scopes |= parse_scopes(challenge.parameters.get("scope", ""))
+        scopes = access.hoped | {scope for scope in demanded if not covers(access.hoped, frozenset({scope}))}
 
         def fetch() -> Grant:
             # Another thread may have fetched it between the look above and now.

@@ -18,7 +18,7 @@ from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import ACCEPTED_TYPES, LARGEST_MANIFEST, Descriptor, Manifest
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.answers import LARGEST_ERROR_BODY, Answer
+from bundlepipe.stores.answers import Answer
 from bundlepipe.stores.downloads import CHUNK, Download
 from bundlepipe.stores.grants import Access
 from bundlepipe.stores.registry_host import Call, RegistryHost
@@ -32,6 +32,9 @@ _ACCEPT = {"Accept": ", ".join(ACCEPTED_TYPES)}
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 # What servers call a manifest whose type they do not know; its own `mediaType` then counts.
 _GENERIC_TYPES = ("application/json", "application/octet-stream", "text/plain")
+_BLOBS_LATE = frozenset({"MANIFEST_BLOB_UNKNOWN"})
+# A new session may fare better: registries forget them when they are restarted.
+_SESSION_LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 _TAGS_PER_PAGE = 1000
 # Some registries ignore the page size.
 _LARGEST_TAG_PAGE = 16 * 1024 * 1024
@@ -167,7 +170,9 @@ class RegistryStore:
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
         """Store a manifest under `tag`, or under its digest alone.
 
-        Raises IntegrityError if the registry stored it under another digest.
+        Raises IntegrityError if the registry stored it under another digest. That it does
+        not know a blob, which by contract is there, may pass and so is tried again:
+        another push of the same blob may be at work, or a replica be late.
         """
         call = Call(
             "PUT",
@@ -176,7 +181,8 @@ class RegistryStore:
             {"Content-Type": manifest.media_type},
             manifest.raw,
         )
-        self._check_stored(self._host.ask(call, 200, 201, 202), manifest.digest)
+        answer = self._host.retries.run(lambda: self._host.attempt(call, 200, 201, 202, transient=_BLOBS_LATE))
+        self._check_stored(answer, manifest.digest)
 
     def list_tags(self) -> Iterator[str]:
         """Yield the tags of the repository in the registry's order; NotFound if there is no such repository."""
@@ -199,7 +205,7 @@ class RegistryStore:
     def _upload(self, blob: Descriptor, open_content: OpenContent) -> None:
         """Make one attempt, in a session of its own."""
         start = Call("POST", f"{self._root}/blobs/uploads/", self._writing, {"Content-Length": "0"})
-        opened = self._expect(start, 202)
+        opened = self._host.attempt(start, 202)
         location = opened.headers.get("Location")
         if not location:
             raise StoreError(f"{opened.place}: the registry did not say where to upload to")
@@ -207,13 +213,7 @@ class RegistryStore:
         target += f"{'&' if '?' in target else '?'}digest={quote(blob.digest, safe='')}"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)}
         put = Call("PUT", target, self._writing, headers, lambda: self._content(blob, open_content))
-        self._check_stored(self._expect(put, 201), blob.digest)
-
-    def _expect(self, call: Call, status: int) -> Answer:
-        answer = self._host.exchange(call).read(LARGEST_ERROR_BODY)
-        if answer.status != status:
-            raise self._host.refused(answer, call.access)
-        return answer
+        self._check_stored(self._host.attempt(put, 201, transient=_SESSION_LOST), blob.digest)
 
     def _content(self, blob: Descriptor, open_content: OpenContent) -> Iterator[bytes]:
         """Yield exactly as many bytes as the head of the request promises."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from bundlepipe.errors import StoreError
 from bundlepipe.events import Emit, ignore
-from bundlepipe.stores.answers import LARGEST_ERROR_BODY, Answer, describe_status, public_url, refusal
+from bundlepipe.stores.answers import LARGEST_ERROR_BODY, Answer, describe_status, error_codes, public_url, refusal
 from bundlepipe.stores.authentication import Authenticator
 from bundlepipe.stores.credentials import DockerConfig, Keychain
 from bundlepipe.stores.grants import Access, Grant
@@ -22,6 +22,7 @@ from bundlepipe.stores.redaction import Redactor
 from bundlepipe.stores.retries import RETRIED_STATUSES, Retries, Transient, retry_after
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.stores.single_flight import SingleFlight
+from bundlepipe.stores.tokens import Scopes
 from bundlepipe.stores.transfers import Limit, TransferSlots
 from bundlepipe.stores.transport import TIMEOUT, Body, Request, Response, Transport, origin
 
@@ -88,6 +89,20 @@ class RegistryHost:
             raise self.refused(answer, call.access)
         return answer
 
+    def attempt(self, call: Call, *expected: int, transient: frozenset[str] = frozenset()) -> Answer:
+        """Return the answer to a single attempt at a call, for a caller that tries again by itself.
+
+        Raises Transient also for an error code (of the distribution specification) in
+        `transient`, else what the answer amounts to unless its status is one of `expected`.
+        """
+        answer = self.exchange(call).read(LARGEST_ERROR_BODY)
+        if answer.status in expected:
+            return answer
+        error, codes = self.refused(answer, call.access), transient & error_codes(answer)
+        if codes:
+            raise Transient(error, public_url(answer.url), ", ".join(sorted(codes)))
+        raise error
+
     def exchange(self, call: Call) -> Response:
         """Make one attempt at a call, authenticating if the registry wants that; the response must be read or closed.
 
@@ -97,7 +112,7 @@ class RegistryHost:
         response, grant = self._contact(call)
         if response.status == 401 and self._is_own(response):
             answer = response.read(LARGEST_ERROR_BODY)
-            other = self._authenticator.grant(call.access, rejected=grant)
+            other = self._authenticator.grant(call.access, grant, self._learn(response))
             if other is None:
                 raise self.refused(answer, call.access)
             response = self._send(call, other)
@@ -144,8 +159,12 @@ class RegistryHost:
         own = origin(request.url) == origin(base)
         response = self._transport.send(request, grant.header if grant and own else None)
         if response.status == 401 and self._is_own(response):
-            self._authenticator.learn(response.headers.getlist("WWW-Authenticate"), response.request.url)
+            # At once: others wait for the first contact, and go by what it has taught.
+            self._learn(response)
         return response
+
+    def _learn(self, response: Response) -> Scopes:
+        return self._authenticator.learn(response.headers.getlist("WWW-Authenticate"), response.request.url)
 
     def _is_own(self, answer: Response | Answer) -> bool:
         """Tell whether an answer is that of the registry to someone who could show credentials."""

@@ -18,7 +18,7 @@ from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.answers import Answer, refusal
 from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.redaction import Redactor
-from bundlepipe.stores.transport import Request
+from bundlepipe.stores.transport import Request, is_http_url
 
 # Of a token that does not say how long it is valid.
 _DEFAULT_LIFETIME = 60.0
@@ -71,13 +71,9 @@ def token_request(
     token service.
     """
     realm = parameters.get("realm", "")
-    try:
-        parts = urlsplit(realm)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        usable = False
-    if not usable:
+    if not is_http_url(realm):
         raise StoreError(f"registry {registry}: it demands a token, but does not name a token service to get it from")
+    parts = urlsplit(realm)
     service = [("service", parameters["service"])] if parameters.get("service") else []
     texts = sorted(str(scope) for scope in scopes)
     if credentials and credentials.identity_token:
@@ -90,9 +86,9 @@ def token_request(
         ]
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         return Request("POST", realm, headers, urlencode(form).encode(), stays=True), None
-    query = urlencode([*parse_qsl(parts.query), *service, *(("scope", text) for text in texts)])
+    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *service, *(("scope", text) for text in texts)])
     request = Request("GET", urlunsplit(parts._replace(query=query)), {"Accept": "application/json"})
-    return request, credentials.basic if credentials else None
+    return request, credentials.basic if credentials and credentials.username else None
 
 
 def read_token(answer: Answer) -> tuple[str, float]:
@@ -104,10 +100,15 @@ def read_token(answer: Answer) -> tuple[str, float]:
     if not isinstance(document, dict):
         raise StoreError(f"{answer.place}: the token service did not answer with a token in JSON")
     token = document.get("token") or document.get("access_token")
-    if not isinstance(token, str) or not _HEADER_SAFE.fullmatch(token):
+    if not isinstance(token, str) or not is_token(token):
         raise StoreError(f"{answer.place}: the token service did not answer with a usable token")
     lifetime = document.get("expires_in")
     return token, lifetime if isinstance(lifetime, (int, float)) and lifetime > 0 else _DEFAULT_LIFETIME
+
+
+def is_token(text: str) -> bool:
+    """Tell whether `text` can be sent in a header."""
+    return _HEADER_SAFE.fullmatch(text) is not None
 
 
 def token_refused(answer: Answer, redactor: Redactor, credentials: Credentials | None, none_found: str) -> StoreError:

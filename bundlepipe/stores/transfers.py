@@ -48,6 +48,8 @@ class TransferSlots:
     """
 
     def __init__(self, overall: Limit, own: int | None) -> None:
+        if own is not None and own < 1:
+            raise ValueError(f"no transfer could ever start with {own} slots")
         self._overall = overall
         self._own = threading.Semaphore(own) if own is not None else None
 

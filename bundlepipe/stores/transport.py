@@ -198,9 +198,12 @@ class Transport:
         timeout = urllib3.Timeout(connect=self._timeout, read=self._timeout)
         if proxy is None:
             return urllib3.PoolManager(maxsize=_KEPT_CONNECTIONS, timeout=timeout, ssl_context=context)
+        if not is_http_url(proxy):
+            name = f"{scheme.upper()}_PROXY"
+            raise StoreError(
+                f"the proxy for {self._host} in {name} cannot be used: expected http:// or https:// and a host"
+            )
         parts = urlsplit(proxy)
-        if parts.scheme not in ("http", "https"):
-            raise StoreError(f"proxies of the scheme '{parts.scheme}' are not supported: expected http or https")
         headers = None
         if parts.username is not None:
             account = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -229,6 +232,15 @@ def origin(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
+def is_http_url(url: str) -> bool:
+    """Tell whether `url` is an absolute http or https URL with a host and, if any, a valid port."""
+    try:
+        scheme, host, _ = origin(url)
+    except ValueError:
+        return False
+    return scheme in ("http", "https") and bool(host)
+
+
 def resolve_location(url: str, location: str) -> str:
     """Return the absolute URL that a `Location` or `Link` found at `url` means.
 
@@ -236,12 +248,11 @@ def resolve_location(url: str, location: str) -> str:
     """
     try:
         target = urljoin(url, location)
-        scheme, host, _ = origin(target)
     except ValueError:
-        raise StoreError(f"{public_url(url)}: the server refers to a URL that is none") from None
-    if scheme not in ("http", "https") or not host:
-        raise StoreError(f"{public_url(url)}: the server refers to '{public_url(target)}', which is not an HTTP URL")
-    if urlsplit(url).scheme == "https" and scheme == "http":
+        target = ""
+    if not is_http_url(target):
+        raise StoreError(f"{public_url(url)}: the server refers to something that is not an HTTP URL")
+    if urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
         raise StoreError(
             f"{public_url(url)}: the server refers from https to '{public_url(target)}', which is not followed; "
             "a registry behind a proxy must be told its external URL"
@@ -268,6 +279,8 @@ def _is_local(host: str) -> bool:
 
 
 def _trust(context: ssl.SSLContext, ca: str, host: str) -> None:
+    # Authorities of companies are often older than what Python 3.13 demands of them; docker and imgpkg take them.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     try:
         context.load_verify_locations(cafile=ca)
     except OSError as error:

@@ -85,7 +85,7 @@ def push(request: PushRequest, homes: Homes, present: Manifest | _NotAsked | Non
     entries = _checked_inputs(request)
     store = homes.repository(request.destination.repository, writes=True)
     if isinstance(present, _NotAsked):
-        present = _present_manifest(store, request.tag)
+        present = present_manifest(store, request.tag)
     if present and not present.is_index:
         image = identify(request.inputs, request.all_labels, entries)
         if image.image_id == present.config.digest:
@@ -104,8 +104,8 @@ def _checked_inputs(request: PushRequest) -> list[Entry]:
     return entries
 
 
-def _present_manifest(store: Store, tag: str) -> Manifest | None:
-    """Ask what the destination's tag names now.
+def present_manifest(store: Store, tag: str) -> Manifest | None:
+    """Return what a destination's tag names now, None if nothing: one request. Raises StoreError.
 
     Several registries answer 401 or 403 for a repository that does not exist yet; if it
     is a real refusal, the upload meets it again and reports it.
@@ -118,7 +118,7 @@ def _present_manifest(store: Store, tag: str) -> Manifest | None:
 
 def _put_further_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> None:
     for tag in tags:
-        present = _present_manifest(store, tag)
+        present = present_manifest(store, tag)
         if present is None or present.digest != manifest.digest:
             store.put_manifest(manifest, tag)
 

@@ -1,3 +1,3 @@
-from bundlepipe import Pipeline
+from bundlepipe import DOIT_CONFIG, Pipeline
 
 pipeline = Pipeline.load("bundlepipe.yml")

@@ -153,6 +153,12 @@ def test_the_loader_plugin_needs_no_dodo(declared: Project) -> None:
     assert declared.doit("-f", "other.yml").ran == []
 
 
+def test_the_users_own_configuration_wins_over_the_loaders(declared: Project) -> None:
+    (declared.directory / "dodo.py").unlink()
+    declared.write("pyproject.toml", '[tool.doit]\nloader = "bundlepipe"\nreporter = "console"\n')
+    assert ".  push_bundle:one\n" in declared.doit().stdout
+
+
 def test_values_are_there_for_a_users_own_tasks(declared: Project) -> None:
     task = """
 def task_show():

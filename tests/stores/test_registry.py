@@ -120,8 +120,12 @@ def test_what_is_not_there_is_not_found(registry: Registry) -> None:
 def test_a_manifest_whose_blobs_are_missing_is_refused(registry: Registry) -> None:
     pushed = push_image(Client().store(registry.repository()))
 
-    with pytest.raises(StoreError, match="MANIFEST_BLOB_UNKNOWN: blob unknown to registry"):
-        Client().store(registry.repository()).put_manifest(pushed, "v1")
+    client = Client()
+    with pytest.raises(
+        StoreError, match=r"MANIFEST_BLOB_UNKNOWN: blob unknown to registry; .*; gave up after 5 attempts"
+    ):
+        client.store(registry.repository()).put_manifest(pushed, "v1")
+    assert client.retries == ["MANIFEST_BLOB_UNKNOWN"] * 4
 
 
 def test_no_method_asks_more_than_it_must(registry: Registry, proxy: Proxy) -> None:
@@ -358,8 +362,8 @@ def test_what_the_registry_stored_must_be_what_was_sent(registry: Registry, prox
     ("headers", "message"),
     [
         ({}, "the registry did not say where to upload to"),
-        ({"Location": "ftp://elsewhere/upload"}, "'ftp://elsewhere/upload', which is not an HTTP URL"),
-        ({"Location": "http://[::1/upload"}, "refers to a URL that is none"),
+        ({"Location": "ftp://elsewhere/upload"}, "the server refers to something that is not an HTTP URL"),
+        ({"Location": "http://[::1/upload"}, "the server refers to something that is not an HTTP URL"),
     ],
 )
 def test_an_upload_that_leads_nowhere_is_an_error(
@@ -419,17 +423,42 @@ def test_many_threads_share_a_host(registry: Registry, proxy: Proxy) -> None:
 
 
 def test_two_pushes_of_one_image_at_once_both_succeed(registry: Registry) -> None:
-    repository, layer = registry.repository(), layer_of(2_000_000)
-    start = threading.Barrier(2)
+    layers, start = [layer_of(100_000, seed) for seed in range(6)], threading.Barrier(2)
+    repositories = [registry.repository() for _ in range(5)]
 
-    def push() -> Manifest:
-        store = Client().store(repository)
-        start.wait()
-        return push_image(store, layer)
+    def push() -> list[Manifest]:
+        pushed = []
+        for repository in repositories:
+            store = Client().store(repository)
+            start.wait()
+            pushed.append(push_image(store, *layers))
+        return pushed
 
     with ThreadPoolExecutor(2) as pool:
         first, second = (future.result() for future in [pool.submit(push), pool.submit(push)])
-    assert first == second == Client().store(repository).read_manifest("v1")
+    assert first == second == [Client().store(repository).read_manifest("v1") for repository in repositories]
+
+
+def test_a_blob_that_a_registry_does_not_know_yet_is_waited_for(registry: Registry, proxy: Proxy) -> None:
+    client = Client()
+    store = client.store(registry.repository(), through=proxy.host)
+    body = b'{"errors":[{"code":"DIGEST_INVALID"},{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}'
+    proxy.fault("PUT", "/manifests/", Respond(400, {}, body), times=2)
+    pushed = push_image(store)
+
+    assert store.read_manifest("v1") == pushed
+    assert client.retries == ["MANIFEST_BLOB_UNKNOWN"] * 2
+
+
+@pytest.mark.parametrize("code", ["BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"])
+def test_an_upload_session_that_is_lost_is_begun_anew(registry: Registry, proxy: Proxy, code: str) -> None:
+    client, layer = Client(), layer_of(100_000)
+    store = client.store(registry.repository(), through=proxy.host)
+    proxy.fault("PUT", "/uploads/", Respond(404, {}, b'{"errors":[{"code":"%s"}]}' % code.encode()))
+    store.put_blob(layer.descriptor, layer.open)
+
+    assert b"".join(store.read_blob(layer.descriptor)) == layer.data
+    assert (proxy.count("POST"), client.retries) == (2, [code])
 
 
 def test_a_download_that_is_given_up_leaves_the_host_usable(registry: Registry) -> None:

@@ -196,6 +196,9 @@ def test_a_registry_token_is_sent_as_it_is(token_registry: TokenRegistry, make_p
     keys = Keys(Credentials(registry_token=header.removeprefix("Bearer "), source="SOURCE"))
     assert Client(keychain=keys).store(repository).read_manifest("v1") == pushed
     assert len(token_registry.tokens.requests) == 1
+    keys = Keys(Credentials(registry_token="torn\napart", source="SOURCE"))
+    with pytest.raises(StoreError, match="the registry token of SOURCE has characters that no token has"):
+        Client(keychain=keys).store(repository).read_manifest("v1")
     keys = Keys(Credentials(registry_token="stale-registry-token", source="SOURCE"))
     with pytest.raises(AccessDenied, match="the credentials of SOURCE do not allow to pull"):
         Client(keychain=keys).store(repository).read_manifest("v1")
@@ -381,6 +384,7 @@ def test_a_registry_that_offers_both_is_given_a_token(token_registry: TokenRegis
         ("Bearer", "it demands a token, but does not name a token service to get it from"),
         ('Bearer realm="/token"', "does not name a token service to get it from"),
         ('Bearer realm="http://[::1"', "does not name a token service to get it from"),
+        ('Bearer realm="http://host:port/"', "does not name a token service to get it from"),
         ('Bearer realm="ftp://x/y"', "does not name a token service to get it from"),
     ],
 )
@@ -419,23 +423,22 @@ def test_a_token_service_that_does_not_do_its_work_is_an_error(
     assert service.requests[0].path == "/token?x=1&service=s&scope=repository%3Aapp%3Apull%2Cpush"
 
 
-def test_the_scope_of_a_challenge_is_asked_for_too(token_registry: TokenRegistry, make_proxy: MakeProxy) -> None:
+@pytest.mark.parametrize("first_contact", [True, False])
+def test_what_a_challenge_demands_beyond_the_usual_is_asked_for(
+    token_registry: TokenRegistry, make_proxy: MakeProxy, first_contact: bool
+) -> None:
     proxy, repository = make_proxy(token_registry.host), token_registry.repository()
-    realm = token_registry.tokens.realm
-    value = (
-        f'Bearer realm="{realm}",service="registry of the tests",scope="repository:other:pull nonsense registry:x:*"'
-    )
-    client = Client(keychain=alice())
-    client.store(repository, through=proxy.host)
-    push_image(client.store(repository, through=proxy.host))
-    proxy.fault("*", "", Respond(401, {"WWW-Authenticate": value}))
-    client.store(repository, through=proxy.host).resolve("v1")
+    pushed = push_image(Client(keychain=alice()).store(repository))
+    realm, usual = token_registry.tokens.realm, f"repository:{repository.path}:pull,push"
+    demand = f"{usual.removesuffix(',push')} repository:other:pull nonsense registry:x:*"
+    challenge = f'Bearer realm="{realm}",service="registry of the tests",scope="{demand}"'
+    store = Client(keychain=alice()).store(repository, through=proxy.host)
+    if not first_contact:
+        store.resolve("v1")
+    proxy.fault("*", "", Respond(401, {"WWW-Authenticate": challenge}))
 
-    assert _scopes(token_registry)[-1] == (
-        "registry:x:*",
-        "repository:other:pull",
-        f"repository:{repository.path}:pull,push",
-    )
+    assert store.read_manifest("v1") == pushed
+    assert _scopes(token_registry)[-1] == ("registry:x:*", "repository:other:pull", usual)
 
 
 @pytest.mark.parametrize("keys", [alice(), nobody()])

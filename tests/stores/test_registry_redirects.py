@@ -109,22 +109,17 @@ def test_redirects_without_end_are_an_error(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "message"),
-    [
-        ("ftp://elsewhere/x", "refers to 'ftp://elsewhere/x', which is not an HTTP URL"),
-        ("file:///etc/passwd", "refers to 'file:///etc/passwd', which is not an HTTP URL"),
-        ("https://", "the server refers to 'https:"),
-        ("http://[::1", "refers to a URL that is none"),
-        ("http://host:port/", "refers to a URL that is none"),
-    ],
+    "location", ["ftp://elsewhere/x", "file:///etc/passwd", "https://", "http://[::1", "http://host:port/"]
 )
-def test_a_redirect_to_anything_but_http_is_an_error(scene: Scene, location: str, message: str) -> None:
+def test_a_redirect_to_anything_but_http_is_an_error(scene: Scene, location: str) -> None:
     scene.redirect("GET", "/manifests/", 307, location)
 
     with pytest.raises(StoreError) as error:
         scene.store.read_manifest("v1")
-    assert message in str(error.value)
-    assert "SECRET" not in str(error.value)
+    assert str(error.value) == (
+        f"http://{scene.front.host}/v2/{scene.store.repository.path}/manifests/v1: "
+        "the server refers to something that is not an HTTP URL"
+    )
 
 
 def test_a_redirect_to_nowhere_is_an_error(scene: Scene) -> None:

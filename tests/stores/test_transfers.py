@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.stores.transfers import TransferSlots
 from tests.support.clients import Client, layer_of
@@ -94,6 +96,11 @@ def test_a_slot_may_be_given_back_by_another_thread() -> None:
     with slots.slot():
         waiting.join()
         assert not overall.acquire(blocking=False)
+
+
+def test_a_limit_of_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match="0 slots"):
+        TransferSlots(threading.Semaphore(1), 0)
 
 
 def test_a_registry_is_not_given_more_than_its_limit(registry: Registry) -> None:

@@ -18,6 +18,7 @@ from bundlepipe.stores import transport
 from bundlepipe.stores.retries import Transient
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.stores.transport import Transport
+from tests.support.certificates import make_server_certificate
 from tests.support.clients import Client, layer_of, push_image
 from tests.support.keychains import alice, nobody
 from tests.support.proxy import Delay, Proxy, RequestHeader, Respond
@@ -172,6 +173,17 @@ def test_a_private_authority_can_be_trusted(tls_registry: Registry) -> None:
     assert b"".join(store.read_blob(LAYER.descriptor)) == LAYER.data
 
 
+def test_a_private_authority_may_be_as_careless_as_docker_lets_it(
+    registry: Registry, make_proxy: MakeProxy, tmp_path: Path
+) -> None:
+    certificate = make_server_certificate(tmp_path, ("127.0.0.1",), strict=False)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.certificate, certificate.key)
+    proxy = make_proxy(registry.host, tls=context)
+
+    push_image(Client(RegistrySettings(ca=str(certificate.authority))).store(registry.repository(), through=proxy.host))
+
+
 def test_the_environment_may_name_the_authority(tls_registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tls_registry.tls.authority))
 
@@ -324,10 +336,7 @@ def test_loopback_is_never_proxied(registry: Registry, proxy: Proxy, monkeypatch
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (
-            "socks5://user:SECRET@127.0.0.1:1",
-            "proxies of the scheme 'socks5' are not supported: expected http or https",
-        ),
+        ("socks5://user:SECRET@127.0.0.1:1", "in HTTPS_PROXY cannot be used: expected http(s)://HOST:PORT"),
         ("http://user:SECRET@127.0.0.1:1", "proxy: cannot connect: Connection refused; gave up after 2 attempts"),
     ],
 )

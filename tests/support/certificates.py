@@ -12,6 +12,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+_KEY_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
@@ -24,16 +36,20 @@ class ServerCertificate:
     authority: Path
 
 
-def make_server_certificate(directory: Path, names: tuple[str, ...]) -> ServerCertificate:
-    """Write a certificate for host names and addresses, and the authority that signed it, below `directory`."""
+def make_server_certificate(directory: Path, names: tuple[str, ...], *, strict: bool = True) -> ServerCertificate:
+    """Write a certificate for host names and addresses, and the authority that signed it, below `directory`.
+
+    Without `strict` the certificates lack what RFC 5280 wants and few programs need.
+    """
     authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority = self_signed(authority_key, "test authority")
+    authority = self_signed(authority_key, "test authority", strict=strict)
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
-        _builder("test server", "test authority", key)
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
-        .sign(authority_key, hashes.SHA256())
-    )
+    alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
+    builder = _builder("test server", "test authority", key).add_extension(alternatives, critical=False)
+    if strict:
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
+    certificate = builder.sign(authority_key, hashes.SHA256())
     files = ServerCertificate(directory / "server.pem", directory / "server.key", directory / "authority.pem")
     files.certificate.write_bytes(pem(certificate))
     files.key.write_bytes(
@@ -43,10 +59,16 @@ def make_server_certificate(directory: Path, names: tuple[str, ...]) -> ServerCe
     return files
 
 
-def self_signed(key: PrivateKey, name: str) -> x509.Certificate:
+def self_signed(key: PrivateKey, name: str, *, strict: bool = True) -> x509.Certificate:
     """Return the certificate of an authority."""
     constraints = x509.BasicConstraints(ca=True, path_length=None)
-    return _builder(name, name, key).add_extension(constraints, critical=True).sign(key, hashes.SHA256())
+    builder = _builder(name, name, key).add_extension(constraints, critical=True)
+    if strict:
+        usage = {name: name in ("digital_signature", "key_cert_sign", "crl_sign") for name in _KEY_USAGES}
+        builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
+        subject = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        builder = builder.add_extension(subject, critical=False)
+    return builder.sign(key, hashes.SHA256())
 
 
 def pem(certificate: x509.Certificate) -> bytes:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
@@ -64,6 +65,14 @@ def program(service: str) -> str:
     path = _which(_PROGRAMS[service])
     assert path is not None
     return path
+
+
+def locate_here(longrepr: tuple[str, int, str]) -> tuple[str, int, str]:
+    """Return the location and reason of a skip; for a missing service the location is `require`, so that they fold."""
+    _, _, reason = longrepr
+    if MISSING not in reason:
+        return longrepr
+    return str(Path(__file__)), require.__code__.co_firstlineno, reason
 
 
 def missing_services(reasons: Iterable[str]) -> str | None:
@@ -233,14 +242,28 @@ def _registry_problem() -> str | None:
 
 
 def _engine_problem() -> str | None:
+    problem = "docker (no Docker Engine answers)"
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if address.startswith("unix://") and not _is_listened_at(address.removeprefix("unix://")):
+        return problem
     from docker.errors import DockerException
 
     try:
         with _engine() as engine:
             engine.ping()
     except DockerException:
-        return "docker (no Docker Engine answers)"
+        return problem
     return None
+
+
+def _is_listened_at(path: str) -> bool:
+    """Look by ourselves: docker-py leaves a socket open, which is a warning, when there is nobody."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 @contextlib.contextmanager

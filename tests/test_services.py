@@ -1,0 +1,37 @@
+"""Missing services are told in one line, and fail where they are required."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import services
+from tests.support.services import MISSING, missing_services, require
+
+NAME = "no-such-service"
+
+
+@pytest.fixture
+def _missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(services._PROGRAMS, NAME, ("no-such-program",))
+    monkeypatch.delenv("BUNDLEPIPE_REQUIRE_SERVICES", raising=False)
+
+
+@pytest.mark.usefixtures("_missing")
+def test_a_missing_service_skips() -> None:
+    with pytest.raises(pytest.skip.Exception, match=rf"{MISSING}{NAME} \(no no-such-program in PATH\)"):
+        require(NAME)
+
+
+@pytest.mark.usefixtures("_missing")
+def test_a_missing_service_fails_where_services_are_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUNDLEPIPE_REQUIRE_SERVICES", "1")
+
+    with pytest.raises(pytest.fail.Exception, match=f"{MISSING}{NAME}"):
+        require(NAME)
+
+
+def test_what_was_missing_is_told_in_one_line() -> None:
+    reasons = [f"Skipped: {MISSING}umoci (x)", "Skipped: another reason", *[f"Skipped: {MISSING}registry (y)"] * 2]
+
+    assert missing_services(reasons) == "3 tests were skipped for want of services: registry (y), umoci (x)"
+    assert missing_services(["Skipped: another reason"]) is None
