@@ -1,0 +1,54 @@
+"""Content pushed to a registry on loopback and pulled again, in turn with what tar and gzip take for it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from benchmarks._content import write_project
+from benchmarks._measure import DOIT, in_turn, run_once, scratch
+from tests.support.services import Registry
+
+_PULL = f"rm -rf out; exec {' '.join(DOIT)} -n 0 pull_bundle"
+_EXTRACT = "rm -rf x; mkdir x; exec tar xzf content.tar.gz -C x"
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """Seconds of each run."""
+
+    push: list[float]
+    pack: list[float]
+    pull: list[float]
+    extract: list[float]
+
+
+def measure(files: int, size: int, pack: str, rounds: int) -> RoundTrip:
+    """Measure the round trip of this many files; `pack` is the shell command that makes content.tar.gz."""
+    with scratch() as directory:
+        write_project(directory, files, size)
+        run_once(["tar", "cf", "content.tar", "-C", "content", "."], directory)
+        (directory / "registry").mkdir()
+        registry = Registry(directory / "registry")
+        environment = {"REGISTRY": registry.host}
+        numbers = itertools.count()
+
+        def push() -> float:
+            # A repository of its own each time, so that nothing is there.
+            return run_once(
+                [*DOIT, "-n", "0", "push_image"], directory, {"REGISTRY": f"{registry.host}/v{next(numbers)}"}
+            )
+
+        try:
+            run_once([*DOIT, "push_image"], directory, environment)
+            pushes, packs = in_turn([push, lambda: run_once(["sh", "-c", pack], directory)], rounds)
+            pulls, extractions = in_turn(
+                [
+                    lambda: run_once(["sh", "-c", _PULL], directory, environment),
+                    lambda: run_once(["sh", "-c", _EXTRACT], directory),
+                ],
+                rounds,
+            )
+        finally:
+            registry.stop()
+    return RoundTrip(pushes, packs, pulls, extractions)
