@@ -79,13 +79,13 @@ class Staleness(UptodateCalculator):  # type: ignore[misc]
         """Return why the task has to run; empty if it has not."""
         if OPTIONS not in values:
             return [_FIRST_RUN]
-        reasons = [f"{target} is missing" for target in task.targets if not os.path.exists(target)]
-        reasons += _changed_options(values[OPTIONS], self._options)
-        if reasons:
-            return reasons
+        missing = [f"{target} is missing" for target in task.targets if not os.path.exists(target)]
+        if missing:
+            return missing
+        reasons = _changed_options(values[OPTIONS], self._options)
         before = from_values(values)
         now = self.files_now(before)
-        reasons = differences(before, now)
+        reasons += differences(before, now)
         if not reasons:
             self._refresh_stamps(task, values, before, now)
         return reasons
