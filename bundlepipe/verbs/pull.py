@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from bundlepipe.documents.image_locations import ImageLocations
+from bundlepipe.documents.image_locations import FILE_NAME, ImageLocations
 from bundlepipe.documents.images_lock import ImageRef, ImagesLock
-from bundlepipe.errors import AccessDenied, BundlepipeError, NotFound
+from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, NotFound, OutputError
+from bundlepipe.files import write_if_changed
 from bundlepipe.oci.dangerous import refuse_dangerous
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Inputs, Snapshot, snapshot
@@ -25,7 +26,6 @@ from bundlepipe.verbs.parallel import in_parallel
 
 _NESTED_BUNDLES = f"{BUNDLE_DIRECTORY}/bundles"
 _LOCATIONS_LIMITS = Limits(size=64 << 20, entries=16)
-_LOCATIONS_FILE = "image-locations.yml"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class _Pulling:
         known = _read_locations(store, manifest.digest)
         relocated = _all_present(store, lock, known)
         if relocated and store.repository:
-            _write(lock_path, _relocate(lock, store).to_bytes())
+            write_if_changed(lock_path, _relocate(lock, store).to_bytes())
         self.bundles.append(PulledBundle(path, store.name, manifest.digest, relocated))
         if self._recursive:
             found = in_parallel(lambda image: self._nested(store, image, known), _distinct(lock.images))
@@ -139,7 +139,12 @@ class _Pulling:
         directory = os.path.join(self._directory, path)
         # Only what a registry gave for this digest may stand there, not what an outer layer brought.
         shutil.rmtree(directory, ignore_errors=True)
-        os.makedirs(directory)
+        try:
+            os.makedirs(directory)
+        except OSError as error:
+            raise OutputError(
+                f"{store.name}@{manifest.digest}: cannot be laid out in {path}: {error.strerror}"
+            ) from None
         _extract(store, manifest, directory, self._limits)
         self._bundle(store, manifest, path)
 
@@ -150,16 +155,16 @@ def _extract(store: Store, manifest: Manifest, directory: str, limits: Limits) -
 
 
 def _read_lock(path: str, what: str) -> ImagesLock:
+    return ImagesLock.parse(_read(path, what), what)
+
+
+def _read(path: str, what: str) -> bytes:
+    """Return a file that an archive should have brought; InvalidContent if it brought something else."""
     try:
         with open(path, "rb") as file:
-            return ImagesLock.parse(file.read(), what)
-    except FileNotFoundError:
-        raise BundlepipeError(f"{what}: missing, though the image has the label of a bundle") from None
-
-
-def _write(path: str, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
+            return file.read()
+    except OSError as error:
+        raise InvalidContent(f"{what}: cannot be read: {error.strerror}") from None
 
 
 def _read_locations(store: Store, digest: Digest) -> ImageLocations | None:
@@ -170,11 +175,10 @@ def _read_locations(store: Store, digest: Digest) -> ImageLocations | None:
         return None
     if manifest is None:
         return None
-    what = f"{store.name}:{locations_tag(digest)}"
+    what = f"{store.name}:{locations_tag(digest)}: {FILE_NAME}"
     with _scratch_directory() as directory:
         _extract(store, manifest, directory, _LOCATIONS_LIMITS)
-        with open(os.path.join(directory, _LOCATIONS_FILE), "rb") as file:
-            return ImageLocations.parse(file.read(), f"{what}: {_LOCATIONS_FILE}")
+        return ImageLocations.parse(_read(os.path.join(directory, FILE_NAME), what), what)
 
 
 def _scratch_directory() -> tempfile.TemporaryDirectory[str]:
