@@ -24,7 +24,7 @@ kind: Pipeline
 images:
   content: {files: [content], push: "${REGISTRY}/content:${VERSION:-1}"}
 pulls:
-  content: {from: "${REGISTRY}/content:1", to: out}
+  content: {from: "${REGISTRY}/content:1", to: "${OUT:-out}"}
 """
 DODO = """\
 from bundlepipe import DOIT_CONFIG, Pipeline
