@@ -215,6 +215,18 @@ def file_state(inputs: Inputs, entry: Entry, sha256: str, read_at_ns: int) -> Fi
     return _file_state(entry.status, inputs.mode(entry.status), sha256, read_at_ns)
 
 
+def extracted_state(status: os.stat_result, sha256: str) -> FileState:
+    """Return the state of a file just written with this content, stamps included although they are too new to trust."""
+    return FileState(
+        status.st_mode & _OWNER_BITS,
+        sha256,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+    )
+
+
 def directory_state(inputs: Inputs, entry: Entry) -> FileState:
     """Return what to remember of a directory: its size and stamps say nothing that its entries do not."""
     return FileState(inputs.mode(entry.status), None, 0, 0, 0, 0)
@@ -247,6 +259,13 @@ def snapshot(inputs: Inputs, known: Mapping[str, FileState]) -> Snapshot:
                 hasher.update(chunk)
             now[entry.path] = file_state(inputs, entry, hasher.hexdigest(), read_at_ns)
     return now
+
+
+def extracted_snapshot(directory: str, written: Mapping[int, FileState]) -> Snapshot:
+    """Return the state of a directory just extracted; only files that differ from what was `written` are read."""
+    inputs = Inputs([directory], exclude=())
+    known = {entry.path: written[entry.status.st_ino] for entry in walk(inputs) if entry.status.st_ino in written}
+    return {path: state._replace(ctime_ns=0) for path, state in snapshot(inputs, known).items()}
 
 
 def file_snapshot(paths: Sequence[str], known: Mapping[str, FileState]) -> Snapshot:

@@ -10,6 +10,7 @@ second one, so that both work at once; only the first ever waits for a network.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import queue
 import threading
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 from bundlepipe.errors import OutputError, UnsafeArchive
 from bundlepipe.oci.decompress import decompress
+from bundlepipe.oci.inputs import FileState, extracted_state
 from bundlepipe.oci.tar import BLOCK, Member, read_member
 from bundlepipe.oci.tree import Tree
 
@@ -60,7 +62,12 @@ class _LimitExceeded(UnsafeArchive):
 
 
 def unpack(
-    layers: Iterable[Iterable[bytes]], directory: str, *, limits: Limits = Limits(), what: str = "image"
+    layers: Iterable[Iterable[bytes]],
+    directory: str,
+    *,
+    limits: Limits = Limits(),
+    what: str = "image",
+    written: dict[int, FileState] | None = None,
 ) -> Unpacked:
     """Unpack layers, the base first, into a directory.
 
@@ -74,6 +81,9 @@ def unpack(
     theirs where it has bits for group or others; the umask applies, set-user-ID,
     set-group-ID and sticky bits do not. Times are those of the extraction.
 
+    `written`, if given, is filled with the state of every file written, by inode, so that
+    nobody has to read them again to know what is in them.
+
     Raises UnsafeArchive for a name that leaves the directory, for what exceeds `limits` and
     for a damaged archive; OutputError where the file system refuses; whatever `layers`
     raise, in preference where the layer is damaged. Messages begin with `what`.
@@ -85,7 +95,7 @@ def unpack(
         raise OutputError(f"{directory}: cannot be written: {error.strerror}") from None
     for number, layer in enumerate(layers, 1):
         tree.begin_layer()
-        writer = _Writer(tree, budget)
+        writer = _Writer(tree, budget, written)
         try:
             _unpack_layer(iter(layer), writer)
         except (UnsafeArchive, OutputError) as error:
@@ -142,9 +152,10 @@ class _Writer:
     waits for it in vain.
     """
 
-    def __init__(self, tree: Tree, budget: _Budget) -> None:
+    def __init__(self, tree: Tree, budget: _Budget, written: dict[int, FileState] | None) -> None:
         self._tree = tree
         self._budget = budget
+        self._written = written
         self._blocks: queue.Queue[_Block] = queue.Queue(_BLOCKS_AHEAD)
         # A daemon, since a second interrupt may end `close` before the thread has ended.
         self._thread = threading.Thread(target=self._run, name="unpack", daemon=True)
@@ -176,7 +187,7 @@ class _Writer:
     def _run(self) -> None:
         archive = _Archive(self._blocks.get, self._budget)
         try:
-            _write_entries(archive, self._tree, self._budget)
+            _write_entries(archive, self._tree, self._budget, self._written)
         except BaseException as error:  # noqa: BLE001  (raised by the thread that feeds)
             self.error = error
         self._is_done = True
@@ -209,14 +220,15 @@ class _Archive:
             parts.append(part)
         return b"".join(parts)
 
-    def copy(self, size: int, descriptor: int) -> None:
-        """Write the next `size` bytes to a file; UnsafeArchive if the archive ends before."""
+    def copy(self, size: int, descriptor: int, update: Callable[[memoryview], None]) -> None:
+        """Write the next `size` bytes to a file and tell `update`; UnsafeArchive if the archive ends before."""
         while size:
             if not self._fill():
                 raise UnsafeArchive("the archive ends within its content")
             portion = memoryview(self._block)[self._position : self._position + size]
             # A signal or a full disk may cut a write short; the next one tells which.
             written = os.write(descriptor, portion)
+            update(portion[:written])
             self._position += written
             size -= written
 
@@ -249,19 +261,19 @@ class _Archive:
         return not self._has_ended
 
 
-def _write_entries(archive: _Archive, tree: Tree, budget: _Budget) -> None:
+def _write_entries(archive: _Archive, tree: Tree, budget: _Budget, written: dict[int, FileState] | None) -> None:
     while (member := read_member(archive.read)) is not None:
         try:
             budget.count_entry()
             budget.count_content(member.size)
-            _write_entry(member, archive, tree)
+            _write_entry(member, archive, tree, written)
         except UnsafeArchive as error:
             raise type(error)(f"entry '{_shown(member.name)}': {error}") from None
         except OSError as error:
             raise OutputError(f"entry '{_shown(member.name)}': cannot be written: {error.strerror}") from None
 
 
-def _write_entry(member: Member, archive: _Archive, tree: Tree) -> None:
+def _write_entry(member: Member, archive: _Archive, tree: Tree, written: dict[int, FileState] | None) -> None:
     descriptor: int | None = None
     if member.is_file:
         descriptor = tree.create_file(member.name, member.mode)
@@ -272,8 +284,12 @@ def _write_entry(member: Member, archive: _Archive, tree: Tree) -> None:
     if descriptor is None:
         archive.skip(member.size)
     else:
+        hasher = hashlib.sha256()
         try:
-            archive.copy(member.size, descriptor)
+            archive.copy(member.size, descriptor, hasher.update)
+            if written is not None:
+                state = extracted_state(os.fstat(descriptor), hasher.hexdigest())
+                written[state.inode] = state
         finally:
             os.close(descriptor)
     archive.skip(-member.size % BLOCK)

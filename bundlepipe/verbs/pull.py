@@ -14,7 +14,7 @@ from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, Not
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.dangerous import refuse_dangerous
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.inputs import Inputs, Snapshot, snapshot
+from bundlepipe.oci.inputs import FileState, Snapshot, extracted_snapshot
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.publish import replace_directory
 from bundlepipe.oci.unpack import Limits, unpack
@@ -79,7 +79,7 @@ def pull(
     with replace_directory(output) as directory:
         pulling = _Pulling(homes, directory, limits or Limits(), recursive)
         pulling.image(store, manifest)
-        state = snapshot(Inputs([directory], exclude=()), known={})
+        state = extracted_snapshot(directory, pulling.written)
         below_output = {os.path.normpath(output + path.removeprefix(directory)): was for path, was in state.items()}
     return Pulled(store.name, manifest.digest, tuple(pulling.bundles), below_output)
 
@@ -94,13 +94,17 @@ class _Pulling:
         self._recursive = recursive
         self._seen: set[Digest] = set()
         self.bundles: list[PulledBundle] = []
+        self.written: dict[int, FileState] = {}
 
     def image(self, store: Store, manifest: Manifest) -> None:
         """Lay out the image asked for, and what it nests if it is a bundle."""
-        _extract(store, manifest, self._directory, self._limits)
+        self._extract(store, manifest, self._directory)
         if is_bundle(store, manifest):
             self._seen.add(manifest.digest)
             self._bundle(store, manifest, ".")
+
+    def _extract(self, store: Store, manifest: Manifest, directory: str) -> None:
+        _extract(store, manifest, directory, self._limits, self.written)
 
     def _bundle(self, store: Store, manifest: Manifest, path: str) -> None:
         """Finish a bundle whose files are laid out already: its lock, and its nested bundles."""
@@ -145,13 +149,15 @@ class _Pulling:
             raise OutputError(
                 f"{store.name}@{manifest.digest}: cannot be laid out in {path}: {error.strerror}"
             ) from None
-        _extract(store, manifest, directory, self._limits)
+        self._extract(store, manifest, directory)
         self._bundle(store, manifest, path)
 
 
-def _extract(store: Store, manifest: Manifest, directory: str, limits: Limits) -> None:
+def _extract(
+    store: Store, manifest: Manifest, directory: str, limits: Limits, written: dict[int, FileState] | None = None
+) -> None:
     layers = (store.read_blob(layer) for layer in manifest.layers)
-    unpack(layers, directory, limits=limits, what=f"{store.name}@{manifest.digest}")
+    unpack(layers, directory, limits=limits, what=f"{store.name}@{manifest.digest}", written=written)
 
 
 def _read_lock(path: str, what: str) -> ImagesLock:
