@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from bundlepipe.errors import InputError
 from bundlepipe.oci.inputs import in_byte_order
@@ -12,27 +12,31 @@ _EXTENSIONS = (".yml", ".yaml", ".json")
 _BUNDLE_DIRECTORY = ".imgpkg"
 
 
-def searched_files(paths: Sequence[str]) -> list[str]:
+def searched_files(paths: Sequence[str], exclude: Collection[str] = ()) -> list[str]:
     """Return the files to search: files as given; of directories all YAML and JSON files, hidden ones too.
 
-    What lies below a `.imgpkg` directory is never searched. Raises InputError for a path
-    that cannot be read.
+    What lies below a `.imgpkg` directory is never searched, nor what `exclude` names, by
+    paths relative to those of `paths`. Raises InputError for a path that cannot be read.
     """
     found: list[str] = []
     for path in paths:
         if os.path.isdir(path):
-            found.extend(_files_below(path))
+            found.extend(_files_below(path, "", exclude))
         elif os.path.isfile(path):
-            found.append(path)
+            if os.path.basename(path) not in exclude:
+                found.append(path)
         else:
             raise InputError(f"{path}: no such file or directory to search for images")
     return list(dict.fromkeys(found))
 
 
-def _files_below(directory: str) -> Iterator[str]:
+def _files_below(directory: str, prefix: str, exclude: Collection[str]) -> Iterator[str]:
     for child in in_byte_order(directory):
+        name = prefix + child.name
+        if name in exclude:
+            continue
         if child.is_dir(follow_symlinks=False):
             if child.name != _BUNDLE_DIRECTORY:
-                yield from _files_below(f"{directory}/{child.name}")
-        elif child.name.endswith(_EXTENSIONS):
+                yield from _files_below(f"{directory}/{child.name}", name + "/", exclude)
+        elif child.name.endswith(_EXTENSIONS) and child.is_file():
             yield f"{directory}/{child.name}"

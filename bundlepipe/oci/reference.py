@@ -73,6 +73,9 @@ class Reference:
             raise InvalidReference(f"{quoted(text)}: an image reference has no surrounding white space")
         name, at, digest_text = text.partition("@")
         digest = None
+        if at and "/" in digest_text:
+            # What stands before the host may be a password, so nothing of it is shown.
+            raise InvalidReference("an image reference has no user and password in it: remove what is before '@'")
         if at:
             try:
                 digest = Digest.parse(digest_text)
@@ -120,7 +123,7 @@ def _repository(text: str, registry: str | None, path: str) -> Repository:
                     f"{quoted(text)} is an image ID, not an image reference: expected a repository name"
                 )
             path = f"library/{path}"
-    if not _REGISTRY.fullmatch(registry):
+    if not _REGISTRY.fullmatch(registry) or not _has_possible_port(registry):
         raise InvalidReference(f"{quoted(text)}: {quoted(registry)} is not a registry host: expected HOST or HOST:PORT")
     for component in path.split("/"):
         if not _PATH_COMPONENT.fullmatch(component):
@@ -128,6 +131,11 @@ def _repository(text: str, registry: str | None, path: str) -> Repository:
     if len(registry) + 1 + len(path) > _LONGEST_NAME:
         raise InvalidReference(f"{quoted(text)}: a repository name has at most {_LONGEST_NAME} characters")
     return Repository(registry, path)
+
+
+def _has_possible_port(registry: str) -> bool:
+    port = registry.rpartition("]")[2].rpartition(":")[2]
+    return ":" not in registry.rpartition("]")[2] or 0 < int(port) < 65536
 
 
 def _component_fault(component: str) -> str:

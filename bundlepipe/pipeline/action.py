@@ -7,7 +7,7 @@ from typing import Any
 from doit.action import BaseAction
 from doit.exceptions import TaskFailed
 
-from bundlepipe.errors import BundlepipeError
+from bundlepipe.errors import BundlepipeError, printable
 
 SUMMARY = "summary"
 UNCHANGED = "unchanged"
@@ -40,8 +40,10 @@ class Action(BaseAction):  # type: ignore[misc]
         """Do the work; return the failure that doit reports, or None."""
         try:
             self.values = self.work()
-        except (BundlepipeError, OSError) as error:
+        except BundlepipeError as error:
             return TaskFailed(str(error))
+        except OSError as error:
+            return TaskFailed(f"{printable(str(error.filename or 'writing'))}: {error.strerror or error}")
         self.result = {"digest": self.values.get("digest", "")}
         return None
 

@@ -13,6 +13,8 @@ import os
 from collections.abc import Iterator
 from typing import IO, Any, Protocol
 
+from doit.exceptions import InvalidDodoFile, InvalidTask
+
 from bundlepipe.files import incoming
 
 # doit sets this part of a record last (Dependency.save_success).
@@ -50,8 +52,13 @@ class AppendOnlyDB:
         self._records: dict[str, dict[str, Any]] = {}
         self._unsaved: set[str] = set()
         self._line_count = 0
-        with contextlib.suppress(FileNotFoundError), open(name, "rb") as file:
-            self._encoded, self._line_count = _read_lines(file)
+        try:
+            with open(name, "rb") as file:
+                self._encoded, self._line_count = _read_lines(file)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise InvalidDodoFile(f"{name}: the database of earlier runs cannot be read: {error.strerror}") from None
 
     def get(self, task_id: str, dependency: str) -> Any:
         """Return one part of a task's record; None if there is none."""
@@ -104,8 +111,11 @@ class AppendOnlyDB:
     def _append(self, task_id: str, encoded: bytes) -> None:
         if self._encoded.get(task_id, b"") == encoded:
             return
-        with self._locked_file() as file:
-            os.write(file.fileno(), _line(task_id, encoded))
+        try:
+            with self._locked_file() as file:
+                os.write(file.fileno(), _line(task_id, encoded))
+        except OSError as error:
+            raise InvalidTask(f"{self.name}: what {task_id} did cannot be recorded: {error.strerror}") from None
         self._line_count += 1
         if encoded:
             self._encoded[task_id] = encoded

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bundlepipe.errors import InvalidContent, InvalidReference
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Platform
-from bundlepipe.oci.reference import Reference
+from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.pipeline.declaration import (
     Bundle,
     BundleSource,
@@ -18,6 +18,7 @@ from bundlepipe.pipeline.declaration import (
     Pull,
     Pushable,
     images_lock_path,
+    lock_directory,
     searched_paths,
 )
 from bundlepipe.pipeline.paths import below, is_excluded, is_within
@@ -59,7 +60,9 @@ def _faults(declared: Declared) -> Iterator[tuple[object, str]]:
     yield from _repeated(declared.pulls, "pull")
     for thing in made:
         yield from _pushable_faults(thing, declared)
+    yield from _shared_destinations(made)
     for bundle in declared.bundles:
+        yield from _output_faults(bundle)
         yield from _lock_faults(bundle, names)
     for pull in declared.pulls:
         yield from _pull_faults(pull, names)
@@ -101,9 +104,38 @@ def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[tuple[obje
                 yield thing.where, f"{what}: its input {path} holds {kept}, which every run changes: {advice}"
 
 
+def _shared_destinations(made: Sequence[Pushable]) -> Iterator[tuple[object, str]]:
+    """Find tags that two of them would push to, so that each run would undo the other's."""
+    owners: dict[str, Pushable] = {}
+    for thing in made:
+        try:
+            destination = destination_of(thing)
+        except InvalidReference:
+            continue
+        for tag in (destination.tag or DEFAULT_TAG, *thing.tags):
+            place = f"{destination.repository}:{tag}"
+            first = owners.setdefault(place, thing)
+            if first is not thing:
+                yield thing.where, f"{thing.kind} '{thing.name}': {place} is the destination of '{first.name}' too"
+
+
+def _output_faults(bundle: Bundle) -> Iterator[tuple[object, str]]:
+    output = bundle.lock_output
+    for path in bundle.files if output else ():
+        if output and is_within(output, path) and not is_excluded(below(output, path), bundle.exclude):
+            advice = "so every push would change the bundle: write it elsewhere, or exclude it"
+            yield (
+                bundle.where,
+                f"bundle '{bundle.name}': its lockOutput {output} lies in its own input {path}, {advice}",
+            )
+
+
 def _lock_faults(bundle: Bundle, names: set[tuple[str, str]]) -> Iterator[tuple[object, str]]:
     if bundle.lock is None:
         return
+    if bundle.files and lock_directory(bundle) is None:
+        reason = "images.yml goes into the first directory of the bundle's files, but there is none"
+        yield bundle.lock.where, f"lock of bundle '{bundle.name}': {reason}"
     for included in bundle.lock.include:
         if isinstance(included, str):
             try:

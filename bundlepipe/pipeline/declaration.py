@@ -113,11 +113,25 @@ class Pull:
     where: Position | None = field(default=None, compare=False)
 
 
+def lock_directory(bundle: Bundle) -> str | None:
+    """Return the first directory of a bundle's files, where its lock is; None if there is none.
+
+    What is not there yet counts as a directory unless its name has an extension.
+    """
+    for is_directory in (os.path.isdir, _may_become_directory):
+        for path in bundle.files:
+            if is_directory(path):
+                return path
+    return None
+
+
+def _may_become_directory(path: str) -> bool:
+    return not os.path.exists(path) and not os.path.splitext(path)[1]
+
+
 def images_lock_path(bundle: Bundle) -> str:
-    """Return the path of the images.yml that the bundle's lock maintains: in its first directory."""
-    directories = [path for path in bundle.files if not os.path.isfile(path)]
-    first = directories[0] if directories else os.path.dirname(bundle.files[0])
-    return os.path.normpath(os.path.join(first, ".imgpkg", "images.yml"))
+    """Return the path of the images.yml that the bundle's lock maintains."""
+    return os.path.normpath(os.path.join(lock_directory(bundle) or ".", ".imgpkg", "images.yml"))
 
 
 def searched_paths(bundle: Bundle) -> Sequence[str]:
@@ -125,3 +139,8 @@ def searched_paths(bundle: Bundle) -> Sequence[str]:
     if bundle.lock is None:
         return ()
     return bundle.files if bundle.lock.files is None else bundle.lock.files
+
+
+def search_exclude(bundle: Bundle) -> Sequence[str]:
+    """Return what the search leaves out: where it is the bundle's own files, what the bundle leaves out."""
+    return bundle.exclude if bundle.lock and bundle.lock.files is None else ()

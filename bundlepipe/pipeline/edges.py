@@ -11,12 +11,11 @@ from typing import Any
 from doit.dependency import UptodateCalculator
 from doit.task import Task
 
-from bundlepipe.pipeline.paths import ancestors, below, is_excluded, is_within, normalise
+from bundlepipe.pipeline.paths import ancestors, below, is_excluded, normalise
 
 EDGES = "edges"
 
 _BUNDLE_DIRECTORY = ".imgpkg"
-_SEARCHED_EXTENSIONS = ("", ".yml", ".yaml", ".json")
 
 
 class PipelineTask(Task):  # type: ignore[misc]
@@ -29,7 +28,7 @@ class PipelineTask(Task):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Reads:
-    """The paths that a task reads; `searches` says that it looks for images only, in YAML and JSON."""
+    """The paths that a task reads; with `searches` it looks for images, and not into bundles' own directories."""
 
     task_name: str
     paths: Sequence[str]
@@ -39,8 +38,8 @@ class Reads:
     def includes(self, path: str, target: str) -> bool:
         """Tell whether something made at `target`, which lies within `path`, is among what the task reads."""
         name = below(target, path)
-        if self.searches:
-            return _BUNDLE_DIRECTORY not in name.split("/") and os.path.splitext(name)[1] in _SEARCHED_EXTENSIONS
+        if self.searches and _BUNDLE_DIRECTORY in name.split("/"):
+            return False
         return not is_excluded(name, self.exclude)
 
 
@@ -74,12 +73,13 @@ def producers(reads: Sequence[Reads], targets: Mapping[str, str]) -> Iterator[tu
 
     A target concerns a reader when it equals, holds or lies in a path that is read.
     """
-    ordered = sorted(targets)
+    absolute = {os.path.abspath(target): producer for target, producer in targets.items()}
+    ordered = sorted(absolute)
     for reader in reads:
         found = {
-            targets[target]
-            for path in reader.paths
-            for target in (*_around(path, targets), *_within(path, ordered, reader))
+            absolute[target]
+            for path in map(os.path.abspath, reader.paths)
+            for target in (*_around(path, absolute), *_within(path, ordered, reader))
         }
         yield from ((reader.task_name, producer) for producer in sorted(found - {reader.task_name}))
 
@@ -90,11 +90,11 @@ def _around(path: str, targets: Mapping[str, str]) -> Iterator[str]:
 
 def _within(path: str, ordered: Sequence[str], reader: Reads) -> Iterator[str]:
     """Yield the targets strictly below a path that the reader does not leave out; there may be hundreds of both."""
-    prefix = "" if path == "." else path + "/"
+    prefix = path.rstrip("/") + "/"
     for target in ordered[bisect_left(ordered, prefix) :]:
         if not target.startswith(prefix):
             return
-        if is_within(target, path) and reader.includes(path, target):
+        if reader.includes(path, target):
             yield target
 
 

@@ -21,11 +21,11 @@ from bundlepipe.pipeline.declaration import (
     Pushable,
     Source,
     images_lock_path,
+    search_exclude,
     searched_paths,
 )
 from bundlepipe.pipeline.edges import GeneratedInputs, PipelineTask, Reads, find_cycle, producers
 from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, NameSearch, edges_to
-from bundlepipe.pipeline.paths import is_within
 from bundlepipe.pipeline.pull_task import KIND as PULL
 from bundlepipe.pipeline.pull_task import PullAction, PullStaleness, remove_pulled
 from bundlepipe.pipeline.push_task import PushAction, PushStaleness
@@ -128,22 +128,24 @@ class _Graph:
 
     def _lock(self, bundle: Bundle) -> Task:
         assert bundle.lock
+        # Once for all: a path that does not exist yet may be a directory or a file when the lock runs.
+        lock_path = images_lock_path(bundle)
         included = [item for item in bundle.lock.include if not isinstance(item, str)]
         return self._task(
             "lock_bundle",
             bundle.name,
-            LockAction(bundle, self._made_here, self._settings),
+            LockAction(bundle, lock_path, self._made_here, self._settings),
             doc=f"lock the images of bundle {bundle.name}",
-            uptodate=[LockStaleness(bundle, self._settings)],
-            targets=[images_lock_path(bundle)],
+            uptodate=[LockStaleness(bundle, lock_path, self._settings)],
+            targets=[lock_path],
             calc_dep=[f"{_NAME_SEARCH}:{bundle.name}"],
-            reads=(searched_paths(bundle), None),
+            reads=(searched_paths(bundle), search_exclude(bundle)),
             **edges_to(included),
         )
 
     def _name_search(self, bundle: Bundle) -> Task:
         name = f"{_NAME_SEARCH}:{bundle.name}"
-        self.reads.append(Reads(name, searched_paths(bundle), searches=True))
+        self.reads.append(Reads(name, searched_paths(bundle), search_exclude(bundle), searches=True))
         search = NameSearch(bundle, f"lock_bundle:{bundle.name}", self._made_here)
         return PipelineTask(
             name,
@@ -159,7 +161,7 @@ class _Graph:
         return self._task(
             "pull_bundle",
             pull.name,
-            PullAction(pull, self._sources_within(pull.to), self._settings),
+            PullAction(pull, self._declared.paths, self._inputs(), self._settings),
             doc=f"pull {_described(pull.source)} to {pull.to}",
             uptodate=[PullStaleness(pull, self._settings)],
             targets=[digest_path, pull.to],
@@ -171,12 +173,11 @@ class _Graph:
             **edges,
         )
 
-    def _sources_within(self, directory: str) -> list[str]:
-        """Return the declared inputs that lie in a directory that a pull replaces, or are it."""
+    def _inputs(self) -> list[str]:
+        """Return every declared input."""
         made: list[Pushable] = [*self._declared.images, *self._declared.bundles]
-        paths = [path for thing in made for path in thing.files]
-        paths += [path for bundle in self._declared.bundles for path in searched_paths(bundle)]
-        return [path for path in paths if is_within(path, directory)]
+        searched = (path for bundle in self._declared.bundles for path in searched_paths(bundle))
+        return [*(path for thing in made for path in thing.files), *searched]
 
     def _task(
         self,

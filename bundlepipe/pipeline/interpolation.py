@@ -40,6 +40,9 @@ def _replacement(
         problem(keys, "'${' begins no variable: expected ${NAME} or ${NAME:-default}, or $${ for the text itself")
         return ""
     name, default = match["name"], match["default"]
+    if default is not None and "${" in default:
+        problem(keys, f"the default of ${{{name}}} holds another variable, which is not supported")
+        return ""
     if default is not None:
         return environment.get(name) or default
     if name not in environment:

@@ -13,7 +13,7 @@ from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action
-from bundlepipe.pipeline.declaration import Bundle, MadeHere, images_lock_path, searched_paths
+from bundlepipe.pipeline.declaration import Bundle, MadeHere, search_exclude, searched_paths
 from bundlepipe.pipeline.edges import EDGES
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, from_values, remember, to_values
@@ -28,6 +28,7 @@ def options_of(bundle: Bundle) -> Values:
     assert bundle.lock
     return {
         "files": list(searched_paths(bundle)),
+        "exclude": list(search_exclude(bundle)),
         "include": [item if isinstance(item, str) else f"{item.kind}:{item.name}" for item in bundle.lock.include],
         "platform": bundle.lock.platform,
     }
@@ -36,15 +37,16 @@ def options_of(bundle: Bundle) -> Values:
 def _searched_now(bundle: Bundle, before: Snapshot) -> Snapshot:
     from bundlepipe.documents.searched_files import searched_files
 
-    return file_snapshot(searched_files(searched_paths(bundle)), before)
+    return file_snapshot(searched_files(searched_paths(bundle), search_exclude(bundle)), before)
 
 
 class LockStaleness(Staleness):
     """A lock is stale by what it searches, by images.yml itself, and when a refresh is asked for."""
 
-    def __init__(self, bundle: Bundle, settings: Settings) -> None:
+    def __init__(self, bundle: Bundle, lock_path: str, settings: Settings) -> None:
         super().__init__(options_of(bundle))
         self._bundle = bundle
+        self._lock_path = lock_path
         self._settings = settings
 
     def reasons(self, task: Task, values: Values) -> list[str]:
@@ -53,8 +55,7 @@ class LockStaleness(Staleness):
 
     def files_now(self, before: Snapshot) -> Snapshot:
         """Look at every searched file, and at images.yml."""
-        lock_path = images_lock_path(self._bundle)
-        return {**_searched_now(self._bundle, before), **_present(lock_path, before)}
+        return {**_searched_now(self._bundle, before), **_present(self._lock_path, before)}
 
 
 def _refresh_reasons(bundle: Bundle, settings: Settings) -> list[str]:
@@ -72,9 +73,10 @@ def _present(path: str, before: Snapshot) -> Snapshot:
 class LockAction(Action):
     """Writes images.yml if it has to say something else."""
 
-    def __init__(self, bundle: Bundle, made_here: Mapping[str, MadeHere], settings: Settings) -> None:
+    def __init__(self, bundle: Bundle, lock_path: str, made_here: Mapping[str, MadeHere], settings: Settings) -> None:
         super().__init__()
         self._bundle = bundle
+        self._lock_path = lock_path
         self._made_here = made_here
         self._settings = settings
 
@@ -84,7 +86,7 @@ class LockAction(Action):
 
         bundle = self._bundle
         before = _searched_now(bundle, {})
-        path = images_lock_path(bundle)
+        path = self._lock_path
         locked = lock(self._request(), _read_lock(path), self._settings.resolver)
         written = write_if_changed(path, locked.lock.to_bytes())
         count = len(locked.lock.images)
@@ -105,6 +107,7 @@ class LockAction(Action):
         everything = bundle.lock.refresh == "always" or settings.refreshes(bundle.name)
         return LockRequest(
             files=searched_paths(bundle),
+            exclude=search_exclude(bundle),
             include={
                 item if isinstance(item, str) else item.name: f"{bundle.lock.where or bundle.name}"
                 for item in bundle.lock.include

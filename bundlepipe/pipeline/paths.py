@@ -7,30 +7,29 @@ from collections.abc import Iterable, Iterator
 
 
 def normalise(path: str | os.PathLike[str], base: str = "") -> str:
-    """Return `path`, which is relative to `base`, relative to the current directory where it lies below it."""
-    joined = os.path.normpath(os.path.join(base, os.fspath(path)))
-    if os.path.isabs(joined):
-        relative = os.path.relpath(joined)
-        return joined if relative.startswith("..") else relative
-    return joined
+    """Return `path`, which is relative to `base`, relative to the current directory.
+
+    Links in the directories above it are followed, as they are in the current directory
+    itself; the path may be a link and stays one.
+    """
+    joined = os.path.abspath(os.path.join(base, os.fspath(path)))
+    parent, name = os.path.split(joined)
+    return os.path.relpath(os.path.join(os.path.realpath(parent), name))
 
 
 def is_within(path: str, directory: str) -> bool:
     """Tell whether `path` is `directory` or lies below it; both normalised."""
-    if directory == ".":
-        return not path.startswith("..") and not os.path.isabs(path)
-    return path == directory or path.startswith(directory + "/")
+    path, directory = os.path.abspath(path), os.path.abspath(directory)
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 def below(path: str, directory: str) -> str:
     """Return `path`, which lies within `directory`, relative to it; `.` for the directory itself."""
-    if directory == ".":
-        return path
-    return path[len(directory) + 1 :] or "."
+    return os.path.relpath(path, directory)
 
 
 def ancestors(path: str) -> Iterator[str]:
-    """Yield the path itself and every directory above it, the nearest first."""
+    """Yield the path itself and every directory above it, the nearest first; of a relative one down to `.`."""
     while True:
         yield path
         parent = os.path.dirname(path)

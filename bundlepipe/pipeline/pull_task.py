@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 
 from doit.task import Task
@@ -11,14 +10,16 @@ from doit.task import Task
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.oci.inputs import Inputs, Snapshot, file_snapshot, snapshot
 from bundlepipe.oci.reference import Reference
+from bundlepipe.oci.remove import remove_tree
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
 from bundlepipe.pipeline.declaration import LockSource, Pull, Source
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, to_values
-from bundlepipe.pipeline.state import digest_file, read_digest, write_digest
+from bundlepipe.pipeline.state import made_output, read_digest, record_output, write_digest
 from bundlepipe.stores.location import Location, parse_location
 
 KIND = "pull"
+_FRESH = "fresh"
 
 
 def options_of(pull: Pull) -> Values:
@@ -47,7 +48,11 @@ class PullStaleness(Staleness):
 
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Compare as all tasks do; a refresh asks for the source's tag again."""
-        return [*self._refresh_reasons(), *super().reasons(task, values)]
+        reasons = super().reasons(task, values)
+        refresh = self._refresh_reasons()
+        if refresh and not reasons:
+            task.meta[_FRESH] = values
+        return [*refresh, *reasons]
 
     def files_now(self, before: Snapshot) -> Snapshot:
         """Walk the directory that was pulled, and look at the lock file that names the source."""
@@ -67,10 +72,11 @@ class PullStaleness(Staleness):
 class PullAction(Action):
     """Pulls into the directory and records what was pulled."""
 
-    def __init__(self, pull: Pull, sources: Sequence[str], settings: Settings) -> None:
+    def __init__(self, pull: Pull, pipeline_files: Sequence[str], inputs: Sequence[str], settings: Settings) -> None:
         super().__init__()
         self._pull = pull
-        self._sources = sources
+        self._pipeline_files = pipeline_files
+        self._inputs = inputs
         self._settings = settings
 
     def work(self) -> Values:
@@ -78,18 +84,23 @@ class PullAction(Action):
         from bundlepipe.oci.unpack import Limits
         from bundlepipe.verbs.pull import pull
 
-        declared = self._pull
-        self._refuse_sources()
+        declared, homes = self._pull, self._settings.homes
+        location = _location(declared.source)
+        fresh: Values | None = (self.task.meta or {}).get(_FRESH)
+        if fresh and homes.locate(location)[1].digest == fresh["digest"]:
+            return {**fresh, UNCHANGED: True, SUMMARY: f"{declared.to} unchanged, {short(fresh['digest'])}"}
         lock = declared.source.path if isinstance(declared.source, LockSource) else None
         before = file_snapshot([lock], {}) if lock else {}
         pulled = pull(
-            _location(declared.source),
+            location,
             declared.to,
-            self._settings.homes,
+            homes,
             recursive=declared.recursive,
             limits=Limits(size=declared.max_size) if declared.max_size else None,
+            protected=self._protected(),
         )
         made = f"{pulled.store_name}@{pulled.digest}"
+        record_output(declared.name, declared.to)
         write_digest(KIND, declared.name, made)
         return {
             "digest": str(pulled.digest),
@@ -100,17 +111,12 @@ class PullAction(Action):
             FILES: to_values({**pulled.snapshot, **before}),
         }
 
-    def _refuse_sources(self) -> None:
-        """Refuse to replace a directory that holds inputs, unless this pull made it."""
+    def _protected(self) -> Sequence[str]:
+        """Return what must not be replaced: inputs too, unless they can only come from this pull."""
         to = self._pull.to
-        if not self._sources or os.path.exists(digest_file(KIND, self._pull.name)):
-            return
-        if os.path.isdir(to) and os.listdir(to):
-            raise BundlepipeError(
-                f"{to}: Disallowed output directory (trying to avoid accidental deletion): "
-                f"it holds {self._sources[0]}, an input of this pipeline, and was not made by this pull; "
-                "remove it yourself if nothing in it is needed"
-            )
+        if made_output(self._pull.name, to) or not os.path.isdir(to) or not os.listdir(to):
+            return self._pipeline_files
+        return [*self._pipeline_files, *self._inputs]
 
 
 def _location(source: Source) -> Location:
@@ -133,11 +139,11 @@ def _read_bundle_lock(path: str) -> Reference:
 
 def remove_pulled(task_name: str, pull: Pull, dryrun: bool) -> None:
     """Remove the directory of a pull: what `doit clean` does. A directory that this pull did not make stays."""
-    if not os.path.isdir(pull.to):
+    if not os.path.lexists(pull.to):
         return
-    if not os.path.exists(digest_file(KIND, pull.name)):
+    if os.path.islink(pull.to) or not made_output(pull.name, pull.to):
         print(f"{task_name} - not removing '{pull.to}', which was not made by this pull")
         return
     print(f"{task_name} - removing dir '{pull.to}'")
     if not dryrun:
-        shutil.rmtree(pull.to)
+        remove_tree(os.fsencode(pull.to))

@@ -24,10 +24,12 @@ def inputs_of(thing: Pushable) -> Inputs:
     return Inputs(list(thing.files), list(thing.exclude), thing.preserve_permissions)
 
 
-def options_of(thing: Pushable, destination: Reference) -> Values:
+def options_of(thing: Pushable, destination: Reference, settings: Settings) -> Values:
     """Return everything but the files that decides what is pushed where."""
+    host = settings.registries.get(destination.repository.registry)
     options: Values = {
         "destination": str(destination),
+        "layout": host.layout if host else None,
         "files": list(thing.files),
         "tags": list(thing.tags),
         "labels": dict(thing.labels),
@@ -43,8 +45,9 @@ class PushStaleness(InputStaleness):
     """A push is stale by its inputs and options, and under `verify=registry` by its destination."""
 
     def __init__(self, thing: Pushable, destination: Reference, settings: Settings) -> None:
-        super().__init__(options_of(thing, destination), inputs_of(thing))
+        super().__init__(options_of(thing, destination, settings), inputs_of(thing))
         self.question = Question(destination, settings)
+        self._tags = thing.tags
 
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Compare as all tasks do; where that says nothing, ask the destination if that is wanted."""
@@ -54,6 +57,9 @@ class PushStaleness(InputStaleness):
         elif self.question.settings.verify and not reasons:
             answer = ask_together(task.name, self.get_val) or ask(self.question)
             reasons = _mismatch(answer, values["digest"], self.question.destination)
+            for tag in self._tags:
+                further = self.question.destination.repository.tagged(tag)
+                reasons += _mismatch(ask(Question(further, self.question.settings)), values["digest"], further)
         else:
             return reasons
         if answer:
@@ -106,7 +112,7 @@ class PushAction(Action):
             "image": str(pushed.reference),
             UNCHANGED: pushed.was_there,
             SUMMARY: f"{self._destination} {'unchanged, ' if pushed.was_there else ''}{short(digest)}",
-            OPTIONS: options_of(thing, self._destination),
+            OPTIONS: options_of(thing, self._destination, self._settings),
             FILES: to_values(pushed.snapshot),
         }
 

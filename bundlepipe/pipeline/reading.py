@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import json
@@ -53,11 +54,8 @@ def read_pipeline(path: str, environment: Mapping[str, str]) -> Declared:
     Raises InputError for a file that cannot be read, DocumentError with all faults of all
     files otherwise.
     """
-    reading = _Reading(environment)
     root = normalise(path)
-    reading.declared.registries[LAYOUT_HOST] = RegistrySettings(
-        layout=normalise(DEFAULT_LAYOUT_DIRECTORY, os.path.dirname(root))
-    )
+    reading = _Reading(environment, os.path.dirname(root))
     reading.read(root, None)
     if reading.problems:
         raise DocumentError(reading.problems)
@@ -103,17 +101,21 @@ class _ValidatedCache:
         """Remember the files loaded, and only them."""
         if self._used != self._known:
             content = json.dumps({"generation": self._generation, "files": self._used})
-            write_if_changed(_CACHE, content.encode())
+            # Where it cannot be written, the next run parses and validates again, that is all.
+            with contextlib.suppress(OSError):
+                write_if_changed(_CACHE, content.encode())
 
 
 class _Reading:
     """The state of reading one pipeline: what was found, and what is wrong with it."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], directory: str) -> None:
+        self._built_in = RegistrySettings(layout=normalise(DEFAULT_LAYOUT_DIRECTORY, directory))
         self.declared = Declared()
         self.problems: list[str] = []
         self.cache = _ValidatedCache()
         self._environment = environment
+        self.declared.registries[LAYOUT_HOST] = self._built_in
 
     def read(self, path: str, default_push: str | None) -> None:
         """Read one file and what it includes."""
@@ -131,7 +133,7 @@ class _Reading:
         for name, pull in (data.get("pulls") or {}).items():
             self.declared.pulls.append(_pull(path, name, pull))
         for index, pattern in enumerate(data.get("include") or ()):
-            self._include(Position(path, ("include", index)), normalise(pattern, base), default_push)
+            self._include(Position(path, ("include", index)), pattern, base, default_push)
 
     def _load(self, path: str) -> dict[str, Any] | None:
         """Return the interpolated data of a file, or None if it is faulty beyond that."""
@@ -150,9 +152,11 @@ class _Reading:
             data, self._environment, lambda keys, text: self.problems.append(f"{Position(path, keys)}: {text}")
         )
 
-    def _include(self, where: Position, pattern: str, default_push: str | None) -> None:
-        found = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else [pattern]
-        for path in map(normalise, found):
+    def _include(self, where: Position, pattern: str, base: str, default_push: str | None) -> None:
+        found = [pattern]
+        if glob.has_magic(pattern):
+            found = sorted(glob.glob(pattern, root_dir=base or None, recursive=True))
+        for path in (normalise(path, base) for path in found):
             if not os.path.isfile(path):
                 self.problems.append(f"{where}: no such pipeline file: {path}")
             # A file may be reached by several patterns, its own included.
@@ -168,7 +172,7 @@ class _Reading:
                 layout=None if new.layout is None else normalise(new.layout, base),
                 ca=None if new.ca is None else normalise(new.ca, base),
             )
-            if known and known != new and host != LAYOUT_HOST:
+            if known and known != new and known is not self._built_in:
                 where = Position(path, ("registries", host), at_key=True)
                 self.problems.append(f"{where}: registry {host} is described differently in another file")
             self.declared.registries[host] = new

@@ -40,16 +40,22 @@ class Settings:
     @property
     def homes(self) -> Homes:
         """The stores of this process: connections and tokens are shared by all its tasks."""
-        return _homes(self._key, os.getpid())
+        with _making:
+            return _homes(self._key, os.getpid())
 
     @property
     def resolver(self) -> Resolver:
         """The resolver of this process: a tag is asked for once, however many locks name it."""
-        return _resolver(self._key, os.getpid())
+        with _making:
+            return _resolver(self._key, os.getpid())
 
     @property
     def _key(self) -> tuple[tuple[str, RegistrySettings], ...]:
         return tuple(sorted(self.registries.items(), key=lambda item: item[0]))
+
+
+# A cache does not keep threads that come at once from making one each.
+_making = threading.Lock()
 
 
 @cache

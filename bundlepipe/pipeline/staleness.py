@@ -16,6 +16,7 @@ from typing import Any
 from doit.dependency import Dependency, UptodateCalculator
 from doit.task import Task
 
+from bundlepipe.errors import printable
 from bundlepipe.oci.inputs import FileState, Inputs, Snapshot, differences, snapshot
 
 Values = dict[str, Any]
@@ -43,7 +44,7 @@ def from_values(values: Values) -> Snapshot:
 def summary(reasons: Sequence[str]) -> str:
     """Return reasons as one phrase, the first few in full."""
     rest = len(reasons) - _MOST_REASONS
-    shown = ", ".join(reasons[:_MOST_REASONS])
+    shown = ", ".join(printable(reason) for reason in reasons[:_MOST_REASONS])
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bundlepipe.documents.image_search import FoundImage, find_images
@@ -26,13 +26,15 @@ _KBLD_ORIGINS = "kbld.carvel.dev/origins"
 class LockRequest:
     """What to lock.
 
-    `files` are searched for references. `include` holds further references, each with
-    where it is declared. `made` gives the current `repository@digest` of images and
-    bundles by the name that configuration calls them, None where it is not known yet. `refresh` tells which references
-    are resolved again although the current lock has them.
+    `files` are searched for references, less what `exclude` names relative to them.
+    `include` holds further references, each with where it is declared. `made` gives the
+    current `repository@digest` of images and bundles by the name that configuration calls
+    them, None where it is not known yet. `refresh` tells which references are resolved
+    again although the current lock has them.
     """
 
     files: Sequence[str]
+    exclude: Collection[str] = ()
     include: Mapping[str, str] = field(default_factory=dict)
     made: Mapping[str, Reference | None] = field(default_factory=dict)
     platform: Platform | None = None
@@ -119,7 +121,7 @@ def lock(request: LockRequest, current: ImagesLock, resolver: Resolver) -> Locke
 def _wanted(request: LockRequest, problems: list[str]) -> dict[str, str]:
     """Return every distinct reference with the place that first names it; faults of files go to `problems`."""
     wanted: dict[str, str] = {}
-    for path in searched_files(request.files):
+    for path in searched_files(request.files, request.exclude):
         try:
             for found in search_file(path):
                 wanted.setdefault(found.value, found.where)

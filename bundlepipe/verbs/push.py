@@ -123,15 +123,19 @@ def _put_further_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> 
             store.put_manifest(manifest, tag)
 
 
-def _open(path: str) -> IO[bytes]:
-    return open(path, "rb")
+def _reopened(file: IO[bytes]) -> IO[bytes]:
+    """Return another file object on the same file, at its beginning (macOS shares the position of the first)."""
+    again = open(f"/dev/fd/{file.fileno()}", "rb")  # noqa: SIM115  (the store closes it)
+    again.seek(0)
+    return again
 
 
 def _upload(store: Store, request: PushRequest, entries: Sequence[Entry]) -> tuple[FilesImage, Manifest]:
-    with tempfile.NamedTemporaryFile(prefix="bundlepipe-layer-") as layer:
+    # A file without a name is gone with the process, however that ends.
+    with tempfile.TemporaryFile() as layer:
         image, manifest = build(request.inputs, request.all_labels, layer, entries)
         layer.flush()
-        store.put_blob(manifest.layers[0], lambda: _open(layer.name))
+        store.put_blob(manifest.layers[0], lambda: _reopened(layer))
     store.put_blob(manifest.config, lambda: io.BytesIO(image.config))
     protection = () if store.keeps_untagged else (internal_tag(manifest.digest),)
     # The destination's own tag comes last: where it is found, all the rest is there too.

@@ -100,7 +100,7 @@ def test_references_are_spelled_out(text: str, registry: str, path: str, tag: st
         ("[::1/a", "'[::1' is not a registry host"),
         ("[::g]/a", "'[::g]' is not a registry host"),
         ("::1/a", "'::1' is not a registry host"),
-        ("user@host/a", "'user@host/a' is not an image reference: 'host/a' is not a digest"),
+        ("user@host/a", "an image reference has no user and password in it: remove what is before '@'"),
         ("a:", "'a:': '' is not a tag: expected up to 128 letters, digits, '_', '.', '-'"),
         ("a:-b", "'-b' is not a tag"),
         ("a:.b", "'.b' is not a tag"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.pipeline.conftest import HEADER, Project
@@ -52,6 +54,26 @@ LOADING = {
         "images: {one: {files: [one], push: a/b}}\nbundles: {one: {files: [one], push: a/b}}",
         "another image or bundle has the name 'one' too: bundlepipe.yml:3:10",
     ),
+    "lockOutput in its own input": (
+        "bundles: {one: {files: [one], push: a/b, lockOutput: one/lock.yml}}",
+        "its lockOutput one/lock.yml lies in its own input one",
+    ),
+    "one destination for two": (
+        (
+            "bundles: {one: {files: [one], push: a/b}, two: {files: [two], push: a/c, tags: [x]},\n"
+            "  three: {files: [two], push: 'a/c:x'}}"
+        ),
+        "bundle 'three': index.docker.io/a/c:x is the destination of 'two' too",
+    ),
+    "lock without a directory": (
+        "bundles: {one: {files: [bundlepipe.yml], push: a/b, lock: {}}}",
+        "lock of bundle 'one': images.yml goes into the first directory",
+    ),
+    "variable in a default": (
+        "bundles: {one: {files: [one], push: '${A:-${B:-x}}/one'}}",
+        "bundlepipe.yml:3:37: the default of ${A} holds another variable",
+    ),
+    "impossible port": ("bundles: {one: {files: [one], push: 'localhost:99999/a'}}", "is not a registry host"),
     "missing include": ("include: [nowhere.yml]", "bundlepipe.yml:3:11: no such pipeline file: nowhere.yml"),
     "state within an input": ("bundles: {one: {files: [.], push: a/b}}", "'exclude: [.git, .bundlepipe]'"),
     "unsupported home": ("pulls: {one: {from: 'tar:x.tar', to: out}}", "'tar:x.tar': archives are not supported yet"),
@@ -159,3 +181,40 @@ def test_faults_of_a_pipeline_in_python_have_names(project: Project) -> None:
     errors = project.doit("list", status=3).stderr
     assert "bundle 'one': no destination" in errors and "bundle 'one' has no files" in errors
     assert "another image or bundle has the name 'one'" in errors
+
+
+def test_a_password_in_a_destination_is_not_shown(project: Project) -> None:
+    project.pipeline("bundles: {one: {files: [one]}}")
+    run = project.doit("list", status=3, env={"REGISTRY": "bob:s3cret@registry.example:5000"})
+    assert "has no user and password in it" in run.stderr and "s3cret" not in run.output
+
+
+def test_a_state_directory_that_is_a_file_is_one_line(project: Project) -> None:
+    project.pipeline("")
+    project.write(".bundlepipe", "")
+    run = project.doit(status=3)
+    assert run.stderr.count("\n") == 1 and ".bundlepipe/doit.db" in run.stderr
+
+
+def test_a_damaged_digest_file_is_named(project: Project) -> None:
+    project.pipeline("bundles: {one: {files: [one]}, two: {files: [two], lock: {include: [{bundle: one}]}}}")
+    project.bundle("one")
+    project.write("two/config.yml", "kind: Two\n")
+    project.doit()
+    for garbage in (b"", b"\xff\xfe", b"not a reference"):
+        project.write(".bundlepipe/digests/bundle/one", garbage)
+        run = project.doit("lock_bundle:two", status=1)
+        assert ".bundlepipe/digests/bundle/one: is damaged" in run.stdout
+        assert "Traceback" not in run.output
+
+
+def test_names_beyond_utf_8_do_not_end_a_run(project: Project) -> None:
+    project.pipeline("bundles: {one: {files: [one]}}")
+    project.bundle("one")
+    project.environment["PYTHONIOENCODING"] = "utf-8:strict"
+    project.doit()
+    path = os.path.join(os.fsencode(project.directory / "one"), b"\xff\n.txt")
+    with open(path, "wb"):
+        pass
+    run = project.doit()
+    assert run.executed == {"push_bundle:one"} and "is new)" in run.stdout

@@ -147,3 +147,53 @@ def test_a_bundle_that_names_itself_is_an_error_at_its_place(project: Project, w
     run = project.doit(*way, status=1)
     assert "Traceback" not in run.output
     assert "egg/a.yml:2:8: 'hen' is made by this pipeline" in run.output or "hen/a.yml:2:8: 'egg' is" in run.output
+
+
+def test_a_directory_whose_name_has_a_dot_is_made_before_it_is_searched(project: Project) -> None:
+    project.pipeline(
+        "images: {web: {files: [web]}, vendor: {files: [vendor]}}\n"
+        "bundles: {app: {files: [app], lock: {}}}\n"
+        "pulls: {vendor: {from: {image: vendor}, to: app/vendor/db-1.2}}"
+    )
+    project.write("web/index.html", "hello")
+    project.write("vendor/deployment.yml", "image: web\n")
+    project.write("app/config.yml", "kind: App\n")
+    project.doit()
+    assert project.digest("image", "web") in project.read("app/.imgpkg/images.yml")
+    assert project.doit().ran == []
+
+
+def test_the_lock_stays_in_the_first_directory_when_a_file_before_it_is_generated(project: Project) -> None:
+    project.pipeline("bundles: {one: {files: [generated.yml, one], lock: {files: [one]}}}")
+    project.write("one/config.yml", "kind: One\n")
+    project.write("source.txt", "kind: Generated\n")
+    project.write("dodo.py", DODO + GENERATOR.replace("one/generated.yml", "generated.yml"))
+    project.doit()
+    assert (project.directory / "generated.yml").is_file()
+    assert (project.directory / "one/.imgpkg/images.yml").exists()
+    assert project.doit().ran == []
+
+
+def test_inputs_outside_of_the_directory_doit_runs_in_have_their_edges(project: Project) -> None:
+    inside = Project(project.directory / "ci", project.environment)
+    inside.pipeline("bundles: {one: {files: [../one]}}")
+    project.bundle("one")
+    project.write("source.txt", "kind: Generated\n")
+    target = str(project.directory / "one/generated.yml")
+    task = {"actions": [f"cp ../source.txt {target}"], "file_dep": ["../source.txt"], "targets": [target]}
+    inside.write("dodo.py", f"{DODO}\ndef task_generate():\n    return {task!r}\n")
+    inside.doit()
+    assert (project.directory / "one/generated.yml").exists()
+    assert inside.doit().ran == []
+
+
+def test_a_project_that_is_reached_by_a_link_has_its_edges(project: Project) -> None:
+    link = project.directory.parent / "link"
+    link.symlink_to(project.directory)
+    project.pipeline("bundles: {one: {files: [one]}}")
+    project.bundle("one")
+    generated = "str(Path(__file__).parent / 'one/generated.yml')"
+    task = f"{{'actions': ['touch one/generated.yml'], 'targets': [{generated}], 'uptodate': [True]}}"
+    project.write("dodo.py", f"{DODO}\nfrom pathlib import Path\ndef task_generate():\n    return {task}\n")
+    project.doit("-f", str(link / "dodo.py"))
+    assert (project.directory / "one/generated.yml").exists()

@@ -146,3 +146,28 @@ def test_a_tag_moved_by_others_is_moved_back_under_verify(pushed: Project) -> No
     assert run.executed == {"push_bundle:one"}
     assert "is another image" in run.stdout
     assert pushed.digest("bundle", "one") != before
+
+
+def test_a_layout_that_moves_is_pushed_to_again(project: Project) -> None:
+    registries = "registries: {staging.localhost: {layout: DIR}}\n"
+    declared = "bundles: {one: {files: [one], push: staging.localhost/one}}"
+    project.pipeline(registries.replace("DIR", "build/one") + declared)
+    project.bundle("one")
+    project.doit()
+    project.pipeline(registries.replace("DIR", "build/two") + declared)
+    run = project.doit()
+    assert run.executed == {"push_bundle:one"} and "layout changed" in run.stdout
+    assert (project.directory / "build/two/one/index.json").exists()
+
+
+def test_verify_asks_further_tags_too(project: Project) -> None:
+    declared = "bundles: {one: {files: [one], tags: [latest]}}"
+    project.pipeline(declared)
+    project.bundle("one")
+    project.doit()
+    index = project.directory / "build/registry/one/index.json"
+    index.write_text(index.read_text().replace('"latest"', '"other"'))
+    assert project.doit().ran == []
+    run = project.doit("verify=registry")
+    assert "layout.localhost/one:latest is not there" in run.stdout
+    assert project.doit("verify=registry").ran == []

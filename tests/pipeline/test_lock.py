@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.pipeline.conftest import Project
@@ -195,3 +197,20 @@ def test_a_platform_pins_the_child_of_an_index(locked: Project) -> None:
     locked.pipeline("bundles: {app: {files: [app], lock: {platform: windows/amd64}}}")
     errors = locked.doit("lock_bundle", status=1).stdout
     assert "has no image for platform windows/amd64; its platforms: linux/amd64, linux/arm64" in errors
+
+
+def test_what_the_bundle_leaves_out_is_not_searched(project: Project) -> None:
+    project.pipeline("bundles: {app: {files: [app], exclude: [.git, templates, one.yml], lock: {}}}")
+    for path in ("app/templates/t.yml", "app/one.yml"):
+        project.write(path, "image: #@ data.values.image\n")
+    project.write("app/config.yml", "kind: App\n")
+    project.doit("lock_bundle")
+    project.write("app/templates/t.yml", "image: #@ data.values.other\n")
+    assert project.doit("lock_bundle").ran == []
+
+
+def test_a_pipe_among_the_files_is_passed_by(project: Project) -> None:
+    project.pipeline(LOCKED)
+    project.write("app/config.yml", "kind: App\n")
+    os.mkfifo(project.directory / "app/pipe.yml")
+    assert project.doit("lock_bundle").executed == {"lock_bundle:app"}

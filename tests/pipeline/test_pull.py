@@ -90,11 +90,11 @@ def test_a_moved_tag_pulls_only_on_refresh(project: Project) -> None:
     project.write("site/index.html", "changed")
     project.doit("push_image")
     assert project.doit("pull_bundle").ran == []
-    for refresh in ("refresh=all", "refresh=site"):
+    for refresh, mark in (("refresh=site", "."), ("refresh=all", "=")):
         run = project.doit("pull_bundle", refresh)
-        assert run.executed == {"pull_bundle:site"}
+        assert run.marks == {"pull_bundle:site": mark}
         assert "refresh asked for" in run.stdout
-    assert project.read("out/index.html") == "changed"
+        assert project.read("out/index.html") == "changed"
     assert "nothing has that name" in project.doit("pull_bundle", "refresh=other", status=3).stderr
 
 
@@ -104,8 +104,8 @@ def test_refresh_always_is_declared(project: Project) -> None:
     )
     project.write("site/index.html", "hello")
     project.doit("push_image")
-    for _ in range(2):
-        assert project.doit("pull_bundle").ran == ["pull_bundle:site"]
+    for mark in (".", "="):
+        assert project.doit("pull_bundle").marks == {"pull_bundle:site": mark}
 
 
 def test_an_oci_layout_is_a_source(project: Project) -> None:
@@ -147,7 +147,7 @@ def test_a_directory_with_inputs_that_the_pull_did_not_make_is_refused(project: 
     project.bundle("one")
     project.write("shared/other/index.html", "mine")
     run = project.doit("pull_bundle", status=1)
-    assert "Disallowed output directory" in run.output and "shared/other, an input of this pipeline" in run.output
+    assert "Disallowed output directory" in run.output and "it is or contains shared/other" in run.output
     assert project.read("shared/other/index.html") == "mine"
 
 
@@ -217,3 +217,47 @@ def test_pulls_run_side_by_side(pulled: Project) -> None:
         (pulled.directory / path).rename(pulled.directory / (path + ".away"))
     run = pulled.doit("-n", "4", "-P", "thread", "pull_bundle")
     assert len(run.executed) == 4
+
+
+def test_a_pull_that_is_sent_elsewhere_owns_nothing_there(project: Project) -> None:
+    images = "images: {site: {files: [site]}, work: {files: [mine/work]}}"
+    project.pipeline(f"{images}\npulls: {{site: {{from: {{image: site}}, to: out}}}}")
+    project.write("site/index.html", "hello")
+    project.write("mine/work/notes.txt", "precious")
+    project.doit("push_image", "pull_bundle")
+    project.pipeline(f"{images}\npulls: {{site: {{from: {{image: site}}, to: mine}}}}")
+    assert "not removing 'mine'" in project.doit("clean", "pull_bundle:site").stdout
+    assert "Disallowed output directory" in project.doit("pull_bundle", status=1).stdout
+    assert project.read("mine/work/notes.txt") == "precious"
+
+
+def test_inputs_are_protected_under_any_name(project: Project) -> None:
+    project.pipeline(
+        "images: {site: {files: [site]}, work: {files: [alias/app]}}\n"
+        "pulls: {site: {from: {image: site}, to: real/app}}"
+    )
+    project.write("site/index.html", "hello")
+    project.write("real/app/notes.txt", "precious")
+    (project.directory / "alias").symlink_to("real")
+    run = project.doit("pull_bundle", status=None)
+    assert run.status != 0 and "Traceback" not in run.output
+    assert project.read("real/app/notes.txt") == "precious"
+
+
+def test_clean_leaves_a_link_that_stands_for_the_directory(pulled: Project) -> None:
+    (pulled.directory / "build/site").rename(pulled.directory / "moved")
+    (pulled.directory / "build/site").symlink_to(pulled.directory / "moved")
+    assert "not removing 'build/site'" in pulled.doit("clean", "pull_bundle:site").stdout
+    assert (pulled.directory / "moved/index.html").exists()
+
+
+def test_a_refresh_that_finds_the_same_digest_leaves_the_directory_alone(project: Project) -> None:
+    project.pipeline(
+        "images: {site: {files: [site]}}\npulls: {site: {from: layout.localhost/site:dev, to: out, refresh: always}}"
+    )
+    project.write("site/index.html", "hello")
+    project.doit("push_image")
+    project.doit("pull_bundle")
+    before = (project.directory / "out").stat().st_ino
+    assert project.doit("pull_bundle").marks == {"pull_bundle:site": "="}
+    assert (project.directory / "out").stat().st_ino == before
