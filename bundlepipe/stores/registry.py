@@ -226,8 +226,9 @@ class RegistryStore:
             yield chunk
             self._host.emit(BlobAdvanced(blob.digest, len(chunk)))
         if sent != blob.size:
-            problem = f"ended after {sent}" if sent < blob.size else "is larger than its"
-            raise IntegrityError(f"{self.name}: the content of blob {blob.digest} {problem} of {blob.size} bytes")
+            problem = f"ended after {sent} of" if sent < blob.size else "is larger than"
+            what = f"{self.name}: the content of blob {blob.digest}"
+            raise IntegrityError(f"{what} {problem} the stated {blob.size} bytes")
 
     def _check_stored(self, answer: Answer, digest: Digest) -> None:
         stored = _content_digest(answer.headers)

@@ -199,10 +199,8 @@ class Transport:
         if proxy is None:
             return urllib3.PoolManager(maxsize=_KEPT_CONNECTIONS, timeout=timeout, ssl_context=context)
         if not is_http_url(proxy):
-            name = f"{scheme.upper()}_PROXY"
-            raise StoreError(
-                f"the proxy for {self._host} in {name} cannot be used: expected http:// or https:// and a host"
-            )
+            variable = f"{scheme.upper()}_PROXY"
+            raise StoreError(f"the proxy for {self._host} in {variable} cannot be used: expected http(s)://HOST:PORT")
         parts = urlsplit(proxy)
         headers = None
         if parts.username is not None:

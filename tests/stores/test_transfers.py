@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import IO
 
 import pytest
 
@@ -75,9 +76,13 @@ def test_copies_in_both_directions_do_not_wait_for_each_other() -> None:
             with inner.slot():
                 pass
 
-    with ThreadPoolExecutor(2) as pool:
-        for future in [pool.submit(copy, *hosts), pool.submit(copy, *reversed(hosts))]:
-            future.result(timeout=30)
+    # Not in a pool, which would wait for ever for what waits for ever.
+    copies = [threading.Thread(target=copy, args=pair, daemon=True) for pair in (hosts, hosts[::-1])]
+    for thread in copies:
+        thread.start()
+    for thread in copies:
+        thread.join(timeout=20)
+    assert not any(thread.is_alive() for thread in copies)
 
 
 def test_a_slot_may_be_given_back_by_another_thread() -> None:
@@ -123,3 +128,29 @@ def test_a_registry_is_not_given_more_than_its_limit(registry: Registry) -> None
     assert len(list(first)) == 1
     other.join()
     assert done.is_set()
+
+
+def test_uploads_take_their_turn_as_well(registry: Registry) -> None:
+    client = Client(RegistrySettings(concurrency=1), transfers=4)
+    store, first, second = client.store(registry.repository()), layer_of(1000, 1), layer_of(1000, 2)
+    reading, may_go_on = threading.Event(), threading.Event()
+
+    def open_slowly() -> IO[bytes]:
+        reading.set()
+        may_go_on.wait()
+        return first.open()
+
+    uploads = [
+        threading.Thread(target=store.put_blob, args=(first.descriptor, open_slowly)),
+        threading.Thread(target=store.put_blob, args=(second.descriptor, second.open)),
+    ]
+    uploads[0].start()
+    reading.wait()
+    uploads[1].start()
+    uploads[1].join(timeout=0.2)
+    assert second.opened == 0
+    may_go_on.set()
+    for upload in uploads:
+        upload.join()
+    assert store.has_blob(first.descriptor)
+    assert store.has_blob(second.descriptor)

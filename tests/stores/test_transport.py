@@ -337,6 +337,9 @@ def test_loopback_is_never_proxied(registry: Registry, proxy: Proxy, monkeypatch
     ("value", "message"),
     [
         ("socks5://user:SECRET@127.0.0.1:1", "in HTTPS_PROXY cannot be used: expected http(s)://HOST:PORT"),
+        ("http://user:SECRET@host:port", "the proxy for registry.test in HTTPS_PROXY cannot be used"),
+        ("http://[::1", "the proxy for registry.test in HTTPS_PROXY cannot be used"),
+        ("http://", "the proxy for registry.test in HTTPS_PROXY cannot be used"),
         ("http://user:SECRET@127.0.0.1:1", "proxy: cannot connect: Connection refused; gave up after 2 attempts"),
     ],
 )

@@ -37,22 +37,24 @@ class Client:
         self._transfers = threading.BoundedSemaphore(transfers)
         self._timeout = timeout
         self._tries = tries
+        self._lock = threading.Lock()
         self._hosts: dict[str, RegistryHost] = {}
 
     def host(self, name: str) -> RegistryHost:
         """Return the one host object of a registry."""
-        if name not in self._hosts:
-            self._hosts[name] = RegistryHost(
-                name,
-                self._settings,
-                transfers=self._transfers,
-                emit=self.events.append,
-                keychain=self._keychain,
-                tries=self._tries,
-                timeout=self._timeout,
-                sleep=self.pauses.append,
-            )
-        return self._hosts[name]
+        with self._lock:
+            if name not in self._hosts:
+                self._hosts[name] = RegistryHost(
+                    name,
+                    self._settings,
+                    transfers=self._transfers,
+                    emit=self.events.append,
+                    keychain=self._keychain,
+                    tries=self._tries,
+                    timeout=self._timeout,
+                    sleep=self.pauses.append,
+                )
+            return self._hosts[name]
 
     def store(self, repository: Repository, *, writes: bool = True, through: str | None = None) -> RegistryStore:
         """Open a repository; `through` is the host of a proxy in front of its registry."""

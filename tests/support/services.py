@@ -49,7 +49,8 @@ _START_SECONDS = 20
 def require(service: str) -> None:
     """Skip the test that calls this, or fail it if services are required, unless `service` is to be had.
 
-    Known are `registry`, `docker` (an Engine that answers), `skopeo`, `umoci` and `qemu-x86_64`.
+    Known are `registry`, `docker` (an Engine that answers), `skopeo`, `umoci`, `qemu-x86_64`
+    and `ipv6` (its loopback address).
     """
     problem = _problem(service)
     if problem is None:
@@ -227,6 +228,8 @@ def _problem(service: str) -> str | None:
         return _registry_problem()
     if service == "docker":
         return _engine_problem()
+    if service == "ipv6":
+        return _ipv6_problem()
     programs = _PROGRAMS[service]
     return None if _which(programs) else f"{service} (no {' or '.join(programs)} in PATH)"
 
@@ -253,6 +256,14 @@ def _engine_problem() -> str | None:
             engine.ping()
     except DockerException:
         return problem
+    return None
+
+
+def _ipv6_problem() -> str | None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return "ipv6 (no loopback address)"
     return None
 
 
