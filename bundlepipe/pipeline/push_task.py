@@ -28,8 +28,8 @@ def options_of(thing: Pushable, destination: Reference, settings: Settings) -> V
     """Return everything but the files that decides what is pushed where."""
     host = settings.registries.get(destination.repository.registry)
     options: Values = {
-        "destination": str(destination),
-        "layout": host.layout if host else None,
+        # The same name in another directory is another place.
+        "destination": f"{destination} in {host.layout}" if host and host.layout else str(destination),
         "files": list(thing.files),
         "tags": list(thing.tags),
         "labels": dict(thing.labels),

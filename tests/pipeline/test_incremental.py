@@ -156,7 +156,7 @@ def test_a_layout_that_moves_is_pushed_to_again(project: Project) -> None:
     project.doit()
     project.pipeline(registries.replace("DIR", "build/two") + declared)
     run = project.doit()
-    assert run.executed == {"push_bundle:one"} and "layout changed" in run.stdout
+    assert run.executed == {"push_bundle:one"} and "destination changed" in run.stdout
     assert (project.directory / "build/two/one/index.json").exists()
 
 
