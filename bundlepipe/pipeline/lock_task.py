@@ -88,8 +88,8 @@ class LockAction(Action):
         before = _searched_now(bundle, {})
         path = self._lock_path
         locked = lock(self._request(), _read_lock(path), self._settings.resolver)
-        written = write_if_changed(path, locked.lock.to_bytes())
-        count = len(locked.lock.images)
+        written = write_if_changed(path, locked.to_bytes())
+        count = len(locked.images)
         what = f"{count} image{'' if count == 1 else 's'}"
         return {
             UNCHANGED: not written,

@@ -48,12 +48,12 @@ _answers: dict[str, Answer] = {}
 
 def ask(question: Question) -> Answer:
     """Ask one destination: one request."""
-    from bundlepipe.verbs.push import present_manifest
+    from bundlepipe.stores.store import find_manifest
 
     destination = question.destination
     try:
         store = question.settings.homes.repository(destination.repository, writes=True)
-        return Answer(present_manifest(store, destination.tag or DEFAULT_TAG))
+        return Answer(find_manifest(store, destination.tag or DEFAULT_TAG))
     except BundlepipeError as error:
         return Answer(None, str(error))
 

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bundlepipe.errors import NotFound
 from bundlepipe.events import Emit, ignore
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, DOCKER_HUB_ALIASES, Repository
@@ -67,11 +66,3 @@ class Homes:
             if key not in self._hosts:
                 self._hosts[key] = RegistryHost(name, settings, transfers=self._transfers, emit=self._emit)
             return self._hosts[key]
-
-
-def find_manifest(store: Store, identifier: str) -> Manifest | None:
-    """Return the manifest that a tag or digest names, or None if there is none."""
-    try:
-        return store.read_manifest(identifier)
-    except NotFound:
-        return None

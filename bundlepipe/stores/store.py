@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Protocol
 
-from bundlepipe.errors import IntegrityError
+from bundlepipe.errors import AccessDenied, IntegrityError, NotFound
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.reference import Repository
@@ -76,6 +76,19 @@ class Store(Protocol):
     def list_tags(self) -> Iterator[str]:
         """Yield the tags of the repository."""
         ...
+
+
+def find_manifest(store: Store, identifier: str) -> Manifest | None:
+    """Return the manifest that a tag or digest names, None if there is none to be had: one request.
+
+    A refusal counts as absence, as imgpkg counts it, since several registries answer 401 or
+    403 for a repository that does not exist; who goes on to write meets a real one again.
+    Raises StoreError for everything else.
+    """
+    try:
+        return store.read_manifest(identifier)
+    except (NotFound, AccessDenied):
+        return None
 
 
 def verified(chunks: Iterable[bytes], blob: Descriptor, what: str) -> Iterator[bytes]:

@@ -41,14 +41,6 @@ class LockRequest:
     refresh: Callable[[str], bool] = lambda reference: False
 
 
-@dataclass(frozen=True)
-class Locked:
-    """The new lock, and which references a registry was asked for."""
-
-    lock: ImagesLock
-    resolved: tuple[str, ...]
-
-
 class Resolver:
     """Resolves references to digests, each distinct one once, however many locks name it."""
 
@@ -91,7 +83,7 @@ def _choose(reference: Reference, platform: Platform, children: Sequence[tuple[P
     raise BundlepipeError(f"{reference} has {count} for platform {platform}; its platforms: {offers}")
 
 
-def lock(request: LockRequest, current: ImagesLock, resolver: Resolver) -> Locked:
+def lock(request: LockRequest, current: ImagesLock, resolver: Resolver) -> ImagesLock:
     """Return the lock of everything that the files and includes name, sorted by reference.
 
     A reference that `current` has keeps its digest, so nothing moves unasked; new ones are
@@ -115,7 +107,7 @@ def lock(request: LockRequest, current: ImagesLock, resolver: Resolver) -> Locke
     if problems:
         raise DocumentError(problems)
     entries.update(_resolve_all(to_resolve, wanted, request.platform, resolver))
-    return Locked(ImagesLock(tuple(entries[reference] for reference in sorted(entries))), tuple(sorted(to_resolve)))
+    return ImagesLock(tuple(entries[reference] for reference in sorted(entries)))
 
 
 def _wanted(request: LockRequest, problems: list[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from bundlepipe.documents.image_locations import FILE_NAME, ImageLocations
 from bundlepipe.documents.images_lock import ImageRef, ImagesLock
-from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, NotFound, OutputError
+from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, OutputError
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.dangerous import refuse_dangerous
 from bundlepipe.oci.digest import Digest
@@ -18,9 +18,9 @@ from bundlepipe.oci.inputs import FileState, Snapshot, extracted_snapshot
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.publish import replace_directory
 from bundlepipe.oci.unpack import Limits, unpack
-from bundlepipe.stores.homes import Homes, find_manifest
+from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
-from bundlepipe.stores.store import Store
+from bundlepipe.stores.store import Store, find_manifest
 from bundlepipe.verbs.bundle import BUNDLE_DIRECTORY, IMAGES_LOCK, is_bundle, locations_tag
 from bundlepipe.verbs.parallel import in_parallel
 
@@ -129,7 +129,7 @@ class _Pulling:
         if is_known.get(digest) is False:
             return None
         store = parent
-        manifest = _find_allowed(parent, digest)
+        manifest = find_manifest(parent, digest)
         if manifest is None:
             store = self._homes.repository(image.image.repository)
             manifest = store.read_manifest(digest)
@@ -175,10 +175,7 @@ def _read(path: str, what: str) -> bytes:
 
 def _read_locations(store: Store, digest: Digest) -> ImageLocations | None:
     """Return what the bundle's image-locations image says; None if there is none to be had."""
-    try:
-        manifest = find_manifest(store, locations_tag(digest))
-    except AccessDenied:
-        return None
+    manifest = find_manifest(store, locations_tag(digest))
     if manifest is None:
         return None
     what = f"{store.name}:{locations_tag(digest)}: {FILE_NAME}"
@@ -203,13 +200,6 @@ def _is_present(store: Store, digest: Digest) -> bool:
         return store.has_manifest(digest)
     except AccessDenied:
         return False
-
-
-def _find_allowed(store: Store, digest: Digest) -> Manifest | None:
-    try:
-        return store.read_manifest(digest)
-    except (NotFound, AccessDenied):
-        return None
 
 
 def _relocate(lock: ImagesLock, store: Store) -> ImagesLock:

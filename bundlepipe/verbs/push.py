@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
-from bundlepipe.errors import AccessDenied, BundlepipeError, NotFound
+from bundlepipe.errors import BundlepipeError
 from bundlepipe.oci.image import FilesImage, build, identify
 from bundlepipe.oci.inputs import Entry, Inputs, Snapshot, walk
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.stores.homes import Homes
-from bundlepipe.stores.store import Store
+from bundlepipe.stores.store import Store, find_manifest
 from bundlepipe.verbs.bundle import check_contents, check_is_plain, internal_tag
 
 
@@ -85,7 +85,7 @@ def push(request: PushRequest, homes: Homes, present: Manifest | _NotAsked | Non
     entries = _checked_inputs(request)
     store = homes.repository(request.destination.repository, writes=True)
     if isinstance(present, _NotAsked):
-        present = present_manifest(store, request.tag)
+        present = find_manifest(store, request.tag)
     if present and not present.is_index:
         image = identify(request.inputs, request.all_labels, entries)
         if image.image_id == present.config.digest:
@@ -104,21 +104,9 @@ def _checked_inputs(request: PushRequest) -> list[Entry]:
     return entries
 
 
-def present_manifest(store: Store, tag: str) -> Manifest | None:
-    """Return what a destination's tag names now, None if nothing: one request. Raises StoreError.
-
-    Several registries answer 401 or 403 for a repository that does not exist yet; if it
-    is a real refusal, the upload meets it again and reports it.
-    """
-    try:
-        return store.read_manifest(tag)
-    except (NotFound, AccessDenied):
-        return None
-
-
 def _put_further_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> None:
     for tag in tags:
-        present = present_manifest(store, tag)
+        present = find_manifest(store, tag)
         if present is None or present.digest != manifest.digest:
             store.put_manifest(manifest, tag)
 
