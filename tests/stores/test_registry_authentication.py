@@ -81,6 +81,9 @@ def test_a_wrong_password_is_said_to_be_one(authenticated_registry: PasswordRegi
         "incorrect username or password: user 'alice' of the keychain of the tests"
     )
     assert proxy.count() == 2
+    with pytest.raises(AccessDenied, match="incorrect username or password"):
+        store.resolve("v1")
+    assert proxy.count() == 3, "it is not shown twice"
 
 
 def test_without_credentials_the_error_says_where_they_were_looked_for(
@@ -245,6 +248,21 @@ def test_a_mount_takes_a_token_for_both_repositories(token_registry: TokenRegist
     assert target.has_blob(layer.descriptor), "with the token that there is"
     both = (f"repository:{source.repository.path}:pull", f"repository:{target.repository.path}:pull,push")
     assert _scopes(token_registry)[1:] == [tuple(sorted(both))]
+
+
+def test_a_token_is_only_used_for_repositories_with_the_same_credentials(token_registry: TokenRegistry) -> None:
+    class KeysOfTwo(Keys):
+        def find(self, repository: Repository) -> Credentials | None:
+            return Credentials("bob", "bobs-password") if "source" in repository.path else alice().find(repository)
+
+    token_registry.tokens.manners.users["bob"] = "bobs-password"
+    source, target = token_registry.repository("source"), token_registry.repository("target")
+    client = Client(keychain=KeysOfTwo(None))
+    client.store(target).mount_blob(layer_of(10).descriptor, client.store(source))
+    with pytest.raises(AccessDenied, match="do not allow to pull"):
+        client.store(source, writes=False).resolve("v1")
+
+    assert [request.user for request in token_registry.tokens.requests][:2] == ["alice", "bob"]
 
 
 @pytest.mark.parametrize("strict", [False, True])

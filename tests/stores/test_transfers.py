@@ -148,9 +148,10 @@ def test_uploads_take_their_turn_as_well(registry: Registry) -> None:
     reading.wait()
     uploads[1].start()
     uploads[1].join(timeout=0.2)
-    assert second.opened == 0
+    opened_too_early = second.opened
     may_go_on.set()
     for upload in uploads:
         upload.join()
+    assert not opened_too_early
     assert store.has_blob(first.descriptor)
     assert store.has_blob(second.descriptor)

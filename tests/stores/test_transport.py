@@ -68,6 +68,25 @@ def test_a_plain_registry_costs_one_failed_tls_attempt(registry: Registry, proxy
     assert proxy.count() == 8
 
 
+def test_the_fault_of_the_first_request_is_not_that_of_the_host(registry: Registry, proxy: Proxy) -> None:
+    client, failed = Client(), []
+    nowhere = Respond(307, {"Location": "ftp://elsewhere/"})
+    proxy.fault("HEAD", "/first/", Delay(0.3), nowhere)
+
+    def fail() -> None:
+        with pytest.raises(StoreError, match="not an HTTP URL"):
+            client.store(Repository(proxy.host, "first")).resolve("v1")
+        failed.append(True)
+
+    first = threading.Thread(target=fail)
+    first.start()
+    while not proxy.count():
+        threading.Event().wait(0.005)
+    assert not client.store(Repository(proxy.host, registry.repository().path)).has_blob(LAYER.descriptor)
+    first.join()
+    assert failed == [True]
+
+
 def test_a_plain_registry_does_without_the_systems_certificates(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
