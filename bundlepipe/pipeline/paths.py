@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 
 def normalise(path: str | os.PathLike[str], base: str = "") -> str:
@@ -14,7 +15,11 @@ def normalise(path: str | os.PathLike[str], base: str = "") -> str:
     """
     joined = os.path.abspath(os.path.join(base, os.fspath(path)))
     parent, name = os.path.split(joined)
-    return os.path.relpath(os.path.join(os.path.realpath(parent), name))
+    return os.path.relpath(os.path.join(_real_directory(parent), name))
+
+
+# Hundreds of bundles share a few directories, and links do not change while a pipeline is loaded.
+_real_directory = cache(os.path.realpath)
 
 
 def is_within(path: str, directory: str) -> bool:
