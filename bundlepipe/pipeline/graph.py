@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from doit.exceptions import InvalidDodoFile
@@ -161,7 +162,7 @@ class _Graph:
         return self._task(
             "pull_bundle",
             pull.name,
-            PullAction(pull, self._declared.paths, self._inputs(), self._settings),
+            PullAction(pull, self._declared.paths, self._inputs, self._settings),
             doc=f"pull {_described(pull.source)} to {pull.to}",
             uptodate=[PullStaleness(pull, self._settings)],
             targets=[digest_path, pull.to],
@@ -173,6 +174,7 @@ class _Graph:
             **edges,
         )
 
+    @cached_property
     def _inputs(self) -> list[str]:
         """Return every declared input."""
         made: list[Pushable] = [*self._declared.images, *self._declared.bundles]

@@ -109,7 +109,7 @@ class LockAction(Action):
             files=searched_paths(bundle),
             exclude=search_exclude(bundle),
             include={
-                item if isinstance(item, str) else item.name: f"{bundle.lock.where or bundle.name}"
+                item if isinstance(item, str) else item.name: bundle.lock.where or bundle.name
                 for item in bundle.lock.include
             },
             made={name: self._current(made) for name, made in self._made_here.items()},

@@ -27,7 +27,8 @@ class LockRequest:
     """What to lock.
 
     `files` are searched for references, less what `exclude` names relative to them.
-    `include` holds further references, each with where it is declared. `made` gives the
+    `include` holds further references, each with where it is declared, as something that
+    becomes text when a message needs it. `made` gives the
     current `repository@digest` of images and bundles by the name that configuration calls
     them, None where it is not known yet. `refresh` tells which references are resolved
     again although the current lock has them.
@@ -35,7 +36,7 @@ class LockRequest:
 
     files: Sequence[str]
     exclude: Collection[str] = ()
-    include: Mapping[str, str] = field(default_factory=dict)
+    include: Mapping[str, object] = field(default_factory=dict)
     made: Mapping[str, Reference | None] = field(default_factory=dict)
     platform: Platform | None = None
     refresh: Callable[[str], bool] = lambda reference: False
@@ -110,9 +111,9 @@ def lock(request: LockRequest, current: ImagesLock, resolver: Resolver) -> Image
     return ImagesLock(tuple(entries[reference] for reference in sorted(entries)))
 
 
-def _wanted(request: LockRequest, problems: list[str]) -> dict[str, str]:
+def _wanted(request: LockRequest, problems: list[str]) -> dict[str, object]:
     """Return every distinct reference with the place that first names it; faults of files go to `problems`."""
-    wanted: dict[str, str] = {}
+    wanted: dict[str, object] = {}
     for path in searched_files(request.files, request.exclude):
         try:
             for found in search_file(path):
@@ -164,7 +165,7 @@ def _entry(image: Reference, reference: str, platform: Platform | None) -> Image
 
 
 def _resolve_all(
-    references: Mapping[str, Reference], wanted: Mapping[str, str], platform: Platform | None, resolver: Resolver
+    references: Mapping[str, Reference], wanted: Mapping[str, object], platform: Platform | None, resolver: Resolver
 ) -> dict[str, ImageRef]:
     def resolve(item: tuple[str, Reference]) -> ImageRef | str:
         text, reference = item
