@@ -11,12 +11,20 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class CopyPlanned:
+    """Everything that a copy will see to is known: images (indexes included), distinct blobs and their bytes."""
+
+    images: int
+    blobs: int
+    size: int
+
+
+@dataclass(frozen=True)
 class BlobStarted:
-    """The transfer of a blob of `size` bytes began; `direction` is "upload" or "download"."""
+    """The transfer of a blob of `size` bytes began; once more, from its first byte, for each further attempt."""
 
     digest: str
     size: int
-    direction: str
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,14 @@ class BlobDone:
 
 
 @dataclass(frozen=True)
+class ImageDone:
+    """An image or index is where it should be, all its blobs included; `how` is "copied" or "present"."""
+
+    image: str
+    how: str
+
+
+@dataclass(frozen=True)
 class Retrying:
     """A request failed for `reason` and is tried again after `delay` seconds."""
 
@@ -45,7 +61,7 @@ class Retrying:
     delay: float
 
 
-Event = BlobStarted | BlobAdvanced | BlobDone | Retrying
+Event = CopyPlanned | BlobStarted | BlobAdvanced | BlobDone | ImageDone | Retrying
 Emit = Callable[[Event], None]
 
 

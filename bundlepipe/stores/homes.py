@@ -43,7 +43,7 @@ class Homes:
         """Return the store of a repository; `writes` says that it will be pushed to."""
         settings = self._registries.get(repository.registry, RegistrySettings())
         if settings.layout is not None:
-            return LayoutStore(os.path.join(settings.layout, repository.path), repository, emit=self._emit)
+            return LayoutStore(os.path.join(settings.layout, repository.path), repository)
         # A push into a layout needs no HTTP client, whose import takes as long as the push.
         from bundlepipe.stores.registry import RegistryStore
 
@@ -52,7 +52,7 @@ class Homes:
     def locate(self, location: Location) -> tuple[Store, Manifest]:
         """Return the store and the manifest of a location; NotFound if there is none."""
         if isinstance(location, LayoutLocation):
-            layout = LayoutStore(location.directory, emit=self._emit)
+            layout = LayoutStore(location.directory)
             return layout, layout.read_manifest(location.tag) if location.tag else layout.sole_manifest()
         store = self.repository(location.repository)
         return store, store.read_manifest(location.identifier)

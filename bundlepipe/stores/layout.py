@@ -11,11 +11,10 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from bundlepipe.errors import InvalidDigest, NotFound, StoreError
-from bundlepipe.events import BlobDone, Emit, ignore
 from bundlepipe.files import incoming, locked, remove_abandoned, write_if_changed
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import LARGEST_MANIFEST, Descriptor, Manifest
@@ -32,10 +31,9 @@ _CHUNK = 1 << 20
 class LayoutStore:
     """A repository kept in `directory`, which need not exist before the first write."""
 
-    def __init__(self, directory: str, repository: Repository | None = None, *, emit: Emit = ignore) -> None:
+    def __init__(self, directory: str, repository: Repository | None = None) -> None:
         self.directory = directory
         self._repository = repository
-        self._emit = emit
 
     @property
     def name(self) -> str:
@@ -76,7 +74,7 @@ class LayoutStore:
         """Tell whether the manifest is among the blobs."""
         return os.path.isfile(self._blob_path(digest))
 
-    def read_blob(self, blob: Descriptor) -> Iterator[bytes]:
+    def read_blob(self, blob: Descriptor) -> Generator[bytes, None, None]:
         """Yield the verified content of a blob; NotFound if it is not here."""
         with self._translated(f"blob {blob.digest}"), open(self._blob_path(blob.digest), "rb") as file:
             yield from verified(iter(lambda: file.read(_CHUNK), b""), blob, self.name)
@@ -88,11 +86,10 @@ class LayoutStore:
         except FileNotFoundError:
             return False
 
-    def put_blob(self, blob: Descriptor, open_content: OpenContent) -> None:
-        """Store a blob, verifying it on the way; nothing is written if it is here."""
+    def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
+        """Store a blob unless it is here, verifying it on the way, and tell whether it had to be."""
         if self.has_blob(blob):
-            self._emit(BlobDone(blob.digest, blob.size, "present"))
-            return
+            return False
         with self._translated("write"), open_content() as content:
             path = self._blob_path(blob.digest)
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -101,7 +98,7 @@ class LayoutStore:
                     file.write(chunk)
                 file.flush()
                 os.replace(file.name, path)
-        self._emit(BlobDone(blob.digest, blob.size, "transferred"))
+        return True
 
     def mount_blob(self, blob: Descriptor, source: Store) -> bool:
         """Take a blob over from another layout by a hard link; False if the file system has none to give."""
@@ -114,7 +111,6 @@ class LayoutStore:
                 os.link(source._blob_path(blob.digest), path)
         except OSError:
             return False
-        self._emit(BlobDone(blob.digest, blob.size, "mounted"))
         return True
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:

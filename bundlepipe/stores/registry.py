@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from urllib.parse import quote, urldefrag, urlencode
 
 from bundlepipe.errors import AccessDenied, IntegrityError, InvalidContent, InvalidDigest, StoreError
-from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import ACCEPTED_TYPES, LARGEST_MANIFEST, Descriptor, Manifest
 from bundlepipe.oci.reference import Repository
@@ -112,7 +111,7 @@ class RegistryStore:
             status = self._host.ask(self._manifest_call("GET", digest), 200, 404, limit=LARGEST_MANIFEST).status
         return status == 200
 
-    def read_blob(self, blob: Descriptor) -> Iterator[bytes]:
+    def read_blob(self, blob: Descriptor) -> Generator[bytes, None, None]:
         """Yield the content of a blob in chunks of up to 256 KiB; NotFound if it is not here.
 
         Raises IntegrityError, at the latest after the last chunk, unless the content has
@@ -121,28 +120,23 @@ class RegistryStore:
         """
         call = Call("GET", self._blob_path(blob), self._reading)
         with self._host.slot(), closing(Download(self._host, call, blob.size).chunks()) as chunks:
-            self._host.emit(BlobStarted(blob.digest, blob.size, "download"))
-            for chunk in verified(chunks, blob, self.name):
-                self._host.emit(BlobAdvanced(blob.digest, len(chunk)))
-                yield chunk
-        self._host.emit(BlobDone(blob.digest, blob.size, "transferred"))
+            yield from verified(chunks, blob, self.name)
 
     def has_blob(self, blob: Descriptor) -> bool:
         """Tell whether the blob is here."""
         return self._host.ask(Call("HEAD", self._blob_path(blob), self._reading), 200, 404).status == 200
 
-    def put_blob(self, blob: Descriptor, open_content: OpenContent) -> None:
-        """Store a blob unless it is here; the content is streamed, and opened again for each attempt.
+    def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
+        """Store a blob unless it is here, and tell whether it had to be; the content is streamed.
 
-        Raises IntegrityError if the content has another size than `blob`, or the registry
-        stored it under another digest. BlobStarted is emitted for each attempt.
+        It is opened again for each attempt. Raises IntegrityError if the content has
+        another size than `blob`, or the registry stored it under another digest.
         """
         if self.has_blob(blob):
-            self._host.emit(BlobDone(blob.digest, blob.size, "present"))
-            return
+            return False
         with self._host.slot():
             self._host.retries.run(lambda: self._upload(blob, open_content))
-        self._host.emit(BlobDone(blob.digest, blob.size, "transferred"))
+        return True
 
     def mount_blob(self, blob: Descriptor, source: Store) -> bool:
         """Take a blob over from another repository of the registry; False if it has to be transferred instead.
@@ -164,7 +158,6 @@ class RegistryStore:
         if answer.status != 201:
             return False
         self._check_stored(answer, blob.digest)
-        self._host.emit(BlobDone(blob.digest, blob.size, "mounted"))
         return True
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
@@ -217,14 +210,12 @@ class RegistryStore:
 
     def _content(self, blob: Descriptor, open_content: OpenContent) -> Iterator[bytes]:
         """Yield exactly as many bytes as the head of the request promises."""
-        self._host.emit(BlobStarted(blob.digest, blob.size, "upload"))
         sent = 0
         for chunk in _read_content(blob, open_content):
             sent += len(chunk)
             if sent > blob.size:
                 break
             yield chunk
-            self._host.emit(BlobAdvanced(blob.digest, len(chunk)))
         if sent != blob.size:
             problem = f"ended after {sent} of" if sent < blob.size else "is larger than"
             what = f"{self.name}: the content of blob {blob.digest}"

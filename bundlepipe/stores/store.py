@@ -7,7 +7,7 @@ a manifest against the digest it was asked for, a blob against digest and size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import IO, Protocol
 
 from bundlepipe.errors import AccessDenied, IntegrityError, NotFound
@@ -48,7 +48,7 @@ class Store(Protocol):
         """Tell whether the manifest is here."""
         ...
 
-    def read_blob(self, blob: Descriptor) -> Iterator[bytes]:
+    def read_blob(self, blob: Descriptor) -> Generator[bytes, None, None]:
         """Yield the content of a blob in chunks; NotFound if it is not here.
 
         Raises IntegrityError, at the latest after the last chunk, unless the content has
@@ -61,8 +61,11 @@ class Store(Protocol):
         """Tell whether the blob is here."""
         ...
 
-    def put_blob(self, blob: Descriptor, open_content: OpenContent) -> None:
-        """Store a blob unless it is here; `open_content` may be called again for another attempt."""
+    def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
+        """Store a blob unless it is here, and tell whether it had to be.
+
+        `open_content` may be called again for another attempt.
+        """
         ...
 
     def mount_blob(self, blob: Descriptor, source: Store) -> bool:

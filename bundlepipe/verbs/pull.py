@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from bundlepipe.documents.image_locations import FILE_NAME, ImageLocations
+from bundlepipe.documents.image_locations import ImageLocations
 from bundlepipe.documents.images_lock import ImageRef, ImagesLock
 from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, OutputError
+from bundlepipe.events import Emit, ignore
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.dangerous import refuse_dangerous
 from bundlepipe.oci.digest import Digest
@@ -21,11 +21,12 @@ from bundlepipe.oci.unpack import Limits, unpack
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
 from bundlepipe.stores.store import Store, find_manifest
-from bundlepipe.verbs.bundle import BUNDLE_DIRECTORY, IMAGES_LOCK, is_bundle, locations_tag
+from bundlepipe.verbs.bundle import BUNDLE_DIRECTORY, IMAGES_LOCK, is_bundle
+from bundlepipe.verbs.locations import read_locations
 from bundlepipe.verbs.parallel import in_parallel
+from bundlepipe.verbs.transfer import receive_blob
 
 _NESTED_BUNDLES = f"{BUNDLE_DIRECTORY}/bundles"
-_LOCATIONS_LIMITS = Limits(size=64 << 20, entries=16)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def pull(
     recursive: bool = False,
     limits: Limits | None = None,
     protected: Iterable[str] = (),
+    emit: Emit = ignore,
 ) -> Pulled:
     """Replace the directory `output` by the files of an image or bundle.
 
@@ -77,7 +79,7 @@ def pull(
             "(hint: provide a specific digest to the image instead)"
         )
     with replace_directory(output) as directory:
-        pulling = _Pulling(homes, directory, limits or Limits(), recursive)
+        pulling = _Pulling(homes, directory, limits or Limits(), recursive, emit)
         pulling.image(store, manifest)
         state = extracted_snapshot(directory, pulling.written)
         below_output = {os.path.normpath(output + path.removeprefix(directory)): was for path, was in state.items()}
@@ -87,11 +89,12 @@ def pull(
 class _Pulling:
     """The state of one pull: where it writes and which bundles it has laid out."""
 
-    def __init__(self, homes: Homes, directory: str, limits: Limits, recursive: bool) -> None:
+    def __init__(self, homes: Homes, directory: str, limits: Limits, recursive: bool, emit: Emit) -> None:
         self._homes = homes
         self._directory = directory
         self._limits = limits
         self._recursive = recursive
+        self._emit = emit
         self._seen: set[Digest] = set()
         self.bundles: list[PulledBundle] = []
         self.written: dict[int, FileState] = {}
@@ -104,14 +107,16 @@ class _Pulling:
             self._bundle(store, manifest, ".")
 
     def _extract(self, store: Store, manifest: Manifest, directory: str) -> None:
-        _extract(store, manifest, directory, self._limits, self.written)
+        layers = (receive_blob(store, layer, self._emit) for layer in manifest.layers)
+        what = f"{store.name}@{manifest.digest}"
+        unpack(layers, directory, limits=self._limits, what=what, written=self.written)
 
     def _bundle(self, store: Store, manifest: Manifest, path: str) -> None:
         """Finish a bundle whose files are laid out already: its lock, and its nested bundles."""
         directory = os.path.normpath(os.path.join(self._directory, path))
         lock_path = os.path.join(directory, IMAGES_LOCK)
         lock = _read_lock(lock_path, f"{store.name}@{manifest.digest}: {IMAGES_LOCK}")
-        known = _read_locations(store, manifest.digest)
+        known = read_locations(store, manifest.digest)
         relocated = _all_present(store, lock, known)
         if relocated and store.repository:
             write_if_changed(lock_path, _relocate(lock, store).to_bytes())
@@ -153,13 +158,6 @@ class _Pulling:
         self._bundle(store, manifest, path)
 
 
-def _extract(
-    store: Store, manifest: Manifest, directory: str, limits: Limits, written: dict[int, FileState] | None = None
-) -> None:
-    layers = (store.read_blob(layer) for layer in manifest.layers)
-    unpack(layers, directory, limits=limits, what=f"{store.name}@{manifest.digest}", written=written)
-
-
 def _read_lock(path: str, what: str) -> ImagesLock:
     return ImagesLock.parse(_read(path, what), what)
 
@@ -171,21 +169,6 @@ def _read(path: str, what: str) -> bytes:
             return file.read()
     except OSError as error:
         raise InvalidContent(f"{what}: cannot be read: {error.strerror}") from None
-
-
-def _read_locations(store: Store, digest: Digest) -> ImageLocations | None:
-    """Return what the bundle's image-locations image says; None if there is none to be had."""
-    manifest = find_manifest(store, locations_tag(digest))
-    if manifest is None:
-        return None
-    what = f"{store.name}:{locations_tag(digest)}: {FILE_NAME}"
-    with _scratch_directory() as directory:
-        _extract(store, manifest, directory, _LOCATIONS_LIMITS)
-        return ImageLocations.parse(_read(os.path.join(directory, FILE_NAME), what), what)
-
-
-def _scratch_directory() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="bundlepipe-")
 
 
 def _all_present(store: Store, lock: ImagesLock, known: ImageLocations | None) -> bool:

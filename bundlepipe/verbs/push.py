@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from bundlepipe.errors import BundlepipeError
+from bundlepipe.events import Emit, ignore
 from bundlepipe.oci.image import FilesImage, build, identify
 from bundlepipe.oci.inputs import Entry, Inputs, Snapshot, walk
 from bundlepipe.oci.labels import BUNDLE_LABEL
@@ -17,6 +18,7 @@ from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.store import Store, find_manifest
 from bundlepipe.verbs.bundle import check_contents, check_is_plain, internal_tag
+from bundlepipe.verbs.transfer import send_blob
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ class _NotAsked:
 _NOT_ASKED = _NotAsked()
 
 
-def push(request: PushRequest, homes: Homes, present: Manifest | _NotAsked | None = _NOT_ASKED) -> Pushed:
+def push(
+    request: PushRequest, homes: Homes, present: Manifest | _NotAsked | None = _NOT_ASKED, *, emit: Emit = ignore
+) -> Pushed:
     """Make the destination's tag name the image of the inputs; nothing is uploaded if it does.
 
     Identity is the image ID, so an image that another tool pushed from the same inputs
@@ -91,7 +95,7 @@ def push(request: PushRequest, homes: Homes, present: Manifest | _NotAsked | Non
         if image.image_id == present.config.digest:
             _put_further_tags(store, present, request.tags)
             return Pushed(request.destination.with_digest(present.digest), image, was_there=True)
-    image, manifest = _upload(store, request, entries)
+    image, manifest = _upload(store, request, entries, emit)
     return Pushed(request.destination.with_digest(manifest.digest), image, was_there=False)
 
 
@@ -118,13 +122,13 @@ def _reopened(file: IO[bytes]) -> IO[bytes]:
     return again
 
 
-def _upload(store: Store, request: PushRequest, entries: Sequence[Entry]) -> tuple[FilesImage, Manifest]:
+def _upload(store: Store, request: PushRequest, entries: Sequence[Entry], emit: Emit) -> tuple[FilesImage, Manifest]:
     # A file without a name is gone with the process, however that ends.
     with tempfile.TemporaryFile() as layer:
         image, manifest = build(request.inputs, request.all_labels, layer, entries)
         layer.flush()
-        store.put_blob(manifest.layers[0], lambda: _reopened(layer))
-    store.put_blob(manifest.config, lambda: io.BytesIO(image.config))
+        send_blob(store, manifest.layers[0], lambda: _reopened(layer), emit)
+    send_blob(store, manifest.config, lambda: io.BytesIO(image.config), emit)
     protection = () if store.keeps_untagged else (internal_tag(manifest.digest),)
     # The destination's own tag comes last: where it is found, all the rest is there too.
     for tag in (*protection, *request.tags, request.tag):

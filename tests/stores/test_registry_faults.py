@@ -14,7 +14,6 @@ from email.utils import format_datetime
 import pytest
 
 from bundlepipe.errors import BundlepipeError, IntegrityError, StoreError, Unreachable
-from bundlepipe.events import BlobDone, BlobStarted
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import Repository
@@ -265,8 +264,6 @@ def test_a_broken_download_goes_on_where_it_stopped(scene: Scene) -> None:
 
     assert _content_of(scene.store, LAYER) == LAYER.data
     assert _ranges(scene.proxy) == [None, "bytes=600000-", "bytes=600000-", "bytes=900000-"]
-    assert sum(isinstance(event, BlobStarted) for event in scene.client.events) == 1
-    assert scene.client.events[-1] == BlobDone(LAYER.descriptor.digest, len(LAYER.data), "transferred")
 
 
 def test_progress_refills_the_tries_of_a_download(scene: Scene) -> None:
@@ -284,7 +281,6 @@ def test_a_download_without_progress_is_given_up(scene: Scene) -> None:
 
     with pytest.raises(Unreachable, match=r"the connection broke: .*; gave up after 5 attempts"):
         _content_of(scene.store, LAYER)
-    assert not any(isinstance(event, BlobDone) for event in scene.client.events)
 
 
 def test_a_registry_that_ignores_ranges_is_coped_with(scene: Scene) -> None:
@@ -345,7 +341,6 @@ def test_an_altered_blob_is_an_error(scene: Scene, at: int) -> None:
 
     with pytest.raises(IntegrityError, match=f"{LAYER.descriptor.digest} arrived with other content"):
         _content_of(scene.store, LAYER)
-    assert not any(isinstance(event, BlobDone) for event in scene.client.events)
     assert _content_of(scene.store, LAYER) == LAYER.data
 
 
@@ -378,7 +373,6 @@ def test_a_broken_upload_starts_again_as_a_whole(scene: Scene, fault: Fault) -> 
 
     assert [scene.proxy.count(method, "/blobs/") for method in ("HEAD", "POST", "PUT")] == [1, 3, 3]
     assert content.opened == 3
-    assert sum(isinstance(event, BlobStarted) for event in scene.client.events) == 3
     assert _content_of(scene.store, NEW) == NEW.data
 
 

@@ -1,0 +1,34 @@
+"""The image-locations image: what a copy leaves beside a bundle, so that nobody need ask for every image."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from bundlepipe.documents.image_locations import FILE_NAME, ImageLocations
+from bundlepipe.errors import InvalidContent
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.unpack import Limits, unpack
+from bundlepipe.stores.store import Store, find_manifest
+from bundlepipe.verbs.bundle import locations_tag
+
+_LIMITS = Limits(size=64 << 20, entries=16)
+
+
+def read_locations(store: Store, digest: Digest) -> ImageLocations | None:
+    """Return what the image-locations image of a bundle says; None if there is none to be had.
+
+    Raises InvalidContent or DocumentError for one that says nothing, StoreError.
+    """
+    manifest = find_manifest(store, locations_tag(digest))
+    if manifest is None:
+        return None
+    what = f"{store.name}:{locations_tag(digest)}: {FILE_NAME}"
+    with tempfile.TemporaryDirectory(prefix="bundlepipe-") as directory:
+        layers = (store.read_blob(layer) for layer in manifest.layers)
+        unpack(layers, directory, limits=_LIMITS, what=f"{store.name}@{manifest.digest}")
+        try:
+            with open(os.path.join(directory, FILE_NAME), "rb") as file:
+                return ImageLocations.parse(file.read(), what)
+        except OSError as error:
+            raise InvalidContent(f"{what}: cannot be read: {error.strerror}") from None
