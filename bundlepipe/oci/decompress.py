@@ -11,14 +11,12 @@ import io
 import itertools
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from zlib_ng import zlib_ng
 
 from bundlepipe.errors import UnsafeArchive
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
+from bundlepipe.oci.chunks import ChunkFile
 
 # Blocks of many sizes leave gaps in the heap that are never filled again: with blocks of
 # up to 512 KiB it grew to 90 MB, with these to 20 MB, and they are no slower.
@@ -100,7 +98,7 @@ def _inflate(member: zlib_ng._Decompress, data: bytes) -> bytes:
 
 
 def _read_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    reader, damage = _open_zstd(io.BufferedReader(_ChunkFile(chunks), _PIECE))
+    reader, damage = _open_zstd(io.BufferedReader(ChunkFile(_pieces(chunks, _PIECE)), _PIECE))
     while True:
         try:
             block = reader.read(LARGEST_BLOCK)
@@ -109,28 +107,6 @@ def _read_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
         if not block:
             return
         yield block
-
-
-class _ChunkFile(io.RawIOBase):
-    """Chunks as a file to read from."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._pieces = _pieces(chunks, _PIECE)
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        """Say yes."""
-        return True
-
-    def readinto(self, buffer: Buffer, /) -> int:
-        """Read as much of the next piece as fits."""
-        target = memoryview(buffer)
-        if not self._rest:
-            self._rest = memoryview(next(self._pieces, b""))
-        count = min(len(target), len(self._rest))
-        target[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
 
 
 def _open_zstd(source: io.BufferedReader) -> tuple[_Reader, tuple[type[Exception], ...]]:

@@ -49,8 +49,12 @@ def config_json(diff_id: Digest, labels: Mapping[str, str]) -> bytes:
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
         "config": settings,
     }
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).translate(_GO_ESCAPES)
-    return text.encode()
+    return escape_as_go(json.dumps(document, ensure_ascii=False, separators=(",", ":"))).encode()
+
+
+def escape_as_go(text: str) -> str:
+    """Return JSON text with those characters escaped that Go's encoder escapes and Python's does not."""
+    return text.translate(_GO_ESCAPES)
 
 
 def identify(inputs: Inputs, labels: Mapping[str, str], entries: Sequence[Entry] | None = None) -> FilesImage:

@@ -8,6 +8,7 @@ with, since they are its identity.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeGuard
@@ -22,6 +23,14 @@ DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+# Layers that may not be redistributed, as a rule of Windows: they are had from their `urls`.
+NON_DISTRIBUTABLE_TYPES = (
+    "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+)
 
 MANIFEST_TYPES = (DOCKER_MANIFEST, OCI_MANIFEST)
 INDEX_TYPES = (DOCKER_LIST, OCI_INDEX)
@@ -74,6 +83,11 @@ class Descriptor:
     urls: tuple[str, ...] = ()
     platform: Platform | None = None
     annotations: dict[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def is_non_distributable(self) -> bool:
+        """Whether this is a layer that may not be redistributed."""
+        return self.media_type in NON_DISTRIBUTABLE_TYPES
 
     @classmethod
     def from_json(cls, value: Any, what: str) -> Descriptor:
@@ -216,3 +230,12 @@ def docker_manifest(config: Descriptor, layers: tuple[Descriptor, ...]) -> Manif
         "layers": [layer.to_json() for layer in layers],
     }
     return Manifest(DOCKER_MANIFEST, json.dumps(document, separators=(",", ":")).encode())
+
+
+def merged_index(indexes: Sequence[Manifest]) -> Manifest:
+    """Return the OCI index of everything that some indexes list, each digest once; a single index as it is."""
+    if len(indexes) == 1:
+        return indexes[0]
+    entries = {entry["digest"]: entry for index in indexes for entry in json.loads(index.raw)["manifests"]}
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entries[key] for key in sorted(entries)]}
+    return Manifest.parse(json.dumps(document, separators=(",", ":")).encode(), OCI_INDEX, "merged index")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from bundlepipe.events import Emit, ignore
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, DOCKER_HUB_ALIASES, Repository
+from bundlepipe.stores.archive import ArchiveStore
 from bundlepipe.stores.layout import LayoutStore
-from bundlepipe.stores.location import LayoutLocation, Location
+from bundlepipe.stores.location import ArchiveLocation, LayoutLocation, Location
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
-from bundlepipe.stores.store import Store
+from bundlepipe.stores.store import Source, Store
 
 if TYPE_CHECKING:
     from bundlepipe.stores.registry import RegistryHost
@@ -49,8 +50,11 @@ class Homes:
 
         return RegistryStore(self._host(repository.registry, settings), repository, writes=writes)
 
-    def locate(self, location: Location) -> tuple[Store, Manifest]:
-        """Return the store and the manifest of a location; NotFound if there is none."""
+    def locate(self, location: Location) -> tuple[Source, Manifest]:
+        """Return the source and the manifest of a location; NotFound if there is none."""
+        if isinstance(location, ArchiveLocation):
+            archive = ArchiveStore(location.path)
+            return archive, archive.root().manifest
         if isinstance(location, LayoutLocation):
             layout = LayoutStore(location.directory)
             return layout, layout.read_manifest(location.tag) if location.tag else layout.sole_manifest()

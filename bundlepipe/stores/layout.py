@@ -19,7 +19,15 @@ from bundlepipe.files import incoming, locked, remove_abandoned, write_if_change
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import LARGEST_MANIFEST, Descriptor, Manifest
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.store import OpenContent, Store, verified, verify_manifest
+from bundlepipe.stores.store import (
+    OpenContent,
+    Source,
+    find_manifest,
+    put_tagged_referrers,
+    referrers_tag,
+    verified,
+    verify_manifest,
+)
 
 _REF_NAME = "org.opencontainers.image.ref.name"
 _LAYOUT_FILE = "oci-layout"
@@ -44,6 +52,11 @@ class LayoutStore:
     def repository(self) -> Repository | None:
         """The repository that the layout stands for, if it backs a registry host."""
         return self._repository
+
+    @property
+    def is_local(self) -> bool:
+        """True."""
+        return True
 
     @property
     def keeps_untagged(self) -> bool:
@@ -100,7 +113,7 @@ class LayoutStore:
                 os.replace(file.name, path)
         return True
 
-    def mount_blob(self, blob: Descriptor, source: Store) -> bool:
+    def mount_blob(self, blob: Descriptor, source: Source) -> bool:
         """Take a blob over from another layout by a hard link; False if the file system has none to give."""
         if not isinstance(source, LayoutStore) or not source.has_blob(blob):
             return False
@@ -130,6 +143,14 @@ class LayoutStore:
             tag = _tag_of(entry)
             if tag is not None:
                 yield tag
+
+    def read_referrers(self, digest: Digest) -> Manifest | None:
+        """Return the index with the tag for referrers of `digest`; None if there is none."""
+        return find_manifest(self, referrers_tag(digest))
+
+    def put_referrers(self, index: Manifest, subject: Digest) -> None:
+        """Add the manifests of an index to those that the tag for referrers of `subject` lists."""
+        put_tagged_referrers(self, index, subject)
 
     def _locate(self, identifier: str) -> tuple[Digest, str | None]:
         if ":" not in identifier:

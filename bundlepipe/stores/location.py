@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from bundlepipe.errors import InvalidReference
 from bundlepipe.oci.reference import Reference
 
-_LAYOUT_PREFIX = "oci:"
-_UNSUPPORTED_PREFIXES = {"tar:": "archives", "docker-daemon:": "images of the Docker Engine"}
+LAYOUT_PREFIX = "oci:"
+ARCHIVE_PREFIX = "tar:"
+_ENGINE_PREFIX = "docker-daemon:"
 
 
 @dataclass(frozen=True)
@@ -19,20 +20,43 @@ class LayoutLocation:
     tag: str | None = None
 
     def __str__(self) -> str:
-        return f"{_LAYOUT_PREFIX}{self.directory}" + (f":{self.tag}" if self.tag else "")
+        return f"{LAYOUT_PREFIX}{self.directory}" + (f":{self.tag}" if self.tag else "")
 
 
-Location = Reference | LayoutLocation
+@dataclass(frozen=True)
+class ArchiveLocation:
+    """`tar:FILE`: an imgpkg tar."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"{ARCHIVE_PREFIX}{self.path}"
+
+
+Location = Reference | LayoutLocation | ArchiveLocation
 
 
 def parse_location(text: str) -> Location:
     """Return what `text` locates; InvalidReference if it is neither a reference nor a local home."""
-    for prefix, what in _UNSUPPORTED_PREFIXES.items():
-        if text.startswith(prefix):
-            raise InvalidReference(f"'{text}': {what} are not supported yet: expected a reference or oci:DIR[:TAG]")
-    if not text.startswith(_LAYOUT_PREFIX):
-        return Reference.parse(text)
-    directory, tag = text.removeprefix(_LAYOUT_PREFIX), None
+    if text.startswith(_ENGINE_PREFIX):
+        raise InvalidReference(
+            f"'{text}': images of the Docker Engine are not supported yet: "
+            "expected a reference, oci:DIR[:TAG] or tar:FILE"
+        )
+    if text.startswith(ARCHIVE_PREFIX):
+        return _archive(text)
+    return _layout(text) if text.startswith(LAYOUT_PREFIX) else Reference.parse(text)
+
+
+def _archive(text: str) -> ArchiveLocation:
+    path = text.removeprefix(ARCHIVE_PREFIX)
+    if not path or path.endswith("/"):
+        raise InvalidReference(f"'{text}': expected tar:FILE")
+    return ArchiveLocation(path)
+
+
+def _layout(text: str) -> LayoutLocation:
+    directory, tag = text.removeprefix(LAYOUT_PREFIX), None
     head, colon, tail = directory.rpartition(":")
     if colon and "/" not in tail:
         directory, tag = head, tail

@@ -15,13 +15,21 @@ from urllib.parse import quote, urldefrag, urlencode
 
 from bundlepipe.errors import AccessDenied, IntegrityError, InvalidContent, InvalidDigest, StoreError
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.manifest import ACCEPTED_TYPES, LARGEST_MANIFEST, Descriptor, Manifest
+from bundlepipe.oci.manifest import ACCEPTED_TYPES, LARGEST_MANIFEST, OCI_INDEX, Descriptor, Manifest, merged_index
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.answers import Answer
 from bundlepipe.stores.downloads import CHUNK, Download
 from bundlepipe.stores.grants import Access
 from bundlepipe.stores.registry_host import Call, RegistryHost
-from bundlepipe.stores.store import OpenContent, Store, verified, verify_manifest
+from bundlepipe.stores.store import (
+    OpenContent,
+    Source,
+    find_manifest,
+    put_tagged_referrers,
+    referrers_tag,
+    verified,
+    verify_manifest,
+)
 from bundlepipe.stores.tokens import Scope
 from bundlepipe.stores.transport import resolve_location
 
@@ -35,8 +43,10 @@ _BLOBS_LATE = frozenset({"MANIFEST_BLOB_UNKNOWN"})
 # A new session may fare better: registries forget them when they are restarted.
 _SESSION_LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 _TAGS_PER_PAGE = 1000
+# How registries answer that know nothing of referrers.
+_NO_SUCH_API = (400, 404, 405, 501)
 # Some registries ignore the page size.
-_LARGEST_TAG_PAGE = 16 * 1024 * 1024
+_LARGEST_PAGE = 16 * 1024 * 1024
 _LINK = re.compile(r"<([^<>]*)>([^<]*)")
 _NEXT = re.compile(r';\s*rel\s*=\s*"?([^";,]*\s)?next[\s";,]?', re.IGNORECASE)
 
@@ -69,6 +79,11 @@ class RegistryStore:
     def repository(self) -> Repository:
         """The repository that this store is."""
         return self._repository
+
+    @property
+    def is_local(self) -> bool:
+        """False."""
+        return False
 
     @property
     def keeps_untagged(self) -> bool:
@@ -138,7 +153,7 @@ class RegistryStore:
             self._host.retries.run(lambda: self._upload(blob, open_content))
         return True
 
-    def mount_blob(self, blob: Descriptor, source: Store) -> bool:
+    def mount_blob(self, blob: Descriptor, source: Source) -> bool:
         """Take a blob over from another repository of the registry; False if it has to be transferred instead.
 
         False is also the answer where access to one of the repositories is denied: the
@@ -179,15 +194,52 @@ class RegistryStore:
 
     def list_tags(self) -> Iterator[str]:
         """Yield the tags of the repository in the registry's order; NotFound if there is no such repository."""
-        target: str | None = f"{self._root}/tags/list?n={_TAGS_PER_PAGE}"
+        for answer in self._pages(f"{self._root}/tags/list?n={_TAGS_PER_PAGE}", "list of tags"):
+            yield from _tags(answer)
+
+    def read_referrers(self, digest: Digest) -> Manifest | None:
+        """Return the index of the manifests that name `digest` as their subject; None if there are none.
+
+        Asks the API for it (distribution specification 1.1, "Listing Referrers"), and the
+        tag that stands in for it where the registry has no such API.
+        """
+        index = self._listed_referrers(digest)
+        if index is None:
+            index = find_manifest(self, referrers_tag(digest))
+        return index if index and index.is_index and index.children else None
+
+    def put_referrers(self, index: Manifest, subject: Digest) -> None:
+        """Make the manifests of an index, which are here already, be listed as referrers of `subject`.
+
+        A registry with the API for referrers does so by itself; else the tag is written.
+        """
+        if self._listed_referrers(subject) is None:
+            put_tagged_referrers(self, index, subject)
+
+    def _listed_referrers(self, digest: Digest) -> Manifest | None:
+        """Return what the API lists, an empty index included; None if the registry has no such API."""
+        if self._host.has_referrers_api is False:
+            return None
+        what = f"{self.name}: referrers of {digest}"
+        pages = []
+        for answer in self._pages(f"{self._root}/referrers/{digest}", "list of referrers", *_NO_SUCH_API):
+            self._host.has_referrers_api = answer.status == 200
+            if answer.status != 200:
+                return None
+            pages.append(Manifest.parse(answer.body, OCI_INDEX, what))
+        return merged_index(pages)
+
+    def _pages(self, path: str, what: str, *expected: int) -> Iterator[Answer]:
+        """Yield the pages of a list; the last one may have one of the `expected` statuses instead of 200."""
+        target: str | None = path
         seen = set()
         while target:
             seen.add(target)
-            answer = self._host.ask(Call("GET", target, self._reading), 200, limit=_LARGEST_TAG_PAGE)
-            yield from _tags(answer)
+            answer = self._host.ask(Call("GET", target, self._reading), 200, *expected, limit=_LARGEST_PAGE)
+            yield answer
             target = _next_page(answer)
             if target in seen:
-                raise StoreError(f"{answer.place}: the pages of the list of tags go round in a circle")
+                raise StoreError(f"{answer.place}: the pages of the {what} go round in a circle")
 
     def _manifest_call(self, method: str, identifier: str) -> Call:
         return Call(method, f"{self._root}/manifests/{identifier}", self._reading, _ACCEPT)

@@ -69,6 +69,8 @@ class RegistryHost:
         self._transport = Transport(host, ca=settings.ca, insecure=settings.insecure, timeout=timeout)
         self._redactor = Redactor()
         self._authenticator = Authenticator(host, keychain or DockerConfig(), self._fetch_token, self._redactor)
+        # Not known until the first question for referrers is answered.
+        self.has_referrers_api: bool | None = None
         self._acquainted = False
         self._first_contact: SingleFlight[Response | StoreError | None] = SingleFlight()
 

@@ -12,28 +12,28 @@ from typing import IO, Protocol
 
 from bundlepipe.errors import AccessDenied, IntegrityError, NotFound
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.manifest import Descriptor, Manifest
+from bundlepipe.oci.manifest import Descriptor, Manifest, merged_index
 from bundlepipe.oci.reference import Repository
 
 OpenContent = Callable[[], IO[bytes]]
 
 
-class Store(Protocol):
-    """One repository. Every method may raise StoreError; methods may be called from several threads."""
+class Source(Protocol):
+    """Where images can be read. Every method may raise StoreError; methods may be called from several threads."""
 
     @property
     def name(self) -> str:
-        """What messages call this store: `registry/repository`, or `oci:DIR`."""
+        """What messages call this source: `registry/repository`, `oci:DIR` or `tar:FILE`."""
         ...
 
     @property
     def repository(self) -> Repository | None:
-        """The repository in references to this store's content; None where it is not registry-shaped."""
+        """The repository in references to this source's content; None where it is not registry-shaped."""
         ...
 
     @property
-    def keeps_untagged(self) -> bool:
-        """Whether a manifest stays although no tag names it; registries collect such garbage."""
+    def is_local(self) -> bool:
+        """Whether a question costs no request."""
         ...
 
     def resolve(self, tag: str) -> Digest:
@@ -61,6 +61,33 @@ class Store(Protocol):
         """Tell whether the blob is here."""
         ...
 
+    def list_tags(self) -> Iterator[str]:
+        """Yield the tags; NotFound if there is no such repository."""
+        ...
+
+    def read_referrers(self, digest: Digest) -> Manifest | None:
+        """Return the index of the manifests that name `digest` as their subject; None if there are none."""
+        ...
+
+
+class Destination(Protocol):
+    """Where images can be put. Every method may raise StoreError; methods may be called from several threads."""
+
+    @property
+    def name(self) -> str:
+        """What messages call this destination."""
+        ...
+
+    @property
+    def repository(self) -> Repository | None:
+        """The repository in references to what is put here; None where it is not registry-shaped."""
+        ...
+
+    @property
+    def keeps_untagged(self) -> bool:
+        """Whether a manifest stays although no tag names it; registries collect such garbage."""
+        ...
+
     def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
         """Store a blob unless it is here, and tell whether it had to be.
 
@@ -68,7 +95,7 @@ class Store(Protocol):
         """
         ...
 
-    def mount_blob(self, blob: Descriptor, source: Store) -> bool:
+    def mount_blob(self, blob: Descriptor, source: Source) -> bool:
         """Take a blob over from a sibling repository without transferring it; False if that cannot be done."""
         ...
 
@@ -76,12 +103,16 @@ class Store(Protocol):
         """Store a manifest under its digest and, if given, under `tag`; its blobs are here already."""
         ...
 
-    def list_tags(self) -> Iterator[str]:
-        """Yield the tags of the repository."""
+    def put_referrers(self, index: Manifest, subject: Digest) -> None:
+        """Make the manifests of an index, which are here already, be listed as referrers of `subject`."""
         ...
 
 
-def find_manifest(store: Store, identifier: str) -> Manifest | None:
+class Store(Source, Destination, Protocol):
+    """One repository, to read from and to write to."""
+
+
+def find_manifest(store: Source, identifier: str) -> Manifest | None:
     """Return the manifest that a tag or digest names, None if there is none to be had: one request.
 
     A refusal counts as absence, as imgpkg counts it, since several registries answer 401 or
@@ -110,7 +141,7 @@ def verified(chunks: Iterable[bytes], blob: Descriptor, what: str) -> Iterator[b
         raise IntegrityError(f"{what}: blob {blob.digest} arrived with other content: {Digest.from_hasher(hasher)}")
 
 
-def read_whole(store: Store, blob: Descriptor, limit: int) -> bytes:
+def read_whole(store: Source, blob: Descriptor, limit: int) -> bytes:
     """Return a small blob as a whole; IntegrityError if it claims more than `limit` bytes."""
     if blob.size > limit:
         raise IntegrityError(
@@ -125,3 +156,20 @@ def verify_manifest(raw: bytes, digest: Digest, what: str) -> None:
     hasher.update(raw)
     if Digest.from_hasher(hasher) != digest:
         raise IntegrityError(f"{what}: manifest {digest} arrived with other content: {Digest.from_hasher(hasher)}")
+
+
+def referrers_tag(digest: Digest) -> str:
+    """Return the tag of the index of referrers where a registry has no API for them.
+
+    Source: OCI distribution specification 1.1, "Referrers Tag Schema".
+    """
+    return f"{digest.algorithm[:32]}-{digest.encoded[:64]}"
+
+
+def put_tagged_referrers(store: Store, index: Manifest, subject: Digest) -> None:
+    """Add the manifests of an index to those that the tag for referrers of `subject` lists. Raises StoreError."""
+    tag = referrers_tag(subject)
+    present = find_manifest(store, tag)
+    merged = merged_index([present, index] if present and present.is_index else [index])
+    if present is None or merged.digest != present.digest:
+        store.put_manifest(merged, tag)

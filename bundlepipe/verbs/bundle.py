@@ -11,7 +11,7 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Entry
 from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.manifest import Manifest
-from bundlepipe.stores.store import Store, read_whole
+from bundlepipe.stores.store import Source, read_whole
 
 BUNDLE_DIRECTORY = ".imgpkg"
 IMAGES_LOCK = f"{BUNDLE_DIRECTORY}/images.yml"
@@ -30,7 +30,7 @@ def locations_tag(digest: Digest) -> str:
     return f"{digest.algorithm}-{digest.encoded}.image-locations.imgpkg"
 
 
-def is_bundle(store: Store, manifest: Manifest) -> bool:
+def is_bundle(store: Source, manifest: Manifest) -> bool:
     """Tell whether an image has the label of bundles; one request, unless it is an index, which never has."""
     if manifest.is_index:
         return False

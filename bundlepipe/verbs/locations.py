@@ -9,13 +9,13 @@ from bundlepipe.documents.image_locations import FILE_NAME, ImageLocations
 from bundlepipe.errors import InvalidContent
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.unpack import Limits, unpack
-from bundlepipe.stores.store import Store, find_manifest
+from bundlepipe.stores.store import Source, find_manifest
 from bundlepipe.verbs.bundle import locations_tag
 
 _LIMITS = Limits(size=64 << 20, entries=16)
 
 
-def read_locations(store: Store, digest: Digest) -> ImageLocations | None:
+def read_locations(store: Source, digest: Digest) -> ImageLocations | None:
     """Return what the image-locations image of a bundle says; None if there is none to be had.
 
     Raises InvalidContent or DocumentError for one that says nothing, StoreError.

@@ -20,7 +20,7 @@ from bundlepipe.oci.publish import replace_directory
 from bundlepipe.oci.unpack import Limits, unpack
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
-from bundlepipe.stores.store import Store, find_manifest
+from bundlepipe.stores.store import Source, find_manifest
 from bundlepipe.verbs.bundle import BUNDLE_DIRECTORY, IMAGES_LOCK, is_bundle
 from bundlepipe.verbs.locations import read_locations
 from bundlepipe.verbs.parallel import in_parallel
@@ -99,19 +99,19 @@ class _Pulling:
         self.bundles: list[PulledBundle] = []
         self.written: dict[int, FileState] = {}
 
-    def image(self, store: Store, manifest: Manifest) -> None:
+    def image(self, store: Source, manifest: Manifest) -> None:
         """Lay out the image asked for, and what it nests if it is a bundle."""
         self._extract(store, manifest, self._directory)
         if is_bundle(store, manifest):
             self._seen.add(manifest.digest)
             self._bundle(store, manifest, ".")
 
-    def _extract(self, store: Store, manifest: Manifest, directory: str) -> None:
+    def _extract(self, store: Source, manifest: Manifest, directory: str) -> None:
         layers = (receive_blob(store, layer, self._emit) for layer in manifest.layers)
         what = f"{store.name}@{manifest.digest}"
         unpack(layers, directory, limits=self._limits, what=what, written=self.written)
 
-    def _bundle(self, store: Store, manifest: Manifest, path: str) -> None:
+    def _bundle(self, store: Source, manifest: Manifest, path: str) -> None:
         """Finish a bundle whose files are laid out already: its lock, and its nested bundles."""
         directory = os.path.normpath(os.path.join(self._directory, path))
         lock_path = os.path.join(directory, IMAGES_LOCK)
@@ -127,7 +127,7 @@ class _Pulling:
                 if nested:
                     self._nest(*nested)
 
-    def _nested(self, parent: Store, image: ImageRef, known: ImageLocations | None) -> tuple[Store, Manifest] | None:
+    def _nested(self, parent: Source, image: ImageRef, known: ImageLocations | None) -> tuple[Source, Manifest] | None:
         """Return where a nested bundle is and its manifest; None for an image that is no bundle."""
         digest = _digest(image)
         is_known = {location.image.digest: location.is_bundle for location in known.locations} if known else {}
@@ -140,7 +140,7 @@ class _Pulling:
             manifest = store.read_manifest(digest)
         return (store, manifest) if is_bundle(store, manifest) else None
 
-    def _nest(self, store: Store, manifest: Manifest) -> None:
+    def _nest(self, store: Source, manifest: Manifest) -> None:
         if manifest.digest in self._seen:
             return
         self._seen.add(manifest.digest)
@@ -171,21 +171,21 @@ def _read(path: str, what: str) -> bytes:
         raise InvalidContent(f"{what}: cannot be read: {error.strerror}") from None
 
 
-def _all_present(store: Store, lock: ImagesLock, known: ImageLocations | None) -> bool:
+def _all_present(store: Source, lock: ImagesLock, known: ImageLocations | None) -> bool:
     """Tell whether every image of the lock is in the bundle's own repository; refusals count as absence."""
     located = {location.image.digest for location in known.locations} if known else set()
     unknown = {_digest(image) for image in lock.images} - located
     return all(in_parallel(lambda digest: _is_present(store, digest), sorted(unknown)))
 
 
-def _is_present(store: Store, digest: Digest) -> bool:
+def _is_present(store: Source, digest: Digest) -> bool:
     try:
         return store.has_manifest(digest)
     except AccessDenied:
         return False
 
 
-def _relocate(lock: ImagesLock, store: Store) -> ImagesLock:
+def _relocate(lock: ImagesLock, store: Source) -> ImagesLock:
     assert store.repository
     repository = store.repository
     return ImagesLock(tuple(replace(image, image=repository.at(_digest(image))) for image in lock.images))

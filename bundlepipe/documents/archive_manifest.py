@@ -1,0 +1,189 @@
+"""manifest.json: what an imgpkg tar holds.
+
+The form is imgpkg's, as Go's JSON encoder writes it. A reader takes archives of all
+releases: `Tag`, `OrigRef` and `Labels` came late, and lists may be null.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bundlepipe.errors import InvalidContent, InvalidDigest, InvalidReference
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.image import escape_as_go
+from bundlepipe.oci.manifest import Descriptor, Manifest
+from bundlepipe.oci.reference import Reference
+
+FILE_NAME = "manifest.json"
+ROOT_BUNDLE_LABEL = "dev.carvel.imgpkg.copy.root-bundle"
+
+_DOCKER_SAVE_KEYS = {"Config", "RepoTags", "Layers"}
+
+
+@dataclass(frozen=True)
+class ArchivedManifest:
+    """A manifest or index in an archive.
+
+    `references` say where it was found, `origin` how a lock names it, `config` are the
+    exact bytes of an image's configuration, `children` the members of an index.
+    """
+
+    manifest: Manifest
+    references: tuple[Reference, ...]
+    tag: str | None = None
+    origin: str | None = None
+    labels: Mapping[str, str] | None = None
+    config: bytes = b""
+    children: tuple[ArchivedManifest, ...] = field(default=())
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this is the bundle that was copied."""
+        return ROOT_BUNDLE_LABEL in (self.labels or {})
+
+    def walk(self) -> Iterator[ArchivedManifest]:
+        """Yield this one and everything below it."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+def to_bytes(entries: Sequence[ArchivedManifest]) -> bytes:
+    """Return manifest.json for some entries, sorted by digest; InvalidContent for a configuration that is no text."""
+    ordered = sorted(entries, key=lambda entry: (entry.manifest.digest, entry.tag or ""))
+    text = json.dumps([_entry(entry) for entry in ordered], ensure_ascii=False, separators=(",", ":"))
+    return escape_as_go(text).encode()
+
+
+def _entry(archived: ArchivedManifest) -> dict[str, Any]:
+    if archived.manifest.is_index:
+        return {"ImageIndex": _index(archived), "Image": None}
+    return {"ImageIndex": None, "Image": _image(archived)}
+
+
+def _image(archived: ArchivedManifest) -> dict[str, Any]:
+    manifest = archived.manifest
+    diff_ids = _diff_ids(archived.config)
+    return {
+        "Refs": [str(reference) for reference in archived.references],
+        "Layers": [
+            {
+                "MediaType": layer.media_type,
+                "Digest": layer.digest,
+                "DiffID": diff_ids[number] if number < len(diff_ids) else "",
+                "Size": layer.size,
+            }
+            for number, layer in enumerate(manifest.layers)
+        ],
+        "Config": {
+            "Digest": manifest.config.digest,
+            "Raw": _text(archived.config, f"the configuration {manifest.config.digest} of {archived.references[0]}"),
+        },
+        "Manifest": {
+            "MediaType": manifest.media_type,
+            "Digest": manifest.digest,
+            "Raw": _text(manifest.raw, f"the manifest of {archived.references[0]}"),
+        },
+        "Tag": archived.tag or "",
+        "OrigRef": archived.origin or "",
+        "Labels": archived.labels,
+    }
+
+
+def _index(archived: ArchivedManifest) -> dict[str, Any]:
+    images = [_image(child) for child in archived.children if not child.manifest.is_index]
+    indexes = [_index(child) for child in archived.children if child.manifest.is_index]
+    return {
+        "Refs": [str(reference) for reference in archived.references],
+        "Images": images or None,
+        "Indexes": indexes or None,
+        "MediaType": archived.manifest.media_type,
+        "Digest": archived.manifest.digest,
+        "Raw": _text(archived.manifest.raw, f"the index {archived.references[0]}"),
+        "Tag": archived.tag or "",
+        "OrigRef": archived.origin or "",
+        "Labels": archived.labels,
+    }
+
+
+def _text(raw: bytes, what: str) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise InvalidContent(f"{what} is not UTF-8 text, so a tar cannot hold it: copy it to oci:DIR instead") from None
+
+
+def _diff_ids(config: bytes) -> list[str]:
+    """Return the DiffIDs of an image's configuration; artifacts have configurations that know of none."""
+    try:
+        found = json.loads(config)["rootfs"]["diff_ids"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []
+    return [str(diff_id) for diff_id in found] if isinstance(found, list) else []
+
+
+def parse(content: bytes, what: str) -> tuple[ArchivedManifest, ...]:
+    """Return the entries of manifest.json; InvalidContent, naming `what`, if it is none or its digests are wrong."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        raise InvalidContent(f"{what}: is not JSON") from None
+    if not isinstance(document, list) or not all(isinstance(entry, dict) for entry in document):
+        raise InvalidContent(f"{what}: is not a list of images")
+    if any(entry.keys() >= _DOCKER_SAVE_KEYS for entry in document):
+        raise InvalidContent(f"{what}: was written by docker save, not by imgpkg: copy the image from a registry")
+    try:
+        return tuple(_parse_entry(entry, what) for entry in document)
+    except (KeyError, TypeError, AttributeError, InvalidDigest, InvalidReference) as error:
+        raise InvalidContent(f"{what}: is not the manifest of an imgpkg tar: {type(error).__name__}: {error}") from None
+
+
+def _parse_entry(entry: dict[str, Any], what: str) -> ArchivedManifest:
+    if image := entry.get("Image"):
+        return _parse_image(image, what)
+    if index := entry.get("ImageIndex"):
+        return _parse_index(index, what)
+    raise InvalidContent(f"{what}: an entry is neither an image nor an index")
+
+
+def _parse_image(value: dict[str, Any], what: str) -> ArchivedManifest:
+    stated = value["Manifest"]
+    manifest = _manifest(stated["Raw"], stated["MediaType"], stated["Digest"], what)
+    config = value["Config"]["Raw"].encode()
+    _verify(config, manifest.config, f"{what}: configuration of {manifest.digest}")
+    return ArchivedManifest(manifest, *_about(value), config=config)
+
+
+def _parse_index(value: dict[str, Any], what: str) -> ArchivedManifest:
+    manifest = _manifest(value["Raw"], value["MediaType"], value["Digest"], what)
+    children = [_parse_image(image, what) for image in value.get("Images") or ()]
+    children += [_parse_index(index, what) for index in value.get("Indexes") or ()]
+    known = {child.manifest.digest for child in children}
+    missing = [child.digest for child in manifest.children if child.digest not in known]
+    if missing:
+        raise InvalidContent(f"{what}: index {manifest.digest} lacks its members {', '.join(missing)}")
+    return ArchivedManifest(manifest, *_about(value), children=tuple(children))
+
+
+def _about(value: dict[str, Any]) -> tuple[tuple[Reference, ...], str | None, str | None, Mapping[str, str] | None]:
+    references = tuple(Reference.parse(text) for text in value["Refs"])
+    if not references:
+        raise KeyError("Refs")
+    return references, value.get("Tag") or None, value.get("OrigRef") or None, value.get("Labels")
+
+
+def _manifest(raw: str, media_type: str, digest: str, what: str) -> Manifest:
+    manifest = Manifest.parse(raw.encode(), media_type, f"{what}: {digest}")
+    if manifest.digest != digest:
+        raise InvalidContent(f"{what}: manifest {digest} has other content: {manifest.digest}")
+    return manifest
+
+
+def _verify(content: bytes, blob: Descriptor, what: str) -> None:
+    hasher = blob.digest.hasher()
+    hasher.update(content)
+    if Digest.from_hasher(hasher) != blob.digest:
+        raise InvalidContent(f"{what} has other content than its digest {blob.digest} says")

@@ -1,0 +1,227 @@
+"""The tar home, to write to: the bytes of `imgpkg copy --to-tar`, each put where it belongs.
+
+All manifests are known before the first layer comes, and with them the place of every
+byte, so layers are written side by side, in any order, and the file is the same each time.
+Until it is complete it is `.NAME.partial` beside its place: a copy that was interrupted
+goes on with the layers that are in there and verify.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+
+from bundlepipe.documents import archive_manifest
+from bundlepipe.documents.archive_manifest import ArchivedManifest
+from bundlepipe.errors import IntegrityError, StoreError
+from bundlepipe.oci import tar
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.manifest import Descriptor, Manifest
+from bundlepipe.stores.archive import Span, layer_file_name, scan
+from bundlepipe.stores.store import OpenContent, Source, verified
+
+_MODE = 0o644
+_CHUNK = 1 << 20
+
+
+class ArchiveWriter:
+    """Writes the archive at `path`, which appears when the `with` block ends without an error.
+
+    `entries` are what is copied, `layers` the sizes of the layers that it contains. With
+    `resume`, layers are taken over from an interrupted copy and from an archive that is
+    at `path`, if they verify. Raises StoreError where the file system refuses, and while
+    another process writes the same archive.
+    """
+
+    def __init__(
+        self, path: str, entries: Sequence[ArchivedManifest], layers: Mapping[Digest, int], *, resume: bool
+    ) -> None:
+        self._path = path
+        directory, name = os.path.split(path)
+        self._partial = os.path.join(directory, f".{name}.partial")
+        self._previous = os.path.join(directory, f".{name}.previous")
+        self._resume = resume
+        self._blocks: list[tuple[int, bytes]] = []
+        self._spans: dict[Digest, Span] = {}
+        self._size = self._arrange(archive_manifest.to_bytes(entries), layers)
+        self._earlier: list[tuple[str, dict[str, Span]]] = []
+        self._descriptor = -1
+        self._goes_on = False
+
+    def _arrange(self, manifest: bytes, layers: Mapping[Digest, int]) -> int:
+        """Find the place of every byte; return the size of the archive."""
+        head = tar.header(archive_manifest.FILE_NAME, _MODE, len(manifest), tar.REGULAR)
+        head += manifest + tar.padding(len(manifest))
+        self._blocks.append((0, head))
+        position = len(head)
+        for digest in sorted(layers):
+            header = tar.header(layer_file_name(digest), _MODE, layers[digest], tar.REGULAR)
+            self._blocks.append((position, header))
+            self._spans[digest] = Span(position + len(header), layers[digest])
+            position += len(header) + layers[digest] + len(tar.padding(layers[digest]))
+        return position + len(tar.END_OF_ARCHIVE)
+
+    @property
+    def name(self) -> str:
+        """`tar:FILE`."""
+        return f"tar:{self._path}"
+
+    @property
+    def repository(self) -> None:
+        """None: what is in an archive has no place in a registry yet."""
+        return None
+
+    @property
+    def keeps_untagged(self) -> bool:
+        """True."""
+        return True
+
+    def __enter__(self) -> ArchiveWriter:
+        with self._translated():
+            os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
+            self._descriptor = self._open_partial()
+            try:
+                self._begin()
+            except BaseException:
+                os.close(self._descriptor)
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._translated():
+            if kind is None:
+                os.replace(self._partial, self._path)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._previous)
+            os.close(self._descriptor)
+
+    def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
+        """Write a layer, and tell whether it had to be had from elsewhere; configurations are in manifest.json."""
+        span = self._spans.get(blob.digest)
+        if span is None or (self._goes_on and self._verifies(blob, span)) or self._takes_over(blob, span):
+            return False
+        with open_content() as content:
+            self._write(blob, span, iter(lambda: content.read(_CHUNK), b""))
+        return True
+
+    def mount_blob(self, blob: Descriptor, source: Source) -> bool:
+        """Return False: there is nothing to mount in an archive."""
+        return False
+
+    def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
+        """Do nothing: manifest.json has it already."""
+
+    def put_referrers(self, index: Manifest, subject: Digest) -> None:
+        """Do nothing: manifest.json has the index already."""
+
+    def _open_partial(self) -> int:
+        while True:
+            descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                raise StoreError(f"{self.name}: another process is writing it: wait for it to end") from None
+            # Between the two calls another process may have finished, and the file be the archive.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), os.stat(self._partial)):
+                    return descriptor
+            os.close(descriptor)
+
+    def _begin(self) -> None:
+        self._goes_on = self._resume and self._is_arranged_so()
+        if not self._goes_on:
+            self._set_partial_aside()
+            self._check_space()
+            os.truncate(self._descriptor, self._size)
+            for offset, block in self._blocks:
+                _write_all(self._descriptor, block, offset)
+        if self._resume:
+            for path in (self._previous, self._path):
+                with contextlib.suppress(OSError), open(path, "rb") as file:
+                    self._earlier.append((path, scan(file, path, may_be_cut=True)))
+
+    def _is_arranged_so(self) -> bool:
+        """Tell whether the partial file was begun for the very same archive."""
+        return os.fstat(self._descriptor).st_size == self._size and all(
+            os.pread(self._descriptor, len(block), offset) == block for offset, block in self._blocks
+        )
+
+    def _set_partial_aside(self) -> None:
+        """Begin a new partial file; layers of one that was begun for another archive are still good."""
+        if self._resume and os.fstat(self._descriptor).st_size:
+            os.replace(self._partial, self._previous)
+            os.close(self._descriptor)
+            self._descriptor = self._open_partial()
+        os.truncate(self._descriptor, 0)
+
+    def _check_space(self) -> None:
+        free = shutil.disk_usage(os.path.dirname(self._path) or ".").free
+        if free < self._size:
+            raise StoreError(f"{self.name}: needs {self._size} bytes, but only {free} are free there")
+
+    def _verifies(self, blob: Descriptor, span: Span) -> bool:
+        if _has_hole(self._descriptor, span):
+            return False
+        try:
+            for _ in verified(_read_span(self._descriptor, span), blob, self.name):
+                pass
+        except IntegrityError:
+            return False
+        return True
+
+    def _takes_over(self, blob: Descriptor, span: Span) -> bool:
+        """Write a layer that an earlier archive has; False if none has it."""
+        for path, spans in self._earlier:
+            found = spans.get(layer_file_name(blob.digest))
+            if found is None or found.size != blob.size:
+                continue
+            with contextlib.suppress(IntegrityError, OSError), open(path, "rb") as file:
+                if not _has_hole(file.fileno(), found):
+                    self._write(blob, span, _read_span(file.fileno(), found))
+                    return True
+        return False
+
+    def _write(self, blob: Descriptor, span: Span, chunks: Iterator[bytes]) -> None:
+        position = span.offset
+        for chunk in verified(chunks, blob, self.name):
+            with self._translated():
+                _write_all(self._descriptor, chunk, position)
+            position += len(chunk)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f"{self.name}: cannot be written: {error.strerror}") from None
+
+
+def _read_span(descriptor: int, span: Span) -> Iterator[bytes]:
+    position, end = span.offset, span.offset + span.size
+    while position < end and (chunk := os.pread(descriptor, min(_CHUNK, end - position), position)):
+        position += len(chunk)
+        yield chunk
+
+
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(descriptor, rest, offset)
+        rest, offset = rest[written:], offset + written
+
+
+def _has_hole(descriptor: int, span: Span) -> bool:
+    """Tell whether a part was surely never written; where the file system keeps no such record, it is read."""
+    if not span.size or not hasattr(os, "SEEK_HOLE"):
+        return False
+    try:
+        return os.lseek(descriptor, span.offset, os.SEEK_HOLE) < span.offset + span.size
+    except OSError:
+        return False
