@@ -13,6 +13,7 @@ from typing import Any
 from bundlepipe.documents import _imgpkg
 from bundlepipe.documents._core_schema import as_text
 from bundlepipe.documents.yaml_writer import write
+from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
 
 API_VERSION = _imgpkg.API_VERSION
@@ -29,6 +30,12 @@ class ImageRef:
 
     image: Reference
     annotations: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> Digest:
+        """The digest, which every entry of a parsed lock has."""
+        assert self.image.digest
+        return self.image.digest
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,12 @@ class Homes:
 
         return RegistryStore(self._host(repository.registry, settings), repository, writes=writes)
 
+    def store(self, place: Repository | LayoutLocation, *, writes: bool = False) -> Store:
+        """Return the store of a repository or layout; `writes` says that it will be written to."""
+        if isinstance(place, LayoutLocation):
+            return LayoutStore(place.directory)
+        return self.repository(place, writes=writes)
+
     def locate(self, location: Location) -> tuple[Source, Manifest]:
         """Return the source and the manifest of a location; NotFound if there is none."""
         if isinstance(location, ArchiveLocation):

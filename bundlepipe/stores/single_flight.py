@@ -39,3 +39,21 @@ class SingleFlight(Generic[_Result]):
     def _land(self, key: Hashable) -> None:
         with self._lock:
             del self._flights[key]
+
+
+class Once(Generic[_Result]):
+    """Remembers what was found out for a key; what was raised is not remembered."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, _Result] = {}
+        self._flights: SingleFlight[_Result] = SingleFlight()
+
+    def get(self, key: Hashable, work: Callable[[], _Result]) -> _Result:
+        """Return what `work` returned when it was first called for the key."""
+
+        def find_out() -> _Result:
+            if key not in self._known:
+                self._known[key] = work()
+            return self._known[key]
+
+        return self._known[key] if key in self._known else self._flights.do(key, find_out)[0]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 
 from bundlepipe.documents.image_locations import FILE_NAME, ImageLocations
 from bundlepipe.errors import InvalidContent
 from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.image import build
+from bundlepipe.oci.inputs import Inputs
+from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.unpack import Limits, unpack
 from bundlepipe.stores.store import Source, find_manifest
 from bundlepipe.verbs.bundle import locations_tag
@@ -32,3 +36,13 @@ def read_locations(store: Source, digest: Digest) -> ImageLocations | None:
                 return ImageLocations.parse(file.read(), what)
         except OSError as error:
             raise InvalidContent(f"{what}: cannot be read: {error.strerror}") from None
+
+
+def make_locations(locations: ImageLocations) -> tuple[Manifest, dict[Digest, bytes]]:
+    """Return the image-locations image that imgpkg makes: its manifest, and its blobs."""
+    with tempfile.TemporaryDirectory(prefix="bundlepipe-") as directory:
+        with open(os.path.join(directory, FILE_NAME), "wb") as file:
+            file.write(locations.to_bytes())
+        layer = io.BytesIO()
+        image, manifest = build(Inputs([directory]), {}, layer)
+    return manifest, {manifest.layers[0].digest: layer.getvalue(), manifest.config.digest: image.config}

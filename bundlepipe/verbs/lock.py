@@ -13,7 +13,7 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.homes import Homes
-from bundlepipe.stores.single_flight import SingleFlight
+from bundlepipe.stores.single_flight import Once
 from bundlepipe.verbs.parallel import in_parallel
 
 # Tells a digest that was chosen for a platform from one that stands for all of them, so
@@ -47,8 +47,7 @@ class Resolver:
 
     def __init__(self, homes: Homes) -> None:
         self._homes = homes
-        self._known: dict[tuple[str, Platform | None], Reference] = {}
-        self._flights: SingleFlight[Reference] = SingleFlight()
+        self._resolved: Once[Reference] = Once()
 
     def resolve(self, reference: Reference, platform: Platform | None) -> Reference:
         """Return the reference with the digest it stands for now.
@@ -56,14 +55,9 @@ class Resolver:
         With a platform, an index is replaced by its child for that platform. Raises
         StoreError, or BundlepipeError where not exactly one child matches.
         """
-        key = (str(reference), platform)
-
-        def resolve() -> Reference:
-            if key not in self._known:
-                self._known[key] = reference.with_digest(self._ask(reference, platform))
-            return self._known[key]
-
-        return self._flights.do(key, resolve)[0]
+        return self._resolved.get(
+            (str(reference), platform), lambda: reference.with_digest(self._ask(reference, platform))
+        )
 
     def _ask(self, reference: Reference, platform: Platform | None) -> Digest:
         store = self._homes.repository(reference.repository)

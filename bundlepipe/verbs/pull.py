@@ -129,7 +129,7 @@ class _Pulling:
 
     def _nested(self, parent: Source, image: ImageRef, known: ImageLocations | None) -> tuple[Source, Manifest] | None:
         """Return where a nested bundle is and its manifest; None for an image that is no bundle."""
-        digest = _digest(image)
+        digest = image.digest
         is_known = {location.image.digest: location.is_bundle for location in known.locations} if known else {}
         if is_known.get(digest) is False:
             return None
@@ -174,7 +174,7 @@ def _read(path: str, what: str) -> bytes:
 def _all_present(store: Source, lock: ImagesLock, known: ImageLocations | None) -> bool:
     """Tell whether every image of the lock is in the bundle's own repository; refusals count as absence."""
     located = {location.image.digest for location in known.locations} if known else set()
-    unknown = {_digest(image) for image in lock.images} - located
+    unknown = {image.digest for image in lock.images} - located
     return all(in_parallel(lambda digest: _is_present(store, digest), sorted(unknown)))
 
 
@@ -188,13 +188,7 @@ def _is_present(store: Source, digest: Digest) -> bool:
 def _relocate(lock: ImagesLock, store: Source) -> ImagesLock:
     assert store.repository
     repository = store.repository
-    return ImagesLock(tuple(replace(image, image=repository.at(_digest(image))) for image in lock.images))
-
-
-def _digest(image: ImageRef) -> Digest:
-    """Return the digest that every entry of a parsed images lock has."""
-    assert image.image.digest
-    return image.image.digest
+    return ImagesLock(tuple(replace(image, image=repository.at(image.digest)) for image in lock.images))
 
 
 def _distinct(images: Iterable[ImageRef]) -> list[ImageRef]:

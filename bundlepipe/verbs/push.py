@@ -18,7 +18,7 @@ from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.store import Store, find_manifest
 from bundlepipe.verbs.bundle import check_contents, check_is_plain, internal_tag
-from bundlepipe.verbs.transfer import send_blob
+from bundlepipe.verbs.transfer import put_tagged, send_blob
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _put_further_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> 
     for tag in tags:
         present = find_manifest(store, tag)
         if present is None or present.digest != manifest.digest:
-            store.put_manifest(manifest, tag)
+            put_tagged(store, manifest, tag)
 
 
 def _reopened(file: IO[bytes]) -> IO[bytes]:
@@ -132,5 +132,5 @@ def _upload(store: Store, request: PushRequest, entries: Sequence[Entry], emit: 
     protection = () if store.keeps_untagged else (internal_tag(manifest.digest),)
     # The destination's own tag comes last: where it is found, all the rest is there too.
     for tag in (*protection, *request.tags, request.tag):
-        store.put_manifest(manifest, tag)
+        put_tagged(store, manifest, tag)
     return image, manifest

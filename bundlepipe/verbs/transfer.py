@@ -6,10 +6,11 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import IO, cast
 
+from bundlepipe.errors import StoreError, Unreachable
 from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted, Emit
 from bundlepipe.oci.chunks import ChunkFile
-from bundlepipe.oci.manifest import Descriptor
-from bundlepipe.stores.store import Destination, OpenContent, Source
+from bundlepipe.oci.manifest import Descriptor, Manifest
+from bundlepipe.stores.store import Destination, OpenContent, Source, Store, find_manifest
 
 _CHUNK = 256 * 1024
 
@@ -37,13 +38,35 @@ def pass_on_blob(source: Source, destination: Destination, blob: Descriptor, emi
     It is mounted where that can be done, else streamed through: nothing is kept. Raises
     StoreError, IntegrityError.
     """
-    if destination.mount_blob(blob, source):
+    if source.name == destination.name:
+        how = "present"
+    elif destination.mount_blob(blob, source):
         how = "mounted"
     else:
         sent = destination.put_blob(blob, lambda: _told(source.read_blob(blob), blob, emit))
         how = "transferred" if sent else "present"
     emit(BlobDone(blob.digest, blob.size, how))
     return how
+
+
+def put_tagged(store: Store, manifest: Manifest, tag: str) -> None:
+    """Store a manifest under a tag; StoreError if the tag names another one and the registry does not let it move.
+
+    A registry with immutable tags may refuse a tag although it names the manifest already.
+    """
+    try:
+        store.put_manifest(manifest, tag)
+    except Unreachable:
+        raise
+    except StoreError as error:
+        named = find_manifest(store, tag)
+        if named is None:
+            raise
+        if named.digest != manifest.digest:
+            raise StoreError(
+                f"{store.name}:{tag} names {named.digest} and cannot be moved to {manifest.digest}: {error}: "
+                "choose another tag, or remove this one first"
+            ) from error
 
 
 def _told(chunks: Generator[bytes, None, None], blob: Descriptor, emit: Emit) -> IO[bytes]:

@@ -1,0 +1,342 @@
+"""copy: a bundle, and everything it names, goes from any home to any home."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bundlepipe.documents.archive_manifest import ROOT_BUNDLE_LABEL, ArchivedManifest
+from bundlepipe.documents.bundle_lock import BundleLock
+from bundlepipe.documents.images_lock import ImageRef, ImagesLock
+from bundlepipe.errors import BundlepipeError, InvalidReference
+from bundlepipe.events import BlobDone, Emit, Event, ignore
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.reference import DEFAULT_TAG, Reference, Repository
+from bundlepipe.stores.archive import ArchiveStore
+from bundlepipe.stores.archive_writer import ArchiveWriter
+from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.location import ArchiveLocation, LayoutLocation, Location
+from bundlepipe.stores.settings import LAYOUT_HOST
+from bundlepipe.verbs.bundle import internal_tag
+from bundlepipe.verbs.delivery import Delivery
+from bundlepipe.verbs.inventory import Inventory, Item, Present, Scope, Wanted
+
+_REFERRERS_TAG = re.compile(r"(sha256)-([0-9a-f]{64})")
+_ATTACHMENT_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.sig|\.att|\.sbom)?")
+_LONGEST_ORIGIN = 49
+_NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9._-]")
+_NOT_FIRST_IN_A_TAG = re.compile(r"^[^A-Za-z0-9_]+")
+_NOT_IN_A_PATH = re.compile(r"[^a-z0-9]+")
+
+Excluded = ArchiveLocation | BundleLock | ImagesLock
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyRequest:
+    """What to copy where.
+
+    source: a bundle, image or index; or a lock, of which everything is copied.
+    tag: the root's tag at the destination instead of the one it has at the source; `tags`
+        are further ones.
+    include_non_distributable: layers that may not be redistributed are taken along.
+    cosign, referrers: what is attached to images is taken along.
+    repo_based_tags: internal tags begin with the repository that an image came from.
+    resume: layers of an interrupted or earlier tar are used again.
+    exclude: layers of these are left out of a tar, since the other side has them.
+    """
+
+    source: Location | BundleLock | ImagesLock
+    destination: Repository | LayoutLocation | ArchiveLocation
+    tag: str | None = None
+    tags: Sequence[str] = ()
+    include_non_distributable: bool = False
+    cosign: bool = False
+    referrers: bool = False
+    repo_based_tags: bool = False
+    resume: bool = True
+    exclude: Sequence[Excluded] = ()
+
+    def tag_of(self, digest: Digest, origin: Reference) -> str:
+        """Return the internal tag of a manifest: `--repo-based-tags` of imgpkg puts its origin before the usual one."""
+        if not self.repo_based_tags:
+            return internal_tag(digest)
+        return f"{_origin_prefix(origin.repository.path)}-{internal_tag(digest)}"
+
+
+def _origin_prefix(path: str) -> str:
+    cleaned = _NOT_FIRST_IN_A_TAG.sub("", _NOT_IN_A_TAG.sub("", path.replace("/", "-")))
+    return _NOT_FIRST_IN_A_TAG.sub("", cleaned[-_LONGEST_ORIGIN:])
+
+
+@dataclass(frozen=True)
+class CopiedRoot:
+    """What was asked for; `image` is where it is now, None for a home that is not registry-shaped."""
+
+    digest: Digest
+    tag: str | None
+    is_bundle: bool
+    image: Reference | None
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a copy did.
+
+    `images` counts the manifests and indexes at the destination; `uploaded`, `mounted` and
+    `present` are distinct blobs, `size` the bytes transferred. `skipped` has the
+    non-distributable layers that were left out, by image; `lock` what `lockOutput` writes,
+    None for a home that is not registry-shaped.
+    """
+
+    roots: tuple[CopiedRoot, ...]
+    images: int
+    uploaded: int
+    mounted: int
+    present: int
+    size: int
+    skipped: Mapping[str, tuple[Digest, ...]]
+    lock: BundleLock | ImagesLock | None
+
+
+def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
+    """Make the destination have everything that the source stands for; what is there is not sent again.
+
+    Raises StoreError and its kin where a home refuses, IntegrityError for content that is
+    not what its digest says, InvalidContent and DocumentError for faulty images and
+    bundles, BundlepipeError for a request that makes no sense.
+    """
+    to_archive = isinstance(request.destination, ArchiveLocation)
+    if request.exclude and not to_archive:
+        raise BundlepipeError(f"{request.destination}: only a tar can leave out layers that the other side has")
+    store = None if isinstance(request.destination, ArchiveLocation) else homes.store(request.destination, writes=True)
+    present = Present(store)
+    scope = Scope(
+        cosign=request.cosign,
+        referrers=request.referrers,
+        configs=to_archive,
+        non_distributable=request.include_non_distributable,
+        is_closed=isinstance(request.source, ArchiveLocation),
+    )
+    inventory = Inventory(homes, present, scope, request.tag_of)
+    try:
+        inventory.collect(_wanted(request, homes))
+        return _deliver(request, list(inventory.items.values()), present, homes, emit)
+    finally:
+        for item in inventory.items.values():
+            if item.layer:
+                item.layer.close()
+
+
+def _wanted(request: CopyRequest, homes: Homes) -> Iterator[Wanted]:
+    """Yield what the source stands for."""
+    source = request.source
+    if isinstance(source, ImagesLock):
+        for entry in source.images:
+            store = homes.repository(entry.image.repository)
+            yield Wanted(identifier=entry.digest, places=(store,), origin=entry.image, is_root=True)
+    elif isinstance(source, ArchiveLocation):
+        yield from _archived(request, ArchiveStore(source.path))
+    elif isinstance(source, LayoutLocation):
+        layout, manifest = homes.locate(source)
+        yield Wanted(
+            identifier=manifest.digest,
+            places=(layout,),
+            reference=_layout_reference(source, manifest.digest),
+            tag=request.tag or source.tag,
+            is_root=True,
+        )
+    else:
+        image, tag = (source.image, source.tag) if isinstance(source, BundleLock) else (source, source.tag)
+        tag = request.tag or tag or (None if image.digest else DEFAULT_TAG)
+        store = homes.repository(image.repository)
+        yield Wanted(identifier=image.identifier, places=(store,), tag=tag, is_root=True)
+
+
+def _archived(request: CopyRequest, archive: ArchiveStore) -> Iterator[Wanted]:
+    """Yield everything in an archive."""
+    for entry in archive.entries:
+        reference = entry.references[0]
+        match = _REFERRERS_TAG.fullmatch(entry.tag or "") if entry.manifest.is_index else None
+        yield Wanted(
+            identifier=entry.manifest.digest,
+            places=(archive,),
+            reference=reference,
+            origin=_parsed(entry.origin) or reference,
+            tag=(request.tag or entry.tag) if entry.is_root else entry.tag,
+            is_root=entry.is_root,
+            manifest=entry.manifest if match else None,
+            subject=Digest.parse(f"{match[1]}:{match[2]}") if match else None,
+        )
+
+
+def _parsed(text: str | None) -> Reference | None:
+    try:
+        return Reference.parse(text) if text else None
+    except InvalidReference:
+        return None
+
+
+def _layout_reference(location: LayoutLocation, digest: Digest) -> Reference:
+    """Return the reference that stands for an image that came from no registry: archives know nothing else."""
+    name = _NOT_IN_A_PATH.sub("-", os.path.basename(os.path.abspath(location.directory)).lower()).strip("-")
+    return Repository(LAYOUT_HOST, name or "layout").at(digest)
+
+
+def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: Homes, emit: Emit) -> Copied:
+    roots = _roots(request, items)
+    skipped = {} if request.include_non_distributable else _non_distributable(items)
+    left_out = {digest for digests in skipped.values() for digest in digests}
+    tally = _Tally(emit)
+    if isinstance(request.destination, ArchiveLocation):
+        left_out |= _excluded(request.exclude, homes)
+        path = request.destination.path
+        with ArchiveWriter(path, list(_entries(items)), _sizes(items, left_out), resume=request.resume) as archive:
+            Delivery(items, archive, present, left_out=left_out, tag_of=request.tag_of).run(tally.take)
+    else:
+        assert present.store
+        Delivery(items, present.store, present, left_out=left_out, tag_of=request.tag_of).run(tally.take)
+    repository = request.destination if isinstance(request.destination, Repository) else None
+    copied = tuple(_copied(item, repository) for item in roots)
+    return Copied(
+        roots=copied,
+        images=_count(items),
+        uploaded=tally.counts["transferred"],
+        mounted=tally.counts["mounted"],
+        present=tally.counts["present"],
+        size=tally.size,
+        skipped=skipped,
+        lock=_lock(request.source, copied) if repository else None,
+    )
+
+
+def _roots(request: CopyRequest, items: Sequence[Item]) -> list[Item]:
+    """Return what was asked for, with its tags; BundlepipeError for bundles in an ImagesLock."""
+    roots = [item for item in items if item.is_root]
+    bundles = [item for item in roots if item.lock is not None]
+    if isinstance(request.source, ImagesLock) and bundles:
+        raise BundlepipeError(
+            "Unable to copy bundles using an Images Lock file (hint: Create a bundle with these images): "
+            + ", ".join(str(item.origin) for item in bundles)
+        )
+    if not roots:
+        roots = _unlabelled_roots(items)
+        for item in roots:
+            item.is_root = True
+    if len(roots) == 1:
+        roots[0].tags.extend(tag for tag in request.tags if tag not in roots[0].tags)
+    elif request.tag or request.tags:
+        raise BundlepipeError(f"one tag cannot name the {len(roots)} images of the source: leave out the tags")
+    return roots
+
+
+def _unlabelled_roots(items: Sequence[Item]) -> list[Item]:
+    """Return what an archive without labels (of a plain image, of a lock, or an old one) was made for.
+
+    That is the bundle which no other one names; where there is no bundle, every image that
+    is not attached to one.
+    """
+    named = {image.digest for item in items if item.lock for image in item.lock.images}
+    bundles = [item for item in items if item.lock is not None and item.digest not in named]
+    return bundles or [item for item in items if item.is_listed and not any(map(_is_attachment, item.tags))]
+
+
+def _is_attachment(tag: str) -> bool:
+    return _ATTACHMENT_TAG.fullmatch(tag) is not None
+
+
+def _copied(item: Item, repository: Repository | None) -> CopiedRoot:
+    image = repository.at(item.digest) if repository else None
+    return CopiedRoot(item.digest, item.tags[0] if item.tags else None, item.lock is not None, image)
+
+
+def _count(items: Iterable[Item]) -> int:
+    """Return the number of manifests and indexes; the members of an index that is there were not looked at."""
+    digests = {item.digest for item in items}
+    for item in items:
+        if item.manifest.is_index:
+            digests.update(child.digest for child in item.manifest.children)
+    return len(digests)
+
+
+def _non_distributable(items: Iterable[Item]) -> dict[str, tuple[Digest, ...]]:
+    found = {str(item.reference): tuple(_layers(item, non_distributable=True)) for item in items}
+    return {image: digests for image, digests in found.items() if digests}
+
+
+def _layers(item: Item, *, non_distributable: bool) -> Iterator[Digest]:
+    for layer in () if item.manifest.is_index else item.manifest.layers:
+        if layer.is_non_distributable == non_distributable:
+            yield layer.digest
+
+
+def _excluded(exclude: Sequence[Excluded], homes: Homes) -> set[Digest]:
+    """Return the layers that the other side has: everything in earlier tars, and all that locks name."""
+    layers: set[Digest] = set()
+    for earlier in exclude:
+        if isinstance(earlier, ArchiveLocation):
+            layers |= ArchiveStore(earlier.path).layers
+            continue
+        inventory = Inventory(homes, Present(None), Scope(), lambda digest, origin: internal_tag(digest))
+        request = CopyRequest(source=earlier, destination=ArchiveLocation(""))
+        inventory.collect(_wanted(request, homes))
+        items = inventory.items.values()
+        layers.update(layer.digest for item in items if not item.manifest.is_index for layer in item.manifest.layers)
+    return layers
+
+
+def _sizes(items: Iterable[Item], left_out: set[Digest]) -> dict[Digest, int]:
+    images = (item.manifest for item in items if not item.manifest.is_index)
+    return {layer.digest: layer.size for image in images for layer in image.layers if layer.digest not in left_out}
+
+
+def _entries(items: Sequence[Item]) -> Iterator[ArchivedManifest]:
+    """Yield what manifest.json lists: one entry for each tag, as it has room for one."""
+    by_digest = {item.digest: item for item in items}
+    for item in items:
+        if item.is_listed:
+            labels = {ROOT_BUNDLE_LABEL: ""} if item.is_root and item.lock is not None else None
+            entry = replace(_entry(item, item, by_digest), origin=str(item.origin), labels=labels)
+            yield from (replace(entry, tag=tag) for tag in item.tags or (None,))
+
+
+def _entry(item: Item, listed: Item, by_digest: Mapping[Digest, Item]) -> ArchivedManifest:
+    reference = item.reference if item is listed else listed.reference.with_digest(item.digest)
+    children = item.manifest.children if item.manifest.is_index else ()
+    return ArchivedManifest(
+        item.manifest,
+        (reference,),
+        config=item.config or b"",
+        children=tuple(_entry(by_digest[child.digest], listed, by_digest) for child in children),
+    )
+
+
+def _lock(source: object, roots: Sequence[CopiedRoot]) -> BundleLock | ImagesLock | None:
+    """Return the lock of what was copied: imgpkg writes a BundleLock for a bundle, and an ImagesLock for images."""
+    if len(roots) == 1 and roots[0].is_bundle and roots[0].image:
+        return BundleLock(roots[0].image, roots[0].tag)
+    if any(root.is_bundle for root in roots):
+        return None
+    annotations = {image.digest: image.annotations for image in source.images} if isinstance(source, ImagesLock) else {}
+    return ImagesLock(tuple(ImageRef(root.image, annotations.get(root.digest, {})) for root in roots if root.image))
+
+
+class _Tally:
+    """Counts what becomes of blobs, on the way to whoever renders the events."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._counting = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self.size = 0
+
+    def take(self, event: Event) -> None:
+        """Count an event and pass it on."""
+        if isinstance(event, BlobDone):
+            with self._counting:
+                self.counts[event.how] += 1
+                self.size += event.size if event.how == "transferred" else 0
+        self._emit(event)

@@ -1,0 +1,249 @@
+"""The second half of a copy: what was found is put where it belongs.
+
+Everything is a step that comes after others: a manifest after its blobs and members, a
+bundle after its images, its locations image after the bundle, the tags of what was asked
+for last of all. Whoever finds the tag finds the rest; an interruption leaves nothing that
+looks complete.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import IO, cast
+
+from bundlepipe.documents.image_locations import ImageLocation, ImageLocations
+from bundlepipe.errors import StoreError
+from bundlepipe.events import BlobDone, CopyPlanned, Emit, ImageDone
+from bundlepipe.oci.chunks import ChunkFile
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.manifest import Descriptor
+from bundlepipe.oci.reference import Reference
+from bundlepipe.stores.store import Destination, Source, Store, find_manifest
+from bundlepipe.verbs.bundle import internal_tag, locations_tag
+from bundlepipe.verbs.inventory import Item, Present
+from bundlepipe.verbs.locations import make_locations
+from bundlepipe.verbs.parallel import in_parallel, run_in_order
+from bundlepipe.verbs.transfer import pass_on_blob, put_tagged, send_blob
+
+_CHUNK = 256 * 1024
+
+Step = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class _Blob:
+    """A blob, who has it, and the content if it had to be read already."""
+
+    descriptor: Descriptor
+    source: Source
+    open_content: Callable[[], IO[bytes]] | None
+
+
+class Delivery:
+    """What has to be done at the destination.
+
+    `items` are everything that is to be there, in their order. `left_out` are layers that
+    are not taken along, `tag_of` gives the tag that a registry keeps a manifest by.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        destination: Destination,
+        present: Present,
+        *,
+        left_out: Collection[Digest],
+        tag_of: Callable[[Digest, Reference], str],
+    ) -> None:
+        self._items = {item.digest: item for item in items}
+        self._destination = destination
+        self._present = present
+        self._left_out = left_out
+        self._tag_of = tag_of
+        self._there: dict[Digest, Descriptor] = {}
+        self._blobs: dict[Digest, _Blob] = {}
+        self._find_blobs()
+
+    def run(self, emit: Emit) -> None:
+        """Do it. Raises StoreError, IntegrityError."""
+        self._settle_missing()
+        blobs = [*self._there.values(), *(blob.descriptor for blob in self._blobs.values())]
+        emit(CopyPlanned(len(self._items), len(blobs), sum(blob.size for blob in blobs)))
+        for descriptor in self._there.values():
+            emit(BlobDone(descriptor.digest, descriptor.size, "present"))
+        for item in self._items.values():
+            if item.is_complete:
+                emit(ImageDone(self._name(item), "present"))
+        run_in_order(self._steps(), self._do, emit)
+
+    def _find_blobs(self) -> None:
+        """Choose for each blob who gives it: the first who has it, or better one from whom it can be mounted."""
+        for item in self._items.values():
+            for blob in self._blobs_of(item):
+                if item.is_complete:
+                    self._there[blob.digest] = blob
+                elif blob.digest not in self._blobs or (
+                    self._is_sibling(item.source) and not self._is_sibling(self._blobs[blob.digest].source)
+                ):
+                    self._blobs[blob.digest] = _Blob(blob, item.source, _content_of(item, blob))
+        for digest in self._there:
+            self._blobs.pop(digest, None)
+
+    def _blobs_of(self, item: Item) -> Iterator[Descriptor]:
+        if item.manifest.is_index:
+            return
+        # An archive has configurations beside the manifests.
+        if self._present.store:
+            yield item.manifest.config
+        yield from (layer for layer in item.manifest.layers if layer.digest not in self._left_out)
+
+    def _is_sibling(self, source: Source) -> bool:
+        ours, theirs = self._destination.repository, source.repository
+        return ours is not None and theirs is not None and ours.registry == theirs.registry
+
+    def _settle_missing(self) -> None:
+        """Raise StoreError, before anything is written, for blobs that neither side has."""
+        missing = [blob for blob in self._blobs.values() if blob.source.is_local and not _has(blob)]
+        store = self._present.store
+        are_there = in_parallel(lambda blob: store is not None and store.has_blob(blob.descriptor), missing)
+        lacking = [blob for blob, is_there in zip(missing, are_there, strict=True) if not is_there]
+        if lacking:
+            digests = ", ".join(sorted(blob.descriptor.digest for blob in lacking))
+            if any(blob.descriptor.is_non_distributable for blob in lacking):
+                raise StoreError(_absence(lacking[0]))
+            raise StoreError(
+                f"{lacking[0].source.name} leaves out {len(lacking)} layers, and {self._destination.name} does not "
+                f"have them: {digests}: copy there first what it continues"
+            )
+        for blob in missing:
+            self._there[blob.descriptor.digest] = self._blobs.pop(blob.descriptor.digest).descriptor
+
+    def _steps(self) -> dict[Step, list[Step]]:
+        """Return every step with those that it comes after."""
+        steps: dict[Step, list[Step]] = {("blob", digest): [] for digest in self._blobs}
+        for item in self._items.values():
+            if not item.is_complete or self._destination.keeps_untagged:
+                steps["manifest", item.digest] = list(self._before(item))
+        store = self._present.store
+        for item in self._items.values() if store else ():
+            if item.lock is not None and self._needs_locations(item):
+                steps["locations", item.digest] = [("manifest", item.digest)]
+            if item.tags and item.subject is None and not item.is_root:
+                steps["tags", item.digest] = [("manifest", item.digest)]
+        everything = list(steps)
+        for item in self._items.values() if store else ():
+            if item.is_root and item.tags:
+                steps["tags", item.digest] = everything
+        return {step: [other for other in before if other in steps] for step, before in steps.items()}
+
+    def _before(self, item: Item) -> Iterator[Step]:
+        for blob in self._blobs_of(item):
+            yield "blob", blob.digest
+        for child in item.manifest.children if item.manifest.is_index else ():
+            yield "manifest", child.digest
+        for image in item.lock.images if item.lock else ():
+            yield "manifest", image.digest
+        if item.subject:
+            yield "manifest", item.subject
+
+    def _do(self, step: Step, emit: Emit) -> None:
+        kind, digest = step
+        if kind == "blob":
+            self._deliver_blob(self._blobs[Digest(digest)], emit)
+            return
+        item = self._items[Digest(digest)]
+        if kind == "manifest":
+            self._put_manifest(item)
+            emit(ImageDone(self._name(item), "copied"))
+        elif kind == "locations":
+            self._put_locations(item)
+        else:
+            self._put_tags(item)
+
+    def _deliver_blob(self, blob: _Blob, emit: Emit) -> None:
+        if blob.open_content and not self._is_sibling(blob.source):
+            send_blob(self._destination, blob.descriptor, blob.open_content, emit)
+        else:
+            pass_on_blob(blob.source, self._destination, blob.descriptor, emit)
+
+    def _put_manifest(self, item: Item) -> None:
+        if item.subject:
+            self._destination.put_referrers(item.manifest, item.subject)
+        elif self._present.store is None or self._destination.keeps_untagged:
+            self._destination.put_manifest(item.manifest)
+        else:
+            put_tagged(self._present.store, item.manifest, self._tag_of(item.digest, item.origin))
+
+    def _needs_locations(self, item: Item) -> bool:
+        tag = locations_tag(item.digest)
+        if self._present.tags:
+            return tag not in self._present.tags
+        return self._present.named(tag) is None
+
+    def _put_locations(self, item: Item) -> None:
+        store = cast(Store, self._present.store)
+        assert item.lock is not None
+        images = {image.digest: image.image for image in item.lock.images}
+        manifest, blobs = make_locations(
+            ImageLocations(
+                tuple(
+                    ImageLocation(image, is_bundle=self._items[digest].lock is not None)
+                    for digest, image in images.items()
+                )
+            )
+        )
+        for blob in (*manifest.layers, manifest.config):
+            store.put_blob(blob, lambda content=blobs[blob.digest]: io.BytesIO(content))  # type: ignore[misc]
+        if not store.keeps_untagged:
+            put_tagged(store, manifest, internal_tag(manifest.digest))
+        try:
+            store.put_manifest(manifest, locations_tag(item.digest))
+        except StoreError:
+            # Tags may be immutable there: what another tool wrote under this one serves as well.
+            if find_manifest(store, locations_tag(item.digest)) is None:
+                raise
+
+    def _put_tags(self, item: Item) -> None:
+        store = cast(Store, self._present.store)
+        for tag in item.tags:
+            named = self._present.named(tag)
+            if named is None or named.digest != item.digest:
+                put_tagged(store, item.manifest, tag)
+
+    def _name(self, item: Item) -> str:
+        repository = self._destination.repository
+        return str(repository.at(item.digest) if repository else item.reference)
+
+
+def _content_of(item: Item, blob: Descriptor) -> Callable[[], IO[bytes]] | None:
+    """Return how to open the content of a blob that finding things out has brought already."""
+    if blob.digest == item.manifest.config.digest and item.config is not None:
+        config = item.config
+        return lambda: io.BytesIO(config)
+    layer = item.layer
+    if layer is None:
+        return None
+
+    def chunks() -> Iterator[bytes]:
+        layer.seek(0)
+        while chunk := layer.read(_CHUNK):
+            yield chunk
+
+    return lambda: cast(IO[bytes], ChunkFile(chunks()))
+
+
+def _has(blob: _Blob) -> bool:
+    return blob.open_content is not None or blob.source.has_blob(blob.descriptor)
+
+
+def _absence(blob: _Blob) -> str:
+    """Return what a source says that lacks a blob."""
+    try:
+        with closing(blob.source.read_blob(blob.descriptor)) as chunks:
+            next(chunks, None)
+    except StoreError as error:
+        return str(error)
+    return f"{blob.source.name}: lacks {blob.descriptor.digest}"

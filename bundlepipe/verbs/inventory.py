@@ -1,0 +1,361 @@
+"""What a copy takes along: everything that can be reached from what was asked for.
+
+Found level by level, each level in parallel: bundles name images, indexes have members,
+images have signatures. A manifest is read once however many name it, from the destination
+if it is there: then the image is complete, since blobs and members go before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from tempfile import SpooledTemporaryFile
+
+from bundlepipe.documents.images_lock import ImagesLock
+from bundlepipe.errors import AccessDenied, InvalidContent, NotFound, StoreError, Unreachable
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
+from bundlepipe.oci.layer_files import read_files
+from bundlepipe.oci.manifest import DOCKER_CONFIG, OCI_CONFIG, Manifest
+from bundlepipe.oci.reference import Reference
+from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.single_flight import Once
+from bundlepipe.stores.store import Source, Store, find_manifest, read_whole, referrers_tag
+from bundlepipe.verbs.bundle import IMAGES_LOCK, LARGEST_CONFIG, locations_tag
+from bundlepipe.verbs.parallel import in_parallel
+
+_COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
+_KEPT_IN_MEMORY = 256 * 1024
+# A list of tags costs a request for a thousand of them, an answer about one image a request too.
+_MOST_TAGS = 5000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A manifest to be found.
+
+    `identifier` is a digest or tag, `places` are where it may be, in the order of their
+    right to be asked. `origin` is how a lock names it and `named_by` the bundle that has
+    the lock; `reference` is where it came from if it is in no registry now. A member of an
+    index is not `listed`. An index of referrers comes with its `manifest` and `subject`.
+    """
+
+    identifier: str
+    places: tuple[Source, ...]
+    origin: Reference | None = None
+    reference: Reference | None = None
+    named_by: Digest | None = None
+    tag: str | None = None
+    is_root: bool = False
+    is_listed: bool = True
+    manifest: Manifest | None = None
+    subject: Digest | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from others: the digest, or who is asked for which tag."""
+        return self.identifier if ":" in self.identifier else f"{self.places[0].name} {self.identifier}"
+
+
+@dataclass(kw_only=True)
+class Item:
+    """A manifest that is to be at the destination.
+
+    `source` has it and its blobs; it is the destination itself where the image `is_complete`.
+    `reference` says where it was found and `origin` how it was first named. `config` and
+    `layer` are kept where they had to be read. `lock` is what a bundle names, `subject`
+    what the members of an index of referrers are about.
+    """
+
+    manifest: Manifest
+    source: Source
+    places: tuple[Source, ...]
+    reference: Reference
+    origin: Reference
+    is_complete: bool
+    tags: list[str] = field(default_factory=list)
+    is_root: bool = False
+    is_listed: bool = False
+    subject: Digest | None = None
+    config: bytes | None = None
+    layer: SpooledTemporaryFile[bytes] | None = None
+    lock: ImagesLock | None = None
+    attached: tuple[Wanted, ...] = ()
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the manifest."""
+        return self.manifest.digest
+
+    def merge(self, wanted: Wanted) -> None:
+        """Take note that this was wanted, perhaps once more."""
+        self.is_root |= wanted.is_root
+        self.is_listed |= wanted.is_listed
+        self.subject = self.subject or wanted.subject
+        if wanted.tag and wanted.tag not in self.tags:
+            self.tags.append(wanted.tag)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What belongs to a copy.
+
+    `cosign` and `referrers` take along what is attached to images. `configs` says that
+    every configuration is needed, `non_distributable` that those layers are. Where the
+    source `is_closed`, nothing is looked for elsewhere.
+    """
+
+    cosign: bool = False
+    referrers: bool = False
+    configs: bool = False
+    non_distributable: bool = False
+    is_closed: bool = False
+
+
+class Present:
+    """What a destination has already, found with as few requests as can be."""
+
+    def __init__(self, store: Store | None) -> None:
+        self.store = store
+        self.tags: frozenset[str] | None = frozenset()
+        self._named: Once[Manifest | None] = Once()
+        if store and not store.keeps_untagged:
+            self.tags = tags_of(store)
+
+    def find(self, tag: str, digest: Digest) -> Manifest | None:
+        """Return the manifest `digest` if the destination keeps it, which may need a `tag` for that."""
+        if self.store and self.store.keeps_untagged:
+            return find_manifest(self.store, digest)
+        manifest = self.named(tag)
+        return manifest if manifest and manifest.digest == digest else None
+
+    def named(self, tag: str) -> Manifest | None:
+        """Return what a tag named when it was first asked for."""
+        store = self.store
+        if store is None or not (store.keeps_untagged or self.may_have(tag)):
+            return None
+        return self._named.get(tag, lambda: find_manifest(store, tag))
+
+    def may_have(self, tag: str) -> bool:
+        """Tell whether it cannot be ruled out that `tag` is there."""
+        return self.tags is None or tag in self.tags
+
+
+def tags_of(store: Source) -> frozenset[str] | None:
+    """Return the tags of a repository, empty if there is no such repository; None if they are not to be had."""
+    tags: set[str] = set()
+    try:
+        for tag in store.list_tags():
+            if len(tags) == _MOST_TAGS:
+                return None
+            tags.add(tag)
+    except NotFound:
+        return frozenset()
+    except (AccessDenied, StoreError):
+        # Some registries do not list tags, or not for everyone: each is asked for by itself then.
+        return None
+    return frozenset(tags)
+
+
+class Inventory:
+    """Collects `items`, by digest, in an order that does not depend on who answers first.
+
+    `tag_of` gives the tag under which the destination keeps a manifest for good, from its
+    digest and its origin.
+    """
+
+    def __init__(
+        self, homes: Homes, present: Present, scope: Scope, tag_of: Callable[[Digest, Reference], str]
+    ) -> None:
+        self.items: dict[str, Item] = {}
+        self._homes = homes
+        self._present = present
+        self._scope = scope
+        self._tag_of = tag_of
+        self._tags: Once[frozenset[str] | None] = Once()
+        self._has_locations: Once[bool] = Once()
+        self._relocated: set[str] = set()
+        self._unreachable: set[str] = set()
+
+    def collect(self, wanted: Iterable[Wanted]) -> None:
+        """Find what is wanted, and everything that belongs to it.
+
+        Raises NotFound, AccessDenied or Unreachable for what cannot be had, naming the
+        places that were asked, InvalidContent and DocumentError for what is faulty.
+        """
+        level = list(wanted)
+        while level:
+            unknown = {each.key: each for each in reversed(level) if each.key not in self.items}
+            found = dict(zip(unknown, in_parallel(self._find, unknown.values()), strict=True))
+            further: list[Wanted] = []
+            for each in level:
+                item = self.items.get(each.key) or found[each.key]
+                if item.digest not in self.items:
+                    self.items[item.digest] = item
+                    further += [*self._members(item), *self._images(item), *item.attached]
+                self.items[item.digest].merge(each)
+            level = further
+
+    def _find(self, wanted: Wanted) -> Item:
+        """Read a manifest, and of a bundle its lock; what it is part of is not asked here."""
+        source, manifest, is_complete = self._read(wanted)
+        item = Item(
+            manifest=manifest,
+            source=source,
+            places=wanted.places if is_complete else (source,),
+            reference=_reference(source, wanted, manifest),
+            origin=wanted.origin or _reference(source, wanted, manifest),
+            is_complete=is_complete,
+        )
+        if not manifest.is_index:
+            self._read_config(item, f"{source.name}@{manifest.digest}")
+        if wanted.subject is None:
+            item.attached = tuple(self._attached(item))
+        return item
+
+    def _read(self, wanted: Wanted) -> tuple[Source, Manifest, bool]:
+        """Return where a manifest is, the manifest, and whether the destination has it with all its blobs."""
+        if wanted.manifest:
+            return wanted.places[0], wanted.manifest, False
+        store = self._present.store
+        by_digest = ":" in wanted.identifier
+        takes_attached = self._scope.cosign or self._scope.referrers
+        if store and by_digest and wanted.origin and not takes_attached:
+            digest = Digest(wanted.identifier)
+            manifest = self._present.find(self._tag_of(digest, wanted.origin), digest)
+            if manifest and not self._lacks_blobs(manifest):
+                return store, manifest, True
+        source, manifest = self._look(wanted)
+        return source, manifest, self._is_complete(wanted, source, manifest)
+
+    def _is_complete(self, wanted: Wanted, source: Source, manifest: Manifest) -> bool:
+        if self._present.store is None or self._lacks_blobs(manifest):
+            return False
+        tag = self._tag_of(manifest.digest, wanted.origin or _reference(source, wanted, manifest))
+        if wanted.is_root and wanted.tag and self._present.may_have(tag):
+            # One question for both: whether it is there, and whether its own tag names it.
+            tag = wanted.tag
+        return self._present.find(tag, manifest.digest) is not None
+
+    def _lacks_blobs(self, manifest: Manifest) -> bool:
+        """Tell whether the destination may have the manifest without all blobs that this copy takes along."""
+        return (
+            self._scope.non_distributable
+            and not manifest.is_index
+            and any(layer.is_non_distributable for layer in manifest.layers)
+        )
+
+    def _look(self, wanted: Wanted) -> tuple[Source, Manifest]:
+        """Look for a manifest in its places; a refusal counts as absence, as imgpkg counts it."""
+        failures: list[StoreError] = []
+        for place in self._ordered(wanted):
+            try:
+                return place, place.read_manifest(wanted.identifier)
+            except (NotFound, AccessDenied, Unreachable) as error:
+                if isinstance(error, Unreachable):
+                    self._unreachable.add(place.name)
+                failures.append(error)
+        if len(failures) == 1:
+            raise failures[0]
+        what = wanted.origin or wanted.identifier
+        raise type(failures[-1])(f"{what} cannot be had: " + "; ".join(str(failure) for failure in failures))
+
+    def _ordered(self, wanted: Wanted) -> list[Source]:
+        """Return the places in the order in which they are asked.
+
+        A relocated bundle has its images beside it, and must not reach back to where they
+        came from; one that was never copied has none of them.
+        """
+        places = list(wanted.places)
+        if len(places) > 1 and not places[0].is_local and not self._is_relocated(places[0], wanted.named_by):
+            places = [*places[1:], places[0]]
+        return sorted(places, key=lambda place: place.name in self._unreachable)
+
+    def _is_relocated(self, store: Source, bundle: Digest | None) -> bool:
+        def ask() -> bool:
+            assert bundle
+            try:
+                store.resolve(locations_tag(bundle))
+            except (NotFound, AccessDenied):
+                return False
+            return True
+
+        # A copy brings everything into one repository, so that what a bundle nests is there as well.
+        if store.name not in self._relocated and bundle and self._has_locations.get((store.name, bundle), ask):
+            self._relocated.add(store.name)
+        return store.name in self._relocated
+
+    def _read_config(self, item: Item, what: str) -> None:
+        """Find out whether an image is a bundle, which has exactly one layer, and what it names."""
+        manifest = item.manifest
+        may_be_bundle = len(manifest.layers) == 1 and manifest.config.media_type in (DOCKER_CONFIG, OCI_CONFIG)
+        is_bundle = False
+        # Where there are image locations of it, it is a bundle.
+        if item.is_complete and may_be_bundle and self._present.tags:
+            is_bundle = locations_tag(item.digest) in self._present.tags
+        if self._scope.configs or (may_be_bundle and not is_bundle):
+            item.config = read_whole(item.source, manifest.config, LARGEST_CONFIG)
+            is_bundle = may_be_bundle and BUNDLE_LABEL in labels_of(item.config, what)
+        if is_bundle:
+            item.lock = self._read_lock(item, what)
+
+    def _read_lock(self, item: Item, what: str) -> ImagesLock:
+        chunks = item.source.read_blob(item.manifest.layers[0])
+        if not item.is_complete and not item.source.is_local:
+            item.layer = SpooledTemporaryFile(_KEPT_IN_MEMORY)  # noqa: SIM115  (kept until it is transferred)
+            chunks = _kept(chunks, item.layer)
+        content = read_files(chunks, (IMAGES_LOCK,), what).get(IMAGES_LOCK)
+        if content is None:
+            raise InvalidContent(f"{what}: has the label of a bundle, but no {IMAGES_LOCK}")
+        return ImagesLock.parse(content, f"{what}: {IMAGES_LOCK}")
+
+    def _members(self, item: Item) -> Iterator[Wanted]:
+        if item.manifest.is_index and not item.is_complete:
+            for child in item.manifest.children:
+                origin = item.origin.with_digest(child.digest)
+                yield Wanted(identifier=child.digest, places=item.places, origin=origin, is_listed=False)
+
+    def _images(self, item: Item) -> Iterator[Wanted]:
+        for image in item.lock.images if item.lock else ():
+            places, origin = item.places, self._homes.repository(image.image.repository)
+            if not self._scope.is_closed and origin.name not in [place.name for place in places]:
+                places = (*places, origin)
+            yield Wanted(identifier=image.digest, places=places, origin=image.image, named_by=item.digest)
+
+    def _attached(self, item: Item) -> Iterator[Wanted]:
+        if self._scope.cosign:
+            for suffix in _COSIGN_SUFFIXES:
+                tag = f"{item.digest.algorithm}-{item.digest.encoded}{suffix}"
+                if self._has_tag(item.source, tag):
+                    yield Wanted(identifier=tag, places=(item.source,), reference=item.reference, tag=tag)
+        if self._scope.referrers:
+            index = item.source.read_referrers(item.digest)
+            if index:
+                yield Wanted(
+                    identifier=index.digest,
+                    places=(item.source,),
+                    reference=item.reference,
+                    tag=referrers_tag(item.digest),
+                    manifest=index,
+                    subject=item.digest,
+                )
+
+    def _has_tag(self, source: Source, tag: str) -> bool:
+        tags = self._tags.get(source.name, lambda: tags_of(source))
+        return tag in tags if tags is not None else find_manifest(source, tag) is not None
+
+
+def _reference(source: Source, wanted: Wanted, manifest: Manifest) -> Reference:
+    if source.repository:
+        return source.repository.at(manifest.digest)
+    came_from = wanted.reference or wanted.origin
+    assert came_from, "what is in no registry comes with a reference"
+    return came_from.with_digest(manifest.digest)
+
+
+def _kept(chunks: Generator[bytes, None, None], file: SpooledTemporaryFile[bytes]) -> Generator[bytes, None, None]:
+    with closing(chunks):
+        for chunk in chunks:
+            file.write(chunk)
+            yield chunk
