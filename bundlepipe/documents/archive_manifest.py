@@ -53,7 +53,7 @@ class ArchivedManifest:
 
 def to_bytes(entries: Sequence[ArchivedManifest]) -> bytes:
     """Return manifest.json for some entries, sorted by digest; InvalidContent for a configuration that is no text."""
-    ordered = sorted(entries, key=lambda entry: (entry.manifest.digest, entry.tag or ""))
+    ordered = sorted(entries, key=lambda entry: entry.manifest.digest)
     text = json.dumps([_entry(entry) for entry in ordered], ensure_ascii=False, separators=(",", ":"))
     return escape_as_go(text).encode()
 

@@ -13,7 +13,7 @@ from bundlepipe.documents.archive_manifest import ROOT_BUNDLE_LABEL, ArchivedMan
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.images_lock import ImageRef, ImagesLock
 from bundlepipe.errors import BundlepipeError, InvalidReference
-from bundlepipe.events import BlobDone, Emit, Event, ignore
+from bundlepipe.events import BlobDone, Emit, Event, ImageDone, ignore
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference, Repository
 from bundlepipe.stores.archive import ArchiveStore
@@ -60,6 +60,11 @@ class CopyRequest:
     resume: bool = True
     exclude: Sequence[Excluded] = ()
 
+    @property
+    def root_tag(self) -> str | None:
+        """The tag that was given for the root, here or with the destination."""
+        return self.tag or (self.destination.tag if isinstance(self.destination, LayoutLocation) else None)
+
     def tag_of(self, digest: Digest, origin: Reference) -> str:
         """Return the internal tag of a manifest: `--repo-based-tags` of imgpkg puts its origin before the usual one."""
         if not self.repo_based_tags:
@@ -89,7 +94,8 @@ class Copied:
     `images` counts the manifests and indexes at the destination; `uploaded`, `mounted` and
     `present` are distinct blobs, `size` the bytes transferred. `skipped` has the
     non-distributable layers that were left out, by image; `lock` what `lockOutput` writes,
-    None for a home that is not registry-shaped.
+    None for a home that is not registry-shaped. `changed` tells whether the destination
+    lacked anything.
     """
 
     roots: tuple[CopiedRoot, ...]
@@ -100,6 +106,7 @@ class Copied:
     size: int
     skipped: Mapping[str, tuple[Digest, ...]]
     lock: BundleLock | ImagesLock | None
+    changed: bool
 
 
 def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
@@ -146,12 +153,12 @@ def _wanted(request: CopyRequest, homes: Homes) -> Iterator[Wanted]:
             identifier=manifest.digest,
             places=(layout,),
             reference=_layout_reference(source, manifest.digest),
-            tag=request.tag or source.tag,
+            tag=request.root_tag or (None if ":" in (source.tag or "") else source.tag),
             is_root=True,
         )
     else:
         image, tag = (source.image, source.tag) if isinstance(source, BundleLock) else (source, source.tag)
-        tag = request.tag or tag or (None if image.digest else DEFAULT_TAG)
+        tag = request.root_tag or tag or (None if image.digest else DEFAULT_TAG)
         store = homes.repository(image.repository)
         yield Wanted(identifier=image.identifier, places=(store,), tag=tag, is_root=True)
 
@@ -166,7 +173,7 @@ def _archived(request: CopyRequest, archive: ArchiveStore) -> Iterator[Wanted]:
             places=(archive,),
             reference=reference,
             origin=_parsed(entry.origin) or reference,
-            tag=(request.tag or entry.tag) if entry.is_root else entry.tag,
+            tag=(request.root_tag or entry.tag) if entry.is_root else entry.tag,
             is_root=entry.is_root,
             manifest=entry.manifest if match else None,
             subject=Digest.parse(f"{match[1]}:{match[2]}") if match else None,
@@ -210,6 +217,7 @@ def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: H
         size=tally.size,
         skipped=skipped,
         lock=_lock(request.source, copied) if repository else None,
+        changed=tally.changed,
     )
 
 
@@ -226,9 +234,11 @@ def _roots(request: CopyRequest, items: Sequence[Item]) -> list[Item]:
         roots = _unlabelled_roots(items)
         for item in roots:
             item.is_root = True
+            if request.root_tag:
+                item.tags = [request.root_tag]
     if len(roots) == 1:
         roots[0].tags.extend(tag for tag in request.tags if tag not in roots[0].tags)
-    elif request.tag or request.tags:
+    elif request.root_tag or request.tags:
         raise BundlepipeError(f"one tag cannot name the {len(roots)} images of the source: leave out the tags")
     return roots
 
@@ -263,7 +273,7 @@ def _count(items: Iterable[Item]) -> int:
 
 
 def _non_distributable(items: Iterable[Item]) -> dict[str, tuple[Digest, ...]]:
-    found = {str(item.reference): tuple(_layers(item, non_distributable=True)) for item in items}
+    found = {str(item.origin): tuple(_layers(item, non_distributable=True)) for item in items}
     return {image: digests for image, digests in found.items() if digests}
 
 
@@ -332,6 +342,7 @@ class _Tally:
         self._counting = threading.Lock()
         self.counts: Counter[str] = Counter()
         self.size = 0
+        self.changed = False
 
     def take(self, event: Event) -> None:
         """Count an event and pass it on."""
@@ -339,4 +350,7 @@ class _Tally:
             with self._counting:
                 self.counts[event.how] += 1
                 self.size += event.size if event.how == "transferred" else 0
+                self.changed |= event.how != "present"
+        elif isinstance(event, ImageDone):
+            self.changed |= event.how == "copied"
         self._emit(event)

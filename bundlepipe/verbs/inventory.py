@@ -17,7 +17,7 @@ from bundlepipe.errors import AccessDenied, InvalidContent, NotFound, StoreError
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.layer_files import read_files
-from bundlepipe.oci.manifest import DOCKER_CONFIG, OCI_CONFIG, Manifest
+from bundlepipe.oci.manifest import DOCKER_CONFIG, INDEX_TYPES, OCI_CONFIG, Manifest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.single_flight import Once
@@ -311,8 +311,11 @@ class Inventory:
         return ImagesLock.parse(content, f"{what}: {IMAGES_LOCK}")
 
     def _members(self, item: Item) -> Iterator[Wanted]:
-        if item.manifest.is_index and not item.is_complete:
-            for child in item.manifest.children:
+        """Yield the members of an index; where it is complete, those that may have to bring something still."""
+        scope = self._scope
+        everything = not item.is_complete or scope.cosign or scope.referrers or scope.non_distributable
+        for child in item.manifest.children if item.manifest.is_index else ():
+            if everything or child.media_type in INDEX_TYPES:
                 origin = item.origin.with_digest(child.digest)
                 yield Wanted(identifier=child.digest, places=item.places, origin=origin, is_listed=False)
 

@@ -1,0 +1,54 @@
+"""tags: the tags of a repository, and the digest that one of them names."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bundlepipe.errors import NotFound
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.reference import Reference, Repository
+from bundlepipe.stores.homes import Homes
+from bundlepipe.verbs.parallel import in_parallel
+
+# With `--repo-based-tags` imgpkg puts the origin's path before the digest, cut to 49 characters.
+_INTERNAL = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,48}-)?sha256-[0-9a-f]{64}(?:\.image-locations)?\.imgpkg")
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A tag, and the digest that it names if that was asked for."""
+
+    name: str
+    digest: Digest | None = None
+
+
+def list_tags(repository: Repository, homes: Homes, *, digests: bool = False, internal: bool = False) -> list[Tag]:
+    """Return the tags of a repository in the order in which its home gives them.
+
+    Those that copies and pushes leave for themselves come only with `internal`; `digests`
+    costs a request a tag. Raises NotFound if there is no such repository, StoreError.
+    """
+    store = homes.repository(repository)
+    names = [name for name in store.list_tags() if internal or not is_internal(name)]
+    if not digests:
+        return [Tag(name) for name in names]
+    return [Tag(name, digest) for name, digest in zip(names, in_parallel(store.resolve, names), strict=True)]
+
+
+def is_internal(tag: str) -> bool:
+    """Tell whether a tag is one that protects or locates what was copied, as imgpkg and bundlepipe name them."""
+    return _INTERNAL.fullmatch(tag) is not None
+
+
+def resolve_tag(reference: Reference, homes: Homes) -> Reference:
+    """Return the reference with the digest that its tag (`latest` if it has none) names now.
+
+    A digest stays, if it is there. Raises NotFound for what is not, StoreError.
+    """
+    store = homes.repository(reference.repository)
+    if reference.digest is None:
+        return reference.with_digest(store.resolve(reference.identifier))
+    if not store.has_manifest(reference.digest):
+        raise NotFound(f"{reference.with_digest(reference.digest)}: not found: {store.name} has no such manifest")
+    return reference.with_digest(reference.digest)
