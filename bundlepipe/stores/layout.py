@@ -11,7 +11,8 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Generator, Iterator
+import threading
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from bundlepipe.errors import InvalidDigest, NotFound, StoreError
@@ -36,12 +37,45 @@ _LAYOUT_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _CHUNK = 1 << 20
 
 
+class _Index:
+    """index.json, and what it says: the digest of each tag, the media type of each digest."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self.tags: dict[str, Digest] = {}
+        self.types: dict[Digest, str | None] = {}
+        for entry in document["manifests"]:
+            digest, tag = Digest(entry["digest"]), _tag_of(entry)
+            self.types.setdefault(digest, entry.get("mediaType"))
+            if tag is not None:
+                self.tags.setdefault(tag, digest)
+
+    def lists(self, manifest: Descriptor, tag: str | None) -> bool:
+        """Tell whether there is an entry for a manifest, with the tag if given."""
+        return self.tags.get(tag) == manifest.digest if tag else manifest.digest in self.types
+
+    def add(self, manifest: Descriptor, tag: str | None) -> None:
+        """List a manifest, and take the tag from another one; what others wrote into their entries is kept."""
+        if self.lists(manifest, tag):
+            return
+        if tag in self.tags:
+            self.document["manifests"] = [entry for entry in self.document["manifests"] if _tag_of(entry) != tag]
+        annotations = {"annotations": {_REF_NAME: tag}} if tag else {}
+        self.document["manifests"].append({**manifest.to_json(), **annotations})
+        self.types.setdefault(manifest.digest, manifest.media_type)
+        if tag:
+            self.tags[tag] = manifest.digest
+
+
 class LayoutStore:
     """A repository kept in `directory`, which need not exist before the first write."""
 
     def __init__(self, directory: str, repository: Repository | None = None) -> None:
         self.directory = directory
         self._repository = repository
+        self._last_read: tuple[tuple[int, ...], _Index] | None = None
+        self._waiting: list[tuple[Descriptor, str | None]] = []
+        self._adding = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -65,7 +99,7 @@ class LayoutStore:
 
     def resolve(self, tag: str) -> Digest:
         """Return the digest that index.json gives for `tag`; NotFound if there is none."""
-        return self._tagged(tag).digest
+        return self._tagged(tag)
 
     def read_manifest(self, identifier: str) -> Manifest:
         """Return the manifest of a tag or digest; NotFound if there is none."""
@@ -77,11 +111,11 @@ class LayoutStore:
 
     def sole_manifest(self) -> Manifest:
         """Return the only manifest of the layout: what `oci:DIR` without tag means; StoreError if there are several."""
-        digests = {entry["digest"] for entry in self._entries()}
+        digests = list(self._index().types)
         if len(digests) != 1:
             tags = ", ".join(sorted(self.list_tags())) or "none has a tag"
             raise StoreError(f"{self.name} holds {len(digests)} images: say which with {self.name}:TAG ({tags})")
-        return self.read_manifest(digests.pop())
+        return self.read_manifest(digests[0])
 
     def has_manifest(self, digest: Digest) -> bool:
         """Tell whether the manifest is among the blobs."""
@@ -114,8 +148,8 @@ class LayoutStore:
         return True
 
     def mount_blob(self, blob: Descriptor, source: Source) -> bool:
-        """Take a blob over from another layout by a hard link; False if the file system has none to give."""
-        if not isinstance(source, LayoutStore) or not source.has_blob(blob):
+        """Take a blob over from another layout by a hard link; False if it is here, or no link can be had."""
+        if not isinstance(source, LayoutStore) or not source.has_blob(blob) or self.has_blob(blob):
             return False
         path = self._blob_path(blob.digest)
         try:
@@ -129,20 +163,43 @@ class LayoutStore:
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
         """Store a manifest and list it in index.json, under `tag` if given."""
         self.put_blob(manifest.descriptor, lambda: io.BytesIO(manifest.raw))
-        with self._translated("write"), locked(self.directory):
-            write_if_changed(os.path.join(self.directory, _LAYOUT_FILE), _LAYOUT_VERSION)
-            index = self._read_index() or {"schemaVersion": 2, "manifests": []}
-            index["manifests"] = _with_entry(index["manifests"], manifest.descriptor, tag)
-            write_if_changed(os.path.join(self.directory, _INDEX_FILE), json.dumps(index).encode())
-            remove_abandoned(os.path.dirname(self._blob_path(manifest.digest)))
-            remove_abandoned(self.directory)
+        with self._translated("write"):
+            index = self._read_index()
+            if index and index.lists(manifest.descriptor, tag):
+                return
+            with self._adding:
+                self._waiting.append((manifest.descriptor, tag))
+            with locked(self.directory):
+                self._list_waiting()
+
+    def _list_waiting(self) -> None:
+        """Write what all threads want listed: whoever waited for the lock meanwhile finds it done."""
+        with self._adding:
+            waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        try:
+            self._list(waiting)
+        except BaseException:
+            # The others must not believe that theirs is done.
+            with self._adding:
+                self._waiting[:0] = waiting
+            self._last_read = None
+            raise
+        remove_abandoned(os.path.join(self.directory, "blobs", waiting[0][0].digest.algorithm))
+        remove_abandoned(self.directory)
+
+    def _list(self, waiting: Iterable[tuple[Descriptor, str | None]]) -> None:
+        write_if_changed(os.path.join(self.directory, _LAYOUT_FILE), _LAYOUT_VERSION)
+        index = self._read_index() or _Index({"schemaVersion": 2, "manifests": []})
+        for descriptor, tag in waiting:
+            index.add(descriptor, tag)
+        write_if_changed(self._index_path, json.dumps(index.document).encode())
+        self._last_read = (_stamp(os.stat(self._index_path)), index)
 
     def list_tags(self) -> Iterator[str]:
         """Yield the tags in the order of index.json."""
-        for entry in self._entries():
-            tag = _tag_of(entry)
-            if tag is not None:
-                yield tag
+        return iter(list(self._index().tags))
 
     def read_referrers(self, digest: Digest) -> Manifest | None:
         """Return the index with the tag for referrers of `digest`; None if there is none."""
@@ -153,41 +210,46 @@ class LayoutStore:
         put_tagged_referrers(self, index, subject)
 
     def _locate(self, identifier: str) -> tuple[Digest, str | None]:
-        if ":" not in identifier:
-            tagged = self._tagged(identifier)
-            return tagged.digest, tagged.media_type
-        digest = Digest.parse(identifier)
-        for entry in self._entries():
-            if entry["digest"] == digest:
-                return digest, entry.get("mediaType")
-        return digest, None
+        index = self._index()
+        digest = Digest.parse(identifier) if ":" in identifier else self._tagged(identifier)
+        return digest, index.types.get(digest)
 
-    def _tagged(self, tag: str) -> Descriptor:
-        for entry in self._entries():
-            if _tag_of(entry) == tag:
-                return Descriptor.from_json(entry, f"{self.name}: {_INDEX_FILE}")
-        raise NotFound(f"{self.name}:{tag}: not found in the layout {self.directory}")
+    def _tagged(self, tag: str) -> Digest:
+        digest = self._index().tags.get(tag)
+        if digest is None:
+            raise NotFound(f"{self.name}:{tag}: not found in the layout {self.directory}")
+        return digest
 
-    def _entries(self) -> list[dict[str, Any]]:
+    def _index(self) -> _Index:
         index = self._read_index()
         if index is None:
             raise NotFound(f"{self.name}: there is no OCI image layout in {self.directory}")
-        entries: list[dict[str, Any]] = index["manifests"]
-        return entries
+        return index
 
-    def _read_index(self) -> dict[str, Any] | None:
-        path = os.path.join(self.directory, _INDEX_FILE)
+    @property
+    def _index_path(self) -> str:
+        return os.path.join(self.directory, _INDEX_FILE)
+
+    def _read_index(self) -> _Index | None:
+        """Return index.json, None if there is none; it is read again only where it was replaced."""
         try:
-            with open(path, "rb") as file:
-                index = json.load(file)
+            with open(self._index_path, "rb") as file:
+                stamp = _stamp(os.fstat(file.fileno()))
+                if self._last_read and self._last_read[0] == stamp:
+                    return self._last_read[1]
+                document = json.load(file)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise StoreError(f"{path}: cannot be read: {error.strerror}") from None
+            raise StoreError(f"{self._index_path}: cannot be read: {error.strerror}") from None
         except ValueError:
-            raise StoreError(f"{path}: is not JSON, so {self.directory} is not an OCI image layout") from None
-        if not isinstance(index, dict) or not _are_entries(index.setdefault("manifests", [])):
-            raise StoreError(f"{path}: is not the index of an OCI image layout")
+            raise StoreError(
+                f"{self._index_path}: is not JSON, so {self.directory} is not an OCI image layout"
+            ) from None
+        if not isinstance(document, dict) or not _are_entries(document.setdefault("manifests", [])):
+            raise StoreError(f"{self._index_path}: is not the index of an OCI image layout")
+        index = _Index(document)
+        self._last_read = (stamp, index)
         return index
 
     def _read_manifest_bytes(self, digest: Digest) -> bytes:
@@ -225,11 +287,6 @@ def _are_entries(entries: object) -> bool:
         return False
 
 
-def _with_entry(entries: list[dict[str, Any]], manifest: Descriptor, tag: str | None) -> list[dict[str, Any]]:
-    """Return the entries of an index with one for `manifest`; what others wrote into theirs is kept."""
-    if tag is None:
-        if any(entry["digest"] == manifest.digest for entry in entries):
-            return entries
-        return [*entries, manifest.to_json()]
-    others = [entry for entry in entries if _tag_of(entry) != tag]
-    return [*others, {**manifest.to_json(), "annotations": {_REF_NAME: tag}}]
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    """Return what tells one state of a file that is only ever replaced from another."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

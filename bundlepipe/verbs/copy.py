@@ -7,6 +7,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from bundlepipe.documents.archive_manifest import ROOT_BUNDLE_LABEL, ArchivedManifest
@@ -128,14 +129,9 @@ def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
         non_distributable=request.include_non_distributable,
         is_closed=isinstance(request.source, ArchiveLocation),
     )
-    inventory = Inventory(homes, present, scope, request.tag_of)
-    try:
+    with closing(Inventory(homes, present, scope, request.tag_of)) as inventory:
         inventory.collect(_wanted(request, homes))
         return _deliver(request, list(inventory.items.values()), present, homes, emit)
-    finally:
-        for item in inventory.items.values():
-            if item.layer:
-                item.layer.close()
 
 
 def _wanted(request: CopyRequest, homes: Homes) -> Iterator[Wanted]:
@@ -202,10 +198,12 @@ def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: H
         left_out |= _excluded(request.exclude, homes)
         path = request.destination.path
         with ArchiveWriter(path, list(_entries(items)), _sizes(items, left_out), resume=request.resume) as archive:
-            Delivery(items, archive, present, left_out=left_out, tag_of=request.tag_of).run(tally.take)
+            delivery = Delivery(items, archive, present, left_out=left_out, tag_of=request.tag_of)
+            delivery.run(tally.take)
     else:
         assert present.store
-        Delivery(items, present.store, present, left_out=left_out, tag_of=request.tag_of).run(tally.take)
+        delivery = Delivery(items, present.store, present, left_out=left_out, tag_of=request.tag_of)
+        delivery.run(tally.take)
     repository = request.destination if isinstance(request.destination, Repository) else None
     copied = tuple(_copied(item, repository) for item in roots)
     return Copied(
@@ -217,7 +215,7 @@ def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: H
         size=tally.size,
         skipped=skipped,
         lock=_lock(request.source, copied) if repository else None,
-        changed=tally.changed,
+        changed=tally.changed or delivery.has_tagged,
     )
 
 
@@ -290,11 +288,11 @@ def _excluded(exclude: Sequence[Excluded], homes: Homes) -> set[Digest]:
         if isinstance(earlier, ArchiveLocation):
             layers |= ArchiveStore(earlier.path).layers
             continue
-        inventory = Inventory(homes, Present(None), Scope(), lambda digest, origin: internal_tag(digest))
         request = CopyRequest(source=earlier, destination=ArchiveLocation(""))
-        inventory.collect(_wanted(request, homes))
-        items = inventory.items.values()
-        layers.update(layer.digest for item in items if not item.manifest.is_index for layer in item.manifest.layers)
+        with closing(Inventory(homes, Present(None), Scope(), request.tag_of)) as inventory:
+            inventory.collect(_wanted(request, homes))
+        images = (item.manifest for item in inventory.items.values() if not item.manifest.is_index)
+        layers.update(layer.digest for manifest in images for layer in manifest.layers)
     return layers
 
 

@@ -65,6 +65,8 @@ class Delivery:
         self._tag_of = tag_of
         self._there: dict[Digest, Descriptor] = {}
         self._blobs: dict[Digest, _Blob] = {}
+        # Whether a tag or an image-locations image had to be put; blobs and images are told as events.
+        self.has_tagged = False
         self._find_blobs()
 
     def run(self, emit: Emit) -> None:
@@ -157,7 +159,8 @@ class Delivery:
         item = self._items[Digest(digest)]
         if kind == "manifest":
             self._put_manifest(item)
-            emit(ImageDone(self._name(item), "copied"))
+            if not item.is_complete:
+                emit(ImageDone(self._name(item), "copied"))
         elif kind == "locations":
             self._put_locations(item)
         else:
@@ -199,6 +202,7 @@ class Delivery:
             store.put_blob(blob, lambda content=blobs[blob.digest]: io.BytesIO(content))  # type: ignore[misc]
         if not store.keeps_untagged:
             put_tagged(store, manifest, internal_tag(manifest.digest))
+        self.has_tagged = True
         try:
             store.put_manifest(manifest, locations_tag(item.digest))
         except StoreError:
@@ -212,6 +216,7 @@ class Delivery:
             named = self._present.named(tag)
             if named is None or named.digest != item.digest:
                 put_tagged(store, item.manifest, tag)
+                self.has_tagged = True
 
     def _name(self, item: Item) -> str:
         repository = self._destination.repository

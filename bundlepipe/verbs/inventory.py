@@ -177,6 +177,12 @@ class Inventory:
         self._has_locations: Once[bool] = Once()
         self._relocated: set[str] = set()
         self._unreachable: set[str] = set()
+        self._kept: list[SpooledTemporaryFile[bytes]] = []
+
+    def close(self) -> None:
+        """Give up what was kept of layers."""
+        for file in self._kept:
+            file.close()
 
     def collect(self, wanted: Iterable[Wanted]) -> None:
         """Find what is wanted, and everything that belongs to it.
@@ -248,18 +254,19 @@ class Inventory:
 
     def _look(self, wanted: Wanted) -> tuple[Source, Manifest]:
         """Look for a manifest in its places; a refusal counts as absence, as imgpkg counts it."""
-        failures: list[StoreError] = []
+        failures: dict[str, StoreError] = {}
         for place in self._ordered(wanted):
             try:
                 return place, place.read_manifest(wanted.identifier)
             except (NotFound, AccessDenied, Unreachable) as error:
                 if isinstance(error, Unreachable):
                     self._unreachable.add(place.name)
-                failures.append(error)
+                failures[place.name] = error
+        # Where the lock says it is counts for more than where it might be as well.
+        failure = failures[wanted.places[-1].name]
         if len(failures) == 1:
-            raise failures[0]
-        what = wanted.origin or wanted.identifier
-        raise type(failures[-1])(f"{what} cannot be had: " + "; ".join(str(failure) for failure in failures))
+            raise failure
+        raise type(failure)(f"{wanted.origin} cannot be had: " + "; ".join(map(str, failures.values())))
 
     def _ordered(self, wanted: Wanted) -> list[Source]:
         """Return the places in the order in which they are asked.
@@ -300,10 +307,18 @@ class Inventory:
         if is_bundle:
             item.lock = self._read_lock(item, what)
 
-    def _read_lock(self, item: Item, what: str) -> ImagesLock:
-        chunks = item.source.read_blob(item.manifest.layers[0])
+    def _read_lock(self, item: Item, what: str) -> ImagesLock | None:
+        source, layer = item.source, item.manifest.layers[0]
+        if self._scope.is_closed and not source.has_blob(layer):
+            # Everything in a tar is listed in it, so what the bundle names is known. Whether the
+            # destination has the layer is found out with all others.
+            if self._present.store is None or not self._present.store.has_blob(layer):
+                return None
+            source = self._present.store
+        chunks = source.read_blob(layer)
         if not item.is_complete and not item.source.is_local:
-            item.layer = SpooledTemporaryFile(_KEPT_IN_MEMORY)  # noqa: SIM115  (kept until it is transferred)
+            item.layer = SpooledTemporaryFile(_KEPT_IN_MEMORY)  # noqa: SIM115  (closed when the copy ends)
+            self._kept.append(item.layer)
             chunks = _kept(chunks, item.layer)
         content = read_files(chunks, (IMAGES_LOCK,), what).get(IMAGES_LOCK)
         if content is None:

@@ -38,7 +38,7 @@ def pass_on_blob(source: Source, destination: Destination, blob: Descriptor, emi
     It is mounted where that can be done, else streamed through: nothing is kept. Raises
     StoreError, IntegrityError.
     """
-    if source.name == destination.name:
+    if source.repository and source.repository == destination.repository:
         how = "present"
     elif destination.mount_blob(blob, source):
         how = "mounted"
