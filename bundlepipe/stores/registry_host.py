@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from bundlepipe.errors import StoreError
 from bundlepipe.events import Emit, ignore
@@ -178,7 +179,8 @@ class RegistryHost:
             answer = response.read(LARGEST_ERROR_BODY)
             error = refusal(answer, self._redactor)
             reason = describe_status(answer.status)
-            raise Transient(error, public_url(answer.url), reason, retry_after(answer.headers))
+            wait, throttled = retry_after(answer.headers), answer.status == HTTPStatus.TOO_MANY_REQUESTS
+            raise Transient(error, public_url(answer.url), reason, wait, throttled=throttled)
 
     def _fetch_token(self, request: Request, authorization: str | None) -> Answer:
         def attempt() -> Answer:

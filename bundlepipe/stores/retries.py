@@ -19,6 +19,9 @@ RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 LONGEST_WAIT = 120.0
 
 _FIRST_DELAY = 0.25
+_LONGEST_DELAY = 30.0
+# Who is told to slow down is not told that something is wrong: it takes minutes to give up.
+_TRIES_WHEN_THROTTLED = 12
 
 _Result = TypeVar("_Result")
 
@@ -28,15 +31,18 @@ class Transient(Exception):
 
     `error` is what to raise if there is no next attempt, `reason` says in few words what
     happened at `url` (which has no query string), and `wait` how many seconds the server
-    asked for.
+    asked for. `throttled` says that there were too many requests, not that one failed.
     """
 
-    def __init__(self, error: StoreError, url: str, reason: str, wait: float | None = None) -> None:
+    def __init__(
+        self, error: StoreError, url: str, reason: str, wait: float | None = None, *, throttled: bool = False
+    ) -> None:
         super().__init__(reason)
         self.error = error
         self.url = url
         self.reason = reason
         self.wait = wait
+        self.throttled = throttled
 
 
 @dataclass(frozen=True)
@@ -66,11 +72,11 @@ class Retries:
 
     def pause(self, fault: Transient, failures: int) -> None:
         """Wait before the next attempt after `failures` failed ones; raise the fault's error if there is to be none."""
-        if failures >= self.tries:
+        if failures >= (max(self.tries, _TRIES_WHEN_THROTTLED) if fault.throttled else self.tries):
             raise type(fault.error)(f"{fault.error}; gave up after {failures} attempts") from fault
         if fault.wait is not None and fault.wait > LONGEST_WAIT:
             raise type(fault.error)(f"{fault.error}; the server asks to come back in {fault.wait:.0f} s") from fault
-        delay = _FIRST_DELAY * 2 ** (failures - 1) * random.uniform(0.5, 1)
+        delay = min(_FIRST_DELAY * 2 ** (failures - 1), _LONGEST_DELAY) * random.uniform(0.5, 1)
         if fault.wait is not None:
             delay = max(delay, fault.wait * random.uniform(1, 1.1))
         self.emit(Retrying(fault.url, fault.reason, delay))

@@ -151,17 +151,26 @@ def test_a_passing_refusal_is_overcome(scene: Scene, method: str, status: int) -
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_lasting_refusal_is_an_error_on_one_line(scene: Scene, method: str) -> None:
-    body = b'{"errors":[{"code":"TOOMANYREQUESTS","message":"slow\\ndown"}]}'
-    scene.proxy.fault(*REQUESTS[method], Respond(429, {}, body), times=99)
+    body = b'{"errors":[{"code":"UNAVAILABLE","message":"not\\nnow"}]}'
+    scene.proxy.fault(*REQUESTS[method], Respond(503, {}, body), times=99)
 
     with pytest.raises(StoreError) as error:
         scene.do(method)
     assert scene.proxy.count(*REQUESTS[method]) == 5
-    words = "TOOMANYREQUESTS: slow down" if REQUESTS[method][0] != "HEAD" else "429 Too Many Requests"
+    words = "UNAVAILABLE: not now" if REQUESTS[method][0] != "HEAD" else "503 Service Unavailable"
     assert words in str(error.value)
     assert str(error.value).endswith("; gave up after 5 attempts")
     assert "\n" not in str(error.value)
     assert f"http://{scene.proxy.host}/v2/" in str(error.value)
+
+
+def test_who_is_told_to_slow_down_does_so_for_minutes_before_giving_up(scene: Scene) -> None:
+    scene.proxy.fault("GET", "/manifests/", Respond(429), times=11)
+    assert scene.do("read_manifest") == scene.expected("read_manifest")
+    assert 60 < sum(scene.client.pauses) < 300
+    scene.proxy.fault("GET", "/manifests/", Respond(429), times=99)
+    with pytest.raises(StoreError, match="429 Too Many Requests; gave up after 12 attempts"):
+        scene.do("read_manifest")
 
 
 @pytest.mark.parametrize("method", METHODS)
