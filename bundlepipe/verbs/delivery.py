@@ -26,7 +26,7 @@ from bundlepipe.verbs.bundle import internal_tag, locations_tag
 from bundlepipe.verbs.inventory import Item, Present
 from bundlepipe.verbs.locations import make_locations
 from bundlepipe.verbs.parallel import in_parallel, run_in_order
-from bundlepipe.verbs.transfer import pass_on_blob, put_tagged, send_blob
+from bundlepipe.verbs.transfer import Mounts, pass_on_blob, put_tagged, send_blob
 
 _CHUNK = 256 * 1024
 
@@ -35,10 +35,11 @@ Step = tuple[str, str]
 
 @dataclass(frozen=True)
 class _Blob:
-    """A blob, who has it, and the content if it had to be read already."""
+    """A blob, who has it, who can lend it, and the content if it had to be read already."""
 
     descriptor: Descriptor
     source: Source
+    lender: Source | None
     open_content: Callable[[], IO[bytes]] | None
 
 
@@ -67,6 +68,7 @@ class Delivery:
         self._blobs: dict[Digest, _Blob] = {}
         # Whether a tag or an image-locations image had to be put; blobs and images are told as events.
         self.has_tagged = False
+        self._mounts = Mounts(destination)
         self._find_blobs()
 
     def run(self, emit: Emit) -> None:
@@ -82,15 +84,13 @@ class Delivery:
         run_in_order(self._steps(), self._do, emit)
 
     def _find_blobs(self) -> None:
-        """Choose for each blob who gives it: the first who has it, or better one from whom it can be mounted."""
+        """Choose for each blob who gives it: the first who has it, or better the first who can lend it."""
         for item in self._items.values():
             for blob in self._blobs_of(item):
                 if item.is_complete:
                     self._there[blob.digest] = blob
-                elif blob.digest not in self._blobs or (
-                    self._is_sibling(item.source) and not self._is_sibling(self._blobs[blob.digest].source)
-                ):
-                    self._blobs[blob.digest] = _Blob(blob, item.source, _content_of(item, blob))
+                elif blob.digest not in self._blobs or (item.lender and not self._blobs[blob.digest].lender):
+                    self._blobs[blob.digest] = _Blob(blob, item.source, item.lender, _content_of(item, blob))
         for digest in self._there:
             self._blobs.pop(digest, None)
 
@@ -101,10 +101,6 @@ class Delivery:
         if self._present.store:
             yield item.manifest.config
         yield from (layer for layer in item.manifest.layers if layer.digest not in self._left_out)
-
-    def _is_sibling(self, source: Source) -> bool:
-        ours, theirs = self._destination.repository, source.repository
-        return ours is not None and theirs is not None and ours.registry == theirs.registry
 
     def _settle_missing(self) -> None:
         """Raise StoreError, before anything is written, for blobs that neither side has."""
@@ -167,7 +163,9 @@ class Delivery:
             self._put_tags(item)
 
     def _deliver_blob(self, blob: _Blob, emit: Emit) -> None:
-        if blob.open_content and not self._is_sibling(blob.source):
+        if blob.lender and self._mounts.take(blob.descriptor, blob.lender, emit):
+            return
+        if blob.open_content:
             send_blob(self._destination, blob.descriptor, blob.open_content, emit)
         else:
             pass_on_blob(blob.source, self._destination, blob.descriptor, emit)

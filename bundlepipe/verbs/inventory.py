@@ -18,7 +18,7 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.layer_files import read_files
 from bundlepipe.oci.manifest import DOCKER_CONFIG, INDEX_TYPES, OCI_CONFIG, Manifest
-from bundlepipe.oci.reference import Reference
+from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.single_flight import Once
 from bundlepipe.stores.store import Source, Store, find_manifest, read_whole, referrers_tag
@@ -63,6 +63,7 @@ class Item:
     """A manifest that is to be at the destination.
 
     `source` has it and its blobs; it is the destination itself where the image `is_complete`.
+    `lender` is a repository of the destination's registry that should have the blobs too.
     `reference` says where it was found and `origin` how it was first named. `config` and
     `layer` are kept where they had to be read. `lock` is what a bundle names, `subject`
     what the members of an index of referrers are about.
@@ -74,6 +75,7 @@ class Item:
     reference: Reference
     origin: Reference
     is_complete: bool
+    lender: Source | None = None
     tags: list[str] = field(default_factory=list)
     is_root: bool = False
     is_listed: bool = False
@@ -206,19 +208,28 @@ class Inventory:
     def _find(self, wanted: Wanted) -> Item:
         """Read a manifest, and of a bundle its lock; what it is part of is not asked here."""
         source, manifest, is_complete = self._read(wanted)
+        reference = _reference(source, wanted, manifest)
         item = Item(
             manifest=manifest,
             source=source,
             places=wanted.places if is_complete else (source,),
-            reference=_reference(source, wanted, manifest),
-            origin=wanted.origin or _reference(source, wanted, manifest),
+            reference=reference,
+            origin=wanted.origin or reference,
             is_complete=is_complete,
+            lender=self._lender(reference.repository),
         )
         if not manifest.is_index:
             self._read_config(item, f"{source.name}@{manifest.digest}")
         if wanted.subject is None:
             item.attached = tuple(self._attached(item))
         return item
+
+    def _lender(self, came_from: Repository) -> Source | None:
+        """Return where an image was found, or went into a tar from, if that can lend blobs to the destination."""
+        here = self._present.store and self._present.store.repository
+        if here and here.registry == came_from.registry and here != came_from:
+            return self._homes.repository(came_from)
+        return None
 
     def _read(self, wanted: Wanted) -> tuple[Source, Manifest, bool]:
         """Return where a manifest is, the manifest, and whether the destination has it with all its blobs."""
@@ -309,7 +320,7 @@ class Inventory:
 
     def _read_lock(self, item: Item, what: str) -> ImagesLock | None:
         source, layer = item.source, item.manifest.layers[0]
-        if self._scope.is_closed and not source.has_blob(layer):
+        if self._scope.is_closed and source.is_local and not source.has_blob(layer):
             # Everything in a tar is listed in it, so what the bundle names is known. Whether the
             # destination has the layer is found out with all others.
             if self._present.store is None or not self._present.store.has_blob(layer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator
 from contextlib import closing
 from typing import IO, cast
@@ -13,6 +14,7 @@ from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.stores.store import Destination, OpenContent, Source, Store, find_manifest
 
 _CHUNK = 256 * 1024
+_MOST_REFUSALS = 3
 
 
 def send_blob(destination: Destination, blob: Descriptor, open_content: OpenContent, emit: Emit) -> bool:
@@ -32,21 +34,33 @@ def receive_blob(source: Source, blob: Descriptor, emit: Emit) -> Generator[byte
     emit(BlobDone(blob.digest, blob.size, "transferred"))
 
 
-def pass_on_blob(source: Source, destination: Destination, blob: Descriptor, emit: Emit) -> str:
-    """Make the destination have a blob of the source; return how, as `BlobDone` says it.
+def pass_on_blob(source: Source, destination: Destination, blob: Descriptor, emit: Emit) -> None:
+    """Make the destination have a blob of the source, streamed through: nothing is kept. Raises StoreError."""
+    sent = destination.put_blob(blob, lambda: _told(source.read_blob(blob), blob, emit))
+    emit(BlobDone(blob.digest, blob.size, "transferred" if sent else "present"))
 
-    It is mounted where that can be done, else streamed through: nothing is kept. Raises
-    StoreError, IntegrityError.
+
+class Mounts:
+    """Takes blobs over from repositories of the destination's registry, where that works.
+
+    Some registries never mount and some do not from everywhere. Who has given nothing a few
+    times running is not asked again.
     """
-    if source.repository and source.repository == destination.repository:
-        how = "present"
-    elif destination.mount_blob(blob, source):
-        how = "mounted"
-    else:
-        sent = destination.put_blob(blob, lambda: _told(source.read_blob(blob), blob, emit))
-        how = "transferred" if sent else "present"
-    emit(BlobDone(blob.digest, blob.size, how))
-    return how
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self._refusals: Counter[str] = Counter()
+
+    def take(self, blob: Descriptor, lender: Source, emit: Emit) -> bool:
+        """Mount a blob; False if it has to be transferred. Raises StoreError."""
+        if self._refusals[lender.name] >= _MOST_REFUSALS:
+            return False
+        if not self._destination.mount_blob(blob, lender):
+            self._refusals[lender.name] += 1
+            return False
+        self._refusals[lender.name] = 0
+        emit(BlobDone(blob.digest, blob.size, "mounted"))
+        return True
 
 
 def put_tagged(store: Store, manifest: Manifest, tag: str) -> None:
