@@ -17,6 +17,7 @@ from bundlepipe.errors import printable
 
 # Deeper than any configuration, and shallow enough for code that recurses.
 _DEEPEST = 200
+_TOO_DEEP = f"nested too deeply, expected at most {_DEEPEST} levels"
 # What aliases may add to a document, in nodes.
 _MOST_ALIASED = 100_000
 
@@ -138,7 +139,7 @@ class _Document:
 
     def _start(self, event: Any) -> None:
         if len(self._open) == _DEEPEST:
-            raise YamlFault(event.start_mark.index, f"nested too deeply, expected at most {_DEEPEST} levels")
+            raise YamlFault(event.start_mark.index, _TOO_DEEP)
         is_mapping = isinstance(event, yaml.MappingStartEvent)
         default = core.MAPPING if is_mapping else core.SEQUENCE
         node_class = yaml.MappingNode if is_mapping else yaml.SequenceNode
@@ -210,6 +211,8 @@ _EXPLANATIONS = (
     _Explanation("expected <block end>", "expected a further entry, indented as its siblings are"),
     _Explanation("<document start>", "expected the end of the document"),
     _Explanation("a tab character where", "a tab cannot indent, expected spaces"),
+    # libyaml has a limit of its own since 0.2.6, and meets it when it looks ahead.
+    _Explanation("exceeded maximum nesting depth", _TOO_DEEP),
 )
 
 
