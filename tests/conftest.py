@@ -8,6 +8,7 @@ start when the first test asks for them; a test takes repositories of its own wi
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ WriteDockerConfig = Callable[[dict[str, Any]], Path]
 # A deadline would measure the machine and its other work, not the code.
 settings.register_profile("bundlepipe", deadline=None)
 settings.load_profile("bundlepipe")
+
+
+def pytest_sessionstart() -> None:
+    """Let tests interrupt what they start: who runs in the background of a shell ignores Ctrl-C, and hands that on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -63,7 +63,7 @@ class Homes:
             return archive, archive.root().manifest
         if isinstance(location, LayoutLocation):
             layout = LayoutStore(location.directory)
-            return layout, layout.read_manifest(location.tag) if location.tag else layout.sole_manifest()
+            return layout, layout.read_manifest(location.tag or layout.sole_image()[0])
         store = self.repository(location.repository)
         return store, store.read_manifest(location.identifier)
 

@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
@@ -35,6 +36,8 @@ _LAYOUT_FILE = "oci-layout"
 _INDEX_FILE = "index.json"
 _LAYOUT_VERSION = b'{"imageLayoutVersion":"1.0.0"}'
 _CHUNK = 1 << 20
+# Internal tags of copies, attachments of cosign, referrers.
+_MADE_OF_A_DIGEST = re.compile(r"sha256-[0-9a-f]{64}")
 
 
 class _Index:
@@ -109,13 +112,19 @@ class LayoutStore:
         verify_manifest(raw, digest, what)
         return Manifest.parse(raw, media_type, what)
 
-    def sole_manifest(self) -> Manifest:
-        """Return the only manifest of the layout: what `oci:DIR` without tag means; StoreError if there are several."""
-        digests = list(self._index().types)
+    def sole_image(self) -> tuple[Digest, str | None]:
+        """Return the digest and tag of what `oci:DIR` without tag means; StoreError if that may be several images.
+
+        It is the only image with a tag, those that tools make of digests left aside, or
+        else the only one that is listed. An image with several tags comes without.
+        """
+        index = self._index()
+        tags = {tag: digest for tag, digest in index.tags.items() if not _MADE_OF_A_DIGEST.search(tag)}
+        digests = list(dict.fromkeys(tags.values() or index.types))
         if len(digests) != 1:
-            tags = ", ".join(sorted(self.list_tags())) or "none has a tag"
-            raise StoreError(f"{self.name} holds {len(digests)} images: say which with {self.name}:TAG ({tags})")
-        return self.read_manifest(digests[0])
+            names = ", ".join(sorted(tags)) or "none has a tag"
+            raise StoreError(f"{self.name} holds {len(digests)} images: say which with {self.name}:TAG ({names})")
+        return digests[0], next(iter(tags)) if len(tags) == 1 else None
 
     def has_manifest(self, digest: Digest) -> bool:
         """Tell whether the manifest is among the blobs."""

@@ -20,6 +20,7 @@ from bundlepipe.oci.reference import DEFAULT_TAG, Reference, Repository
 from bundlepipe.stores.archive import ArchiveStore
 from bundlepipe.stores.archive_writer import ArchiveWriter
 from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.layout import LayoutStore
 from bundlepipe.stores.location import ArchiveLocation, LayoutLocation, Location
 from bundlepipe.stores.settings import LAYOUT_HOST
 from bundlepipe.verbs.bundle import internal_tag
@@ -144,12 +145,13 @@ def _wanted(request: CopyRequest, homes: Homes) -> Iterator[Wanted]:
     elif isinstance(source, ArchiveLocation):
         yield from _archived(request, ArchiveStore(source.path))
     elif isinstance(source, LayoutLocation):
-        layout, manifest = homes.locate(source)
+        layout = LayoutStore(source.directory)
+        digest, tag = (layout.read_manifest(source.tag).digest, source.tag) if source.tag else layout.sole_image()
         yield Wanted(
-            identifier=manifest.digest,
+            identifier=digest,
             places=(layout,),
-            reference=_layout_reference(source, manifest.digest),
-            tag=request.root_tag or (None if ":" in (source.tag or "") else source.tag),
+            reference=_layout_reference(source, digest),
+            tag=request.root_tag or (None if ":" in (tag or "") else tag),
             is_root=True,
         )
     else:
