@@ -124,12 +124,20 @@ def put_image(
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in kept]},
     }
     config = put_bytes(store, json.dumps(configuration).encode(), OCI_CONFIG if oci else DOCKER_CONFIG)
-    return _put_manifest(
+    return put_document(
         store,
         OCI_MANIFEST if oci else DOCKER_MANIFEST,
         {"config": config.to_json(), "layers": [layer.descriptor.to_json() for layer in kept]},
         tag,
     )
+
+
+def put_images(store: Store, count: int, *shared: Layer, own: int = 1, name: str = "image") -> list[Manifest]:
+    """Store as many images, each of the shared layers and `own` small ones that no other image has."""
+    return [
+        put_image(store, *shared, *(file_layer(f"{name}{number}", f"layer {layer}") for layer in range(own)))
+        for number in range(count)
+    ]
 
 
 def put_index(
@@ -145,7 +153,7 @@ def put_index(
     for number, (child, described) in enumerate(zip(children, entries, strict=True)):
         if not child.is_index:
             described["platform"] = {"os": "linux", "architecture": architectures[number]}
-    return _put_manifest(store, OCI_INDEX if oci else DOCKER_LIST, {"manifests": entries}, tag)
+    return put_document(store, OCI_INDEX if oci else DOCKER_LIST, {"manifests": entries}, tag)
 
 
 def put_cosign(store: Store, subject: Manifest, suffix: str = "sig", *, oci: bool = True) -> Manifest:
@@ -157,7 +165,7 @@ def put_cosign(store: Store, subject: Manifest, suffix: str = "sig", *, oci: boo
     signed = {**layer.to_json(), "annotations": {"dev.cosignproject.cosign/signature": "MEUCIQ=="}}
     media_type = OCI_MANIFEST if oci else DOCKER_MANIFEST
     document = {"config": config.to_json(), "layers": [signed]}
-    return _put_manifest(store, media_type, document, cosign_tag(subject.digest, suffix))
+    return put_document(store, media_type, document, cosign_tag(subject.digest, suffix))
 
 
 def cosign_tag(digest: Digest, suffix: str = "sig") -> str:
@@ -181,7 +189,7 @@ def put_referrer(
         "layers": [layer.to_json()],
         "subject": subject.descriptor.to_json(),
     }
-    referrer = _put_manifest(store, OCI_MANIFEST, document, None)
+    referrer = put_document(store, OCI_MANIFEST, document)
     if fallback:
         _list_referrer(store, subject, {**referrer.descriptor.to_json(), "artifactType": artifact_type})
     return referrer
@@ -196,10 +204,11 @@ def _list_referrer(store: Store, subject: Manifest, described: dict[str, Any]) -
     tag = fallback_tag(subject.digest)
     present = find_manifest(store, tag)
     entries = json.loads(present.raw)["manifests"] if present else []
-    _put_manifest(store, OCI_INDEX, {"manifests": [*entries, described]}, tag)
+    put_document(store, OCI_INDEX, {"manifests": [*entries, described]}, tag)
 
 
-def _put_manifest(store: Store, media_type: str, document: dict[str, Any], tag: str | None) -> Manifest:
+def put_document(store: Store, media_type: str, document: dict[str, Any], tag: str | None = None) -> Manifest:
+    """Store a manifest or index that says what `document` does."""
     raw = json.dumps({"schemaVersion": 2, "mediaType": media_type, **document}).encode()
     manifest = Manifest(media_type, raw)
     store.put_manifest(manifest, tag)

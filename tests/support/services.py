@@ -154,6 +154,8 @@ class Registry:
                 "maintenance": {"uploadpurging": {"enabled": False}},
             },
             "http": http,
+            # By default a manifest may not say where a foreign layer is to be had.
+            "validation": {"manifests": {"urls": {"allow": ["^https?://"]}}},
         }
         if self._auth:
             configuration["auth"] = json.loads(json.dumps(self._auth).replace(DIRECTORY, str(home)))

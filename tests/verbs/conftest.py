@@ -1,0 +1,31 @@
+"""Fixtures for the tests of verbs: homes, and a bundle of bundles in a registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bundlepipe.stores import retries
+from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.settings import RegistrySettings
+from tests.support.images import World, make_world
+from tests.support.services import Registry
+
+
+@pytest.fixture
+def homes(tmp_path: Path) -> Homes:
+    """Homes with `layout.localhost` backed by a directory of this test."""
+    return Homes({"layout.localhost": RegistrySettings(layout=str(tmp_path / "registry"))})
+
+
+@pytest.fixture
+def world(registry: Registry, homes: Homes) -> World:
+    """A bundle of bundles, spread over repositories of `registry`."""
+    return make_world(homes, registry.repository)
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once: where every attempt fails, the pauses between them are most of a test."""
+    monkeypatch.setattr(retries, "_FIRST_DELAY", 0.001)
