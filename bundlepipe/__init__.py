@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from bundlepipe.pipeline.declaration import (
         Bundle,
         BundleSource,
+        Copy,
+        CopySource,
         Image,
         ImageSource,
         Lock,
@@ -25,6 +27,8 @@ __all__ = [
     "Bundle",
     "BundleSource",
     "BundlepipeError",
+    "Copy",
+    "CopySource",
     "Image",
     "ImageSource",
     "Lock",

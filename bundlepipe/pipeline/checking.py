@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING
 from bundlepipe.errors import InvalidContent, InvalidReference
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Platform
-from bundlepipe.oci.reference import DEFAULT_TAG, Reference
+from bundlepipe.oci.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference
 from bundlepipe.pipeline.declaration import (
     Bundle,
     BundleSource,
+    Copy,
+    CopySource,
     ImageSource,
-    MadeHere,
     Pull,
     Pushable,
     images_lock_path,
     lock_directory,
     searched_paths,
 )
-from bundlepipe.pipeline.paths import below, is_excluded, is_within
+from bundlepipe.pipeline.paths import archives_in, below, is_excluded, is_within
 from bundlepipe.pipeline.state import STATE_DIRECTORY
-from bundlepipe.stores.location import parse_location
+from bundlepipe.stores.location import LAYOUT_PREFIX, ArchiveLocation, LayoutLocation, parse_location
 
 if TYPE_CHECKING:
     from bundlepipe.pipeline.reading import Declared
@@ -57,6 +58,8 @@ def _faults(declared: Declared) -> Iterator[tuple[object, str]]:
     made: list[Pushable] = [*declared.images, *declared.bundles]
     names = {(thing.kind, thing.name) for thing in made}
     yield from _repeated(made, "image or bundle")
+    names |= {("copy", copy.name) for copy in declared.copies}
+    yield from _repeated(declared.copies, "copy")
     yield from _repeated(declared.pulls, "pull")
     for thing in made:
         yield from _pushable_faults(thing, declared)
@@ -64,14 +67,18 @@ def _faults(declared: Declared) -> Iterator[tuple[object, str]]:
     for bundle in declared.bundles:
         yield from _output_faults(bundle)
         yield from _lock_faults(bundle, names)
+    for copy in declared.copies:
+        yield from _source_faults(copy, names)
+        yield from _copy_faults(copy)
     for pull in declared.pulls:
-        yield from _pull_faults(pull, names)
+        yield from _source_faults(pull, names)
+    yield from _shared_outputs(declared)
     yield from _nested_outputs(declared)
     yield from _replaced_inputs(declared)
 
 
-def _repeated(things: Sequence[Pushable | Pull], what: str) -> Iterator[tuple[object, str]]:
-    seen: dict[str, Pushable | Pull] = {}
+def _repeated(things: Sequence[Pushable | Copy | Pull], what: str) -> Iterator[tuple[object, str]]:
+    seen: dict[str, Pushable | Copy | Pull] = {}
     for thing in things:
         if not _NAME.fullmatch(thing.name):
             yield thing.where, f"'{thing.name}' is not a name: expected lower-case letters, digits, '.', '_' and '-'"
@@ -151,33 +158,82 @@ def _lock_faults(bundle: Bundle, names: set[tuple[str, str]]) -> Iterator[tuple[
             yield bundle.lock.where, f"lock of bundle '{bundle.name}': {error}"
 
 
-def _pull_faults(pull: Pull, names: set[tuple[str, str]]) -> Iterator[tuple[object, str]]:
-    if isinstance(pull.source, BundleSource | ImageSource):
-        yield from _unknown(pull.source, names, pull.where, f"pull '{pull.name}'")
-    elif isinstance(pull.source, str):
+def _source_faults(thing: Copy | Pull, names: set[tuple[str, str]]) -> Iterator[tuple[object, str]]:
+    what = _described(thing)
+    if isinstance(thing.source, BundleSource | ImageSource | CopySource):
+        yield from _unknown(thing.source, names, thing.where, what)
+    elif isinstance(thing.source, str):
         try:
-            parse_location(pull.source)
+            parse_location(thing.source)
         except InvalidReference as error:
-            yield pull.where, f"pull '{pull.name}': {error}"
+            yield thing.where, f"{what}: {error}"
 
 
-def _unknown(source: MadeHere, names: set[tuple[str, str]], where: object, what: str) -> Iterator[tuple[object, str]]:
+def _described(thing: Copy | Pull) -> str:
+    return f"{'copy' if isinstance(thing, Copy) else 'pull'} '{thing.name}'"
+
+
+def _copy_faults(copy: Copy) -> Iterator[tuple[object, str]]:
+    what = _described(copy)
+    try:
+        destination = parse_location(copy.to)
+        for tag in copy.tags:
+            if Reference.parse(f"{DEFAULT_REGISTRY}/a/b:{tag}").tag != tag:
+                yield copy.where, f"{what}: '{tag}' is not a tag"
+    except InvalidReference as error:
+        yield copy.where, f"{what}: {error}"
+        return
+    if isinstance(destination, Reference) and destination.digest:
+        yield copy.where, f"{what}: '{copy.to}': the destination of a copy cannot be a digest: give a repository"
+    if copy.lock_output and not isinstance(destination, Reference):
+        reason = "cannot output lock file with tar destination" if copy.to.startswith("tar:") else "is in no registry"
+        yield copy.where, f"{what}: lockOutput: {copy.to} {reason}: a lock names images by their repository"
+    if copy.exclude and not isinstance(destination, ArchiveLocation):
+        yield copy.where, f"{what}: exclude: only a tar can leave out layers, and {copy.to} is none"
+    if isinstance(destination, ArchiveLocation) and f"tar:{destination.path}" in (copy.source, *copy.exclude):
+        yield copy.where, f"{what}: {copy.to} would be made from itself"
+
+
+def _unknown(
+    source: BundleSource | ImageSource | CopySource, names: set[tuple[str, str]], where: object, what: str
+) -> Iterator[tuple[object, str]]:
     if (source.kind, source.name) in names:
         return
     known = ", ".join(sorted(name for kind, name in names if kind == source.kind)) or "none"
     yield where, f"{what}: there is no {source.kind} '{source.name}' in this pipeline; there are: {known}"
 
 
+def _shared_outputs(declared: Declared) -> Iterator[tuple[object, str]]:
+    """Find files that two copies would write, and those that lie in the inputs of a push."""
+    owners: dict[str, str] = {}
+    for copy in declared.copies:
+        what = _described(copy)
+        for path in outputs_of(copy):
+            first = owners.setdefault(path, copy.name)
+            if first != copy.name:
+                yield copy.where, f"{what}: {path} is written by copy '{first}' too"
+        for path in _written_by(copy):
+            for thing in (*declared.images, *declared.bundles):
+                for file in thing.files:
+                    if is_within(path, file) and not is_excluded(below(path, file), thing.exclude):
+                        reader = f"an input of {thing.kind} '{thing.name}'"
+                        yield copy.where, f"{what}: {path} lies in {file}, {reader}: write it elsewhere, or exclude it"
+
+
+def outputs_of(copy: Copy) -> list[str]:
+    """Return the files that a copy, and no other task, writes."""
+    return [*archives_in([copy.to]), *filter(None, [copy.lock_output])]
+
+
+def _written_by(copy: Copy) -> list[str]:
+    """Return what a copy writes, an OCI image layout included, which it may share with other copies."""
+    layout = copy.to.startswith(LAYOUT_PREFIX) and parse_location(copy.to)
+    return [*outputs_of(copy), *([layout.directory] if isinstance(layout, LayoutLocation) else [])]
+
+
 def _nested_outputs(declared: Declared) -> Iterator[tuple[object, str]]:
     """Find outputs inside a directory that a pull replaces as a whole."""
-    outputs: list[tuple[object, str, str]] = [
-        (pull.where, pull.to, f"the output of pull '{pull.name}'") for pull in declared.pulls
-    ]
-    for bundle in declared.bundles:
-        if bundle.lock_output:
-            outputs.append((bundle.where, bundle.lock_output, f"lockOutput of bundle '{bundle.name}'"))
-        if bundle.lock:
-            outputs.append((bundle.where, images_lock_path(bundle), f"the images.yml of bundle '{bundle.name}'"))
+    outputs = list(_outputs(declared))
     for pull in declared.pulls:
         for where, path, what in outputs:
             if path is not pull.to and is_within(path, pull.to):
@@ -187,6 +243,20 @@ def _nested_outputs(declared: Declared) -> Iterator[tuple[object, str]]:
                 yield pull.where, f"pull '{pull.name}' would replace {pull.to}, which holds {path}"
         if is_within(STATE_DIRECTORY, pull.to):
             yield pull.where, f"pull '{pull.name}' would replace {pull.to}, which holds {STATE_DIRECTORY}"
+
+
+def _outputs(declared: Declared) -> Iterator[tuple[object, str, str]]:
+    """Yield each path that a task writes, with where it is declared and what it is."""
+    for pull in declared.pulls:
+        yield pull.where, pull.to, f"the output of pull '{pull.name}'"
+    for bundle in declared.bundles:
+        if bundle.lock_output:
+            yield bundle.where, bundle.lock_output, f"lockOutput of bundle '{bundle.name}'"
+        if bundle.lock:
+            yield bundle.where, images_lock_path(bundle), f"the images.yml of bundle '{bundle.name}'"
+    for copy in declared.copies:
+        for path in _written_by(copy):
+            yield copy.where, path, f"the output of copy '{copy.name}'"
 
 
 def _replaced_inputs(declared: Declared) -> Iterator[tuple[object, str]]:

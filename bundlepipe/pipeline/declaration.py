@@ -1,4 +1,4 @@
-"""What a user declares: images, bundles and pulls, as plain values.
+"""What a user declares: images, bundles, copies and pulls, as plain values.
 
 bundlepipe.yml is read into these, and a dodo.py may compute them. Paths are relative to
 the directory doit runs in.
@@ -35,14 +35,22 @@ class ImageSource:
 
 
 @dataclass(frozen=True)
+class CopySource:
+    """What a copy of this pipeline made at its destination, by name."""
+
+    name: str
+    kind: ClassVar[str] = "copy"
+
+
+@dataclass(frozen=True)
 class LockSource:
-    """What a BundleLock file names."""
+    """What a BundleLock file names; a copy takes an ImagesLock as well."""
 
     path: str
 
 
 MadeHere = BundleSource | ImageSource
-Source = BundleSource | ImageSource | LockSource | str
+Source = BundleSource | ImageSource | CopySource | LockSource | str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +103,30 @@ class Bundle(Pushable):
     lock: Lock | None = None
     lock_output: str | None = None
     kind: ClassVar[str] = "bundle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A bundle, image or lock that is copied, with everything it names, to `to`.
+
+    `to` is a repository, with a tag if the copy is to have another one than the source, or
+    a local home (`oci:DIR[:TAG]`, `tar:FILE`). `exclude` are tars (`tar:FILE`) and lock files
+    whose layers the reader of the tar has. `lock_output` is where the lock of the copy goes.
+    """
+
+    name: str
+    source: Source
+    to: str
+    tags: Sequence[str] = ()
+    lock_output: str | None = None
+    include_non_distributable_layers: bool = False
+    cosign_signatures: bool = False
+    referrers: bool = False
+    repo_based_tags: bool = False
+    resume: bool = True
+    exclude: Sequence[str] = ()
+    refresh: Refresh | None = None
+    where: Position | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,16 @@ from typing import Any
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
+from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.pipeline.action import Action
-from bundlepipe.pipeline.checking import destination_of
+from bundlepipe.pipeline.checking import destination_of, outputs_of
+from bundlepipe.pipeline.copy_task import KIND as COPY
+from bundlepipe.pipeline.copy_task import CopyAction, CopyStaleness, remove_archive
 from bundlepipe.pipeline.declaration import (
     Bundle,
     BundleSource,
+    Copy,
+    CopySource,
     ImageSource,
     LockSource,
     MadeHere,
@@ -27,17 +32,21 @@ from bundlepipe.pipeline.declaration import (
 )
 from bundlepipe.pipeline.edges import GeneratedInputs, PipelineTask, Reads, find_cycle, producers
 from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, NameSearch, edges_to
+from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.pull_task import KIND as PULL
 from bundlepipe.pipeline.pull_task import PullAction, PullStaleness, remove_pulled
 from bundlepipe.pipeline.push_task import PushAction, PushStaleness
 from bundlepipe.pipeline.reading import Declared
 from bundlepipe.pipeline.settings import Settings
+from bundlepipe.pipeline.sources import described, paths_read
 from bundlepipe.pipeline.state import digest_file
+from bundlepipe.stores.location import ARCHIVE_PREFIX, ArchiveLocation, LayoutLocation, Location, parse_location
 
 GROUPS = {
     "push_image": "push images made of files",
     "lock_bundle": "lock the images that bundles name to digests",
     "push_bundle": "push bundles",
+    "copy_bundle": "copy bundles and images, with everything they name",
     "pull_bundle": "pull bundles and images into directories",
 }
 _GENERATED_INPUTS = "_generated_inputs"
@@ -86,6 +95,8 @@ class _Graph:
                 yield self._name_search(bundle)
                 yield self._lock(bundle)
             yield self._push(bundle)
+        for copy in self._declared.copies:
+            yield self._copy(copy)
         for pull in self._declared.pulls:
             yield self._pull(pull)
 
@@ -94,15 +105,33 @@ class _Graph:
         by_name = {task.name: task for task in tasks}
         state_targets = {digest_file(kind, name) for kind, name in self._digests()}
         targets = {target: task.name for task in tasks for target in task.targets if target not in state_targets}
-        if targets:
-            for reader, producer in producers(self.reads, targets):
-                task = by_name[reader]
-                if producer not in task.task_dep:
-                    task.task_dep.append(producer)
+        found = producers(self.reads, targets) if targets else ()
+        for reader, producer in (*found, *self._layout_edges()):
+            task = by_name[reader]
+            if producer not in task.task_dep:
+                task.task_dep.append(producer)
+
+    def _layout_edges(self) -> Iterator[tuple[str, str]]:
+        """Yield (task, copy) for every task that reads an OCI image layout which a copy writes.
+
+        Copies may share one by tags, so it is no target, which only one task could have.
+        """
+        writers = [(f"copy_bundle:{copy.name}", parse_location(copy.to)) for copy in self._declared.copies]
+        readers: list[tuple[str, Source]] = [
+            *((f"copy_bundle:{copy.name}", copy.source) for copy in self._declared.copies),
+            *((f"pull_bundle:{pull.name}", pull.source) for pull in self._declared.pulls),
+        ]
+        for reader, source in readers:
+            if isinstance(source, str):
+                location = parse_location(source)
+                same = (writer for writer, to in writers if _may_be_same_layout(location, to))
+                yield from ((reader, writer) for writer in same if writer != reader)
 
     def _digests(self) -> Iterator[tuple[str, str]]:
         for made in self._made_here.values():
             yield made.kind, made.name
+        for copy in self._declared.copies:
+            yield COPY, copy.name
         for pull in self._declared.pulls:
             yield PULL, pull.name
 
@@ -156,22 +185,56 @@ class _Graph:
             calc_dep=[_GENERATED_INPUTS],
         )
 
+    def _copy(self, copy: Copy) -> Task:
+        task_name, digest_path = f"copy_bundle:{copy.name}", digest_file(COPY, copy.name)
+        excluded = [item.removeprefix(ARCHIVE_PREFIX) for item in copy.exclude]
+        return self._task(
+            "copy_bundle",
+            copy.name,
+            CopyAction(copy, self._source_tag(copy.source), self._settings),
+            doc=f"copy {described(copy.source)} to {copy.to}",
+            uptodate=[CopyStaleness(copy, self._settings)],
+            targets=[digest_path, *outputs_of(copy)],
+            clean=[
+                (_forget_digest, [], {"path": digest_path}),
+                *((remove_archive, [], {"task_name": task_name, "path": path}) for path in archives_in([copy.to])),
+            ],
+            reads=([*paths_read(copy.source), *excluded], None),
+            **_edges(copy.source),
+        )
+
+    def _source_tag(self, source: Source) -> str | LockSource | None:
+        """Return the tag of a source that tasks know by digest only, or the lock file that says it."""
+        copies = {copy.name: copy for copy in self._declared.copies}
+        # Popped, since copies may be declared in a circle, which is found later.
+        while isinstance(source, CopySource) and (copy := copies.pop(source.name, None)):
+            to = parse_location(copy.to)
+            if not isinstance(to, ArchiveLocation) and to.tag:
+                return to.tag
+            source = copy.source
+            if isinstance(source, LockSource):
+                return source
+        if isinstance(source, BundleSource | ImageSource):
+            made: list[Pushable] = [*self._declared.bundles, *self._declared.images]
+            thing = next(thing for thing in made if (thing.kind, thing.name) == (source.kind, source.name))
+            return destination_of(thing).tag or DEFAULT_TAG
+        return _tag_in(parse_location(source)) if isinstance(source, str) else None
+
     def _pull(self, pull: Pull) -> Task:
-        edges = edges_to([pull.source]) if isinstance(pull.source, BundleSource | ImageSource) else {}
         digest_path = digest_file(PULL, pull.name)
         return self._task(
             "pull_bundle",
             pull.name,
             PullAction(pull, self._declared.paths, self._inputs, self._settings),
-            doc=f"pull {_described(pull.source)} to {pull.to}",
+            doc=f"pull {described(pull.source)} to {pull.to}",
             uptodate=[PullStaleness(pull, self._settings)],
             targets=[digest_path, pull.to],
             clean=[
                 (remove_pulled, [], {"task_name": f"pull_bundle:{pull.name}", "pull": pull}),
                 (_forget_digest, [], {"path": digest_path}),
             ],
-            reads=([pull.source.path] if isinstance(pull.source, LockSource) else [], None),
-            **edges,
+            reads=(paths_read(pull.source), None),
+            **_edges(pull.source),
         )
 
     @cached_property
@@ -208,10 +271,22 @@ class _Graph:
         )
 
 
-def _described(source: Source) -> str:
-    if isinstance(source, str):
-        return source
-    return f"what {source.path} names" if isinstance(source, LockSource) else f"{source.kind} {source.name}"
+def _may_be_same_layout(location: Location, other: Location) -> bool:
+    """Tell whether two locations may be one image of a layout; one without a tag may be any."""
+    if not isinstance(location, LayoutLocation) or not isinstance(other, LayoutLocation):
+        return False
+    tags = {location.tag, other.tag}
+    return location.directory == other.directory and (None in tags or len(tags) == 1)
+
+
+def _tag_in(location: Location) -> str | None:
+    if isinstance(location, Reference):
+        return location.tag or (None if location.digest else DEFAULT_TAG)
+    return location.tag if isinstance(location, LayoutLocation) else None
+
+
+def _edges(source: Source) -> dict[str, list[str]]:
+    return edges_to([source]) if isinstance(source, BundleSource | ImageSource | CopySource) else {}
 
 
 def _forget_digest(path: str, dryrun: bool) -> None:

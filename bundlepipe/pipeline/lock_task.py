@@ -13,7 +13,7 @@ from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action
-from bundlepipe.pipeline.declaration import Bundle, MadeHere, search_exclude, searched_paths
+from bundlepipe.pipeline.declaration import Bundle, CopySource, MadeHere, search_exclude, searched_paths
 from bundlepipe.pipeline.edges import EDGES
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, from_values, remember, to_values
@@ -181,7 +181,7 @@ class NameSearch(Staleness):
             return [*task.task_dep, *late]
 
         made = [self._made_here[name] for name in sorted(names)]
-        return [thing for thing in made if not _reaches(f"push_{thing.kind}:{thing.name}", self._lock_task, edges)]
+        return [thing for thing in made if not _reaches(task_that_makes(thing), self._lock_task, edges)]
 
 
 def _late_edges(search: Task, task_name: str) -> list[str]:
@@ -201,13 +201,18 @@ def _reaches(start: str, end: str, edges: Callable[[str], list[str]]) -> bool:
     return False
 
 
-def edges_to(made: Collection[MadeHere]) -> dict[str, list[str]]:
-    """Return the doit dependencies of a task on things made here: the push, and the digest it leaves."""
+def edges_to(made: Collection[MadeHere | CopySource]) -> dict[str, list[str]]:
+    """Return the doit dependencies of a task on things made here: what makes them, and the digest it leaves."""
     ordered = sorted(made, key=lambda thing: (thing.kind, thing.name))
     return {
-        "task_dep": [f"push_{thing.kind}:{thing.name}" for thing in ordered],
+        "task_dep": [task_that_makes(thing) for thing in ordered],
         "file_dep": [digest_file(thing.kind, thing.name) for thing in ordered],
     }
+
+
+def task_that_makes(thing: MadeHere | CopySource) -> str:
+    """Return the name of the task that makes something."""
+    return f"copy_bundle:{thing.name}" if isinstance(thing, CopySource) else f"push_{thing.kind}:{thing.name}"
 
 
 def _names_in(path: str, known: Collection[str]) -> list[str]:

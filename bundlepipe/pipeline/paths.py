@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from functools import cache
 
+from bundlepipe.stores.location import ARCHIVE_PREFIX, LAYOUT_PREFIX
+
 
 def normalise(path: str | os.PathLike[str], base: str = "") -> str:
     """Return `path`, which is relative to `base`, relative to the current directory.
@@ -16,6 +18,26 @@ def normalise(path: str | os.PathLike[str], base: str = "") -> str:
     joined = os.path.abspath(os.path.join(base, os.fspath(path)))
     parent, name = os.path.split(joined)
     return os.path.relpath(os.path.join(_real_directory(parent), name))
+
+
+def normal_location(text: str, base: str = "") -> str:
+    """Return a location with the path in a local home normalised; anything else as it is."""
+    if text.startswith(ARCHIVE_PREFIX) and text != ARCHIVE_PREFIX:
+        return ARCHIVE_PREFIX + normalise(text.removeprefix(ARCHIVE_PREFIX), base)
+    if text.startswith(LAYOUT_PREFIX):
+        directory, colon, tag = text.removeprefix(LAYOUT_PREFIX).partition(":")
+        return f"{LAYOUT_PREFIX}{normalise(directory, base)}{colon}{tag}" if directory else text
+    return text
+
+
+def normal_exclusion(text: str, base: str = "") -> str:
+    """Return what a tar leaves out, `tar:FILE` or the path of a lock, with its path normalised."""
+    return normal_location(text, base) if text.startswith(ARCHIVE_PREFIX) else normalise(text, base)
+
+
+def archives_in(texts: Iterable[str]) -> list[str]:
+    """Return the paths of those locations that are tars."""
+    return [text.removeprefix(ARCHIVE_PREFIX) for text in texts if text.startswith(ARCHIVE_PREFIX)]
 
 
 # Hundreds of bundles share a few directories, and links do not change while a pipeline is loaded.

@@ -12,8 +12,8 @@ from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
 from bundlepipe.errors import BundlepipeError
-from bundlepipe.pipeline.declaration import Bundle, Image, LockSource, Pull, Source, Verify, images_lock_path
-from bundlepipe.pipeline.paths import normalise
+from bundlepipe.pipeline.declaration import Bundle, Copy, Image, LockSource, Pull, Source, Verify, images_lock_path
+from bundlepipe.pipeline.paths import normal_exclusion, normal_location, normalise
 from bundlepipe.pipeline.reading import Declared, read_pipeline
 from bundlepipe.pipeline.settings import REFRESH_ALL, Settings
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
@@ -24,7 +24,7 @@ _VERIFY_REGISTRY = "registry"
 
 
 class Pipeline:
-    """Images, bundles and pulls as doit tasks.
+    """Images, bundles, copies and pulls as doit tasks.
 
     Assigned to a name in a dodo.py, it is all that doit needs. Declare everything here, or
     in a file with `Pipeline.load`.
@@ -38,12 +38,13 @@ class Pipeline:
         *,
         images: Sequence[Image] = (),
         bundles: Sequence[Bundle] = (),
+        copies: Sequence[Copy] = (),
         pulls: Sequence[Pull] = (),
         registries: Mapping[str, RegistrySettings] | None = None,
         verify: Verify | None = None,
     ) -> None:
         known = {LAYOUT_HOST: RegistrySettings(layout=DEFAULT_LAYOUT_DIRECTORY), **(registries or {})}
-        declared = Declared(list(images), list(bundles), list(pulls), known, verify)
+        declared = Declared(list(images), list(bundles), list(copies), list(pulls), known, verify)
         self._read: Callable[[], Declared] = lambda: _with_normal_paths(declared)
         self.create_doit_tasks = self._create_doit_tasks
 
@@ -73,6 +74,16 @@ def _with_normal_paths(declared: Declared) -> Declared:
             )
             for bundle in declared.bundles
         ],
+        copies=[
+            replace(
+                copy,
+                source=_normal_source(copy.source),
+                to=normal_location(copy.to),
+                exclude=[normal_exclusion(item) for item in copy.exclude],
+                lock_output=copy.lock_output and normalise(copy.lock_output),
+            )
+            for copy in declared.copies
+        ],
         pulls=[replace(pull, to=normalise(pull.to), source=_normal_source(pull.source)) for pull in declared.pulls],
     )
 
@@ -82,7 +93,9 @@ def _normal(paths: Sequence[str]) -> list[str]:
 
 
 def _normal_source(source: Source) -> Source:
-    return LockSource(normalise(source.path)) if isinstance(source, LockSource) else source
+    if isinstance(source, LockSource):
+        return LockSource(normalise(source.path))
+    return normal_location(source) if isinstance(source, str) else source
 
 
 def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:
@@ -107,12 +120,13 @@ def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:
 def _refresh(declared: Declared) -> frozenset[str]:
     """Return what `doit refresh=` names; a name that nothing has would otherwise be passed over in silence."""
     wanted = frozenset(name for name in _variable("refresh").split(",") if name)
-    known = {REFRESH_ALL, *(bundle.name for bundle in declared.bundles), *(pull.name for pull in declared.pulls)}
-    known |= {pull.source for pull in declared.pulls if isinstance(pull.source, str)}
+    sourced: list[Copy | Pull] = [*declared.copies, *declared.pulls]
+    known = {REFRESH_ALL, *(bundle.name for bundle in declared.bundles), *(thing.name for thing in sourced)}
+    known |= {thing.source for thing in sourced if isinstance(thing.source, str)}
     for name in sorted(wanted - known):
         if not any(_mentions(images_lock_path(bundle), name) for bundle in declared.bundles if bundle.lock):
             raise InvalidDodoFile(
-                f"refresh={name}: nothing has that name: expected {REFRESH_ALL}, a bundle or pull, "
+                f"refresh={name}: nothing has that name: expected {REFRESH_ALL}, a bundle, copy or pull, "
                 "or a reference as a lock has it"
             )
     return wanted

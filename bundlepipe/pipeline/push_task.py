@@ -13,6 +13,7 @@ from bundlepipe.oci.inputs import Inputs
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
 from bundlepipe.pipeline.declaration import Bundle, Pushable
+from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.remote import ANSWER, Answer, Question, ask, ask_together
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, InputStaleness, Values, to_values
@@ -26,10 +27,8 @@ def inputs_of(thing: Pushable) -> Inputs:
 
 def options_of(thing: Pushable, destination: Reference, settings: Settings) -> Values:
     """Return everything but the files that decides what is pushed where."""
-    host = settings.registries.get(destination.repository.registry)
     options: Values = {
-        # The same name in another directory is another place.
-        "destination": f"{destination} in {host.layout}" if host and host.layout else str(destination),
+        "destination": placed(destination, settings),
         "files": list(thing.files),
         "tags": list(thing.tags),
         "labels": dict(thing.labels),
@@ -39,6 +38,12 @@ def options_of(thing: Pushable, destination: Reference, settings: Settings) -> V
     if isinstance(thing, Bundle):
         options["lockOutput"] = thing.lock_output
     return options
+
+
+def placed(destination: Reference, settings: Settings) -> str:
+    """Return a destination as values hold it: the same name in another directory is another place."""
+    host = settings.registries.get(destination.repository.registry)
+    return f"{destination} in {host.layout}" if host and host.layout else str(destination)
 
 
 class PushStaleness(InputStaleness):
@@ -56,10 +61,10 @@ class PushStaleness(InputStaleness):
             answer = ask_together(task.name, self.get_val)
         elif self.question.settings.verify and not reasons:
             answer = ask_together(task.name, self.get_val) or ask(self.question)
-            reasons = _mismatch(answer, values["digest"], self.question.destination)
+            reasons = mismatch(answer, values["digest"], self.question.destination)
             for tag in self._tags:
                 further = self.question.destination.repository.tagged(tag)
-                reasons += _mismatch(ask(Question(further, self.question.settings)), values["digest"], further)
+                reasons += mismatch(ask(Question(further, self.question.settings)), values["digest"], further)
         else:
             return reasons
         if answer:
@@ -68,7 +73,8 @@ class PushStaleness(InputStaleness):
         return reasons
 
 
-def _mismatch(answer: Answer, digest: str, destination: Reference) -> list[str]:
+def mismatch(answer: Answer, digest: str, destination: Reference) -> list[str]:
+    """Return why a destination is not what it was made, in words; empty if it is."""
     if answer.problem:
         return [f"{destination} cannot be asked"]
     if answer.manifest is None:
@@ -102,7 +108,8 @@ class PushAction(Action):
         answer = meta.get(ANSWER)
         if answer and answer.problem:
             raise StoreError(answer.problem)
-        pushed = push(request, homes, answer.manifest) if answer else push(request, homes)
+        emit = emitter(self.task.name)
+        pushed = push(request, homes, answer.manifest, emit=emit) if answer else push(request, homes, emit=emit)
         if isinstance(thing, Bundle) and thing.lock_output:
             write_bundle_lock(thing.lock_output, pushed.reference, request.tag)
         write_digest(thing.kind, thing.name, str(pushed.reference))

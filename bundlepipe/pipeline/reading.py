@@ -18,6 +18,8 @@ from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.pipeline.declaration import (
     Bundle,
     BundleSource,
+    Copy,
+    CopySource,
     Image,
     ImageSource,
     Lock,
@@ -27,7 +29,7 @@ from bundlepipe.pipeline.declaration import (
     Verify,
 )
 from bundlepipe.pipeline.interpolation import interpolate
-from bundlepipe.pipeline.paths import normalise
+from bundlepipe.pipeline.paths import normal_exclusion, normal_location, normalise
 from bundlepipe.pipeline.position import Position
 from bundlepipe.pipeline.state import STATE_DIRECTORY
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
@@ -42,6 +44,7 @@ class Declared:
 
     images: list[Image] = field(default_factory=list)
     bundles: list[Bundle] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
     pulls: list[Pull] = field(default_factory=list)
     registries: dict[str, RegistrySettings] = field(default_factory=dict)
     verify: Verify | None = None
@@ -70,7 +73,7 @@ class _ValidatedCache:
     """
 
     def __init__(self) -> None:
-        self._generation = f"{version('bundlepipe')} 1"
+        self._generation = f"{version('bundlepipe')} 2"
         self._known: dict[str, Any] = {}
         self._used: dict[str, Any] = {}
         try:
@@ -130,6 +133,8 @@ class _Reading:
             self.declared.images.append(Image(**_pushable(path, "images", name, image, default_push)))
         for name, bundle in (data.get("bundles") or {}).items():
             self.declared.bundles.append(_bundle(path, name, bundle, default_push))
+        for name, copy in (data.get("copies") or {}).items():
+            self.declared.copies.append(_copy(path, name, copy))
         for name, pull in (data.get("pulls") or {}).items():
             self.declared.pulls.append(_pull(path, name, pull))
         for index, pattern in enumerate(data.get("include") or ()):
@@ -219,6 +224,25 @@ def _made_here(value: Any) -> Any:
     return BundleSource(value["bundle"]) if "bundle" in value else ImageSource(value["image"])
 
 
+def _copy(path: str, name: str, value: dict[str, Any]) -> Copy:
+    base = os.path.dirname(path)
+    return Copy(
+        name=name,
+        source=_source(value["from"], base),
+        to=normal_location(value["to"], base),
+        tags=list(value.get("tags") or ()),
+        lock_output=normalise(value["lockOutput"], base) if "lockOutput" in value else None,
+        include_non_distributable_layers=value.get("includeNonDistributableLayers", False),
+        cosign_signatures=value.get("cosignSignatures", False),
+        referrers=value.get("referrers", False),
+        repo_based_tags=value.get("repoBasedTags", False),
+        resume=value.get("resume", True),
+        exclude=[normal_exclusion(item, base) for item in value.get("exclude") or ()],
+        refresh=value.get("refresh"),
+        where=Position(path, ("copies", name), at_key=True),
+    )
+
+
 def _pull(path: str, name: str, value: dict[str, Any]) -> Pull:
     base = os.path.dirname(path)
     return Pull(
@@ -233,10 +257,11 @@ def _pull(path: str, name: str, value: dict[str, Any]) -> Pull:
 
 
 def _source(value: Any, base: str) -> Source:
-    if isinstance(value, dict) and "lock" in value:
+    if isinstance(value, str):
+        return normal_location(value, base)
+    if "lock" in value:
         return LockSource(normalise(value["lock"], base))
-    if isinstance(value, str) and value.startswith("oci:"):
-        directory, colon, tag = value.removeprefix("oci:").partition(":")
-        return f"oci:{normalise(directory, base)}{colon}{tag}"
+    if "copy" in value:
+        return CopySource(value["copy"])
     made: Source = _made_here(value)
     return made

@@ -14,7 +14,7 @@ from typing import Any
 
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.oci.manifest import Manifest
-from bundlepipe.oci.reference import DEFAULT_TAG, Reference
+from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.settings import Settings
 
 ANSWER = "answer"
@@ -53,7 +53,7 @@ def ask(question: Question) -> Answer:
     destination = question.destination
     try:
         store = question.settings.homes.repository(destination.repository, writes=True)
-        return Answer(find_manifest(store, destination.tag or DEFAULT_TAG))
+        return Answer(find_manifest(store, destination.identifier))
     except BundlepipeError as error:
         return Answer(None, str(error))
 

@@ -11,9 +11,7 @@ doit's own words stay doit's: `.` for a task that ran, `--` for one that was up 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from doit.exceptions import BaseFail, UnmetDependency
 from doit.reporter import ConsoleReporter
@@ -21,6 +19,7 @@ from doit.task import Task
 
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED
 from bundlepipe.pipeline.edges import PipelineTask
+from bundlepipe.pipeline.progress import display
 from bundlepipe.pipeline.push_task import PushStaleness
 from bundlepipe.pipeline.remote import Question, announce
 from bundlepipe.pipeline.staleness import WHY, summary
@@ -31,18 +30,14 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
 
     desc = "console, tells executed, unchanged and up-to-date bundlepipe tasks apart and why they ran"
 
-    def __init__(self, outstream: Any, options: Mapping[str, Any]) -> None:
-        super().__init__(outstream, options)
-        self._writing = threading.Lock()
-
     def write(self, text: str) -> None:
-        """Write whole lines, from whichever thread."""
-        with self._writing:
-            self.outstream.write(text)
+        """Write whole lines, from whichever thread, at once: in order with what goes to stderr."""
+        display.write(text, self.outstream)
 
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Iterable[str]) -> None:
-        """Announce every destination that the run may come to ask, so that they are asked together."""
+        """Begin to show progress; announce every destination that the run may ask, so that they are asked together."""
         super().initialize(tasks, selected_tasks)
+        display.begin()
         announce(_questions(tasks, selected_tasks))
 
     def execute_task(self, task: Task) -> None:
@@ -55,6 +50,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         if not _is_ours(task):
             super().add_success(task)
             return
+        display.finish(task.name)
         mark = "= " if task.values.get(UNCHANGED) else ". "
         reasons = (task.meta or {}).get(WHY) or _changed_dependencies(task)
         why = f"  ({summary(reasons)})" if reasons else ""
@@ -62,8 +58,14 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
 
     def add_failure(self, task: Task, fail: BaseFail) -> None:
         """Say what failed; a group that did not run because one of its tasks failed says nothing new."""
+        display.finish(task.name)
         if not (task.has_subtask and isinstance(fail, UnmetDependency)):
             super().add_failure(task, fail)
+
+    def complete_run(self) -> None:
+        """Print what there is to say at the end, without bars: an interrupted task has left its own."""
+        display.end()
+        super().complete_run()
 
     def skip_uptodate(self, task: Task) -> None:
         """Say that a task was up to date; the groups have nothing to say."""

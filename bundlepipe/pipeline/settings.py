@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
+from bundlepipe.pipeline.progress import tell_retries
 from bundlepipe.stores.settings import RegistrySettings
 
 # Imported only when a task runs: a run with nothing to do needs no stores.
 if TYPE_CHECKING:
-    from bundlepipe.events import Event
     from bundlepipe.stores.homes import Homes
     from bundlepipe.verbs.lock import Resolver
 
@@ -62,7 +61,7 @@ _making = threading.Lock()
 def _homes(registries: tuple[tuple[str, RegistrySettings], ...], process: int) -> Homes:
     from bundlepipe.stores.homes import Homes
 
-    return Homes(dict(registries), emit=_print_retries)
+    return Homes(dict(registries), emit=tell_retries)
 
 
 @cache
@@ -70,15 +69,3 @@ def _resolver(registries: tuple[tuple[str, RegistrySettings], ...], process: int
     from bundlepipe.verbs.lock import Resolver
 
     return Resolver(_homes(registries, process))
-
-
-_printing = threading.Lock()
-
-
-def _print_retries(event: Event) -> None:
-    """Tell of waiting; everything else a task did is in its result."""
-    from bundlepipe.events import Retrying
-
-    if isinstance(event, Retrying) and sys.__stderr__:
-        with _printing:
-            sys.__stderr__.write(f"   {event.url}: {event.reason}, trying again in {event.delay:.1f} s\n")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
-from bundlepipe.errors import BundlepipeError, InvalidReference
+from bundlepipe.errors import BundlepipeError, InvalidDigest, InvalidReference
 from bundlepipe.files import write_if_changed
+from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
+from bundlepipe.stores.location import ArchiveLocation, LayoutLocation, Location, parse_location
 
 STATE_DIRECTORY = ".bundlepipe"
 _DIGESTS = os.path.join(STATE_DIRECTORY, "digests")
@@ -38,12 +40,42 @@ def write_digest(kind: str, name: str, made: str) -> None:
 
 
 def read_digest(kind: str, name: str) -> Reference:
-    """Return what was made last; BundlepipeError if that is not known."""
-    path = digest_file(kind, name)
+    """Return what was pushed last; BundlepipeError if that is not known."""
+    text = _read_made(kind, name, f"push_{kind}:{name}")
     try:
-        with open(path, "rb") as file:
-            return Reference.parse(file.read().decode(errors="replace").strip())
-    except FileNotFoundError:
-        raise BundlepipeError(f"{kind} '{name}' has not been pushed yet: run doit push_{kind}:{name}") from None
+        return Reference.parse(text)
     except InvalidReference as error:
-        raise BundlepipeError(f"{path}: is damaged ({error}): remove it, and run doit push_{kind}:{name}") from None
+        raise _damaged(kind, name, str(error), f"push_{kind}:{name}") from None
+
+
+def read_copied(name: str) -> Location:
+    """Return where a copy put its image; BundlepipeError if that is not known, or if it copied several."""
+    task, kind = f"copy_bundle:{name}", "copy"
+    text = _read_made(kind, name, task)
+    lines = text.splitlines()
+    if len(lines) > 1:
+        raise BundlepipeError(
+            f"copy '{name}' copied {len(lines)} images: name one of them instead, or a bundle of them"
+        )
+    try:
+        place, _, digest = text.rpartition("@")
+        location = parse_location(place)
+        if isinstance(location, ArchiveLocation):
+            return location
+        if isinstance(location, LayoutLocation):
+            return LayoutLocation(location.directory, str(Digest.parse(digest)))
+        return Reference.parse(text)
+    except (InvalidReference, InvalidDigest) as error:
+        raise _damaged(kind, name, str(error), task) from None
+
+
+def _read_made(kind: str, name: str, task: str) -> str:
+    try:
+        with open(digest_file(kind, name), "rb") as file:
+            return file.read().decode(errors="replace").strip()
+    except FileNotFoundError:
+        raise BundlepipeError(f"{kind} '{name}' has not been made yet: run doit {task}") from None
+
+
+def _damaged(kind: str, name: str, why: str, task: str) -> BundlepipeError:
+    return BundlepipeError(f"{digest_file(kind, name)}: is damaged ({why}): remove it, and run doit {task}")

@@ -1,0 +1,140 @@
+"""How a person sees transfers go on: bars on a terminal, one line an image elsewhere.
+
+Everything goes to stderr, as results are on stdout. Bars are drawn in the process that has
+our reporter, which is the one that knows what else is printed; worker processes print
+lines. doit imports this module on every run: what draws is imported when something is drawn.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from bundlepipe.events import Emit, Event
+    from bundlepipe.pipeline.live import LiveRegion
+    from bundlepipe.pipeline.transfers import Transfers
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+# What rich, too, takes for a terminal that cannot move its cursor.
+_DUMB = ("dumb", "unknown")
+
+
+class Display:
+    """What a process shows of the transfers of all its tasks, and what is printed meanwhile.
+
+    `begin` and `end` enclose a run. All methods may be called by several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Be as before any run, as a forked process has to: the reporter, the bars and the threads are its parent's."""
+        self._lock = threading.Lock()
+        self._region: LiveRegion | None = None
+        self._has_ended = False
+        self.draws = False
+
+    def begin(self) -> None:
+        """Draw from now on, if there is a terminal to draw on."""
+        with self._lock:
+            self._has_ended = False
+            self.draws = _is_terminal(sys.__stderr__) and os.environ.get("TERM", "").lower() not in _DUMB
+
+    def end(self) -> None:
+        """Leave the terminal clean; threads that an interruption left behind draw and print no more."""
+        with self._lock:
+            self._has_ended = True
+            self._close()
+
+    def show(self, transfers: Transfers) -> None:
+        """Draw what these transfers are at, until `finish` is called with the name of their task."""
+        from bundlepipe.pipeline.live import LiveRegion
+
+        with self._lock:
+            if self._has_ended or not sys.__stderr__:
+                return
+            if self._region:
+                self._region.add(transfers)
+            else:
+                self._region = LiveRegion(sys.__stderr__, transfers)
+                self._region.start()
+
+    def finish(self, task_name: str) -> None:
+        """Take the bars of a task away."""
+        with self._lock:
+            if self._region and not self._region.remove(task_name):
+                self._close()
+
+    def write(self, text: str, stream: TextIO) -> None:
+        """Write a text to a stream at once; on a terminal, above the bars."""
+        with self._lock:
+            if self._region and _is_terminal(stream):
+                self._region.write(text)
+            else:
+                stream.write(text)
+                stream.flush()
+
+    def tell(self, line: str) -> None:
+        """Write a line to stderr."""
+        if sys.__stderr__ and not self._has_ended:
+            self.write(f"   {line}\n", sys.__stderr__)
+
+    def _close(self) -> None:
+        if self._region:
+            self._region.close()
+        self._region = None
+
+
+display = Display()
+atexit.register(display.end)
+os.register_at_fork(after_in_child=display.forget)
+
+
+def emitter(task_name: str) -> Emit:
+    """Return what renders the events of one run of a task; other tasks may have events of the same blobs.
+
+    On a terminal that is bars, once there is something to wait for, until the task ends.
+    Elsewhere it is a line for each image, and for pushes and pulls, which have no images to
+    count, nothing. Images that were there already are told of as well, so that what a copy
+    prints names all its images, but only once it transfers something: a copy that changes
+    nothing prints nothing here.
+    """
+    from bundlepipe.pipeline.transfers import ImageLines, Transfers
+
+    if not display.draws:
+        return ImageLines(task_name, display.tell).take
+    transfers = Transfers(task_name)
+
+    def show(event: Event) -> None:
+        transfers.take(event)
+        if transfers.starts_to_matter():
+            display.show(transfers)
+
+    return show
+
+
+def tell_retries(event: Event) -> None:
+    """Tell of waiting; everything else that stores do is in results."""
+    from bundlepipe.events import Retrying
+
+    if isinstance(event, Retrying):
+        display.tell(f"{event.url}: {event.reason}, trying again in {event.delay:.1f} s")
+
+
+def human_size(size: float) -> str:
+    """Return a number of bytes as people read it, in powers of 1000: `512 B`, `23.4 MB`."""
+    unit = 0
+    # From here on, one decimal would make it 1000.0.
+    while size >= 999.95 and unit < len(_UNITS) - 1:
+        size /= 1000
+        unit += 1
+    return f"{size:.1f} {_UNITS[unit]}" if unit else f"{size:.0f} B"
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()

@@ -1,0 +1,140 @@
+"""Where copies and pulls take from: a declared source becomes a location when a task runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from doit.task import Task
+
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.pipeline.declaration import Copy, CopySource, LockSource, Pull, Source
+from bundlepipe.pipeline.paths import archives_in
+from bundlepipe.pipeline.settings import Settings
+from bundlepipe.pipeline.staleness import OPTIONS, Staleness, Values
+from bundlepipe.pipeline.state import read_copied, read_digest
+from bundlepipe.stores.location import LAYOUT_PREFIX, ArchiveLocation, LayoutLocation, Location, parse_location
+
+if TYPE_CHECKING:
+    from bundlepipe.documents.bundle_lock import BundleLock
+    from bundlepipe.documents.images_lock import ImagesLock
+
+FRESH = "fresh"
+STAMPS = "stamps"
+
+Stamps = dict[str, list[int]]
+
+
+def source_text(source: Source) -> str:
+    """Return a source as the values of a task hold it."""
+    if isinstance(source, str):
+        return source
+    return source.path if isinstance(source, LockSource) else f"{source.kind}:{source.name}"
+
+
+def described(source: Source) -> str:
+    """Return a source as the documentation of a task names it."""
+    if isinstance(source, str):
+        return source
+    return f"what {source.path} names" if isinstance(source, LockSource) else f"{source.kind} {source.name}"
+
+
+def location_of(source: Source) -> Location:
+    """Return where the one image of a source is now.
+
+    Raises BundlepipeError if what makes it has not run yet, DocumentError for a faulty
+    lock and for one that names several images.
+    """
+    if isinstance(source, str):
+        return parse_location(source)
+    if isinstance(source, LockSource):
+        from bundlepipe.documents.bundle_lock import BundleLock
+
+        return BundleLock.parse(_read(source.path), source.path).image
+    if isinstance(source, CopySource):
+        return read_copied(source.name)
+    return read_digest(source.kind, source.name)
+
+
+def read_lock_file(path: str) -> BundleLock | ImagesLock:
+    """Return the lock in a file; BundlepipeError if it cannot be read, DocumentError if it is faulty."""
+    from bundlepipe.documents.locks import parse_lock
+
+    return parse_lock(_read(path), path)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise BundlepipeError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def paths_read(source: Source) -> list[str]:
+    """Return the local paths that a source consists of or is named by."""
+    if isinstance(source, LockSource):
+        return [source.path]
+    if not isinstance(source, str):
+        return []
+    location = parse_location(source)
+    if isinstance(location, LayoutLocation):
+        return [location.directory]
+    return [location.path] if isinstance(location, ArchiveLocation) else []
+
+
+def stamps(paths: Sequence[str]) -> Stamps:
+    """Return what tells that a tar was changed or replaced, without reading gigabytes of it."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            status = os.stat(path)
+            found[path] = [status.st_size, status.st_mtime_ns]
+    return found
+
+
+class SourceStaleness(Staleness):
+    """Staleness of a task that takes from a source.
+
+    A local source is looked at; the tag of another one is asked for again on request only.
+    `archives` are the tars that the task has to do with.
+    """
+
+    def __init__(
+        self, thing: Copy | Pull, options: Values, settings: Settings, archives: Sequence[str] | None = None
+    ) -> None:
+        super().__init__(options)
+        self._thing = thing
+        self._settings = settings
+        self._archives = archives_in([source_text(thing.source)]) if archives is None else archives
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare as all tasks do, and look at a local source; a refresh asks for the source's tag again."""
+        reasons = super().reasons(task, values)
+        if OPTIONS in values:
+            reasons += [*self._changed_archives(values), *self._changed_layout(values)]
+        refresh = self._refresh_reasons()
+        if refresh and not reasons:
+            task.meta[FRESH] = values
+        return [*refresh, *reasons]
+
+    def _changed_archives(self, values: Values) -> list[str]:
+        before, now = values.get(STAMPS, {}), stamps(self._archives)
+        return [f"{path} changed" for path in sorted(before.keys() | now.keys()) if before.get(path) != now.get(path)]
+
+    def _changed_layout(self, values: Values) -> list[str]:
+        source = self._thing.source
+        if not isinstance(source, str) or not source.startswith(LAYOUT_PREFIX):
+            return []
+        _, manifest = self._settings.homes.locate(parse_location(source))
+        return [] if manifest.digest == values["digest"] else [f"{source} changed"]
+
+    def _refresh_reasons(self) -> list[str]:
+        if not isinstance(self._thing.source, str):
+            return []
+        if self._thing.refresh == "always":
+            return ["refresh: always"]
+        asked = self._settings.refreshes(self._thing.name, self._thing.source)
+        return ["refresh asked for"] if asked else []
