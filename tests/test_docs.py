@@ -3,8 +3,9 @@
 A page is carried out from top to bottom, in a project with nothing but the usual dodo.py. A
 line that ends in `` `PATH`: `` before a block of code says that the block is this file. A
 block of `console` is run: `$ ` begins a command, the lines after it are what it prints, in
-any order, `...` standing for any further lines. Digests are compared by their form. Comments
-that readers do not see say where a page differs:
+any order, `...` standing for any further lines. Digests and seconds are compared by their form.
+`cd` holds for the commands that follow; paths of files stay those from where the page begins.
+Comments that readers do not see say where a page differs:
 
     <!-- begin: examples/quickstart -->   it begins in a copy of this directory, or an `empty` one
     <!-- needs: registry -->              what follows needs a registry; the page calls it localhost:5000
@@ -50,6 +51,8 @@ _FILE = re.compile(r"`(?P<path>[\w./-]+)`:\n+\Z")
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
 _DIGEST = re.compile(r"sha256([:-])[0-9a-f]{12,64}")
+_CHANGE_DIRECTORY = re.compile(r"cd (?P<path>\S+)")
+_SECONDS = re.compile(r"\b\d+\.\d s\b")
 
 
 @cache
@@ -139,6 +142,7 @@ def _objects() -> dict[str, Mapping[str, Any]]:
         "bundles": definitions["bundle"],
         "lock": definitions["lock"],
         "include of a lock": definitions["included"]["anyOf"][1],
+        "copies": definitions["copy"],
         "pulls": definitions["pull"],
         "from": definitions["source"]["anyOf"][1],
     }
@@ -252,6 +256,7 @@ class _Reader:
 
     def __init__(self, directory: Path, story: _Story, registry: str = REGISTRY) -> None:
         self._directory = directory / "work"
+        self._place = self._directory
         self._registry = registry
         if story.begin in ("", EMPTY):
             self._directory.mkdir()
@@ -272,6 +277,8 @@ class _Reader:
                 path = self._directory / step.file
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(self._here(step.content))
+            elif change := _CHANGE_DIRECTORY.fullmatch(step.command):
+                self._place = (self._place / change["path"]).resolve(strict=True)
             else:
                 self._run(step)
 
@@ -282,7 +289,7 @@ class _Reader:
         finished = subprocess.run(
             ["sh", "-c", self._here(step.command)],
             check=False,
-            cwd=self._directory,
+            cwd=self._place,
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -297,8 +304,9 @@ class _Reader:
 
 
 def _lines(output: str) -> Counter[str]:
-    """Return the lines of an output but for empty ones, how often each occurs, with digests made equal."""
-    return Counter(_DIGEST.sub(r"sha256\1...", line).rstrip() for line in output.splitlines() if line.strip())
+    """Return the lines of an output but for empty ones, how often each occurs, with digests and seconds made equal."""
+    lines = (_SECONDS.sub("... s", _DIGEST.sub(r"sha256\1...", line)) for line in output.splitlines())
+    return Counter(line.rstrip() for line in lines if line.strip())
 
 
 @pytest.mark.parametrize("page", LOCAL)
@@ -310,6 +318,20 @@ def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:
 def test_a_page_does_what_it_says_on_a_registry(page: str, tmp_path: Path, registry: Registry) -> None:
     story = STORIES[page]
     _Reader(tmp_path, story, registry.host).follow([*story.local, *story.remote])
+
+
+@pytest.mark.parametrize("page", [page for page in LOCAL if page.startswith("docs/how-to/")])
+def test_a_how_to_shows_the_files_of_its_example(page: str) -> None:
+    story = STORIES[page]
+    example = ROOT / story.begin
+    if story.begin.startswith("examples/"):
+        shown = {step.file: step.content for step in story.local if step.file}
+        assert shown == {file: (example / file).read_text() for file in shown}
+
+
+def test_every_example_of_a_pipeline_is_carried_out() -> None:
+    examples = {str(path.parent.relative_to(ROOT)) for path in ROOT.glob("examples/*/bundlepipe.yml")}
+    assert examples == {story.begin for story in STORIES.values()} - {"", EMPTY}
 
 
 def test_something_is_carried_out() -> None:

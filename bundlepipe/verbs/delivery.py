@@ -112,9 +112,10 @@ class Delivery:
             digests = ", ".join(sorted(blob.descriptor.digest for blob in lacking))
             if any(blob.descriptor.is_non_distributable for blob in lacking):
                 raise StoreError(_absence(lacking[0]))
+            layers, them = ("1 layer", "it") if len(lacking) == 1 else (f"{len(lacking)} layers", "them")
             raise StoreError(
-                f"{lacking[0].source.name} leaves out {len(lacking)} layers, and {self._destination.name} does not "
-                f"have them: {digests}: copy there first what it continues"
+                f"{lacking[0].source.name} leaves out {layers}, and {self._destination.name} does not have {them}: "
+                f"{digests}: copy there first what it continues"
             )
         for blob in missing:
             self._there[blob.descriptor.digest] = self._blobs.pop(blob.descriptor.digest).descriptor

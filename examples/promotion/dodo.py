@@ -1,0 +1,3 @@
+from bundlepipe import DOIT_CONFIG, Pipeline
+
+pipeline = Pipeline.load("bundlepipe.yml")
