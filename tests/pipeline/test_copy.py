@@ -259,9 +259,7 @@ def test_a_delta_follows_the_tar_that_it_continues(project: Project) -> None:
     with tarfile.open(project.directory / "dist/delta.tar") as tar:
         assert len(tar.getnames()) == 3
     run = project.doit("copy_bundle:refused", status=1)
-    assert (
-        "tar:dist/delta.tar leaves out 1 layer, and layout.localhost/empty does not have it: sha256:" in run.output
-    )
+    assert "tar:dist/delta.tar leaves out 1 layer, and layout.localhost/empty does not have it: sha256:" in run.output
     assert not (project.directory / "build/registry/empty").exists()
 
 

@@ -19,10 +19,10 @@ def homes(tmp_path: Path) -> Homes:
     return Homes({"layout.localhost": RegistrySettings(layout=str(tmp_path / "registry"))})
 
 
-@pytest.fixture
-def world(registry: Registry, homes: Homes) -> World:
-    """A bundle of bundles, spread over repositories of `registry`."""
-    return make_world(homes, registry.repository)
+@pytest.fixture(scope="module")
+def world(registry: Registry) -> World:
+    """A bundle of bundles, spread over repositories of `registry`: to be read only."""
+    return make_world(Homes(), registry.repository)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -135,7 +136,8 @@ def test_a_world_is_sent_to_another_registry(
     _assert_relocated(homes, destination, world, tmp_path / "out")
 
 
-def test_images_come_to_their_bundle_in_its_own_repository(world: World, homes: Homes, tmp_path: Path) -> None:
+def test_images_come_to_their_bundle_in_its_own_repository(registry: Registry, homes: Homes, tmp_path: Path) -> None:
+    world = make_world(homes, registry.repository)
     copy(CopyRequest(source=world.root, destination=world.root.repository), homes)
     _assert_relocated(homes, world.root.repository, world, tmp_path / "out")
 
@@ -239,7 +241,8 @@ def _root_tags(homes: Homes, repository: Repository) -> set[str]:
     return {tag for tag in homes.repository(repository).list_tags() if not tag.endswith(".imgpkg")}
 
 
-def test_the_root_keeps_the_tag_that_was_asked_for(world: World, registry: Registry, homes: Homes) -> None:
+def test_the_root_keeps_the_tag_that_was_asked_for(registry: Registry, homes: Homes) -> None:
+    world = make_world(homes, registry.repository)
     repository = world.root.repository
     homes.repository(repository, writes=True).put_manifest(world.bundles["outer"], "latest")
     expected: dict[Reference, set[str]] = {
@@ -491,8 +494,8 @@ def test_referrers_that_are_there_already_stay(world: World, own_registry: Regis
     store = homes.repository(destination, writes=True)
     own = put_referrer(store, world.manifests[app], "application/vnd.example.own")
     copy(CopyRequest(source=world.root, destination=destination, referrers=True), homes)
-    world.referrers[app].append(own)
-    _assert_artifacts(store, world, cosign=False)
+    referrers = {**world.referrers, app: [*world.referrers[app], own]}
+    _assert_artifacts(store, replace(world, referrers=referrers), cosign=False)
 
 
 @pytest.mark.parametrize("at", ["source", "destination"])

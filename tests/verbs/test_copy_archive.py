@@ -550,8 +550,9 @@ def test_an_exclusion_that_is_not_there_is_an_error(releases: _Releases, tars: l
 @pytest.mark.parametrize("cosign", [False, True])
 @pytest.mark.parametrize("into", ["registry", "layout"])
 def test_a_delta_leaves_out_the_bundles_that_have_not_changed(
-    into: str, cosign: bool, world: World, homes: Homes, own_registry: Registry, tars: list[ArchiveLocation]
+    into: str, cosign: bool, registry: Registry, homes: Homes, own_registry: Registry, tars: list[ArchiveLocation]
 ) -> None:
+    world = make_world(homes, registry.repository)
     destination = own_registry.repository("copy") if into == "registry" else Repository("layout.localhost", "copy")
     names = world.contents["outer"]
     changed = put_bundle(homes, world.root, [world.images[name] for name in names], {"release": "2"})

@@ -28,7 +28,6 @@ from tests.support.images import (
     assert_whole,
     closure,
     file_layer,
-    make_world,
     put_bundle,
     put_image,
     put_images,
@@ -318,16 +317,16 @@ def _make_immutable(proxy: Proxy, status: int) -> None:
     proxy.fault("PUT", "/manifests/(?!sha256:)", Respond(status, body=body), times=math.inf, when=is_taken)
 
 
-def _proxied_world(registry: Registry, proxy: Proxy) -> tuple[World, Repository]:
-    world = make_world(Homes(), registry.repository)
-    return world, Repository(proxy.host, registry.repository("copy").path)
+@pytest.fixture
+def destination(registry: Registry, proxy: Proxy) -> Repository:
+    """A repository of the registry behind the proxy."""
+    return Repository(proxy.host, registry.repository("copy").path)
 
 
 @pytest.mark.parametrize("status", [400, 403, 409])
 def test_a_registry_with_immutable_tags_takes_the_same_again(
-    status: int, registry: Registry, proxy: Proxy, tmp_path: Path
+    status: int, world: World, destination: Repository, proxy: Proxy, tmp_path: Path
 ) -> None:
-    world, destination = _proxied_world(registry, proxy)
     _make_immutable(proxy, status)
     archive = ArchiveLocation(str(tmp_path / "bundle.tar"))
     copy(CopyRequest(source=world.root, destination=archive), Homes())
@@ -339,8 +338,9 @@ def test_a_registry_with_immutable_tags_takes_the_same_again(
 
 
 @pytest.mark.parametrize("status", [400, 403, 409])
-def test_a_registry_with_immutable_tags_keeps_a_tag_where_it_is(status: int, registry: Registry, proxy: Proxy) -> None:
-    world, destination = _proxied_world(registry, proxy)
+def test_a_registry_with_immutable_tags_keeps_a_tag_where_it_is(
+    status: int, world: World, destination: Repository, proxy: Proxy
+) -> None:
     _make_immutable(proxy, status)
     app = copy(CopyRequest(source=world.images["app"], destination=destination, tag="v1"), Homes()).roots[0].digest
     with pytest.raises(StoreError) as failure:
@@ -351,8 +351,9 @@ def test_a_registry_with_immutable_tags_keeps_a_tag_where_it_is(status: int, reg
     assert Homes().repository(destination).resolve("v1") == app
 
 
-def test_tags_that_are_there_already_are_as_good_as_our_own(registry: Registry, proxy: Proxy) -> None:
-    world, destination = _proxied_world(registry, proxy)
+def test_tags_that_are_there_already_are_as_good_as_our_own(
+    registry: Registry, world: World, destination: Repository, proxy: Proxy
+) -> None:
     _make_immutable(proxy, 400)
     images = [world.images[name] for name in world.contents["outer"]]
     # As a push leaves it: with tags, and without the images.
@@ -368,8 +369,9 @@ def test_tags_that_are_there_already_are_as_good_as_our_own(registry: Registry, 
             assert closure(store, manifest.digest, world.left_out)
 
 
-def test_other_locations_than_ours_are_left_where_they_cannot_be_replaced(registry: Registry, proxy: Proxy) -> None:
-    world, destination = _proxied_world(registry, proxy)
+def test_other_locations_than_ours_are_left_where_they_cannot_be_replaced(
+    world: World, destination: Repository, proxy: Proxy
+) -> None:
     _make_immutable(proxy, 409)
     homes = Homes()
     tags = [locations_tag(bundle.digest) for bundle in world.bundles.values()]
