@@ -7,7 +7,7 @@ import random
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -69,12 +69,10 @@ class Scene:
     The two are proxies in front of the same registry: by their names they are two.
     """
 
-    def __init__(self, registry: Registry, make_proxy: Callable[[str], Proxy], archive: Path) -> None:
-        self.source, self.destination = make_proxy(registry.host), make_proxy(registry.host)
-        self.archive = archive
+    def __init__(self, registry: Registry) -> None:
+        self.source, self.destination = Proxy(registry.host), Proxy(registry.host)
         self.homes = Homes()
         self.repository = Repository(self.source.host, registry.repository("source").path)
-        self.target = Repository(self.destination.host, registry.repository("target").path)
         self.store = self.homes.repository(self.repository, writes=True)
         images = [put_image(self.store, random_layer(20_000, number), tag=None) for number in range(4)]
         index = put_index(self.store, images[:2])
@@ -83,7 +81,19 @@ class Scene:
         bundle = put_bundle(self.homes, self.repository.tagged("v1"), named)
         self.manifests = [*images, index, bundle]
         self.root = bundle
-        self.source.forget()
+
+    def begin(self, target: str, archive: Path) -> None:
+        """Begin a test, with a repository and a tar of its own to copy to."""
+        self.target = Repository(self.destination.host, target)
+        self.archive = archive
+        for proxy in (self.source, self.destination):
+            proxy.heal()
+            proxy.forget()
+
+    def close(self) -> None:
+        """Close the proxies."""
+        self.source.close()
+        self.destination.close()
 
     def copy(self, to: str = "registry") -> Copied:
         """Copy with a client that knows nothing yet."""
@@ -111,9 +121,17 @@ class Scene:
         self.assert_arrived(to)
 
 
+@pytest.fixture(scope="module")
+def _scene(registry: Registry) -> Iterator[Scene]:
+    scene = Scene(registry)
+    yield scene
+    scene.close()
+
+
 @pytest.fixture
-def scene(registry: Registry, make_proxy: Callable[[str], Proxy], tmp_path: Path) -> Scene:
-    return Scene(registry, make_proxy, tmp_path / "bundle.tar")
+def scene(_scene: Scene, registry: Registry, tmp_path: Path) -> Scene:
+    _scene.begin(registry.repository("target").path, tmp_path / "bundle.tar")
+    return _scene
 
 
 @pytest.mark.parametrize("to", ["registry", "tar"])
