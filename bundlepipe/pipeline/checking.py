@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -18,17 +19,26 @@ from bundlepipe.pipeline.declaration import (
     ImageSource,
     Pull,
     Pushable,
+    Source,
     images_lock_path,
     lock_directory,
     searched_paths,
 )
 from bundlepipe.pipeline.paths import archives_in, below, is_excluded, is_within
 from bundlepipe.pipeline.state import STATE_DIRECTORY
-from bundlepipe.stores.location import LAYOUT_PREFIX, ArchiveLocation, LayoutLocation, parse_location
+from bundlepipe.stores.location import (
+    ARCHIVE_PREFIX,
+    ENGINE_PREFIX,
+    LAYOUT_PREFIX,
+    ArchiveLocation,
+    LayoutLocation,
+    parse_location,
+)
 
 if TYPE_CHECKING:
     from bundlepipe.pipeline.reading import Declared
 
+_DODO = "dodo.py"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _LOCAL_HOMES = ("oci:", "tar:", "docker-daemon:")
 
@@ -63,7 +73,7 @@ def _faults(declared: Declared) -> Iterator[tuple[object, str]]:
     yield from _repeated(declared.pulls, "pull")
     for thing in made:
         yield from _pushable_faults(thing, declared)
-    yield from _shared_destinations(made)
+    yield from _shared_destinations(declared)
     for bundle in declared.bundles:
         yield from _output_faults(bundle)
         yield from _lock_faults(bundle, names)
@@ -111,19 +121,49 @@ def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[tuple[obje
                 yield thing.where, f"{what}: its input {path} holds {kept}, which every run changes: {advice}"
 
 
-def _shared_destinations(made: Sequence[Pushable]) -> Iterator[tuple[object, str]]:
-    """Find tags that two of them would push to, so that each run would undo the other's."""
-    owners: dict[str, Pushable] = {}
-    for thing in made:
+def _shared_destinations(declared: Declared) -> Iterator[tuple[object, str]]:
+    """Find tags that two pushes or copies would put, so that each run would undo the other's."""
+    owners: dict[str, Pushable | Copy] = {}
+    made: list[Pushable] = [*declared.images, *declared.bundles]
+    things: list[Pushable | Copy] = [*made, *declared.copies]
+    for thing in things:
         try:
-            destination = destination_of(thing)
+            places = _tags_put(thing, made)
         except InvalidReference:
-            continue
-        for tag in (destination.tag or DEFAULT_TAG, *thing.tags):
-            place = f"{destination.repository}:{tag}"
+            continue  # which is a fault of its own
+        for place in places:
             first = owners.setdefault(place, thing)
-            if first is not thing:
-                yield thing.where, f"{thing.kind} '{thing.name}': {place} is the destination of '{first.name}' too"
+            if first is not thing and not _is_source(first, thing):
+                yield thing.where, f"{_described(thing)}: {place} is the destination of '{first.name}' too"
+
+
+def _tags_put(thing: Pushable | Copy, made: Sequence[Pushable]) -> list[str]:
+    """Return the tags that are known to be put, with their repository or layout."""
+    if isinstance(thing, Pushable):
+        repository, tag = destination_of(thing).repository, destination_of(thing).tag or DEFAULT_TAG
+        return [f"{repository}:{each}" for each in (tag, *thing.tags)]
+    to = parse_location(thing.to)
+    if isinstance(to, ArchiveLocation):
+        return []
+    tags = [to.tag or tag_of_push(thing.source, made), *thing.tags]
+    place = to.repository if isinstance(to, Reference) else LayoutLocation(to.directory)
+    return [f"{place}:{tag}" for tag in tags if tag]
+
+
+def _is_source(pushed: Pushable | Copy, thing: Pushable | Copy) -> bool:
+    """Tell whether a copy brings the images of what was pushed beside it: its tag stays as it is."""
+    if not isinstance(pushed, Pushable) or not isinstance(thing, Copy):
+        return False
+    source = thing.source
+    return isinstance(source, BundleSource | ImageSource) and (source.kind, source.name) == (pushed.kind, pushed.name)
+
+
+def tag_of_push(source: Source, made: Sequence[Pushable]) -> str | None:
+    """Return the tag that the push of a source gives it; None for what is not pushed here."""
+    for thing in made:
+        if isinstance(source, BundleSource | ImageSource) and (source.kind, source.name) == (thing.kind, thing.name):
+            return destination_of(thing).tag or DEFAULT_TAG
+    return None
 
 
 def _output_faults(bundle: Bundle) -> Iterator[tuple[object, str]]:
@@ -169,7 +209,9 @@ def _source_faults(thing: Copy | Pull, names: set[tuple[str, str]]) -> Iterator[
             yield thing.where, f"{what}: {error}"
 
 
-def _described(thing: Copy | Pull) -> str:
+def _described(thing: Pushable | Copy | Pull) -> str:
+    if isinstance(thing, Pushable):
+        return f"{thing.kind} '{thing.name}'"
     return f"{'copy' if isinstance(thing, Copy) else 'pull'} '{thing.name}'"
 
 
@@ -177,9 +219,7 @@ def _copy_faults(copy: Copy) -> Iterator[tuple[object, str]]:
     what = _described(copy)
     try:
         destination = parse_location(copy.to)
-        for tag in copy.tags:
-            if Reference.parse(f"{DEFAULT_REGISTRY}/a/b:{tag}").tag != tag:
-                yield copy.where, f"{what}: '{tag}' is not a tag"
+        yield from _tag_faults(copy)
     except InvalidReference as error:
         yield copy.where, f"{what}: {error}"
         return
@@ -190,8 +230,17 @@ def _copy_faults(copy: Copy) -> Iterator[tuple[object, str]]:
         yield copy.where, f"{what}: lockOutput: {copy.to} {reason}: a lock names images by their repository"
     if copy.exclude and not isinstance(destination, ArchiveLocation):
         yield copy.where, f"{what}: exclude: only a tar can leave out layers, and {copy.to} is none"
+    for item in copy.exclude:
+        if item == ARCHIVE_PREFIX or os.path.basename(item).startswith((LAYOUT_PREFIX, ENGINE_PREFIX)):
+            yield copy.where, f"{what}: exclude: '{item}': expected tar:FILE or the path of a lock"
     if isinstance(destination, ArchiveLocation) and f"tar:{destination.path}" in (copy.source, *copy.exclude):
         yield copy.where, f"{what}: {copy.to} would be made from itself"
+
+
+def _tag_faults(copy: Copy) -> Iterator[tuple[object, str]]:
+    for tag in copy.tags:
+        if Reference.parse(f"{DEFAULT_REGISTRY}/a/b:{tag}").tag != tag:
+            yield copy.where, f"{_described(copy)}: '{tag}' is not a tag"
 
 
 def _unknown(
@@ -227,13 +276,19 @@ def outputs_of(copy: Copy) -> list[str]:
 
 def _written_by(copy: Copy) -> list[str]:
     """Return what a copy writes, an OCI image layout included, which it may share with other copies."""
-    layout = copy.to.startswith(LAYOUT_PREFIX) and parse_location(copy.to)
-    return [*outputs_of(copy), *([layout.directory] if isinstance(layout, LayoutLocation) else [])]
+    try:
+        location = parse_location(copy.to)
+    except InvalidReference:
+        return []  # which is a fault of its own
+    return [*outputs_of(copy), *([location.directory] if isinstance(location, LayoutLocation) else [])]
 
 
 def _nested_outputs(declared: Declared) -> Iterator[tuple[object, str]]:
-    """Find outputs inside a directory that a pull replaces as a whole."""
+    """Find outputs in the place of the pipeline's own files, or inside a directory that a pull replaces as a whole."""
     outputs = list(_outputs(declared))
+    for where, path, what in outputs:
+        if path in (*declared.paths, _DODO) or is_within(path, STATE_DIRECTORY):
+            yield where, f"{what} would replace {path}: write it elsewhere"
     for pull in declared.pulls:
         for where, path, what in outputs:
             if path is not pull.to and is_within(path, pull.to):

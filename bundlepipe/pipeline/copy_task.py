@@ -4,46 +4,42 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from doit.task import Task
 
-from bundlepipe.errors import BundlepipeError, NotFound
+from bundlepipe.errors import BundlepipeError, NotFound, StoreError
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
-from bundlepipe.pipeline.declaration import Copy, LockSource
+from bundlepipe.pipeline.declaration import Copy, CopySource, LockSource
 from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.progress import emitter, human_size
 from bundlepipe.pipeline.push_task import mismatch, placed
-from bundlepipe.pipeline.remote import Question, ask
+from bundlepipe.pipeline.remote import ANSWER, Answer, Question, ask
 from bundlepipe.pipeline.settings import Settings
-from bundlepipe.pipeline.sources import (
-    FRESH,
-    STAMPS,
-    SourceStaleness,
-    location_of,
-    read_lock_file,
-    source_text,
-    stamps,
-)
+from bundlepipe.pipeline.sources import STAMPS, SourceStaleness, copied_from, read_lock_file, source_text, stamps
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Values, to_values
-from bundlepipe.pipeline.state import write_digest
+from bundlepipe.pipeline.state import made_output, read_tag, record_output, write_digest, write_tag
 from bundlepipe.stores.location import ARCHIVE_PREFIX, ArchiveLocation, LayoutLocation, Location, parse_location
 
 if TYPE_CHECKING:
     from bundlepipe.verbs.copy import Copied, CopyRequest, Excluded
 
 KIND = "copy"
+# Of an entry, in the header of a tar.
+_LONGEST_NAME = 100
 
 
-def options_of(copy: Copy, settings: Settings) -> Values:
-    """Return everything but digests that decides what is copied where."""
+def options_of(copy: Copy, source_tag: str | None, settings: Settings) -> Values:
+    """Return everything but digests that decides what is copied where; `source_tag` is the tag that a push gives."""
     return {
         "from": source_text(copy.source),
         "to": _placed(copy.to, settings),
+        "tag": _tag_of(parse_location(copy.to)) or source_tag,
         "tags": list(copy.tags),
         "lockOutput": copy.lock_output,
         "includeNonDistributableLayers": copy.include_non_distributable_layers,
@@ -71,50 +67,61 @@ def _archives_read(copy: Copy) -> list[str]:
 class CopyStaleness(SourceStaleness):
     """A copy is stale by its source's digest, by its locks and tars, and under `verify=registry` by its destination."""
 
-    def __init__(self, copy: Copy, settings: Settings) -> None:
+    def __init__(self, copy: Copy, source_tag: str | None, settings: Settings) -> None:
         archives = [*_archives_read(copy), *archives_in([copy.to])]
-        super().__init__(copy, options_of(copy, settings), settings, archives)
+        super().__init__(copy, options_of(copy, source_tag, settings), settings, archives)
         self._copy = copy
 
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Compare as all tasks do; then look at a destination that is at hand, or is to be verified."""
-        return super().reasons(task, values) or self._missing(values)
+        return super().reasons(task, values) or self._missing(task, values)
 
     def files_now(self, before: Snapshot) -> Snapshot:
         """Look at the locks that say what is copied, and what is left out."""
         return file_snapshot(_locks_read(self._copy), before)
 
-    def _missing(self, values: Values) -> list[str]:
+    def _missing(self, task: Task, values: Values) -> list[str]:
         destination = parse_location(self._copy.to)
         if isinstance(destination, ArchiveLocation):
             return []
+        digests = values["digest"].split(",")
+        tags = [*filter(None, [values["tag"]]), *self._copy.tags]
         if isinstance(destination, LayoutLocation):
-            return [] if _layout_has(destination, values["tag"], values["digest"]) else [f"{destination} is not there"]
+            is_there = _layout_has(destination, tags, digests)
+            return [] if is_there else [f"{destination} is not there"]
         if not self._settings.verify:
             return []
-        tag = values["tag"]
-        asked = destination.repository.tagged(tag) if tag else Reference.parse(values["image"])
-        return mismatch(ask(Question(asked, self._settings)), values["digest"], asked)
+        asked = [(digests[0], destination.repository.tagged(tag)) for tag in tags]
+        asked = asked or [(digest, destination.repository.at(Digest(digest))) for digest in digests]
+        reasons: list[str] = []
+        for digest, place in asked:
+            answer = ask(Question(place, self._settings))
+            reasons += mismatch(answer, digest, place)
+            if answer.problem:
+                task.meta[ANSWER] = answer
+                break
+        return reasons
 
 
-def _layout_has(destination: LayoutLocation, tag: str | None, digest: str) -> bool:
+def _layout_has(location: LayoutLocation, tags: Sequence[str], digests: Sequence[str]) -> bool:
     from bundlepipe.stores.layout import LayoutStore
 
-    layout = LayoutStore(destination.directory)
+    layout = LayoutStore(location.directory)
     try:
-        return layout.resolve(tag) == digest if tag else layout.has_manifest(Digest.parse(digest))
+        return all(layout.has_manifest(Digest(digest)) for digest in digests) and all(
+            layout.resolve(tag) == digests[0] for tag in tags
+        )
     except NotFound:
         return False
 
 
 class CopyAction(Action):
-    """Copies, records the digest, writes the lock.
+    """Copies, records the digest and the tag, writes the lock.
 
-    `source_tag` is the tag of a source that is given by digest: what a push or another
-    copy of this pipeline called it, or the lock file that says so.
+    `source_tag` is what a push of this pipeline calls the source, which is copied by digest.
     """
 
-    def __init__(self, copy: Copy, source_tag: str | LockSource | None, settings: Settings) -> None:
+    def __init__(self, copy: Copy, source_tag: str | None, settings: Settings) -> None:
         super().__init__()
         self._copy = copy
         self._source_tag = source_tag
@@ -125,9 +132,12 @@ class CopyAction(Action):
         from bundlepipe.verbs.copy import copy
 
         declared, homes = self._copy, self._settings.homes
-        fresh: Values | None = (self.task.meta or {}).get(FRESH)
-        if fresh and homes.locate(location_of(declared.source))[1].digest == fresh["digest"]:
-            return {**fresh, UNCHANGED: True, SUMMARY: f"{declared.to} unchanged, {short(fresh['digest'])}"}
+        answer: Answer | None = (self.task.meta or {}).get(ANSWER)
+        if answer and answer.problem:
+            raise StoreError(answer.problem)
+        archives = archives_in([declared.to])
+        for path in archives:
+            _check_may_replace(path, declared.name)
         locks = file_snapshot(_locks_read(declared), {})
         read = stamps(_archives_read(declared))
         started = time.monotonic()
@@ -136,27 +146,33 @@ class CopyAction(Action):
         if declared.lock_output:
             self._write_lock(declared.lock_output, copied)
         made = [str(root.image) if root.image else f"{declared.to}@{root.digest}" for root in copied.roots]
+        for path in archives:
+            record_output(KIND, declared.name, path)
+        tag = copied.roots[0].tag if len(copied.roots) == 1 else None
+        write_tag(declared.name, tag)
         write_digest(KIND, declared.name, "\n".join(made))
         return {
             "digest": ",".join(root.digest for root in copied.roots),
             "image": ",".join(made),
-            "tag": copied.roots[0].tag if len(copied.roots) == 1 else None,
+            "tag": tag,
             UNCHANGED: not copied.changed,
             SUMMARY: _summary(declared, copied, seconds),
-            OPTIONS: options_of(declared, self._settings),
+            OPTIONS: options_of(declared, self._source_tag, self._settings),
             FILES: to_values(locks),
-            STAMPS: {**read, **stamps(archives_in([declared.to]))},
+            STAMPS: {**read, **stamps(archives)},
         }
 
     def _request(self) -> CopyRequest:
         from bundlepipe.verbs.copy import CopyRequest
 
         declared, to = self._copy, parse_location(self._copy.to)
-        source = declared.source
+        source = copied_from(declared.source)
+        # A tar brings the tags of what is in it along.
+        tag = None if isinstance(source, ArchiveLocation) else self._known_tag()
         return CopyRequest(
-            source=read_lock_file(source.path) if isinstance(source, LockSource) else location_of(source),
+            source=source,
             destination=to.repository if isinstance(to, Reference) else to,
-            tag=_tag_of(to) or self._known_tag(),
+            tag=_tag_of(to) or tag,
             tags=declared.tags,
             include_non_distributable=declared.include_non_distributable_layers,
             cosign=declared.cosign_signatures,
@@ -167,9 +183,8 @@ class CopyAction(Action):
         )
 
     def _known_tag(self) -> str | None:
-        if not isinstance(self._source_tag, LockSource):
-            return self._source_tag
-        return getattr(read_lock_file(self._source_tag.path), "tag", None)
+        source = self._copy.source
+        return read_tag(source.name) if isinstance(source, CopySource) else self._source_tag
 
     def _write_lock(self, path: str, copied: Copied) -> None:
         if copied.lock is None:
@@ -196,10 +211,30 @@ def _summary(declared: Copy, copied: Copied, seconds: float) -> str:
     return f"{declared.to} {root}: {images}, {blobs}{skipped}, {human_size(copied.size)} in {seconds:.1f} s"
 
 
-def remove_archive(task_name: str, path: str, dryrun: bool) -> None:
+def _check_may_replace(path: str, copy_name: str) -> None:
+    """Raise BundlepipeError if there is a file that neither this copy made nor another one may have made."""
+    from bundlepipe.documents.archive_manifest import FILE_NAME
+
+    if made_output(KIND, copy_name, path):
+        return
+    try:
+        with open(path, "rb") as file:
+            start = file.read(_LONGEST_NAME)
+    except OSError:
+        return
+    if start and start.rstrip(b"\0") != FILE_NAME.encode():
+        raise BundlepipeError(f"{path}: is there, and is no tar of a copy: remove it, or let the copy write elsewhere")
+
+
+def remove_archive(task_name: str, copy: Copy, path: str, dryrun: bool) -> None:
     """Remove the tar of a copy, and what an interrupted copy left of it: what `doit clean` does."""
     directory, name = os.path.split(path)
-    for found in (path, *(os.path.join(directory, f".{name}.{kind}") for kind in ("partial", "previous"))):
+    parts = [os.path.join(directory, f".{name}.{kind}") for kind in ("partial", "previous")]
+    if made_output(KIND, copy.name, path):
+        parts.append(path)
+    elif os.path.lexists(path):
+        print(f"{task_name} - not removing '{path}', which was not made by this copy")
+    for found in parts:
         if os.path.lexists(found):
             print(f"{task_name} - removing file '{found}'")
             if not dryrun:

@@ -10,9 +10,8 @@ from typing import Any
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
-from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.pipeline.action import Action
-from bundlepipe.pipeline.checking import destination_of, outputs_of
+from bundlepipe.pipeline.checking import destination_of, outputs_of, tag_of_push
 from bundlepipe.pipeline.copy_task import KIND as COPY
 from bundlepipe.pipeline.copy_task import CopyAction, CopyStaleness, remove_archive
 from bundlepipe.pipeline.declaration import (
@@ -21,7 +20,6 @@ from bundlepipe.pipeline.declaration import (
     Copy,
     CopySource,
     ImageSource,
-    LockSource,
     MadeHere,
     Pull,
     Pushable,
@@ -39,8 +37,8 @@ from bundlepipe.pipeline.push_task import PushAction, PushStaleness
 from bundlepipe.pipeline.reading import Declared
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import described, paths_read
-from bundlepipe.pipeline.state import digest_file
-from bundlepipe.stores.location import ARCHIVE_PREFIX, ArchiveLocation, LayoutLocation, Location, parse_location
+from bundlepipe.pipeline.state import digest_file, tag_file
+from bundlepipe.stores.location import ARCHIVE_PREFIX, LayoutLocation, Location, parse_location
 
 GROUPS = {
     "push_image": "push images made of files",
@@ -104,6 +102,7 @@ class _Graph:
         """Add an edge wherever a task reads what another of these makes."""
         by_name = {task.name: task for task in tasks}
         state_targets = {digest_file(kind, name) for kind, name in self._digests()}
+        state_targets |= {tag_file(copy.name) for copy in self._declared.copies}
         targets = {target: task.name for task in tasks for target in task.targets if target not in state_targets}
         found = producers(self.reads, targets) if targets else ()
         for reader, producer in (*found, *self._layout_edges()):
@@ -186,39 +185,30 @@ class _Graph:
         )
 
     def _copy(self, copy: Copy) -> Task:
-        task_name, digest_path = f"copy_bundle:{copy.name}", digest_file(COPY, copy.name)
+        task_name = f"copy_bundle:{copy.name}"
+        digest_path, tag_path = digest_file(COPY, copy.name), tag_file(copy.name)
+        source_tag, archives, edges = (
+            tag_of_push(copy.source, self._pushables),
+            archives_in([copy.to]),
+            _edges(copy.source),
+        )
+        if isinstance(copy.source, CopySource):
+            edges["file_dep"].append(tag_file(copy.source.name))
         excluded = [item.removeprefix(ARCHIVE_PREFIX) for item in copy.exclude]
         return self._task(
             "copy_bundle",
             copy.name,
-            CopyAction(copy, self._source_tag(copy.source), self._settings),
+            CopyAction(copy, source_tag, self._settings),
             doc=f"copy {described(copy.source)} to {copy.to}",
-            uptodate=[CopyStaleness(copy, self._settings)],
-            targets=[digest_path, *outputs_of(copy)],
+            uptodate=[CopyStaleness(copy, source_tag, self._settings)],
+            targets=[digest_path, tag_path, *outputs_of(copy)],
             clean=[
-                (_forget_digest, [], {"path": digest_path}),
-                *((remove_archive, [], {"task_name": task_name, "path": path}) for path in archives_in([copy.to])),
+                *((_forget_digest, [], {"path": path}) for path in (digest_path, tag_path)),
+                *((remove_archive, [], {"task_name": task_name, "copy": copy, "path": path}) for path in archives),
             ],
             reads=([*paths_read(copy.source), *excluded], None),
-            **_edges(copy.source),
+            **edges,
         )
-
-    def _source_tag(self, source: Source) -> str | LockSource | None:
-        """Return the tag of a source that tasks know by digest only, or the lock file that says it."""
-        copies = {copy.name: copy for copy in self._declared.copies}
-        # Popped, since copies may be declared in a circle, which is found later.
-        while isinstance(source, CopySource) and (copy := copies.pop(source.name, None)):
-            to = parse_location(copy.to)
-            if not isinstance(to, ArchiveLocation) and to.tag:
-                return to.tag
-            source = copy.source
-            if isinstance(source, LockSource):
-                return source
-        if isinstance(source, BundleSource | ImageSource):
-            made: list[Pushable] = [*self._declared.bundles, *self._declared.images]
-            thing = next(thing for thing in made if (thing.kind, thing.name) == (source.kind, source.name))
-            return destination_of(thing).tag or DEFAULT_TAG
-        return _tag_in(parse_location(source)) if isinstance(source, str) else None
 
     def _pull(self, pull: Pull) -> Task:
         digest_path = digest_file(PULL, pull.name)
@@ -237,10 +227,14 @@ class _Graph:
             **_edges(pull.source),
         )
 
+    @property
+    def _pushables(self) -> list[Pushable]:
+        return [*self._declared.images, *self._declared.bundles]
+
     @cached_property
     def _inputs(self) -> list[str]:
         """Return every declared input."""
-        made: list[Pushable] = [*self._declared.images, *self._declared.bundles]
+        made = self._pushables
         searched = (path for bundle in self._declared.bundles for path in searched_paths(bundle))
         return [*(path for thing in made for path in thing.files), *searched]
 
@@ -277,12 +271,6 @@ def _may_be_same_layout(location: Location, other: Location) -> bool:
         return False
     tags = {location.tag, other.tag}
     return location.directory == other.directory and (None in tags or len(tags) == 1)
-
-
-def _tag_in(location: Location) -> str | None:
-    if isinstance(location, Reference):
-        return location.tag or (None if location.digest else DEFAULT_TAG)
-    return location.tag if isinstance(location, LayoutLocation) else None
 
 
 def _edges(source: Source) -> dict[str, list[str]]:

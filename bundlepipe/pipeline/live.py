@@ -19,8 +19,7 @@ from bundlepipe.pipeline.transfers import Standing, Transfers
 
 _LINES = 8
 _INTERVAL = 0.1
-# `100%  999.9 MB of 999.9 MB  999.9 MB/s  0:00:00 left`
-_NUMBERS_WIDTH = 50
+_NUMBERS_WIDTH = len("100%  999.9 MB of 999.9 MB  999.9 MB/s  0:00:00 left")
 _BAR_WIDTHS = (6, 30)
 # Seconds; what would take longer stands still.
 _LONGEST = 100 * 3600

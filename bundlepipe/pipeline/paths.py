@@ -22,7 +22,7 @@ def normalise(path: str | os.PathLike[str], base: str = "") -> str:
 
 def normal_location(text: str, base: str = "") -> str:
     """Return a location with the path in a local home normalised; anything else as it is."""
-    if text.startswith(ARCHIVE_PREFIX) and text != ARCHIVE_PREFIX:
+    if text.startswith(ARCHIVE_PREFIX) and text != ARCHIVE_PREFIX and not text.endswith("/"):
         return ARCHIVE_PREFIX + normalise(text.removeprefix(ARCHIVE_PREFIX), base)
     if text.startswith(LAYOUT_PREFIX):
         directory, colon, tag = text.removeprefix(LAYOUT_PREFIX).partition(":")

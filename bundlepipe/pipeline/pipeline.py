@@ -16,6 +16,7 @@ from bundlepipe.pipeline.declaration import Bundle, Copy, Image, LockSource, Pul
 from bundlepipe.pipeline.paths import normal_exclusion, normal_location, normalise
 from bundlepipe.pipeline.reading import Declared, read_pipeline
 from bundlepipe.pipeline.settings import REFRESH_ALL, Settings
+from bundlepipe.pipeline.sources import is_remote
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
 
 DEFAULT_PATH = "bundlepipe.yml"
@@ -122,7 +123,7 @@ def _refresh(declared: Declared) -> frozenset[str]:
     wanted = frozenset(name for name in _variable("refresh").split(",") if name)
     sourced: list[Copy | Pull] = [*declared.copies, *declared.pulls]
     known = {REFRESH_ALL, *(bundle.name for bundle in declared.bundles), *(thing.name for thing in sourced)}
-    known |= {thing.source for thing in sourced if isinstance(thing.source, str)}
+    known |= {thing.source for thing in sourced if is_remote(thing.source)}
     for name in sorted(wanted - known):
         if not any(_mentions(images_lock_path(bundle), name) for bundle in declared.bundles if bundle.lock):
             raise InvalidDodoFile(

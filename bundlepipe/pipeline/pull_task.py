@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from doit.task import Task
+
 from bundlepipe.oci.inputs import Inputs, Snapshot, file_snapshot, snapshot
 from bundlepipe.oci.remove import remove_tree
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
@@ -13,7 +15,6 @@ from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import (
-    FRESH,
     STAMPS,
     SourceStaleness,
     location_of,
@@ -24,6 +25,7 @@ from bundlepipe.pipeline.staleness import FILES, OPTIONS, Values, to_values
 from bundlepipe.pipeline.state import made_output, record_output, write_digest
 
 KIND = "pull"
+_FRESH = "fresh"
 
 
 def options_of(pull: Pull) -> Values:
@@ -42,6 +44,13 @@ class PullStaleness(SourceStaleness):
     def __init__(self, pull: Pull, settings: Settings) -> None:
         super().__init__(pull, options_of(pull), settings)
         self._pull = pull
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare; where only a refresh is asked for, the action may find that there is nothing to pull."""
+        reasons = super().reasons(task, values)
+        if reasons == self.refresh_reasons():
+            task.meta[_FRESH] = values
+        return reasons
 
     def files_now(self, before: Snapshot) -> Snapshot:
         """Walk the directory that was pulled, and look at the lock file that names the source."""
@@ -67,7 +76,7 @@ class PullAction(Action):
 
         declared, homes = self._pull, self._settings.homes
         location = location_of(declared.source)
-        fresh: Values | None = (self.task.meta or {}).get(FRESH)
+        fresh: Values | None = (self.task.meta or {}).get(_FRESH)
         if fresh and homes.locate(location)[1].digest == fresh["digest"]:
             return {**fresh, UNCHANGED: True, SUMMARY: f"{declared.to} unchanged, {short(fresh['digest'])}"}
         lock = declared.source.path if isinstance(declared.source, LockSource) else None
@@ -83,7 +92,7 @@ class PullAction(Action):
             emit=emitter(self.task.name),
         )
         made = f"{pulled.store_name}@{pulled.digest}"
-        record_output(declared.name, declared.to)
+        record_output(KIND, declared.name, declared.to)
         write_digest(KIND, declared.name, made)
         return {
             "digest": str(pulled.digest),
@@ -98,7 +107,7 @@ class PullAction(Action):
     def _protected(self) -> Sequence[str]:
         """Return what must not be replaced: inputs too, unless they can only come from this pull."""
         to = self._pull.to
-        if made_output(self._pull.name, to) or not os.path.isdir(to) or not os.listdir(to):
+        if made_output(KIND, self._pull.name, to) or not os.path.isdir(to) or not os.listdir(to):
             return self._pipeline_files
         return [*self._pipeline_files, *self._inputs]
 
@@ -107,7 +116,7 @@ def remove_pulled(task_name: str, pull: Pull, dryrun: bool) -> None:
     """Remove the directory of a pull: what `doit clean` does. A directory that this pull did not make stays."""
     if not os.path.lexists(pull.to):
         return
-    if os.path.islink(pull.to) or not made_output(pull.name, pull.to):
+    if os.path.islink(pull.to) or not made_output(KIND, pull.name, pull.to):
         print(f"{task_name} - not removing '{pull.to}', which was not made by this pull")
         return
     print(f"{task_name} - removing dir '{pull.to}'")

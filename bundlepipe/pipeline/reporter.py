@@ -11,7 +11,9 @@ doit's own words stay doit's: `.` for a task that ran, `--` for one that was up 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
+from types import TracebackType
 
 from doit.exceptions import BaseFail, UnmetDependency
 from doit.reporter import ConsoleReporter
@@ -38,6 +40,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         """Begin to show progress; announce every destination that the run may ask, so that they are asked together."""
         super().initialize(tasks, selected_tasks)
         display.begin()
+        _tell_interrupts_shortly()
         announce(_questions(tasks, selected_tasks))
 
     def execute_task(self, task: Task) -> None:
@@ -71,6 +74,19 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         """Say that a task was up to date; the groups have nothing to say."""
         if not task.has_subtask:
             super().skip_uptodate(task)
+
+
+def _tell_interrupts_shortly() -> None:
+    """Let Ctrl-C end the run by a line, as every other end is told; doit itself lets it through."""
+    previous = sys.excepthook
+
+    def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.stderr.write("interrupted: the next run does what is not finished\n")
+        else:
+            previous(kind, error, trace)
+
+    sys.excepthook = tell
 
 
 def _is_ours(task: Task) -> bool:

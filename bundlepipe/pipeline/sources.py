@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeGuard
 
 from doit.task import Task
 
 from bundlepipe.errors import BundlepipeError
+from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declaration import Copy, CopySource, LockSource, Pull, Source
 from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.settings import Settings
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from bundlepipe.documents.bundle_lock import BundleLock
     from bundlepipe.documents.images_lock import ImagesLock
 
-FRESH = "fresh"
 STAMPS = "stamps"
 
 Stamps = dict[str, list[int]]
@@ -41,6 +41,11 @@ def described(source: Source) -> str:
     return f"what {source.path} names" if isinstance(source, LockSource) else f"{source.kind} {source.name}"
 
 
+def is_remote(source: Source) -> TypeGuard[str]:
+    """Tell whether a source is a reference, whose tag a registry may move."""
+    return isinstance(source, str) and isinstance(parse_location(source), Reference)
+
+
 def location_of(source: Source) -> Location:
     """Return where the one image of a source is now.
 
@@ -54,8 +59,30 @@ def location_of(source: Source) -> Location:
 
         return BundleLock.parse(_read(source.path), source.path).image
     if isinstance(source, CopySource):
-        return read_copied(source.name)
+        locations = read_copied(source.name)
+        if len(locations) == 1:
+            return locations[0]
+        raise BundlepipeError(
+            f"copy '{source.name}' copied {len(locations)} images: name one of them instead, or a bundle of them"
+        )
     return read_digest(source.kind, source.name)
+
+
+def copied_from(source: Source) -> Location | BundleLock | ImagesLock:
+    """Return what a copy takes: one image, a tar with all that is in it, or a lock.
+
+    Raises BundlepipeError if what makes the source has not run yet, DocumentError for a
+    faulty lock.
+    """
+    if isinstance(source, LockSource):
+        return read_lock_file(source.path)
+    if isinstance(source, CopySource):
+        images = read_copied(source.name)
+        if len(images) > 1 and (references := [image for image in images if isinstance(image, Reference)]):
+            from bundlepipe.documents.images_lock import ImageRef, ImagesLock
+
+            return ImagesLock(tuple(map(ImageRef, references)))
+    return location_of(source)
 
 
 def read_lock_file(path: str) -> BundleLock | ImagesLock:
@@ -115,14 +142,23 @@ class SourceStaleness(Staleness):
         reasons = super().reasons(task, values)
         if OPTIONS in values:
             reasons += [*self._changed_archives(values), *self._changed_layout(values)]
-        refresh = self._refresh_reasons()
-        if refresh and not reasons:
-            task.meta[FRESH] = values
-        return [*refresh, *reasons]
+        return list(dict.fromkeys([*self.refresh_reasons(), *reasons]))
 
-    def _changed_archives(self, values: Values) -> list[str]:
+    def refresh_reasons(self) -> list[str]:
+        """Return why the source's tag is to be asked for again, whatever else there is."""
+        source = self._thing.source
+        if not is_remote(source):
+            return []
+        if self._thing.refresh == "always":
+            return ["refresh: always"]
+        asked = self._settings.refreshes(self._thing.name, source)
+        return ["refresh asked for"] if asked else []
+
+    def _changed_archives(self, values: Values) -> Iterator[str]:
         before, now = values.get(STAMPS, {}), stamps(self._archives)
-        return [f"{path} changed" for path in sorted(before.keys() | now.keys()) if before.get(path) != now.get(path)]
+        for path in self._archives:
+            if path in before and before[path] != now.get(path):
+                yield f"{path} changed" if path in now else f"{path} is missing"
 
     def _changed_layout(self, values: Values) -> list[str]:
         source = self._thing.source
@@ -130,11 +166,3 @@ class SourceStaleness(Staleness):
             return []
         _, manifest = self._settings.homes.locate(parse_location(source))
         return [] if manifest.digest == values["digest"] else [f"{source} changed"]
-
-    def _refresh_reasons(self) -> list[str]:
-        if not isinstance(self._thing.source, str):
-            return []
-        if self._thing.refresh == "always":
-            return ["refresh: always"]
-        asked = self._settings.refreshes(self._thing.name, self._thing.source)
-        return ["refresh asked for"] if asked else []

@@ -13,20 +13,43 @@ from bundlepipe.stores.location import ArchiveLocation, LayoutLocation, Location
 STATE_DIRECTORY = ".bundlepipe"
 _DIGESTS = os.path.join(STATE_DIRECTORY, "digests")
 _OUTPUTS = os.path.join(STATE_DIRECTORY, "outputs")
+_TAGS = os.path.join(STATE_DIRECTORY, "tags")
 
 
-def record_output(name: str, directory: str) -> None:
-    """Record that a pull made the content of a directory."""
-    write_if_changed(os.path.join(_OUTPUTS, name), os.fsencode(directory))
+def record_output(kind: str, name: str, path: str) -> None:
+    """Record that a task made the file or the content of the directory at `path`."""
+    write_if_changed(os.path.join(_OUTPUTS, kind, name), os.fsencode(path))
 
 
-def made_output(name: str, directory: str) -> bool:
-    """Tell whether the content of this directory was made by the pull of this name."""
+def made_output(kind: str, name: str, path: str) -> bool:
+    """Tell whether what is at this path was made by the task of this kind and name."""
     try:
-        with open(os.path.join(_OUTPUTS, name), "rb") as file:
-            return file.read() == os.fsencode(directory)
+        with open(os.path.join(_OUTPUTS, kind, name), "rb") as file:
+            return file.read() == os.fsencode(path)
     except OSError:
         return False
+
+
+def tag_file(name: str) -> str:
+    """Return the path of the file that holds the tag of what a copy made.
+
+    It is no part of the digest file, since for pulls the same image by another tag is nothing new.
+    """
+    return os.path.join(_TAGS, name)
+
+
+def write_tag(name: str, tag: str | None) -> None:
+    """Record the tag of what a copy made; a file that says so already is left alone."""
+    write_if_changed(tag_file(name), f"{tag or ''}\n".encode())
+
+
+def read_tag(name: str) -> str | None:
+    """Return the tag of what a copy made; None if it has none, or that is not known."""
+    try:
+        with open(tag_file(name), "rb") as file:
+            return file.read().decode(errors="replace").strip() or None
+    except OSError:
+        return None
 
 
 def digest_file(kind: str, name: str) -> str:
@@ -48,25 +71,21 @@ def read_digest(kind: str, name: str) -> Reference:
         raise _damaged(kind, name, str(error), f"push_{kind}:{name}") from None
 
 
-def read_copied(name: str) -> Location:
-    """Return where a copy put its image; BundlepipeError if that is not known, or if it copied several."""
+def read_copied(name: str) -> list[Location]:
+    """Return where a copy put its images, a tar as a whole; BundlepipeError if that is not known."""
     task, kind = f"copy_bundle:{name}", "copy"
-    text = _read_made(kind, name, task)
-    lines = text.splitlines()
-    if len(lines) > 1:
-        raise BundlepipeError(
-            f"copy '{name}' copied {len(lines)} images: name one of them instead, or a bundle of them"
-        )
     try:
-        place, _, digest = text.rpartition("@")
-        location = parse_location(place)
-        if isinstance(location, ArchiveLocation):
-            return location
-        if isinstance(location, LayoutLocation):
-            return LayoutLocation(location.directory, str(Digest.parse(digest)))
-        return Reference.parse(text)
+        return list(dict.fromkeys(map(_copied, _read_made(kind, name, task).splitlines())))
     except (InvalidReference, InvalidDigest) as error:
         raise _damaged(kind, name, str(error), task) from None
+
+
+def _copied(text: str) -> Location:
+    place, _, digest = text.rpartition("@")
+    location = parse_location(place)
+    if isinstance(location, LayoutLocation):
+        return LayoutLocation(location.directory, str(Digest.parse(digest)))
+    return location if isinstance(location, ArchiveLocation) else Reference.parse(text)
 
 
 def _read_made(kind: str, name: str, task: str) -> str:

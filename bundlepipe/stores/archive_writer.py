@@ -20,7 +20,7 @@ from bundlepipe.documents.archive_manifest import ArchivedManifest
 from bundlepipe.errors import IntegrityError, StoreError
 from bundlepipe.oci import tar
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.manifest import Descriptor, Manifest
+from bundlepipe.oci.manifest import DOCKER_LAYER, Descriptor, Manifest
 from bundlepipe.stores.archive import Span, layer_file_name, scan
 from bundlepipe.stores.store import OpenContent, Source, verified
 
@@ -33,8 +33,9 @@ class ArchiveWriter:
 
     `entries` are what is copied, `layers` the sizes of the layers that it contains. With
     `resume`, layers are taken over from an interrupted copy and from an archive that is
-    at `path`, if they verify. Raises StoreError where the file system refuses, and while
-    another process writes the same archive.
+    at `path`, if they verify; if that is the very archive, it `is_complete` and stays.
+    Raises StoreError where the file system refuses, and while another process writes the
+    same archive.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class ArchiveWriter:
         self._earlier: list[tuple[str, dict[str, Span]]] = []
         self._descriptor = -1
         self._goes_on = False
+        self.is_complete = False
 
     def _arrange(self, manifest: bytes, layers: Mapping[Digest, int]) -> int:
         """Find the place of every byte; return the size of the archive."""
@@ -62,7 +64,11 @@ class ArchiveWriter:
             header = tar.header(layer_file_name(digest), _MODE, layers[digest], tar.REGULAR)
             self._blocks.append((position, header))
             self._spans[digest] = Span(position + len(header), layers[digest])
-            position += len(header) + layers[digest] + len(tar.padding(layers[digest]))
+            position += len(header) + layers[digest]
+            padding = tar.padding(layers[digest])
+            self._blocks.append((position, padding))
+            position += len(padding)
+        self._blocks.append((position, tar.END_OF_ARCHIVE))
         return position + len(tar.END_OF_ARCHIVE)
 
     @property
@@ -82,6 +88,11 @@ class ArchiveWriter:
 
     def __enter__(self) -> ArchiveWriter:
         with self._translated():
+            if os.path.isdir(self._path):
+                raise StoreError(f"{self.name}: cannot be written: there is a directory: name a file")
+            self.is_complete = self._resume and self._is_there()
+            if self.is_complete:
+                return self
             os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
             self._descriptor = self._open_partial()
             try:
@@ -94,6 +105,8 @@ class ArchiveWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.is_complete:
+            return
         with self._translated():
             if kind is None:
                 os.replace(self._partial, self._path)
@@ -104,7 +117,9 @@ class ArchiveWriter:
     def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
         """Write a layer, and tell whether it had to be had from elsewhere; configurations are in manifest.json."""
         span = self._spans.get(blob.digest)
-        if span is None or (self._goes_on and self._verifies(blob, span)) or self._takes_over(blob, span):
+        if self.is_complete or span is None:
+            return False
+        if (self._goes_on and self._verifies(self._descriptor, blob)) or self._takes_over(blob, span):
             return False
         with open_content() as content:
             self._write(blob, span, iter(lambda: content.read(_CHUNK), b""))
@@ -119,6 +134,16 @@ class ArchiveWriter:
 
     def put_referrers(self, index: Manifest, subject: Digest) -> None:
         """Do nothing: manifest.json has the index already."""
+
+    def _is_there(self) -> bool:
+        """Tell whether the file at the archive's place is this archive, every layer of it verified."""
+        try:
+            with open(self._path, "rb") as file:
+                descriptor = file.fileno()
+                blobs = (Descriptor(DOCKER_LAYER, digest, span.size) for digest, span in self._spans.items())
+                return self._is_arranged_so(descriptor) and all(self._verifies(descriptor, blob) for blob in blobs)
+        except FileNotFoundError:
+            return False
 
     def _open_partial(self) -> int:
         while True:
@@ -135,7 +160,7 @@ class ArchiveWriter:
             os.close(descriptor)
 
     def _begin(self) -> None:
-        self._goes_on = self._resume and self._is_arranged_so()
+        self._goes_on = self._resume and self._is_arranged_so(self._descriptor)
         if not self._goes_on:
             self._set_partial_aside()
             self._check_space()
@@ -147,10 +172,10 @@ class ArchiveWriter:
                 with contextlib.suppress(OSError), open(path, "rb") as file:
                     self._earlier.append((path, scan(file, path, may_be_cut=True)))
 
-    def _is_arranged_so(self) -> bool:
-        """Tell whether the partial file was begun for the very same archive."""
-        return os.fstat(self._descriptor).st_size == self._size and all(
-            os.pread(self._descriptor, len(block), offset) == block for offset, block in self._blocks
+    def _is_arranged_so(self, descriptor: int) -> bool:
+        """Tell whether a file was begun for the very same archive."""
+        return os.fstat(descriptor).st_size == self._size and all(
+            os.pread(descriptor, len(block), offset) == block for offset, block in self._blocks
         )
 
     def _set_partial_aside(self) -> None:
@@ -166,11 +191,12 @@ class ArchiveWriter:
         if free < self._size:
             raise StoreError(f"{self.name}: needs {self._size} bytes, but only {free} are free there")
 
-    def _verifies(self, blob: Descriptor, span: Span) -> bool:
-        if _has_hole(self._descriptor, span):
+    def _verifies(self, descriptor: int, blob: Descriptor) -> bool:
+        span = self._spans[blob.digest]
+        if _has_hole(descriptor, span):
             return False
         try:
-            for _ in verified(_read_span(self._descriptor, span), blob, self.name):
+            for _ in verified(_read_span(descriptor, span), blob, self.name):
                 pass
         except IntegrityError:
             return False

@@ -9,7 +9,7 @@ from bundlepipe.oci.reference import Reference
 
 LAYOUT_PREFIX = "oci:"
 ARCHIVE_PREFIX = "tar:"
-_ENGINE_PREFIX = "docker-daemon:"
+ENGINE_PREFIX = "docker-daemon:"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ Location = Reference | LayoutLocation | ArchiveLocation
 
 def parse_location(text: str) -> Location:
     """Return what `text` locates; InvalidReference if it is neither a reference nor a local home."""
-    if text.startswith(_ENGINE_PREFIX):
+    if text.startswith(ENGINE_PREFIX):
         raise InvalidReference(
             f"'{text}': images of the Docker Engine are not supported yet: "
             "expected a reference, oci:DIR[:TAG] or tar:FILE"

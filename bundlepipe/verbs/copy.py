@@ -200,6 +200,8 @@ def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: H
         left_out |= _excluded(request.exclude, homes)
         path = request.destination.path
         with ArchiveWriter(path, list(_entries(items)), _sizes(items, left_out), resume=request.resume) as archive:
+            for item in items:
+                item.is_complete |= archive.is_complete
             delivery = Delivery(items, archive, present, left_out=left_out, tag_of=request.tag_of)
             delivery.run(tally.take)
     else:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tarfile
 
 import pytest
 
-from tests.pipeline.conftest import DODO, Project
-from tests.support.proxy import Proxy
+from bundlepipe.oci.reference import Repository
+from bundlepipe.stores.homes import Homes
+from tests.pipeline.conftest import Project
+from tests.support.images import file_layer, put_image
+from tests.support.proxy import Proxy, Respond
 from tests.support.services import Registry
 
 BUNDLES = """\
@@ -164,16 +168,99 @@ def test_verify_asks_the_destination(project: Project, registry: Registry, proxy
     assert project.doit("copy_bundle:production", "copy_bundle:again").ran == []
     assert proxy.count() == 0
     assert project.doit("verify=registry", "copy_bundle:production", "copy_bundle:again").ran == []
-    assert proxy.count() == 2
-    proxy.fault("GET", "/top/manifests/1.0")
-    stale = 'copies:\n  other: {from: {image: site}, to: "${DESTINATION}/top:1.0"}\n'
-    (project.directory / "other").mkdir()
-    project.write("other/dodo.py", DODO)
-    project.write("bundlepipe.yml", project.read("bundlepipe.yml").replace("copies:\n", stale))
-    project.doit("copy_bundle:other")
-    run = project.doit("verify=registry", "copy_bundle:production")
-    assert run.executed == {"copy_bundle:production"}
-    assert "/top:1.0 is another image" in run.stdout
+    assert [request.path.rpartition("/")[2] for request in proxy.requests] == ["1.0", "stable", "kept"]
+    for tag in ("1.0", "stable"):
+        store = Homes().repository(Repository(proxy.host, f"{repository.path}/top"), writes=True)
+        put_image(store, file_layer("other", "other"), tag=tag)
+        run = project.doit("verify=registry", "copy_bundle:production")
+        assert run.executed == {"copy_bundle:production"}
+        assert f"/top:{tag} is another image" in run.stdout
+        assert project.doit("verify=registry", "copy_bundle:production").ran == []
+
+
+def test_a_registry_that_is_gone_is_asked_once(project: Project, registry: Registry, proxy: Proxy) -> None:
+    _write(project)
+    project.environment["DESTINATION"] = f"{proxy.host}/{registry.repository().path}"
+    project.doit("copy_bundle:production")
+    proxy.fault("*", "", Respond(503), times=math.inf)
+    run = project.doit("verify=registry", "copy_bundle:production", status=1)
+    assert len([line for line in run.output.splitlines() if "gave up after" in line]) == 1
+    assert len({request.path for request in proxy.requests if request.status == 503}) == 1
+    assert "Traceback" not in run.output
+
+
+def test_a_new_tag_of_the_same_content_is_copied_all_along(project: Project) -> None:
+    _write(
+        project,
+        "copies:\n"
+        "  production: {from: {bundle: top}, to: layout.localhost/production, lockOutput: production.yml}\n"
+        "  usb: {from: {copy: production}, to: tar:dist/top.tar}\n"
+        "  arrived: {from: {copy: usb}, to: layout.localhost/arrived, lockOutput: arrived.yml}\n"
+        "  onwards: {from: tar:dist/top.tar, to: layout.localhost/onwards}\n"
+        "  layout: {from: {copy: onwards}, to: oci:dist/layout}\n"
+        "  back: {from: {copy: layout}, to: layout.localhost/back, lockOutput: back.yml}\n"
+        "pulls:\n"
+        "  production: {from: {copy: production}, to: build/production}\n",
+    )
+    everything = {f"copy_bundle:{name}" for name in ("production", "usb", "arrived", "onwards", "layout", "back")}
+    for version in ("1.0", "2.0"):
+        project.write("bundlepipe.yml", project.read("bundlepipe.yml").replace("/apps/top:1.0", f"/apps/top:{version}"))
+        run = project.doit("copy_bundle", "pull_bundle")
+        assert run.executed >= everything
+        assert ("pull_bundle:production" in run.executed) == (version == "1.0")
+        for lock in ("production", "arrived", "back"):
+            assert f'tag: "{version}"' in project.read(f"{lock}.yml"), lock
+        assert project.doit("copy_bundle", "pull_bundle").ran == []
+
+
+def test_a_refresh_finds_what_the_destination_lost(project: Project) -> None:
+    _write(project, "copies:\n  a: {from: 'layout.localhost/apps/top:1.0', to: oci:dist/a, refresh: always}\n")
+    project.doit("push_bundle")
+    project.doit("copy_bundle")
+    assert project.doit("copy_bundle").marks == {"copy_bundle:a": "="}
+    shutil.rmtree(project.directory / "dist/a")
+    run = project.doit("copy_bundle")
+    assert run.marks == {"copy_bundle:a": "."}
+    assert (project.directory / "dist/a/index.json").exists()
+
+
+def test_several_images_are_copied_on_and_on(project: Project) -> None:
+    _write(
+        project,
+        "copies:\n"
+        "  archive: {from: {lock: images.yml}, to: tar:dist/images.tar}\n"
+        "  layout: {from: {lock: images.yml}, to: oci:dist/images}\n"
+        "  host: {from: tar:dist/images.tar, to: layout.localhost/host, tags: []}\n"
+        "  arrived: {from: {copy: archive}, to: layout.localhost/arrived}\n"
+        "  onwards: {from: {copy: arrived}, to: layout.localhost/onwards, lockOutput: onwards.yml}\n",
+    )
+    other = "images:\n  o: {files: [other]}\n"
+    project.write("bundlepipe.yml", project.read("bundlepipe.yml").replace("images:\n", other, 1))
+    project.write("other/index.html", "other")
+    project.doit("push_image")
+    images = "".join(f"- image: {project.digest('image', name)}\n" for name in ("site", "o"))
+    project.write("images.yml", f"apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n{images}")
+    project.doit("copy_bundle")
+    assert project.read("onwards.yml").count("image: layout.localhost/onwards@sha256:") == 2
+    for variable in ("refresh=all", "verify=registry"):
+        assert project.doit(variable, "copy_bundle").ran == []
+
+
+def test_a_tar_that_is_there_is_read_and_not_written_again(copied: Project) -> None:
+    path = copied.directory / "dist/top.tar"
+    before = path.stat()
+    copied.doit("forget", "copy_bundle:usb")
+    assert copied.doit("copy_bundle:usb").marks["copy_bundle:usb"] == "="
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_file_that_no_copy_made_is_kept(project: Project) -> None:
+    _write(project, "copies:\n  a: {from: {bundle: top}, to: tar:precious.txt}\n")
+    project.write("precious.txt", "precious")
+    run = project.doit("copy_bundle", status=1)
+    assert "precious.txt: is there, and is no tar of a copy: remove it, or let the copy write elsewhere" in run.output
+    assert "not removing 'precious.txt'" in project.doit("clean", "copy_bundle:a").stdout
+    assert project.read("precious.txt") == "precious"
 
 
 def test_a_tag_source_is_asked_for_again_only_on_request(project: Project) -> None:
@@ -284,6 +371,14 @@ FAULTS = {
     "to: tar:top/x.tar": "top/x.tar lies in top, an input of bundle 'top'",
     "to: oci:top/x": "top/x lies in top, an input of bundle 'top'",
     "to: tar:x.tar, exclude: [tar:x.tar]": "tar:x.tar would be made from itself",
+    "to: tar:x.tar, exclude: ['tar:']": "exclude: 'tar:': expected tar:FILE or the path of a lock",
+    "to: tar:x.tar, exclude: [oci:x]": "exclude: 'oci:x': expected tar:FILE or the path of a lock",
+    "to: tar:dist/": "'tar:dist/': expected tar:FILE",
+    "to: 'oci:'": "'oci:': expected oci:DIR[:TAG]",
+    "to: tar:bundlepipe.yml": "would replace bundlepipe.yml: write it elsewhere",
+    "to: tar:dodo.py": "would replace dodo.py: write it elsewhere",
+    "to: layout.localhost/a, lockOutput: .bundlepipe/doit.db": "would replace .bundlepipe/doit.db: write it elsewhere",
+    "to: 'layout.localhost/base:dev'": "layout.localhost/base:dev is the destination of 'base' too",
     "to: docker-daemon:x": "images of the Docker Engine are not supported yet",
 }
 
@@ -294,7 +389,7 @@ def test_a_faulty_declaration_is_one_clear_line(project: Project, value: str) ->
     run = project.doit("list", status=3)
     lines = [line for line in run.output.splitlines() if FAULTS[value] in line]
     assert len(lines) == 1, run.output
-    assert "bundlepipe.yml:14:3: copy 'wrong'" in lines[0]
+    assert "bundlepipe.yml:14:3: " in lines[0] and "copy 'wrong'" in lines[0]
     assert "Traceback" not in run.output
 
 

@@ -582,6 +582,8 @@ def test_an_interrupted_run_gives_the_cursor_back(project: Project, proxy: Proxy
     assert _doit(project, terminal, *parallel, "pull_bundle", when="pull_bundle.*━", then=signal.SIGINT) != 0
     assert "\x1b[?25l" in terminal.output
     assert _is_clean(terminal)
+    assert terminal.screen[-1] == "interrupted: the next run does what is not finished"
+    assert "Traceback" not in terminal.output
 
 
 def test_another_reporter_keeps_its_output_to_itself(project: Project) -> None:
