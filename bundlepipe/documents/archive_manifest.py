@@ -55,7 +55,11 @@ def to_bytes(entries: Sequence[ArchivedManifest]) -> bytes:
     """Return manifest.json for some entries, sorted by digest; InvalidContent for a configuration that is no text."""
     ordered = sorted(entries, key=lambda entry: entry.manifest.digest)
     text = json.dumps([_entry(entry) for entry in ordered], ensure_ascii=False, separators=(",", ":"))
-    return escape_as_go(text).encode()
+    try:
+        return escape_as_go(text).encode()
+    except UnicodeEncodeError:
+        digests = ", ".join(entry.manifest.digest for entry in ordered)
+        raise InvalidContent(f"an imgpkg tar cannot hold half a character, as one of these does: {digests}") from None
 
 
 def _entry(archived: ArchivedManifest) -> dict[str, Any]:
@@ -137,7 +141,7 @@ def parse(content: bytes, what: str) -> tuple[ArchivedManifest, ...]:
         raise InvalidContent(f"{what}: was written by docker save, not by imgpkg: copy the image from a registry")
     try:
         return tuple(_parse_entry(entry, what) for entry in document)
-    except (KeyError, TypeError, AttributeError, InvalidDigest, InvalidReference) as error:
+    except (KeyError, TypeError, AttributeError, InvalidDigest, InvalidReference, UnicodeEncodeError) as error:
         raise InvalidContent(f"{what}: is not the manifest of an imgpkg tar: {type(error).__name__}: {error}") from None
 
 

@@ -19,6 +19,7 @@ from doit.exceptions import BaseFail, UnmetDependency
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
+from bundlepipe.cancellation import cancel_all
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED
 from bundlepipe.pipeline.edges import PipelineTask
 from bundlepipe.pipeline.progress import display
@@ -82,6 +83,8 @@ def _tell_interrupts_shortly() -> None:
 
     def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
+            # Threads at work would otherwise be waited for until they have done all.
+            cancel_all()
             sys.stderr.write("interrupted: the next run does what is not finished\n")
         else:
             previous(kind, error, trace)

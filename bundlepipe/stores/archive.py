@@ -75,10 +75,10 @@ class ArchiveStore:
         return self._content.entries
 
     @property
-    def layers(self) -> set[Digest]:
+    def layers(self) -> list[Descriptor]:
         """The layers of all images, those that the archive leaves out included."""
         images = (found.manifest for found in self._content.manifests.values() if not found.manifest.is_index)
-        return {layer.digest for manifest in images for layer in manifest.layers}
+        return [layer for manifest in images for layer in manifest.layers]
 
     def root(self) -> ArchivedManifest:
         """Return what was copied: the labelled bundle, or the only entry; StoreError if that is not told."""

@@ -98,7 +98,7 @@ class ArchiveWriter:
             try:
                 self._begin()
             except BaseException:
-                os.close(self._descriptor)
+                self._close()
                 raise
         return self
 
@@ -112,7 +112,7 @@ class ArchiveWriter:
                 os.replace(self._partial, self._path)
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._previous)
-            os.close(self._descriptor)
+            self._close()
 
     def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
         """Write a layer, and tell whether it had to be had from elsewhere; configurations are in manifest.json."""
@@ -132,8 +132,9 @@ class ArchiveWriter:
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
         """Do nothing: manifest.json has it already."""
 
-    def put_referrers(self, index: Manifest, subject: Digest) -> None:
-        """Do nothing: manifest.json has the index already."""
+    def put_referrers(self, index: Manifest, subject: Digest) -> bool:
+        """Do nothing: manifest.json, which is new, has the index already."""
+        return True
 
     def _is_there(self) -> bool:
         """Tell whether the file at the archive's place is this archive, every layer of it verified."""
@@ -144,6 +145,12 @@ class ArchiveWriter:
                 return self._is_arranged_so(descriptor) and all(self._verifies(descriptor, blob) for blob in blobs)
         except FileNotFoundError:
             return False
+
+    def _close(self) -> None:
+        # A number that is closed twice may be another file's by then.
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def _open_partial(self) -> int:
         while True:
@@ -182,7 +189,7 @@ class ArchiveWriter:
         """Begin a new partial file; layers of one that was begun for another archive are still good."""
         if self._resume and os.fstat(self._descriptor).st_size:
             os.replace(self._partial, self._previous)
-            os.close(self._descriptor)
+            self._close()
             self._descriptor = self._open_partial()
         os.truncate(self._descriptor, 0)
 

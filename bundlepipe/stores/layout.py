@@ -214,9 +214,9 @@ class LayoutStore:
         """Return the index with the tag for referrers of `digest`; None if there is none."""
         return find_manifest(self, referrers_tag(digest))
 
-    def put_referrers(self, index: Manifest, subject: Digest) -> None:
+    def put_referrers(self, index: Manifest, subject: Digest) -> bool:
         """Add the manifests of an index to those that the tag for referrers of `subject` lists."""
-        put_tagged_referrers(self, index, subject)
+        return put_tagged_referrers(self, index, subject)
 
     def _locate(self, identifier: str) -> tuple[Digest, str | None]:
         index = self._index()

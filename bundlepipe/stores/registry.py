@@ -208,13 +208,12 @@ class RegistryStore:
             index = find_manifest(self, referrers_tag(digest))
         return index if index and index.is_index and index.children else None
 
-    def put_referrers(self, index: Manifest, subject: Digest) -> None:
+    def put_referrers(self, index: Manifest, subject: Digest) -> bool:
         """Make the manifests of an index, which are here already, be listed as referrers of `subject`.
 
         A registry with the API for referrers does so by itself; else the tag is written.
         """
-        if self._listed_referrers(subject) is None:
-            put_tagged_referrers(self, index, subject)
+        return self._listed_referrers(subject) is None and put_tagged_referrers(self, index, subject)
 
     def _listed_referrers(self, digest: Digest) -> Manifest | None:
         """Return what the API lists, an empty index included; None if the registry has no such API."""

@@ -7,12 +7,12 @@ http, the limit on concurrent transfers.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from bundlepipe.cancellation import pause
 from bundlepipe.errors import StoreError
 from bundlepipe.events import Emit, ignore
 from bundlepipe.stores.answers import LARGEST_ERROR_BODY, Answer, describe_status, error_codes, public_url, refusal
@@ -61,7 +61,7 @@ class RegistryHost:
         keychain: Keychain | None = None,
         tries: int = 5,
         timeout: float = TIMEOUT,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = pause,
     ) -> None:
         self.host = host
         self.emit = emit

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
+from bundlepipe.cancellation import pause
 from bundlepipe.errors import StoreError
 from bundlepipe.events import Emit, Retrying
 
@@ -55,7 +55,7 @@ class Retries:
 
     emit: Emit
     tries: int = 5
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = pause
 
     def run(self, attempt: Callable[[], _Result]) -> _Result:
         """Return what `attempt` returns, calling it again while it raises Transient and tries are left.
@@ -71,7 +71,10 @@ class Retries:
                 self.pause(fault, failures)
 
     def pause(self, fault: Transient, failures: int) -> None:
-        """Wait before the next attempt after `failures` failed ones; raise the fault's error if there is to be none."""
+        """Wait before the next attempt after `failures` failed ones; raise the fault's error if there is to be none.
+
+        Raises Cancelled if the work that this belongs to is given up meanwhile.
+        """
         if failures >= (max(self.tries, _TRIES_WHEN_THROTTLED) if fault.throttled else self.tries):
             raise type(fault.error)(f"{fault.error}; gave up after {failures} attempts") from fault
         if fault.wait is not None and fault.wait > LONGEST_WAIT:

@@ -103,8 +103,11 @@ class Destination(Protocol):
         """Store a manifest under its digest and, if given, under `tag`; its blobs are here already."""
         ...
 
-    def put_referrers(self, index: Manifest, subject: Digest) -> None:
-        """Make the manifests of an index, which are here already, be listed as referrers of `subject`."""
+    def put_referrers(self, index: Manifest, subject: Digest) -> bool:
+        """Make the manifests of an index, which are here already, be listed as referrers of `subject`.
+
+        Tells whether any of them was not.
+        """
         ...
 
 
@@ -166,10 +169,15 @@ def referrers_tag(digest: Digest) -> str:
     return f"{digest.algorithm[:32]}-{digest.encoded[:64]}"
 
 
-def put_tagged_referrers(store: Store, index: Manifest, subject: Digest) -> None:
-    """Add the manifests of an index to those that the tag for referrers of `subject` lists. Raises StoreError."""
+def put_tagged_referrers(store: Store, index: Manifest, subject: Digest) -> bool:
+    """Add the manifests of an index to those that the tag for referrers of `subject` lists; tell if any was new.
+
+    Raises StoreError.
+    """
     tag = referrers_tag(subject)
     present = find_manifest(store, tag)
-    merged = merged_index([present, index] if present and present.is_index else [index])
-    if present is None or merged.digest != present.digest:
-        store.put_manifest(merged, tag)
+    listed = present if present and present.is_index else None
+    if listed and {child.digest for child in index.children} <= {child.digest for child in listed.children}:
+        return False
+    store.put_manifest(merged_index([listed, index] if listed else [index]), tag)
+    return True

@@ -31,8 +31,11 @@ def locations_tag(digest: Digest) -> str:
 
 
 def is_bundle(store: Source, manifest: Manifest) -> bool:
-    """Tell whether an image has the label of bundles; one request, unless it is an index, which never has."""
-    if manifest.is_index:
+    """Tell whether an image is a bundle: it has the label, and one layer; one request, unless that is ruled out.
+
+    An image that was built on a bundle inherits the label, and has further layers.
+    """
+    if manifest.is_index or len(manifest.layers) != 1:
         return False
     what = f"{store.name}@{manifest.digest}"
     return BUNDLE_LABEL in labels_of(read_whole(store, manifest.config, LARGEST_CONFIG), what)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from bundlepipe.documents.archive_manifest import ROOT_BUNDLE_LABEL, ArchivedManifest
 from bundlepipe.documents.bundle_lock import BundleLock
-from bundlepipe.documents.images_lock import ImageRef, ImagesLock
+from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.errors import BundlepipeError, InvalidReference
 from bundlepipe.events import BlobDone, Emit, Event, ImageDone, ignore
 from bundlepipe.oci.digest import Digest
@@ -121,6 +121,8 @@ def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
     to_archive = isinstance(request.destination, ArchiveLocation)
     if request.exclude and not to_archive:
         raise BundlepipeError(f"{request.destination}: only a tar can leave out layers that the other side has")
+    if any(_is_same_file(request.destination, earlier) for earlier in request.exclude):
+        raise BundlepipeError(f"{request.destination}: cannot leave out what is in it alone: write another tar")
     store = None if isinstance(request.destination, ArchiveLocation) else homes.store(request.destination, writes=True)
     present = Present(store)
     scope = Scope(
@@ -133,6 +135,12 @@ def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
     with closing(Inventory(homes, present, scope, request.tag_of)) as inventory:
         inventory.collect(_wanted(request, homes))
         return _deliver(request, list(inventory.items.values()), present, homes, emit)
+
+
+def _is_same_file(destination: object, earlier: Excluded) -> bool:
+    if not isinstance(destination, ArchiveLocation) or not isinstance(earlier, ArchiveLocation):
+        return False
+    return os.path.realpath(destination.path) == os.path.realpath(earlier.path)
 
 
 def _wanted(request: CopyRequest, homes: Homes) -> Iterator[Wanted]:
@@ -218,7 +226,7 @@ def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: H
         present=tally.counts["present"],
         size=tally.size,
         skipped=skipped,
-        lock=_lock(request.source, copied) if repository else None,
+        lock=_lock(request.source, roots, repository) if repository else None,
         changed=tally.changed or delivery.has_tagged,
     )
 
@@ -226,7 +234,7 @@ def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: H
 def _roots(request: CopyRequest, items: Sequence[Item]) -> list[Item]:
     """Return what was asked for, with its tags; BundlepipeError for bundles in an ImagesLock."""
     roots = [item for item in items if item.is_root]
-    bundles = [item for item in roots if item.lock is not None]
+    bundles = [item for item in roots if item.is_bundle]
     if isinstance(request.source, ImagesLock) and bundles:
         raise BundlepipeError(
             "Unable to copy bundles using an Images Lock file (hint: Create a bundle with these images): "
@@ -252,7 +260,7 @@ def _unlabelled_roots(items: Sequence[Item]) -> list[Item]:
     is not attached to one.
     """
     named = {image.digest for item in items if item.lock for image in item.lock.images}
-    bundles = [item for item in items if item.lock is not None and item.digest not in named]
+    bundles = [item for item in items if item.is_bundle and item.digest not in named]
     return bundles or [item for item in items if item.is_listed and not any(map(_is_attachment, item.tags))]
 
 
@@ -262,7 +270,7 @@ def _is_attachment(tag: str) -> bool:
 
 def _copied(item: Item, repository: Repository | None) -> CopiedRoot:
     image = repository.at(item.digest) if repository else None
-    return CopiedRoot(item.digest, item.tags[0] if item.tags else None, item.lock is not None, image)
+    return CopiedRoot(item.digest, item.tags[0] if item.tags else None, item.is_bundle, image)
 
 
 def _count(items: Iterable[Item]) -> int:
@@ -290,13 +298,16 @@ def _excluded(exclude: Sequence[Excluded], homes: Homes) -> set[Digest]:
     layers: set[Digest] = set()
     for earlier in exclude:
         if isinstance(earlier, ArchiveLocation):
-            layers |= ArchiveStore(earlier.path).layers
+            archive = ArchiveStore(earlier.path)
+            there = (each for each in archive.layers if not each.is_non_distributable or archive.has_blob(each))
+            layers.update(each.digest for each in there)
             continue
         request = CopyRequest(source=earlier, destination=ArchiveLocation(""))
         with closing(Inventory(homes, Present(None), Scope(), request.tag_of)) as inventory:
             inventory.collect(_wanted(request, homes))
         images = (item.manifest for item in inventory.items.values() if not item.manifest.is_index)
-        layers.update(layer.digest for manifest in images for layer in manifest.layers)
+        # Whether the other side got layers that usually stay behind, a lock does not tell.
+        layers.update(each.digest for image in images for each in image.layers if not each.is_non_distributable)
     return layers
 
 
@@ -310,7 +321,7 @@ def _entries(items: Sequence[Item]) -> Iterator[ArchivedManifest]:
     by_digest = {item.digest: item for item in items}
     for item in items:
         if item.is_listed:
-            labels = {ROOT_BUNDLE_LABEL: ""} if item.is_root and item.lock is not None else None
+            labels = {ROOT_BUNDLE_LABEL: ""} if item.is_root and item.is_bundle else None
             entry = replace(_entry(item, item, by_digest), origin=str(item.origin), labels=labels)
             yield from (replace(entry, tag=tag) for tag in item.tags or (None,))
 
@@ -326,14 +337,20 @@ def _entry(item: Item, listed: Item, by_digest: Mapping[Digest, Item]) -> Archiv
     )
 
 
-def _lock(source: object, roots: Sequence[CopiedRoot]) -> BundleLock | ImagesLock | None:
-    """Return the lock of what was copied: imgpkg writes a BundleLock for a bundle, and an ImagesLock for images."""
-    if len(roots) == 1 and roots[0].is_bundle and roots[0].image:
-        return BundleLock(roots[0].image, roots[0].tag)
-    if any(root.is_bundle for root in roots):
+def _lock(source: object, roots: Sequence[Item], repository: Repository) -> BundleLock | ImagesLock | None:
+    """Return the lock of what was copied: imgpkg writes a BundleLock for a bundle, and an ImagesLock for images.
+
+    Entries stand for the reference that they had in the lock that was copied, or else were copied by.
+    """
+    if isinstance(source, ImagesLock):
+        return ImagesLock(tuple(ImageRef(repository.at(each.digest), each.annotations) for each in source.images))
+    if len(roots) == 1 and roots[0].is_bundle:
+        return BundleLock(repository.at(roots[0].digest), roots[0].tags[0] if roots[0].tags else None)
+    if any(item.is_bundle for item in roots):
         return None
-    annotations = {image.digest: image.annotations for image in source.images} if isinstance(source, ImagesLock) else {}
-    return ImagesLock(tuple(ImageRef(root.image, annotations.get(root.digest, {})) for root in roots if root.image))
+    names = [str(source if isinstance(source, Reference) else item.origin) for item in roots]
+    images = (ImageRef(repository.at(item.digest), {KBLD_ID: name}) for item, name in zip(roots, names, strict=True))
+    return ImagesLock(tuple(images))
 
 
 class _Tally:

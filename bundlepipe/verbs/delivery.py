@@ -1,8 +1,8 @@
 """The second half of a copy: what was found is put where it belongs.
 
 Everything is a step that comes after others: a manifest after its blobs and members, a
-bundle after its images, its locations image after the bundle, the tags of what was asked
-for last of all. Whoever finds the tag finds the rest; an interruption leaves nothing that
+bundle after its images, locations images after everything, the tags of what was asked for
+last of all. Whoever finds the tag finds the rest; an interruption leaves nothing that
 looks complete.
 """
 
@@ -17,7 +17,6 @@ from typing import IO, cast
 from bundlepipe.documents.image_locations import ImageLocation, ImageLocations
 from bundlepipe.errors import StoreError
 from bundlepipe.events import BlobDone, CopyPlanned, Emit, ImageDone
-from bundlepipe.oci.chunks import ChunkFile
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Descriptor
 from bundlepipe.oci.reference import Reference
@@ -28,9 +27,9 @@ from bundlepipe.verbs.locations import make_locations
 from bundlepipe.verbs.parallel import in_parallel, run_in_order
 from bundlepipe.verbs.transfer import Mounts, pass_on_blob, put_tagged, send_blob
 
-_CHUNK = 256 * 1024
-
 Step = tuple[str, str]
+
+_ARRIVED: Step = ("arrived", "")
 
 
 @dataclass(frozen=True)
@@ -127,9 +126,11 @@ class Delivery:
             if not item.is_complete or self._destination.keeps_untagged:
                 steps["manifest", item.digest] = list(self._before(item))
         store = self._present.store
+        # Who finds a locations image takes it that all images are there, whatever bundle nests them.
+        steps[_ARRIVED] = list(steps)
         for item in self._items.values() if store else ():
             if item.lock is not None and self._needs_locations(item):
-                steps["locations", item.digest] = [("manifest", item.digest)]
+                steps["locations", item.digest] = [_ARRIVED]
             if item.tags and item.subject is None and not item.is_root:
                 steps["tags", item.digest] = [("manifest", item.digest)]
         everything = list(steps)
@@ -152,12 +153,13 @@ class Delivery:
         kind, digest = step
         if kind == "blob":
             self._deliver_blob(self._blobs[Digest(digest)], emit)
+        if not digest or kind == "blob":
             return
         item = self._items[Digest(digest)]
         if kind == "manifest":
-            self._put_manifest(item)
+            was_put = self._put_manifest(item)
             if not item.is_complete:
-                emit(ImageDone(self._name(item), "copied"))
+                emit(ImageDone(self._name(item), "copied" if was_put else "present"))
         elif kind == "locations":
             self._put_locations(item)
         else:
@@ -171,13 +173,14 @@ class Delivery:
         else:
             pass_on_blob(blob.source, self._destination, blob.descriptor, emit)
 
-    def _put_manifest(self, item: Item) -> None:
+    def _put_manifest(self, item: Item) -> bool:
         if item.subject:
-            self._destination.put_referrers(item.manifest, item.subject)
-        elif self._present.store is None or self._destination.keeps_untagged:
+            return self._destination.put_referrers(item.manifest, item.subject)
+        if self._present.store is None or self._destination.keeps_untagged:
             self._destination.put_manifest(item.manifest)
         else:
             put_tagged(self._present.store, item.manifest, self._tag_of(item.digest, item.origin))
+        return True
 
     def _needs_locations(self, item: Item) -> bool:
         tag = locations_tag(item.digest)
@@ -191,10 +194,7 @@ class Delivery:
         images = {image.digest: image.image for image in item.lock.images}
         manifest, blobs = make_locations(
             ImageLocations(
-                tuple(
-                    ImageLocation(image, is_bundle=self._items[digest].lock is not None)
-                    for digest, image in images.items()
-                )
+                tuple(ImageLocation(image, is_bundle=self._items[digest].is_bundle) for digest, image in images.items())
             )
         )
         for blob in (*manifest.layers, manifest.config):
@@ -227,16 +227,7 @@ def _content_of(item: Item, blob: Descriptor) -> Callable[[], IO[bytes]] | None:
     if blob.digest == item.manifest.config.digest and item.config is not None:
         config = item.config
         return lambda: io.BytesIO(config)
-    layer = item.layer
-    if layer is None:
-        return None
-
-    def chunks() -> Iterator[bytes]:
-        layer.seek(0)
-        while chunk := layer.read(_CHUNK):
-            yield chunk
-
-    return lambda: cast(IO[bytes], ChunkFile(chunks()))
+    return item.layer
 
 
 def _has(blob: _Blob) -> bool:

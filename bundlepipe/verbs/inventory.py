@@ -7,10 +7,8 @@ if it is there: then the image is complete, since blobs and members go before it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
-from tempfile import SpooledTemporaryFile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from bundlepipe.documents.images_lock import ImagesLock
 from bundlepipe.errors import AccessDenied, InvalidContent, NotFound, StoreError, Unreachable
@@ -21,12 +19,12 @@ from bundlepipe.oci.manifest import DOCKER_CONFIG, INDEX_TYPES, OCI_CONFIG, Mani
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.single_flight import Once
-from bundlepipe.stores.store import Source, Store, find_manifest, read_whole, referrers_tag
+from bundlepipe.stores.store import OpenContent, Source, Store, find_manifest, read_whole, referrers_tag
 from bundlepipe.verbs.bundle import IMAGES_LOCK, LARGEST_CONFIG, locations_tag
 from bundlepipe.verbs.parallel import in_parallel
+from bundlepipe.verbs.spool import Spool
 
 _COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
-_KEPT_IN_MEMORY = 256 * 1024
 # A list of tags costs a request for a thousand of them, an answer about one image a request too.
 _MOST_TAGS = 5000
 
@@ -65,8 +63,8 @@ class Item:
     `source` has it and its blobs; it is the destination itself where the image `is_complete`.
     `lender` is a repository of the destination's registry that should have the blobs too.
     `reference` says where it was found and `origin` how it was first named. `config` and
-    `layer` are kept where they had to be read. `lock` is what a bundle names, `subject`
-    what the members of an index of referrers are about.
+    `layer` are kept where they had to be read. `lock` is what a bundle names (None where
+    only the destination has its layer), `subject` what the members of an index of referrers are about.
     """
 
     manifest: Manifest
@@ -81,7 +79,8 @@ class Item:
     is_listed: bool = False
     subject: Digest | None = None
     config: bytes | None = None
-    layer: SpooledTemporaryFile[bytes] | None = None
+    layer: OpenContent | None = None
+    is_bundle: bool = False
     lock: ImagesLock | None = None
     attached: tuple[Wanted, ...] = ()
 
@@ -179,12 +178,11 @@ class Inventory:
         self._has_locations: Once[bool] = Once()
         self._relocated: set[str] = set()
         self._unreachable: set[str] = set()
-        self._kept: list[SpooledTemporaryFile[bytes]] = []
+        self._spool = Spool()
 
     def close(self) -> None:
         """Give up what was kept of layers."""
-        for file in self._kept:
-            file.close()
+        self._spool.close()
 
     def collect(self, wanted: Iterable[Wanted]) -> None:
         """Find what is wanted, and everything that belongs to it.
@@ -194,7 +192,7 @@ class Inventory:
         """
         level = list(wanted)
         while level:
-            unknown = {each.key: each for each in reversed(level) if each.key not in self.items}
+            unknown = _distinct(each for each in level if each.key not in self.items)
             found = dict(zip(unknown, in_parallel(self._find, unknown.values()), strict=True))
             further: list[Wanted] = []
             for each in level:
@@ -207,6 +205,8 @@ class Inventory:
 
     def _find(self, wanted: Wanted) -> Item:
         """Read a manifest, and of a bundle its lock; what it is part of is not asked here."""
+        if ":" in wanted.identifier and Digest(wanted.identifier).algorithm != "sha256":
+            raise InvalidContent(f"{wanted.origin or wanted.identifier}: only manifests named by sha256 can be copied")
         source, manifest, is_complete = self._read(wanted)
         reference = _reference(source, wanted, manifest)
         item = Item(
@@ -250,7 +250,7 @@ class Inventory:
         if self._present.store is None or self._lacks_blobs(manifest):
             return False
         tag = self._tag_of(manifest.digest, wanted.origin or _reference(source, wanted, manifest))
-        if wanted.is_root and wanted.tag and self._present.may_have(tag):
+        if wanted.is_root and wanted.tag and tag in (self._present.tags or ()):
             # One question for both: whether it is there, and whether its own tag names it.
             tag = wanted.tag
         return self._present.find(tag, manifest.digest) is not None
@@ -315,6 +315,7 @@ class Inventory:
         if self._scope.configs or (may_be_bundle and not is_bundle):
             item.config = read_whole(item.source, manifest.config, LARGEST_CONFIG)
             is_bundle = may_be_bundle and BUNDLE_LABEL in labels_of(item.config, what)
+        item.is_bundle = is_bundle
         if is_bundle:
             item.lock = self._read_lock(item, what)
 
@@ -328,9 +329,7 @@ class Inventory:
             source = self._present.store
         chunks = source.read_blob(layer)
         if not item.is_complete and not item.source.is_local:
-            item.layer = SpooledTemporaryFile(_KEPT_IN_MEMORY)  # noqa: SIM115  (closed when the copy ends)
-            self._kept.append(item.layer)
-            chunks = _kept(chunks, item.layer)
+            chunks, item.layer = self._spool.keep(chunks, layer.size)
         content = read_files(chunks, (IMAGES_LOCK,), what).get(IMAGES_LOCK)
         if content is None:
             raise InvalidContent(f"{what}: has the label of a bundle, but no {IMAGES_LOCK}")
@@ -360,7 +359,9 @@ class Inventory:
                     yield Wanted(identifier=tag, places=(item.source,), reference=item.reference, tag=tag)
         if self._scope.referrers:
             index = item.source.read_referrers(item.digest)
-            if index:
+            # The tag for referrers is also how images are pinned.
+            own = {item.digest, *(child.digest for child in item.manifest.children if item.manifest.is_index)}
+            if index and index.digest not in own:
                 yield Wanted(
                     identifier=index.digest,
                     places=(item.source,),
@@ -375,16 +376,20 @@ class Inventory:
         return tag in tags if tags is not None else find_manifest(source, tag) is not None
 
 
+def _distinct(level: Iterable[Wanted]) -> dict[str, Wanted]:
+    """Return what is wanted by its key, each to be looked for wherever any that names it says."""
+    distinct: dict[str, Wanted] = {}
+    for each in level:
+        first = distinct.setdefault(each.key, each)
+        known = {place.name for place in first.places}
+        further = tuple(place for place in each.places if place.name not in known)
+        distinct[each.key] = replace(first, places=(*first.places, *further)) if further else first
+    return distinct
+
+
 def _reference(source: Source, wanted: Wanted, manifest: Manifest) -> Reference:
     if source.repository:
         return source.repository.at(manifest.digest)
     came_from = wanted.reference or wanted.origin
     assert came_from, "what is in no registry comes with a reference"
     return came_from.with_digest(manifest.digest)
-
-
-def _kept(chunks: Generator[bytes, None, None], file: SpooledTemporaryFile[bytes]) -> Generator[bytes, None, None]:
-    with closing(chunks):
-        for chunk in chunks:
-            file.write(chunk)
-            yield chunk

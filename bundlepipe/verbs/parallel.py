@@ -5,11 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from graphlib import TopologicalSorter
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from functools import partial
+from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
-from bundlepipe.errors import BundlepipeError
+from bundlepipe.cancellation import Cancelled, cancellable
+from bundlepipe.errors import InvalidContent
 from bundlepipe.events import Emit, Event
 
 Item = TypeVar("Item")
@@ -20,26 +22,42 @@ CONCURRENT_REQUESTS = 8
 
 
 def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Return the function's results in the order of the items; the first exception is raised."""
+    """Return the function's results in the order of the items.
+
+    When one fails, or the caller is interrupted, no further one begins, pauses of those
+    under way end, and the first exception is raised.
+    """
     todo = list(items)
     if len(todo) < 2:
         return [function(item) for item in todo]
+    stopping = threading.Event()
     with ThreadPoolExecutor(min(CONCURRENT_REQUESTS, len(todo)), thread_name_prefix="requests") as pool:
-        return list(pool.map(function, todo))
-
-
-class Cancelled(BundlepipeError):
-    """A step was given up because another one failed."""
+        try:
+            futures = [pool.submit(cancellable, stopping, partial(function, item)) for item in todo]
+            finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in futures:
+                if future in finished:
+                    future.result()
+            return [future.result() for future in futures]
+        except BaseException:
+            stopping.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 def run_in_order(steps: Mapping[Step, Sequence[Step]], run: Callable[[Step, Emit], None], emit: Emit) -> None:
     """Run each step once those it comes after (its value in `steps`) are done, as many at once as there are threads.
 
     When one fails, or the caller is interrupted, no further step begins, those under way
-    end at the next event that they emit, and the first exception is raised.
+    end at the next event that they emit or pause that they make, and the first exception
+    is raised. Raises InvalidContent for steps that come after one another in a circle.
     """
     sorter = TopologicalSorter(steps)
-    sorter.prepare()
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle = " -> ".join(map(str, error.args[1]))
+        raise InvalidContent(f"these belong to one another in a circle: {circle}") from None
     stopping = threading.Event()
     done: queue.SimpleQueue[tuple[Step, Future[None]]] = queue.SimpleQueue()
 
@@ -52,7 +70,7 @@ def run_in_order(steps: Mapping[Step, Sequence[Step]], run: Callable[[Step, Emit
         try:
             while sorter.is_active():
                 for step in sorter.get_ready():
-                    future = pool.submit(run, step, emit_unless_stopping)
+                    future = pool.submit(cancellable, stopping, partial(run, step, emit_unless_stopping))
                     future.add_done_callback(lambda future, step=step: done.put((step, future)))  # type: ignore[misc]
                 step, future = done.get()
                 future.result()

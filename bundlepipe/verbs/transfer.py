@@ -77,9 +77,9 @@ def put_tagged(store: Store, manifest: Manifest, tag: str) -> None:
         if named is None:
             raise
         if named.digest != manifest.digest:
-            raise StoreError(
-                f"{store.name}:{tag} names {named.digest} and cannot be moved to {manifest.digest}: {error}: "
-                "choose another tag, or remove this one first"
+            raise type(error)(
+                f"{store.name}:{tag} names {named.digest} and was not moved to {manifest.digest}: {error}: "
+                "where tags cannot be moved, choose another one, or remove this one first"
             ) from error
 
 

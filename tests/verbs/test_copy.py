@@ -16,7 +16,7 @@ import pytest
 
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.image_locations import ImageLocation, ImageLocations
-from bundlepipe.documents.images_lock import ImageRef, ImagesLock
+from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.errors import BundlepipeError, NotFound, StoreError
 from bundlepipe.events import BlobAdvanced, BlobDone, CopyPlanned, Event, ImageDone
 from bundlepipe.oci.digest import Digest
@@ -327,7 +327,7 @@ def test_plain_images_and_indexes_are_copied_by_themselves(world: World, registr
         tags = {internal_tag(key) for key in found}
         assert set(homes.repository(destination).list_tags()) == {"v1"} | tags
         assert not copied.roots[0].is_bundle
-        assert copied.lock == ImagesLock((ImageRef(destination.at(digest)),))
+        assert copied.lock == ImagesLock((ImageRef(destination.at(digest), {KBLD_ID: str(world.images[name])}),))
         assert copied.images == len(found)
 
 

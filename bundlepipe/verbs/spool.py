@@ -1,0 +1,68 @@
+"""Contents that are read once and needed twice: they wait in one temporary file, however many there are."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import IO, cast
+
+from bundlepipe.errors import StoreError
+from bundlepipe.oci.chunks import ChunkFile
+from bundlepipe.stores.store import OpenContent
+
+_CHUNK = 256 * 1024
+
+
+class Spool:
+    """A temporary file, made when something is kept and gone when it is closed; threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._file: IO[bytes] | None = None
+        self._size = 0
+
+    def keep(self, chunks: Generator[bytes, None, None], size: int) -> tuple[Generator[bytes, None, None], OpenContent]:
+        """Return chunks that keep themselves as they are taken, and how to open them once all have been.
+
+        `size` is what they amount to. The chunks raise StoreError where there is no room.
+        """
+        with self._lock:
+            offset = self._size
+            self._size += size
+        return self._kept(chunks, offset), lambda: cast(IO[bytes], ChunkFile(self._read(offset, size)))
+
+    def close(self) -> None:
+        """Give up what was kept."""
+        if self._file:
+            self._file.close()
+
+    def _kept(self, chunks: Generator[bytes, None, None], offset: int) -> Generator[bytes, None, None]:
+        with closing(chunks):
+            for chunk in chunks:
+                self._write(chunk, offset)
+                offset += len(chunk)
+                yield chunk
+
+    def _write(self, chunk: bytes, offset: int) -> None:
+        try:
+            with self._lock:
+                if self._file is None:
+                    self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the spool)
+                self._file.seek(offset)
+                self._file.write(chunk)
+                self._file.flush()
+        except OSError as error:
+            raise StoreError(
+                f"{tempfile.gettempdir()}: layers of bundles cannot be kept there: {error.strerror}: "
+                "make room, or name another directory with TMPDIR"
+            ) from None
+
+    def _read(self, offset: int, size: int) -> Iterator[bytes]:
+        assert self._file, "what was kept is in the file"
+        end = offset + size
+        while offset < end and (chunk := os.pread(self._file.fileno(), min(_CHUNK, end - offset), offset)):
+            offset += len(chunk)
+            yield chunk

@@ -1,0 +1,62 @@
+"""Work side by side: the first failure ends all of it, whatever the rest is waiting for."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from bundlepipe.cancellation import Cancelled, cancellable, pause
+from bundlepipe.errors import InvalidContent, StoreError
+from bundlepipe.events import ignore
+from bundlepipe.verbs.parallel import in_parallel, run_in_order
+
+# Who waits for this long has not been woken.
+FOR_EVER = 3600
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    assert in_parallel(lambda number: number * 2, range(100)) == list(range(0, 200, 2))
+
+
+@pytest.mark.parametrize("kind", [StoreError, KeyboardInterrupt])
+def test_a_failure_ends_the_pauses_of_others(kind: type[BaseException]) -> None:
+    waiting = threading.Barrier(3)
+
+    def work(number: int) -> None:
+        waiting.wait(60)
+        if number == 2:
+            raise kind("broken")
+        pause(FOR_EVER)
+
+    with pytest.raises(kind, match="broken"):
+        in_parallel(work, range(3))
+
+
+def test_a_failed_step_ends_the_pauses_of_others() -> None:
+    waiting = threading.Barrier(2)
+    outcomes: list[type[BaseException]] = []
+
+    def run(step: str, emit: object) -> None:
+        waiting.wait(60)
+        if step == "fails":
+            raise StoreError("broken")
+        try:
+            pause(FOR_EVER)
+        except Cancelled:
+            outcomes.append(Cancelled)
+            raise
+
+    with pytest.raises(StoreError, match="broken"):
+        run_in_order({"waits": [], "fails": []}, run, ignore)
+    assert outcomes == [Cancelled]
+
+
+def test_steps_in_a_circle_are_an_error() -> None:
+    with pytest.raises(InvalidContent, match=r"in a circle: . -> . -> ."):
+        run_in_order({"a": ["b"], "b": ["a"]}, lambda step, emit: None, ignore)
+
+
+def test_a_pause_by_itself_just_waits() -> None:
+    pause(0)
+    cancellable(threading.Event(), lambda: pause(0))
