@@ -226,16 +226,16 @@ def _check_may_replace(path: str, copy_name: str) -> None:
         raise BundlepipeError(f"{path}: is there, and is no tar of a copy: remove it, or let the copy write elsewhere")
 
 
-def remove_archive(task_name: str, copy: Copy, path: str, dryrun: bool) -> None:
+def remove_archives(task_name: str, copy: Copy, dryrun: bool) -> None:
     """Remove the tar of a copy, and what an interrupted copy left of it: what `doit clean` does."""
-    directory, name = os.path.split(path)
-    parts = [os.path.join(directory, f".{name}.{kind}") for kind in ("partial", "previous")]
-    if made_output(KIND, copy.name, path):
-        parts.append(path)
-    elif os.path.lexists(path):
-        print(f"{task_name} - not removing '{path}', which was not made by this copy")
-    for found in parts:
-        if os.path.lexists(found):
-            print(f"{task_name} - removing file '{found}'")
+    for path in archives_in([copy.to]):
+        directory, name = os.path.split(path)
+        found = [os.path.join(directory, f".{name}.{kind}") for kind in ("partial", "previous")]
+        if made_output(KIND, copy.name, path):
+            found.append(path)
+        elif os.path.lexists(path):
+            print(f"{task_name} - not removing '{path}', which was not made by this copy")
+        for file in filter(os.path.lexists, found):
+            print(f"{task_name} - removing file '{file}'")
             if not dryrun:
-                os.remove(found)
+                os.remove(file)

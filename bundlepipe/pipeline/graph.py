@@ -13,7 +13,7 @@ from doit.task import Task
 from bundlepipe.pipeline.action import Action
 from bundlepipe.pipeline.checking import destination_of, outputs_of, tag_of_push
 from bundlepipe.pipeline.copy_task import KIND as COPY
-from bundlepipe.pipeline.copy_task import CopyAction, CopyStaleness, remove_archive
+from bundlepipe.pipeline.copy_task import CopyAction, CopyStaleness, remove_archives
 from bundlepipe.pipeline.declaration import (
     Bundle,
     BundleSource,
@@ -30,7 +30,6 @@ from bundlepipe.pipeline.declaration import (
 )
 from bundlepipe.pipeline.edges import GeneratedInputs, PipelineTask, Reads, find_cycle, producers
 from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, NameSearch, edges_to
-from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.pull_task import KIND as PULL
 from bundlepipe.pipeline.pull_task import PullAction, PullStaleness, remove_pulled
 from bundlepipe.pipeline.push_task import PushAction, PushStaleness
@@ -187,11 +186,8 @@ class _Graph:
     def _copy(self, copy: Copy) -> Task:
         task_name = f"copy_bundle:{copy.name}"
         digest_path, tag_path = digest_file(COPY, copy.name), tag_file(copy.name)
-        source_tag, archives, edges = (
-            tag_of_push(copy.source, self._pushables),
-            archives_in([copy.to]),
-            _edges(copy.source),
-        )
+        source_tag = tag_of_push(copy.source, self._pushables)
+        edges = _edges(copy.source)
         if isinstance(copy.source, CopySource):
             edges["file_dep"].append(tag_file(copy.source.name))
         excluded = [item.removeprefix(ARCHIVE_PREFIX) for item in copy.exclude]
@@ -204,7 +200,7 @@ class _Graph:
             targets=[digest_path, tag_path, *outputs_of(copy)],
             clean=[
                 *((_forget_digest, [], {"path": path}) for path in (digest_path, tag_path)),
-                *((remove_archive, [], {"task_name": task_name, "copy": copy, "path": path}) for path in archives),
+                (remove_archives, [], {"task_name": task_name, "copy": copy}),
             ],
             reads=([*paths_read(copy.source), *excluded], None),
             **edges,

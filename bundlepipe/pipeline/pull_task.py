@@ -48,7 +48,7 @@ class PullStaleness(SourceStaleness):
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Compare; where only a refresh is asked for, the action may find that there is nothing to pull."""
         reasons = super().reasons(task, values)
-        if reasons == self.refresh_reasons():
+        if reasons and reasons == self.refresh_reasons():
             task.meta[_FRESH] = values
         return reasons
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from doit.task import Task
 
-from bundlepipe.errors import BundlepipeError
+from bundlepipe.errors import BundlepipeError, NotFound
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declaration import Copy, CopySource, LockSource, Pull, Source
 from bundlepipe.pipeline.paths import archives_in
@@ -79,9 +79,9 @@ def copied_from(source: Source) -> Location | BundleLock | ImagesLock:
     if isinstance(source, CopySource):
         images = read_copied(source.name)
         if len(images) > 1 and (references := [image for image in images if isinstance(image, Reference)]):
-            from bundlepipe.documents.images_lock import ImageRef, ImagesLock
+            from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 
-            return ImagesLock(tuple(map(ImageRef, references)))
+            return ImagesLock(tuple(ImageRef(reference, {KBLD_ID: str(reference)}) for reference in references))
     return location_of(source)
 
 
@@ -125,8 +125,9 @@ def stamps(paths: Sequence[str]) -> Stamps:
 class SourceStaleness(Staleness):
     """Staleness of a task that takes from a source.
 
-    A local source is looked at; the tag of another one is asked for again on request only.
-    `archives` are the tars that the task has to do with.
+    A local source is looked at, and not missed if it is gone, since a disk may have been
+    taken away; the tag of a remote one is asked for again on request only. `archives` are
+    the tars that the task has to do with.
     """
 
     def __init__(
@@ -156,13 +157,14 @@ class SourceStaleness(Staleness):
 
     def _changed_archives(self, values: Values) -> Iterator[str]:
         before, now = values.get(STAMPS, {}), stamps(self._archives)
-        for path in self._archives:
-            if path in before and before[path] != now.get(path):
-                yield f"{path} changed" if path in now else f"{path} is missing"
+        yield from (f"{path} changed" for path in now if path in before and before[path] != now[path])
 
     def _changed_layout(self, values: Values) -> list[str]:
         source = self._thing.source
         if not isinstance(source, str) or not source.startswith(LAYOUT_PREFIX):
             return []
-        _, manifest = self._settings.homes.locate(parse_location(source))
+        try:
+            _, manifest = self._settings.homes.locate(parse_location(source))
+        except NotFound:
+            return []
         return [] if manifest.digest == values["digest"] else [f"{source} changed"]

@@ -321,7 +321,8 @@ def test_local_sources_that_others_made_are_looked_at(copied: Project) -> None:
     copied.write("top/config.yml", "kind: Changed\n")
     copied.doit("copy_bundle")
     assert copied.doit("pull_bundle").ran == []
-    shutil.rmtree(copied.directory / "media")
+    (copied.directory / "media").rename(copied.directory / "unplugged")
+    assert copied.doit("pull_bundle").ran == []
     (copied.directory / "new").rename(copied.directory / "media")
     run = copied.doit("pull_bundle")
     assert run.executed == PULLED_LOCALLY
