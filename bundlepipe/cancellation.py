@@ -53,6 +53,12 @@ def cancellable(stopping: threading.Event, function: Callable[[], Result]) -> Re
         _stopping.reset(token)
 
 
+def is_cancelled() -> bool:
+    """Tell whether the work that this thread does is given up."""
+    stopping = _stopping.get()
+    return stopping is not None and stopping.is_set()
+
+
 def pause(seconds: float) -> None:
     """Wait for so many seconds; Cancelled, at once, if this work is given up."""
     stopping = _stopping.get()

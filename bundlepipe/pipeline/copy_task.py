@@ -23,7 +23,7 @@ from bundlepipe.pipeline.remote import ANSWER, Answer, Question, ask
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import STAMPS, SourceStaleness, copied_from, read_lock_file, source_text, stamps
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Values, to_values
-from bundlepipe.pipeline.state import made_output, read_tag, record_output, write_digest, write_tag
+from bundlepipe.pipeline.state import forget_output, made_output, read_tag, record_output, write_digest, write_tag
 from bundlepipe.stores.location import ARCHIVE_PREFIX, ArchiveLocation, LayoutLocation, Location, parse_location
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class CopyStaleness(SourceStaleness):
         destination = parse_location(self._copy.to)
         if isinstance(destination, ArchiveLocation):
             return []
-        digests = values["digest"].split(",")
+        digests = list(filter(None, values["digest"].split(",")))
         tags = [*filter(None, [values["tag"]]), *self._copy.tags]
         if isinstance(destination, LayoutLocation):
             is_there = _layout_has(destination, tags, digests)
@@ -239,3 +239,5 @@ def remove_archives(task_name: str, copy: Copy, dryrun: bool) -> None:
             print(f"{task_name} - removing file '{file}'")
             if not dryrun:
                 os.remove(file)
+        if not dryrun:
+            forget_output(KIND, copy.name)

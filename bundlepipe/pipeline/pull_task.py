@@ -22,7 +22,7 @@ from bundlepipe.pipeline.sources import (
     stamps,
 )
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Values, to_values
-from bundlepipe.pipeline.state import made_output, record_output, write_digest
+from bundlepipe.pipeline.state import forget_output, made_output, record_output, write_digest
 
 KIND = "pull"
 _FRESH = "fresh"
@@ -122,3 +122,4 @@ def remove_pulled(task_name: str, pull: Pull, dryrun: bool) -> None:
     print(f"{task_name} - removing dir '{pull.to}'")
     if not dryrun:
         remove_tree(os.fsencode(pull.to))
+        forget_output(KIND, pull.name)

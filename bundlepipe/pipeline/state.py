@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from bundlepipe.errors import BundlepipeError, InvalidDigest, InvalidReference
@@ -19,6 +20,12 @@ _TAGS = os.path.join(STATE_DIRECTORY, "tags")
 def record_output(kind: str, name: str, path: str) -> None:
     """Record that a task made the file or the content of the directory at `path`."""
     write_if_changed(os.path.join(_OUTPUTS, kind, name), os.fsencode(path))
+
+
+def forget_output(kind: str, name: str) -> None:
+    """Forget what a task made, since it is removed."""
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(os.path.join(_OUTPUTS, kind, name))
 
 
 def made_output(kind: str, name: str, path: str) -> bool:

@@ -92,6 +92,7 @@ class ArchiveWriter:
                 raise StoreError(f"{self.name}: cannot be written: there is a directory: name a file")
             self.is_complete = self._resume and self._is_there()
             if self.is_complete:
+                self._remove_leftovers()
                 return self
             os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
             self._descriptor = self._open_partial()
@@ -143,8 +144,18 @@ class ArchiveWriter:
                 descriptor = file.fileno()
                 blobs = (Descriptor(DOCKER_LAYER, digest, span.size) for digest, span in self._spans.items())
                 return self._is_arranged_so(descriptor) and all(self._verifies(descriptor, blob) for blob in blobs)
-        except FileNotFoundError:
+        except OSError:
             return False
+
+    def _remove_leftovers(self) -> None:
+        """Remove what an interrupted copy left, unless another process is writing there now."""
+        if os.path.exists(self._partial) or os.path.exists(self._previous):
+            with contextlib.suppress(StoreError):
+                self._descriptor = self._open_partial()
+                for path in (self._partial, self._previous):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(path)
+                self._close()
 
     def _close(self) -> None:
         # A number that is closed twice may be another file's by then.

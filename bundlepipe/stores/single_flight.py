@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from bundlepipe.cancellation import Cancelled, is_cancelled
+
 _Result = TypeVar("_Result")
 
 
@@ -19,13 +21,21 @@ class SingleFlight(Generic[_Result]):
 
     def do(self, key: Hashable, work: Callable[[], _Result]) -> tuple[_Result, bool]:
         """Return what `work` returned, and whether it was called by this thread. Raises what it raised."""
-        with self._lock:
-            flight = self._flights.get(key)
-            leads = flight is None
-            if flight is None:
-                flight = self._flights[key] = Future()
-        if not leads:
-            return flight.result(), False
+        while True:
+            with self._lock:
+                flight = self._flights.get(key)
+                if flight is None:
+                    flight = self._flights[key] = Future()
+                    break
+            try:
+                return flight.result(), False
+            except Cancelled:
+                # Given up was what the other thread works for, which need not be what this one does.
+                if is_cancelled():
+                    raise
+        return self._lead(key, flight, work), True
+
+    def _lead(self, key: Hashable, flight: Future[_Result], work: Callable[[], _Result]) -> _Result:
         try:
             result = work()
         except BaseException as error:
@@ -34,7 +44,7 @@ class SingleFlight(Generic[_Result]):
             raise
         self._land(key)
         flight.set_result(result)
-        return result, True
+        return result
 
     def _land(self, key: Hashable) -> None:
         with self._lock:

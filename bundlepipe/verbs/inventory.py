@@ -35,8 +35,9 @@ class Wanted:
 
     `identifier` is a digest or tag, `places` are where it may be, in the order of their
     right to be asked. `origin` is how a lock names it and `named_by` the bundle that has
-    the lock; `reference` is where it came from if it is in no registry now. A member of an
-    index is not `listed`. An index of referrers comes with its `manifest` and `subject`.
+    the lock; `reference` is where it came from if it is in no registry now. `also` are
+    others that name it, with places of their own. A member of an index is not `listed`. An
+    index of referrers comes with its `manifest` and `subject`.
     """
 
     identifier: str
@@ -49,6 +50,7 @@ class Wanted:
     is_listed: bool = True
     manifest: Manifest | None = None
     subject: Digest | None = None
+    also: tuple[Wanted, ...] = ()
 
     @property
     def key(self) -> str:
@@ -283,12 +285,18 @@ class Inventory:
         """Return the places in the order in which they are asked.
 
         A relocated bundle has its images beside it, and must not reach back to where they
-        came from; one that was never copied has none of them.
+        came from; one that was never copied has none of them. Where several name an image,
+        relocated ones count first.
         """
-        places = list(wanted.places)
-        if len(places) > 1 and not places[0].is_local and not self._is_relocated(places[0], wanted.named_by):
-            places = [*places[1:], places[0]]
-        return sorted(places, key=lambda place: place.name in self._unreachable)
+        orders = sorted(map(self._order, (wanted, *wanted.also)), key=lambda order: order[0])
+        places = {place.name: place for _, order in orders for place in order}
+        return sorted(places.values(), key=lambda place: place.name in self._unreachable)
+
+    def _order(self, wanted: Wanted) -> tuple[bool, tuple[Source, ...]]:
+        """Return whether the first place is unlikely to have it, and the places in the order that follows."""
+        own, *others = wanted.places
+        is_unlikely = bool(others) and not own.is_local and not self._is_relocated(own, wanted.named_by)
+        return is_unlikely, (*others, own) if is_unlikely else wanted.places
 
     def _is_relocated(self, store: Source, bundle: Digest | None) -> bool:
         def ask() -> bool:
@@ -378,13 +386,10 @@ class Inventory:
 
 def _distinct(level: Iterable[Wanted]) -> dict[str, Wanted]:
     """Return what is wanted by its key, each to be looked for wherever any that names it says."""
-    distinct: dict[str, Wanted] = {}
+    named: dict[str, list[Wanted]] = {}
     for each in level:
-        first = distinct.setdefault(each.key, each)
-        known = {place.name for place in first.places}
-        further = tuple(place for place in each.places if place.name not in known)
-        distinct[each.key] = replace(first, places=(*first.places, *further)) if further else first
-    return distinct
+        named.setdefault(each.key, []).append(each)
+    return {key: replace(first, also=tuple(also)) for key, (first, *also) in named.items()}
 
 
 def _reference(source: Source, wanted: Wanted, manifest: Manifest) -> Reference:

@@ -56,8 +56,8 @@ class Spool:
                 self._file.flush()
         except OSError as error:
             raise StoreError(
-                f"{tempfile.gettempdir()}: layers of bundles cannot be kept there: {error.strerror}: "
-                "make room, or name another directory with TMPDIR"
+                f"{tempfile.tempdir or 'no directory for temporary files'}: layers of bundles cannot be kept there: "
+                f"{error.strerror}: make room, or name another directory with TMPDIR"
             ) from None
 
     def _read(self, offset: int, size: int) -> Iterator[bytes]:

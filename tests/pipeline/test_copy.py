@@ -254,12 +254,29 @@ def test_a_tar_that_is_there_is_read_and_not_written_again(copied: Project) -> N
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
+def test_what_comes_after_a_clean_is_nobodys_output(copied: Project) -> None:
+    copied.doit("clean", "copy_bundle:usb", "pull_bundle:usb")
+    copied.write("dist/top.tar", "precious")
+    assert "is no tar of a copy" in copied.doit("copy_bundle:usb", status=1).output
+    copied.doit("clean", "copy_bundle:usb")
+    assert copied.read("dist/top.tar") == "precious"
+
+
+def test_a_lock_of_nothing_is_copied_once(project: Project) -> None:
+    _write(project, "copies:\n  none: {from: {lock: images.yml}, to: oci:dist/none}\n")
+    project.write("images.yml", "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages: []\n")
+    project.doit("copy_bundle")
+    assert project.doit("copy_bundle").ran == []
+
+
 def test_a_file_that_no_copy_made_is_kept(project: Project) -> None:
     _write(project, "copies:\n  a: {from: {bundle: top}, to: tar:precious.txt}\n")
     project.write("precious.txt", "precious")
     run = project.doit("copy_bundle", status=1)
     assert "precious.txt: is there, and is no tar of a copy: remove it, or let the copy write elsewhere" in run.output
-    assert "not removing 'precious.txt'" in project.doit("clean", "copy_bundle:a").stdout
+    assert (
+        "not removing 'precious.txt', which was not made by this copy" in project.doit("clean", "copy_bundle:a").stdout
+    )
     assert project.read("precious.txt") == "precious"
 
 

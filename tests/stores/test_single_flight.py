@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from bundlepipe.cancellation import Cancelled, cancellable, pause
 from bundlepipe.stores.single_flight import SingleFlight
 
 
@@ -60,3 +61,23 @@ def test_who_comes_later_works_again() -> None:
     assert flights.do("key", lambda: 1) == (1, True)
     assert flights.do("key", lambda: 2) == (2, True)
     assert flights.do("other", lambda: 3) == (3, True)
+
+
+def test_who_is_not_given_up_does_not_share_that_another_was() -> None:
+    flights: SingleFlight[int] = SingleFlight()
+    stopping, is_in_the_air = threading.Event(), threading.Event()
+
+    def give_up() -> int:
+        is_in_the_air.set()
+        pause(3600)
+        return 1
+
+    with ThreadPoolExecutor(2) as pool:
+        leader = pool.submit(cancellable, stopping, lambda: flights.do("key", give_up))
+        is_in_the_air.wait()
+        follower = pool.submit(flights.do, "key", lambda: 2)
+        threading.Event().wait(0.05)
+        stopping.set()
+        assert follower.result() == (2, True)
+        with pytest.raises(Cancelled):
+            leader.result()

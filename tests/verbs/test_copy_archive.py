@@ -581,6 +581,15 @@ def test_a_tar_is_copied_onto_itself_with_another_tag(world: World, homes: Homes
     assert_whole(store, world)
 
 
+def test_what_another_copy_left_goes_when_a_tar_is_there(world: World, homes: Homes, archive: ArchiveLocation) -> None:
+    request = CopyRequest(source=world.root, destination=archive)
+    assert copy(request, homes).changed
+    for kind in ("partial", "previous"):
+        Path(archive.path).with_name(f".bundle.tar.{kind}").write_bytes(bytes(4096))
+    assert not copy(request, homes).changed
+    assert [path.name for path in Path(archive.path).parent.iterdir() if "bundle.tar" in path.name] == ["bundle.tar"]
+
+
 def test_a_tar_that_another_process_writes_is_left_to_it(world: World, homes: Homes, archive: ArchiveLocation) -> None:
     partial = Path(archive.path).with_name(".bundle.tar.partial")
     with partial.open("wb") as file:

@@ -164,6 +164,24 @@ def test_an_image_named_twice_is_looked_for_in_both_places(first: str, homes: Ho
     assert copy(CopyRequest(source=root, destination=local("copy")), homes).images == 2
 
 
+def test_a_relocated_bundle_that_names_an_image_too_is_asked_first(
+    homes: Homes, registry: Registry, make_proxy: Callable[[str], Proxy]
+) -> None:
+    origin = make_proxy(registry.host)
+    image = Repository(origin.host, registry.repository("image").path)
+    digest = _image(homes, image)
+    near, far, root = (registry.repository(name) for name in ("near", "far", "root"))
+    bundles = [far.at(put_bundle(homes, far.tagged("v1"), [image.at(digest)], {"a": "far"}).digest)]
+    relocated = put_bundle(homes, near.tagged("v1"), [image.at(digest)], {"a": "near"})
+    copy(CopyRequest(source=near.tagged("v1"), destination=near), homes)
+    bundles.append(near.at(relocated.digest))
+    put_bundle(homes, root.tagged("v1"), bundles)
+    origin.forget()
+    copied = copy(CopyRequest(source=root.tagged("v1"), destination=registry.repository("copy")), Homes())
+    assert copied.images == 4
+    assert not origin.requests
+
+
 def test_an_image_that_is_there_by_its_tag_alone_is_kept_by_one_of_its_digest(
     homes: Homes, registry: Registry, proxy: Proxy
 ) -> None:
