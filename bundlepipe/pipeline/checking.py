@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bundlepipe.errors import InvalidContent, InvalidReference
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Platform
-from bundlepipe.oci.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference
+from bundlepipe.oci.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference, Repository
 from bundlepipe.pipeline.declaration import (
     Bundle,
     BundleSource,
@@ -24,7 +24,7 @@ from bundlepipe.pipeline.declaration import (
     lock_directory,
     searched_paths,
 )
-from bundlepipe.pipeline.paths import archives_in, below, is_excluded, is_within
+from bundlepipe.pipeline.paths import ancestors, archives_in, below, is_excluded, is_within
 from bundlepipe.pipeline.state import STATE_DIRECTORY
 from bundlepipe.stores.location import (
     ARCHIVE_PREFIX,
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from bundlepipe.pipeline.reading import Declared
 
 _DODO = "dodo.py"
+# For what is asked of references only, where there is none.
+_ANY = Repository(DEFAULT_REGISTRY, "a/b")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _LOCAL_HOMES = ("oci:", "tar:", "docker-daemon:")
 
@@ -107,10 +109,7 @@ def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[tuple[obje
             f"{what}: label '{BUNDLE_LABEL}' is reserved and cannot be overriden. Please use a different key",
         )
     try:
-        repository = destination_of(thing).repository
-        for tag in thing.tags:
-            if Reference.parse(f"{repository}:{tag}").tag != tag:
-                yield thing.where, f"{what}: '{tag}' is not a tag"
+        yield from _tag_faults(thing, destination_of(thing).repository)
     except InvalidReference as error:
         yield thing.where, f"{what}: {error}"
     layouts = [settings.layout for settings in declared.registries.values() if settings.layout]
@@ -140,8 +139,8 @@ def _shared_destinations(declared: Declared) -> Iterator[tuple[object, str]]:
 def _tags_put(thing: Pushable | Copy, made: Sequence[Pushable]) -> list[str]:
     """Return the tags that are known to be put, with their repository or layout."""
     if isinstance(thing, Pushable):
-        repository, tag = destination_of(thing).repository, destination_of(thing).tag or DEFAULT_TAG
-        return [f"{repository}:{each}" for each in (tag, *thing.tags)]
+        destination = destination_of(thing)
+        return [f"{destination.repository}:{tag}" for tag in (destination.tag or DEFAULT_TAG, *thing.tags)]
     to = parse_location(thing.to)
     if isinstance(to, ArchiveLocation):
         return []
@@ -152,18 +151,17 @@ def _tags_put(thing: Pushable | Copy, made: Sequence[Pushable]) -> list[str]:
 
 def _is_source(pushed: Pushable | Copy, thing: Pushable | Copy) -> bool:
     """Tell whether a copy brings the images of what was pushed beside it: its tag stays as it is."""
-    if not isinstance(pushed, Pushable) or not isinstance(thing, Copy):
-        return False
-    source = thing.source
-    return isinstance(source, BundleSource | ImageSource) and (source.kind, source.name) == (pushed.kind, pushed.name)
+    return isinstance(pushed, Pushable) and isinstance(thing, Copy) and _names(thing.source, pushed)
+
+
+def _names(source: Source, thing: Pushable) -> bool:
+    return isinstance(source, BundleSource | ImageSource) and (source.kind, source.name) == (thing.kind, thing.name)
 
 
 def tag_of_push(source: Source, made: Sequence[Pushable]) -> str | None:
     """Return the tag that the push of a source gives it; None for what is not pushed here."""
-    for thing in made:
-        if isinstance(source, BundleSource | ImageSource) and (source.kind, source.name) == (thing.kind, thing.name):
-            return destination_of(thing).tag or DEFAULT_TAG
-    return None
+    pushed = next((thing for thing in made if _names(source, thing)), None)
+    return (destination_of(pushed).tag or DEFAULT_TAG) if pushed else None
 
 
 def _output_faults(bundle: Bundle) -> Iterator[tuple[object, str]]:
@@ -219,28 +217,33 @@ def _copy_faults(copy: Copy) -> Iterator[tuple[object, str]]:
     what = _described(copy)
     try:
         destination = parse_location(copy.to)
-        yield from _tag_faults(copy)
+        yield from _tag_faults(copy, destination.repository if isinstance(destination, Reference) else _ANY)
     except InvalidReference as error:
         yield copy.where, f"{what}: {error}"
         return
     if isinstance(destination, Reference) and destination.digest:
         yield copy.where, f"{what}: '{copy.to}': the destination of a copy cannot be a digest: give a repository"
     if copy.lock_output and not isinstance(destination, Reference):
-        reason = "cannot output lock file with tar destination" if copy.to.startswith("tar:") else "is in no registry"
+        reason = (
+            "cannot output lock file with tar destination"
+            if isinstance(destination, ArchiveLocation)
+            else "is in no registry"
+        )
         yield copy.where, f"{what}: lockOutput: {copy.to} {reason}: a lock names images by their repository"
     if copy.exclude and not isinstance(destination, ArchiveLocation):
         yield copy.where, f"{what}: exclude: only a tar can leave out layers, and {copy.to} is none"
     for item in copy.exclude:
         if item == ARCHIVE_PREFIX or os.path.basename(item).startswith((LAYOUT_PREFIX, ENGINE_PREFIX)):
             yield copy.where, f"{what}: exclude: '{item}': expected tar:FILE or the path of a lock"
-    if isinstance(destination, ArchiveLocation) and f"tar:{destination.path}" in (copy.source, *copy.exclude):
+    if isinstance(destination, ArchiveLocation) and str(destination) in (copy.source, *copy.exclude):
         yield copy.where, f"{what}: {copy.to} would be made from itself"
 
 
-def _tag_faults(copy: Copy) -> Iterator[tuple[object, str]]:
-    for tag in copy.tags:
-        if Reference.parse(f"{DEFAULT_REGISTRY}/a/b:{tag}").tag != tag:
-            yield copy.where, f"{_described(copy)}: '{tag}' is not a tag"
+def _tag_faults(thing: Pushable | Copy, repository: Repository) -> Iterator[tuple[object, str]]:
+    """Find further tags that are none; InvalidReference for some of them."""
+    for tag in thing.tags:
+        if Reference.parse(f"{repository}:{tag}").tag != tag:
+            yield thing.where, f"{_described(thing)}: '{tag}' is not a tag"
 
 
 def _unknown(
@@ -255,6 +258,10 @@ def _unknown(
 def _shared_outputs(declared: Declared) -> Iterator[tuple[object, str]]:
     """Find files that two copies would write, and those that lie in the inputs of a push."""
     owners: dict[str, str] = {}
+    readers: dict[str, list[tuple[Pushable, str]]] = {}
+    for thing in (*declared.images, *declared.bundles):
+        for file in thing.files:
+            readers.setdefault(os.path.abspath(file), []).append((thing, file))
     for copy in declared.copies:
         what = _described(copy)
         for path in outputs_of(copy):
@@ -262,11 +269,11 @@ def _shared_outputs(declared: Declared) -> Iterator[tuple[object, str]]:
             if first != copy.name:
                 yield copy.where, f"{what}: {path} is written by copy '{first}' too"
         for path in _written_by(copy):
-            for thing in (*declared.images, *declared.bundles):
-                for file in thing.files:
-                    if is_within(path, file) and not is_excluded(below(path, file), thing.exclude):
-                        reader = f"an input of {thing.kind} '{thing.name}'"
-                        yield copy.where, f"{what}: {path} lies in {file}, {reader}: write it elsewhere, or exclude it"
+            around = (reader for each in ancestors(os.path.abspath(path)) for reader in readers.get(each, ()))
+            for thing, file in around:
+                if not is_excluded(below(path, file), thing.exclude):
+                    reader = f"an input of {_described(thing)}"
+                    yield copy.where, f"{what}: {path} lies in {file}, {reader}: write it elsewhere, or exclude it"
 
 
 def outputs_of(copy: Copy) -> list[str]:

@@ -37,7 +37,7 @@ from bundlepipe.pipeline.reading import Declared
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import described, paths_read
 from bundlepipe.pipeline.state import digest_file, tag_file
-from bundlepipe.stores.location import ARCHIVE_PREFIX, LayoutLocation, Location, parse_location
+from bundlepipe.stores.location import ARCHIVE_PREFIX, LayoutLocation, parse_location
 
 GROUPS = {
     "push_image": "push images made of files",
@@ -114,15 +114,16 @@ class _Graph:
 
         Copies may share one by tags, so it is no target, which only one task could have.
         """
-        writers = [(f"copy_bundle:{copy.name}", parse_location(copy.to)) for copy in self._declared.copies]
+        written = ((f"copy_bundle:{copy.name}", parse_location(copy.to)) for copy in self._declared.copies)
+        writers = [(name, to) for name, to in written if isinstance(to, LayoutLocation)]
         readers: list[tuple[str, Source]] = [
             *((f"copy_bundle:{copy.name}", copy.source) for copy in self._declared.copies),
             *((f"pull_bundle:{pull.name}", pull.source) for pull in self._declared.pulls),
         ]
         for reader, source in readers:
-            if isinstance(source, str):
-                location = parse_location(source)
-                same = (writer for writer, to in writers if _may_be_same_layout(location, to))
+            location = parse_location(source) if writers and isinstance(source, str) else None
+            if isinstance(location, LayoutLocation):
+                same = (writer for writer, to in writers if _may_be_same(location, to))
                 yield from ((reader, writer) for writer in same if writer != reader)
 
     def _digests(self) -> Iterator[tuple[str, str]]:
@@ -261,10 +262,8 @@ class _Graph:
         )
 
 
-def _may_be_same_layout(location: Location, other: Location) -> bool:
+def _may_be_same(location: LayoutLocation, other: LayoutLocation) -> bool:
     """Tell whether two locations may be one image of a layout; one without a tag may be any."""
-    if not isinstance(location, LayoutLocation) or not isinstance(other, LayoutLocation):
-        return False
     tags = {location.tag, other.tag}
     return location.directory == other.directory and (None in tags or len(tags) == 1)
 

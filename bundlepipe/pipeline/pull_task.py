@@ -14,13 +14,7 @@ from bundlepipe.pipeline.declaration import LockSource, Pull
 from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.settings import Settings
-from bundlepipe.pipeline.sources import (
-    STAMPS,
-    SourceStaleness,
-    location_of,
-    source_text,
-    stamps,
-)
+from bundlepipe.pipeline.sources import STAMPS, SourceStaleness, location_of, source_text, stamps
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Values, to_values
 from bundlepipe.pipeline.state import forget_output, made_output, record_output, write_digest
 
