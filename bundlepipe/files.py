@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and parts of files that several threads read and write."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import IO
 
 _PREFIX = ".incoming-"
+_CHUNK = 1 << 20
 
 
 def write_if_changed(path: str, content: bytes) -> bool:
@@ -75,3 +76,19 @@ def locked(directory: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def read_at(descriptor: int, offset: int, size: int) -> Iterator[bytes]:
+    """Yield `size` bytes of a file from `offset` on, fewer where it ends; threads may share it. Raises OSError."""
+    end = offset + size
+    while offset < end and (chunk := os.pread(descriptor, min(_CHUNK, end - offset), offset)):
+        offset += len(chunk)
+        yield chunk
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of `data` into a file from `offset` on; threads may share it. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(descriptor, rest, offset)
+        rest, offset = rest[written:], offset + written

@@ -16,13 +16,13 @@ from typing import IO, NamedTuple
 from bundlepipe.documents import archive_manifest
 from bundlepipe.documents.archive_manifest import ArchivedManifest
 from bundlepipe.errors import InvalidContent, NotFound, StoreError, UnsafeArchive
+from bundlepipe.files import read_at
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.tar import padding, read_member
 from bundlepipe.stores.store import find_manifest, referrers_tag, verified
 
 LARGEST_MANIFEST_FILE = 1 << 30
-_CHUNK = 1 << 20
 
 
 class Span(NamedTuple):
@@ -126,8 +126,7 @@ class ArchiveStore:
             raise NotFound(f"{self.name}: {_absent_layer(blob)}")
         try:
             with open(self.path, "rb") as file:
-                file.seek(span.offset)
-                yield from verified(_limited(file, span.size), blob, self.name)
+                yield from verified(read_at(file.fileno(), *span), blob, self.name)
         except OSError as error:
             raise StoreError(f"{self.name}: cannot be read: {error.strerror}") from None
 
@@ -194,12 +193,6 @@ def _read_manifest_file(file: IO[bytes], spans: dict[str, Span], what: str) -> b
         raise InvalidContent(f"{what}: {archive_manifest.FILE_NAME} has {span.size} bytes, more than are read")
     file.seek(span.offset)
     return file.read(span.size)
-
-
-def _limited(file: IO[bytes], size: int) -> Iterator[bytes]:
-    while size > 0 and (chunk := file.read(min(size, _CHUNK))):
-        size -= len(chunk)
-        yield chunk
 
 
 def _absent_layer(blob: Descriptor) -> str:

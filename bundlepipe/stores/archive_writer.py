@@ -18,6 +18,7 @@ from types import TracebackType
 from bundlepipe.documents import archive_manifest
 from bundlepipe.documents.archive_manifest import ArchivedManifest
 from bundlepipe.errors import IntegrityError, StoreError
+from bundlepipe.files import read_at, write_at
 from bundlepipe.oci import tar
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import DOCKER_LAYER, Descriptor, Manifest
@@ -184,7 +185,7 @@ class ArchiveWriter:
             self._check_space()
             os.truncate(self._descriptor, self._size)
             for offset, block in self._blocks:
-                _write_all(self._descriptor, block, offset)
+                write_at(self._descriptor, block, offset)
         if self._resume:
             for path in (self._previous, self._path):
                 with contextlib.suppress(OSError), open(path, "rb") as file:
@@ -214,7 +215,7 @@ class ArchiveWriter:
         if _has_hole(descriptor, span):
             return False
         try:
-            for _ in verified(_read_span(descriptor, span), blob, self.name):
+            for _ in verified(read_at(descriptor, *span), blob, self.name):
                 pass
         except IntegrityError:
             return False
@@ -228,7 +229,7 @@ class ArchiveWriter:
                 continue
             with contextlib.suppress(IntegrityError, OSError), open(path, "rb") as file:
                 if not _has_hole(file.fileno(), found):
-                    self._write(blob, span, _read_span(file.fileno(), found))
+                    self._write(blob, span, read_at(file.fileno(), *found))
                     return True
         return False
 
@@ -236,7 +237,7 @@ class ArchiveWriter:
         position = span.offset
         for chunk in verified(chunks, blob, self.name):
             with self._translated():
-                _write_all(self._descriptor, chunk, position)
+                write_at(self._descriptor, chunk, position)
             position += len(chunk)
 
     @contextlib.contextmanager
@@ -245,20 +246,6 @@ class ArchiveWriter:
             yield
         except OSError as error:
             raise StoreError(f"{self.name}: cannot be written: {error.strerror}") from None
-
-
-def _read_span(descriptor: int, span: Span) -> Iterator[bytes]:
-    position, end = span.offset, span.offset + span.size
-    while position < end and (chunk := os.pread(descriptor, min(_CHUNK, end - position), position)):
-        position += len(chunk)
-        yield chunk
-
-
-def _write_all(descriptor: int, data: bytes, offset: int) -> None:
-    rest = memoryview(data)
-    while rest:
-        written = os.pwrite(descriptor, rest, offset)
-        rest, offset = rest[written:], offset + written
 
 
 def _has_hole(descriptor: int, span: Span) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
@@ -10,10 +9,9 @@ from contextlib import closing
 from typing import IO, cast
 
 from bundlepipe.errors import StoreError
+from bundlepipe.files import read_at, write_at
 from bundlepipe.oci.chunks import ChunkFile
 from bundlepipe.stores.store import OpenContent
-
-_CHUNK = 256 * 1024
 
 
 class Spool:
@@ -49,11 +47,8 @@ class Spool:
     def _write(self, chunk: bytes, offset: int) -> None:
         try:
             with self._lock:
-                if self._file is None:
-                    self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the spool)
-                self._file.seek(offset)
-                self._file.write(chunk)
-                self._file.flush()
+                self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115  (closed with the spool)
+            write_at(self._file.fileno(), chunk, offset)
         except OSError as error:
             raise StoreError(
                 f"{tempfile.tempdir or 'no directory for temporary files'}: layers of bundles cannot be kept there: "
@@ -61,8 +56,5 @@ class Spool:
             ) from None
 
     def _read(self, offset: int, size: int) -> Iterator[bytes]:
-        assert self._file, "what was kept is in the file"
-        end = offset + size
-        while offset < end and (chunk := os.pread(self._file.fileno(), min(_CHUNK, end - offset), offset)):
-            offset += len(chunk)
-            yield chunk
+        if self._file:
+            yield from read_at(self._file.fileno(), offset, size)
