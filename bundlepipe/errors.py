@@ -83,6 +83,35 @@ class ResolutionError(DocumentError):
     """One or several image references could not be resolved to digests."""
 
 
+class ProgramError(BundlepipeError):
+    """Another program failed: `command`, its exit status (None: it did not start), its last lines.
+
+    A negative status is the number of the signal that ended it.
+    """
+
+    def __init__(self, command: str, status: int | None, tail: Iterable[str] = (), reason: str | None = None) -> None:
+        self.command = command
+        self.status = status
+        self.tail: tuple[str, ...] = tuple(tail)
+        self.reason = reason or _ending(status)
+        super().__init__(f"{command}: {self.reason}")
+
+    def __reduce__(self) -> tuple[type[ProgramError], tuple[str, int | None, tuple[str, ...], str]]:
+        return (ProgramError, (self.command, self.status, self.tail, self.reason))
+
+
+class ProgramMissing(BundlepipeError):
+    """There is no such program on this machine."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        where = "no such program" if "/" in program else "no such program on PATH"
+        super().__init__(f"{program}: {where}: install it, or name another one")
+
+    def __reduce__(self) -> tuple[type[ProgramMissing], tuple[str]]:
+        return (ProgramMissing, (self.program,))
+
+
 class StoreError(BundlepipeError):
     """A store (registry, layout, archive, engine) could not do what it was asked."""
 
@@ -97,3 +126,9 @@ class AccessDenied(StoreError):
 
 class Unreachable(StoreError):
     """The store did not answer."""
+
+
+def _ending(status: int | None) -> str:
+    if status is not None and status < 0:
+        return f"was ended by signal {-status}"
+    return f"failed with exit status {status}"

@@ -61,7 +61,14 @@ class Retrying:
     delay: float
 
 
-Event = CopyPlanned | BlobStarted | BlobAdvanced | BlobDone | ImageDone | Retrying
+@dataclass(frozen=True)
+class OutputLine:
+    """Another program (a builder, a generator, kubectl) printed a line."""
+
+    text: str
+
+
+Event = CopyPlanned | BlobStarted | BlobAdvanced | BlobDone | ImageDone | Retrying | OutputLine
 Emit = Callable[[Event], None]
 
 

@@ -13,14 +13,11 @@ import yaml
 from bundlepipe.documents._core_schema import NULL, STRING
 from bundlepipe.documents._text import Text
 from bundlepipe.documents.fault import Fault, rendered
+from bundlepipe.documents.kbld_kinds import configuration_kind
 from bundlepipe.documents.yaml_source import compose
 from bundlepipe.errors import DocumentError
 
 IMAGE_KEY = "image"
-_CONFIGURATION_KINDS = {
-    "imgpkg.carvel.dev/v1alpha1": {"ImagesLock"},
-    "kbld.k14s.io/v1alpha1": {"Config", "Sources", "ImageOverrides", "ImageDestinations", "ImageKeys"},
-}
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ def find_images(content: bytes, path: str) -> list[FoundImage]:
     found: list[FoundImage] = []
     faults: list[Fault] = []
     for root in roots:
-        kind = _configuration_kind(root)
+        kind = configuration_kind(root)
         if kind:
             faults.append(source.fault(root.start_mark.index, f"{kind} documents are not searched: name other files"))
             continue
@@ -101,16 +98,3 @@ def _values(node: yaml.Node, seen: set[int]) -> Iterator[yaml.Node]:
 
 def _is_expression(value: yaml.Node) -> bool:
     return isinstance(value, yaml.MappingNode) and any(isinstance(key, yaml.MappingNode) for key, _ in value.value)
-
-
-def _configuration_kind(root: yaml.Node) -> str | None:
-    """Return the kind of a document that configures kbld instead of being searched by it."""
-    if not isinstance(root, yaml.MappingNode):
-        return None
-    fields = {
-        key.value: value.value
-        for key, value in root.value
-        if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
-    }
-    kind = fields.get("kind")
-    return kind if kind in _CONFIGURATION_KINDS.get(fields.get("apiVersion", ""), ()) else None

@@ -1,0 +1,24 @@
+"""Documents that configure kbld instead of being searched by it."""
+
+from __future__ import annotations
+
+import yaml
+
+KBLD_API_VERSION = "kbld.k14s.io/v1alpha1"
+_KINDS = {
+    "imgpkg.carvel.dev/v1alpha1": {"ImagesLock"},
+    KBLD_API_VERSION: {"Config", "Sources", "ImageOverrides", "ImageDestinations", "ImageKeys"},
+}
+
+
+def configuration_kind(root: yaml.Node) -> str | None:
+    """Return the kind of a document that is configuration; None for one that is searched."""
+    if not isinstance(root, yaml.MappingNode):
+        return None
+    fields = {
+        key.value: value.value
+        for key, value in root.value
+        if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
+    }
+    kind: str | None = fields.get("kind")
+    return kind if kind in _KINDS.get(fields.get("apiVersion", ""), ()) else None
