@@ -1,4 +1,4 @@
-"""What a user declares: images, bundles, copies and pulls, as plain values.
+"""What a user declares: images, bundles, copies, pulls and renders, as plain values.
 
 bundlepipe.yml is read into these, and a dodo.py may compute them. Paths are relative to
 the directory doit runs in.
@@ -15,6 +15,7 @@ from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.pipeline.position import Position
 
 Refresh = Literal["always"]
+Builder = Literal["docker", "buildx"]
 Verify = Literal["registry"]
 
 
@@ -63,7 +64,7 @@ class Pushable:
     """
 
     name: str
-    files: Sequence[str]
+    files: Sequence[str] = ()
     push: str | None = None
     tags: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -74,9 +75,46 @@ class Pushable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Image(Pushable):
-    """A plain image made of files."""
+class Program:
+    """A program that a task runs in `directory`, and the files and directories that decide what it does.
 
+    What it prints depends on nothing else, as far as staleness is concerned.
+    """
+
+    run: Sequence[str]
+    files: Sequence[str] = ()
+    directory: str = "."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """A Dockerfile that is built: `context` is its directory, `dockerfile` a path relative to it.
+
+    The builder is `docker buildx` where it is installed, else the Docker Engine's own;
+    `builder` insists on one of them. `pull` looks for newer base images, `no_cache` builds
+    every step anew: they matter when something is built, and do not make it stale.
+    """
+
+    context: str
+    dockerfile: str | None = None
+    target: str | None = None
+    args: Mapping[str, str] = field(default_factory=dict)
+    platform: str | None = None
+    pull: bool = False
+    no_cache: bool = False
+    builder: Builder | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image(Pushable):
+    """A plain image: made of files, built from a Dockerfile, or by a program.
+
+    The last line that the program prints is the image's digest reference; with `push` of
+    its own, the image is copied there.
+    """
+
+    build: Build | None = None
+    program: Program | None = None
     kind: ClassVar[str] = "image"
 
 
@@ -84,12 +122,15 @@ class Image(Pushable):
 class Lock:
     """How images.yml is maintained.
 
-    `files` are searched for references (None: the bundle's own files); `include` names
-    what they do not; `platform` pins the children of indexes; with `refresh="always"` tags
-    are resolved anew in every run.
+    `files` are searched for references (None: the bundle's own files), and so is what
+    programs among them print; `config` are files of kbld's configuration, whose `sources`
+    have paths relative to `directory`; `include` names what the files do not; `platform`
+    pins the children of indexes; with `refresh="always"` tags are resolved anew in every run.
     """
 
-    files: Sequence[str] | None = None
+    files: Sequence[str | Program] | None = None
+    config: Sequence[str] = ()
+    directory: str = "."
     include: Sequence[MadeHere | str] = ()
     platform: str | None = None
     refresh: Refresh | None = None
@@ -145,6 +186,24 @@ class Pull:
     where: Position | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Render:
+    """Configuration in which references become those of locks, written to the file `output`.
+
+    `files` are paths and programs whose output is rendered; `locks` are ImagesLocks, and
+    configuration of kbld that says where an image is; `config` are further files of kbld's
+    configuration, for its search rules. `apply` applies the output to a cluster.
+    """
+
+    name: str
+    files: Sequence[str | Program]
+    output: str
+    locks: Sequence[str] = ()
+    config: Sequence[str] = ()
+    apply: Apply | None = None
+    where: Position | None = field(default=None, compare=False)
+
+
 def lock_directory(bundle: Bundle) -> str | None:
     """Return the first directory of a bundle's files, where its lock is; None if there is none.
 
@@ -170,7 +229,22 @@ def searched_paths(bundle: Bundle) -> Sequence[str]:
     """Return the files and directories that the bundle's lock searches for images."""
     if bundle.lock is None:
         return ()
-    return bundle.files if bundle.lock.files is None else bundle.lock.files
+    return bundle.files if bundle.lock.files is None else paths_among(bundle.lock.files)
+
+
+def programs_searched(bundle: Bundle) -> Sequence[Program]:
+    """Return the programs whose output the bundle's lock searches for images."""
+    return programs_among(bundle.lock.files or ()) if bundle.lock else ()
+
+
+def paths_among(files: Sequence[str | Program]) -> list[str]:
+    """Return those of some files that are paths."""
+    return [file for file in files if isinstance(file, str)]
+
+
+def programs_among(files: Sequence[str | Program]) -> list[Program]:
+    """Return those of some files that are programs."""
+    return [file for file in files if isinstance(file, Program)]
 
 
 def search_exclude(bundle: Bundle) -> Sequence[str]:

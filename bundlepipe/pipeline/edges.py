@@ -26,21 +26,27 @@ class PipelineTask(Task):  # type: ignore[misc]
         super().update_deps(deps.get(EDGES, {}).get(self.name, {}))
 
 
+# Tells of a path below one that is read whether it is left out.
+Ignores = Callable[[str], bool]
+
+
 @dataclass(frozen=True)
 class Reads:
-    """The paths that a task reads; with `searches` it looks for images, and not into bundles' own directories."""
+    """The paths that a task reads, less what `exclude` names or ignores below them."""
 
     task_name: str
     paths: Sequence[str]
-    exclude: Sequence[str] = ()
-    searches: bool = False
+    exclude: Sequence[str] | Ignores = ()
 
     def includes(self, path: str, target: str) -> bool:
         """Tell whether something made at `target`, which lies within `path`, is among what the task reads."""
         name = below(target, path)
-        if self.searches and _BUNDLE_DIRECTORY in name.split("/"):
-            return False
-        return not is_excluded(name, self.exclude)
+        return not (self.exclude(name) if callable(self.exclude) else is_excluded(name, self.exclude))
+
+
+def is_bundles_own(name: str) -> bool:
+    """Tell whether a path is in a bundle's own directory, where nobody searches for images."""
+    return _BUNDLE_DIRECTORY in name.split("/")
 
 
 def find_cycle(edges: Callable[[str], Iterable[str]], starts: Iterable[str]) -> list[str] | None:

@@ -4,47 +4,68 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
 from bundlepipe.pipeline.action import Action
+from bundlepipe.pipeline.apply_task import ApplyAction, ApplyStaleness
 from bundlepipe.pipeline.checking import destination_of, outputs_of, tag_of_push
 from bundlepipe.pipeline.copy_task import KIND as COPY
 from bundlepipe.pipeline.copy_task import CopyAction, CopyStaleness, remove_archives
 from bundlepipe.pipeline.declaration import (
+    Apply,
+    Build,
     Bundle,
     BundleSource,
     Copy,
     CopySource,
+    Image,
     ImageSource,
     MadeHere,
+    Program,
     Pull,
     Pushable,
+    Render,
     Source,
     images_lock_path,
+    paths_among,
+    programs_among,
     search_exclude,
     searched_paths,
 )
-from bundlepipe.pipeline.edges import GeneratedInputs, PipelineTask, Reads, find_cycle, producers
+from bundlepipe.pipeline.edges import (
+    GeneratedInputs,
+    Ignores,
+    PipelineTask,
+    Reads,
+    find_cycle,
+    is_bundles_own,
+    producers,
+)
+from bundlepipe.pipeline.image_tasks import BuildAction, BuildStaleness, ProgramAction, ProgramStaleness, is_ignored
 from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, NameSearch, edges_to
 from bundlepipe.pipeline.pull_task import KIND as PULL
+from bundlepipe.pipeline.paths import is_excluded
 from bundlepipe.pipeline.pull_task import PullAction, PullStaleness, remove_pulled
 from bundlepipe.pipeline.push_task import PushAction, PushStaleness
 from bundlepipe.pipeline.reading import Declared
+from bundlepipe.pipeline.render_task import RenderAction, RenderStaleness, remove_rendered
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import described, paths_read
 from bundlepipe.pipeline.state import digest_file, tag_file
 from bundlepipe.stores.location import ARCHIVE_PREFIX, LayoutLocation, parse_location
 
 GROUPS = {
-    "push_image": "push images made of files",
+    "push_image": "push images made of files, built, or made by programs",
     "lock_bundle": "lock the images that bundles name to digests",
     "push_bundle": "push bundles",
     "copy_bundle": "copy bundles and images, with everything they name",
     "pull_bundle": "pull bundles and images into directories",
+    "render_config": "render configuration with locked images",
+    "apply_config": "apply rendered configuration to a cluster",
 }
 _GENERATED_INPUTS = "_generated_inputs"
 _NAME_SEARCH = "_named_images"
@@ -86,7 +107,7 @@ class _Graph:
     def tasks(self) -> Iterator[Task]:
         """Yield every task but the groups, without the edges between outputs and inputs."""
         for image in self._declared.images:
-            yield self._push(image)
+            yield self._image(image)
         for bundle in self._declared.bundles:
             if bundle.lock:
                 yield self._name_search(bundle)
@@ -96,6 +117,10 @@ class _Graph:
             yield self._copy(copy)
         for pull in self._declared.pulls:
             yield self._pull(pull)
+        for render in self._declared.renders:
+            yield self._render(render)
+            if render.apply:
+                yield self._apply(render, render.apply)
 
     def connect(self, tasks: Sequence[Task]) -> None:
         """Add an edge wherever a task reads what another of these makes."""
@@ -134,6 +159,11 @@ class _Graph:
         for pull in self._declared.pulls:
             yield PULL, pull.name
 
+    def _image(self, image: Image) -> Task:
+        if image.build:
+            return self._build(image, image.build)
+        return self._run(image, image.program) if image.program else self._push(image)
+
     def _push(self, thing: Pushable) -> Task:
         destination = destination_of(thing)
         targets = [digest_file(thing.kind, thing.name)]
@@ -152,7 +182,36 @@ class _Graph:
             targets=targets,
             task_dep=task_dep,
             clean=[(_forget_digest, [], {"path": targets[0]})],
-            reads=(thing.files, thing.exclude),
+            reads=[(thing.files, thing.exclude)],
+        )
+
+    def _build(self, image: Image, build: Build) -> Task:
+        destination = destination_of(image)
+        digest_path = digest_file(image.kind, image.name)
+        return self._task(
+            "push_image",
+            image.name,
+            BuildAction(image, build, destination, self._settings),
+            doc=f"build image {image.name} and push it to {destination}",
+            uptodate=[BuildStaleness(image, build, destination, self._settings)],
+            targets=[digest_path],
+            clean=[(_forget_digest, [], {"path": digest_path})],
+            reads=[([build.context], is_ignored(build))],
+        )
+
+    def _run(self, image: Image, program: Program) -> Task:
+        destination = destination_of(image) if image.push else None
+        digest_path = digest_file(image.kind, image.name)
+        to = f" and copy it to {destination}" if destination else ""
+        return self._task(
+            "push_image",
+            image.name,
+            ProgramAction(image, program, destination, self._settings),
+            doc=f"make image {image.name} by {program.run[0]}{to}",
+            uptodate=[ProgramStaleness(image, program, destination, self._settings)],
+            targets=[digest_path],
+            clean=[(_forget_digest, [], {"path": digest_path})],
+            reads=[(program.files, ())],
         )
 
     def _lock(self, bundle: Bundle) -> Task:
@@ -168,14 +227,14 @@ class _Graph:
             uptodate=[LockStaleness(bundle, lock_path, self._settings)],
             targets=[lock_path],
             calc_dep=[f"{_NAME_SEARCH}:{bundle.name}"],
-            reads=(searched_paths(bundle), search_exclude(bundle)),
+            reads=_reads_of_lock(bundle),
             **edges_to(included),
         )
 
     def _name_search(self, bundle: Bundle) -> Task:
         name = f"{_NAME_SEARCH}:{bundle.name}"
-        self.reads.append(Reads(name, searched_paths(bundle), search_exclude(bundle), searches=True))
-        search = NameSearch(bundle, f"lock_bundle:{bundle.name}", self._made_here)
+        self.reads.extend(Reads(name, *reads) for reads in _reads_of_lock(bundle))
+        search = NameSearch(bundle, f"lock_bundle:{bundle.name}", self._made_here, self._settings)
         return PipelineTask(
             name,
             None,
@@ -203,7 +262,7 @@ class _Graph:
                 *((_forget_digest, [], {"path": path}) for path in (digest_path, tag_path)),
                 (remove_archives, [], {"task_name": task_name, "copy": copy}),
             ],
-            reads=([*paths_read(copy.source), *excluded], None),
+            reads=[([*paths_read(copy.source), *excluded], ())],
             **edges,
         )
 
@@ -220,8 +279,34 @@ class _Graph:
                 (remove_pulled, [], {"task_name": f"pull_bundle:{pull.name}", "pull": pull}),
                 (_forget_digest, [], {"path": digest_path}),
             ],
-            reads=(paths_read(pull.source), None),
+            reads=[(paths_read(pull.source), ())],
             **_edges(pull.source),
+        )
+
+    def _render(self, render: Render) -> Task:
+        task_name = f"render_config:{render.name}"
+        return self._task(
+            "render_config",
+            render.name,
+            RenderAction(render, self._settings),
+            doc=f"render {render.output}",
+            uptodate=[RenderStaleness(render)],
+            targets=[render.output],
+            clean=[(remove_rendered, [], {"task_name": task_name, "render": render})],
+            reads=[
+                (paths_among(render.files), is_bundles_own),
+                ([*render.locks, *render.config, *_program_files(render.files)], ()),
+            ],
+        )
+
+    def _apply(self, render: Render, apply: Apply) -> Task:
+        return self._task(
+            "apply_config",
+            render.name,
+            ApplyAction(render, apply, self._settings),
+            doc=f"apply {render.output}",
+            uptodate=[ApplyStaleness(render, apply, self._settings)],
+            reads=[([render.output], ())],
         )
 
     @property
@@ -231,9 +316,10 @@ class _Graph:
     @cached_property
     def _inputs(self) -> list[str]:
         """Return every declared input."""
-        made = self._pushables
-        searched = (path for bundle in self._declared.bundles for path in searched_paths(bundle))
-        return [*(path for thing in made for path in thing.files), *searched]
+        files = [path for thing in self._pushables for path in thing.files]
+        contexts = [image.build.context for image in self._declared.images if image.build]
+        searched = [path for bundle in self._declared.bundles for path in searched_paths(bundle)]
+        return [*files, *contexts, *searched]
 
     def _task(
         self,
@@ -241,14 +327,14 @@ class _Graph:
         name: str,
         action: Action,
         *,
-        reads: tuple[Sequence[str], Sequence[str] | None],
+        reads: Sequence[tuple[Sequence[str], Sequence[str] | Ignores]],
         calc_dep: Sequence[str] = (),
         **attributes: Any,
     ) -> Task:
         task_name = f"{group}:{name}"
-        paths, exclude = reads
-        if paths:
-            self.reads.append(Reads(task_name, paths, exclude or (), searches=group == "lock_bundle"))
+        found = [Reads(task_name, paths, exclude) for paths, exclude in reads if paths]
+        if found:
+            self.reads.extend(found)
             calc_dep = [*calc_dep, _GENERATED_INPUTS]
         return PipelineTask(
             task_name,
@@ -260,6 +346,22 @@ class _Graph:
             verbosity=2,
             **attributes,
         )
+
+
+def _reads_of_lock(bundle: Bundle) -> list[tuple[Sequence[str], Sequence[str] | Ignores]]:
+    assert bundle.lock
+    return [
+        (searched_paths(bundle), partial(_is_not_searched, search_exclude(bundle))),
+        ([*bundle.lock.config, *_program_files(bundle.lock.files or ())], ()),
+    ]
+
+
+def _is_not_searched(exclude: Sequence[str], name: str) -> bool:
+    return is_bundles_own(name) or is_excluded(name, exclude)
+
+
+def _program_files(files: Sequence[str | Program]) -> list[str]:
+    return [path for program in programs_among(files) for path in program.files]
 
 
 def _may_be_same(location: LayoutLocation, other: LayoutLocation) -> bool:

@@ -28,34 +28,49 @@ def options_of(bundle: Bundle) -> Values:
     assert bundle.lock
     return {
         "files": list(searched_paths(bundle)),
+        "programs": [program_options(program) for program in programs_searched(bundle)],
         "exclude": list(search_exclude(bundle)),
+        "config": list(bundle.lock.config),
         "include": [item if isinstance(item, str) else f"{item.kind}:{item.name}" for item in bundle.lock.include],
         "platform": bundle.lock.platform,
     }
 
 
 def _searched_now(bundle: Bundle, before: Snapshot) -> Snapshot:
+    """Return the state of what is searched, of kbld's configuration, and of what programs read."""
     from bundlepipe.documents.searched_files import searched_files
 
-    return file_snapshot(searched_files(searched_paths(bundle), search_exclude(bundle)), before)
+    assert bundle.lock
+    files = searched_files(searched_paths(bundle), search_exclude(bundle))
+    now = file_snapshot([*files, *bundle.lock.config], before)
+    for program in programs_searched(bundle):
+        now.update(program_files(program, before))
+    return now
 
 
 class LockStaleness(Staleness):
-    """A lock is stale by what it searches, by images.yml itself, and when a refresh is asked for."""
+    """A lock is stale by what it searches and builds, by images.yml itself, and when a refresh is asked for."""
 
     def __init__(self, bundle: Bundle, lock_path: str, settings: Settings) -> None:
         super().__init__(options_of(bundle))
         self._bundle = bundle
         self._lock_path = lock_path
         self._settings = settings
+        self._sources: list[Values] = []
 
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Compare as all tasks do; a refresh always runs."""
+        # Which they are is written in files that are compared as well.
+        self._sources = values.get(_SOURCES, [])
         return [*_refresh_reasons(self._bundle, self._settings), *super().reasons(task, values)]
 
     def files_now(self, before: Snapshot) -> Snapshot:
-        """Look at every searched file, and at images.yml."""
-        return {**_searched_now(self._bundle, before), **_present(self._lock_path, before)}
+        """Look at every searched file, at what is built, and at images.yml."""
+        return {
+            **_searched_now(self._bundle, before),
+            **sources_now(self._sources, before),
+            **_present(self._lock_path, before),
+        }
 
 
 def _refresh_reasons(bundle: Bundle, settings: Settings) -> list[str]:
@@ -84,21 +99,25 @@ class LockAction(Action):
         """Lock; references keep the digest that images.yml has for them."""
         from bundlepipe.verbs.lock import lock
 
-        bundle = self._bundle
+        bundle, settings = self._bundle, self._settings
+        assert bundle.lock
         before = _searched_now(bundle, {})
         path = self._lock_path
-        locked = lock(self._request(), _read_lock(path), self._settings.resolver)
-        written = write_if_changed(path, locked.to_bytes())
-        count = len(locked.images)
+        emit = emitter(self.task.name)
+        builder = SourceBuilder(bundle.lock.directory, settings, emit)
+        locked = lock(self._request(emit), _read_lock(path), settings.resolver, builder.build)
+        written = write_if_changed(path, locked.lock.to_bytes())
+        count = len(locked.lock.images)
         what = f"{count} image{'' if count == 1 else 's'}"
         return {
             UNCHANGED: not written,
             SUMMARY: f"{path} {'' if written else 'unchanged, '}{what}",
             OPTIONS: options_of(bundle),
-            FILES: to_values({**before, **file_snapshot([path], {})}),
+            _SOURCES: builder.sources,
+            FILES: to_values({**before, **builder.snapshot, **file_snapshot([path], {})}),
         }
 
-    def _request(self) -> Any:
+    def _request(self, emit: Emit) -> LockRequest:
         from bundlepipe.oci.manifest import Platform
         from bundlepipe.verbs.lock import LockRequest
 
@@ -108,6 +127,8 @@ class LockAction(Action):
         return LockRequest(
             files=searched_paths(bundle),
             exclude=search_exclude(bundle),
+            texts=[text_printed(program, settings, emit) for program in programs_searched(bundle)],
+            config=bundle.lock.config,
             include={
                 item if isinstance(item, str) else item.name: bundle.lock.where or bundle.name
                 for item in bundle.lock.include
@@ -141,36 +162,52 @@ class NameSearch(Staleness):
     edges of the lock before its turn comes. Faulty files are left for the lock to report.
     """
 
-    def __init__(self, bundle: Bundle, lock_task: str, made_here: Mapping[str, MadeHere]) -> None:
+    def __init__(self, bundle: Bundle, lock_task: str, made_here: Mapping[str, MadeHere], settings: Settings) -> None:
         super().__init__({})
         self._bundle = bundle
         self._lock_task = lock_task
         self._made_here = made_here
+        self._settings = settings
 
     def __call__(self, task: Task, values: Values) -> bool:
         """Search what changed since the last run; always up to date, as it is itself the work."""
         before = from_values(values)
-        # With other names made here, what was found earlier says nothing.
-        names_before = values.get(_NAMES, {}) if values.get(_KNOWN) == sorted(self._made_here) else {}
+        # With other names made here, or another declaration, what was found earlier says nothing.
+        known = [sorted(self._made_here), options_of(self._bundle)]
+        names_before = values.get(_NAMES, {}) if values.get(_KNOWN) == known else {}
         try:
             now = _searched_now(self._bundle, before)
-            names = {
-                path: names_before[path]
-                if path in names_before and before[path].same_content(state)
-                else _names_in(path, self._made_here)
-                for path, state in now.items()
-            }
+            names = self._names(before, now, names_before)
         except (BundlepipeError, OSError):
             now, names = {}, {}
+        found = {name for in_path in names.values() for name in in_path} & self._made_here.keys()
         task.values = {
-            EDGES: {self._lock_task: edges_to(self._acyclic({name for found in names.values() for name in found}))},
+            EDGES: {self._lock_task: edges_to(self._acyclic(found))},
             FILES: to_values(now),
             _NAMES: names,
-            _KNOWN: sorted(self._made_here),
+            _KNOWN: known,
         }
         if task.values != values and self._dependencies:
             remember(self._dependencies, task, task.values)
         return True
+
+    def _names(self, before: Snapshot, now: Snapshot, names_before: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        """Return the names by the path that has them; those that kbld's rules or programs bring have none."""
+        unchanged = {path for path in names_before if path in now and before[path].same_content(now[path])}
+        if not self._goes_by_rules(names_before):
+            names = {
+                path: names_before[path] if path in unchanged else names_in(path, self._made_here) for path in now
+            }
+            if not self._goes_by_rules(names):
+                return names
+        if len(unchanged) == len(now) == len(names_before) - 1:
+            return dict(names_before)
+        return {**dict.fromkeys(now, []), BY_RULES: names_by_rules(self._bundle, self._made_here, self._settings)}
+
+    def _goes_by_rules(self, names: Mapping[str, list[str]]) -> bool:
+        assert self._bundle.lock
+        declared = self._bundle.lock.config or programs_searched(self._bundle)
+        return bool(declared) or BY_RULES in names or any(BY_RULES in in_path for in_path in names.values())
 
     def _acyclic(self, names: Collection[str]) -> list[MadeHere]:
         """Leave out what needs this lock itself: the lock reports it, where doit would wait for ever."""
@@ -213,17 +250,3 @@ def edges_to(made: Collection[MadeHere | CopySource]) -> dict[str, list[str]]:
 def task_that_makes(thing: MadeHere | CopySource) -> str:
     """Return the name of the task that makes something."""
     return f"copy_bundle:{thing.name}" if isinstance(thing, CopySource) else f"push_{thing.kind}:{thing.name}"
-
-
-def _names_in(path: str, known: Collection[str]) -> list[str]:
-    with open(path, "rb") as file:
-        content = file.read()
-    # Parsing is slow, and most files name nothing that is made here.
-    if b"image" not in content or not any(name.encode() in content for name in known):
-        return []
-    from bundlepipe.documents.image_search import find_images
-
-    try:
-        return sorted({found.value for found in find_images(content, path)} & set(known))
-    except DocumentError:
-        return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,20 @@ from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
 from bundlepipe.errors import BundlepipeError
-from bundlepipe.pipeline.declaration import Bundle, Copy, Image, LockSource, Pull, Source, Verify, images_lock_path
+from bundlepipe.pipeline.declaration import (
+    Build,
+    Bundle,
+    Copy,
+    Image,
+    Lock,
+    LockSource,
+    Program,
+    Pull,
+    Render,
+    Source,
+    Verify,
+    images_lock_path,
+)
 from bundlepipe.pipeline.paths import normal_exclusion, normal_location, normalise
 from bundlepipe.pipeline.reading import Declared, read_pipeline
 from bundlepipe.pipeline.settings import REFRESH_ALL, Settings
@@ -25,7 +39,7 @@ _VERIFY_REGISTRY = "registry"
 
 
 class Pipeline:
-    """Images, bundles, copies and pulls as doit tasks.
+    """Images, bundles, copies, pulls and renders as doit tasks.
 
     Assigned to a name in a dodo.py, it is all that doit needs. Declare everything here, or
     in a file with `Pipeline.load`.
@@ -41,11 +55,14 @@ class Pipeline:
         bundles: Sequence[Bundle] = (),
         copies: Sequence[Copy] = (),
         pulls: Sequence[Pull] = (),
+        renders: Sequence[Render] = (),
         registries: Mapping[str, RegistrySettings] | None = None,
         verify: Verify | None = None,
     ) -> None:
         known = {LAYOUT_HOST: RegistrySettings(layout=DEFAULT_LAYOUT_DIRECTORY), **(registries or {})}
-        declared = Declared(list(images), list(bundles), list(copies), list(pulls), known, verify)
+        declared = Declared(
+            list(images), list(bundles), list(copies), list(pulls), list(renders), registries=known, verify=verify
+        )
         self._read: Callable[[], Declared] = lambda: _with_normal_paths(declared)
         self.create_doit_tasks = self._create_doit_tasks
 
@@ -65,12 +82,20 @@ def _with_normal_paths(declared: Declared) -> Declared:
     """Spell the paths that a dodo.py gave as those of a pipeline file are spelled."""
     return replace(
         declared,
-        images=[replace(image, files=_normal(image.files)) for image in declared.images],
+        images=[
+            replace(
+                image,
+                files=_normal(image.files),
+                build=image.build and _normal_build(image.build),
+                program=image.program and _normal_program(image.program),
+            )
+            for image in declared.images
+        ],
         bundles=[
             replace(
                 bundle,
                 files=_normal(bundle.files),
-                lock=bundle.lock and replace(bundle.lock, files=bundle.lock.files and _normal(bundle.lock.files)),
+                lock=bundle.lock and _normal_lock(bundle.lock),
                 lock_output=bundle.lock_output and normalise(bundle.lock_output),
             )
             for bundle in declared.bundles
@@ -86,7 +111,38 @@ def _with_normal_paths(declared: Declared) -> Declared:
             for copy in declared.copies
         ],
         pulls=[replace(pull, to=normalise(pull.to), source=_normal_source(pull.source)) for pull in declared.pulls],
+        renders=[
+            replace(
+                render,
+                files=_normal_searched(render.files),
+                output=normalise(render.output),
+                locks=_normal(render.locks),
+                config=_normal(render.config),
+            )
+            for render in declared.renders
+        ],
     )
+
+
+def _normal_lock(lock: Lock) -> Lock:
+    return replace(
+        lock,
+        files=lock.files and _normal_searched(lock.files),
+        config=_normal(lock.config),
+        directory=normalise(lock.directory),
+    )
+
+
+def _normal_build(build: Build) -> Build:
+    return replace(build, context=normalise(build.context))
+
+
+def _normal_program(program: Program) -> Program:
+    return replace(program, files=_normal(program.files), directory=normalise(program.directory))
+
+
+def _normal_searched(files: Sequence[str | Program]) -> list[str | Program]:
+    return [normalise(file) if isinstance(file, str) else _normal_program(file) for file in files]
 
 
 def _normal(paths: Sequence[str]) -> list[str]:
@@ -114,6 +170,7 @@ def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:
         registries=declared.registries,
         refresh=_refresh(declared),
         verify=_verify(declared.verify),
+        run_id=secrets.token_hex(8),
     )
     yield from create_tasks(declared, settings)
 

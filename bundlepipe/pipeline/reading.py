@@ -7,7 +7,7 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +16,7 @@ from bundlepipe.errors import DocumentError, InputError
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.pipeline.declaration import (
+    Build,
     Bundle,
     BundleSource,
     Copy,
@@ -24,7 +25,9 @@ from bundlepipe.pipeline.declaration import (
     ImageSource,
     Lock,
     LockSource,
+    Program,
     Pull,
+    Render,
     Source,
     Verify,
 )
@@ -46,6 +49,7 @@ class Declared:
     bundles: list[Bundle] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
     pulls: list[Pull] = field(default_factory=list)
+    renders: list[Render] = field(default_factory=list)
     registries: dict[str, RegistrySettings] = field(default_factory=dict)
     verify: Verify | None = None
     paths: list[str] = field(default_factory=list)
@@ -73,7 +77,7 @@ class _ValidatedCache:
     """
 
     def __init__(self) -> None:
-        self._generation = f"{version('bundlepipe')} 2"
+        self._generation = f"{version('bundlepipe')} 3"
         self._known: dict[str, Any] = {}
         self._used: dict[str, Any] = {}
         try:
@@ -130,13 +134,15 @@ class _Reading:
         self.declared.verify = data.get("verify", self.declared.verify)
         default_push = (data.get("defaults") or {}).get("push", default_push)
         for name, image in (data.get("images") or {}).items():
-            self.declared.images.append(Image(**_pushable(path, "images", name, image, default_push)))
+            self.declared.images.append(_image(path, name, image, default_push))
         for name, bundle in (data.get("bundles") or {}).items():
             self.declared.bundles.append(_bundle(path, name, bundle, default_push))
         for name, copy in (data.get("copies") or {}).items():
             self.declared.copies.append(_copy(path, name, copy))
         for name, pull in (data.get("pulls") or {}).items():
             self.declared.pulls.append(_pull(path, name, pull))
+        for name, render in (data.get("renders") or {}).items():
+            self.declared.renders.append(_render(path, name, render))
         for index, pattern in enumerate(data.get("include") or ()):
             self._include(Position(path, ("include", index)), pattern, base, default_push)
 
@@ -188,7 +194,7 @@ def _pushable(path: str, section: str, name: str, value: dict[str, Any], default
     base = os.path.dirname(path)
     return {
         "name": name,
-        "files": [normalise(file, base) for file in value["files"]],
+        "files": _paths(value.get("files"), base),
         "push": value.get("push", default_push),
         "tags": list(value.get("tags") or ()),
         "labels": dict(value.get("labels") or {}),
@@ -196,6 +202,41 @@ def _pushable(path: str, section: str, name: str, value: dict[str, Any], default
         "preserve_permissions": value.get("preservePermissions", False),
         "where": Position(path, (section, name), at_key=True),
     }
+
+
+def _paths(values: Sequence[str] | None, base: str) -> list[str]:
+    return [normalise(value, base) for value in values or ()]
+
+
+def _image(path: str, name: str, value: dict[str, Any], default_push: str | None) -> Image:
+    base = os.path.dirname(path)
+    if "run" in value:
+        # Such an image is where its program put it, unless it is to be somewhere else.
+        fields = _pushable(path, "images", name, value, None)
+        return Image(**{**fields, "files": [], "program": _program(value, base)})
+    fields = _pushable(path, "images", name, value, default_push)
+    return Image(**fields, build=_build(value["build"], base) if "build" in value else None)
+
+
+def _program(value: dict[str, Any], base: str) -> Program:
+    return Program(run=list(value["run"]), files=_paths(value.get("files"), base), directory=normalise(base))
+
+
+def _build(value: dict[str, Any], base: str) -> Build:
+    return Build(
+        context=normalise(value["context"], base),
+        dockerfile=value.get("dockerfile"),
+        target=value.get("target"),
+        args=dict(value.get("args") or {}),
+        platform=value.get("platform"),
+        pull=value.get("pull", False),
+        no_cache=value.get("noCache", False),
+        builder=value.get("builder"),
+    )
+
+
+def _searched(values: Sequence[Any], base: str) -> list[str | Program]:
+    return [normalise(value, base) if isinstance(value, str) else _program(value, base) for value in values]
 
 
 def _bundle(path: str, name: str, value: dict[str, Any], default_push: str | None) -> Bundle:
@@ -208,9 +249,11 @@ def _bundle(path: str, name: str, value: dict[str, Any], default_push: str | Non
 
 
 def _lock(path: str, name: str, value: dict[str, Any]) -> Lock:
-    files = value.get("files")
+    base, files = os.path.dirname(path), value.get("files")
     return Lock(
-        files=None if files is None else [normalise(file, os.path.dirname(path)) for file in files],
+        files=None if files is None else _searched(files, base),
+        config=_paths(value.get("config"), base),
+        directory=normalise(base),
         include=[_made_here(item) for item in value.get("include") or ()],
         platform=value.get("platform"),
         refresh=value.get("refresh"),
@@ -253,6 +296,19 @@ def _pull(path: str, name: str, value: dict[str, Any]) -> Pull:
         refresh=value.get("refresh"),
         max_size=value.get("maxSize"),
         where=Position(path, ("pulls", name), at_key=True),
+    )
+
+
+def _render(path: str, name: str, value: dict[str, Any]) -> Render:
+    base = os.path.dirname(path)
+    return Render(
+        name=name,
+        files=_searched(value["files"], base),
+        output=normalise(value["output"], base),
+        locks=_paths(value.get("locks"), base),
+        config=_paths(value.get("config"), base),
+        apply=_apply(path, name, value["apply"]) if "apply" in value else None,
+        where=Position(path, ("renders", name), at_key=True),
     )
 
 

@@ -15,7 +15,7 @@ from bundlepipe.stores.settings import RegistrySettings
 # Imported only when a task runs: a run with nothing to do needs no stores.
 if TYPE_CHECKING:
     from bundlepipe.stores.homes import Homes
-    from bundlepipe.verbs.lock import Resolver
+    from bundlepipe.verbs.resolution import Resolver
 
 REFRESH_ALL = "all"
 
@@ -25,12 +25,13 @@ class Settings:
     """Values only, so that they reach worker processes however those are started.
 
     `refresh` holds what `doit refresh=...` names; `verify` is true where destinations are
-    asked although the local state is fresh.
+    asked although the local state is fresh. `run_id` tells one run of doit from the next.
     """
 
     registries: Mapping[str, RegistrySettings] = field(default_factory=dict)
     refresh: frozenset[str] = frozenset()
     verify: bool = False
+    run_id: str = ""
 
     def refreshes(self, *names: str) -> bool:
         """Tell whether one of these names, or everything, is to be resolved anew."""
@@ -66,6 +67,6 @@ def _homes(registries: tuple[tuple[str, RegistrySettings], ...], process: int) -
 
 @cache
 def _resolver(registries: tuple[tuple[str, RegistrySettings], ...], process: int) -> Resolver:
-    from bundlepipe.verbs.lock import Resolver
+    from bundlepipe.verbs.resolution import Resolver
 
     return Resolver(_homes(registries, process))

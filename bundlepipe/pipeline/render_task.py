@@ -1,0 +1,98 @@
+"""render_config."""
+
+from __future__ import annotations
+
+import os
+
+from bundlepipe.files import write_if_changed
+from bundlepipe.oci.inputs import Snapshot, file_snapshot
+from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
+from bundlepipe.pipeline.declaration import Render, paths_among, programs_among
+from bundlepipe.pipeline.programs import options_of as program_options
+from bundlepipe.pipeline.programs import program_files, text_printed
+from bundlepipe.pipeline.progress import emitter
+from bundlepipe.pipeline.settings import Settings
+from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, to_values
+from bundlepipe.pipeline.state import forget_output, made_output, record_output
+
+KIND = "render"
+
+
+def options_of(render: Render) -> Values:
+    """Return everything but files that decides what is rendered."""
+    return {
+        "files": paths_among(render.files),
+        "programs": [program_options(program) for program in programs_among(render.files)],
+        "locks": list(render.locks),
+        "config": list(render.config),
+        "output": render.output,
+    }
+
+
+def _read_now(render: Render, before: Snapshot) -> Snapshot:
+    """Return the state of everything that a render reads; InputError if something cannot be read."""
+    from bundlepipe.documents.searched_files import searched_files
+
+    now = file_snapshot([*searched_files(paths_among(render.files)), *render.locks, *render.config], before)
+    for program in programs_among(render.files):
+        now.update(program_files(program, before))
+    return now
+
+
+class RenderStaleness(Staleness):
+    """A render is stale by what it reads, and by any change in the file that it wrote."""
+
+    def __init__(self, render: Render) -> None:
+        super().__init__(options_of(render))
+        self._render = render
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Look at what is rendered, at the locks, and at the output."""
+        return {**_read_now(self._render, before), **file_snapshot([self._render.output], before)}
+
+
+class RenderAction(Action):
+    """Writes the output if it has to say something else."""
+
+    def __init__(self, render: Render, settings: Settings) -> None:
+        super().__init__()
+        self._render = render
+        self._settings = settings
+
+    def work(self) -> Values:
+        """Render; nothing but files is read."""
+        from bundlepipe.oci.digest import Digest
+        from bundlepipe.verbs.render import RenderRequest, render
+
+        declared, emit = self._render, emitter(self.task.name)
+        before = _read_now(declared, {})
+        request = RenderRequest(
+            files=paths_among(declared.files),
+            texts=[text_printed(program, self._settings, emit) for program in programs_among(declared.files)],
+            locks=declared.locks,
+            config=declared.config,
+        )
+        content = render(request)
+        written = write_if_changed(declared.output, content)
+        record_output(KIND, declared.name, declared.output)
+        digest = str(Digest.of(content))
+        return {
+            "digest": digest,
+            UNCHANGED: not written,
+            SUMMARY: f"{declared.output} {'' if written else 'unchanged, '}{short(digest)}",
+            OPTIONS: options_of(declared),
+            FILES: to_values({**before, **file_snapshot([declared.output], {})}),
+        }
+
+
+def remove_rendered(task_name: str, render: Render, dryrun: bool) -> None:
+    """Remove the output of a render: what `doit clean` does. A file that this render did not write stays."""
+    if not os.path.lexists(render.output):
+        return
+    if not made_output(KIND, render.name, render.output):
+        print(f"{task_name} - not removing '{render.output}', which was not written by this render")
+        return
+    print(f"{task_name} - removing file '{render.output}'")
+    if not dryrun:
+        os.remove(render.output)
+        forget_output(KIND, render.name)

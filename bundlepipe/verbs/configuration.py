@@ -1,0 +1,82 @@
+"""Configuration as verbs take it: texts that are searched for images, and the rules of kbld among them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from bundlepipe.documents.image_search import SearchedFile, search_images
+from bundlepipe.documents.kbld_config import KbldConfig, merged, parse_config
+from bundlepipe.documents.searched_files import searched_files
+from bundlepipe.errors import DocumentError, InputError
+
+
+@dataclass(frozen=True)
+class Text:
+    """Configuration and what messages call it: the path of a file, a URL, the program that printed it."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What was searched, and the rules by which references in it become others."""
+
+    files: tuple[SearchedFile, ...]
+    rules: KbldConfig
+    problems: tuple[str, ...] = field(default=())
+
+
+def read_texts(paths: Sequence[str], exclude: Collection[str] = ()) -> list[Text]:
+    """Return the content of files, and of the YAML and JSON files in directories; InputError if one cannot be read."""
+    return [read_text(path) for path in searched_files(paths, exclude)]
+
+
+def read_text(path: str) -> Text:
+    """Return the content of a file; InputError if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return Text(path, file.read())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def read_rules(paths: Iterable[str]) -> KbldConfig:
+    """Return kbld's configuration in some files, in their order.
+
+    Raises InputError for a file that cannot be read, DocumentError with all faults of all files.
+    """
+    found, problems = [], []
+    for text in map(read_text, paths):
+        try:
+            found.append(parse_config(text.content, text.name))
+        except DocumentError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise DocumentError(problems)
+    return merged(found)
+
+
+def search(texts: Sequence[Text], rules: KbldConfig) -> Configuration:
+    """Return what is found in some texts by `rules` and those that the texts hold, as kbld takes both from its files.
+
+    Faults are collected in `problems`.
+    """
+    problems: list[str] = []
+    configurations = [rules]
+    for text in texts:
+        # Both are in every document of these kinds; what has neither is not read twice.
+        if b"kbld.k14s.io/" in text.content or b"ImagesLock" in text.content:
+            try:
+                configurations.append(parse_config(text.content, text.name, sole=False))
+            except DocumentError as error:
+                problems.extend(error.problems)
+    all_rules = merged(configurations)
+    files = []
+    for text in texts:
+        try:
+            files.append(search_images(text.content, text.name, all_rules.search_rules))
+        except DocumentError as error:
+            problems.extend(error.problems)
+    return Configuration(tuple(files), all_rules, tuple(dict.fromkeys(problems)))

@@ -1,0 +1,168 @@
+"""How a reference in configuration becomes a digest: kbld's rules, applied in its order.
+
+The first override that matches replaces a reference, once; then a source that matches what
+it became builds it; what is preresolved is taken as it stands; everything else is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bundlepipe.documents.kbld_config import ImageDestination, ImageSource, KbldConfig, Override
+from bundlepipe.errors import BundlepipeError, InputError, NotFound
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.manifest import Platform, PlatformSelection
+from bundlepipe.oci.reference import Reference
+from bundlepipe.oci.tag_selection import TagSelection
+from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.single_flight import Once
+
+AnyPlatform = Platform | PlatformSelection
+
+
+@dataclass(frozen=True)
+class Preresolved:
+    """The configuration says itself what a reference becomes."""
+
+    image: str
+    override: Override
+
+
+@dataclass(frozen=True)
+class MadeHere:
+    """The reference is the name of something that the pipeline makes; None: it is not known yet what it is."""
+
+    name: str
+    image: Reference | None
+
+
+@dataclass(frozen=True)
+class Built:
+    """A source says how the image is built, a destination where it goes."""
+
+    name: str
+    source: ImageSource
+    destination: ImageDestination | None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a registry: a reference, one of the tags beside it, one of the platforms of an index."""
+
+    reference: Reference
+    tags: TagSelection | None = None
+    platform: AnyPlatform | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the reference is a digest, of which nothing is to be chosen."""
+        return self.reference.digest is not None and self.tags is None and self.platform is None
+
+    def __str__(self) -> str:
+        """Return the question in one line, the same for the same question."""
+        tags = f", tags {self.tags}" if self.tags else ""
+        return f"{self.reference}{tags}" + (f", platform {self.platform}" if self.platform else "")
+
+
+Plan = Preresolved | MadeHere | Built | Question
+
+
+def plan(
+    reference: str, rules: KbldConfig, made: Mapping[str, Reference | None], platform: Platform | None = None
+) -> Plan:
+    """Return what a reference in configuration asks for.
+
+    `made` gives what the pipeline makes by the names that configuration calls it;
+    `platform` replaces an index that is named by a tag by its child. Raises
+    InvalidReference for what is no reference.
+    """
+    override = next((override for override in rules.overrides if override.matcher.matches(reference)), None)
+    image = override.new_image if override and override.new_image is not None else reference
+    if override and override.preresolved:
+        return Preresolved(image, override)
+    if image in made:
+        return MadeHere(image, made[image])
+    source = next((source for source in rules.sources if source.matcher.matches(image)), None)
+    if source:
+        destination = next((place for place in rules.destinations if place.matcher.matches(image)), None)
+        return Built(image, source, destination)
+    parsed = Reference.parse(image)
+    tags = override.tag_selection if override else None
+    selected = override.platform_selection if override else None
+    if parsed.digest and not tags:
+        return Question(parsed.with_digest(parsed.digest), platform=selected)
+    return Question(parsed, tags, selected or platform)
+
+
+class Resolver:
+    """Answers questions, each distinct one once, however many locks ask it."""
+
+    def __init__(self, homes: Homes) -> None:
+        self._homes = homes
+        self._tags: Once[Sequence[str]] = Once()
+        self._resolved: Once[Reference] = Once()
+
+    def resolve(self, question: Question) -> Reference:
+        """Return the reference, with the digest that it stands for now.
+
+        With tags to choose from, it is that of the highest; with a platform, an index is
+        replaced by its child for it. Raises StoreError, or BundlepipeError where no tag or
+        not exactly one child matches.
+        """
+        if question.is_answered:
+            return question.reference
+        reference = self.tagged(question)
+        return self._resolved.get(
+            (str(reference), question.platform),
+            lambda: reference.with_digest(self._ask(reference, question.platform)),
+        )
+
+    def tagged(self, question: Question) -> Reference:
+        """Return the reference that a question is about, with the highest of its tags where these are to be chosen from.
+
+        Raises StoreError, or BundlepipeError where no tag matches.
+        """
+        selection, repository = question.tags, question.reference.repository
+        if selection is None:
+            return question.reference
+        tags = self._tags.get(repository, lambda: tuple(self._homes.repository(repository).list_tags()))
+        tag = selection.choose(tags)
+        if tag is None:
+            raise NotFound(f"{repository} has no tag that is {selection}, among its {len(tags)} tags")
+        return repository.tagged(tag)
+
+    def _ask(self, reference: Reference, platform: AnyPlatform | None) -> Digest:
+        store = self._homes.repository(reference.repository)
+        if platform is None:
+            return store.resolve(reference.identifier)
+        manifest = store.read_manifest(reference.identifier)
+        if not manifest.is_index:
+            return manifest.digest
+        return _choose(reference, platform, [(child.platform, child.digest) for child in manifest.children])
+
+
+def _choose(reference: Reference, wanted: AnyPlatform, children: Sequence[tuple[Platform | None, Digest]]) -> Digest:
+    matching = [digest for offered, digest in children if offered and _suits(offered, wanted)]
+    if len(matching) == 1:
+        return matching[0]
+    offers = ", ".join(sorted({str(offered) for offered, _ in children if offered})) or "none"
+    count = "no image" if not matching else f"{len(matching)} images"
+    raise BundlepipeError(f"{reference} has {count} for platform {wanted}; its platforms: {offers}")
+
+
+def _suits(offered: Platform, wanted: AnyPlatform) -> bool:
+    return wanted.matches(offered) if isinstance(wanted, PlatformSelection) else offered.matches(wanted)
+
+
+def made_now(plan: MadeHere) -> Reference:
+    """Return what something made here is now; InputError if it is not known."""
+    if plan.image is None:
+        raise InputError(
+            f"'{plan.name}' is made by this pipeline, but not before this lock: it needs this bundle itself, "
+            "or was named while the task ran: break the circle, or run again"
+        )
+    return plan.image
+
+
+
