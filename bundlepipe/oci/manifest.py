@@ -43,12 +43,14 @@ LARGEST_MANIFEST = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Platform:
-    """The platform of an image in an index, as `os/architecture[/variant]`."""
+    """The platform of an image in an index, as `os/architecture[/variant][:os.version]`."""
 
     os: str
     architecture: str
     variant: str | None = None
     os_version: str | None = None
+    os_features: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Platform:
@@ -61,16 +63,42 @@ class Platform:
 
     def matches(self, wanted: Platform) -> bool:
         """Tell whether this platform has everything that `wanted` names."""
-        return (
-            (self.os, self.architecture) == (wanted.os, wanted.architecture)
-            and wanted.variant in (None, self.variant)
-            and wanted.os_version in (None, self.os_version)
-        )
+        return PlatformSelection(**vars(wanted)).matches(self)
 
     def __str__(self) -> str:
         variant = f"/{self.variant}" if self.variant else ""
         version = f":{self.os_version}" if self.os_version else ""
         return f"{self.os}/{self.architecture}{variant}{version}"
+
+
+@dataclass(frozen=True)
+class PlatformSelection:
+    """What an image of an index has to have to be chosen; None and the empty tuple stand for anything."""
+
+    os: str | None = None
+    architecture: str | None = None
+    variant: str | None = None
+    os_version: str | None = None
+    os_features: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+
+    def matches(self, platform: Platform) -> bool:
+        """Tell whether a platform has everything that is named here."""
+        return (
+            self.os in (None, platform.os)
+            and self.architecture in (None, platform.architecture)
+            and self.variant in (None, platform.variant)
+            and self.os_version in (None, platform.os_version)
+            and set(self.os_features) <= set(platform.os_features)
+            and set(self.features) <= set(platform.features)
+        )
+
+    def __str__(self) -> str:
+        """Return `os: linux, architecture: arm64`, with the names that configuration has for the fields."""
+        values = {
+            name: value if isinstance(value, str) else " ".join(value) for name, value in vars(self).items() if value
+        }
+        return ", ".join(f"{name.replace('os_', 'os.')}: {value}" for name, value in values.items()) or "any"
 
 
 @dataclass(frozen=True)
@@ -102,7 +130,7 @@ class Descriptor:
         except InvalidDigest as error:
             raise InvalidContent(f"{what}: {error}") from None
         urls, annotations = value.get("urls") or [], value.get("annotations") or {}
-        if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+        if not _is_list_of_texts(urls):
             raise InvalidContent(f"{what}: 'urls' is not a list of texts")
         if not _is_mapping_of_texts(annotations):
             raise InvalidContent(f"{what}: 'annotations' is not a mapping of texts")
@@ -119,14 +147,22 @@ class Descriptor:
 
 
 def _platform(value: Any, what: str) -> Platform | None:
-    """Return the platform of a descriptor; `os.features` and the like say nothing to anyone here."""
     if value is None:
         return None
     keys = ("os", "architecture", "variant", "os.version")
     texts = {key: value.get(key) or "" for key in keys} if isinstance(value, dict) else None
     if not _is_mapping_of_texts(texts):
         raise InvalidContent(f"{what}: 'platform' does not name a platform")
-    return Platform(texts["os"], texts["architecture"], texts["variant"] or None, texts["os.version"] or None)
+    features = [value.get(key) or [] for key in ("os.features", "features")]
+    if not all(map(_is_list_of_texts, features)):
+        raise InvalidContent(f"{what}: the features of 'platform' are not lists of texts")
+    return Platform(
+        texts["os"], texts["architecture"], texts["variant"] or None, texts["os.version"] or None, *map(tuple, features)
+    )
+
+
+def _is_list_of_texts(value: Any) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _is_mapping_of_texts(value: Any) -> TypeGuard[dict[str, str]]:

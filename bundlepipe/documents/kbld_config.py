@@ -1,0 +1,117 @@
+"""kbld's configuration: what is searched for, what replaces it, what is built and where it goes.
+
+Source: kbld's configuration (`kbld.k14s.io/v1alpha1`), as kbld 0.45 reads it. Unknown keys
+are ignored, and null is as good as absent. The kinds before `Config` hold the same keys. An
+ImagesLock is configuration as well: an override for each of its images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from bundlepipe.documents.image_builders import Builder
+from bundlepipe.documents.search_rules import ImageMatcher, SearchRule
+from bundlepipe.oci.manifest import PlatformSelection
+from bundlepipe.oci.tag_selection import TagSelection
+
+Origin = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Override:
+    """What a reference is replaced by before it is resolved.
+
+    Without `new_image` it stays itself, and only its tag or platform is selected. A
+    preresolved `new_image` is the result, verbatim. `where` is `path:line:column`.
+    """
+
+    matcher: ImageMatcher
+    new_image: str | None
+    preresolved: bool = False
+    tag_selection: TagSelection | None = None
+    platform_selection: PlatformSelection | None = None
+    origins: tuple[Origin, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An image that is built: from the directory `path`, relative to where kbld is run."""
+
+    matcher: ImageMatcher
+    path: str
+    builder: Builder
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class ImageDestination:
+    """Where a built image is pushed to: a repository, and the tags it gets there."""
+
+    matcher: ImageMatcher
+    new_image: str
+    tags: tuple[str, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class KbldConfig:
+    """Rules in their order: of those that match, the first decides."""
+
+    search_rules: tuple[SearchRule, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    sources: tuple[ImageSource, ...] = ()
+    destinations: tuple[ImageDestination, ...] = ()
+
+    def __add__(self, other: KbldConfig) -> KbldConfig:
+        """Return the rules of both, these first."""
+        return KbldConfig(
+            self.search_rules + other.search_rules,
+            self.overrides + other.overrides,
+            self.sources + other.sources,
+            self.destinations + other.destinations,
+        )
+
+
+class _Matching(Protocol):
+    @property
+    def matcher(self) -> ImageMatcher: ...
+
+
+_Rule = TypeVar("_Rule", bound=_Matching)
+
+
+def first_match(rules: Iterable[_Rule], reference: str) -> _Rule | None:
+    """Return the first of some overrides, sources or destinations that is for a reference; None without one."""
+    return next((rule for rule in rules if rule.matcher.matches(reference)), None)
+
+
+def parse_config(content: bytes, path: str, *, sole: bool = True) -> KbldConfig:
+    """Return what the configuration documents of a file say, in their order.
+
+    With `sole`, another document in the file is a fault; otherwise other documents are
+    passed over, and need not be more than YAML. Raises DocumentError, calling the file
+    `path`, with all faults.
+    """
+    raise NotImplementedError
+
+
+def parse_image_map(content: bytes, path: str) -> tuple[Override, ...]:
+    """Return the overrides of kbld's `--image-map-file`: a JSON object of reference to preresolved reference.
+
+    Raises DocumentError, calling the file `path`, with all faults.
+    """
+    raise NotImplementedError
+
+
+def config_to_bytes(
+    locked: Iterable[tuple[str, str, Iterable[Origin]]], search_rules: Iterable[SearchRule] = ()
+) -> bytes:
+    """Return kbld's `--lock-output`: a Config that needs no network to resolve the same references again.
+
+    `locked` holds references as configuration has them, what they were resolved to, and the
+    origins of that. `search_rules` are those that found them, without the default rule.
+    """
+    raise NotImplementedError

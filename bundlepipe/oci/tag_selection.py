@@ -1,0 +1,134 @@
+"""Choosing a tag by its version, as vendir and kbld do (`tagSelection: {semver: …}`).
+
+Versions and their order are those of Semantic Versioning 2.0.0. The grammar of ranges is
+that of github.com/blang/semver, which vendir uses: comparators and-ed by white space,
+alternatives divided by `||`, `x` as a wildcard for the last numbers.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bundlepipe.errors import InvalidContent, quoted
+
+if TYPE_CHECKING:
+    from semver import Version
+
+_Test = Callable[["Version"], bool]
+
+_COMPARATOR = re.compile(r"(?P<operator>[<>]=?|={1,2}|!=?|)\s*(?P<version>[0-9][^\s<>=!|]*)\s*")
+_WILDCARD = re.compile(r"(?P<major>0|[1-9][0-9]*)\.(?:(?P<minor>0|[1-9][0-9]*)\.x|x(?:\.x)?)")
+_COMPARISONS: dict[str, Callable[[object, object], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    "!=": operator.ne,
+}
+_SPELLINGS = {"": "=", "==": "=", "!": "!="}
+_GRAMMAR = (
+    "expected versions such as 1.2.3, 1.2.x or 1.x, each alone or after one of <, <=, >, >=, =, !=; "
+    "a blank means 'and', '||' means 'or'"
+)
+
+
+@dataclass(frozen=True)
+class TagSelection:
+    """The tags that may be chosen: those that are versions within `constraints` (None: any).
+
+    `prereleases` are the identifiers one of which a prerelease has to have; the empty set
+    stands for any, None excludes prereleases. Raises InvalidContent for constraints that
+    are not a range.
+    """
+
+    constraints: str | None = None
+    prereleases: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        self._alternatives  # noqa: B018  (reads, and so checks, the constraints)
+
+    def choose(self, tags: Iterable[str]) -> str | None:
+        """Return the tag of the highest version that is allowed, as it is written; None if there is none.
+
+        Tags that are not versions, but for a leading `v`, are passed over.
+        """
+        versions = ((_version(tag), tag) for tag in tags)
+        return max(
+            ((version, tag) for version, tag in versions if version and self._allows(version)), default=(0, None)
+        )[1]
+
+    def _allows(self, version: Version) -> bool:
+        if version.prerelease:
+            if self.prereleases is None:
+                return False
+            if self.prereleases and self.prereleases.isdisjoint(version.prerelease.split(".")):
+                return False
+        return any(all(test(version) for test in tests) for tests in self._alternatives)
+
+    @cached_property
+    def _alternatives(self) -> list[list[_Test]]:
+        if self.constraints is None:
+            return [[]]
+        return [list(_tests(part, self.constraints)) for part in self.constraints.split("||")]
+
+
+def _version(text: str) -> Version | None:
+    from semver import Version
+
+    try:
+        return Version.parse(text.removeprefix("v"))
+    except ValueError:
+        return None
+
+
+def _tests(text: str, constraints: str) -> Iterator[_Test]:
+    """Yield what a version has to pass for one alternative of the constraints."""
+    rest = text.strip()
+    if not rest:
+        raise InvalidContent(f"{quoted(constraints)} is not a range of versions: {_GRAMMAR}")
+    while rest:
+        match = _COMPARATOR.match(rest)
+        if not match:
+            raise InvalidContent(f"{quoted(constraints)}: {quoted(rest)} is not a comparison of versions, {_GRAMMAR}")
+        yield _test(_SPELLINGS.get(match["operator"], match["operator"]), match["version"], constraints)
+        rest = rest[match.end() :]
+
+
+def _test(comparison: str, text: str, constraints: str) -> _Test:
+    bounds = _bounds(text)
+    if bounds is None:
+        raise InvalidContent(f"{quoted(constraints)}: {quoted(text)} is not a version, {_GRAMMAR}")
+    first, after = bounds
+    if after is None:
+        compare = _COMPARISONS[comparison]
+        return lambda version: compare(version, first)
+    # Of a wildcard, 1.2.x: everything from 1.2.0 up to, and without, 1.3.0.
+    tests: dict[str, _Test] = {
+        "<": lambda version: version < first,
+        "<=": lambda version: version < after,
+        ">": lambda version: version >= after,
+        ">=": lambda version: version >= first,
+        "=": lambda version: first <= version < after,
+        "!=": lambda version: not first <= version < after,
+    }
+    return tests[comparison]
+
+
+def _bounds(text: str) -> tuple[Version, Version | None] | None:
+    """Return a version and None; of a wildcard the first version and that after the last; None for anything else."""
+    from semver import Version
+
+    wildcard = _WILDCARD.fullmatch(text)
+    if not wildcard:
+        version = None if text.startswith("v") else _version(text)
+        return (version, None) if version else None
+    major, minor = int(wildcard["major"]), wildcard["minor"]
+    if minor is None:
+        return Version(major), Version(major + 1)
+    return Version(major, int(minor)), Version(major, int(minor) + 1)
