@@ -17,6 +17,7 @@ from bundlepipe.pipeline.position import Position
 Refresh = Literal["always"]
 Builder = Literal["docker", "buildx"]
 Verify = Literal["registry"]
+DryRun = Literal["client", "server"]
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,28 @@ class Pull:
     recursive: bool = False
     refresh: Refresh | None = None
     max_size: int | None = None
+    where: Position | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apply:
+    """How rendered configuration is applied: options of `kubectl apply`; what is None is left to kubectl.
+
+    With `prune_label`, a label selector, kubectl deletes what has the label and is not
+    rendered any more; it also leaves alone what is rendered without the label. `wait` is how
+    long the rollouts of what was applied may take, as kubectl writes durations (`5m`, `1h30m`).
+    `dry_run` makes kubectl say what it would do.
+    """
+
+    context: str | None = None
+    namespace: str | None = None
+    kubeconfig: str | None = None
+    server_side: bool = False
+    field_manager: str | None = None
+    force_conflicts: bool = False
+    dry_run: DryRun | None = None
+    prune_label: str | None = None
+    wait: str | None = None
     where: Position | None = field(default=None, compare=False)
 
 
