@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
+import re
+import selectors
 import shlex
+import shutil
 import subprocess
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
@@ -18,9 +21,16 @@ TakeLine = Callable[[str], None]
 
 _KEPT_LINES = 20
 _LONGEST_COMMAND = 200
+# Characters: what comes without an end of line is told in pieces, so that memory is bounded.
+_LONGEST_LINE = 65536
+_CHUNK = 65536
 # Seconds: how often a program that prints nothing is looked after, and how long one may take to end.
 _GLANCE = 0.2
 _GRACE = 5.0
+# More than a pipe holds, in chunks: what is left to read of a program that has ended.
+_LAST_CHUNKS = 32
+# ECMA-48, section 5.4: what moves the cursor and sets colours.
+_CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 def run_program(
@@ -34,37 +44,38 @@ def run_program(
 ) -> bytes:
     """Run a program to its end and return what it wrote to stdout.
 
-    Each line that it writes to stderr goes to `take_line` as it comes, from another thread;
-    so does stdout, and nothing is returned, unless `captures_output`. `environment` holds
-    variables beside those of this process. Raises ProgramMissing where there is no such
-    program, ProgramError if it ends by a signal or with another exit status than 0, and
-    Cancelled if this work is given up meanwhile, after ending the program.
+    Each line that it writes to stderr goes to `take_line` as it comes; so does stdout, and
+    nothing is returned, unless `captures_output`. Of a line that a program overwrites, as
+    progress bars do, it is the last state; lines of more than 64 Ki characters come in
+    pieces. `environment` holds variables beside those of this process. What the program
+    leaves running is not waited for. Raises ProgramMissing where there is no such program,
+    ProgramError if it ends by a signal or with another exit status than 0, and Cancelled if
+    this work is given up meanwhile, after ending the program, as whatever `take_line` raises does.
     """
     process = _started(command, directory, environment, stdin is not None, captures_output)
     tail: deque[str] = deque(maxlen=_KEPT_LINES)
-    captured: list[bytes] = []
+    captured = bytearray()
 
     def take(line: str) -> None:
         tail.append(line)
         take_line(line)
 
-    workers = [threading.Thread(target=_tell_lines, args=(process.stderr or process.stdout, take), daemon=True)]
-    if captures_output:
-        workers.append(threading.Thread(target=_capture, args=(process.stdout, captured), daemon=True))
-    if stdin is not None:
-        workers.append(threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True))
+    lines = _Lines(take)
     try:
-        for worker in workers:
-            worker.start()
+        with selectors.DefaultSelector() as selector:
+            _read(selector, process.stderr or process.stdout, lines.take)
+            if captures_output:
+                _read(selector, process.stdout, captured.extend)
+            if stdin is not None:
+                _write(selector, process.stdin, stdin)
+            _attend(process, selector)
+        lines.end()
         _await(process)
     finally:
         _end(process)
-        # A program may leave another one behind that keeps the pipes open: nobody waits for that.
-        for worker in workers:
-            worker.join(_GRACE)
     if process.returncode:
         raise ProgramError(command_text(command), process.returncode, tail)
-    return b"".join(captured)
+    return bytes(captured)
 
 
 def command_text(command: Sequence[str]) -> str:
@@ -81,20 +92,104 @@ def _started(
 ) -> subprocess.Popen[bytes]:
     if directory is not None and not os.path.isdir(directory):
         raise ProgramError(command_text(command), None, (), f"{directory}: no such directory to run it in")
+    variables = {**os.environ, **(environment or {})}
     try:
         return subprocess.Popen(
             list(command),
             cwd=directory,
-            env={**os.environ, **environment} if environment else None,
+            env=variables,
             stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if captures_output else subprocess.STDOUT,
+            bufsize=0,
         )
     except FileNotFoundError:
-        raise ProgramMissing(command[0]) from None
+        if not shutil.which(os.path.join(directory or "", command[0]), path=variables.get("PATH")):
+            raise ProgramMissing(command[0]) from None
+        reason = "the interpreter that its first line names is missing"
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ProgramError(command_text(command), None, (), f"cannot be started: {reason}") from None
+        reason = error.strerror or "unknown error" if isinstance(error, OSError) else str(error)
+    raise ProgramError(command_text(command), None, (), f"cannot be started: {reason}")
+
+
+class _Lines:
+    """Makes lines of what a program writes."""
+
+    def __init__(self, take_line: TakeLine) -> None:
+        self._take_line = take_line
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._rest = ""
+
+    def take(self, content: bytes) -> None:
+        """Tell the lines that are whole now."""
+        *whole, self._rest = self._rest_and(self._decoder.decode(content)).split("\n")
+        for line in whole:
+            self._tell(line)
+        if len(self._rest) > _LONGEST_LINE:
+            self._tell(self._rest)
+            self._rest = ""
+
+    def end(self) -> None:
+        """Tell a last line without end."""
+        rest = self._rest_and(self._decoder.decode(b"", final=True))
+        if rest:
+            self._tell(rest)
+
+    def _rest_and(self, text: str) -> str:
+        # What a carriage return overwrites need not be kept; one at the end may belong to the end of the line.
+        start = self._rest.rfind("\r", 0, -1) + 1
+        return self._rest[start:] + text
+
+    def _tell(self, line: str) -> None:
+        shown = _CONTROL_SEQUENCE.sub("", line.rstrip("\r").rpartition("\r")[2])
+        self._take_line(printable(shown.expandtabs()))
+
+
+def _read(selector: selectors.BaseSelector, stream: IO[bytes] | None, take: Callable[[bytes], None]) -> None:
+    """Let the selector have what takes the next chunk of a stream."""
+    assert stream
+
+    def work() -> None:
+        chunk = os.read(stream.fileno(), _CHUNK)
+        if chunk:
+            take(chunk)
+        else:
+            selector.unregister(stream)
+
+    selector.register(stream, selectors.EVENT_READ, work)
+
+
+def _write(selector: selectors.BaseSelector, stream: IO[bytes] | None, content: bytes) -> None:
+    """Let the selector have what writes the next piece of a stream, and ends it after the last."""
+    assert stream
+    os.set_blocking(stream.fileno(), False)
+    rest = memoryview(content)
+
+    def work() -> None:
+        nonlocal rest
+        try:
+            rest = rest[os.write(stream.fileno(), rest[:_CHUNK]) :] if rest else rest
+        except BrokenPipeError:
+            # A program need not read all of its input.
+            rest = rest[:0]
+        if not rest:
+            selector.unregister(stream)
+            stream.close()
+
+    selector.register(stream, selectors.EVENT_WRITE, work)
+
+
+def _attend(process: subprocess.Popen[bytes], selector: selectors.BaseSelector) -> None:
+    """Do what there is to do until all pipes are closed, or the program has ended and what it wrote is read."""
+    chunks_left = _LAST_CHUNKS
+    while selector.get_map() and chunks_left:
+        has_ended = process.poll() is not None
+        ready = selector.select(0 if has_ended else _GLANCE)
+        if has_ended:
+            chunks_left = chunks_left - 1 if ready else 0
+        for key, _ in ready:
+            key.data()
+        _raise_if_cancelled()
 
 
 def _await(process: subprocess.Popen[bytes]) -> None:
@@ -102,36 +197,25 @@ def _await(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GLANCE)
             return
-        if is_cancelled():
-            raise Cancelled("given up, since other work failed")
+        _raise_if_cancelled()
+
+
+def _raise_if_cancelled() -> None:
+    if is_cancelled():
+        raise Cancelled("given up, since other work failed")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program that still runs, gently at first."""
+    """Close the pipes and end a program that still runs, gently at first."""
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _tell_lines(stream: IO[bytes] | None, take_line: TakeLine) -> None:
-    assert stream
-    with stream:
-        for line in stream:
-            take_line(printable(line.decode("utf-8", "replace").rstrip("\r\n").rpartition("\r")[2].expandtabs()))
-
-
-def _capture(stream: IO[bytes] | None, captured: list[bytes]) -> None:
-    assert stream
-    with stream:
-        captured.append(stream.read())
-
-
-def _feed(stream: IO[bytes] | None, content: bytes) -> None:
-    assert stream
-    # A program need not read all of its input.
-    with contextlib.suppress(BrokenPipeError), stream:
-        stream.write(content)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
