@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from doit.action import BaseAction
 from doit.exceptions import TaskFailed
 
+from bundlepipe.cancellation import cancellable
 from bundlepipe.errors import BundlepipeError, printable
 
 SUMMARY = "summary"
@@ -39,7 +41,8 @@ class Action(BaseAction):  # type: ignore[misc]
     def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
         """Do the work; return the failure that doit reports, or None."""
         try:
-            self.values = self.work()
+            # An interruption gives up all that can be given up: pauses, programs.
+            self.values = cancellable(threading.Event(), self.work)
         except BundlepipeError as error:
             return TaskFailed(str(error))
         except OSError as error:
