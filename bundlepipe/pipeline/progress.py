@@ -102,15 +102,20 @@ def emitter(task_name: str) -> Emit:
     Elsewhere it is a line for each image, and for pushes and pulls, which have no images to
     count, nothing. Images that were there already are told of as well, so that what a copy
     prints names all its images, but only once it transfers something: a copy that changes
-    nothing prints nothing here.
+    nothing prints nothing here. What other programs print is lines everywhere, on a terminal
+    above the bars.
     """
-    from bundlepipe.pipeline.transfers import ImageLines, Transfers
+    from bundlepipe.events import OutputLine
+    from bundlepipe.pipeline.transfers import EventLines, Transfers, output_line
 
     if not display.draws:
-        return ImageLines(task_name, display.tell).take
+        return EventLines(task_name, display.tell).take
     transfers = Transfers(task_name)
 
     def show(event: Event) -> None:
+        if isinstance(event, OutputLine):
+            display.tell(output_line(task_name, event.text))
+            return
         transfers.take(event)
         if transfers.starts_to_matter():
             display.show(transfers)

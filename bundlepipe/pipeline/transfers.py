@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted, CopyPlanned, Event, ImageDone
+from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted, CopyPlanned, Event, ImageDone, OutputLine
 from bundlepipe.pipeline.action import short
 
 # What is smaller and quicker than this is over before anybody has read a bar.
@@ -125,8 +125,13 @@ class Transfers:
         return (self._received - before) / (now - since) if now > since else 0.0
 
 
-class ImageLines:
-    """Tells of the images of a copy, each once, by a line that names the task."""
+def output_line(task_name: str, text: str) -> str:
+    """Return what another program printed as a line that names the task."""
+    return f"{task_name}  {text}"
+
+
+class EventLines:
+    """Tells of the images of a copy, each once, and what other programs print, by lines that name the task."""
 
     def __init__(self, task_name: str, tell: Callable[[str], None]) -> None:
         self._task_name = task_name
@@ -147,6 +152,8 @@ class ImageLines:
                     self._release(how)
                 case BlobDone(_, _, how):
                     self._release(how)
+                case OutputLine(text):
+                    self._tell(output_line(self._task_name, text))
 
     def _release(self, how: str) -> None:
         if how != "present":

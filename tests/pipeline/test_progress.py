@@ -20,7 +20,7 @@ from rich.console import Console
 from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted, CopyPlanned, Event, ImageDone
 from bundlepipe.pipeline.live import render
 from bundlepipe.pipeline.progress import human_size
-from bundlepipe.pipeline.transfers import ImageLines, Standing, Transfer, Transfers
+from bundlepipe.pipeline.transfers import EventLines, Standing, Transfer, Transfers
 from tests.pipeline.conftest import DODO, Project
 from tests.support.proxy import Alter, Cut, Delay, Proxy
 from tests.support.terminal import Terminal
@@ -185,7 +185,7 @@ def test_what_is_small_and_slow_gets_bars_as_well() -> None:
 
 def _lines(*events: Event) -> list[str]:
     told: list[str] = []
-    lines = ImageLines("copy_bundle:one", told.append)
+    lines = EventLines("copy_bundle:one", told.append)
     for event in events:
         lines.take(event)
     return [line.replace("copy_bundle:one  r.example/", "") for line in told]
@@ -197,7 +197,7 @@ def image(number: int, how: str) -> ImageDone:
 
 def test_each_image_is_a_line_with_its_task_and_short_digest() -> None:
     told: list[str] = []
-    ImageLines("copy_bundle:one", told.append).take(image(1, "copied"))
+    EventLines("copy_bundle:one", told.append).take(image(1, "copied"))
     assert told == ["copy_bundle:one  r.example/app@sha256:1aaaaaaaaaaa  copied"]
 
 
