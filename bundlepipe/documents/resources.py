@@ -1,0 +1,90 @@
+"""Kubernetes resources in YAML, as far as applying them needs to know them.
+
+Lenient, since kubectl is the one to judge what it is given: only text that is not YAML is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import yaml
+
+from bundlepipe.documents import _core_schema as core
+from bundlepipe.documents._construction import merge_sources
+from bundlepipe.documents.yaml_source import compose
+
+_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
+_CONTENT_OF_SECRETS = ("data", "stringData")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A mapping with a `kind`, at the root of a document or among the items of a list."""
+
+    node: yaml.MappingNode
+
+    def text(self, *keys: str) -> str | None:
+        """Return the scalar that these keys lead to; None if it is something else, or is not there."""
+        node: yaml.Node | None = self.node
+        for key in keys:
+            node = _member(node, key)
+        return node.value if isinstance(node, yaml.ScalarNode) else None
+
+    @property
+    def kind(self) -> str | None:
+        """What it is."""
+        return self.text("kind")
+
+    @property
+    def rolls_out(self) -> bool:
+        """Whether it is a workload whose pods are replaced by and by after a change."""
+        is_workload = self.kind in _WORKLOADS and (self.text("apiVersion") or "").startswith("apps/")
+        return is_workload and self.text("spec", "updateStrategy", "type") != "OnDelete"
+
+    @property
+    def secrets(self) -> Iterator[str]:
+        """The texts that a Secret holds, as they are written: those of `data` are base64."""
+        if self.kind == "Secret":
+            for key in _CONTENT_OF_SECRETS:
+                yield from _scalars(_member(self.node, key))
+
+
+def find_resources(content: bytes, path: str) -> list[Resource]:
+    """Return the resources of a YAML file; `path` is what messages call it. DocumentError for text that is not YAML."""
+    _, nodes = compose(content, path)
+    return [resource for node in nodes for resource in _resources(node)]
+
+
+def _resources(node: yaml.Node) -> Iterator[Resource]:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    items = _member(node, "items")
+    if isinstance(items, yaml.SequenceNode):
+        for item in items.value:
+            yield from _resources(item)
+    elif _member(node, "kind"):
+        yield Resource(node)
+
+
+def _member(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    """Return what a mapping has under a key, itself or by merging."""
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    merged: yaml.Node | None = None
+    entries: list[tuple[yaml.Node, yaml.Node]] = node.value
+    for key_node, value in entries:
+        if key_node.tag == core.MERGE:
+            found = (_member(source, key) for source in merge_sources(value))
+            merged = merged or next((member for member in found if member), None)
+        elif key_node.value == key:
+            return value
+    return merged
+
+
+def _scalars(node: yaml.Node | None) -> Iterator[str]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node.value
+    elif isinstance(node, yaml.MappingNode):
+        for _, value in node.value:
+            yield from _scalars(value)

@@ -1,0 +1,195 @@
+"""apply: rendered configuration goes to a cluster, through the `kubectl` on PATH."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bundlepipe.documents.resources import Resource, find_resources
+from bundlepipe.errors import BundlepipeError, InputError, ProgramError, ProgramMissing, shortened
+from bundlepipe.events import Emit, OutputLine, ignore
+from bundlepipe.processes import TakeLine, run_program
+from bundlepipe.stores.redaction import Redactor
+from bundlepipe.verbs.parallel import in_parallel
+
+_KUBECTL = "kubectl"
+_RESULT = re.compile(
+    r"(?P<resource>[a-z0-9.-]+/\S+) (?P<how>created|configured|unchanged|serverside-applied|pruned)"
+    r"(?: \((?:server )?dry run\))?"
+)
+_LAST_LINES = 3
+_LONGEST_REASON = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyRequest:
+    """What is applied and how: the file `path`, and options of kubectl, left out where they are None or False.
+
+    `wait` is how long the rollouts of what was applied may take, as kubectl writes
+    durations; None: they are not waited for, nor after a dry run.
+    """
+
+    path: str
+    context: str | None = None
+    namespace: str | None = None
+    kubeconfig: str | None = None
+    server_side: bool = False
+    field_manager: str | None = None
+    force_conflicts: bool = False
+    dry_run: Literal["client", "server"] | None = None
+    prune_label: str | None = None
+    wait: str | None = None
+
+
+@dataclass(frozen=True)
+class Applied:
+    """How many resources kubectl called `created`, `configured`, `unchanged`, ...: to tell people, not to rely on."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+def apply(request: ApplyRequest, emit: Emit = ignore) -> Applied:
+    """Apply a file of resources, and wait for their rollouts if that is asked for.
+
+    kubectl's lines are emitted as they come, without what the file's Secrets hold and
+    without whole objects, which kubectl prints of a change that was refused. Raises
+    InputError if the file cannot be read, DocumentError if it is not YAML, BundlepipeError
+    if there is no kubectl, or with its last words if it fails.
+    """
+    resources = find_resources(_read(request.path), request.path)
+    output = _Output(resources, emit)
+    _run(apply_command(request), output.take, f"{request.path}: cannot be applied", output)
+    if request.wait and not request.dry_run:
+        _wait([resource for resource in resources if resource.rolls_out], request, output)
+    return Applied(output.counts)
+
+
+def apply_command(request: ApplyRequest) -> list[str]:
+    """Return the command that applies."""
+    options = {
+        "field-manager": request.field_manager,
+        "dry-run": request.dry_run,
+        "selector": request.prune_label,
+    }
+    flags = {
+        "server-side": request.server_side,
+        "force-conflicts": request.force_conflicts,
+        "prune": bool(request.prune_label),
+    }
+    return [
+        *(_KUBECTL, "apply"),
+        *_cluster_options(request, request.namespace),
+        f"--filename={_in_list(request.path)}",
+        *(f"--{name}" for name, is_set in flags.items() if is_set),
+        *_options(options),
+    ]
+
+
+def rollout_command(resource: Resource, request: ApplyRequest) -> list[str]:
+    """Return the command that waits for the rollout of a workload."""
+    return [
+        *(_KUBECTL, "rollout", "status"),
+        *_cluster_options(request, resource.text("metadata", "namespace") or request.namespace),
+        *_options({"timeout": request.wait}),
+        _name(resource),
+    ]
+
+
+def _cluster_options(request: ApplyRequest, namespace: str | None) -> Iterator[str]:
+    return _options({"kubeconfig": request.kubeconfig, "context": request.context, "namespace": namespace})
+
+
+def _options(values: Mapping[str, str | None]) -> Iterator[str]:
+    return (f"--{name}={value}" for name, value in values.items() if value)
+
+
+def _in_list(path: str) -> str:
+    """Return a path as an option takes it whose value is a list, written as a line of CSV."""
+    return '"' + path.replace('"', '""') + '"' if re.search(r'[,"\r\n]', path) else path
+
+
+def _name(resource: Resource) -> str:
+    return f"{(resource.kind or '').lower()}/{resource.text('metadata', 'name')}"
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _wait(workloads: Sequence[Resource], request: ApplyRequest, output: _Output) -> None:
+    """Wait for all rollouts at once: they go on at once, and the first that fails decides."""
+    if request.prune_label:
+        # Without the label, kubectl did not apply it.
+        workloads = [workload for workload in workloads if _name(workload) in output.applied]
+
+    def wait(workload: Resource) -> None:
+        _run(rollout_command(workload, request), output.emit, f"{_name(workload)}: was applied, but is not up", output)
+
+    in_parallel(wait, workloads)
+
+
+def _run(command: Sequence[str], take_line: TakeLine, what_failed: str, output: _Output) -> None:
+    try:
+        run_program(command, take_line)
+    except ProgramMissing:
+        raise BundlepipeError(
+            f"{what_failed}: there is no kubectl on PATH: "
+            "install it (https://kubernetes.io/docs/tasks/tools/), or put its directory on PATH"
+        ) from None
+    except ProgramError as error:
+        said = [output.shown(line) for line in error.tail if line and not _RESULT.fullmatch(line)]
+        words = f": {shortened(' '.join(said[-_LAST_LINES:]), _LONGEST_REASON)}" if said else ""
+        raise BundlepipeError(f"{what_failed}: kubectl {error.reason}{words}") from None
+
+
+class _Output:
+    """What kubectl says, as it may be shown; may be used by several threads at once, but for `take`."""
+
+    def __init__(self, resources: Sequence[Resource], emit: Emit) -> None:
+        self.counts: Counter[str] = Counter()
+        self.applied: set[str] = set()
+        self._emit = emit
+        self._redactor = Redactor()
+        for resource in resources:
+            for secret in resource.secrets:
+                self._redactor.keep(*_spellings(secret))
+
+    def take(self, line: str) -> None:
+        """Emit a line of `kubectl apply`, and count what it tells of."""
+        result = _RESULT.fullmatch(line)
+        if result:
+            self.counts[result["how"]] += 1
+            kind, _, name = result["resource"].partition("/")
+            self.applied.add(f"{kind.partition('.')[0]}/{name}")
+        self.emit(line)
+
+    def emit(self, line: str) -> None:
+        """Emit a line."""
+        self._emit(OutputLine(self.shown(line)))
+
+    def shown(self, line: str) -> str:
+        """Return a line without secrets. In results there are none, but words that may be those of a secret."""
+        if _RESULT.fullmatch(line):
+            return line
+        return "{...}" if line.startswith("{") else self._redactor.redact(line)
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """Yield a secret as a Secret may have it, and line by line, since that is how it is shown."""
+    texts = {secret, base64.b64encode(secret.encode()).decode()}
+    # It may be no base64, or that of something that is no text.
+    with contextlib.suppress(ValueError):
+        texts.add(base64.b64decode(secret, validate=True).decode())
+    for text in texts:
+        yield json.dumps(text, ensure_ascii=False)[1:-1]
+        yield from text.splitlines()
