@@ -12,16 +12,18 @@ _EXTENSIONS = (".yml", ".yaml", ".json")
 _BUNDLE_DIRECTORY = ".imgpkg"
 
 
-def searched_files(paths: Sequence[str], exclude: Collection[str] = ()) -> list[str]:
+def searched_files(paths: Sequence[str], exclude: Collection[str] = (), *, with_bundles_own: bool = False) -> list[str]:
     """Return the files to search: files as given; of directories all YAML and JSON files, hidden ones too.
 
-    What lies below a `.imgpkg` directory is never searched, nor what `exclude` names, by
-    paths relative to those of `paths`. Raises InputError for a path that cannot be read.
+    What lies below a `.imgpkg` directory is searched only `with_bundles_own`, as kbld does;
+    what `exclude` names, by paths relative to those of `paths`, never. Raises InputError
+    for a path that cannot be read.
     """
+    left_out = frozenset() if with_bundles_own else frozenset({_BUNDLE_DIRECTORY})
     found: list[str] = []
     for path in paths:
         if os.path.isdir(path):
-            found.extend(_files_below(path, "", exclude))
+            found.extend(_files_below(path, "", exclude, left_out))
         elif os.path.isfile(path):
             if os.path.basename(path) not in exclude:
                 found.append(path)
@@ -30,13 +32,13 @@ def searched_files(paths: Sequence[str], exclude: Collection[str] = ()) -> list[
     return list(dict.fromkeys(found))
 
 
-def _files_below(directory: str, prefix: str, exclude: Collection[str]) -> Iterator[str]:
+def _files_below(directory: str, prefix: str, exclude: Collection[str], left_out: Collection[str]) -> Iterator[str]:
     for child in in_byte_order(directory):
         name = prefix + child.name
         if name in exclude:
             continue
         if child.is_dir(follow_symlinks=False):
-            if child.name != _BUNDLE_DIRECTORY:
-                yield from _files_below(f"{directory}/{child.name}", name + "/", exclude)
+            if child.name not in left_out:
+                yield from _files_below(f"{directory}/{child.name}", name + "/", exclude, left_out)
         elif child.name.endswith(_EXTENSIONS) and child.is_file():
             yield f"{directory}/{child.name}"

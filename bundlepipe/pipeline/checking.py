@@ -7,23 +7,30 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bundlepipe.errors import InvalidContent, InvalidReference
+from bundlepipe.errors import InputError, InvalidContent, InvalidReference
+from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference, Repository
 from bundlepipe.pipeline.declaration import (
+    Build,
     Bundle,
     BundleSource,
     Copy,
     CopySource,
+    Image,
     ImageSource,
     Pull,
     Pushable,
+    Render,
     Source,
     images_lock_path,
     lock_directory,
+    paths_among,
+    programs_among,
     searched_paths,
 )
+from bundlepipe.pipeline.image_tasks import is_ignored
 from bundlepipe.pipeline.paths import ancestors, archives_in, below, is_excluded, is_within
 from bundlepipe.pipeline.state import STATE_DIRECTORY
 from bundlepipe.stores.location import (
@@ -73,6 +80,7 @@ def _faults(declared: Declared) -> Iterator[tuple[object, str]]:
     names |= {("copy", copy.name) for copy in declared.copies}
     yield from _repeated(declared.copies, "copy")
     yield from _repeated(declared.pulls, "pull")
+    yield from _repeated(declared.renders, "render")
     for thing in made:
         yield from _pushable_faults(thing, declared)
     yield from _shared_destinations(declared)
@@ -84,13 +92,15 @@ def _faults(declared: Declared) -> Iterator[tuple[object, str]]:
         yield from _copy_faults(copy)
     for pull in declared.pulls:
         yield from _source_faults(pull, names)
+    for render in declared.renders:
+        yield from _render_faults(render)
     yield from _shared_outputs(declared)
     yield from _nested_outputs(declared)
     yield from _replaced_inputs(declared)
 
 
-def _repeated(things: Sequence[Pushable | Copy | Pull], what: str) -> Iterator[tuple[object, str]]:
-    seen: dict[str, Pushable | Copy | Pull] = {}
+def _repeated(things: Sequence[Pushable | Copy | Pull | Render], what: str) -> Iterator[tuple[object, str]]:
+    seen: dict[str, Pushable | Copy | Pull | Render] = {}
     for thing in things:
         if not _NAME.fullmatch(thing.name):
             yield thing.where, f"'{thing.name}' is not a name: expected lower-case letters, digits, '.', '_' and '-'"
@@ -101,7 +111,9 @@ def _repeated(things: Sequence[Pushable | Copy | Pull], what: str) -> Iterator[t
 
 def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[tuple[object, str]]:
     what = f"{thing.kind} '{thing.name}'"
-    if not thing.files:
+    if isinstance(thing, Image):
+        yield from _image_faults(thing, declared)
+    elif not thing.files:
         yield thing.where, f"{what} has no files"
     if BUNDLE_LABEL in thing.labels:
         yield (
@@ -109,15 +121,60 @@ def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[tuple[obje
             f"{what}: label '{BUNDLE_LABEL}' is reserved and cannot be overriden. Please use a different key",
         )
     try:
-        yield from _tag_faults(thing, destination_of(thing).repository)
+        if not _stays_where_made(thing):
+            yield from _tag_faults(thing, destination_of(thing).repository)
     except InvalidReference as error:
         yield thing.where, f"{what}: {error}"
-    layouts = [settings.layout for settings in declared.registries.values() if settings.layout]
-    for kept in (STATE_DIRECTORY, *layouts):
+    for kept in _kept_by_runs(declared):
         for path in thing.files:
             if is_within(kept, path) and not is_excluded(below(kept, path), thing.exclude):
                 advice = f"exclude it with 'exclude: [.git, {below(kept, path)}]'"
                 yield thing.where, f"{what}: its input {path} holds {kept}, which every run changes: {advice}"
+
+
+def _kept_by_runs(declared: Declared) -> list[str]:
+    """Return the directories that runs write into."""
+    return [STATE_DIRECTORY, *(settings.layout for settings in declared.registries.values() if settings.layout)]
+
+
+def _stays_where_made(thing: Pushable) -> bool:
+    """Tell whether an image has no destination, since it is where its program put it."""
+    return isinstance(thing, Image) and thing.program is not None and thing.push is None
+
+
+def _image_faults(image: Image, declared: Declared) -> Iterator[tuple[object, str]]:
+    what = f"image '{image.name}'"
+    if (image.files and (image.build or image.program)) or (image.build and image.program):
+        yield image.where, f"{what}: expected only one of files, build and run (run has files of its own)"
+    elif not (image.files or image.build or image.program):
+        yield image.where, f"{what} has no files, nor a build or a program that makes it"
+    if (image.build or image.program) and (tuple(image.exclude) != DEFAULT_EXCLUDE or image.preserve_permissions):
+        yield image.where, f"{what}: exclude and preservePermissions are for images of files: use .dockerignore"
+    if image.program and image.labels:
+        yield image.where, f"{what}: labels: its program makes the image, and gives it its labels"
+    if _stays_where_made(image) and image.tags:
+        yield image.where, f"{what}: tags are for its destination: add 'push: REGISTRY/REPOSITORY'"
+    if image.program and not image.program.run:
+        yield image.where, f"{what}: run is empty, expected a program and its arguments"
+    if image.build:
+        yield from _build_faults(image, image.build, declared)
+
+
+def _build_faults(image: Image, build: Build, declared: Declared) -> Iterator[tuple[object, str]]:
+    what = f"image '{image.name}'"
+    if build.platform:
+        try:
+            Platform.parse(build.platform)
+        except InvalidContent as error:
+            yield image.where, f"{what}: {error}"
+    try:
+        ignores = is_ignored(build)
+        changing = [kept for kept in _kept_by_runs(declared) if is_within(kept, build.context)]
+        for kept in (kept for kept in changing if not ignores(below(kept, build.context))):
+            advice = f"add the line '{below(kept, build.context)}' to {build.context}/.dockerignore"
+            yield image.where, f"{what}: its context {build.context} holds {kept}, which every run changes: {advice}"
+    except InputError as error:
+        yield image.where, f"{what}: {error}"
 
 
 def _shared_destinations(declared: Declared) -> Iterator[tuple[object, str]]:
@@ -139,6 +196,8 @@ def _shared_destinations(declared: Declared) -> Iterator[tuple[object, str]]:
 def _tags_put(thing: Pushable | Copy, made: Sequence[Pushable]) -> list[str]:
     """Return the tags that are known to be put, with their repository or layout."""
     if isinstance(thing, Pushable):
+        if _stays_where_made(thing):
+            return []
         destination = destination_of(thing)
         return [f"{destination.repository}:{tag}" for tag in (destination.tag or DEFAULT_TAG, *thing.tags)]
     to = parse_location(thing.to)
@@ -160,7 +219,7 @@ def _names(source: Source, thing: Pushable) -> bool:
 
 def tag_of_push(source: Source, made: Sequence[Pushable]) -> str | None:
     """Return the tag that the push of a source gives it; None for what is not pushed here."""
-    pushed = next((thing for thing in made if _names(source, thing)), None)
+    pushed = next((thing for thing in made if _names(source, thing) and not _stays_where_made(thing)), None)
     return (destination_of(pushed).tag or DEFAULT_TAG) if pushed else None
 
 
@@ -207,9 +266,11 @@ def _source_faults(thing: Copy | Pull, names: set[tuple[str, str]]) -> Iterator[
             yield thing.where, f"{what}: {error}"
 
 
-def _described(thing: Pushable | Copy | Pull) -> str:
+def _described(thing: Pushable | Copy | Pull | Render) -> str:
     if isinstance(thing, Pushable):
         return f"{thing.kind} '{thing.name}'"
+    if isinstance(thing, Render):
+        return f"render '{thing.name}'"
     return f"{'copy' if isinstance(thing, Copy) else 'pull'} '{thing.name}'"
 
 
@@ -255,19 +316,32 @@ def _unknown(
     yield where, f"{what}: there is no {source.kind} '{source.name}' in this pipeline; there are: {known}"
 
 
+def _render_faults(render: Render) -> Iterator[tuple[object, str]]:
+    what = _described(render)
+    if not render.files:
+        yield render.where, f"{what} has no files"
+    for path in (*paths_among(render.files), *render.locks, *render.config):
+        if is_within(render.output, path):
+            yield render.where, f"{what}: its output {render.output} lies in {path}, which it reads: write it elsewhere"
+    if any(not program.run for program in programs_among(render.files)):
+        yield render.where, f"{what}: run is empty, expected a program and its arguments"
+
+
 def _shared_outputs(declared: Declared) -> Iterator[tuple[object, str]]:
-    """Find files that two copies would write, and those that lie in the inputs of a push."""
+    """Find files that two tasks would write, and those that lie in the inputs of a push."""
     owners: dict[str, str] = {}
     readers: dict[str, list[tuple[Pushable, str]]] = {}
     for thing in (*declared.images, *declared.bundles):
         for file in thing.files:
             readers.setdefault(os.path.abspath(file), []).append((thing, file))
+    for thing in (*declared.copies, *declared.renders):
+        what = _described(thing)
+        for path in outputs_of(thing):
+            first = owners.setdefault(path, what)
+            if first != what:
+                yield thing.where, f"{what}: {path} is written by {first} too"
     for copy in declared.copies:
         what = _described(copy)
-        for path in outputs_of(copy):
-            first = owners.setdefault(path, copy.name)
-            if first != copy.name:
-                yield copy.where, f"{what}: {path} is written by copy '{first}' too"
         for path in _written_by(copy):
             around = (reader for each in ancestors(os.path.abspath(path)) for reader in readers.get(each, ()))
             for thing, file in around:
@@ -276,9 +350,11 @@ def _shared_outputs(declared: Declared) -> Iterator[tuple[object, str]]:
                     yield copy.where, f"{what}: {path} lies in {file}, {reader}: write it elsewhere, or exclude it"
 
 
-def outputs_of(copy: Copy) -> list[str]:
-    """Return the files that a copy, and no other task, writes."""
-    return [*archives_in([copy.to]), *filter(None, [copy.lock_output])]
+def outputs_of(thing: Copy | Render) -> list[str]:
+    """Return the files that a copy or render, and no other task, writes."""
+    if isinstance(thing, Render):
+        return [thing.output]
+    return [*archives_in([thing.to]), *filter(None, [thing.lock_output])]
 
 
 def _written_by(copy: Copy) -> list[str]:
@@ -319,6 +395,8 @@ def _outputs(declared: Declared) -> Iterator[tuple[object, str, str]]:
     for copy in declared.copies:
         for path in _written_by(copy):
             yield copy.where, path, f"the output of copy '{copy.name}'"
+    for render in declared.renders:
+        yield render.where, render.output, f"the output of render '{render.name}'"
 
 
 def _replaced_inputs(declared: Declared) -> Iterator[tuple[object, str]]:

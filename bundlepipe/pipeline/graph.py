@@ -47,8 +47,8 @@ from bundlepipe.pipeline.edges import (
 )
 from bundlepipe.pipeline.image_tasks import BuildAction, BuildStaleness, ProgramAction, ProgramStaleness, is_ignored
 from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, NameSearch, edges_to
-from bundlepipe.pipeline.pull_task import KIND as PULL
 from bundlepipe.pipeline.paths import is_excluded
+from bundlepipe.pipeline.pull_task import KIND as PULL
 from bundlepipe.pipeline.pull_task import PullAction, PullStaleness, remove_pulled
 from bundlepipe.pipeline.push_task import PushAction, PushStaleness
 from bundlepipe.pipeline.reading import Declared
@@ -303,9 +303,9 @@ class _Graph:
         return self._task(
             "apply_config",
             render.name,
-            ApplyAction(render, apply, self._settings),
+            ApplyAction(render.output, apply),
             doc=f"apply {render.output}",
-            uptodate=[ApplyStaleness(render, apply, self._settings)],
+            uptodate=[ApplyStaleness(render.name, render.output, apply, self._settings)],
             reads=[([render.output], ())],
         )
 

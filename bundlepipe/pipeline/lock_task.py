@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from doit.task import Task
 
-from bundlepipe.errors import BundlepipeError, DocumentError
+from bundlepipe.errors import BundlepipeError
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action
-from bundlepipe.pipeline.declaration import Bundle, CopySource, MadeHere, search_exclude, searched_paths
+from bundlepipe.pipeline.declaration import (
+    Bundle,
+    CopySource,
+    MadeHere,
+    programs_searched,
+    search_exclude,
+    searched_paths,
+)
 from bundlepipe.pipeline.edges import EDGES
+from bundlepipe.pipeline.name_search import BY_RULES, names_by_rules, names_in
+from bundlepipe.pipeline.programs import options_of as program_options
+from bundlepipe.pipeline.programs import program_files, text_printed
+from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.settings import Settings
+from bundlepipe.pipeline.source_builds import SourceBuilder, sources_now
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, from_values, remember, to_values
 from bundlepipe.pipeline.state import digest_file, read_digest
 
+if TYPE_CHECKING:
+    from bundlepipe.documents.images_lock import ImagesLock
+    from bundlepipe.events import Emit
+    from bundlepipe.verbs.lock import LockRequest
+
+_SOURCES = "sources"
 _NAMES = "names"
 _KNOWN = "known"
 
@@ -145,7 +163,7 @@ class LockAction(Action):
         return read_digest(made.kind, made.name)
 
 
-def _read_lock(path: str) -> Any:
+def _read_lock(path: str) -> ImagesLock:
     from bundlepipe.documents.images_lock import ImagesLock
 
     try:
@@ -195,14 +213,13 @@ class NameSearch(Staleness):
         """Return the names by the path that has them; those that kbld's rules or programs bring have none."""
         unchanged = {path for path in names_before if path in now and before[path].same_content(now[path])}
         if not self._goes_by_rules(names_before):
-            names = {
-                path: names_before[path] if path in unchanged else names_in(path, self._made_here) for path in now
-            }
+            names = {path: names_before[path] if path in unchanged else names_in(path, self._made_here) for path in now}
             if not self._goes_by_rules(names):
                 return names
         if len(unchanged) == len(now) == len(names_before) - 1:
             return dict(names_before)
-        return {**dict.fromkeys(now, []), BY_RULES: names_by_rules(self._bundle, self._made_here, self._settings)}
+        by_rules = names_by_rules(self._bundle, self._made_here, self._settings)
+        return {**{path: [] for path in now}, BY_RULES: by_rules}
 
     def _goes_by_rules(self, names: Mapping[str, list[str]]) -> bool:
         assert self._bundle.lock

@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 from bundlepipe.errors import DocumentError, InvalidReference
 from bundlepipe.pipeline.declaration import Bundle, programs_searched, search_exclude, searched_paths
-from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.programs import text_printed
+from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.settings import Settings
 
 # In the place of a name: rules decide what is found, in other files too. No name has a star.

@@ -16,6 +16,7 @@ from bundlepipe.errors import DocumentError, InputError
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.pipeline.declaration import (
+    Apply,
     Build,
     Bundle,
     BundleSource,
@@ -309,6 +310,22 @@ def _render(path: str, name: str, value: dict[str, Any]) -> Render:
         config=_paths(value.get("config"), base),
         apply=_apply(path, name, value["apply"]) if "apply" in value else None,
         where=Position(path, ("renders", name), at_key=True),
+    )
+
+
+def _apply(path: str, name: str, value: dict[str, Any]) -> Apply:
+    kubeconfig = value.get("kubeconfig")
+    return Apply(
+        context=value.get("context"),
+        namespace=value.get("namespace"),
+        kubeconfig=kubeconfig and normalise(kubeconfig, os.path.dirname(path)),
+        server_side=value.get("serverSide", False),
+        field_manager=value.get("fieldManager"),
+        force_conflicts=value.get("forceConflicts", False),
+        dry_run=value.get("dryRun"),
+        prune_label=value.get("pruneLabel"),
+        wait=value.get("wait"),
+        where=Position(path, ("renders", name, "apply")),
     )
 
 

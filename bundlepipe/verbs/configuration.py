@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bundlepipe.documents.image_search import SearchedFile, search_images
-from bundlepipe.documents.kbld_config import KbldConfig, merged, parse_config
+from bundlepipe.documents.kbld_config import KbldConfig, parse_config
 from bundlepipe.documents.searched_files import searched_files
 from bundlepipe.errors import DocumentError, InputError
+from bundlepipe.stores.answers import public_url
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,24 @@ def read_texts(paths: Sequence[str], exclude: Collection[str] = ()) -> list[Text
     return [read_text(path) for path in searched_files(paths, exclude)]
 
 
+def read_inputs(names: Sequence[str], read_stdin: Callable[[], bytes]) -> list[Text]:
+    """Return what kbld's `-f` names: files, directories, `-` for standard input, and http and https URLs.
+
+    Raises InputError for a file that cannot be read, StoreError for a URL.
+    """
+    texts: list[Text] = []
+    for name in names:
+        if name == "-":
+            texts.append(Text("stdin", read_stdin()))
+        elif name.startswith(("http://", "https://")):
+            from bundlepipe.stores.web import fetch
+
+            texts.append(Text(public_url(name), fetch(name)))
+        else:
+            texts.extend(map(read_text, searched_files([name], with_bundles_own=True)))
+    return texts
+
+
 def read_text(path: str) -> Text:
     """Return the content of a file; InputError if it cannot be read."""
     try:
@@ -55,7 +74,7 @@ def read_rules(paths: Iterable[str]) -> KbldConfig:
             problems.extend(error.problems)
     if problems:
         raise DocumentError(problems)
-    return merged(found)
+    return sum(found, KbldConfig())
 
 
 def search(texts: Sequence[Text], rules: KbldConfig) -> Configuration:
@@ -72,7 +91,7 @@ def search(texts: Sequence[Text], rules: KbldConfig) -> Configuration:
                 configurations.append(parse_config(text.content, text.name, sole=False))
             except DocumentError as error:
                 problems.extend(error.problems)
-    all_rules = merged(configurations)
+    all_rules = sum(configurations, KbldConfig())
     files = []
     for text in texts:
         try:

@@ -53,9 +53,7 @@ class Locked:
     rules: KbldConfig
 
 
-def lock(
-    request: LockRequest, current: ImagesLock, resolver: Resolver, build: Callable[[Built], Reference]
-) -> Locked:
+def lock(request: LockRequest, current: ImagesLock, resolver: Resolver, build: Callable[[Built], Reference]) -> Locked:
     """Return the lock of everything that the files and includes name, sorted by reference.
 
     A reference that `current` has keeps its digest, so nothing moves unasked; new ones are
@@ -118,9 +116,7 @@ def _known_entry(reference: str, planned: Plan, request: LockRequest, current: I
         return None
     if any(current.annotations.get(key) != annotations.get(key) for key in (PLATFORM_ANNOTATION, QUESTION_ANNOTATION)):
         return None
-    return ImageRef(
-        current.image, {key: value for key, value in current.annotations.items() if key != _KBLD_ORIGINS}
-    )
+    return ImageRef(current.image, {key: value for key, value in current.annotations.items() if key != _KBLD_ORIGINS})
 
 
 def _preresolved(reference: str, planned: Preresolved) -> Reference:

@@ -6,10 +6,10 @@ it became builds it; what is preresolved is taken as it stands; everything else 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from bundlepipe.documents.kbld_config import ImageDestination, ImageSource, KbldConfig, Override
+from bundlepipe.documents.kbld_config import ImageDestination, ImageSource, KbldConfig, Override, first_match
 from bundlepipe.errors import BundlepipeError, InputError, NotFound
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Platform, PlatformSelection
@@ -48,11 +48,15 @@ class Built:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a registry: a reference, one of the tags beside it, one of the platforms of an index."""
+    """What is asked of a registry: a reference, one of the tags beside it, one of the platforms of an index.
+
+    `image` is the reference as configuration or an override has it.
+    """
 
     reference: Reference
     tags: TagSelection | None = None
     platform: AnyPlatform | None = None
+    image: str = field(default="", compare=False)
 
     @property
     def is_answered(self) -> bool:
@@ -77,22 +81,21 @@ def plan(
     `platform` replaces an index that is named by a tag by its child. Raises
     InvalidReference for what is no reference.
     """
-    override = next((override for override in rules.overrides if override.matcher.matches(reference)), None)
+    override = first_match(rules.overrides, reference)
     image = override.new_image if override and override.new_image is not None else reference
     if override and override.preresolved:
         return Preresolved(image, override)
     if image in made:
         return MadeHere(image, made[image])
-    source = next((source for source in rules.sources if source.matcher.matches(image)), None)
+    source = first_match(rules.sources, image)
     if source:
-        destination = next((place for place in rules.destinations if place.matcher.matches(image)), None)
-        return Built(image, source, destination)
+        return Built(image, source, first_match(rules.destinations, image))
     parsed = Reference.parse(image)
     tags = override.tag_selection if override else None
     selected = override.platform_selection if override else None
     if parsed.digest and not tags:
-        return Question(parsed.with_digest(parsed.digest), platform=selected)
-    return Question(parsed, tags, selected or platform)
+        return Question(parsed.with_digest(parsed.digest), platform=selected, image=image)
+    return Question(parsed, tags, selected or platform, image)
 
 
 class Resolver:
@@ -119,7 +122,7 @@ class Resolver:
         )
 
     def tagged(self, question: Question) -> Reference:
-        """Return the reference that a question is about, with the highest of its tags where these are to be chosen from.
+        """Return the reference that a question is about, with the highest tag where it has some to choose from.
 
         Raises StoreError, or BundlepipeError where no tag matches.
         """
@@ -163,6 +166,3 @@ def made_now(plan: MadeHere) -> Reference:
             "or was named while the task ran: break the circle, or run again"
         )
     return plan.image
-
-
-

@@ -1,0 +1,164 @@
+"""resolve: configuration with every reference resolved to a digest, as kbld prints it, and the locks of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bundlepipe.cancellation import Cancelled
+from bundlepipe.documents.image_search import FoundImage, Resource
+from bundlepipe.documents.images_annotation import ORIGINS_ANNOTATION, images_text, origins_text
+from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
+from bundlepipe.documents.joined import joined
+from bundlepipe.documents.kbld_config import KbldConfig, Origin, Override, config_to_bytes
+from bundlepipe.documents.search_rules import repository_text
+from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidReference, ResolutionError
+from bundlepipe.oci.manifest import Platform
+from bundlepipe.oci.reference import Reference
+from bundlepipe.verbs.configuration import Configuration, Text, search
+from bundlepipe.verbs.origins import origins_of_directory
+from bundlepipe.verbs.parallel import in_parallel
+from bundlepipe.verbs.resolution import Built, Plan, Preresolved, Question, Resolver, plan
+
+Build = Callable[[Built], Reference]
+
+
+@dataclass(frozen=True)
+class ResolveRequest:
+    """What to resolve: configuration, kbld's own documents among it.
+
+    `image_map` are overrides that come after those of the configuration. Without `builds`,
+    what has a source is resolved as if it had none. `images_annotation` adds to each
+    resource an annotation that lists its images, `origins_annotation` to the lock where
+    they came from.
+    """
+
+    texts: Sequence[Text]
+    image_map: tuple[Override, ...] = ()
+    platform: Platform | None = None
+    builds: bool = True
+    images_annotation: bool = True
+    origins_annotation: bool = True
+
+
+@dataclass(frozen=True)
+class ResolvedImage:
+    """What a reference of the configuration became, and what led there."""
+
+    reference: str
+    image: str
+    origins: tuple[Origin, ...]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The documents, and the images by the references that they had."""
+
+    documents: bytes
+    images: tuple[ResolvedImage, ...]
+    rules: KbldConfig
+    with_origins: bool
+
+    def images_lock(self) -> ImagesLock:
+        """Return the ImagesLock that kbld's `--imgpkg-lock-output` is; InputError for an image without digest."""
+        return ImagesLock(tuple(map(self._entry, self.images)))
+
+    def kbld_lock(self) -> bytes:
+        """Return the configuration that kbld's `--lock-output` is: it resolves the same without a network."""
+        return config_to_bytes(
+            ((image.reference, image.image, image.origins if self.with_origins else ()) for image in self.images),
+            self.rules.search_rules,
+        )
+
+    def _entry(self, image: ResolvedImage) -> ImageRef:
+        reference = Reference.parse(image.image)
+        if reference.digest is None:
+            raise InputError(f"'{image.reference}' became '{image.image}', which has no digest, as an ImagesLock wants")
+        annotations = {KBLD_ID: image.reference}
+        if self.with_origins:
+            annotations[ORIGINS_ANNOTATION] = origins_text(image.origins)
+        return ImageRef(reference.with_digest(reference.digest), annotations)
+
+
+def find(texts: Sequence[Text]) -> list[FoundImage]:
+    """Return every reference in the configuration, resolved or not (`--unresolved-inspect`).
+
+    Raises DocumentError with all faults.
+    """
+    return [found for file in _searched(texts).files for found in file.images]
+
+
+def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolved:
+    """Return the configuration with every reference resolved, all at once.
+
+    `build` makes what sources describe. Raises DocumentError for faulty configuration and
+    ResolutionError for references that cannot be resolved or built, with all of them.
+    """
+    configuration = _searched(request.texts)
+    rules = configuration.rules + KbldConfig(overrides=request.image_map)
+    if not request.builds:
+        rules = KbldConfig(rules.search_rules, rules.overrides)
+    wanted: dict[str, FoundImage] = {}
+    for found in (found for file in configuration.files for found in file.images):
+        wanted.setdefault(found.value, found)
+    images = _resolve_all(wanted, rules, request.platform, resolver, build)
+
+    def annotation(resource: Resource) -> str | None:
+        """Return the text of kbld's annotation of images, each once."""
+        listed = {images[found.value].image: images[found.value].origins for found in resource.images}
+        return images_text(sorted(listed.items())) if listed else None
+
+    replacements = {reference: image.image for reference, image in images.items()}
+    documents = joined(
+        file.rendered(replacements, annotation if request.images_annotation else None) for file in configuration.files
+    )
+    ordered = tuple(images[reference] for reference in sorted(images))
+    return Resolved(documents, ordered, rules, request.origins_annotation)
+
+
+def _searched(texts: Sequence[Text]) -> Configuration:
+    configuration = search(texts, KbldConfig())
+    if configuration.problems:
+        raise DocumentError(configuration.problems)
+    return configuration
+
+
+def _resolve_all(
+    wanted: Mapping[str, FoundImage], rules: KbldConfig, platform: Platform | None, resolver: Resolver, build: Build
+) -> dict[str, ResolvedImage]:
+    def answer(found: FoundImage) -> ResolvedImage | str:
+        try:
+            planned = plan(found.value, rules, {}, platform)
+        except InvalidReference as error:
+            return f"{found.where}: {error}"
+        try:
+            return _resolved(found.value, planned, resolver, build)
+        except Cancelled:
+            raise
+        except BundlepipeError as error:
+            return f"{found.where}: cannot resolve '{found.value}': {error}"
+
+    outcomes = in_parallel(answer, wanted.values())
+    problems = [outcome for outcome in outcomes if isinstance(outcome, str)]
+    if problems:
+        raise ResolutionError(problems)
+    return {outcome.reference: outcome for outcome in outcomes if isinstance(outcome, ResolvedImage)}
+
+
+def _resolved(reference: str, planned: Plan, resolver: Resolver, build: Build) -> ResolvedImage:
+    if isinstance(planned, Preresolved):
+        origins = (*planned.override.origins, {"preresolved": {"url": planned.image}})
+        return ResolvedImage(reference, planned.image, origins)
+    if isinstance(planned, Built):
+        tags = planned.destination.tags if planned.destination else ()
+        tagged: tuple[Origin, ...] = ({"tagged": {"tags": list(tags)}},) if tags else ()
+        image = build(planned)
+        return ResolvedImage(reference, str(image), (*origins_of_directory(planned.source.path), *tagged))
+    assert isinstance(planned, Question)
+    return ResolvedImage(reference, str(resolver.resolve(planned)), (_asked(planned, resolver),))
+
+
+def _asked(question: Question, resolver: Resolver) -> Origin:
+    reference = resolver.tagged(question)
+    url = f"{repository_text(question.image)}:{reference.tag}" if question.tags else question.image
+    return {"resolved": {"url": url, **({"tag": reference.identifier} if not reference.digest else {})}}
