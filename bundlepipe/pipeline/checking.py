@@ -38,6 +38,7 @@ from bundlepipe.stores.location import (
     ENGINE_PREFIX,
     LAYOUT_PREFIX,
     ArchiveLocation,
+    EngineLocation,
     LayoutLocation,
     parse_location,
 )
@@ -204,6 +205,8 @@ def _tags_put(thing: Pushable | Copy, made: Sequence[Pushable]) -> list[str]:
     if isinstance(to, ArchiveLocation):
         return []
     tags = [to.tag or tag_of_push(thing.source, made), *thing.tags]
+    if isinstance(to, EngineLocation):
+        return [str(to.tagged(tag)) for tag in (to.tag, *thing.tags) if tag]
     place = to.repository if isinstance(to, Reference) else LayoutLocation(to.directory)
     return [f"{place}:{tag}" for tag in tags if tag]
 
@@ -282,6 +285,8 @@ def _copy_faults(copy: Copy) -> Iterator[tuple[object, str]]:
     except InvalidReference as error:
         yield copy.where, f"{what}: {error}"
         return
+    if isinstance(destination, EngineLocation):
+        yield from ((copy.where, f"{what}: {text}") for text in _engine_faults(copy, destination))
     if isinstance(destination, Reference) and destination.digest:
         yield copy.where, f"{what}: '{copy.to}': the destination of a copy cannot be a digest: give a repository"
     if copy.lock_output and not isinstance(destination, Reference):
@@ -298,6 +303,19 @@ def _copy_faults(copy: Copy) -> Iterator[tuple[object, str]]:
             yield copy.where, f"{what}: exclude: '{item}': expected tar:FILE or the path of a lock"
     if isinstance(destination, ArchiveLocation) and str(destination) in (copy.source, *copy.exclude):
         yield copy.where, f"{what}: {copy.to} would be made from itself"
+
+
+def _engine_faults(copy: Copy, destination: EngineLocation) -> Iterator[str]:
+    """Find what the Docker Engine cannot take: it keeps single images by NAME:TAG."""
+    if destination.tag is None:
+        yield f"'{copy.to}': the destination of a copy cannot be a digest: give docker-daemon:NAME[:TAG]"
+    if isinstance(copy.source, BundleSource):
+        yield (
+            f"{copy.to}: the Docker Engine keeps single images: copy {copy.source.kind} '{copy.source.name}' to a "
+            "registry that the cluster reaches, or copy single images"
+        )
+    if isinstance(copy.source, str) and str(parse_location(copy.source)) == str(destination):
+        yield f"{copy.to} would be made from itself"
 
 
 def _tag_faults(thing: Pushable | Copy, repository: Repository) -> Iterator[tuple[object, str]]:

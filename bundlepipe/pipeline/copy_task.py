@@ -21,10 +21,26 @@ from bundlepipe.pipeline.progress import emitter, human_size
 from bundlepipe.pipeline.push_task import mismatch, placed
 from bundlepipe.pipeline.remote import ANSWER, Answer, Question, ask
 from bundlepipe.pipeline.settings import Settings
-from bundlepipe.pipeline.sources import STAMPS, SourceStaleness, copied_from, read_lock_file, source_text, stamps
+from bundlepipe.pipeline.sources import (
+    IMAGE_ID,
+    STAMPS,
+    SourceStaleness,
+    copied_from,
+    image_id,
+    read_lock_file,
+    source_text,
+    stamps,
+)
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Values, to_values
 from bundlepipe.pipeline.state import forget_output, made_output, read_tag, record_output, write_digest, write_tag
-from bundlepipe.stores.location import ARCHIVE_PREFIX, ArchiveLocation, LayoutLocation, Location, parse_location
+from bundlepipe.stores.location import (
+    ARCHIVE_PREFIX,
+    ArchiveLocation,
+    EngineLocation,
+    LayoutLocation,
+    Location,
+    parse_location,
+)
 
 if TYPE_CHECKING:
     from bundlepipe.verbs.copy import Copied, CopyRequest, Excluded
@@ -89,6 +105,8 @@ class CopyStaleness(SourceStaleness):
         if isinstance(destination, LayoutLocation):
             is_there = _layout_has(destination, tags, digests)
             return [] if is_there else [f"{destination} is not there"]
+        if isinstance(destination, EngineLocation):
+            return _misnamed(destination, tags, digests[0])
         if not self._settings.verify:
             return []
         asked = [(digests[0], destination.repository.tagged(tag)) for tag in tags]
@@ -113,6 +131,18 @@ def _layout_has(location: LayoutLocation, tags: Sequence[str], digests: Sequence
         )
     except NotFound:
         return False
+
+
+def _misnamed(location: EngineLocation, tags: Sequence[str], copied: str) -> list[str]:
+    """Return what says that a name in the Docker Engine does not stand for what was copied."""
+    from bundlepipe.stores.engine import find_image
+
+    named = {str(name): find_image(name) for name in map(location.tagged, tags)}
+    return [
+        f"{name} is another image" if image else f"{name} is not there"
+        for name, image in named.items()
+        if image != copied
+    ]
 
 
 class CopyAction(Action):
@@ -140,6 +170,7 @@ class CopyAction(Action):
             _check_may_replace(path, declared.name)
         locks = file_snapshot(_locks_read(declared), {})
         read = stamps(_archives_read(declared))
+        image = image_id(declared.source)
         started = time.monotonic()
         copied = copy(self._request(), homes, emit=emitter(self.task.name))
         seconds = time.monotonic() - started
@@ -160,6 +191,7 @@ class CopyAction(Action):
             OPTIONS: options_of(declared, self._source_tag, self._settings),
             FILES: to_values(locks),
             STAMPS: {**read, **stamps(archives)},
+            IMAGE_ID: image,
         }
 
     def _request(self) -> CopyRequest:

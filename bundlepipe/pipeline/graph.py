@@ -56,7 +56,7 @@ from bundlepipe.pipeline.render_task import RenderAction, RenderStaleness, remov
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import described, paths_read
 from bundlepipe.pipeline.state import digest_file, tag_file
-from bundlepipe.stores.location import ARCHIVE_PREFIX, LayoutLocation, parse_location
+from bundlepipe.stores.location import ARCHIVE_PREFIX, EngineLocation, LayoutLocation, parse_location
 
 GROUPS = {
     "push_image": "push images made of files, built, or made by programs",
@@ -129,25 +129,25 @@ class _Graph:
         state_targets |= {tag_file(copy.name) for copy in self._declared.copies}
         targets = {target: task.name for task in tasks for target in task.targets if target not in state_targets}
         found = producers(self.reads, targets) if targets else ()
-        for reader, producer in (*found, *self._layout_edges()):
+        for reader, producer in (*found, *self._local_edges()):
             task = by_name[reader]
             if producer not in task.task_dep:
                 task.task_dep.append(producer)
 
-    def _layout_edges(self) -> Iterator[tuple[str, str]]:
-        """Yield (task, copy) for every task that reads an OCI image layout which a copy writes.
+    def _local_edges(self) -> Iterator[tuple[str, str]]:
+        """Yield (task, copy) for every task that reads what a copy puts into an OCI image layout or the Docker Engine.
 
-        Copies may share one by tags, so it is no target, which only one task could have.
+        Copies may share a layout by tags, so it is no target, which only one task could have.
         """
         written = ((f"copy_bundle:{copy.name}", parse_location(copy.to)) for copy in self._declared.copies)
-        writers = [(name, to) for name, to in written if isinstance(to, LayoutLocation)]
+        writers = [(name, to) for name, to in written if isinstance(to, LayoutLocation | EngineLocation)]
         readers: list[tuple[str, Source]] = [
             *((f"copy_bundle:{copy.name}", copy.source) for copy in self._declared.copies),
             *((f"pull_bundle:{pull.name}", pull.source) for pull in self._declared.pulls),
         ]
         for reader, source in readers:
             location = parse_location(source) if writers and isinstance(source, str) else None
-            if isinstance(location, LayoutLocation):
+            if isinstance(location, LayoutLocation | EngineLocation):
                 same = (writer for writer, to in writers if _may_be_same(location, to))
                 yield from ((reader, writer) for writer in same if writer != reader)
 
@@ -364,8 +364,10 @@ def _program_files(files: Sequence[str | Program]) -> list[str]:
     return [path for program in programs_among(files) for path in program.files]
 
 
-def _may_be_same(location: LayoutLocation, other: LayoutLocation) -> bool:
-    """Tell whether two locations may be one image of a layout; one without a tag may be any."""
+def _may_be_same(location: LayoutLocation | EngineLocation, other: LayoutLocation | EngineLocation) -> bool:
+    """Tell whether two locations may be one image; one of a layout without a tag may be any there."""
+    if isinstance(location, EngineLocation) or isinstance(other, EngineLocation):
+        return str(location) == str(other)
     tags = {location.tag, other.tag}
     return location.directory == other.directory and (None in tags or len(tags) == 1)
 

@@ -14,7 +14,7 @@ from bundlepipe.pipeline.declaration import LockSource, Pull
 from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.settings import Settings
-from bundlepipe.pipeline.sources import STAMPS, SourceStaleness, location_of, source_text, stamps
+from bundlepipe.pipeline.sources import IMAGE_ID, STAMPS, SourceStaleness, image_id, location_of, source_text, stamps
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Values, to_values
 from bundlepipe.pipeline.state import forget_output, made_output, record_output, write_digest
 
@@ -76,6 +76,7 @@ class PullAction(Action):
         lock = declared.source.path if isinstance(declared.source, LockSource) else None
         before = file_snapshot([lock], {}) if lock else {}
         read = stamps(archives_in([source_text(declared.source)]))
+        image = image_id(declared.source)
         pulled = pull(
             location,
             declared.to,
@@ -96,6 +97,7 @@ class PullAction(Action):
             OPTIONS: options_of(declared),
             FILES: to_values({**pulled.snapshot, **before}),
             STAMPS: read,
+            IMAGE_ID: image,
         }
 
     def _protected(self) -> Sequence[str]:

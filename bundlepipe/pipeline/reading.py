@@ -184,6 +184,12 @@ class _Reading:
                 layout=None if new.layout is None else normalise(new.layout, base),
                 ca=None if new.ca is None else normalise(new.ca, base),
             )
+            if new.layout and new.resolve:
+                where = Position(path, ("registries", host, "resolve"), at_key=True)
+                self.problems.append(
+                    f"{where}: registry {host} is kept in a directory, so there is nothing to ask the Docker Engine "
+                    "for: remove 'layout' or 'resolve'"
+                )
             if known and known != new and known is not self._built_in:
                 where = Position(path, ("registries", host), at_key=True)
                 self.problems.append(f"{where}: registry {host} is described differently in another file")

@@ -9,20 +9,29 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from doit.task import Task
 
-from bundlepipe.errors import BundlepipeError, NotFound
+from bundlepipe.errors import BundlepipeError, NotFound, Unreachable
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declaration import Copy, CopySource, LockSource, Pull, Source
 from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.staleness import OPTIONS, Staleness, Values
 from bundlepipe.pipeline.state import read_copied, read_digest
-from bundlepipe.stores.location import LAYOUT_PREFIX, ArchiveLocation, LayoutLocation, Location, parse_location
+from bundlepipe.stores.location import (
+    ENGINE_PREFIX,
+    LAYOUT_PREFIX,
+    ArchiveLocation,
+    EngineLocation,
+    LayoutLocation,
+    Location,
+    parse_location,
+)
 
 if TYPE_CHECKING:
     from bundlepipe.documents.bundle_lock import BundleLock
     from bundlepipe.documents.images_lock import ImagesLock
 
 STAMPS = "stamps"
+IMAGE_ID = "imageID"
 
 Stamps = dict[str, list[int]]
 
@@ -122,6 +131,17 @@ def stamps(paths: Sequence[str]) -> Stamps:
     return found
 
 
+def image_id(source: Source) -> str | None:
+    """Return the image ID of a source in the Docker Engine, None for another source; StoreError if it has none now."""
+    if not isinstance(source, str) or not source.startswith(ENGINE_PREFIX):
+        return None
+    from bundlepipe.stores.engine import EngineStore
+
+    location = parse_location(source)
+    assert isinstance(location, EngineLocation)
+    return EngineStore(location).image_id
+
+
 class SourceStaleness(Staleness):
     """Staleness of a task that takes from a source.
 
@@ -142,7 +162,7 @@ class SourceStaleness(Staleness):
         """Compare as all tasks do, and look at a local source; a refresh asks for the source's tag again."""
         reasons = super().reasons(task, values)
         if OPTIONS in values:
-            reasons += [*self._changed_archives(values), *self._changed_layout(values)]
+            reasons += [*self._changed_archives(values), *self._changed_layout(values), *self._changed_image(values)]
         return list(dict.fromkeys([*self.refresh_reasons(), *reasons]))
 
     def refresh_reasons(self) -> list[str]:
@@ -168,3 +188,10 @@ class SourceStaleness(Staleness):
         except NotFound:
             return []
         return [] if manifest.digest == values["digest"] else [f"{source} changed"]
+
+    def _changed_image(self, values: Values) -> list[str]:
+        try:
+            now = image_id(self._thing.source)
+        except (NotFound, Unreachable):
+            return []
+        return [] if now in (None, values.get(IMAGE_ID)) else [f"{self._thing.source} changed"]

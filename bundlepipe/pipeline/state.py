@@ -9,7 +9,7 @@ from bundlepipe.errors import BundlepipeError, InvalidDigest, InvalidReference
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
-from bundlepipe.stores.location import ArchiveLocation, LayoutLocation, Location, parse_location
+from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location, parse_location
 
 STATE_DIRECTORY = ".bundlepipe"
 _DIGESTS = os.path.join(STATE_DIRECTORY, "digests")
@@ -92,6 +92,8 @@ def _copied(text: str) -> Location:
     location = parse_location(place)
     if isinstance(location, LayoutLocation):
         return LayoutLocation(location.directory, str(Digest.parse(digest)))
+    if isinstance(location, EngineLocation):
+        return EngineLocation(Digest.parse(digest))
     return location if isinstance(location, ArchiveLocation) else Reference.parse(text)
 
 

@@ -12,7 +12,7 @@ from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, DOCKER_HUB_ALIASES, Repository
 from bundlepipe.stores.archive import ArchiveStore
 from bundlepipe.stores.layout import LayoutStore
-from bundlepipe.stores.location import ArchiveLocation, LayoutLocation, Location
+from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
 from bundlepipe.stores.store import Source, Store
 
@@ -45,10 +45,15 @@ class Homes:
         settings = self._registries.get(repository.registry, RegistrySettings())
         if settings.layout is not None:
             return LayoutStore(os.path.join(settings.layout, repository.path), repository)
+        host = self._host(repository.registry, settings)
+        if settings.resolve == "engine":
+            from bundlepipe.stores.engine_resolution import EngineResolvedStore
+
+            return EngineResolvedStore(host, repository, writes=writes)
         # A push into a layout needs no HTTP client, whose import takes as long as the push.
         from bundlepipe.stores.registry import RegistryStore
 
-        return RegistryStore(self._host(repository.registry, settings), repository, writes=writes)
+        return RegistryStore(host, repository, writes=writes)
 
     def store(self, place: Repository | LayoutLocation, *, writes: bool = False) -> Store:
         """Return the store of a repository or layout; `writes` says that it will be written to."""
@@ -64,6 +69,11 @@ class Homes:
         if isinstance(location, LayoutLocation):
             layout = LayoutStore(location.directory)
             return layout, layout.read_manifest(location.tag or layout.sole_image()[0])
+        if isinstance(location, EngineLocation):
+            from bundlepipe.stores.engine import EngineStore
+
+            engine = EngineStore(location)
+            return engine, engine.manifest
         store = self.repository(location.repository)
         return store, store.read_manifest(location.identifier)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bundlepipe.errors import InvalidReference
-from bundlepipe.oci.reference import Reference
+from bundlepipe.errors import InvalidDigest, InvalidReference
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference
 
 LAYOUT_PREFIX = "oci:"
 ARCHIVE_PREFIX = "tar:"
@@ -33,16 +34,53 @@ class ArchiveLocation:
         return f"{ARCHIVE_PREFIX}{self.path}"
 
 
-Location = Reference | LayoutLocation | ArchiveLocation
+@dataclass(frozen=True)
+class EngineLocation:
+    """`docker-daemon:NAME[:TAG]`, `docker-daemon:NAME@DIGEST` or `docker-daemon:IMAGEID`: an image of the Engine.
+
+    A name without tag stands for `latest`, as everywhere in Docker.
+    """
+
+    image: Reference | Digest
+
+    @property
+    def tag(self) -> str | None:
+        """The tag; None for an image that is named by a digest."""
+        if isinstance(self.image, Digest) or self.image.digest:
+            return None
+        return self.image.tag or DEFAULT_TAG
+
+    @property
+    def repository(self) -> str | None:
+        """What the Engine calls the repository, such as `app` or `registry.example/app`; None for an image ID."""
+        if isinstance(self.image, Digest):
+            return None
+        name = str(self.image.repository)
+        return name.removeprefix(f"{DEFAULT_REGISTRY}/library/").removeprefix(f"{DEFAULT_REGISTRY}/")
+
+    @property
+    def name(self) -> str:
+        """What the Engine calls the image."""
+        if isinstance(self.image, Digest):
+            return str(self.image)
+        return f"{self.repository}:{self.tag}" if self.tag else f"{self.repository}@{self.image.digest}"
+
+    def tagged(self, tag: str) -> EngineLocation:
+        """Return another tag of the same repository."""
+        assert isinstance(self.image, Reference)
+        return EngineLocation(self.image.repository.tagged(tag))
+
+    def __str__(self) -> str:
+        return f"{ENGINE_PREFIX}{self.name}"
+
+
+Location = Reference | LayoutLocation | ArchiveLocation | EngineLocation
 
 
 def parse_location(text: str) -> Location:
     """Return what `text` locates; InvalidReference if it is neither a reference nor a local home."""
     if text.startswith(ENGINE_PREFIX):
-        raise InvalidReference(
-            f"'{text}': images of the Docker Engine are not supported yet: "
-            "expected a reference, oci:DIR[:TAG] or tar:FILE"
-        )
+        return _engine_image(text)
     if text.startswith(ARCHIVE_PREFIX):
         return _archive(text)
     return _layout(text) if text.startswith(LAYOUT_PREFIX) else Reference.parse(text)
@@ -53,6 +91,18 @@ def _archive(text: str) -> ArchiveLocation:
     if not path or path.endswith("/"):
         raise InvalidReference(f"'{text}': expected tar:FILE")
     return ArchiveLocation(path)
+
+
+def _engine_image(text: str) -> EngineLocation:
+    name = text.removeprefix(ENGINE_PREFIX)
+    if name.startswith(("sha256:", "sha512:")):
+        try:
+            return EngineLocation(Digest.parse(name))
+        except InvalidDigest as error:
+            raise InvalidReference(f"'{text}': {error}") from None
+    if not name:
+        raise InvalidReference(f"'{text}': expected docker-daemon:NAME[:TAG] or docker-daemon:IMAGEID")
+    return EngineLocation(Reference.parse(name))
 
 
 def _layout(text: str) -> LayoutLocation:

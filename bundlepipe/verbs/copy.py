@@ -21,8 +21,9 @@ from bundlepipe.stores.archive import ArchiveStore
 from bundlepipe.stores.archive_writer import ArchiveWriter
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.layout import LayoutStore
-from bundlepipe.stores.location import ArchiveLocation, LayoutLocation, Location
+from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
 from bundlepipe.stores.settings import LAYOUT_HOST
+from bundlepipe.stores.store import Source
 from bundlepipe.verbs.bundle import internal_tag
 from bundlepipe.verbs.delivery import Delivery
 from bundlepipe.verbs.inventory import Inventory, Item, Present, Scope, Wanted
@@ -42,6 +43,7 @@ class CopyRequest:
     """What to copy where.
 
     source: a bundle, image or index; or a lock, of which everything is copied.
+    destination: the Docker Engine takes one image, and of an index the one for its platform.
     tag: the root's tag at the destination instead of the one it has at the source; `tags`
         are further ones.
     include_non_distributable: layers that may not be redistributed are taken along.
@@ -52,7 +54,7 @@ class CopyRequest:
     """
 
     source: Location | BundleLock | ImagesLock
-    destination: Repository | LayoutLocation | ArchiveLocation
+    destination: Repository | LayoutLocation | ArchiveLocation | EngineLocation
     tag: str | None = None
     tags: Sequence[str] = ()
     include_non_distributable: bool = False
@@ -81,7 +83,10 @@ def _origin_prefix(path: str) -> str:
 
 @dataclass(frozen=True)
 class CopiedRoot:
-    """What was asked for; `image` is where it is now, None for a home that is not registry-shaped."""
+    """What was asked for; `image` is where it is now, None for a home that is not registry-shaped.
+
+    In the Docker Engine `digest` is the image ID.
+    """
 
     digest: Digest
     tag: str | None
@@ -123,6 +128,8 @@ def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
         raise BundlepipeError(f"{request.destination}: only a tar can leave out layers that the other side has")
     if any(_is_same_file(request.destination, earlier) for earlier in request.exclude):
         raise BundlepipeError(f"{request.destination}: cannot leave out what is in it alone: write another tar")
+    if isinstance(request.destination, EngineLocation):
+        return _load(request, request.destination, homes, emit)
     store = None if isinstance(request.destination, ArchiveLocation) else homes.store(request.destination, writes=True)
     present = Present(store)
     scope = Scope(
@@ -133,7 +140,7 @@ def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
         is_closed=isinstance(request.source, ArchiveLocation),
     )
     with closing(Inventory(homes, present, scope, request.tag_of)) as inventory:
-        inventory.collect(_wanted(request, homes))
+        inventory.collect(_wanted(request, homes, present))
         return _deliver(request, list(inventory.items.values()), present, homes, emit)
 
 
@@ -143,7 +150,26 @@ def _is_same_file(destination: object, earlier: Excluded) -> bool:
     return os.path.realpath(destination.path) == os.path.realpath(earlier.path)
 
 
-def _wanted(request: CopyRequest, homes: Homes) -> Iterator[Wanted]:
+def _load(request: CopyRequest, destination: EngineLocation, homes: Homes, emit: Emit) -> Copied:
+    from bundlepipe.verbs.load import load
+
+    if destination.tag is None:
+        raise BundlepipeError(f"{destination}: the destination of a copy is a name: give docker-daemon:NAME[:TAG]")
+    source = request.source
+    if isinstance(source, ImagesLock) and len(source.images) != 1:
+        raise BundlepipeError(
+            f"{destination} names one image, and the lock {len(source.images)}: copy each by its name"
+        )
+    if isinstance(source, BundleLock | ImagesLock):
+        source = source.image if isinstance(source, BundleLock) else source.images[0].image
+    tally = _Tally(emit)
+    tag = request.tag or destination.tag
+    loaded = load(source, [destination.tagged(each) for each in (tag, *request.tags)], homes, tally.take)
+    root = CopiedRoot(loaded.image_id, tag, is_bundle=False, image=None)
+    return tally.copied(roots=(root,), images=1, changed=loaded.changed)
+
+
+def _wanted(request: CopyRequest, homes: Homes, present: Present) -> Iterator[Wanted]:
     """Yield what the source stands for."""
     source = request.source
     if isinstance(source, ImagesLock):
@@ -158,15 +184,33 @@ def _wanted(request: CopyRequest, homes: Homes) -> Iterator[Wanted]:
         yield Wanted(
             identifier=digest,
             places=(layout,),
-            reference=_layout_reference(source, digest),
+            reference=_local_reference(os.path.basename(os.path.abspath(source.directory)), digest),
             tag=request.root_tag or (None if ":" in (tag or "") else tag),
             is_root=True,
         )
+    elif isinstance(source, EngineLocation):
+        yield _in_engine(request, source, present)
     else:
         image, tag = (source.image, source.tag) if isinstance(source, BundleLock) else (source, source.tag)
         tag = request.root_tag or tag or (None if image.digest else DEFAULT_TAG)
         store = homes.repository(image.repository)
         yield Wanted(identifier=image.identifier, places=(store,), tag=tag, is_root=True)
+
+
+def _in_engine(request: CopyRequest, source: EngineLocation, present: Present) -> Wanted:
+    """Return the image of an Engine; where the destination's tag names that image already, nothing has to be saved."""
+    from bundlepipe.stores.engine import EngineStore
+
+    engine = EngineStore(source)
+    tag = request.root_tag or source.tag
+    place: Source = engine
+    there = present.named(tag) if tag and not request.include_non_distributable else None
+    if present.store and there and not there.is_index and there.config.digest == engine.image_id:
+        place, manifest = present.store, there
+    else:
+        manifest = engine.manifest
+    reference = _local_reference(source.repository or "image", manifest.digest)
+    return Wanted(identifier=manifest.digest, places=(place,), reference=reference, tag=tag, is_root=True)
 
 
 def _archived(request: CopyRequest, archive: ArchiveStore) -> Iterator[Wanted]:
@@ -193,10 +237,10 @@ def _parsed(text: str | None) -> Reference | None:
         return None
 
 
-def _layout_reference(location: LayoutLocation, digest: Digest) -> Reference:
+def _local_reference(name: str, digest: Digest) -> Reference:
     """Return the reference that stands for an image that came from no registry: archives know nothing else."""
-    name = _NOT_IN_A_PATH.sub("-", os.path.basename(os.path.abspath(location.directory)).lower()).strip("-")
-    return Repository(LAYOUT_HOST, name or "layout").at(digest)
+    path = _NOT_IN_A_PATH.sub("-", name.lower()).strip("-")
+    return Repository(LAYOUT_HOST, path or "layout").at(digest)
 
 
 def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: Homes, emit: Emit) -> Copied:
@@ -218,16 +262,12 @@ def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: H
         delivery.run(tally.take)
     repository = request.destination if isinstance(request.destination, Repository) else None
     copied = tuple(_copied(item, repository) for item in roots)
-    return Copied(
+    return tally.copied(
         roots=copied,
         images=_count(items),
-        uploaded=tally.counts["transferred"],
-        mounted=tally.counts["mounted"],
-        present=tally.counts["present"],
-        size=tally.size,
+        changed=tally.changed or delivery.has_tagged,
         skipped=skipped,
         lock=_lock(request.source, roots, repository) if repository else None,
-        changed=tally.changed or delivery.has_tagged,
     )
 
 
@@ -303,8 +343,9 @@ def _excluded(exclude: Sequence[Excluded], homes: Homes) -> set[Digest]:
             layers.update(each.digest for each in there)
             continue
         request = CopyRequest(source=earlier, destination=ArchiveLocation(""))
-        with closing(Inventory(homes, Present(None), Scope(), request.tag_of)) as inventory:
-            inventory.collect(_wanted(request, homes))
+        present = Present(None)
+        with closing(Inventory(homes, present, Scope(), request.tag_of)) as inventory:
+            inventory.collect(_wanted(request, homes, present))
         images = (item.manifest for item in inventory.items.values() if not item.manifest.is_index)
         # Whether the other side got layers that usually stay behind, a lock does not tell.
         layers.update(each.digest for image in images for each in image.layers if not each.is_non_distributable)
@@ -348,9 +389,15 @@ def _lock(source: object, roots: Sequence[Item], repository: Repository) -> Bund
         return BundleLock(repository.at(roots[0].digest), roots[0].tags[0] if roots[0].tags else None)
     if any(item.is_bundle for item in roots):
         return None
-    names = [str(source if isinstance(source, Reference) else item.origin) for item in roots]
+    names = [_name_of(source) or str(item.origin) for item in roots]
     images = (ImageRef(repository.at(item.digest), {KBLD_ID: name}) for item, name in zip(roots, names, strict=True))
     return ImagesLock(tuple(images))
+
+
+def _name_of(source: object) -> str | None:
+    if isinstance(source, EngineLocation):
+        return source.name if source.repository else None
+    return str(source) if isinstance(source, Reference) else None
 
 
 class _Tally:
@@ -373,3 +420,25 @@ class _Tally:
         elif isinstance(event, ImageDone):
             self.changed |= event.how == "copied"
         self._emit(event)
+
+    def copied(
+        self,
+        *,
+        roots: tuple[CopiedRoot, ...],
+        images: int,
+        changed: bool,
+        skipped: Mapping[str, tuple[Digest, ...]] | None = None,
+        lock: BundleLock | ImagesLock | None = None,
+    ) -> Copied:
+        """Return what was done, with what was counted."""
+        return Copied(
+            roots=roots,
+            images=images,
+            uploaded=self.counts["transferred"],
+            mounted=self.counts["mounted"],
+            present=self.counts["present"],
+            size=self.size,
+            skipped=skipped or {},
+            lock=lock,
+            changed=changed,
+        )
