@@ -244,21 +244,28 @@ def snapshot(inputs: Inputs, known: Mapping[str, FileState]) -> Snapshot:
     A file is read only where `known`, an earlier snapshot, cannot vouch for it. Raises
     InputError as `walk` does.
     """
-    now: Snapshot = {}
-    for entry in walk(inputs):
-        before = known.get(entry.path)
-        if entry.is_directory:
-            now[entry.path] = directory_state(inputs, entry)
-        elif before and before.vouches_for(entry.status):
-            # A change of mode moves ctime, so the mode is vouched for as well.
-            now[entry.path] = before
-        else:
-            read_at_ns = time.time_ns()
-            hasher = hashlib.sha256()
-            for chunk in read_file(entry):
-                hasher.update(chunk)
-            now[entry.path] = file_state(inputs, entry, hasher.hexdigest(), read_at_ns)
-    return now
+    return {
+        entry.path: directory_state(inputs, entry)
+        if entry.is_directory
+        else content_state(entry, inputs.mode(entry.status), known)
+        for entry in walk(inputs)
+    }
+
+
+def content_state(entry: Entry, mode: int, known: Mapping[str, FileState]) -> FileState:
+    """Return the state of a file, which gets this `mode`; it is read only where `known` cannot vouch for it.
+
+    Raises InputError as `read_file` does.
+    """
+    before = known.get(entry.path)
+    if before and before.vouches_for(entry.status):
+        # A change of mode moves ctime, so what a mode was made from is vouched for as well.
+        return before if before.mode == mode else before._replace(mode=mode)
+    read_at_ns = time.time_ns()
+    hasher = hashlib.sha256()
+    for chunk in read_file(entry):
+        hasher.update(chunk)
+    return _file_state(entry.status, mode, hasher.hexdigest(), read_at_ns)
 
 
 def extracted_snapshot(directory: str, written: Mapping[int, FileState]) -> Snapshot:

@@ -7,6 +7,8 @@ import json
 from bundlepipe.errors import InvalidContent
 
 BUNDLE_LABEL = "dev.carvel.imgpkg.bundle"
+# The digest of what a built image was made of, which is its identity: builds are not reproducible.
+INPUTS_LABEL = "dev.bundlepipe.inputs"
 
 
 def labels_of(config: bytes, what: str) -> dict[str, str]:

@@ -1,0 +1,163 @@
+"""Which files of a build's context are left out: `.dockerignore`.
+
+Sources: "`.dockerignore` files" of Docker's documentation, and moby's packages `ignorefile`
+(how lines are read) and `patternmatcher` (what they match), which every builder of Docker uses.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from bundlepipe.errors import InputError, quoted
+
+_BYTE_ORDER_MARK = "\ufeff"
+_SPACE = " \t\n\v\f\r\x85\xa0"
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A line of a `.dockerignore`: a cleaned path with wildcards; with `is_exception` it brings files back."""
+
+    text: str
+    is_exception: bool = False
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        return re.compile(_regex(self.text))
+
+    def matches(self, path: str) -> bool:
+        """Tell whether a path relative to the context is meant itself; what lies below it follows from that."""
+        return self._regex.fullmatch(path) is not None
+
+    def may_match_below(self, directory: str) -> bool:
+        """Tell whether something below a directory could be meant."""
+        fixed = re.split(r"[*?\[\\]", self.text, maxsplit=1)[0]
+        below = f"{directory}/"
+        return fixed.startswith(below) or (fixed != self.text and below.startswith(fixed))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a path is left out, and which patterns mean it or a directory above it."""
+
+    is_excluded: bool = False
+    matched: Sequence[bool] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class DockerIgnore:
+    """The patterns of a `.dockerignore`, in order: the last one that matches decides."""
+
+    patterns: tuple[Pattern, ...] = ()
+
+    @classmethod
+    def parse(cls, content: bytes, path: str) -> DockerIgnore:
+        """Return the patterns in a file; InputError, naming `path` and the line, for what is none."""
+        text = content.decode("utf-8", "surrogateescape").removeprefix(_BYTE_ORDER_MARK)
+        patterns = []
+        for number, line in enumerate(text.split("\n"), 1):
+            pattern = _pattern(line, f"{path}:{number}:1")
+            if pattern:
+                patterns.append(pattern)
+        return cls(tuple(patterns))
+
+    def judge(self, path: str, parent: Verdict) -> Verdict:
+        """Return the verdict on a path, given that on its directory (`Verdict()` for the context itself)."""
+        is_excluded = False
+        matched = []
+        for number, pattern in enumerate(self.patterns):
+            matches = bool(parent.matched) and parent.matched[number]
+            # A pattern that would change nothing is not asked, as in moby: below a directory it is then not known.
+            if not matches and pattern.is_exception == is_excluded:
+                matches = pattern.matches(path)
+            matched.append(matches)
+            if matches:
+                is_excluded = not pattern.is_exception
+        return Verdict(is_excluded, matched)
+
+    def may_bring_back_below(self, directory: str) -> bool:
+        """Tell whether an exception could mean something below a directory that is left out."""
+        return any(pattern.is_exception and pattern.may_match_below(directory) for pattern in self.patterns)
+
+
+def _pattern(line: str, where: str) -> Pattern | None:
+    if line.startswith("#"):
+        return None
+    text = line.strip(_SPACE)
+    is_exception = text.startswith("!")
+    if is_exception:
+        text = text[1:].strip(_SPACE)
+        if not text:
+            raise InputError(f"{where}: '!' without a pattern")
+    if not text:
+        return None
+    # Python keeps two leading slashes, Go does not.
+    cleaned = re.sub("^/+", "/", posixpath.normpath(text))
+    pattern = Pattern(cleaned[1:] if len(cleaned) > 1 and cleaned.startswith("/") else cleaned, is_exception)
+    try:
+        pattern.matches("")
+    except (ValueError, re.error):
+        raise InputError(f"{where}: {quoted(line)} is not a pattern: a '[' or '\\' in it has no end") from None
+    return pattern
+
+
+def _regex(pattern: str) -> str:
+    """Return the regular expression of a pattern; ValueError if it is malformed."""
+    # moby compares the beginning or the end of a path where the pattern is plain besides its `**`.
+    plain = not re.search(r"[*?\[\]\\]", pattern.removeprefix("**").removesuffix("**"))
+    if plain and pattern.startswith("**") and not pattern.endswith("**"):
+        suffix = pattern[2:]
+        head = "(?:.*/)?" if suffix.startswith("/") else ".*"
+        return f"(?s:{head}){re.escape(suffix.removeprefix('/'))}"
+    parts: list[str] = []
+    position = 0
+    while position < len(pattern):
+        position, part = _part(pattern, position)
+        parts.append(part)
+    return "".join(parts)
+
+
+def _part(pattern: str, start: int) -> tuple[int, str]:
+    """Return the expression of what stands at `start`, and where the next part begins."""
+    if pattern.startswith("**", start):
+        end = start + (3 if pattern.startswith("**/", start) else 2)
+        return end, "(?s:.*)" if end == len(pattern) else "(?:(?s:.*)/)?"
+    character = pattern[start]
+    if character == "*":
+        return start + 1, "[^/]*"
+    if character == "?":
+        return start + 1, "[^/]"
+    if character == "[":
+        return _character_class(pattern, start + 1)
+    end, literal = _literal(pattern, start)
+    return end, re.escape(literal)
+
+
+def _literal(pattern: str, start: int) -> tuple[int, str]:
+    if pattern[start] != "\\":
+        return start + 1, pattern[start]
+    if start + 1 == len(pattern):
+        raise ValueError("nothing is escaped")
+    return start + 2, pattern[start + 1]
+
+
+def _character_class(pattern: str, start: int) -> tuple[int, str]:
+    """Return the expression of a `[class]`, as Go's `filepath.Match` defines them, and where the next part begins."""
+    negation = "^" if pattern.startswith("^", start) else ""
+    position = start + len(negation)
+    ranges: list[str] = []
+    while not ranges or not pattern.startswith("]", position):
+        if position >= len(pattern) or pattern[position] in "-]":
+            raise ValueError("a class has no end")
+        position, low = _literal(pattern, position)
+        high = low
+        if pattern.startswith("-", position):
+            if pattern[position + 1 : position + 2] in ("", "-", "]"):
+                raise ValueError("a range has no end")
+            position, high = _literal(pattern, position + 1)
+        ranges.append(f"{re.escape(low)}-{re.escape(high)}")
+    return position + 1, f"[{negation}{''.join(ranges)}]"
