@@ -1,5 +1,94 @@
 """build: a Dockerfile becomes an image in a repository, once for the same inputs.
 
 Builds are not reproducible, so an image is identified by what it was made of: the digest of
-that is a label of the image, and an image with the same label is not built again.
+that is a label of the image, and an image that has the label is not built again.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bundlepipe.errors import BundlepipeError, InputError
+from bundlepipe.events import Emit, ignore
+from bundlepipe.oci.build_request import BuildRequest
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.inputs import FileState, Snapshot, differences
+from bundlepipe.oci.labels import INPUTS_LABEL, labels_of
+from bundlepipe.oci.manifest import Manifest
+from bundlepipe.oci.reference import DEFAULT_TAG, Reference
+from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.image_builder import built_image
+from bundlepipe.stores.store import Source, find_manifest, read_whole
+from bundlepipe.verbs.bundle import LARGEST_CONFIG
+from bundlepipe.verbs.transfer import put_further_tags, put_image
+
+_NO_PLATFORM = "unknown"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build did: where the image is, what it was made of, and whether it was there already."""
+
+    reference: Reference
+    inputs: Digest
+    snapshot: Snapshot
+    was_there: bool
+
+
+def build_and_push(
+    request: BuildRequest,
+    destination: Reference,
+    homes: Homes,
+    *,
+    tags: Sequence[str] = (),
+    known: Mapping[str, FileState] | None = None,
+    emit: Emit = ignore,
+) -> Built:
+    """Make the destination's tag (`latest` if it has none) and `tags` name an image of the inputs.
+
+    Nothing is built if the tag names one: that takes two requests. `known` is an earlier
+    snapshot, which spares reading files. Raises InputError for what cannot be built,
+    ProgramError for a build that fails, ProgramMissing for a builder that is not there, and
+    StoreError.
+    """
+    request.check()
+    if destination.digest:
+        raise BundlepipeError(f"{destination}: the destination of a build cannot be a digest: give a tag")
+    files = request.context.walk()
+    snapshot = files.snapshot(known or {})
+    inputs = request.inputs_digest(files.digest(snapshot))
+    store = homes.repository(destination.repository, writes=True)
+    tag = destination.tag or DEFAULT_TAG
+    present = find_manifest(store, tag)
+    if present and inputs_label(store, present) == inputs:
+        put_further_tags(store, present, tags)
+        return Built(destination.with_digest(present.digest), inputs, snapshot, was_there=True)
+    with built_image(request, files, {**request.labels, INPUTS_LABEL: inputs}, emit) as (source, manifest):
+        _require_unchanged(request, snapshot)
+        put_image(source, manifest, store, (*tags, tag), emit)
+    return Built(destination.with_digest(manifest.digest), inputs, snapshot, was_there=False)
+
+
+def inputs_label(store: Source, manifest: Manifest) -> str | None:
+    """Return the digest of the inputs of a built image, None for any other image: one request, two for an index.
+
+    Raises StoreError.
+    """
+    if manifest.is_index:
+        # An attestation stands beside the images of an index as one for no platform.
+        images = [child for child in manifest.children if not (child.platform and child.platform.os == _NO_PLATFORM)]
+        if not images:
+            return None
+        manifest = store.read_manifest(images[0].digest)
+        if manifest.is_index:
+            return None
+    config = read_whole(store, manifest.config, LARGEST_CONFIG)
+    return labels_of(config, f"{store.name}@{manifest.digest}").get(INPUTS_LABEL)
+
+
+def _require_unchanged(request: BuildRequest, snapshot: Snapshot) -> None:
+    """Raise InputError if files changed while they were built: who knows which of them the image has."""
+    changes = differences(snapshot, request.context.snapshot(snapshot))
+    if changes:
+        raise InputError(f"{changes[0]} while it was built; run again")

@@ -17,8 +17,8 @@ from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.store import Store, find_manifest
-from bundlepipe.verbs.bundle import check_contents, check_is_plain, internal_tag
-from bundlepipe.verbs.transfer import put_tagged, send_blob
+from bundlepipe.verbs.bundle import check_contents, check_is_plain
+from bundlepipe.verbs.transfer import put_further_tags, put_tags, send_blob
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def push(
     if present and not present.is_index:
         image = identify(request.inputs, request.all_labels, entries)
         if image.image_id == present.config.digest:
-            _put_further_tags(store, present, request.tags)
+            put_further_tags(store, present, request.tags)
             return Pushed(request.destination.with_digest(present.digest), image, was_there=True)
     image, manifest = _upload(store, request, entries, emit)
     return Pushed(request.destination.with_digest(manifest.digest), image, was_there=False)
@@ -106,13 +106,6 @@ def _checked_inputs(request: PushRequest) -> list[Entry]:
     else:
         check_is_plain(entries)
     return entries
-
-
-def _put_further_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> None:
-    for tag in tags:
-        present = find_manifest(store, tag)
-        if present is None or present.digest != manifest.digest:
-            put_tagged(store, manifest, tag)
 
 
 def _reopened(file: IO[bytes]) -> IO[bytes]:
@@ -129,8 +122,5 @@ def _upload(store: Store, request: PushRequest, entries: Sequence[Entry], emit: 
         layer.flush()
         send_blob(store, manifest.layers[0], lambda: _reopened(layer), emit)
     send_blob(store, manifest.config, lambda: io.BytesIO(image.config), emit)
-    protection = () if store.keeps_untagged else (internal_tag(manifest.digest),)
-    # The destination's own tag comes last: where it is found, all the rest is there too.
-    for tag in (*protection, *request.tags, request.tag):
-        put_tagged(store, manifest, tag)
+    put_tags(store, manifest, (*request.tags, request.tag))
     return image, manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import IO, cast
 
@@ -12,6 +12,8 @@ from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted, Emit
 from bundlepipe.oci.chunks import ChunkFile
 from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.stores.store import Destination, OpenContent, Source, Store, find_manifest
+from bundlepipe.verbs.bundle import internal_tag
+from bundlepipe.verbs.parallel import in_parallel
 
 _CHUNK = 256 * 1024
 _MOST_REFUSALS = 3
@@ -81,6 +83,35 @@ def put_tagged(store: Store, manifest: Manifest, tag: str) -> None:
                 f"{store.name}:{tag} names {named.digest} and was not moved to {manifest.digest}: {error}: "
                 "where tags cannot be moved, choose another one, or remove this one first"
             ) from error
+
+
+def put_further_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> None:
+    """Make tags name a manifest that is there; those that do cost a request each. Raises StoreError."""
+    for tag in tags:
+        present = find_manifest(store, tag)
+        if present is None or present.digest != manifest.digest:
+            put_tagged(store, manifest, tag)
+
+
+def put_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> None:
+    """Store a manifest, whose blobs are there, under tags in their order, protected by imgpkg's tag where needed.
+
+    Where the last of the tags is found, all the rest is there too. Raises StoreError.
+    """
+    protection = () if store.keeps_untagged else (internal_tag(manifest.digest),)
+    for tag in (*protection, *tags):
+        put_tagged(store, manifest, tag)
+
+
+def put_image(source: Source, manifest: Manifest, store: Store, tags: Sequence[str], emit: Emit) -> None:
+    """Store an image or index of a source, with all that it names, under tags as `put_tags` does. Raises StoreError."""
+    images = [source.read_manifest(child.digest) for child in manifest.children] if manifest.is_index else [manifest]
+    blobs = dict.fromkeys(blob for image in images for blob in (*image.layers, image.config))
+    in_parallel(lambda blob: pass_on_blob(source, store, blob, emit), blobs)
+    if manifest.is_index:
+        for image in images:
+            store.put_manifest(image)
+    put_tags(store, manifest, tags)
 
 
 def _told(chunks: Generator[bytes, None, None], blob: Descriptor, emit: Emit) -> IO[bytes]:

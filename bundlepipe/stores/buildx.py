@@ -1,0 +1,74 @@
+"""Images built by `docker buildx`.
+
+One platform is loaded into the Engine, which every driver of buildx can do. Several make
+an index, which an Engine cannot hold: they go into an OCI image layout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+
+from bundlepipe.errors import ProgramError, ProgramMissing
+from bundlepipe.events import Emit, OutputLine
+from bundlepipe.oci.build_context import ContextFiles
+from bundlepipe.oci.build_request import BuildRequest
+from bundlepipe.oci.manifest import Manifest
+from bundlepipe.oci.reference import Reference
+from bundlepipe.processes import run_program
+from bundlepipe.stores.engine import EngineStore
+from bundlepipe.stores.engine_client import engine_client, engine_errors
+from bundlepipe.stores.image_builder import has_buildx
+from bundlepipe.stores.layout import LayoutStore
+from bundlepipe.stores.location import EngineLocation
+from bundlepipe.stores.store import Source
+
+# How the last of what a failed build prints begins: what failed, and why.
+_FAULT = "ERROR: "
+
+
+@contextlib.contextmanager
+def buildx_image(
+    request: BuildRequest, files: ContextFiles, labels: Mapping[str, str], emit: Emit
+) -> Iterator[tuple[Source, Manifest]]:
+    """Build an image, or an index of them for several platforms; see `image_builder.built_image`."""
+    if not has_buildx():
+        raise ProgramMissing("docker buildx")
+    with tempfile.TemporaryDirectory() as directory:
+        if request.platform and "," in request.platform:
+            _run(request, files, labels, ["--output", f"type=oci,tar=false,dest={directory}"], emit)
+            layout = LayoutStore(directory)
+            yield layout, layout.read_manifest(layout.sole_image()[0])
+            return
+    name = f"bundlepipe-build:{secrets.token_hex(8)}"
+    _run(request, files, labels, ["--load", "--tag", name], emit)
+    try:
+        source = EngineStore(EngineLocation(Reference.parse(name)))
+        yield source, source.manifest
+    finally:
+        client = engine_client()
+        with engine_errors(name):
+            client.remove_image(name, noprune=True)
+
+
+def _run(
+    request: BuildRequest, files: ContextFiles, labels: Mapping[str, str], output: Sequence[str], emit: Emit
+) -> None:
+    command = ["docker", "buildx", "build", "--progress=plain", f"--file={files.dockerfile}", *output]
+    command += [f"--build-arg={key}={value}" for key, value in request.args.items()]
+    command += [f"--label={key}={value}" for key, value in labels.items()]
+    command += [f"--target={request.target}"] if request.target else []
+    command += [f"--platform={request.platform}"] if request.platform else []
+    command += ["--pull"] if request.pull else []
+    command += ["--no-cache"] if request.no_cache else []
+    # Attestations would make an index of a single image, with another digest each time.
+    environment = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    command += [*request.raw_options, files.directory]
+    try:
+        run_program(command, lambda line: emit(OutputLine(line)), environment=environment)
+    except ProgramError as error:
+        # The command has all build arguments in it, which are nobody's business.
+        said = next((line for line in reversed(error.tail) if line.startswith(_FAULT)), error.reason)
+        raise ProgramError(f"docker buildx build of {files.dockerfile}", error.status, error.tail, said) from None

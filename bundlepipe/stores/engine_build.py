@@ -1,0 +1,167 @@
+"""Images built by the Docker Engine's classic builder, the one that needs nothing else installed.
+
+Source: Docker Engine API 1.41, "ImageBuild", and the messages that an Engine 20.10 sends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from bundlepipe.cancellation import Cancelled, is_cancelled
+from bundlepipe.errors import InputError, ProgramError, StoreError, printable
+from bundlepipe.events import Emit, OutputLine
+from bundlepipe.oci.build_context import ContextFiles
+from bundlepipe.oci.build_request import BuildRequest
+from bundlepipe.oci.buildkit_features import find_buildkit_feature
+from bundlepipe.oci.context_archive import write_context
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.manifest import Manifest
+from bundlepipe.stores.build_options import engine_options
+from bundlepipe.stores.engine import EngineStore
+from bundlepipe.stores.engine_client import engine_client, engine_errors, engine_words
+from bundlepipe.stores.location import EngineLocation
+from bundlepipe.stores.store import Source
+
+if TYPE_CHECKING:
+    from docker import APIClient
+    from requests import Response
+
+_KEPT_LINES = 20
+# Seconds: how often a step that prints nothing is looked after.
+_GLANCE = 0.2
+
+
+@contextlib.contextmanager
+def engine_image(
+    request: BuildRequest, files: ContextFiles, labels: Mapping[str, str], emit: Emit
+) -> Iterator[tuple[Source, Manifest]]:
+    """Build an image in the Engine, where it stays without a name; see `image_builder.built_image`."""
+    _require_no_buildkit(files, request)
+    options = engine_options(request, labels)
+    # A file without a name is gone with the process, however that ends.
+    with tempfile.TemporaryFile() as archive:
+        dockerfile = write_context(files, archive)
+        archive.seek(0)
+        image_id = _Build(files.dockerfile, emit).run(
+            {**options, "fileobj": archive, "custom_context": True, "dockerfile": dockerfile}
+        )
+    source = EngineStore(EngineLocation(image_id))
+    yield source, source.manifest
+
+
+def _require_no_buildkit(files: ContextFiles, request: BuildRequest) -> None:
+    with open(files.dockerfile, "rb") as file:
+        found = find_buildkit_feature(file.read().decode("utf-8", "replace"), request.args)
+    if found:
+        raise InputError(
+            f"{files.dockerfile}:{found.line}:1: {found.name} needs BuildKit: install docker buildx, "
+            "which is not on this machine, or do without it"
+        )
+
+
+class _Build:
+    """One build in the Engine: what it says, and what came of it."""
+
+    def __init__(self, dockerfile: str, emit: Emit) -> None:
+        self._command = f"docker build of {dockerfile}"
+        self._emit = emit
+        self._step = ""
+        self._tail: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._unfinished = ""
+        self._image_id: Digest | None = None
+
+    def run(self, options: Mapping[str, Any]) -> Digest:
+        """Return the ID of the image; errors are those of `engine_image`."""
+        client = engine_client()
+        try:
+            with engine_errors(self._command):
+                messages, response = _start_build(client, options)
+                with _ended_when_cancelled(response):
+                    for message in messages:
+                        self._take(message)
+        except StoreError:
+            if is_cancelled():
+                raise Cancelled("given up, since other work failed") from None
+            raise
+        if self._image_id is None:
+            raise StoreError(f"{self._command}: the Docker Engine ended the build without an image")
+        return self._image_id
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "error" in message:
+            raise self._failure(message)
+        if "stream" in message:
+            *lines, self._unfinished = (self._unfinished + str(message["stream"])).split("\n")
+            for line in lines:
+                self._tell(line)
+        elif "status" in message and not message.get("progressDetail"):
+            self._tell(f"{message['id']}: {message['status']}" if message.get("id") else str(message["status"]))
+        elif "ID" in (message.get("aux") or {}):
+            self._image_id = Digest.parse(message["aux"]["ID"])
+
+    def _tell(self, line: str) -> None:
+        text = printable(line.rstrip("\r").rpartition("\r")[2].expandtabs())
+        if text.startswith("Step "):
+            self._step = text
+            self._tail.clear()
+        elif text:
+            self._tail.append(text)
+        self._emit(OutputLine(text))
+
+    def _failure(self, message: dict[str, Any]) -> ProgramError:
+        detail = message.get("errorDetail") or {}
+        status = detail.get("code")
+        reason = f"exit status {status}" if status else engine_words(str(message["error"]))
+        if self._tail and status:
+            reason = f"{reason}: {self._tail[-1]}"
+        where = f"failed in {self._step}" if self._step else "failed"
+        return ProgramError(self._command, status, self._tail, f"{where}: {reason}")
+
+
+_answers = threading.local()
+
+
+def _remember_answer(response: Response, *_: Any, **__: Any) -> None:
+    """Note the answer to a build: docker-py keeps it to itself, and giving up needs its connection."""
+    if urlsplit(response.url).path.endswith("/build"):
+        _answers.latest = response
+
+
+def _start_build(client: APIClient, options: Mapping[str, Any]) -> tuple[Iterator[dict[str, Any]], Response]:
+    hooks = client.hooks["response"]
+    if _remember_answer not in hooks:
+        hooks.append(_remember_answer)
+    # Without `rm` and `forcerm` a build leaves its containers behind.
+    messages = client.build(**options, decode=True, rm=True, forcerm=True)
+    response: Response = vars(_answers).pop("latest")
+    return messages, response
+
+
+@contextlib.contextmanager
+def _ended_when_cancelled(response: Response) -> Iterator[None]:
+    """Break an answer off when this work is given up, and in any case at the end: the Engine then ends the build."""
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(_GLANCE):
+            if is_cancelled():
+                # The answer may just have come to its end.
+                with contextlib.suppress(RuntimeError, OSError):
+                    response.raw.shutdown()
+                return
+
+    watcher = threading.Thread(target=copy_context().run, args=(watch,), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
+        response.close()
