@@ -59,6 +59,23 @@ class BuildContext:
         """
         return self.walk().snapshot(known)
 
+    def leaves_out(self, name: str) -> bool:
+        """Tell whether a path in the directory, relative to it, is left out; InputError for a faulty `.dockerignore`."""
+        verdict, path = Verdict(), ""
+        for part in name.split("/"):
+            path = f"{path}/{part}" if path else part
+            verdict = self._ignore.judge(path, verdict)
+        return verdict.is_excluded and not self._ignore.may_bring_back_below(name)
+
+    @cached_property
+    def _ignore(self) -> DockerIgnore:
+        return _read_ignore_file(self._ignore_file())
+
+    def _ignore_file(self) -> str:
+        """Return the ignore file that counts: the Dockerfile's own, where there is one."""
+        own = f"{self._dockerfile()}{IGNORE_FILE}"
+        return own if os.path.isfile(own) else os.path.join(self.directory, IGNORE_FILE)
+
     def _dockerfile(self) -> str:
         names = _DEFAULT_DOCKERFILES if self.dockerfile is None else (self.dockerfile,)
         paths = [os.path.normpath(os.path.join(self.directory, name)) for name in names]

@@ -30,7 +30,12 @@ def options_of(program: Program) -> dict[str, object]:
 
 def program_files(program: Program, before: Snapshot) -> Snapshot:
     """Return the state of every file that decides what a program does; InputError if one cannot be read."""
-    return file_snapshot(list(dict.fromkeys(_files_among(program.files))), before)
+    return files_among(program.files, before)
+
+
+def files_among(paths: Sequence[str], before: Snapshot) -> Snapshot:
+    """Return the state of files and of all files in directories, but for `.git`; InputError if one cannot be read."""
+    return file_snapshot(list(dict.fromkeys(_files_among(paths))), before)
 
 
 def _files_among(paths: Sequence[str]) -> Iterator[str]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from doit.task import Task
 
 from bundlepipe.errors import StoreError
 from bundlepipe.files import write_if_changed
-from bundlepipe.oci.inputs import Inputs
+from bundlepipe.oci.inputs import Inputs, Snapshot, snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
 from bundlepipe.pipeline.declaration import Bundle, Pushable
 from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.remote import ANSWER, Answer, Question, ask, ask_together
 from bundlepipe.pipeline.settings import Settings
-from bundlepipe.pipeline.staleness import FILES, OPTIONS, InputStaleness, Values, to_values
+from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, to_values
 from bundlepipe.pipeline.state import write_digest
 
 
@@ -46,13 +45,13 @@ def placed(destination: Reference, settings: Settings) -> str:
     return f"{destination} in {host.layout}" if host and host.layout else str(destination)
 
 
-class PushStaleness(InputStaleness):
-    """A push is stale by its inputs and options, and under `verify=registry` by its destination."""
+class DestinationStaleness(Staleness):
+    """What is pushed is stale by its files and options, and under `verify=registry` by its destination."""
 
-    def __init__(self, thing: Pushable, destination: Reference, settings: Settings) -> None:
-        super().__init__(options_of(thing, destination, settings), inputs_of(thing))
+    def __init__(self, options: Values, destination: Reference, tags: Sequence[str], settings: Settings) -> None:
+        super().__init__(options)
         self.question = Question(destination, settings)
-        self._tags = thing.tags
+        self._tags = tags
 
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Compare as all tasks do; where that says nothing, ask the destination if that is wanted."""
@@ -71,6 +70,18 @@ class PushStaleness(InputStaleness):
             # The action, in whatever thread or process, need not ask again.
             task.meta[ANSWER] = answer
         return reasons
+
+
+class PushStaleness(DestinationStaleness):
+    """The files of a push are its inputs."""
+
+    def __init__(self, thing: Pushable, destination: Reference, settings: Settings) -> None:
+        super().__init__(options_of(thing, destination, settings), destination, thing.tags, settings)
+        self._inputs = inputs_of(thing)
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Walk the inputs."""
+        return snapshot(self._inputs, before)
 
 
 def mismatch(answer: Answer, digest: str, destination: Reference) -> list[str]:
@@ -103,25 +114,37 @@ class PushAction(Action):
             labels=thing.labels,
             tags=thing.tags,
         )
-        meta: Mapping[str, Any] = self.task.meta or {}
         homes = self._settings.homes
-        answer = meta.get(ANSWER)
-        if answer and answer.problem:
-            raise StoreError(answer.problem)
+        answer = answer_for(self.task)
         emit = emitter(self.task.name)
         pushed = push(request, homes, answer.manifest, emit=emit) if answer else push(request, homes, emit=emit)
         if isinstance(thing, Bundle) and thing.lock_output:
             write_bundle_lock(thing.lock_output, pushed.reference, request.tag)
-        write_digest(thing.kind, thing.name, str(pushed.reference))
-        digest = str(pushed.reference.digest)
         return {
-            "digest": digest,
-            "image": str(pushed.reference),
-            UNCHANGED: pushed.was_there,
-            SUMMARY: f"{self._destination} {'unchanged, ' if pushed.was_there else ''}{short(digest)}",
+            **made_values(thing, pushed.reference, str(self._destination), was_there=pushed.was_there),
             OPTIONS: options_of(thing, self._destination, self._settings),
             FILES: to_values(pushed.snapshot),
         }
+
+
+def answer_for(task: Task) -> Answer | None:
+    """Return what the destination of a task is, if it was asked already; StoreError if that cannot be told."""
+    answer: Answer | None = (task.meta or {}).get(ANSWER)
+    if answer and answer.problem:
+        raise StoreError(answer.problem)
+    return answer
+
+
+def made_values(thing: Pushable, image: Reference, place: str, *, was_there: bool) -> Values:
+    """Record what was made and return the values that tell of it; `place` is what people call where it is."""
+    write_digest(thing.kind, thing.name, str(image))
+    digest = str(image.digest)
+    return {
+        "digest": digest,
+        "image": str(image),
+        UNCHANGED: was_there,
+        SUMMARY: f"{place} {'unchanged, ' if was_there else ''}{short(digest)}",
+    }
 
 
 def write_bundle_lock(path: str, image: Reference, tag: str) -> None:

@@ -23,7 +23,7 @@ from bundlepipe.cancellation import cancel_all
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED
 from bundlepipe.pipeline.edges import PipelineTask
 from bundlepipe.pipeline.progress import display
-from bundlepipe.pipeline.push_task import PushStaleness
+from bundlepipe.pipeline.push_task import DestinationStaleness
 from bundlepipe.pipeline.remote import Question, announce
 from bundlepipe.pipeline.staleness import WHY, summary
 
@@ -112,6 +112,6 @@ def _questions(tasks: Mapping[str, Task], selected: Iterable[str]) -> dict[str, 
         task = tasks[name]
         waiting.extend([*task.task_dep, *task.setup_tasks])
         for calculator, _, _ in task.uptodate:
-            if isinstance(calculator, PushStaleness):
+            if isinstance(calculator, DestinationStaleness):
                 questions[name] = calculator.question
     return questions

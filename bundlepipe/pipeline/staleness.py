@@ -17,7 +17,7 @@ from doit.dependency import Dependency, UptodateCalculator
 from doit.task import Task
 
 from bundlepipe.errors import printable
-from bundlepipe.oci.inputs import FileState, Inputs, Snapshot, differences, snapshot
+from bundlepipe.oci.inputs import FileState, Snapshot, differences
 
 Values = dict[str, Any]
 
@@ -109,15 +109,3 @@ def remember(dependencies: Dependency, task: Task, values: Values) -> None:
 
 def _changed_options(before: Values, now: Values) -> list[str]:
     return [f"{key} changed" for key in sorted(now.keys() | before.keys()) if before.get(key) != now.get(key)]
-
-
-class InputStaleness(Staleness):
-    """Staleness of a task that packs inputs."""
-
-    def __init__(self, options: Values, inputs: Inputs) -> None:
-        super().__init__(options)
-        self._inputs = inputs
-
-    def files_now(self, before: Snapshot) -> Snapshot:
-        """Walk the inputs."""
-        return snapshot(self._inputs, before)

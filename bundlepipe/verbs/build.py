@@ -21,6 +21,7 @@ from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.image_builder import built_image
 from bundlepipe.stores.store import Source, find_manifest, read_whole
 from bundlepipe.verbs.bundle import LARGEST_CONFIG
+from bundlepipe.verbs.push import NOT_ASKED, NotAsked
 from bundlepipe.verbs.transfer import put_further_tags, put_image
 
 _NO_PLATFORM = "unknown"
@@ -43,12 +44,14 @@ def build_and_push(
     *,
     tags: Sequence[str] = (),
     known: Mapping[str, FileState] | None = None,
+    present: Manifest | NotAsked | None = NOT_ASKED,
     emit: Emit = ignore,
 ) -> Built:
     """Make the destination's tag (`latest` if it has none) and `tags` name an image of the inputs.
 
     Nothing is built if the tag names one: that takes two requests. `known` is an earlier
-    snapshot, which spares reading files. Raises InputError for what cannot be built,
+    snapshot, which spares reading files, `present` what the tag names now, for a caller that
+    asked already. Raises InputError for what cannot be built,
     ProgramError for a build that fails, ProgramMissing for a builder that is not there, and
     StoreError.
     """
@@ -60,7 +63,8 @@ def build_and_push(
     inputs = request.inputs_digest(files.digest(snapshot))
     store = homes.repository(destination.repository, writes=True)
     tag = destination.tag or DEFAULT_TAG
-    present = find_manifest(store, tag)
+    if isinstance(present, NotAsked):
+        present = find_manifest(store, tag)
     if present and inputs_label(store, present) == inputs:
         put_further_tags(store, present, tags)
         return Built(destination.with_digest(present.digest), inputs, snapshot, was_there=True)

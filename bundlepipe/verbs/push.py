@@ -69,15 +69,15 @@ class Pushed:
         return self.image.snapshot
 
 
-class _NotAsked:
+class NotAsked:
     """Stands for an answer that nobody has asked the destination for yet."""
 
 
-_NOT_ASKED = _NotAsked()
+NOT_ASKED = NotAsked()
 
 
 def push(
-    request: PushRequest, homes: Homes, present: Manifest | _NotAsked | None = _NOT_ASKED, *, emit: Emit = ignore
+    request: PushRequest, homes: Homes, present: Manifest | NotAsked | None = NOT_ASKED, *, emit: Emit = ignore
 ) -> Pushed:
     """Make the destination's tag name the image of the inputs; nothing is uploaded if it does.
 
@@ -88,7 +88,7 @@ def push(
     request.check()
     entries = _checked_inputs(request)
     store = homes.repository(request.destination.repository, writes=True)
-    if isinstance(present, _NotAsked):
+    if isinstance(present, NotAsked):
         present = find_manifest(store, request.tag)
     if present and not present.is_index:
         image = identify(request.inputs, request.all_labels, entries)

@@ -1,0 +1,166 @@
+"""push_image of what is built from a Dockerfile, or made by a program."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from doit.task import Task
+
+from bundlepipe.oci.build_context import BuildContext
+from bundlepipe.oci.inputs import Snapshot
+from bundlepipe.oci.reference import DEFAULT_TAG, Reference
+from bundlepipe.pipeline.action import Action
+from bundlepipe.pipeline.declaration import Build, Image, Program
+from bundlepipe.pipeline.edges import Ignores
+from bundlepipe.pipeline.programs import options_of as program_options
+from bundlepipe.pipeline.programs import program_files
+from bundlepipe.pipeline.progress import emitter
+from bundlepipe.pipeline.push_task import DestinationStaleness, answer_for, made_values, mismatch, placed
+from bundlepipe.pipeline.remote import Question, ask
+from bundlepipe.pipeline.settings import Settings
+from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, to_values
+
+if TYPE_CHECKING:
+    from bundlepipe.oci.build_request import BuildRequest
+
+# They say how an image is made when it is made, and make nothing stale.
+_MANNERS = ("pull", "no_cache", "builder")
+
+
+def context_of(build: Build) -> BuildContext:
+    """Return the directory that is built."""
+    return BuildContext(build.context, build.dockerfile)
+
+
+def is_ignored(build: Build) -> Ignores:
+    """Return what tells whether a path in the context is left out of it; InputError for a faulty `.dockerignore`."""
+    return context_of(build).leaves_out
+
+
+def _build_options(image: Image, build: Build, destination: Reference, settings: Settings) -> Values:
+    return {
+        **{key: value for key, value in asdict(build).items() if key not in _MANNERS},
+        "destination": placed(destination, settings),
+        "tags": list(image.tags),
+        "labels": dict(image.labels),
+    }
+
+
+class BuildStaleness(DestinationStaleness):
+    """A built image is stale by what the build gets to see; whether an Engine still has it does not matter."""
+
+    def __init__(self, image: Image, build: Build, destination: Reference, settings: Settings) -> None:
+        super().__init__(_build_options(image, build, destination, settings), destination, image.tags, settings)
+        self._build = build
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Walk the context."""
+        return context_of(self._build).snapshot(before)
+
+
+class BuildAction(Action):
+    """Builds and pushes, unless the destination has an image of the same inputs."""
+
+    def __init__(self, image: Image, build: Build, destination: Reference, settings: Settings) -> None:
+        super().__init__()
+        self._image = image
+        self._build = build
+        self._destination = destination
+        self._settings = settings
+
+    def work(self) -> Values:
+        """Make the destination what the context says."""
+        from bundlepipe.verbs.build import build_and_push
+
+        image, answer = self._image, answer_for(self.task)
+        built = build_and_push(
+            self._request(),
+            self._destination,
+            self._settings.homes,
+            tags=image.tags,
+            **({"present": answer.manifest} if answer else {}),
+            emit=emitter(self.task.name),
+        )
+        return {
+            **made_values(image, built.reference, str(self._destination), was_there=built.was_there),
+            OPTIONS: _build_options(image, self._build, self._destination, self._settings),
+            FILES: to_values(built.snapshot),
+        }
+
+    def _request(self) -> BuildRequest:
+        from bundlepipe.oci.build_request import BuildRequest
+
+        build = self._build
+        return BuildRequest(
+            context=context_of(build),
+            target=build.target,
+            args=build.args,
+            labels=self._image.labels,
+            platform=build.platform,
+            pull=build.pull,
+            no_cache=build.no_cache,
+            builder=build.builder,
+        )
+
+
+def _program_options(image: Image, program: Program, destination: Reference | None, settings: Settings) -> Values:
+    return {
+        **program_options(program),
+        "destination": placed(destination, settings) if destination else None,
+        "tags": list(image.tags),
+    }
+
+
+class ProgramStaleness(Staleness):
+    """An image made by a program is stale by the files that the program reads; under `verify=registry` it is looked for."""
+
+    def __init__(self, image: Image, program: Program, destination: Reference | None, settings: Settings) -> None:
+        super().__init__(_program_options(image, program, destination, settings))
+        self._program = program
+        self._destination = destination
+        self._settings = settings
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare as all tasks do; ask where the image is if that is wanted."""
+        reasons = super().reasons(task, values)
+        if reasons or not self._settings.verify:
+            return reasons
+        place = self._destination or Reference.parse(values["image"])
+        return mismatch(ask(Question(place, self._settings)), values["digest"], place)
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Look at what the program reads."""
+        return program_files(self._program, before)
+
+
+class ProgramAction(Action):
+    """Runs a program that makes an image, and copies the image to its destination if it has one."""
+
+    def __init__(self, image: Image, program: Program, destination: Reference | None, settings: Settings) -> None:
+        super().__init__()
+        self._image = image
+        self._program = program
+        self._destination = destination
+        self._settings = settings
+
+    def work(self) -> Values:
+        """Run it; the last line of what it prints says where the image is."""
+        from bundlepipe.verbs.copy import CopyRequest, copy
+        from bundlepipe.verbs.run_builder import run_builder
+
+        image, program, destination, emit = self._image, self._program, self._destination, emitter(self.task.name)
+        before = program_files(program, {})
+        made = run_builder(program.run, directory=program.directory, emit=emit)
+        if destination:
+            request = CopyRequest(
+                source=made, destination=destination.repository, tag=destination.tag or DEFAULT_TAG, tags=image.tags
+            )
+            copy(request, self._settings.homes, emit=emit)
+            assert made.digest
+            made = destination.with_digest(made.digest)
+        return {
+            **made_values(image, made, str(destination or made.repository), was_there=False),
+            OPTIONS: _program_options(image, program, destination, self._settings),
+            FILES: to_values(before),
+        }
