@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bundlepipe.documents import schema
 from bundlepipe.documents.fault import Fault, reason, rendered
 from bundlepipe.errors import DocumentError, InvalidReference
 from bundlepipe.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from bundlepipe.documents.yaml_source import YamlDocument
 
 API_VERSION = "imgpkg.carvel.dev/v1alpha1"
 
@@ -26,19 +29,27 @@ def read(
     from bundlepipe.documents.yaml_source import load_one
 
     document = load_one(content, path)
+    references, faults = checked(document, schema_name, images)
+    if faults:
+        raise DocumentError(rendered(path, faults))
+    return document.data, references
+
+
+def checked(
+    document: YamlDocument, schema_name: str, images: Callable[[Any], _Images]
+) -> tuple[list[Reference], list[Fault]]:
+    """Return the digest references of a document, as `read` does, and its faults."""
     references: list[Reference] = []
-    value_faults: list[Fault] = []
+    faults: list[Fault] = []
     for keys, text in images(document.data):
         try:
             references.append(digest_reference(text))
         except InvalidReference as error:
-            value_faults.append(document.fault(keys, reason(error)))
+            faults.append(document.fault(keys, reason(error)))
     # What is wrong with a reference says more than that it does not match the schema's pattern.
-    explained = {(fault.line, fault.column) for fault in value_faults}
-    faults = [fault for fault in schema.faults(document, schema_name) if (fault.line, fault.column) not in explained]
-    if faults or value_faults:
-        raise DocumentError(rendered(path, faults + value_faults))
-    return document.data, references
+    explained = {(fault.line, fault.column) for fault in faults}
+    structure = schema.faults(document, schema_name)
+    return references, faults + [fault for fault in structure if (fault.line, fault.column) not in explained]
 
 
 def listed_images(data: Any) -> _Images:

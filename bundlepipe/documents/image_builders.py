@@ -5,7 +5,9 @@ None of an option stands for the builder's own default.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -69,3 +71,39 @@ class BazelBuild:
 
 
 Builder = DockerBuild | BuildxBuild | PackBuild | KubectlBuildkitBuild | KoBuild | BazelBuild
+
+_TYPES: Mapping[tuple[str, str], type[Builder]] = {
+    ("docker", "build"): DockerBuild,
+    ("docker", "buildx"): BuildxBuild,
+    ("pack", "build"): PackBuild,
+    ("kubectlBuildkit", "build"): KubectlBuildkitBuild,
+    ("ko", "build"): KoBuild,
+    ("bazel", "run"): BazelBuild,
+}
+_KEYS = {"no_cache": "noCache", "clear_cache": "clearCache", "raw_options": "rawOptions"}
+
+
+def named_builders(source: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a source that name builders, in their order; there should be one at most."""
+    names = {name for name, _ in _TYPES}
+    return [key for key in source if key in names]
+
+
+def read_builder(source: Mapping[str, Any]) -> Builder:
+    """Return how a source, which the schema allows, is built: by the builder that it names, or by `docker build`."""
+    for (name, verb), builder in _TYPES.items():
+        if verb in source.get(name, ()):
+            return _with_options(builder, source[name][verb])
+    for (name, _), builder in _TYPES.items():
+        if name in source:
+            return builder()
+    return DockerBuild()
+
+
+def _with_options(builder: type[Builder], options: Mapping[str, Any]) -> Builder:
+    given: dict[str, Any] = {}
+    for field in fields(builder):
+        value = options.get(_KEYS.get(field.name, field.name))
+        if value is not None:
+            given[field.name] = tuple(value) if isinstance(value, list) else value
+    return builder(**given)

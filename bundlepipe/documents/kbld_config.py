@@ -7,16 +7,20 @@ ImagesLock is configuration as well: an override for each of its images.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from bundlepipe.documents.image_builders import Builder
+from bundlepipe.documents.images_annotation import Origin
+from bundlepipe.documents.kbld_search_rules import written_rule
 from bundlepipe.documents.search_rules import ImageMatcher, SearchRule
+from bundlepipe.documents.yaml_writer import write
 from bundlepipe.oci.manifest import PlatformSelection
 from bundlepipe.oci.tag_selection import TagSelection
 
-Origin = Mapping[str, Any]
+# The version whose format this is.
+KBLD_VERSION = "0.45.0"
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,9 @@ def parse_config(content: bytes, path: str, *, sole: bool = True) -> KbldConfig:
     passed over, and need not be more than YAML. Raises DocumentError, calling the file
     `path`, with all faults.
     """
-    raise NotImplementedError
+    from bundlepipe.documents._kbld_reading import read_configuration
+
+    return read_configuration(content, path, sole)
 
 
 def parse_image_map(content: bytes, path: str) -> tuple[Override, ...]:
@@ -103,7 +109,9 @@ def parse_image_map(content: bytes, path: str) -> tuple[Override, ...]:
 
     Raises DocumentError, calling the file `path`, with all faults.
     """
-    raise NotImplementedError
+    from bundlepipe.documents._kbld_reading import read_image_map
+
+    return read_image_map(content, path)
 
 
 def config_to_bytes(
@@ -114,4 +122,19 @@ def config_to_bytes(
     `locked` holds references as configuration has them, what they were resolved to, and the
     origins of that. `search_rules` are those that found them, without the default rule.
     """
-    raise NotImplementedError
+    from bundlepipe.documents.kbld_kinds import KBLD_API_VERSION
+
+    document: dict[str, Any] = {
+        "apiVersion": KBLD_API_VERSION,
+        "kind": "Config",
+        "minimumRequiredVersion": KBLD_VERSION,
+        "overrides": [_preresolved(*entry) for entry in sorted(locked, key=lambda entry: entry[:2])],
+        "searchRules": list(map(written_rule, search_rules)),
+    }
+    return write({key: value for key, value in document.items() if value})
+
+
+def _preresolved(reference: str, resolved: str, origins: Iterable[Origin]) -> dict[str, Any]:
+    override: dict[str, Any] = {"image": reference, "newImage": resolved, "preresolved": True}
+    listed = list(origins)
+    return {**override, "origins": listed} if listed else override

@@ -22,3 +22,8 @@ def configuration_kind(root: yaml.Node) -> str | None:
     }
     kind: str | None = fields.get("kind")
     return kind if kind in _KINDS.get(fields.get("apiVersion", ""), ()) else None
+
+
+def may_configure(content: bytes) -> bool:
+    """Tell whether a file can hold a document that is configuration, without reading it as YAML."""
+    return any(version.partition("/")[0].encode() in content for version in _KINDS)

@@ -9,7 +9,7 @@ other readers would turn into another text (`1.0`, `0x1F`, `True`, null): quote 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,15 +87,21 @@ def _step(node: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node] | Non
     return None
 
 
-def parse(content: bytes, path: str) -> list[YamlDocument]:
+def parse(content: bytes, path: str, wanted: Callable[[yaml.Node], object] | None = None) -> list[YamlDocument]:
     """Return the documents of a YAML file; none for one that is empty or all comments.
 
-    `path` is what messages call the file. Raises DocumentError with every fault that can
-    be told at once: wrong encoding or control characters; else the duplicate and
-    ambiguous keys and unreadable scalars up to the first error of syntax, and that.
+    `path` is what messages call the file. `wanted` tells by their root nodes which
+    documents are read; the others need not be more than YAML. Raises DocumentError with
+    every fault that can be told at once: wrong encoding or control characters; else the
+    duplicate and ambiguous keys and unreadable scalars up to the first error of syntax,
+    and that.
     """
     source, faults = _source(content, path)
-    documents = [YamlDocument(path, construct(node, source, faults), node, source) for node in _nodes(source, faults)]
+    documents = [
+        YamlDocument(path, construct(node, source, faults), node, source)
+        for node in _nodes(source, faults)
+        if wanted is None or wanted(node)
+    ]
     if faults:
         raise DocumentError(rendered(path, faults))
     return documents

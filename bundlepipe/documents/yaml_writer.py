@@ -44,12 +44,18 @@ def write(document: Mapping[str, Any]) -> bytes:
 
     Raises DocumentError for a text that is not Unicode (lone surrogates).
     """
-    text = "---\n" + "".join(f"{line}\n" for line in _mapping(document, ""))
+    text = "---\n" + text_of(document)
     try:
         return text.encode()
     except UnicodeEncodeError as error:
         around = text[max(error.start - 20, 0) : error.end]
         raise DocumentError([f"cannot write YAML: the text around {shown(around)} is not Unicode"]) from None
+
+
+def text_of(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Return a mapping or list as YAML, without a mark before it, for a text within a document."""
+    lines = _collection(value, "") if value else [_scalar(value, "")]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _collection(value: Mapping[str, Any] | Sequence[Any], indent: str) -> Iterator[str]:

@@ -23,7 +23,7 @@ _Test = Callable[["Version"], bool]
 
 _COMPARATOR = re.compile(r"(?P<operator>[<>]=?|={1,2}|!=?|)\s*(?P<version>[0-9][^\s<>=!|]*)\s*")
 _WILDCARD = re.compile(r"(?P<major>0|[1-9][0-9]*)\.(?:(?P<minor>0|[1-9][0-9]*)\.x|x(?:\.x)?)")
-_COMPARISONS: dict[str, Callable[[object, object], bool]] = {
+_COMPARISONS: dict[str, Callable[[int, int], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -40,7 +40,7 @@ _GRAMMAR = (
 
 @dataclass(frozen=True)
 class TagSelection:
-    """The tags that may be chosen: those that are versions within `constraints` (None: any).
+    """The tags that may be chosen: those that are versions within `constraints` (None or empty: any).
 
     `prereleases` are the identifiers one of which a prerelease has to have; the empty set
     stands for any, None excludes prereleases. Raises InvalidContent for constraints that
@@ -59,9 +59,8 @@ class TagSelection:
         Tags that are not versions, but for a leading `v`, are passed over.
         """
         versions = ((_version(tag), tag) for tag in tags)
-        return max(
-            ((version, tag) for version, tag in versions if version and self._allows(version)), default=(0, None)
-        )[1]
+        allowed = [(version, tag) for version, tag in versions if version and self._allows(version)]
+        return max(allowed)[1] if allowed else None
 
     def _allows(self, version: Version) -> bool:
         if version.prerelease:
@@ -73,7 +72,7 @@ class TagSelection:
 
     @cached_property
     def _alternatives(self) -> list[list[_Test]]:
-        if self.constraints is None:
+        if not self.constraints:
             return [[]]
         return [list(_tests(part, self.constraints)) for part in self.constraints.split("||")]
 
@@ -105,19 +104,15 @@ def _test(comparison: str, text: str, constraints: str) -> _Test:
     if bounds is None:
         raise InvalidContent(f"{quoted(constraints)}: {quoted(text)} is not a version, {_GRAMMAR}")
     first, after = bounds
-    if after is None:
-        compare = _COMPARISONS[comparison]
-        return lambda version: compare(version, first)
-    # Of a wildcard, 1.2.x: everything from 1.2.0 up to, and without, 1.3.0.
-    tests: dict[str, _Test] = {
-        "<": lambda version: version < first,
-        "<=": lambda version: version < after,
-        ">": lambda version: version >= after,
-        ">=": lambda version: version >= first,
-        "=": lambda version: first <= version < after,
-        "!=": lambda version: not first <= version < after,
-    }
-    return tests[comparison]
+
+    def side(version: Version) -> int:
+        """Return -1 for a version before those that are named, 0 for one of them, 1 for one after them."""
+        if version < first:
+            return -1
+        return 0 if version == first or (after and version < after) else 1
+
+    compare = _COMPARISONS[comparison]
+    return lambda version: compare(side(version), 0)
 
 
 def _bounds(text: str) -> tuple[Version, Version | None] | None:
@@ -126,7 +121,7 @@ def _bounds(text: str) -> tuple[Version, Version | None] | None:
 
     wildcard = _WILDCARD.fullmatch(text)
     if not wildcard:
-        version = None if text.startswith("v") else _version(text)
+        version = _version(text)
         return (version, None) if version else None
     major, minor = int(wildcard["major"]), wildcard["minor"]
     if minor is None:

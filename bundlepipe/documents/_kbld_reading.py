@@ -1,0 +1,232 @@
+"""From the documents of kbld's configuration to its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from bundlepipe.documents import _imgpkg, images_lock, schema
+from bundlepipe.documents._core_schema import as_text
+from bundlepipe.documents.fault import Fault, kind, reason, rendered, shown
+from bundlepipe.documents.image_builders import named_builders, read_builder
+from bundlepipe.documents.images_annotation import ORIGINS_ANNOTATION, Origin
+from bundlepipe.documents.kbld_config import (
+    KBLD_VERSION,
+    ImageDestination,
+    ImageSource,
+    KbldConfig,
+    Override,
+)
+from bundlepipe.documents.kbld_kinds import KBLD_API_VERSION, configuration_kind, may_configure
+from bundlepipe.documents.kbld_search_rules import read_matcher, read_rule
+from bundlepipe.documents.search_rules import ImageMatcher, KeyMatcher, SearchRule
+from bundlepipe.documents.yaml_source import YamlDocument, load_one, parse
+from bundlepipe.errors import DocumentError, InvalidContent, InvalidReference
+from bundlepipe.oci.manifest import PlatformSelection
+from bundlepipe.oci.reference import Repository
+from bundlepipe.oci.tag_selection import TagSelection
+
+_Data = Mapping[str, Any]
+_Keys = tuple[str | int, ...]
+_Rule = TypeVar("_Rule")
+
+
+def read_configuration(content: bytes, path: str, sole: bool) -> KbldConfig:
+    """Do what `parse_config` promises."""
+    if not sole and not may_configure(content):
+        return KbldConfig()
+    if path.endswith(".json"):
+        # JSON may be indented by tabs, which YAML may not.
+        content = content.replace(b"\t", b" ")
+    config = KbldConfig()
+    faults: list[Fault] = []
+    for document in parse(content, path, None if sole else configuration_kind):
+        document_kind = configuration_kind(document.node)
+        if document_kind == images_lock.KIND:
+            config += KbldConfig(overrides=tuple(_locked(document, faults)))
+        elif document_kind:
+            config += _configured(document, faults)
+        elif document.data is not None:
+            faults.append(_foreign(document))
+    if faults:
+        raise DocumentError(rendered(path, faults))
+    return config
+
+
+def read_image_map(content: bytes, path: str) -> tuple[Override, ...]:
+    """Do what `parse_image_map` promises."""
+    document = load_one(content.replace(b"\t", b" "), path)
+    if not isinstance(document.data, dict):
+        expected = "expected a JSON object of references to preresolved references"
+        raise DocumentError([document.problem((), f"the document is {kind(document.data)}, {expected}")])
+    faults = [
+        document.fault((name,), f"{shown(name)}: expected a reference, found {kind(value)}")
+        for name, value in document.data.items()
+        if not isinstance(value, str) or not value
+    ]
+    if faults:
+        raise DocumentError(rendered(path, faults))
+    return tuple(
+        Override(ImageMatcher(name), value, preresolved=True, where=_where(document, (name,), key=True))
+        for name, value in document.data.items()
+    )
+
+
+def _where(document: YamlDocument, keys: _Keys, *, key: bool = False) -> str:
+    line, column = document.position(keys, key=key)
+    return f"{document.path}:{line}:{column}"
+
+
+def _foreign(document: YamlDocument) -> Fault:
+    found = kind(document.data.get("kind")) if isinstance(document.data, dict) else kind(document.data)
+    expected = f"expected kind 'Config' of apiVersion '{KBLD_API_VERSION}', or an {images_lock.KIND}"
+    return document.fault(("kind",), f"a document of kind {found} is no configuration of kbld, {expected}")
+
+
+def _locked(document: YamlDocument, faults: list[Fault]) -> Iterator[Override]:
+    """Yield an override for each image of an ImagesLock that can be read."""
+    _, found = _imgpkg.checked(document, "images-lock", _imgpkg.listed_images)
+    faults += found
+    for index, entry in enumerate(() if found else document.data.get("images") or ()):
+        annotations = {name: as_text(value) for name, value in (entry.get("annotations") or {}).items()}
+        reference = annotations.get(images_lock.KBLD_ID)
+        keys = "images", index
+        if reference:
+            origins = _origins_of_lock(document, keys, annotations, faults)
+            where = _where(document, keys)
+            yield Override(ImageMatcher(reference), entry["image"], preresolved=True, origins=origins, where=where)
+        else:
+            expected = "expected there the reference that it stands for in the configuration"
+            text = f"{shown(f'images[{index}]')} has no annotation '{images_lock.KBLD_ID}', {expected}"
+            faults.append(document.fault(keys, text))
+
+
+def _origins_of_lock(
+    document: YamlDocument, keys: _Keys, annotations: Mapping[str, str], faults: list[Fault]
+) -> tuple[Origin, ...]:
+    text = annotations.get(ORIGINS_ANNOTATION)
+    if not text:
+        return ()
+    try:
+        origins = load_one(text.encode(), ORIGINS_ANNOTATION).data
+        if isinstance(origins, list) and all(isinstance(origin, dict) for origin in origins):
+            return tuple(origins)
+        problem = "expected a list of mappings, as a YAML text"
+    except DocumentError as error:
+        problem = error.problems[0]
+    faults.append(document.fault((*keys, "annotations", ORIGINS_ANNOTATION), f"{shown(ORIGINS_ANNOTATION)}: {problem}"))
+    return ()
+
+
+def _configured(document: YamlDocument, faults: list[Fault]) -> KbldConfig:
+    """Return what a document says; the empty configuration if it has faults."""
+    document = replace(document, data=_without_nulls(document.data))
+    version = document.data.get("minimumRequiredVersion")
+    problem = _version_problem(version) if isinstance(version, str) and version else None
+    # A newer file may well look different, which says nothing then.
+    found = (
+        [document.fault(("minimumRequiredVersion",), problem)] if problem else schema.faults(document, "kbld-config")
+    )
+    faults += found
+    return KbldConfig() if found else _Reader(document, faults).config()
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(child) for name, child in value.items() if child is not None}
+    return list(map(_without_nulls, value)) if isinstance(value, list) else value
+
+
+def _version_problem(text: str) -> str | None:
+    from semver import Version
+
+    label = f"'minimumRequiredVersion' is {shown(text)}"
+    if text.startswith("v"):
+        return f"{label}, expected a version without 'v' before it"
+    try:
+        version = Version.parse(text, optional_minor_and_patch=True)
+    except ValueError:
+        return f"{label}, expected a version such as '0.31.0'"
+    if version > Version.parse(KBLD_VERSION):
+        return f"{label}, but what can be read here is the format of kbld {KBLD_VERSION}"
+    return None
+
+
+class _Reader:
+    """Reads a document that the schema allows; what is wrong beyond that goes to `faults`."""
+
+    def __init__(self, document: YamlDocument, faults: list[Fault]) -> None:
+        self._document = document
+        self._data: _Data = document.data
+        self._faults = faults
+
+    def config(self) -> KbldConfig:
+        keys = tuple(SearchRule(key=KeyMatcher(name)) for name in self._data.get("keys", ()))
+        return KbldConfig(
+            search_rules=keys + tuple(map(read_rule, self._data.get("searchRules", ()))),
+            overrides=self._each("overrides", self._override),
+            sources=self._each("sources", self._source),
+            destinations=self._each("destinations", self._destination),
+        )
+
+    def _each(self, name: str, read: Callable[[_Data, _Keys], _Rule]) -> tuple[_Rule, ...]:
+        return tuple(read(data, (name, index)) for index, data in enumerate(self._data.get(name, ())))
+
+    def _override(self, data: _Data, keys: _Keys) -> Override:
+        preresolved, new_image = data.get("preresolved", False), data.get("newImage")
+        selection = self._tag_selection(data["tagSelection"], keys) if "tagSelection" in data else None
+        if selection and new_image and not preresolved:
+            self._check_repository(new_image, (*keys, "newImage"))
+        platform = data.get("platformSelection")
+        return Override(
+            matcher=read_matcher(data),
+            new_image=new_image,
+            preresolved=preresolved,
+            tag_selection=selection,
+            platform_selection=None if platform is None else _platform_selection(platform),
+            origins=tuple(data.get("origins", ())),
+            where=_where(self._document, keys),
+        )
+
+    def _tag_selection(self, data: _Data, keys: _Keys) -> TagSelection | None:
+        semver = data["semver"]
+        prereleases = semver.get("prereleases")
+        identifiers = None if prereleases is None else frozenset(prereleases.get("identifiers", ()))
+        try:
+            return TagSelection(semver.get("constraints"), identifiers)
+        except InvalidContent as error:
+            self._fault((*keys, "tagSelection", "semver", "constraints"), error)
+            return None
+
+    def _source(self, data: _Data, keys: _Keys) -> ImageSource:
+        first, *others = named_builders(data) or [""]
+        for name in others:
+            text = f"the builder {shown(name)} stands beside {shown(first)}, expected only one"
+            self._faults.append(self._document.fault((*keys, name), text, key=True))
+        return ImageSource(read_matcher(data), data["path"], read_builder(data), _where(self._document, keys))
+
+    def _destination(self, data: _Data, keys: _Keys) -> ImageDestination:
+        self._check_repository(data["newImage"], (*keys, "newImage"))
+        tags = tuple(data.get("tags", ()))
+        return ImageDestination(read_matcher(data), data["newImage"], tags, _where(self._document, keys))
+
+    def _check_repository(self, text: str, keys: _Keys) -> None:
+        try:
+            Repository.parse(text)
+        except InvalidReference as error:
+            self._fault(keys, error)
+
+    def _fault(self, keys: _Keys, error: Exception) -> None:
+        self._faults.append(self._document.fault(keys, f"{shown(str(keys[-1]))}: {reason(error)}"))
+
+
+def _platform_selection(data: _Data) -> PlatformSelection:
+    return PlatformSelection(
+        os=data.get("os") or None,
+        architecture=data.get("architecture") or None,
+        variant=data.get("variant") or None,
+        os_version=data.get("os.version") or None,
+        os_features=tuple(data.get("os.features", ())),
+        features=tuple(data.get("features", ())),
+    )
