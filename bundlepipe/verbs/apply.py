@@ -23,8 +23,9 @@ _RESULT = re.compile(
     r"(?P<resource>[a-z0-9.-]+/\S+) (?P<how>created|configured|unchanged|serverside-applied|pruned)"
     r"(?: \((?:server )?dry run\))?"
 )
-_LAST_LINES = 3
-_LONGEST_REASON = 1000
+# What begins an error; the last is that of an object that the server finds invalid.
+_ERRORS = ("error", "Error", "The ")
+_LONGEST_WORDS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +148,14 @@ def _run(command: Sequence[str], take_line: TakeLine, what_failed: str, output: 
             "install it (https://kubernetes.io/docs/tasks/tools/), or put its directory on PATH"
         ) from None
     except ProgramError as error:
-        said = [output.shown(line) for line in error.tail if line and not _RESULT.fullmatch(line)]
-        words = f": {shortened(' '.join(said[-_LAST_LINES:]), _LONGEST_REASON)}" if said else ""
-        raise BundlepipeError(f"{what_failed}: kubectl {error.reason}{words}") from None
+        words = shortened(" ".join(map(output.shown, _last_words(error.tail))), _LONGEST_WORDS)
+        raise BundlepipeError(f"{what_failed}: kubectl {error.reason}{words and f': {words}'}") from None
+
+
+def _last_words(lines: Sequence[str]) -> Sequence[str]:
+    """Return the lines from the beginning of the last error; where none is called so, the last line."""
+    errors = [index for index, line in enumerate(lines) if line.startswith(_ERRORS)]
+    return lines[errors[-1] :] if errors else lines[-1:]
 
 
 class _Output:

@@ -34,6 +34,7 @@ MISSING = "missing service: "
 DIRECTORY = "{directory}"
 
 _PROGRAMS = {
+    "kubectl": ("kubectl",),
     "skopeo": ("skopeo",),
     "umoci": ("umoci",),
     "qemu-x86_64": ("qemu-x86_64", "qemu-x86_64-static"),
@@ -49,8 +50,8 @@ _START_SECONDS = 20
 def require(service: str) -> None:
     """Skip the test that calls this, or fail it if services are required, unless `service` is to be had.
 
-    Known are `registry`, `docker` (an Engine that answers), `skopeo`, `umoci`, `qemu-x86_64`
-    and `ipv6` (its loopback address).
+    Known are `registry`, `docker` (an Engine that answers), `kubectl`, `skopeo`, `umoci`,
+    `qemu-x86_64` and `ipv6` (its loopback address).
     """
     problem = _problem(service)
     if problem is None:
