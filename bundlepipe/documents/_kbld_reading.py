@@ -90,16 +90,11 @@ def _locked(document: YamlDocument, faults: list[Fault]) -> Iterator[Override]:
     faults += found
     for index, entry in enumerate(() if found else document.data.get("images") or ()):
         annotations = {name: as_text(value) for name, value in (entry.get("annotations") or {}).items()}
-        reference = annotations.get(images_lock.KBLD_ID)
         keys = "images", index
-        if reference:
-            origins = _origins_of_lock(document, keys, annotations, faults)
-            where = _where(document, keys)
-            yield Override(ImageMatcher(reference), entry["image"], preresolved=True, origins=origins, where=where)
-        else:
-            expected = "expected there the reference that it stands for in the configuration"
-            text = f"{shown(f'images[{index}]')} has no annotation '{images_lock.KBLD_ID}', {expected}"
-            faults.append(document.fault(keys, text))
+        # A lock written by hand, for imgpkg, says of an image only where it is, which it then stands for.
+        matcher = ImageMatcher(annotations.get(images_lock.KBLD_ID) or entry["image"])
+        origins = _origins_of_lock(document, keys, annotations, faults)
+        yield Override(matcher, entry["image"], preresolved=True, origins=origins, where=_where(document, keys))
 
 
 def _origins_of_lock(

@@ -60,7 +60,7 @@ class BuildContext:
         return self.walk().snapshot(known)
 
     def leaves_out(self, name: str) -> bool:
-        """Tell whether a path in the directory, relative to it, is left out; InputError for a faulty `.dockerignore`."""
+        """Tell whether a path relative to the directory is left out; InputError for a faulty ignore file."""
         verdict, path = Verdict(), ""
         for part in name.split("/"):
             path = f"{path}/{part}" if path else part

@@ -352,12 +352,13 @@ def _shared_outputs(declared: Declared) -> Iterator[tuple[object, str]]:
     for thing in (*declared.images, *declared.bundles):
         for file in thing.files:
             readers.setdefault(os.path.abspath(file), []).append((thing, file))
-    for thing in (*declared.copies, *declared.renders):
-        what = _described(thing)
-        for path in outputs_of(thing):
+    writers: list[Copy | Render] = [*declared.copies, *declared.renders]
+    for writer in writers:
+        what = _described(writer)
+        for path in outputs_of(writer):
             first = owners.setdefault(path, what)
             if first != what:
-                yield thing.where, f"{what}: {path} is written by {first} too"
+                yield writer.where, f"{what}: {path} is written by {first} too"
     for copy in declared.copies:
         what = _described(copy)
         for path in _written_by(copy):

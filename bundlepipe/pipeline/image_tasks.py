@@ -72,6 +72,7 @@ class BuildAction(Action):
     def work(self) -> Values:
         """Make the destination what the context says."""
         from bundlepipe.verbs.build import build_and_push
+        from bundlepipe.verbs.push import NOT_ASKED
 
         image, answer = self._image, answer_for(self.task)
         built = build_and_push(
@@ -79,7 +80,7 @@ class BuildAction(Action):
             self._destination,
             self._settings.homes,
             tags=image.tags,
-            **({"present": answer.manifest} if answer else {}),
+            present=answer.manifest if answer else NOT_ASKED,
             emit=emitter(self.task.name),
         )
         return {
@@ -113,7 +114,7 @@ def _program_options(image: Image, program: Program, destination: Reference | No
 
 
 class ProgramStaleness(Staleness):
-    """An image made by a program is stale by the files that the program reads; under `verify=registry` it is looked for."""
+    """An image made by a program is stale by what the program reads; under `verify=registry` it is looked for."""
 
     def __init__(self, image: Image, program: Program, destination: Reference | None, settings: Settings) -> None:
         super().__init__(_program_options(image, program, destination, settings))

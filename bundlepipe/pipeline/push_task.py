@@ -104,7 +104,7 @@ class PushAction(Action):
 
     def work(self) -> Values:
         """Make the destination what the inputs say; nothing is uploaded if it is."""
-        from bundlepipe.verbs.push import PushRequest, push
+        from bundlepipe.verbs.push import NOT_ASKED, PushRequest, push
 
         thing = self._thing
         request = PushRequest(
@@ -116,8 +116,7 @@ class PushAction(Action):
         )
         homes = self._settings.homes
         answer = answer_for(self.task)
-        emit = emitter(self.task.name)
-        pushed = push(request, homes, answer.manifest, emit=emit) if answer else push(request, homes, emit=emit)
+        pushed = push(request, homes, answer.manifest if answer else NOT_ASKED, emit=emitter(self.task.name))
         if isinstance(thing, Bundle) and thing.lock_output:
             write_bundle_lock(thing.lock_output, pushed.reference, request.tag)
         return {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bundlepipe.documents.image_search import SearchedFile, search_images
 from bundlepipe.documents.kbld_config import KbldConfig, parse_config
+from bundlepipe.documents.kbld_kinds import may_configure
 from bundlepipe.documents.searched_files import searched_files
 from bundlepipe.errors import DocumentError, InputError
 from bundlepipe.stores.answers import public_url
@@ -66,7 +67,8 @@ def read_rules(paths: Iterable[str]) -> KbldConfig:
 
     Raises InputError for a file that cannot be read, DocumentError with all faults of all files.
     """
-    found, problems = [], []
+    found: list[KbldConfig] = []
+    problems: list[str] = []
     for text in map(read_text, paths):
         try:
             found.append(parse_config(text.content, text.name))
@@ -85,8 +87,7 @@ def search(texts: Sequence[Text], rules: KbldConfig) -> Configuration:
     problems: list[str] = []
     configurations = [rules]
     for text in texts:
-        # Both are in every document of these kinds; what has neither is not read twice.
-        if b"kbld.k14s.io/" in text.content or b"ImagesLock" in text.content:
+        if may_configure(text.content):
             try:
                 configurations.append(parse_config(text.content, text.name, sole=False))
             except DocumentError as error:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bundlepipe.cancellation import Cancelled
-from bundlepipe.documents.image_search import FoundImage, Resource
-from bundlepipe.documents.images_annotation import ORIGINS_ANNOTATION, images_text, origins_text
+from bundlepipe.documents.image_search import FoundImage
+from bundlepipe.documents.images_annotation import (
+    ORIGINS_ANNOTATION,
+    Origin,
+    images_text,
+    local_origin,
+    origins_text,
+    preresolved_origin,
+    resolved_origin,
+    tagged_origin,
+)
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.documents.joined import joined
-from bundlepipe.documents.kbld_config import KbldConfig, Origin, Override, config_to_bytes
+from bundlepipe.documents.kbld_config import KbldConfig, Override, config_to_bytes
 from bundlepipe.documents.search_rules import repository_text
 from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidReference, ResolutionError
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import Reference
 from bundlepipe.verbs.configuration import Configuration, Text, search
-from bundlepipe.verbs.origins import origins_of_directory
+from bundlepipe.verbs.origins import find_git_origin
 from bundlepipe.verbs.parallel import in_parallel
 from bundlepipe.verbs.resolution import Built, Plan, Preresolved, Question, Resolver, plan
 
@@ -103,10 +113,10 @@ def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolv
         wanted.setdefault(found.value, found)
     images = _resolve_all(wanted, rules, request.platform, resolver, build)
 
-    def annotation(resource: Resource) -> str | None:
+    def annotation(found_images: Sequence[FoundImage]) -> str:
         """Return the text of kbld's annotation of images, each once."""
-        listed = {images[found.value].image: images[found.value].origins for found in resource.images}
-        return images_text(sorted(listed.items())) if listed else None
+        listed = {images[found.value].image: images[found.value].origins for found in found_images}
+        return images_text(sorted(listed.items()))
 
     replacements = {reference: image.image for reference, image in images.items()}
     documents = joined(
@@ -147,18 +157,25 @@ def _resolve_all(
 
 def _resolved(reference: str, planned: Plan, resolver: Resolver, build: Build) -> ResolvedImage:
     if isinstance(planned, Preresolved):
-        origins = (*planned.override.origins, {"preresolved": {"url": planned.image}})
+        origins = (*planned.override.origins, preresolved_origin(planned.image))
         return ResolvedImage(reference, planned.image, origins)
     if isinstance(planned, Built):
-        tags = planned.destination.tags if planned.destination else ()
-        tagged: tuple[Origin, ...] = ({"tagged": {"tags": list(tags)}},) if tags else ()
-        image = build(planned)
-        return ResolvedImage(reference, str(image), (*origins_of_directory(planned.source.path), *tagged))
+        return ResolvedImage(reference, str(build(planned)), tuple(_origins_of_build(planned)))
     assert isinstance(planned, Question)
     return ResolvedImage(reference, str(resolver.resolve(planned)), (_asked(planned, resolver),))
+
+
+def _origins_of_build(built: Built) -> Iterator[Origin]:
+    path = os.path.abspath(built.source.path)
+    yield local_origin(path)
+    git = find_git_origin(path)
+    if git:
+        yield git
+    if built.destination and built.destination.tags:
+        yield tagged_origin(built.destination.tags)
 
 
 def _asked(question: Question, resolver: Resolver) -> Origin:
     reference = resolver.tagged(question)
     url = f"{repository_text(question.image)}:{reference.tag}" if question.tags else question.image
-    return {"resolved": {"url": url, **({"tag": reference.identifier} if not reference.digest else {})}}
+    return resolved_origin(url, None if reference.digest else reference.identifier)
