@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import contextlib
 import os
@@ -32,6 +33,8 @@ _LAST_CHUNKS = 32
 # ECMA-48, section 5.4: what moves the cursor and sets colours.
 _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
+_running: set[subprocess.Popen[bytes]] = set()
+
 
 def run_program(
     command: Sequence[str],
@@ -61,6 +64,7 @@ def run_program(
         take_line(line)
 
     lines = _Lines(take)
+    _running.add(process)
     try:
         with selectors.DefaultSelector() as selector:
             _read(selector, process.stderr or process.stdout, lines.take)
@@ -72,7 +76,11 @@ def run_program(
         lines.end()
         _await(process)
     finally:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                stream.close()
         _end(process)
+        _running.discard(process)
     if process.returncode:
         raise ProgramError(command_text(command), process.returncode, tail)
     return bytes(captured)
@@ -206,10 +214,7 @@ def _raise_if_cancelled() -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Close the pipes and end a program that still runs, gently at first."""
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream:
-            stream.close()
+    """End a program that still runs, gently at first."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -219,3 +224,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+def _end_all() -> None:
+    """End what threads run that an interruption has left behind: they are not asked to end themselves."""
+    for process in list(_running):
+        _end(process)
+
+
+atexit.register(_end_all)
+os.register_at_fork(after_in_child=_running.clear)
