@@ -38,7 +38,10 @@ _PROGRAMS = {
     "skopeo": ("skopeo",),
     "umoci": ("umoci",),
     "qemu-x86_64": ("qemu-x86_64", "qemu-x86_64-static"),
+    "busybox": ("busybox",),
 }
+# What a program that is linked dynamically names in its head.
+_INTERPRETER = b"/ld-"
 _REGISTRY_PROGRAMS = ("docker-registry", "registry")
 _REGISTRY_IMAGES = ("registry:3", "registry:2", "registry:latest")
 _CONTAINER_PORT = 5000
@@ -51,7 +54,7 @@ def require(service: str) -> None:
     """Skip the test that calls this, or fail it if services are required, unless `service` is to be had.
 
     Known are `registry`, `docker` (an Engine that answers), `kubectl`, `skopeo`, `umoci`,
-    `qemu-x86_64` and `ipv6` (its loopback address).
+    `qemu-x86_64`, `busybox` (linked statically) and `ipv6` (its loopback address).
     """
     problem = _problem(service)
     if problem is None:
@@ -62,7 +65,7 @@ def require(service: str) -> None:
 
 
 def program(service: str) -> str:
-    """Return the path of the program of `skopeo`, `umoci` or `qemu-x86_64`, which is required."""
+    """Return the path of the program of `skopeo`, `umoci`, `qemu-x86_64` or `busybox`, which is required."""
     require(service)
     path = _which(_PROGRAMS[service])
     assert path is not None
@@ -234,7 +237,10 @@ def _problem(service: str) -> str | None:
     if service == "ipv6":
         return _ipv6_problem()
     programs = _PROGRAMS[service]
-    return None if _which(programs) else f"{service} (no {' or '.join(programs)} in PATH)"
+    path = _which(programs)
+    if path and service == "busybox" and _INTERPRETER in Path(path).read_bytes():
+        return "busybox (the one in PATH is not linked statically)"
+    return None if path else f"{service} (no {' or '.join(programs)} in PATH)"
 
 
 def _registry_problem() -> str | None:
