@@ -390,6 +390,14 @@ for text in ("one ", "line\\n", "[bold]and\\\\[/bold] ", ":smile: 12\\n", "half 
     assert terminal.screen == ["one line", "[bold]and\\[/bold] :smile: 12", "half a"]
 
 
+def test_what_other_programs_print_stands_above_the_bars(tmp_path: Path) -> None:
+    program = "emit(OutputLine('Step 1/2 : FROM [bold]'))\nemitter('apply_config:two')(OutputLine('created'))\n"
+    terminal = Terminal()
+    command = _command(ONE_BAR + program + SEEN)
+    assert terminal.run(command, cwd=tmp_path, when="created.*━", then=signal.SIGUSR1) == 0
+    assert terminal.screen == ["   push_bundle:one  Step 1/2 : FROM [bold]", "   apply_config:two  created"]
+
+
 def test_after_the_end_nothing_is_drawn_or_told(tmp_path: Path) -> None:
     program = "display.end()" + ONE_BAR + "tell_retries(Retrying('http://r.example/', 'reset', 1))"
     terminal = Terminal()
