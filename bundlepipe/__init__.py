@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from bundlepipe.errors import BundlepipeError
     from bundlepipe.pipeline.config import DOIT_CONFIG
     from bundlepipe.pipeline.declaration import (
+        Apply,
+        Build,
         Bundle,
         BundleSource,
         Copy,
@@ -17,13 +19,17 @@ if TYPE_CHECKING:
         ImageSource,
         Lock,
         LockSource,
+        Program,
         Pull,
+        Render,
     )
     from bundlepipe.pipeline.pipeline import Pipeline
     from bundlepipe.stores.settings import RegistrySettings
 
 __all__ = [
     "DOIT_CONFIG",
+    "Apply",
+    "Build",
     "Bundle",
     "BundleSource",
     "BundlepipeError",
@@ -34,8 +40,10 @@ __all__ = [
     "Lock",
     "LockSource",
     "Pipeline",
+    "Program",
     "Pull",
     "RegistrySettings",
+    "Render",
 ]
 
 _HOMES = {

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bundlepipe.errors import InputError, InvalidContent, InvalidReference
+from bundlepipe.errors import InputError, InvalidContent, InvalidReference, quoted
 from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference, Repository
 from bundlepipe.pipeline.declaration import (
+    Apply,
     Build,
     Bundle,
     BundleSource,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 _DODO = "dodo.py"
 # For what is asked of references only, where there is none.
 _ANY = Repository(DEFAULT_REGISTRY, "a/b")
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _LOCAL_HOMES = ("oci:", "tar:", "docker-daemon:")
 
@@ -343,6 +345,20 @@ def _render_faults(render: Render) -> Iterator[tuple[object, str]]:
             yield render.where, f"{what}: its output {render.output} lies in {path}, which it reads: write it elsewhere"
     if any(not program.run for program in programs_among(render.files)):
         yield render.where, f"{what}: run is empty, expected a program and its arguments"
+    if render.apply:
+        yield from (
+            (render.apply.where or render.where, f"{what}: apply: {text}") for text in _apply_faults(render.apply)
+        )
+
+
+def _apply_faults(apply: Apply) -> Iterator[str]:
+    """Find options that kubectl refuses in one another's company, or that it would only meet after applying."""
+    if apply.wait and not _DURATION.fullmatch(apply.wait):
+        yield f"wait: {quoted(apply.wait)} is not a duration: expected one as kubectl takes it, such as 90s or 5m"
+    if apply.force_conflicts and not apply.server_side:
+        yield "forceConflicts is for the server: add 'serverSide: true'"
+    if apply.dry_run == "client" and apply.server_side:
+        yield "with serverSide the client cannot tell what would be: expected 'dryRun: server'"
 
 
 def _shared_outputs(declared: Declared) -> Iterator[tuple[object, str]]:

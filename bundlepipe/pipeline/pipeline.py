@@ -14,6 +14,7 @@ from doit.task import Task
 
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.pipeline.declaration import (
+    Apply,
     Build,
     Bundle,
     Copy,
@@ -118,6 +119,7 @@ def _with_normal_paths(declared: Declared) -> Declared:
                 output=normalise(render.output),
                 locks=_normal(render.locks),
                 config=_normal(render.config),
+                apply=render.apply and _normal_apply(render.apply),
             )
             for render in declared.renders
         ],
@@ -135,6 +137,10 @@ def _normal_lock(lock: Lock) -> Lock:
 
 def _normal_build(build: Build) -> Build:
     return replace(build, context=normalise(build.context))
+
+
+def _normal_apply(apply: Apply) -> Apply:
+    return replace(apply, kubeconfig=apply.kubeconfig and normalise(apply.kubeconfig))
 
 
 def _normal_program(program: Program) -> Program:
@@ -181,11 +187,12 @@ def _refresh(declared: Declared) -> frozenset[str]:
     sourced: list[Copy | Pull] = [*declared.copies, *declared.pulls]
     known = {REFRESH_ALL, *(bundle.name for bundle in declared.bundles), *(thing.name for thing in sourced)}
     known |= {thing.source for thing in sourced if is_remote(thing.source)}
+    known |= {render.name for render in declared.renders if render.apply}
     for name in sorted(wanted - known):
         if not any(_mentions(images_lock_path(bundle), name) for bundle in declared.bundles if bundle.lock):
             raise InvalidDodoFile(
                 f"refresh={name}: nothing has that name: expected {REFRESH_ALL}, a bundle, copy or pull, "
-                "or a reference as a lock has it"
+                "a render that is applied, or a reference as a lock has it"
             )
     return wanted
 
