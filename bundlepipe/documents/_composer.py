@@ -65,8 +65,22 @@ class _Open:
             self.key = None
 
 
-def compose_text(text: str) -> Iterator[yaml.Node]:
-    """Yield the root node of each document; YamlFault where the text is not YAML or goes too far."""
+@dataclass(frozen=True, slots=True)
+class ComposedDocument:
+    """A document's root node, and the characters at which it starts and ends.
+
+    It starts at its first directive, its `---`, or, where it has neither, its content.
+    `end` is where its `...` stands, None if it has none.
+    """
+
+    root: yaml.Node
+    start: int
+    has_marker: bool
+    end: int | None
+
+
+def compose_text(text: str) -> Iterator[ComposedDocument]:
+    """Yield the documents of a text; YamlFault where the text is not YAML or goes too far."""
     parser = _parser(text)
     while True:
         event = _next_event(parser, text)
@@ -75,11 +89,11 @@ def compose_text(text: str) -> Iterator[yaml.Node]:
         if isinstance(event, yaml.DocumentStartEvent):
             document = _Document(parser, text)
             try:
-                root = document.root()
+                root, end = document.read()
             except YamlFault as fault:
                 fault.unfinished = document.unfinished()
                 raise
-            yield root
+            yield ComposedDocument(root, _start(event), bool(event.explicit), end)
 
 
 def _next_event(parser: _Parser, text: str) -> Any:
@@ -87,6 +101,11 @@ def _next_event(parser: _Parser, text: str) -> Any:
         return parser.get_event()
     except yaml.MarkedYAMLError as error:
         raise _syntax_fault(error, text) from None
+
+
+def _start(event: Any) -> int:
+    index: int = event.start_mark.index
+    return index
 
 
 class _Document:
@@ -99,14 +118,14 @@ class _Document:
         self._anchored: dict[str, tuple[yaml.Node, int]] = {}
         self._aliased = 0
 
-    def root(self) -> yaml.Node:
-        """Read up to the end of the document and return its root."""
+    def read(self) -> tuple[yaml.Node, int | None]:
+        """Read up to the end of the document and return its root, and where its `...` stands if there is one."""
         root: yaml.Node | None = None
         while True:
             event = _next_event(self._parser, self._text)
             if isinstance(event, yaml.DocumentEndEvent):
                 assert root is not None  # the parser makes even nothing a scalar
-                return root
+                return root, _start(event) if event.explicit else None
             completed = self._take(event)
             if completed and not self._open:
                 root = completed

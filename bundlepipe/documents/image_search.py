@@ -1,100 +1,186 @@
-"""Finding the image references in configuration: kbld's default search rule, with positions.
+"""Finding the image references in configuration, and replacing them in its text.
 
-A scalar under a key named `image`, anywhere in a YAML or JSON document, is a reference.
+kbld's rules decide what a reference is. Where one is replaced, its scalar is edited in
+place: comments, order, quotes, anchors and line endings are kept, and every byte that
+does not belong to a reference stays as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import yaml
 
-from bundlepipe.documents._core_schema import NULL, STRING
+from bundlepipe.documents._composer import ComposedDocument, YamlFault
 from bundlepipe.documents._text import Text
 from bundlepipe.documents.fault import Fault, rendered
+from bundlepipe.documents.found_images import Found, FoundImage, SearchedText
+from bundlepipe.documents.image_walk import ImageWalk, IndexedFault, compose_searched, in_order, json_as_yaml
 from bundlepipe.documents.kbld_kinds import configuration_kind
-from bundlepipe.documents.yaml_source import compose
+from bundlepipe.documents.search_rules import DEFAULT_RULE, SearchRule
+from bundlepipe.documents.yaml_edit import Edit, apply
+from bundlepipe.documents.yaml_entry import shared_nodes, with_entry
+from bundlepipe.documents.yaml_source import BYTE_ORDER_MARK, decoded
 from bundlepipe.errors import DocumentError
 
-IMAGE_KEY = "image"
+__all__ = ["Annotation", "FoundImage", "SearchedFile", "search_images"]
+
+_IMAGES_ANNOTATION = ("metadata", "annotations", "kbld.k14s.io/images")
+# Returns the text of kbld's images annotation for a resource in which these images were found, None for no annotation.
+Annotation = Callable[[Sequence[FoundImage]], str | None]
 
 
 @dataclass(frozen=True)
-class FoundImage:
-    """A reference as it stands in the configuration; line and column count from 1."""
+class _Resource:
+    """A document, or an item of its `items`, and what was found in it."""
 
-    value: str
-    path: str
-    line: int
-    column: int
-
-    @property
-    def where(self) -> str:
-        """`path:line:column`."""
-        return f"{self.path}:{self.line}:{self.column}"
+    root: yaml.MappingNode
+    found: Sequence[Found]
 
 
-def find_images(content: bytes, path: str) -> list[FoundImage]:
-    """Return every reference in the documents of a file, in their order.
+@dataclass(frozen=True)
+class _Document:
+    """A document, and what was found in it; one that configures kbld was not searched."""
 
-    Raises DocumentError, with all faults of the file at their positions, for text that is
-    not YAML, for an empty reference, and for a ytt value that no one has filled in.
+    composed: ComposedDocument
+    is_configuration: bool
+    found: Sequence[Found] = ()
+    resources: Sequence[_Resource] = ()
+
+
+class SearchedFile:
+    """A file and the references in it.
+
+    `images` are the references in their order, what an alias repeats once. Documents that
+    configure kbld are not searched; `has_configuration` tells whether there are any.
     """
-    if path.endswith(".json"):
-        # JSON may be indented by tabs, which YAML may not.
-        content = content.replace(b"\t", b" ")
-    source, roots = compose(content, path)
-    found: list[FoundImage] = []
-    faults: list[Fault] = []
-    for root in roots:
-        kind = configuration_kind(root)
-        if kind:
-            faults.append(source.fault(root.start_mark.index, f"{kind} documents are not searched: name other files"))
-            continue
-        for value in _values(root, set()):
-            fault = _fault(value, source)
-            if fault:
-                faults.append(source.fault(value.start_mark.index, fault))
-            elif isinstance(value, yaml.ScalarNode) and value.tag == STRING:
-                found.append(FoundImage(value.value, path, *source.position(value.start_mark.index)))
+
+    def __init__(self, path: str, content: bytes, text: str, documents: Sequence[_Document]) -> None:
+        self.path = path
+        self.images: tuple[FoundImage, ...] = tuple(
+            image for document in documents for found in document.found for image in found.images()
+        )
+        self.has_configuration = any(document.is_configuration for document in documents)
+        self._content = content
+        self._text = text
+        self._documents = documents
+
+    def replaced(self, replacements: Mapping[str, str]) -> bytes:
+        """Return the content of the file with the references that are keys of `replacements` replaced."""
+        return self._edited(self._replacing(replacements))
+
+    def rendered(self, replacements: Mapping[str, str], annotation: Annotation | None = None) -> bytes:
+        """Return what `replaced` does, without the documents that configure kbld.
+
+        With `annotation`, each resource (a document, or an item of its `items`, with
+        apiVersion and kind) in which images were found gets the annotation
+        `kbld.k14s.io/images` that it returns. Raises DocumentError where a resource
+        cannot be annotated in its place.
+        """
+        edits = [*self._annotating(annotation)] if annotation else []
+        edits += [*self._replacing(replacements), *self._removing()]
+        return self._edited(_apart(edits))
+
+    def _edited(self, edits: Sequence[Edit]) -> bytes:
+        # Not parsed again: each edit keeps to a scalar, whose new text has been read again as the parser would,
+        # or inserts an entry in a form that does not depend on what surrounds it.
+        if not edits:
+            return self._content
+        mark = BYTE_ORDER_MARK.encode() if self._content.startswith(BYTE_ORDER_MARK.encode()) else b""
+        return mark + apply(edits, self._text).encode()
+
+    def _replacing(self, replacements: Mapping[str, str]) -> list[Edit]:
+        return [edit for document in self._documents for found in document.found for edit in found.edits(replacements)]
+
+    def _removing(self) -> Iterator[Edit]:
+        kept_before = False
+        for document, following in zip(self._documents, [*self._documents[1:], None], strict=True):
+            if not document.is_configuration:
+                kept_before = True
+                continue
+            composed = document.composed
+            start = composed.start if composed.has_marker else 0
+            end = following.composed.start if following else len(self._text)
+            if kept_before and following and composed.end is not None and self._text[end] == "%":
+                # What precedes a directive has to be ended.
+                end = composed.end
+            yield Edit(start, end, "")
+
+    def _annotating(self, annotation: Annotation) -> Iterator[Edit]:
+        faults: list[Fault] = []
+        for document in self._documents:
+            shared = shared_nodes(document.composed.root)
+            for resource in document.resources:
+                text = annotation([image for found in resource.found for image in found.images()])
+                if text is None:
+                    continue
+                try:
+                    yield with_entry(self._text, resource.root, _IMAGES_ANNOTATION, text, shared)
+                except YamlFault as fault:
+                    faults.append(Text(self._text).fault(fault.index, fault.text))
+        if faults:
+            raise DocumentError(rendered(self.path, faults))
+
+
+def search_images(content: bytes, path: str, rules: Sequence[SearchRule] = ()) -> SearchedFile:
+    """Search the documents of a file, by the rules and then by the rule for keys named `image`.
+
+    A document with a list `items` is searched as its items are: the paths that rules
+    match start at the item. Raises DocumentError, with all faults of the file at their
+    positions, for text that is not YAML, for an empty reference, and for an expression of
+    a template that no one has filled in.
+    """
+    text = decoded(content, path)
+    source = Text(text)
+    is_json = path.endswith(".json")
+    searched = SearchedText(json_as_yaml(text) if is_json else text, path, source, lambda index: index)
+    try:
+        composed = compose_searched(searched)
+    except YamlFault as fault:
+        raise DocumentError(rendered(path, [source.fault(fault.index, fault.text)])) from None
+    faults: list[IndexedFault] = []
+    documents = [_searched(document, searched, [*rules, DEFAULT_RULE], faults) for document in composed]
     if faults:
-        raise DocumentError(rendered(path, faults))
-    return found
+        raise DocumentError(rendered(path, [source.fault(*fault) for fault in faults]))
+    return SearchedFile(path, content, text, documents)
 
 
-def _fault(value: yaml.Node, source: Text) -> str | None:
-    """Return what is wrong with a value under an image key; a number or truth value is a setting, no reference."""
-    if isinstance(value, yaml.MappingNode):
-        # To YAML, {{ .Values.image }} is a mapping that has a mapping for a key.
-        return "the image is a template's expression: render the template and search its output"
-    if value.tag == NULL:
-        # ytt leaves its expressions in comments, so an unrendered template has a null here.
-        if "#@" in source.line_at(value.start_mark.index):
-            return "the image is a ytt expression: render the template and search its output"
-    elif value.tag == STRING and not value.value:
-        return "the image is empty, expected a reference"
+def _searched(
+    document: ComposedDocument, text: SearchedText, rules: Sequence[SearchRule], faults: list[IndexedFault]
+) -> _Document:
+    if configuration_kind(document.root):
+        return _Document(document, True)
+    walk = ImageWalk(text, rules, faults)
+    items = _items(document.root)
+    # kbld drops what a list has beside its items, and so never looks there; here it stays, and is looked at.
+    found_in = [(document.root, walk.found_in(document.root, without=items))]
+    if items:
+        found_in += [(item, walk.found_in(item)) for item in items.value]
+    resources = [
+        _Resource(root, found)
+        for root, found in (found_in[1:] if items else found_in)
+        if found and isinstance(root, yaml.MappingNode) and _is_resource(root)
+    ]
+    return _Document(document, False, in_order(each for _, found in found_in for each in found), resources)
+
+
+def _items(root: yaml.Node) -> yaml.SequenceNode | None:
+    if isinstance(root, yaml.MappingNode):
+        for key, value in root.value:
+            if key.value == "items" and isinstance(value, yaml.SequenceNode):
+                return value
     return None
 
 
-def _values(node: yaml.Node, seen: set[int]) -> Iterator[yaml.Node]:
-    """Yield the scalars and template expressions under an `image` key; what an alias repeats is visited once."""
-    if isinstance(node, yaml.ScalarNode) or id(node) in seen:
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _values(item, seen)
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            is_image = isinstance(key, yaml.ScalarNode) and key.value == IMAGE_KEY
-            if is_image and (isinstance(value, yaml.ScalarNode) or _is_expression(value)):
-                if id(value) not in seen:
-                    seen.add(id(value))
-                    yield value
-            else:
-                yield from _values(value, seen)
+def _is_resource(root: yaml.MappingNode) -> bool:
+    return {"apiVersion", "kind"} <= {key.value for key, _ in root.value if isinstance(key, yaml.ScalarNode)}
 
 
-def _is_expression(value: yaml.Node) -> bool:
-    return isinstance(value, yaml.MappingNode) and any(isinstance(key, yaml.MappingNode) for key, _ in value.value)
+def _apart(edits: Sequence[Edit]) -> list[Edit]:
+    """Return edits in their order; of those that overlap, the first and longest."""
+    apart: list[Edit] = []
+    for edit in sorted(edits, key=lambda edit: (edit.start, -edit.end)):
+        if not apart or edit.start >= apart[-1].end:
+            apart.append(edit)
+    return apart

@@ -16,13 +16,13 @@ from typing import Any
 import yaml
 
 from bundlepipe.documents import _core_schema as core
-from bundlepipe.documents._composer import YamlFault, compose_text
+from bundlepipe.documents._composer import ComposedDocument, YamlFault, compose_text
 from bundlepipe.documents._construction import construct, merge_sources
 from bundlepipe.documents._text import Text
 from bundlepipe.documents.fault import Fault, rendered
 from bundlepipe.errors import DocumentError
 
-_BYTE_ORDER_MARK = "\ufeff"
+BYTE_ORDER_MARK = "\ufeff"
 _OTHER_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 # YAML 1.1 and 1.2, production c-printable, which libyaml enforces as well.
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -107,22 +107,24 @@ def parse(content: bytes, path: str, wanted: Callable[[yaml.Node], object] | Non
     return documents
 
 
-def compose(content: bytes, path: str) -> tuple[Text, list[yaml.Node]]:
-    """Return the text of a YAML file and the root node of each document, without making data of them.
+def compose(text: str) -> list[ComposedDocument]:
+    """Return the documents of a text as trees of nodes, without making data of them.
 
-    For those who look for something in files that are not theirs (the image search):
+    For those who look for something in texts that are not theirs (the image search):
     duplicate keys, and keys and scalars that `parse` refuses, are let through. Raises
-    DocumentError for text that is not YAML.
+    YamlFault, at the first fault, for text that is not YAML.
     """
-    source, faults = _source(content, path)
-    nodes = list(_nodes(source, faults))
-    if faults:
-        raise DocumentError(rendered(path, faults))
-    return source, nodes
+    control_character = _NOT_PRINTABLE.search(text)
+    if control_character:
+        raise YamlFault(control_character.start(), _control_character(control_character[0]))
+    if text.startswith(BYTE_ORDER_MARK):
+        # libyaml does not count it, so all its marks would be wrong.
+        raise YamlFault(0, "a byte order mark, which has no place here")
+    return list(compose_text(text))
 
 
 def _source(content: bytes, path: str) -> tuple[Text, list[Fault]]:
-    source = Text(_decoded(content, path))
+    source = Text(decoded(content, path))
     return source, list(_control_characters(source))
 
 
@@ -131,7 +133,8 @@ def _nodes(source: Text, faults: list[Fault]) -> Iterator[yaml.Node]:
     if faults:
         return
     try:
-        yield from compose_text(source.content)
+        for document in compose_text(source.content):
+            yield document.root
     except YamlFault as fault:
         faults.append(source.fault(fault.index, fault.text))
         if fault.unfinished:
@@ -152,13 +155,14 @@ def load_one(content: bytes, path: str) -> YamlDocument:
     return filled[0]
 
 
-def _decoded(content: bytes, path: str) -> str:
+def decoded(content: bytes, path: str) -> str:
+    """Return the text of a file, without byte order mark; DocumentError, calling it `path`, if it is not UTF-8."""
     if content.startswith(_OTHER_BYTE_ORDER_MARKS):
         raise DocumentError([f"{path}:1:1: the file is UTF-16 or UTF-32, expected UTF-8"])
     try:
-        return content.decode("utf-8").removeprefix(_BYTE_ORDER_MARK)
+        return content.decode("utf-8").removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
-        before = Text(content[: error.start].decode("utf-8").removeprefix(_BYTE_ORDER_MARK))
+        before = Text(content[: error.start].decode("utf-8").removeprefix(BYTE_ORDER_MARK))
         byte = content[error.start]
         fault = before.fault(len(before.content), f"the byte 0x{byte:02x} is not UTF-8, expected a file in UTF-8")
         raise DocumentError(rendered(path, [fault])) from None
@@ -169,5 +173,8 @@ def _control_characters(source: Text) -> Iterator[Fault]:
         if count == _MOST_CONTROL_CHARACTERS:
             yield source.fault(match.start(), "further control characters, which YAML does not allow")
             return
-        code = ord(match[0])
-        yield source.fault(match.start(), f"the control character U+{code:04X}, which YAML does not allow")
+        yield source.fault(match.start(), _control_character(match[0]))
+
+
+def _control_character(character: str) -> str:
+    return f"the control character U+{ord(character):04X}, which YAML does not allow"

@@ -8,6 +8,7 @@ keys sorted, lists not indented, lines not wrapped, texts quoted only where YAML
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -30,10 +31,10 @@ _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt\s].*)?")
 # A start that is an indicator of YAML's, a ':' or '#' that would be one, or a blank at an end.
 _NEEDS_QUOTES = re.compile(r"^[\s,\[\]{}#&*!|>'\"%@`]|^[-?:](?:\s|$)|^(?:---|\.\.\.)|:(?:\s|$)|\s#|\s$")
 # Fixed ranges rather than str.isprintable(), which changes with Python's Unicode tables.
-_INVISIBLE = re.compile(
+INVISIBLE = re.compile(
     "[^\x20-\x7e\xa1-\u1fff\u2030-\u205e\u2070-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
-_UNREADABLE_IN_QUOTES = re.compile(_INVISIBLE.pattern + r'|["\\]')
+_UNREADABLE_IN_QUOTES = re.compile(INVISIBLE.pattern + r'|["\\]')
 _SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 # YAML looks for the ':' after a key in 1,024 characters at most, unless a '?' announces it.
 _LONGEST_SIMPLE_KEY = 1000
@@ -73,7 +74,7 @@ def _mapping(value: Mapping[str, Any], indent: str) -> Iterator[str]:
             yield f"{indent}{written}:"
             yield from _collection(child, indent if _is_list(child) else indent + "  ")
         else:
-            yield f"{indent}{written}: {_scalar(child, indent + '  ')}"
+            yield f"{indent}{written}: {written_scalar(child, indent + '  ')}"
 
 
 def _list(value: Sequence[Any], indent: str) -> Iterator[str]:
@@ -83,7 +84,7 @@ def _list(value: Sequence[Any], indent: str) -> Iterator[str]:
             yield f"{indent}- {next(lines).removeprefix(indent + '  ')}"
             yield from lines
         else:
-            yield f"{indent}- {_scalar(item, indent + '  ')}"
+            yield f"{indent}- {written_scalar(item, indent + '  ')}"
 
 
 def _is_list(value: Any) -> bool:
@@ -94,7 +95,8 @@ def _is_filled_collection(value: Any) -> bool:
     return bool(value) and (_is_list(value) or isinstance(value, Mapping))
 
 
-def _scalar(value: Any, indent: str) -> str:
+def written_scalar(value: Any, indent: str) -> str:
+    """Return a value, or an empty collection, behind its key; further lines are indented by `indent`."""
     if isinstance(value, str):
         return _literal(value, indent) if _is_literal(value) else _single_line(value)
     if value is None:
@@ -112,7 +114,7 @@ def _is_literal(text: str) -> bool:
     return (
         len(lines) > 1
         and not text.startswith((" ", "\n"))
-        and not any(line.endswith(" ") or _INVISIBLE.search(line) for line in lines)
+        and not any(line.endswith(" ") or INVISIBLE.search(line) for line in lines)
     )
 
 
@@ -125,9 +127,9 @@ def _literal(text: str, indent: str) -> str:
 
 
 def _single_line(text: str) -> str:
-    if _INVISIBLE.search(text):
+    if INVISIBLE.search(text):
         return f'"{_UNREADABLE_IN_QUOTES.sub(_escape, text)}"'
-    if _reads_as_something_else(text):
+    if reads_as_something_else(text):
         return f'"{text}"'
     if _NEEDS_QUOTES.search(text):
         doubled = text.replace("'", "''")
@@ -135,8 +137,19 @@ def _single_line(text: str) -> str:
     return text
 
 
-def _reads_as_something_else(text: str) -> bool:
+def reads_as_something_else(text: str) -> bool:
+    """Tell whether a text without quotes would be no text to YAML 1.1 or 1.2."""
     return text.lower() in _WORDS or bool(_NUMBER.fullmatch(text) or _TIMESTAMP.fullmatch(text))
+
+
+def in_double_quotes(text: str) -> str:
+    """Return a text as it stands between double quotes, in YAML and in JSON alike."""
+    return _UNREADABLE_IN_QUOTES.sub(lambda match: json.dumps(match[0])[1:-1], text)
+
+
+def double_quoted(text: str) -> str:
+    """Return a text in double quotes, in one line, in YAML and in JSON alike."""
+    return f'"{in_double_quotes(text)}"'
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -1,0 +1,187 @@
+"""The walk through documents that finds what search rules match."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import yaml
+
+from bundlepipe.documents._composer import ComposedDocument, YamlFault
+from bundlepipe.documents._construction import merge_sources
+from bundlepipe.documents._core_schema import MERGE, NULL, STRING
+from bundlepipe.documents.found_images import Found, FoundReference, FoundText, SearchedText, reference_text
+from bundlepipe.documents.search_rules import SearchRule, UpdateStrategy, Within
+from bundlepipe.documents.yaml_scalar import ScalarText
+from bundlepipe.documents.yaml_source import compose
+
+_RENDER = "name the program that renders it: lock.files: [{{run: [{}], files: [{}]}}]"
+_RENDER_TEMPLATE = _RENDER.format("helm, template, chart", "chart")
+_RENDER_YTT = _RENDER.format("ytt, -f, config", "config")
+_YTT_COMMENT = re.compile(r"(?:^|(?<=\s))#[@!]", re.MULTILINE)
+_LINE_END = re.compile("[\r\n]|$")
+# Characters beyond U+FFFF are two escapes in JSON, and one in YAML.
+_HALF_CHARACTER = re.compile(r"\\(?:u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
+
+# At which character of the file something is wrong, and what.
+IndexedFault = tuple[int, str]
+
+
+def compose_searched(text: SearchedText) -> list[ComposedDocument]:
+    """Return the documents of a text; YamlFault, with advice where it may be a template, if it is not YAML."""
+    try:
+        return compose(text.content)
+    except YamlFault as fault:
+        advice = ""
+        if "{{" in text.content:
+            advice = f"; if this is a template, {_RENDER_TEMPLATE}"
+        elif _YTT_COMMENT.search(text.content):
+            advice = f"; if this is a ytt template, {_RENDER_YTT}"
+        raise YamlFault(fault.index, fault.text + advice) from None
+
+
+def json_as_yaml(text: str) -> str:
+    """Return a JSON text without what YAML does not take, as long as it was: tabs, and characters in two escapes.
+
+    Those characters get lost, so this is a text to find places in.
+    """
+    return _HALF_CHARACTER.sub(_without_half, text.replace("\t", " ")) if "\\u" in text else text.replace("\t", " ")
+
+
+def _without_half(match: re.Match[str]) -> str:
+    return "\\ufffd" if match["half"] else match[0]
+
+
+class ImageWalk:
+    """Walks through the documents of one text.
+
+    What an alias repeats is found once, by the first rule that decides about it; but since
+    rules can ask for paths, it is looked at wherever it is repeated.
+    """
+
+    def __init__(self, text: SearchedText, rules: Sequence[SearchRule], faults: list[IndexedFault]) -> None:
+        self._text = text
+        self._rules = rules
+        self._faults = faults
+        self._known: dict[int, Found | None] = {}
+        self._found: dict[int, Found] = {}
+        self._path: list[str | int] = []
+
+    def found_in(self, root: yaml.Node, without: yaml.Node | None = None) -> list[Found]:
+        """Return what there is below a node, but not below `without`; the paths that rules match start at it."""
+        self._found, self._path = {}, []
+        self._visit(root, without)
+        return in_order(self._found.values())
+
+    def _visit(self, node: yaml.Node, without: yaml.Node | None = None) -> None:
+        if node is without:
+            return
+        if isinstance(node, yaml.ScalarNode):
+            self._scalar(node)
+            return
+        if _is_expression(node) and self._strategy(None) not in (None, "none"):
+            self._fault(node, f"the image is a template's expression: {_RENDER_TEMPLATE}")
+            return
+        parts = entries(node) if isinstance(node, yaml.MappingNode) else enumerate(node.value)
+        for part, child in parts:
+            self._path.append(part)
+            self._visit(child, without)
+            self._path.pop()
+
+    def _strategy(self, value: str | None) -> UpdateStrategy | None:
+        """Return what the first rule that matches says; rules about values do not match what is no text (None)."""
+        for rule in self._rules:
+            if rule.value and (value is None or not rule.value.matches(value)):
+                continue
+            if rule.key is None or rule.key.matches(self._path):
+                return rule.strategy
+        return None
+
+    def _scalar(self, node: yaml.ScalarNode) -> None:
+        """Take a scalar for what the rules say; numbers and truth values are settings, whatever their key."""
+        if node.tag == NULL:
+            # ytt leaves its expressions in comments, so an unrendered template has a null here.
+            if self._is_before_ytt(node) and self._strategy(None) not in (None, "none"):
+                self._fault(node, f"the image is a ytt expression: {_RENDER_YTT}")
+        elif node.tag == STRING:
+            strategy = self._strategy(reference_text(node))
+            if strategy is None or strategy == "none":
+                return
+            if id(node) not in self._known:
+                self._known[id(node)] = (
+                    self._text_within(node, strategy) if isinstance(strategy, Within) else self._reference(node)
+                )
+            found = self._known[id(node)]
+            if found:
+                self._found[id(node)] = found
+
+    def _reference(self, node: yaml.ScalarNode) -> FoundReference | None:
+        value = reference_text(node)
+        if not value:
+            self._fault(node, "the image is empty, expected a reference")
+        elif "{{" in value:
+            self._fault(node, f"the image is a template's expression: {_RENDER_TEMPLATE}")
+        elif "(@" in value:
+            self._fault(node, f"the image is a ytt expression: {_RENDER_YTT}")
+        else:
+            image = self._text.image(value, node.start_mark.index)
+            return FoundReference(self._text.content, node, image)
+        return None
+
+    def _text_within(self, node: yaml.ScalarNode, strategy: Within) -> FoundText | None:
+        if not node.value:
+            return None
+        scalar = ScalarText(self._text.content, node)
+        content = json_as_yaml(node.value) if strategy.format == "json" else node.value
+        file_index = self._text.file_index
+        text = SearchedText(content, self._text.path, self._text.file, lambda index: file_index(scalar.index(index)))
+        try:
+            documents = compose_searched(text)
+        except YamlFault as fault:
+            self._faults.append((text.file_index(fault.index), f"in this text: {fault.text}"))
+            return None
+        walk = ImageWalk(text, strategy.rules, self._faults)
+        found = [found for document in documents for found in walk.found_in(document.root)]
+        return FoundText(node, scalar, found) if found else None
+
+    def _is_before_ytt(self, node: yaml.Node) -> bool:
+        content = self._text.content
+        return "#@" in content[node.end_mark.index : _end_of_line(content, node.end_mark.index)]
+
+    def _fault(self, node: yaml.Node, text: str) -> None:
+        self._faults.append((self._text.file_index(node.start_mark.index), text))
+
+
+def in_order(found: Iterable[Found]) -> list[Found]:
+    """Return each of what was found once, in the order of the text."""
+    by_start = {each.node.start_mark.index: each for each in found}
+    return [by_start[start] for start in sorted(by_start)]
+
+
+def entries(mapping: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
+    """Yield the keys and values of a mapping, also those that it merges and does not have itself.
+
+    A key that is a collection counts as an empty text.
+    """
+    own = [(key, value) for key, value in mapping.value if key.tag != MERGE]
+    names = {key.value for key, _ in own if isinstance(key, yaml.ScalarNode)}
+    for key, value in own:
+        yield key.value if isinstance(key, yaml.ScalarNode) else "", value
+    for key, value in mapping.value:
+        if key.tag == MERGE:
+            for source in merge_sources(value):
+                for name, inherited in entries(source) if isinstance(source, yaml.MappingNode) else ():
+                    if name not in names:
+                        names.add(name)
+                        yield name, inherited
+
+
+def _is_expression(node: yaml.Node) -> bool:
+    """Tell whether a node is what {{ .Values.image }} is to YAML: a mapping that has a mapping for a key."""
+    return isinstance(node, yaml.MappingNode) and any(isinstance(key, yaml.MappingNode) for key, _ in node.value)
+
+
+def _end_of_line(content: str, index: int) -> int:
+    match = _LINE_END.search(content, index)
+    assert match
+    return match.start()

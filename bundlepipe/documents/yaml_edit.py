@@ -1,0 +1,55 @@
+"""Edits of a text: what stands between two characters of it is replaced, the rest stays as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import yaml
+
+# A place that holds no content: blanks, line ends, and comments.
+_NOTHING = re.compile("(?:[ \t\r\n\x85\u2028\u2029]|(?<![^ \t\r\n\x85\u2028\u2029])#[^\r\n\x85\u2028\u2029]*)*")
+_PROPERTY = re.compile("[&!][^ \t\r\n\x85\u2028\u2029]*")
+
+
+class Edit(NamedTuple):
+    """The characters from `start` up to `end` become `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+def apply(edits: Iterable[Edit], content: str) -> str:
+    """Return the content with all edits made; they are in the order of the content and do not overlap."""
+    pieces: list[str] = []
+    position = 0
+    for edit in edits:
+        assert position <= edit.start <= edit.end
+        pieces += content[position : edit.start], edit.text
+        position = edit.end
+    pieces.append(content[position:])
+    return "".join(pieces)
+
+
+def after_nothing(content: str, index: int) -> int:
+    """Return where, from a character on, something stands that is neither blank nor comment."""
+    match = _NOTHING.match(content, index)
+    assert match
+    return match.end()
+
+
+def content_start(content: str, node: yaml.Node) -> int:
+    """Return where a node's own text starts, behind the anchor and tag in front of it."""
+    index: int = node.start_mark.index
+    end: int = node.end_mark.index
+    while index < end:
+        prefix = _PROPERTY.match(content, index)
+        if not prefix:
+            break
+        behind = after_nothing(content, prefix.end())
+        if behind > end:
+            return prefix.end()
+        index = behind
+    return index
