@@ -11,8 +11,12 @@ from dataclasses import dataclass
 import yaml
 
 from bundlepipe.documents import _core_schema as core
+from bundlepipe.documents._composer import YamlFault
 from bundlepipe.documents._construction import merge_sources
-from bundlepipe.documents.yaml_source import compose
+from bundlepipe.documents._text import Text
+from bundlepipe.documents.fault import rendered
+from bundlepipe.documents.yaml_source import compose, decoded
+from bundlepipe.errors import DocumentError
 
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 _CONTENT_OF_SECRETS = ("data", "stringData")
@@ -52,8 +56,12 @@ class Resource:
 
 def find_resources(content: bytes, path: str) -> list[Resource]:
     """Return the resources of a YAML file; `path` is what messages call it. DocumentError for text that is not YAML."""
-    _, nodes = compose(content, path)
-    return [resource for node in nodes for resource in _resources(node)]
+    text = Text(decoded(content, path))
+    try:
+        documents = compose(text.content)
+    except YamlFault as fault:
+        raise DocumentError(rendered(path, [text.fault(fault.index, fault.text)])) from None
+    return [resource for document in documents for resource in _resources(document.root)]
 
 
 def _resources(node: yaml.Node) -> Iterator[Resource]:

@@ -55,7 +55,7 @@ def write(document: Mapping[str, Any]) -> bytes:
 
 def text_of(value: Mapping[str, Any] | Sequence[Any]) -> str:
     """Return a mapping or list as YAML, without a mark before it, for a text within a document."""
-    lines = _collection(value, "") if value else [_scalar(value, "")]
+    lines = _collection(value, "") if value else [written_scalar(value, "")]
     return "".join(f"{line}\n" for line in lines)
 
 

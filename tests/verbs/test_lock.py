@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -60,18 +61,18 @@ def refuse(built: Built) -> Reference:
     raise AssertionError(f"{built.name} is not to be built")
 
 
-def locked(tmp_path: Path, config: str, rules: str = "", **options: object) -> dict[str, str]:
+def locked(tmp_path: Path, config: str, rules: str = "", **options: Any) -> dict[str, str]:
     """Return the images of a lock by the references that they stand for."""
     entries = locked_entries(tmp_path, config, rules, **options)
     return {entry.annotations[KBLD_ID]: str(entry.image) for entry in entries}
 
 
 def locked_entries(
-    tmp_path: Path, config: str, rules: str = "", current: ImagesLock | None = None, **options: object
+    tmp_path: Path, config: str, rules: str = "", current: ImagesLock | None = None, **options: Any
 ) -> tuple[ImageRef, ...]:
     (tmp_path / "config.yml").write_text(config)
     (tmp_path / "kbld.yml").write_text(KBLD + rules)
-    request = LockRequest([str(tmp_path / "config.yml")], config=[str(tmp_path / "kbld.yml")], **options)  # type: ignore[arg-type]
+    request = LockRequest([str(tmp_path / "config.yml")], config=[str(tmp_path / "kbld.yml")], **options)
     return lock(request, current or ImagesLock(), Resolver(Homes()), refuse).lock.images
 
 
