@@ -135,6 +135,8 @@ class _Explainer:
         values: Any = error.validator_value
         if keyword in _COUNTS and isinstance(instance, (dict, list)):
             state = f"has {_count(len(instance), _COUNTS[keyword][1])}"
+        elif isinstance(instance, dict):
+            state = _named_keys(instance)
         else:
             state = f"is {self._found(error)}"
         meant = similar(str(instance), map(str, values)) if keyword == "enum" else None
@@ -265,6 +267,11 @@ def _type_words(types: Sequence[str]) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _named_keys(instance: Mapping[str, Any]) -> str:
+    names = shortened(", ".join(map(shown, instance)), 200)
+    return f"has the key{'s' if len(instance) > 1 else ''} {names}" if instance else "has no keys"
 
 
 def _missing(error: ValidationError) -> list[str]:

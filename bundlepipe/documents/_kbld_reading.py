@@ -61,9 +61,9 @@ def read_image_map(content: bytes, path: str) -> tuple[Override, ...]:
         expected = "expected a JSON object of references to preresolved references"
         raise DocumentError([document.problem((), f"the document is {kind(document.data)}, {expected}")])
     faults = [
-        document.fault((name,), f"{shown(name)}: expected a reference, found {kind(value)}")
+        document.fault((name,), f"{shown(name)}: expected references, found {kind(value)}")
         for name, value in document.data.items()
-        if not isinstance(value, str) or not value
+        if not name or not isinstance(value, str) or not value
     ]
     if faults:
         raise DocumentError(rendered(path, faults))
@@ -79,9 +79,11 @@ def _where(document: YamlDocument, keys: _Keys, *, key: bool = False) -> str:
 
 
 def _foreign(document: YamlDocument) -> Fault:
-    found = kind(document.data.get("kind")) if isinstance(document.data, dict) else kind(document.data)
-    expected = f"expected kind 'Config' of apiVersion '{KBLD_API_VERSION}', or an {images_lock.KIND}"
-    return document.fault(("kind",), f"a document of kind {found} is no configuration of kbld, {expected}")
+    data = document.data if isinstance(document.data, dict) else {}
+    found = [f"{name} {kind(data[name])}" for name in ("apiVersion", "kind") if name in data]
+    expected = f"expected apiVersion '{KBLD_API_VERSION}' and kind 'Config', or an {images_lock.KIND}"
+    described = " and ".join(found) or f"{kind(document.data)} without apiVersion and kind"
+    return document.fault((), f"not a configuration of kbld: {described}, {expected}")
 
 
 def _locked(document: YamlDocument, faults: list[Fault]) -> Iterator[Override]:

@@ -11,7 +11,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING
 
 from bundlepipe.errors import InvalidContent, quoted
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _Test = Callable[["Version"], bool]
 
 _COMPARATOR = re.compile(r"(?P<operator>[<>]=?|={1,2}|!=?|)\s*(?P<version>[0-9][^\s<>=!|]*)\s*")
-_WILDCARD = re.compile(r"(?P<major>0|[1-9][0-9]*)\.(?:(?P<minor>0|[1-9][0-9]*)\.x|x(?:\.x)?)")
+_WILDCARD = re.compile(r"(?P<major>[0-9]+)\.(?:(?P<minor>[0-9]+)\.x|x(?:\.x)?)")
 _COMPARISONS: dict[str, Callable[[int, int], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -51,7 +51,7 @@ class TagSelection:
     prereleases: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
-        self._alternatives  # noqa: B018  (reads, and so checks, the constraints)
+        _alternatives(self.constraints)
 
     def choose(self, tags: Iterable[str]) -> str | None:
         """Return the tag of the highest version that is allowed, as it is written; None if there is none.
@@ -68,13 +68,15 @@ class TagSelection:
                 return False
             if self.prereleases and self.prereleases.isdisjoint(version.prerelease.split(".")):
                 return False
-        return any(all(test(version) for test in tests) for tests in self._alternatives)
+        return any(all(test(version) for test in tests) for tests in _alternatives(self.constraints))
 
-    @cached_property
-    def _alternatives(self) -> list[list[_Test]]:
-        if not self.constraints:
-            return [[]]
-        return [list(_tests(part, self.constraints)) for part in self.constraints.split("||")]
+
+@cache
+def _alternatives(constraints: str | None) -> tuple[tuple[_Test, ...], ...]:
+    """Return lists of tests, one of which a version has to pass as a whole."""
+    if not constraints:
+        return ((),)
+    return tuple(tuple(_tests(part, constraints)) for part in constraints.split("||"))
 
 
 def _version(text: str) -> Version | None:
@@ -89,22 +91,19 @@ def _version(text: str) -> Version | None:
 def _tests(text: str, constraints: str) -> Iterator[_Test]:
     """Yield what a version has to pass for one alternative of the constraints."""
     rest = text.strip()
-    if not rest:
-        raise InvalidContent(f"{quoted(constraints)} is not a range of versions: {_GRAMMAR}")
-    while rest:
+    while True:
         match = _COMPARATOR.match(rest)
-        if not match:
-            raise InvalidContent(f"{quoted(constraints)}: {quoted(rest)} is not a comparison of versions, {_GRAMMAR}")
-        yield _test(_SPELLINGS.get(match["operator"], match["operator"]), match["version"], constraints)
+        bounds = _bounds(match["version"]) if match else None
+        if not match or not bounds:
+            found = quoted(rest) if rest else "nothing"
+            raise InvalidContent(f"{quoted(constraints)} is not a range of versions: found {found}, {_GRAMMAR}")
+        yield _test(_SPELLINGS.get(match["operator"], match["operator"]), *bounds)
         rest = rest[match.end() :]
+        if not rest:
+            return
 
 
-def _test(comparison: str, text: str, constraints: str) -> _Test:
-    bounds = _bounds(text)
-    if bounds is None:
-        raise InvalidContent(f"{quoted(constraints)}: {quoted(text)} is not a version, {_GRAMMAR}")
-    first, after = bounds
-
+def _test(comparison: str, first: Version, after: Version | None) -> _Test:
     def side(version: Version) -> int:
         """Return -1 for a version before those that are named, 0 for one of them, 1 for one after them."""
         if version < first:
@@ -116,14 +115,11 @@ def _test(comparison: str, text: str, constraints: str) -> _Test:
 
 
 def _bounds(text: str) -> tuple[Version, Version | None] | None:
-    """Return a version and None; of a wildcard the first version and that after the last; None for anything else."""
-    from semver import Version
-
+    """Return the version that is named and None; of a wildcard the first one and the one after; None for neither."""
     wildcard = _WILDCARD.fullmatch(text)
+    version = _version(f"{wildcard['major']}.{wildcard['minor'] or 0}.0" if wildcard else text)
+    if not version:
+        return None
     if not wildcard:
-        version = _version(text)
-        return (version, None) if version else None
-    major, minor = int(wildcard["major"]), wildcard["minor"]
-    if minor is None:
-        return Version(major), Version(major + 1)
-    return Version(major, int(minor)), Version(major, int(minor) + 1)
+        return version, None
+    return version, version.bump_minor() if wildcard["minor"] else version.bump_major()

@@ -258,8 +258,11 @@ FROM = {
         ("{bundle: 1}", ["1:13: 'bundle': expected a string, found 1 (quote it)"]),
         ("{image: x, tg: y}", ["1:15: unknown key 'tg', did you mean 'tag'?"]),
         ("{lock: {}}", ["1:11: missing key 'path' in 'lock', expected a value"]),
-        ("{}", ["1:4: 'a' is a mapping, expected a reference, {bundle: NAME}, {image: NAME} or {lock: PATH}"]),
-        ("{zzz: 1}", ["1:4: 'a' is a mapping, expected a reference, {bundle: NAME}, {image: NAME} or {lock: PATH}"]),
+        ("{}", ["1:4: 'a' has no keys, expected a reference, {bundle: NAME}, {image: NAME} or {lock: PATH}"]),
+        (
+            "{zzz: 1}",
+            ["1:4: 'a' has the key 'zzz', expected a reference, {bundle: NAME}, {image: NAME} or {lock: PATH}"],
+        ),
         ("[]", ["1:4: 'a': expected a reference, {bundle: NAME}, {image: NAME} or {lock: PATH}, found a list"]),
         ("5", ["1:4: 'a': expected a reference, {bundle: NAME}, {image: NAME} or {lock: PATH}, found 5 (quote it)"]),
     ],

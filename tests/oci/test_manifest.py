@@ -20,6 +20,7 @@ from bundlepipe.oci.manifest import (
     Descriptor,
     Manifest,
     Platform,
+    PlatformSelection,
     docker_manifest,
 )
 
@@ -43,7 +44,10 @@ def mostly(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 TEXT_LIKE = mostly(st.text(max_size=5))
 PLATFORM_LIKE = mostly(
-    st.dictionaries(st.sampled_from(["os", "architecture", "variant", "os.version", "features"]), TEXT_LIKE)
+    st.dictionaries(
+        st.sampled_from(["os", "architecture", "variant", "os.version", "os.features", "features"]),
+        TEXT_LIKE | st.lists(TEXT_LIKE, max_size=2),
+    )
 )
 DESCRIPTOR_LIKE = mostly(
     st.fixed_dictionaries(
@@ -158,6 +162,8 @@ def test_other_media_types_are_refused(media_type: Any) -> None:
         ({**IMAGE, "config": {**CONFIG, "annotations": {"a": 1}}}, "config of the manifest: 'annotations' is not a"),
         ({**INDEX, "manifests": [{**CHILD, "platform": "linux"}]}, "'platform' does not name a platform"),
         ({**INDEX, "manifests": [{**CHILD, "platform": {"os": 5}}]}, "manifests[0] of the manifest: 'platform' does"),
+        ({**INDEX, "manifests": [{**CHILD, "platform": {"os.features": "x"}}]}, "the features of 'platform' are not"),
+        ({**INDEX, "manifests": [{**CHILD, "platform": {"features": [5]}}]}, "the features of 'platform' are not"),
         ({**INDEX, "manifests": "x"}, "'manifests' is not a list"),
         ({**INDEX, "manifests": [{**CHILD, "size": "4"}]}, "manifests[0] of the manifest: a descriptor needs"),
     ],
@@ -182,9 +188,14 @@ def test_descriptors_keep_urls_and_annotations() -> None:
 
 
 def test_every_field_of_a_platform_is_read() -> None:
-    platform = {"os": "windows", "architecture": "arm64", "variant": "v8", "os.version": "10.0.1", "features": ["x"]}
-    descriptor = Descriptor.from_json({**CHILD, "platform": platform}, "x")
-    assert descriptor.platform == Platform("windows", "arm64", "v8", "10.0.1")
+    platform = {"os": "windows", "architecture": "arm64", "variant": "v8", "os.version": "10.0.1"}
+    features = {"os.features": ["win32k"], "features": ["sse4", "aes"]}
+    descriptor = Descriptor.from_json({**CHILD, "platform": {**platform, **features}}, "x")
+    assert descriptor.platform == Platform("windows", "arm64", "v8", "10.0.1", ("win32k",), ("sse4", "aes"))
+    nothing = dict.fromkeys(features)
+    assert Descriptor.from_json({**CHILD, "platform": {**platform, **nothing}}, "x").platform == Platform(
+        "windows", "arm64", "v8", "10.0.1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -214,6 +225,26 @@ def test_a_platform_matches_what_names_no_more_than_it_has() -> None:
     for wanted in ("linux/arm64", "windows/arm", "linux/arm/v6", "linux/arm:2"):
         assert not found.matches(Platform.parse(wanted))
     assert not Platform("linux", "arm").matches(found)
+
+
+@pytest.mark.parametrize(
+    ("selection", "text"),
+    [
+        (PlatformSelection(), "any"),
+        (PlatformSelection(os="windows"), "os: windows"),
+        (PlatformSelection(architecture="arm64"), "architecture: arm64"),
+        (PlatformSelection(variant="v8"), "variant: v8"),
+        (PlatformSelection(os_version="10.0.1"), "os.version: 10.0.1"),
+        (PlatformSelection(os_features=("b", "a")), "os.features: b a"),
+        (PlatformSelection(features=("x",)), "features: x"),
+        (PlatformSelection(os="windows", architecture="arm64"), "os: windows, architecture: arm64"),
+    ],
+)
+def test_a_platform_selection_matches_by_each_of_its_fields(selection: PlatformSelection, text: str) -> None:
+    assert selection.matches(Platform("windows", "arm64", "v8", "10.0.1", ("a", "b", "c"), ("x", "y")))
+    other = Platform("linux", "amd64", "v7", "10.0", ("a",), ())
+    assert selection.matches(other) is (text == "any")
+    assert str(selection) == text
 
 
 def test_the_manifest_of_an_image_is_written_as_imgpkg_writes_it() -> None:
