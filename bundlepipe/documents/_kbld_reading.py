@@ -61,7 +61,7 @@ def read_image_map(content: bytes, path: str) -> tuple[Override, ...]:
         expected = "expected a JSON object of references to preresolved references"
         raise DocumentError([document.problem((), f"the document is {kind(document.data)}, {expected}")])
     faults = [
-        document.fault((name,), f"{shown(name)}: expected references, found {kind(value)}")
+        document.fault((name,), f"expected a reference and what it resolves to, found {shown(name)}: {kind(value)}")
         for name, value in document.data.items()
         if not name or not isinstance(value, str) or not value
     ]
