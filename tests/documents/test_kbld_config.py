@@ -325,10 +325,10 @@ def test_other_documents_in_a_file_of_resources_are_passed_over() -> None:
 
 
 def test_a_file_that_is_no_yaml_is_a_problem_only_where_it_may_be_configuration() -> None:
-    template = "a: 'b\n"
+    template = "a: b: c\n"
     assert read("", template, sole=False) == KbldConfig()
-    assert problems("", template)[0].startswith("k.yml:1:4: the quoted text is not")
-    assert problems("", template + "---\n" + HEAD, sole=False)[0].startswith("k.yml:1:4: the quoted text is not")
+    assert problems("", template)[0].startswith("k.yml:1:5: a ': ' has no place")
+    assert problems("", template + "---\n" + HEAD, sole=False)[0].startswith("k.yml:1:5: a ': ' has no place")
 
 
 def test_json_may_be_indented_by_tabs_and_escape_slashes() -> None:

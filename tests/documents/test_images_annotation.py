@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from bundlepipe.documents.images_annotation import (
+    git_origin,
+    images_text,
+    local_origin,
+    origins_text,
+    preresolved_origin,
+    resolved_origin,
+    tagged_origin,
+)
+from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
+from bundlepipe.documents.kbld_config import parse_config
+from bundlepipe.oci.reference import Reference
+
+A = "sha256:" + "a" * 64
+
+
+def test_images_are_written_with_their_origins_as_kbld_writes_them() -> None:
+    built = [
+        local_origin("/work/app"),
+        git_origin("4c96b45", dirty=True, remote_url="git@example.org:team/app", tags=["v1", "1.0"]),
+        tagged_origin(["1.0", "latest"]),
+    ]
+    images = [
+        ("localhost:5000/app@" + A, built),
+        (f"index.docker.io/library/nginx@{A}", [resolved_origin("nginx", None)]),
+    ]
+    assert images_text(images) == (
+        "- origins:\n"
+        "  - local:\n"
+        "      path: /work/app\n"
+        "  - git:\n"
+        "      dirty: true\n"
+        "      remoteURL: git@example.org:team/app\n"
+        "      sha: 4c96b45\n"
+        "      tags:\n"
+        "      - v1\n"
+        '      - "1.0"\n'
+        "  - tagged:\n"
+        "      tags:\n"
+        '      - "1.0"\n'
+        "      - latest\n"
+        f"  url: localhost:5000/app@{A}\n"
+        "- origins:\n"
+        "  - resolved:\n"
+        "      url: nginx\n"
+        f"  url: index.docker.io/library/nginx@{A}\n"
+    )
+
+
+def test_an_image_without_origins_has_only_its_reference() -> None:
+    assert images_text([("a@b", [])]) == "- url: a@b\n"
+    assert images_text([]) == "[]\n"
+
+
+def test_a_commit_without_remote_and_tags_is_written_without_them() -> None:
+    assert origins_text([git_origin("1e3", dirty=False)]) == '- git:\n    dirty: false\n    sha: "1e3"\n'
+
+
+def test_the_origins_of_an_images_lock_are_read_again() -> None:
+    origins = (resolved_origin("nginx:1.0", "1.0"), preresolved_origin("x: y"))
+    annotations = {KBLD_ID: "nginx", "kbld.carvel.dev/origins": origins_text(origins)}
+    lock = ImagesLock((ImageRef(Reference.parse(f"nginx@{A}"), annotations),))
+    (override,) = parse_config(lock.to_bytes(), "images.yml").overrides
+    assert override.origins == origins
