@@ -30,6 +30,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bundlepipe.documents.kbld_config import parse_config
 from bundlepipe.documents.schema import check, schema_text
 from bundlepipe.documents.yaml_source import load_one
 from tests.support.services import Registry
@@ -160,17 +161,50 @@ def test_the_reference_is_told_about_every_object_of_the_schema() -> None:
     assert len(_objects()) == _count_objects(_schema())
 
 
-def _rows(heading: str) -> dict[str, str]:
+def _kbld_objects() -> dict[str, Mapping[str, Any]]:
+    """Return every object of kbld's configuration that the reference has a table of, by its heading."""
+    schema = json.loads(schema_text("kbld-config"))
+    definitions = schema["$defs"]
+    matcher = definitions["imageMatcher"]["properties"]
+    matching = {
+        heading: {**definition, "properties": {**matcher, **definition["properties"]}}
+        for heading, definition in [
+            ("Overrides", definitions["override"]),
+            ("Sources", definitions["source"]),
+            ("Destinations", definitions["destination"]),
+        ]
+    }
+    return {
+        "The file": schema,
+        "Search rules": definitions["searchRule"],
+        "Key matchers": definitions["keyMatcher"],
+        "Update strategies": definitions["updateStrategy"],
+        "Tag selection": definitions["tagSelection"]["properties"]["semver"],
+        "Platform selection": definitions["platformSelection"],
+        **matching,
+    }
+
+
+def _rows(page: str, heading: str) -> dict[str, str]:
     """Return the rows of the table under a heading of the reference by the key that each describes."""
-    parts = re.split(r"^#+ (.+)$", _text("docs/reference/pipeline-file.md"), flags=re.MULTILINE)
+    parts = re.split(r"^#+ (.+)$", _text(page), flags=re.MULTILINE)
     section = dict(zip(parts[1::2], parts[2::2], strict=True))[heading]
-    return {match[1]: match[0] for match in re.finditer(r"^\| `(\w+)` \|.*$", section, re.MULTILINE)}
+    return {
+        match[1]: match[0] for match in re.finditer(r"^\| `([\w.]+)` \| (?:required )?\|.*$", section, re.MULTILINE)
+    }
 
 
-@pytest.mark.parametrize("heading", _objects())
-def test_the_reference_has_the_keys_of_the_schema_and_no_others(heading: str) -> None:
-    described = _objects()[heading]
-    rows = _rows(heading)
+@pytest.mark.parametrize(
+    ("page", "heading", "described"),
+    [
+        *(("docs/reference/pipeline-file.md", *item) for item in _objects().items()),
+        *(("docs/reference/kbld-config.md", *item) for item in _kbld_objects().items()),
+    ],
+)
+def test_the_reference_has_the_keys_of_the_schema_and_no_others(
+    page: str, heading: str, described: Mapping[str, Any]
+) -> None:
+    rows = _rows(page, heading)
     assert sorted(rows) == sorted(described["properties"])
     assert sorted(key for key, row in rows.items() if "| required |" in row) == sorted(described.get("required", []))
 
@@ -185,6 +219,8 @@ def test_yaml_is_yaml_and_pipelines_are_valid(page: str, block: str) -> None:
         block = "apiVersion: bundlepipe.dev/v1alpha1\nkind: Pipeline\n" + block
     if block.startswith("apiVersion: bundlepipe.dev"):
         check(load_one(block.encode(), page), "pipeline")
+    elif block.startswith("apiVersion: kbld.k14s.io"):
+        parse_config(block.encode(), page)
     else:
         yaml.safe_load(block)
 
