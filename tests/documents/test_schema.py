@@ -39,7 +39,7 @@ def subschemas(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_the_schemas_of_all_documents_are_there() -> None:
-    assert {"images-lock", "bundle-lock", "bundle", "image-locations"} <= set(SCHEMAS)
+    assert {"images-lock", "bundle-lock", "bundle", "image-locations", "kbld-config"} <= set(SCHEMAS)
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -34,6 +34,7 @@ MISSING = "missing service: "
 DIRECTORY = "{directory}"
 
 _PROGRAMS = {
+    "git": ("git",),
     "kubectl": ("kubectl",),
     "skopeo": ("skopeo",),
     "umoci": ("umoci",),
@@ -53,8 +54,8 @@ _START_SECONDS = 20
 def require(service: str) -> None:
     """Skip the test that calls this, or fail it if services are required, unless `service` is to be had.
 
-    Known are `registry`, `docker` (an Engine that answers), `kubectl`, `skopeo`, `umoci`,
-    `qemu-x86_64`, `busybox` (linked statically) and `ipv6` (its loopback address).
+    Known are `registry`, `docker` (an Engine that answers), `git`, `kubectl`, `skopeo`,
+    `umoci`, `qemu-x86_64`, `busybox` (linked statically) and `ipv6` (its loopback address).
     """
     problem = _problem(service)
     if problem is None:
@@ -65,7 +66,7 @@ def require(service: str) -> None:
 
 
 def program(service: str) -> str:
-    """Return the path of the program of `skopeo`, `umoci`, `qemu-x86_64` or `busybox`, which is required."""
+    """Return the path of a program of that kind (`git`, `skopeo`, ...), which is required."""
     require(service)
     path = _which(_PROGRAMS[service])
     assert path is not None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bundlepipe.verbs.origins import find_git_origin
+from tests.support.services import program
 
 
 class Repository:
@@ -14,13 +15,16 @@ class Repository:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._git = program("git")
         self.git("init", "--quiet")
         self.git("config", "user.name", "someone")
         self.git("config", "user.email", "someone@example.org")
         self.git("config", "commit.gpgsign", "false")
 
     def git(self, *arguments: str) -> str:
-        finished = subprocess.run(["git", *arguments], cwd=self.directory, check=True, capture_output=True, text=True)
+        finished = subprocess.run(
+            [self._git, *arguments], cwd=self.directory, check=True, capture_output=True, text=True
+        )
         return finished.stdout.strip()
 
     def commit(self) -> str:
