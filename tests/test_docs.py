@@ -9,6 +9,7 @@ Comments that readers do not see say where a page differs:
 
     <!-- begin: examples/quickstart -->   it begins in a copy of this directory, or an `empty` one
     <!-- needs: registry -->              what follows needs a registry; the page calls it localhost:5000
+    <!-- needs: docker -->                what follows needs a Docker Engine
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import yaml
 from bundlepipe.documents.kbld_config import parse_config
 from bundlepipe.documents.schema import check, schema_text
 from bundlepipe.documents.yaml_source import load_one
-from tests.support.services import Registry
+from tests.support.services import Registry, require
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -246,32 +247,32 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Story:
-    """A page as something to be carried out, from a directory; `remote` holds the steps that need a registry."""
+    """A page as something to be carried out, from a directory; `remote` and `engine` need a registry and an Engine."""
 
     begin: str
     local: list[_Step]
     remote: list[_Step]
+    engine: list[_Step]
 
 
 def _story(page: str) -> _Story:
     text = _text(page)
     found: list[re.Match[str]] = [*_FENCE.finditer(text), *_COMMENT.finditer(text)]
     begin = ""
-    parts: list[list[_Step]] = [[], []]
-    steps = parts[0]
+    parts: dict[str, list[_Step]] = {"": [], "registry": [], "docker": []}
+    steps = parts[""]
     for match in sorted(found, key=lambda match: match.start()):
         groups = match.groupdict()
         file = _FILE.search(text, 0, match.start())
         if groups.get("word") == "begin":
             begin = groups["value"]
         elif groups.get("word") == "needs":
-            assert groups["value"] == "registry"
-            steps = parts[1]
+            steps = parts[groups["value"]]
         elif file and groups["language"] != "console":
             steps.append(_Step(file=file["path"], content=groups["content"]))
         elif groups["language"] == "console":
             steps.extend(_commands(groups["content"]))
-    return _Story(begin, *parts)
+    return _Story(begin, *parts.values())
 
 
 def _commands(block: str) -> Iterator[_Step]:
@@ -285,6 +286,7 @@ def _commands(block: str) -> Iterator[_Step]:
 STORIES = {page: _story(page) for page in PAGES if page != "CONTRIBUTING.md"}
 LOCAL = [page for page, story in STORIES.items() if any(step.command for step in story.local)]
 REMOTE = [page for page, story in STORIES.items() if story.remote]
+ENGINE = [page for page, story in STORIES.items() if story.engine]
 
 
 class _Reader:
@@ -354,6 +356,13 @@ def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:
 def test_a_page_does_what_it_says_on_a_registry(page: str, tmp_path: Path, registry: Registry) -> None:
     story = STORIES[page]
     _Reader(tmp_path, story, registry.host).follow([*story.local, *story.remote])
+
+
+@pytest.mark.parametrize("page", ENGINE)
+def test_a_page_does_what_it_says_with_an_engine(page: str, tmp_path: Path) -> None:
+    require("docker")
+    story = STORIES[page]
+    _Reader(tmp_path, story).follow([*story.local, *story.engine])
 
 
 @pytest.mark.parametrize("page", [page for page in LOCAL if page.startswith("docs/how-to/")])

@@ -152,8 +152,8 @@ class Copy:
     """A bundle, image or lock that is copied, with everything it names, to `to`.
 
     `to` is a repository, with a tag if the copy is to have another one than the source, or
-    a local home (`oci:DIR[:TAG]`, `tar:FILE`). `exclude` are tars (`tar:FILE`) and lock files
-    whose layers the reader of the tar has. `lock_output` is where the lock of the copy goes.
+    a local home (`oci:DIR[:TAG]`, `tar:FILE`, `docker-daemon:NAME[:TAG]`). `exclude` are tars (`tar:FILE`) and
+    lock files whose layers the reader of the tar has. `lock_output` is where the lock of the copy goes.
     """
 
     name: str
