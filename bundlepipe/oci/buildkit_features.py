@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
+from itertools import takewhile
 from typing import NamedTuple
 
 _DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S*)")
 _OWN_SYNTAX = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:[:@]|$)")
 _FLAG = re.compile(r"--([a-z-]+)")
-_HERE_DOCUMENT = re.compile(r"<<-?[\"']?[A-Za-z_]")
+_HERE_DOCUMENT = re.compile(r"\d*<<-?([\"']?)[A-Za-z_]\w*\1")
 _FLAGS = {
     "RUN": ("mount", "network", "security", "device"),
     "COPY": ("link", "chmod", "parents", "exclude"),
@@ -81,10 +82,10 @@ def _feature(instruction: str, words: list[str], args: Container[str]) -> str | 
     if instruction == "FROM":
         used = [arg for arg in _PLATFORM_ARGS if re.search(rf"\$(?:{arg}\b|{{{arg}\b)", " ".join(words))]
         return f"${used[0]} in FROM" if used and used[0] not in args else None
-    flags = [match[1] for match in map(_FLAG.match, words) if match]
+    flags = [match[1] for match in takewhile(bool, map(_FLAG.match, words)) if match]
     needing = [flag for flag in flags if flag in _FLAGS.get(instruction, ())]
     if needing:
         return f"{instruction} --{needing[0]}"
-    if instruction in _FLAGS and any(map(_HERE_DOCUMENT.match, words)):
+    if instruction in _FLAGS and any(map(_HERE_DOCUMENT.fullmatch, words)):
         return f"the here-document of {instruction}"
     return None

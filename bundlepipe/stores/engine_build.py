@@ -6,6 +6,7 @@ Source: Docker Engine API 1.41, "ImageBuild", and the messages that an Engine 20
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 import threading
 from collections import deque
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 _KEPT_LINES = 20
 # Seconds: how often a step that prints nothing is looked after.
 _GLANCE = 0.2
+# What a step writes to stderr comes in red.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# What the builder itself says within a step.
+_REMARKS = (" ---> ", "Removing intermediate container ")
 
 
 @contextlib.contextmanager
@@ -61,8 +66,7 @@ def _require_no_buildkit(files: ContextFiles, request: BuildRequest) -> None:
         found = find_buildkit_feature(file.read().decode("utf-8", "replace"), request.args)
     if found:
         raise InputError(
-            f"{files.dockerfile}:{found.line}:1: {found.name} needs BuildKit: install docker buildx, "
-            "which is not on this machine, or do without it"
+            f"{files.dockerfile}:{found.line}:1: {found.name} needs BuildKit: install docker buildx, or do without it"
         )
 
 
@@ -107,11 +111,11 @@ class _Build:
             self._image_id = Digest.parse(message["aux"]["ID"])
 
     def _tell(self, line: str) -> None:
-        text = printable(line.rstrip("\r").rpartition("\r")[2].expandtabs())
+        text = printable(_COLOUR.sub("", line).rstrip("\r").rpartition("\r")[2].expandtabs())
         if text.startswith("Step "):
             self._step = text
             self._tail.clear()
-        elif text:
+        elif text and not text.startswith(_REMARKS):
             self._tail.append(text)
         self._emit(OutputLine(text))
 

@@ -34,6 +34,7 @@ MISSING = "missing service: "
 DIRECTORY = "{directory}"
 
 _PROGRAMS = {
+    "docker-client": ("docker",),
     "git": ("git",),
     "kubectl": ("kubectl",),
     "skopeo": ("skopeo",),
@@ -54,8 +55,9 @@ _START_SECONDS = 20
 def require(service: str) -> None:
     """Skip the test that calls this, or fail it if services are required, unless `service` is to be had.
 
-    Known are `registry`, `docker` (an Engine that answers), `git`, `kubectl`, `skopeo`,
-    `umoci`, `qemu-x86_64`, `busybox` (linked statically) and `ipv6` (its loopback address).
+    Known are `registry`, `docker` (an Engine that answers), `docker-client` (the program),
+    `git`, `kubectl`, `skopeo`, `umoci`, `qemu-x86_64`, `busybox` (linked statically) and
+    `ipv6` (its loopback address).
     """
     problem = _problem(service)
     if problem is None:
@@ -66,7 +68,7 @@ def require(service: str) -> None:
 
 
 def program(service: str) -> str:
-    """Return the path of a program of that kind (`git`, `skopeo`, ...), which is required."""
+    """Return the path of the program of a service that is one, which is required."""
     require(service)
     path = _which(_PROGRAMS[service])
     assert path is not None
