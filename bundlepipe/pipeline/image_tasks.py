@@ -71,12 +71,12 @@ class BuildAction(Action):
 
     def work(self) -> Values:
         """Make the destination what the context says."""
-        from bundlepipe.verbs.build import build_and_push
+        from bundlepipe.verbs.build import BuildInputs, build_and_push
         from bundlepipe.verbs.push import NOT_ASKED
 
         image, answer = self._image, answer_for(self.task)
         built = build_and_push(
-            self._request(),
+            BuildInputs.read(self._request()),
             self._destination,
             self._settings.homes,
             tags=image.tags,
@@ -86,7 +86,7 @@ class BuildAction(Action):
         return {
             **made_values(image, built.reference, str(self._destination), was_there=built.was_there),
             OPTIONS: _build_options(image, self._build, self._destination, self._settings),
-            FILES: to_values(built.snapshot),
+            FILES: to_values(built.inputs.snapshot),
         }
 
     def _request(self) -> BuildRequest:

@@ -7,7 +7,7 @@ an index, which an Engine cannot hold: they go into an OCI image layout.
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,13 +16,11 @@ from bundlepipe.events import Emit, OutputLine
 from bundlepipe.oci.build_context import ContextFiles
 from bundlepipe.oci.build_request import BuildRequest
 from bundlepipe.oci.manifest import Manifest
-from bundlepipe.oci.reference import Reference
 from bundlepipe.processes import run_program
 from bundlepipe.stores.engine import EngineStore
-from bundlepipe.stores.engine_client import engine_client, engine_errors
+from bundlepipe.stores.engine_names import temporary_name
 from bundlepipe.stores.image_builder import has_buildx
 from bundlepipe.stores.layout import LayoutStore
-from bundlepipe.stores.location import EngineLocation
 from bundlepipe.stores.store import Source
 
 # How the last of what a failed build prints begins: what failed, and why.
@@ -42,21 +40,16 @@ def buildx_image(
             layout = LayoutStore(directory)
             yield layout, layout.read_manifest(layout.sole_image()[0])
             return
-    name = f"bundlepipe-build:{secrets.token_hex(8)}"
-    _run(request, files, labels, ["--load", "--tag", name], emit)
-    try:
-        source = EngineStore(EngineLocation(Reference.parse(name)))
+    with temporary_name() as location:
+        _run(request, files, labels, ["--load", "--tag", location.name], emit)
+        source = EngineStore(location)
         yield source, source.manifest
-    finally:
-        client = engine_client()
-        with engine_errors(name):
-            client.remove_image(name, noprune=True)
 
 
 def _run(
     request: BuildRequest, files: ContextFiles, labels: Mapping[str, str], output: Sequence[str], emit: Emit
 ) -> None:
-    command = ["docker", "buildx", "build", "--progress=plain", f"--file={files.dockerfile}", *output]
+    command = ["docker", "buildx", "build", "--progress=plain", f"--file={os.path.abspath(files.dockerfile)}", *output]
     command += [f"--build-arg={key}={value}" for key, value in request.args.items()]
     command += [f"--label={key}={value}" for key, value in labels.items()]
     command += [f"--target={request.target}"] if request.target else []
@@ -65,9 +58,10 @@ def _run(
     command += ["--no-cache"] if request.no_cache else []
     # Attestations would make an index of a single image, with another digest each time.
     environment = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-    command += [*request.raw_options, files.directory]
+    command += [*request.raw_options, "."]
     try:
-        run_program(command, lambda line: emit(OutputLine(line)), environment=environment)
+        # Paths in raw options are relative to the context, as for kbld.
+        run_program(command, lambda line: emit(OutputLine(line)), directory=files.directory, environment=environment)
     except ProgramError as error:
         # The command has all build arguments in it, which are nobody's business.
         said = next((line for line in reversed(error.tail) if line.startswith(_FAULT)), error.reason)

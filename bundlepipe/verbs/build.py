@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bundlepipe.errors import BundlepipeError, InputError
 from bundlepipe.events import Emit, ignore
+from bundlepipe.oci.build_context import ContextFiles
 from bundlepipe.oci.build_request import BuildRequest
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import FileState, Snapshot, differences
@@ -28,50 +29,62 @@ _NO_PLATFORM = "unknown"
 
 
 @dataclass(frozen=True)
+class BuildInputs:
+    """What a build would be made of: the files now, their state, and the digest of all that decides the image."""
+
+    request: BuildRequest
+    files: ContextFiles
+    snapshot: Snapshot
+    digest: Digest
+
+    @classmethod
+    def read(cls, request: BuildRequest, known: Mapping[str, FileState] | None = None) -> BuildInputs:
+        """Return the inputs of a build; `known`, an earlier snapshot, spares reading files. Raises InputError."""
+        request.check()
+        files = request.context.walk()
+        snapshot = files.snapshot(known or {})
+        return cls(request, files, snapshot, request.inputs_digest(files.digest(snapshot)))
+
+
+@dataclass(frozen=True)
 class Built:
     """What a build did: where the image is, what it was made of, and whether it was there already."""
 
     reference: Reference
-    inputs: Digest
-    snapshot: Snapshot
+    inputs: BuildInputs
     was_there: bool
 
 
 def build_and_push(
-    request: BuildRequest,
+    inputs: BuildInputs,
     destination: Reference,
     homes: Homes,
     *,
     tags: Sequence[str] = (),
-    known: Mapping[str, FileState] | None = None,
     present: Manifest | NotAsked | None = NOT_ASKED,
     emit: Emit = ignore,
 ) -> Built:
     """Make the destination's tag (`latest` if it has none) and `tags` name an image of the inputs.
 
-    Nothing is built if the tag names one: that takes two requests. `known` is an earlier
-    snapshot, which spares reading files, `present` what the tag names now, for a caller that
-    asked already. Raises InputError for what cannot be built,
-    ProgramError for a build that fails, ProgramMissing for a builder that is not there, and
-    StoreError.
+    Nothing is built if the destination's tag names one, which takes two requests to know;
+    `present` is what it names now, for a caller that asked already. Raises ProgramError for
+    a build that fails, ProgramMissing for a builder that is not there, InputError for files
+    that cannot be sent or change meanwhile, and StoreError.
     """
-    request.check()
     if destination.digest:
         raise BundlepipeError(f"{destination}: the destination of a build cannot be a digest: give a tag")
-    files = request.context.walk()
-    snapshot = files.snapshot(known or {})
-    inputs = request.inputs_digest(files.digest(snapshot))
     store = homes.repository(destination.repository, writes=True)
     tag = destination.tag or DEFAULT_TAG
     if isinstance(present, NotAsked):
         present = find_manifest(store, tag)
-    if present and inputs_label(store, present) == inputs:
+    if present and inputs_label(store, present) == inputs.digest:
         put_further_tags(store, present, tags)
-        return Built(destination.with_digest(present.digest), inputs, snapshot, was_there=True)
-    with built_image(request, files, {**request.labels, INPUTS_LABEL: inputs}, emit) as (source, manifest):
-        _require_unchanged(request, snapshot)
+        return Built(destination.with_digest(present.digest), inputs, was_there=True)
+    labels = {**inputs.request.labels, INPUTS_LABEL: inputs.digest}
+    with built_image(inputs.request, inputs.files, labels, emit) as (source, manifest):
+        _require_unchanged(inputs)
         put_image(source, manifest, store, (*tags, tag), emit)
-    return Built(destination.with_digest(manifest.digest), inputs, snapshot, was_there=False)
+    return Built(destination.with_digest(manifest.digest), inputs, was_there=False)
 
 
 def inputs_label(store: Source, manifest: Manifest) -> str | None:
@@ -91,8 +104,8 @@ def inputs_label(store: Source, manifest: Manifest) -> str | None:
     return labels_of(config, f"{store.name}@{manifest.digest}").get(INPUTS_LABEL)
 
 
-def _require_unchanged(request: BuildRequest, snapshot: Snapshot) -> None:
+def _require_unchanged(inputs: BuildInputs) -> None:
     """Raise InputError if files changed while they were built: who knows which of them the image has."""
-    changes = differences(snapshot, request.context.snapshot(snapshot))
+    changes = differences(inputs.snapshot, inputs.request.context.snapshot(inputs.snapshot))
     if changes:
         raise InputError(f"{changes[0]} while it was built; run again")
