@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 import yaml
 
+# YAML 1.1's; 1.2 knows the first two alone.
+LINE_BREAKS = "\r\n\x85\u2028\u2029"
 # A place that holds no content: blanks, line ends, and comments.
-_NOTHING = re.compile("(?:[ \t\r\n\x85\u2028\u2029]|(?<![^ \t\r\n\x85\u2028\u2029])#[^\r\n\x85\u2028\u2029]*)*")
-_PROPERTY = re.compile("[&!][^ \t\r\n\x85\u2028\u2029]*")
+_NOTHING = re.compile(f"(?:[ \t{LINE_BREAKS}]|(?<![^ \t{LINE_BREAKS}])#[^{LINE_BREAKS}]*)*")
+# An anchor or a tag, as libyaml delimits them.
+_PROPERTY = re.compile(f"&[0-9A-Za-z_-]*|![^ \t{LINE_BREAKS}]*")
 
 
 class Edit(NamedTuple):
@@ -52,4 +55,11 @@ def content_start(content: str, node: yaml.Node) -> int:
         if behind > end:
             return prefix.end()
         index = behind
+    return index
+
+
+def line_start(content: str, index: int) -> int:
+    """Return where the line that holds a character starts."""
+    while index and content[index - 1] not in LINE_BREAKS:
+        index -= 1
     return index

@@ -13,7 +13,7 @@ import yaml
 from bundlepipe.documents._composer import YamlFault
 from bundlepipe.documents._construction import merge_sources
 from bundlepipe.documents._core_schema import MERGE, NULL
-from bundlepipe.documents.yaml_edit import Edit, after_nothing, content_start
+from bundlepipe.documents.yaml_edit import Edit, after_nothing, content_start, line_start
 from bundlepipe.documents.yaml_writer import double_quoted, written_scalar
 
 _BREAK = re.compile("\r\n|[\r\n]")
@@ -55,7 +55,7 @@ def with_entry(
         if id(node) in shared:
             raise _fault(node, path, "an alias repeats what it would stand in")
         if not isinstance(node, yaml.MappingNode):
-            return _instead_of_null(content, node, path, depth, value)
+            return _instead_of_null(_Place(content, root, mapping, key), node, path, depth, value)
         mapping, entry = node, _entry(node, name)
         if entry is None:
             if _merges(node, name):
@@ -155,13 +155,18 @@ def _added_in_flow(place: _Place, mapping: str) -> Edit:
     return Edit(first, first, f"{entry},{blank if blank and blank.isspace() else ' '}")
 
 
-def _instead_of_null(content: str, node: yaml.Node, path: Sequence[str], depth: int, value: str) -> Edit:
+def _instead_of_null(place: _Place, node: yaml.Node, path: Sequence[str], depth: int, value: str) -> Edit:
+    content = place.content
     start, end = content_start(content, node), node.end_mark.index
-    is_tagged = "!" in content[node.start_mark.index : start]
-    is_behind_colon = start < end or start > node.start_mark.index or content[start - 1] == ":"
-    if node.tag != NULL or is_tagged or not is_behind_colon:
+    before = content[place.key.end_mark.index : start] if place.key else ""
+    if node.tag != NULL or "!" in before or not before.lstrip().startswith(":"):
         raise _fault(node, path, f"expected a mapping as '{path[depth - 1]}'")
-    return Edit(start, end, ("" if start < end else " ") + _flow(path[depth:], value))
+    return Edit(start, end, _gap(content, start) + _flow(path[depth:], value))
+
+
+def _gap(content: str, start: int) -> str:
+    """Return the blank that a value needs behind its colon."""
+    return "" if content[start - 1].isspace() else " "
 
 
 def _changed(place: _Place, node: yaml.ScalarNode, value: str) -> Edit:
@@ -173,7 +178,7 @@ def _changed(place: _Place, node: yaml.ScalarNode, value: str) -> Edit:
         text = place.block_scalar(value)
         if end == len(content) and value.endswith("\n"):
             text += "\n"
-    return Edit(start, end, (" " if start == end else "") + text.replace("\n", place.line_break))
+    return Edit(start, end, _gap(content, start) + text.replace("\n", place.line_break))
 
 
 def _step(content: str, root: yaml.MappingNode) -> int:
@@ -188,7 +193,4 @@ def _step(content: str, root: yaml.MappingNode) -> int:
 
 
 def _column(content: str, index: int) -> int:
-    line_start = index
-    while line_start and content[line_start - 1] not in "\r\n\x85\u2028\u2029":
-        line_start -= 1
-    return index - line_start
+    return index - line_start(content, index)

@@ -14,20 +14,19 @@ from typing import NamedTuple
 
 import yaml
 
-from bundlepipe.documents.yaml_edit import Edit, apply, content_start
+from bundlepipe.documents.yaml_edit import LINE_BREAKS, Edit, apply, content_start, line_start
 from bundlepipe.documents.yaml_writer import INVISIBLE, double_quoted, in_double_quotes, reads_as_something_else
 
-_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
-_BREAKS = frozenset("\r\n\x85\u2028\u2029")
+_BREAK = re.compile(f"\r\n|[{LINE_BREAKS}]")
+_LAST_BREAK = re.compile(f"(?:{_BREAK.pattern})?\\Z")
 _BLANKS = re.compile("[ \t]*")
-_LINE = re.compile("[^\r\n\x85\u2028\u2029]*")
+_LINE = re.compile(f"[^{LINE_BREAKS}]*")
 _ESCAPE = re.compile(r"\\(?:x(?P<x>[0-9a-fA-F]{2})|u(?P<u>[0-9a-fA-F]{4})|U(?P<U>[0-9a-fA-F]{8})|.)", re.DOTALL)
 _ESCAPED = dict(zip('0abt\tnvfre "/\\N_LP', '\0\a\b\t\t\n\v\f\r\x1b "/\\\x85\xa0\u2028\u2029', strict=True))
-_BLOCK_HEADER = re.compile(r"[|>](?P<indicators>[-+0-9]*)[^\r\n\x85\u2028\u2029]*")
+_BLOCK_HEADER = re.compile(rf"[|>](?P<indicators>[-+0-9]*)[^{LINE_BREAKS}]*")
 # Texts that mean the same in every place where an unquoted scalar may stand; references are among them.
 _ALWAYS_PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/@:+-]*[A-Za-z0-9])?")
-_INDENTATION = re.compile("(?<![^\r\n\x85\u2028\u2029])( *)[^ \r\n\x85\u2028\u2029]")
-_TRAILING_BLANKS = re.compile("[ \t\r\n\x85\u2028\u2029]*\\Z")
+_INDENTATION = re.compile(f"(?<![^{LINE_BREAKS}])( *)[^ {LINE_BREAKS}]")
 
 
 class _Piece(NamedTuple):
@@ -43,10 +42,10 @@ class ScalarText:
 
     def __init__(self, content: str, node: yaml.ScalarNode) -> None:
         self.value: str = node.value
+        self._content = content
         self._style: str = node.style or ""
         self._start = content_start(content, node)
-        self._end: int = node.end_mark.index
-        self._text = content[self._start : self._end]
+        self._text = content[self._start : node.end_mark.index]
         self._indent = _block_indent(self._text, self.value) if self._style in ("|", ">") else 0
         pieces = self._pieces(self._text)
         # Should this reader ever disagree with the parser, the scalar can only be edited as a whole.
@@ -66,17 +65,23 @@ class ScalarText:
         every place.
         """
         value = apply(edits, self.value)
-        if self._known and all(self._fits(edit.text, value) for edit in edits):
+        if self._known and all(self._fits(edit, value) for edit in edits):
             within = [self._within_text(edit) for edit in edits]
             # The parser would say the same, but has to read the whole file.
             if _value(self._pieces(apply(within, self._text))) == value:
                 return [Edit(self._start + start, self._start + end, text) for start, end, text in within]
-        end = self._end
+        return [self._in_double_quotes(value)]
+
+    def _in_double_quotes(self, value: str) -> Edit:
+        quoted, length = double_quoted(value), len(self._text)
         if self._style in ("|", ">"):
-            blanks = _TRAILING_BLANKS.search(self._text)
-            assert blanks
-            end = self._start + blanks.start()
-        return [Edit(self._start, end, double_quoted(value))]
+            last_break = _LAST_BREAK.search(self._text)
+            assert last_break
+            length = last_break.start()
+            # A block may start no deeper than its key, a quoted scalar may not.
+            if not self._content[line_start(self._content, self._start) : self._start].strip(" "):
+                quoted = " " * self._indent + quoted
+        return Edit(self._start, self._start + length, quoted)
 
     def _within_text(self, edit: Edit) -> Edit:
         text = edit.text
@@ -86,13 +91,16 @@ class ScalarText:
             text = in_double_quotes(text)
         return Edit(self._known[edit.start].start, self._known[edit.end - 1].end, text)
 
-    def _fits(self, text: str, value: str) -> bool:
-        """Tell whether a text can be put into a scalar of this style, of which it makes `value`."""
+    def _fits(self, edit: Edit, value: str) -> bool:
+        """Tell whether an edit, one of those that make `value`, leaves a scalar of this style that is well-formed."""
+        new = edit.text
         if self._style == '"':
             return True
         if not self._style:
-            return bool(_ALWAYS_PLAIN.fullmatch(text)) and not reads_as_something_else(value)
-        return bool(text) and text == text.strip() and not INVISIBLE.search(text)
+            return bool(_ALWAYS_PLAIN.fullmatch(new)) and not reads_as_something_else(value)
+        # At the ends of what is replaced may be line breaks, which a block cannot do without.
+        old = self.value[edit.start : edit.end]
+        return old == old.strip() and bool(new) and new == new.strip() and not INVISIBLE.search(new)
 
     def _pieces(self, text: str) -> list[_Piece]:
         if self._style in ("|", ">"):
@@ -115,7 +123,7 @@ def _flow_pieces(text: str, start: int, end: int, quote: str) -> Iterator[_Piece
             pieces, index = _escape_pieces(text, index, end)
         elif character == "'" and quote == "'":
             pieces, index = [_Piece(character, index, index + 2)], index + 2
-        elif character in " \t" or character in _BREAKS:
+        elif character in " \t" or character in LINE_BREAKS:
             pieces, index = _blank_pieces(text, index, end)
         else:
             pieces, index = [_Piece(character, index, index + 1)], index + 1
@@ -123,7 +131,7 @@ def _flow_pieces(text: str, start: int, end: int, quote: str) -> Iterator[_Piece
 
 
 def _escape_pieces(text: str, start: int, end: int) -> tuple[list[_Piece], int]:
-    if text[start + 1] in _BREAKS:
+    if text[start + 1] in LINE_BREAKS:
         breaks, following = _breaks(text, start + 1, end)
         return breaks[1:], following
     match = _ESCAPE.match(text, start)
@@ -136,7 +144,7 @@ def _escape_pieces(text: str, start: int, end: int) -> tuple[list[_Piece], int]:
 def _blank_pieces(text: str, start: int, end: int) -> tuple[list[_Piece], int]:
     """Read blanks: within a line they are kept; with the line breaks among them they fold."""
     blanks_end = _end(_BLANKS, text, start, end)
-    if blanks_end == end or text[blanks_end] not in _BREAKS:
+    if blanks_end == end or text[blanks_end] not in LINE_BREAKS:
         return [_Piece(text[index], index, index + 1) for index in range(start, blanks_end)], blanks_end
     breaks, following = _breaks(text, start, end)
     if breaks[0].character != "\n":
@@ -148,7 +156,7 @@ def _breaks(text: str, start: int, end: int) -> tuple[list[_Piece], int]:
     """Return the line breaks among blanks, and where the blanks end."""
     breaks: list[_Piece] = []
     index = _end(_BLANKS, text, start, end)
-    while index < end and text[index] in _BREAKS:
+    while index < end and text[index] in LINE_BREAKS:
         breaks.append(_break(text, index))
         index = _end(_BLANKS, text, breaks[-1].end, end)
     return breaks, index
@@ -218,7 +226,7 @@ def _empty_lines(text: str, start: int, indent: int) -> tuple[list[_Piece], int]
     index = start
     while True:
         index += len(text[index : index + indent]) - len(text[index : index + indent].lstrip(" "))
-        if index == len(text) or text[index] not in _BREAKS:
+        if index == len(text) or text[index] not in LINE_BREAKS:
             return breaks, index
         breaks.append(_break(text, index))
         index = breaks[-1].end
