@@ -86,7 +86,8 @@ class ResolutionError(DocumentError):
 class ProgramError(BundlepipeError):
     """Another program failed: `command`, its exit status (None: it did not start), its last lines.
 
-    A negative status is the number of the signal that ended it.
+    A negative status is the number of the signal that ended it. `reason` is how it ended;
+    where it is not given, the message has the last line, in which programs say why.
     """
 
     def __init__(self, command: str, status: int | None, tail: Iterable[str] = (), reason: str | None = None) -> None:
@@ -94,10 +95,12 @@ class ProgramError(BundlepipeError):
         self.status = status
         self.tail: tuple[str, ...] = tuple(tail)
         self.reason = reason or _ending(status)
-        super().__init__(f"{command}: {self.reason}")
+        self._given = command, status, self.tail, reason
+        last = next((line for line in reversed(self.tail) if line.strip()), "") if reason is None else ""
+        super().__init__(f"{command}: {self.reason}" + (f": {last.strip()}" if last else ""))
 
-    def __reduce__(self) -> tuple[type[ProgramError], tuple[str, int | None, tuple[str, ...], str]]:
-        return (ProgramError, (self.command, self.status, self.tail, self.reason))
+    def __reduce__(self) -> tuple[type[ProgramError], tuple[str, int | None, tuple[str, ...], str | None]]:
+        return (ProgramError, self._given)
 
 
 class ProgramMissing(BundlepipeError):

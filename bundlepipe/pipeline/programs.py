@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bundlepipe.errors import BundlepipeError, InputError, ProgramError, ProgramMissing
+from bundlepipe.errors import BundlepipeError, InputError
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import Snapshot, file_snapshot, in_byte_order
 from bundlepipe.pipeline.declaration import Program
@@ -96,12 +96,6 @@ def _run(program: Program, emit: Emit) -> bytes:
     from bundlepipe.events import OutputLine
     from bundlepipe.processes import run_program
 
-    try:
-        return run_program(
-            program.run, lambda line: emit(OutputLine(line)), directory=program.directory, captures_output=True
-        )
-    except ProgramMissing as error:
-        raise BundlepipeError(f"cannot run {error}") from None
-    except ProgramError as error:
-        last = next((line for line in reversed(error.tail) if line.strip()), None)
-        raise BundlepipeError(f"{error}: {last}" if last else str(error)) from None
+    return run_program(
+        program.run, lambda line: emit(OutputLine(line)), directory=program.directory, captures_output=True
+    )

@@ -48,7 +48,7 @@ class SourceBuilder:
             described[_DOCKERFILE] = source.builder.file
         # Taken before, so that what is edited meanwhile is stale.
         before = sources_now([described], {})
-        image = build_source(source, built.destination, self._settings.homes, self._emit)
+        image = build_source(source, built.destination, self._settings.homes, emit=self._emit)
         with self._lock:
             self.sources.append(described)
             self.snapshot.update(before)
