@@ -397,7 +397,6 @@ FAULTS = {
     "to: tar:dodo.py": "would replace dodo.py: write it elsewhere",
     "to: layout.localhost/a, lockOutput: .bundlepipe/doit.db": "would replace .bundlepipe/doit.db: write it elsewhere",
     "to: 'layout.localhost/base:dev'": "layout.localhost/base:dev is the destination of 'base' too",
-    "to: docker-daemon:x": "images of the Docker Engine are not supported yet",
 }
 
 

@@ -76,10 +76,6 @@ LOADING = {
     "impossible port": ("bundles: {one: {files: [one], push: 'localhost:99999/a'}}", "is not a registry host"),
     "missing include": ("include: [nowhere.yml]", "bundlepipe.yml:3:11: no such pipeline file: nowhere.yml"),
     "state within an input": ("bundles: {one: {files: [.], push: a/b}}", "'exclude: [.git, .bundlepipe]'"),
-    "unsupported home": (
-        "pulls: {one: {from: 'docker-daemon:x:1', to: out}}",
-        "'docker-daemon:x:1': images of the Docker Engine are not supported yet",
-    ),
 }
 
 
