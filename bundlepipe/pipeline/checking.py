@@ -147,18 +147,23 @@ def _stays_where_made(thing: Pushable) -> bool:
 
 def _image_faults(image: Image, declared: Declared) -> Iterator[tuple[object, str]]:
     what = f"image '{image.name}'"
-    if (image.files and (image.build or image.program)) or (image.build and image.program):
-        yield image.where, f"{what}: expected only one of files, build and run (run has files of its own)"
-    elif not (image.files or image.build or image.program):
-        yield image.where, f"{what} has no files, nor a build or a program that makes it"
-    if (image.build or image.program) and (tuple(image.exclude) != DEFAULT_EXCLUDE or image.preserve_permissions):
-        yield image.where, f"{what}: exclude and preservePermissions are for images of files: use .dockerignore"
-    if image.program and image.labels:
-        yield image.where, f"{what}: labels: its program makes the image, and gives it its labels"
+    ways = [bool(image.files), bool(image.build), bool(image.program), bool(image.source)]
+    if sum(ways) > 1:
+        yield image.where, f"{what}: expected only one of files, build, run and from (run has files of its own)"
+    elif not any(ways):
+        yield image.where, f"{what} has no files, nor a build, a program or a source that makes it"
+    if not image.files and (tuple(image.exclude) != DEFAULT_EXCLUDE or image.preserve_permissions):
+        yield image.where, f"{what}: exclude and preservePermissions are for images of files"
+    if (image.program or image.source) and image.labels:
+        yield image.where, f"{what}: labels: the image has its own already"
+    if image.refresh and not image.source:
+        yield image.where, f"{what}: refresh is for the tag of a 'from'"
     if _stays_where_made(image) and image.tags:
         yield image.where, f"{what}: tags are for its destination: add 'push: REGISTRY/REPOSITORY'"
     if image.program and not image.program.run:
         yield image.where, f"{what}: run is empty, expected a program and its arguments"
+    if image.source:
+        yield from _location_faults(image, image.source)
     if image.build:
         yield from _build_faults(image, image.build, declared)
 
@@ -265,10 +270,14 @@ def _source_faults(thing: Copy | Pull, names: set[tuple[str, str]]) -> Iterator[
     if isinstance(thing.source, BundleSource | ImageSource | CopySource):
         yield from _unknown(thing.source, names, thing.where, what)
     elif isinstance(thing.source, str):
-        try:
-            parse_location(thing.source)
-        except InvalidReference as error:
-            yield thing.where, f"{what}: {error}"
+        yield from _location_faults(thing, thing.source)
+
+
+def _location_faults(thing: Image | Copy | Pull, source: str) -> Iterator[tuple[object, str]]:
+    try:
+        parse_location(source)
+    except InvalidReference as error:
+        yield thing.where, f"{_described(thing)}: {error}"
 
 
 def _described(thing: Pushable | Copy | Pull | Render) -> str:

@@ -180,8 +180,13 @@ class CopyAction(Action):
         for path in archives:
             record_output(KIND, declared.name, path)
         tag = copied.roots[0].tag if len(copied.roots) == 1 else None
-        write_tag(declared.name, tag)
-        write_digest(KIND, declared.name, "\n".join(made))
+        if declared.kind == KIND:
+            write_tag(declared.name, tag)
+        elif len(made) != 1:
+            raise BundlepipeError(
+                f"{declared.source}: holds {len(made)} images, expected one: copy them, or name another"
+            )
+        write_digest(declared.kind, declared.name, "\n".join(made))
         return {
             "digest": ",".join(root.digest for root in copied.roots),
             "image": ",".join(made),

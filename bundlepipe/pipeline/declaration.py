@@ -108,14 +108,17 @@ class Build:
 
 @dataclass(frozen=True, kw_only=True)
 class Image(Pushable):
-    """A plain image: made of files, built from a Dockerfile, or by a program.
+    """An image: made of files, built from a Dockerfile, made by a program, or copied from where it is.
 
     The last line that the program prints is the image's digest reference; with `push` of
-    its own, the image is copied there.
+    its own, the image is copied there. `source` is a reference or a local home
+    (`docker-daemon:NAME:TAG`, `oci:DIR[:TAG]`, `tar:FILE`), `refresh` is for the tag of a reference.
     """
 
     build: Build | None = None
     program: Program | None = None
+    source: str | None = None
+    refresh: Refresh | None = None
     kind: ClassVar[str] = "image"
 
 
@@ -169,6 +172,14 @@ class Copy:
     exclude: Sequence[str] = ()
     refresh: Refresh | None = None
     where: Position | None = field(default=None, compare=False)
+    kind: ClassVar[str] = "copy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCopy(Copy):
+    """The copy that an image with a `source` is."""
+
+    kind: ClassVar[str] = "image"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
+from bundlepipe.oci.reference import DEFAULT_TAG
 from bundlepipe.pipeline.action import Action
 from bundlepipe.pipeline.apply_task import ApplyAction, ApplyStaleness
 from bundlepipe.pipeline.checking import destination_of, outputs_of, tag_of_push
@@ -23,6 +24,7 @@ from bundlepipe.pipeline.declaration import (
     Copy,
     CopySource,
     Image,
+    ImageCopy,
     ImageSource,
     MadeHere,
     Program,
@@ -142,6 +144,7 @@ class _Graph:
         written = ((f"copy_bundle:{copy.name}", parse_location(copy.to)) for copy in self._declared.copies)
         writers = [(name, to) for name, to in written if isinstance(to, LayoutLocation | EngineLocation)]
         readers: list[tuple[str, Source]] = [
+            *((f"push_image:{image.name}", image.source) for image in self._declared.images if image.source),
             *((f"copy_bundle:{copy.name}", copy.source) for copy in self._declared.copies),
             *((f"pull_bundle:{pull.name}", pull.source) for pull in self._declared.pulls),
         ]
@@ -162,6 +165,8 @@ class _Graph:
     def _image(self, image: Image) -> Task:
         if image.build:
             return self._build(image, image.build)
+        if image.source:
+            return self._take(image, image.source)
         return self._run(image, image.program) if image.program else self._push(image)
 
     def _push(self, thing: Pushable) -> Task:
@@ -307,6 +312,28 @@ class _Graph:
             doc=f"apply {render.output}",
             uptodate=[ApplyStaleness(render.name, render.output, apply, self._settings)],
             reads=[([render.output], ())],
+        )
+
+    def _take(self, image: Image, source: str) -> Task:
+        destination = destination_of(image)
+        copy = ImageCopy(
+            name=image.name,
+            source=source,
+            to=str(destination.repository.tagged(destination.tag or DEFAULT_TAG)),
+            tags=image.tags,
+            refresh=image.refresh,
+            where=image.where,
+        )
+        digest_path = digest_file(image.kind, image.name)
+        return self._task(
+            "push_image",
+            image.name,
+            CopyAction(copy, None, self._settings),
+            doc=f"copy {described(source)} to {destination}",
+            uptodate=[CopyStaleness(copy, None, self._settings)],
+            targets=[digest_path],
+            clean=[(_forget_digest, [], {"path": digest_path})],
+            reads=[(paths_read(source), ())],
         )
 
     @property

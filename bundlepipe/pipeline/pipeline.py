@@ -89,6 +89,7 @@ def _with_normal_paths(declared: Declared) -> Declared:
                 files=_normal(image.files),
                 build=image.build and _normal_build(image.build),
                 program=image.program and _normal_program(image.program),
+                source=image.source and normal_location(image.source),
             )
             for image in declared.images
         ],
@@ -187,6 +188,9 @@ def _refresh(declared: Declared) -> frozenset[str]:
     sourced: list[Copy | Pull] = [*declared.copies, *declared.pulls]
     known = {REFRESH_ALL, *(bundle.name for bundle in declared.bundles), *(thing.name for thing in sourced)}
     known |= {thing.source for thing in sourced if is_remote(thing.source)}
+    for image in declared.images:
+        if image.source and is_remote(image.source):
+            known |= {image.name, image.source}
     known |= {render.name for render in declared.renders if render.apply}
     for name in sorted(wanted - known):
         if not any(_mentions(images_lock_path(bundle), name) for bundle in declared.bundles if bundle.lock):

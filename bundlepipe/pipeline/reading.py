@@ -221,8 +221,12 @@ def _image(path: str, name: str, value: dict[str, Any], default_push: str | None
         # Such an image is where its program put it, unless it is to be somewhere else.
         fields = _pushable(path, "images", name, value, None)
         return Image(**{**fields, "files": [], "program": _program(value, base)})
-    fields = _pushable(path, "images", name, value, default_push)
-    return Image(**fields, build=_build(value["build"], base) if "build" in value else None)
+    return Image(
+        **_pushable(path, "images", name, value, default_push),
+        build=_build(value["build"], base) if "build" in value else None,
+        source=normal_location(value["from"], base) if "from" in value else None,
+        refresh=value.get("refresh"),
+    )
 
 
 def _program(value: dict[str, Any], base: str) -> Program:

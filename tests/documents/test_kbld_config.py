@@ -444,9 +444,9 @@ def test_an_images_lock_is_overrides_that_are_resolved() -> None:
 
 
 @pytest.mark.parametrize("annotations", ["", ", annotations: {}", ", annotations: {kbld.carvel.dev/id: ''}"])
-def test_an_entry_of_an_images_lock_without_id_is_a_problem(annotations: str) -> None:
-    (problem,) = problems(f"images: [{{image: 'nginx@{A}'{annotations}}}]\n", LOCK_HEAD)
-    assert problem.startswith("k.yml:3:10: 'images[0]' has no annotation 'kbld.carvel.dev/id', expected there the ref")
+def test_an_entry_of_an_images_lock_without_id_stands_for_itself(annotations: str) -> None:
+    (override,) = read(f"images: [{{image: 'nginx@{A}'{annotations}}}]\n", LOCK_HEAD).overrides
+    assert override == Override(ImageMatcher(f"nginx@{A}"), f"nginx@{A}", preresolved=True, where="k.yml:3:10")
 
 
 @pytest.mark.parametrize(

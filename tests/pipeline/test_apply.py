@@ -15,25 +15,10 @@ from tests.pipeline.conftest import Project
 from tests.support.kubernetes import StandIn
 from tests.support.terminal import Terminal
 
-DODO = """\
-from doit import get_var
-from bundlepipe import DOIT_CONFIG
-from bundlepipe.pipeline.apply_task import ApplyAction, ApplyStaleness
-from bundlepipe.pipeline.declaration import Apply
-from bundlepipe.pipeline.edges import PipelineTask
-from bundlepipe.pipeline.settings import Settings
-
-def task_apply():
-    settings = Settings(refresh=frozenset(filter(None, [get_var("refresh")])))
-    for name in ("app", "web"):
-        apply = Apply(APPLY)
-        yield PipelineTask(
-            f"apply_config:{name}",
-            [ApplyAction(f"{name}.yml", apply)],
-            uptodate=[ApplyStaleness(name, f"{name}.yml", apply, settings)],
-            io={"capture": False},
-            verbosity=2,
-        )
+RENDERS = """\
+renders:
+  app: {files: [src/app.yml], output: app.yml, apply: {OPTIONS}}
+  web: {files: [src/web.yml], output: web.yml, apply: {OPTIONS}}
 """
 RENDERED = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 APP = "apply_config:app"
@@ -41,51 +26,52 @@ APP = "apply_config:app"
 
 @pytest.fixture
 def kubectl(project: Project) -> StandIn:
-    """A kubectl that configures; the project applies app.yml and web.yml."""
+    """A kubectl that configures; the project applies app.yml and web.yml, which are rendered already."""
     stand_in = StandIn(project.directory / "bin", "echo configmap/a configured; echo configmap/b unchanged")
     project.environment["PATH"] = f"{stand_in.directory}:{os.environ['PATH']}"
     _declare(project)
     for name in ("app", "web"):
-        project.write(f"{name}.yml", RENDERED)
+        project.write(f"src/{name}.yml", RENDERED)
+    project.doit("render_config")
     return stand_in
 
 
 def _declare(project: Project, options: str = "") -> None:
-    project.write("dodo.py", DODO.replace("APPLY", options))
+    project.pipeline(RENDERS.replace("OPTIONS", options))
 
 
 def test_an_apply_streams_its_lines_and_sums_them_up(project: Project, kubectl: StandIn) -> None:
-    _declare(project, "context='kind-dev', dry_run='server'")
+    _declare(project, "context: kind-dev, dryRun: server")
     run = project.doit("-n", "0", APP)
     assert kubectl.calls == [["apply", "--context=kind-dev", "--filename=app.yml", "--dry-run=server"]]
     assert run.stderr.splitlines() == [f"   {APP}  configmap/a configured", f"   {APP}  configmap/b unchanged"]
     summary = "app.yml to kind-dev: 1 configured, 1 unchanged, a dry run of the server"
-    assert run.stdout == f".  {APP}  {summary}  (no local record)\n"
+    assert run.stdout.splitlines() == ["-- render_config:app", f".  {APP}  {summary}  (no local record)"]
 
 
 def test_what_changes_nothing_is_marked_so(project: Project, kubectl: StandIn) -> None:
     kubectl.plays("echo configmap/a unchanged")
-    assert project.doit(APP).marks == {APP: "="}
+    assert project.doit(APP).marks[APP] == "="
 
 
 def test_it_runs_again_when_the_file_or_an_option_changed_or_on_request(project: Project, kubectl: StandIn) -> None:
     assert project.doit(APP).executed == {APP}
     assert project.doit(APP).executed == set()
-    os.utime(project.directory / "app.yml")
+    os.utime(project.directory / "src/app.yml")
     assert project.doit(APP).executed == set()
-    project.write("app.yml", f"# new\n{RENDERED}")
+    project.write("src/app.yml", f"# new\n{RENDERED}")
     assert "(app.yml changed)" in project.doit(APP).stdout
-    _declare(project, "namespace='n'")
+    _declare(project, "namespace: n")
     assert "(namespace changed)" in project.doit(APP).stdout
     assert project.doit(APP).executed == set()
     assert "(refresh asked for)" in project.doit(APP, "refresh=app").stdout
-    assert project.doit("-a", APP).executed == {APP}
+    assert APP in project.doit("-a", APP).executed
     assert len(kubectl.calls) == 5
 
 
 def test_a_failed_apply_is_one_line_and_runs_again(project: Project, kubectl: StandIn) -> None:
     project.doit(APP)
-    project.write("app.yml", f"# new\n{RENDERED}")
+    project.write("src/app.yml", f"# new\n{RENDERED}")
     kubectl.plays("echo error: no >&2; exit 1")
     for _ in range(2):
         run = project.doit(APP, status=1)
@@ -102,8 +88,6 @@ def test_without_kubectl_it_fails_by_one_line(project: Project, kubectl: StandIn
 
 
 def test_lines_of_tasks_side_by_side_stay_whole(project: Project, kubectl: StandIn, way: tuple[str, ...]) -> None:
-    dodo = project.read("dodo.py").partition("from bundlepipe import")[0]
-    project.write("dodo.py", dodo + DODO.replace("APPLY", ""))
     kubectl.plays("i=0; while [ $i -lt 300 ]; do echo line $i of $2; i=$((i+1)); done")
     lines = project.doit(*way, APP, "apply_config:web").stderr.splitlines()
     for name in ("app", "web"):
@@ -118,8 +102,8 @@ def test_on_a_terminal_they_are_lines_too(project: Project, kubectl: StandIn) ->
     command = [sys.executable, "-m", "doit", "-n", "0", APP]
     assert terminal.run(command, cwd=project.directory, env=project.environment) == 0
     assert not terminal.drew
-    assert terminal.screen[:2] == [f"   {APP}  configmap/a configured", f"   {APP}  configmap/b unchanged"]
-    assert terminal.screen[2].startswith(f".  {APP}")
+    assert terminal.screen[1:3] == [f"   {APP}  configmap/a configured", f"   {APP}  configmap/b unchanged"]
+    assert terminal.screen[3].startswith(f".  {APP}")
 
 
 @pytest.mark.parametrize("parallel", [("-n", "0"), ("-n", "4", "-P", "thread")])
@@ -144,7 +128,7 @@ def test_an_interruption_ends_kubectl(
         process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=50)
     assert process.returncode != 0
-    assert output == "interrupted: the next run does what is not finished\n"
+    assert output == "-- render_config:app\ninterrupted: the next run does what is not finished\n"
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
