@@ -25,4 +25,4 @@ def temporary_name() -> Iterator[EngineLocation]:
         client = engine_client()
         # What failed may not have made an image.
         with contextlib.suppress(NotFound), engine_errors(str(location)):
-            client.remove_image(location.name, noprune=True)
+            client.remove_image(location.name)
