@@ -44,13 +44,12 @@ class BuildContext:
         """
         if not os.path.isdir(self.directory):
             raise InputError(f"{self.directory}: no such directory to build in")
-        dockerfile = self._dockerfile()
-        ignore_file = f"{dockerfile}{IGNORE_FILE}"
-        if not os.path.isfile(ignore_file):
-            ignore_file = os.path.join(self.directory, IGNORE_FILE)
+        dockerfile, ignore_file = self._dockerfile(), self._ignore_file()
         entries: list[Entry] = []
         _walk(self.directory, "", _read_ignore_file(ignore_file), Verdict(), entries)
-        return ContextFiles(self.directory, os.path.realpath(dockerfile), ignore_file, entries)
+        # A link is looked through, since what it leads to may be left out.
+        dockerfile = os.path.realpath(dockerfile) if os.path.islink(dockerfile) else dockerfile
+        return ContextFiles(self.directory, dockerfile, ignore_file, entries)
 
     def snapshot(self, known: Mapping[str, FileState]) -> Snapshot:
         """Return the state of all that a build gets to see, by path; errors are those of `walk`.
@@ -106,7 +105,7 @@ class ContextFiles:
     @cached_property
     def dockerfile_entry(self) -> Entry:
         """The Dockerfile; its name is its path in the context, or "" outside of it."""
-        path = os.path.relpath(self.dockerfile, os.path.realpath(self.directory))
+        path = os.path.relpath(os.path.realpath(self.dockerfile), os.path.realpath(self.directory))
         name = "" if path.startswith("../") else path
         if name in self.by_name:
             return self.by_name[name]

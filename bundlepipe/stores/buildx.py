@@ -64,5 +64,5 @@ def _run(
         run_program(command, lambda line: emit(OutputLine(line)), directory=files.directory, environment=environment)
     except ProgramError as error:
         # The command has all build arguments in it, which are nobody's business.
-        said = next((line for line in reversed(error.tail) if line.startswith(_FAULT)), error.reason)
+        said = next((line for line in reversed(error.tail) if line.startswith(_FAULT)), None)
         raise ProgramError(f"docker buildx build of {files.dockerfile}", error.status, error.tail, said) from None

@@ -12,11 +12,11 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bundlepipe.cancellation import Cancelled, is_cancelled
-from bundlepipe.errors import InputError, ProgramError, StoreError, printable
+from bundlepipe.errors import AccessDenied, InputError, ProgramError, StoreError, printable, shortened
 from bundlepipe.events import Emit, OutputLine
 from bundlepipe.oci.build_context import ContextFiles
 from bundlepipe.oci.build_request import BuildRequest
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from requests import Response
 
 _KEPT_LINES = 20
+_LONGEST_STEP = 200
 # Seconds: how often a step that prints nothing is looked after.
 _GLANCE = 0.2
 # What a step writes to stderr comes in red.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_STEP = re.compile(r"Step \d+/\d+ : ")
 # What the builder itself says within a step.
 _REMARKS = (" ---> ", "Removing intermediate container ")
 
@@ -52,13 +54,23 @@ def engine_image(
     options = engine_options(request, labels)
     # A file without a name is gone with the process, however that ends.
     with tempfile.TemporaryFile() as archive:
-        dockerfile = write_context(files, archive)
+        dockerfile = _write_context(files, archive)
         archive.seek(0)
         image_id = _Build(files.dockerfile, emit).run(
             {**options, "fileobj": archive, "custom_context": True, "dockerfile": dockerfile}
         )
     source = EngineStore(EngineLocation(image_id))
     yield source, source.manifest
+
+
+def _write_context(files: ContextFiles, archive: IO[bytes]) -> str:
+    try:
+        return write_context(files, archive)
+    except OSError as error:
+        raise StoreError(
+            f"{tempfile.gettempdir()}: the context of {files.dockerfile} cannot be kept there: {error.strerror}: "
+            "make room, or name another directory with TMPDIR"
+        ) from None
 
 
 def _require_no_buildkit(files: ContextFiles, request: BuildRequest) -> None:
@@ -84,16 +96,18 @@ class _Build:
     def run(self, options: Mapping[str, Any]) -> Digest:
         """Return the ID of the image; errors are those of `engine_image`."""
         client = engine_client()
+        with engine_errors(self._command):
+            messages, response = _start_build(client, options)
         try:
-            with engine_errors(self._command):
-                messages, response = _start_build(client, options)
-                with _ended_when_cancelled(response):
-                    for message in messages:
-                        self._take(message)
+            with _ended_when_cancelled(response), engine_errors(self._command):
+                for message in messages:
+                    self._take(message)
         except StoreError:
-            if is_cancelled():
-                raise Cancelled("given up, since other work failed") from None
-            raise
+            # An answer that was broken off has no end, or not the right one.
+            if not is_cancelled():
+                raise
+        if is_cancelled():
+            raise Cancelled("given up, since other work failed")
         if self._image_id is None:
             raise StoreError(f"{self._command}: the Docker Engine ended the build without an image")
         return self._image_id
@@ -102,7 +116,10 @@ class _Build:
         if "error" in message:
             raise self._failure(message)
         if "stream" in message:
-            *lines, self._unfinished = (self._unfinished + str(message["stream"])).split("\n")
+            text = _COLOUR.sub("", str(message["stream"]))
+            if text.startswith(_REMARKS):
+                self._end_line()
+            *lines, self._unfinished = (self._unfinished + text).split("\n")
             for line in lines:
                 self._tell(line)
         elif "status" in message and not message.get("progressDetail"):
@@ -110,16 +127,23 @@ class _Build:
         elif "ID" in (message.get("aux") or {}):
             self._image_id = Digest.parse(message["aux"]["ID"])
 
+    def _end_line(self) -> None:
+        """Tell what a step printed without a line end: the builder goes on in the same line."""
+        if self._unfinished:
+            line, self._unfinished = self._unfinished, ""
+            self._tell(line)
+
     def _tell(self, line: str) -> None:
-        text = printable(_COLOUR.sub("", line).rstrip("\r").rpartition("\r")[2].expandtabs())
-        if text.startswith("Step "):
-            self._step = text
+        text = printable(line.rstrip("\r").rpartition("\r")[2].expandtabs())
+        if _STEP.match(text):
+            self._step = shortened(text, _LONGEST_STEP)
             self._tail.clear()
         elif text and not text.startswith(_REMARKS):
             self._tail.append(text)
         self._emit(OutputLine(text))
 
     def _failure(self, message: dict[str, Any]) -> ProgramError:
+        self._end_line()
         detail = message.get("errorDetail") or {}
         status = detail.get("code")
         reason = f"exit status {status}" if status else engine_words(str(message["error"]))
@@ -139,11 +163,16 @@ def _remember_answer(response: Response, *_: Any, **__: Any) -> None:
 
 
 def _start_build(client: APIClient, options: Mapping[str, Any]) -> tuple[Iterator[dict[str, Any]], Response]:
+    from docker.credentials.errors import StoreError as HelperError
+
     hooks = client.hooks["response"]
     if _remember_answer not in hooks:
         hooks.append(_remember_answer)
     # Without `rm` and `forcerm` a build leaves its containers behind.
-    messages = client.build(**options, decode=True, rm=True, forcerm=True)
+    try:
+        messages = client.build(**options, decode=True, rm=True, forcerm=True)
+    except HelperError as error:
+        raise AccessDenied(f"credentials for the images to build upon: {engine_words(str(error))}") from None
     response: Response = vars(_answers).pop("latest")
     return messages, response
 

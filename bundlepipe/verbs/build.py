@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bundlepipe.errors import BundlepipeError, InputError
+from bundlepipe.errors import BundlepipeError, InputError, InvalidContent
 from bundlepipe.events import Emit, ignore
 from bundlepipe.oci.build_context import ContextFiles
 from bundlepipe.oci.build_request import BuildRequest
@@ -101,7 +101,11 @@ def inputs_label(store: Source, manifest: Manifest) -> str | None:
         if manifest.is_index:
             return None
     config = read_whole(store, manifest.config, LARGEST_CONFIG)
-    return labels_of(config, f"{store.name}@{manifest.digest}").get(INPUTS_LABEL)
+    try:
+        return labels_of(config, store.name).get(INPUTS_LABEL)
+    except InvalidContent:
+        # The configuration of an artifact can be anything.
+        return None
 
 
 def _require_unchanged(inputs: BuildInputs) -> None:

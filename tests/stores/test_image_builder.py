@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bundlepipe.cancellation import Cancelled, cancellable
-from bundlepipe.errors import BundlepipeError, InputError, ProgramError, Unreachable
+from bundlepipe.errors import AccessDenied, BundlepipeError, InputError, ProgramError, Unreachable
 from bundlepipe.events import Emit, Event, OutputLine, ignore
 from bundlepipe.oci.build_context import BuildContext
 from bundlepipe.oci.build_request import BuildRequest
@@ -179,7 +179,7 @@ def test_modes_and_links_are_those_of_the_context(tmp_path: Path, run_build: Run
 
 
 def test_a_failing_step_is_named_with_its_last_words(tmp_path: Path, run_build: RunBuild, label: str) -> None:
-    dockerfile = _RUNS % (label, "echo one >&2; echo no such thing >&2; exit 3")
+    dockerfile = _RUNS % (label, "echo one >&2; printf 'no such thing' >&2; exit 3")
     write_files(add_shell(tmp_path), {"Dockerfile": dockerfile})
     events: list[Event] = []
 
@@ -188,7 +188,7 @@ def test_a_failing_step_is_named_with_its_last_words(tmp_path: Path, run_build: 
 
     assert str(failure.value) == (
         f"docker build of {tmp_path}/Dockerfile: failed in Step 5/6 : "
-        "RUN echo one >&2; echo no such thing >&2; exit 3: exit status 3: no such thing"
+        "RUN echo one >&2; printf 'no such thing' >&2; exit 3: exit status 3: no such thing"
     )
     assert failure.value.status == 3
     assert failure.value.tail[-2:] == ("one", "no such thing")
@@ -287,6 +287,17 @@ def test_builds_side_by_side_do_not_meddle(tmp_path: Path, run_build: RunBuild) 
         built = list(pool.map(run_build, directories))
 
     assert [files for _, files in built] == [{"a": str(n).encode()} for n in range(4)]
+
+
+@pytest.mark.filterwarnings("ignore:docker-credential-gone not installed")
+def test_a_broken_credential_helper_is_told(
+    tmp_path: Path, run_build: RunBuild, docker_config: Callable[[dict[str, Any]], Path]
+) -> None:
+    docker_config({"credsStore": "gone"})
+    write_files(tmp_path, {"Dockerfile": "FROM scratch\n"})
+
+    with pytest.raises(AccessDenied, match=r"^credentials for the images to build upon: docker-credential-gone"):
+        run_build(tmp_path)
 
 
 def test_without_an_engine_it_is_told_how_to_get_one(

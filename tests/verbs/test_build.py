@@ -20,7 +20,7 @@ from bundlepipe.oci.build_context import BuildContext
 from bundlepipe.oci.build_request import BuildRequest
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.labels import INPUTS_LABEL
-from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, OCI_INDEX, Manifest
+from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.engine_client import engine_client
 from bundlepipe.stores.homes import Homes
@@ -144,6 +144,25 @@ def test_another_image_under_the_tag_is_replaced(request_for: Callable[..., Buil
     put_image(store, file_layer("other", "content"), tag="v1")
 
     assert not build(request_for(), HERE, homes).was_there
+
+
+def test_an_artifact_under_the_tag_is_another_image(homes: Homes) -> None:
+    store = homes.repository(HERE.repository, writes=True)
+    config = put_bytes(store, b"no JSON", "application/vnd.example+text").to_json()
+
+    assert inputs_label(store, put_document(store, OCI_MANIFEST, {"config": config, "layers": []})) is None
+    assert inputs_label(store, put_document(store, OCI_INDEX, {"manifests": []})) is None
+
+
+def test_a_destination_that_was_asked_is_not_asked_again(
+    request_for: Callable[..., BuildRequest], registry: Registry, proxy: Proxy
+) -> None:
+    there = Reference.parse(f"{proxy.host}/{registry.repository().path}:v1")
+    inputs = BuildInputs.read(request_for())
+
+    build_and_push(inputs, there, Homes(), present=None)
+
+    assert proxy.count("GET") == 0
 
 
 def test_a_file_that_changes_during_the_build_is_told(

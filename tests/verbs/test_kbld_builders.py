@@ -165,7 +165,9 @@ def test_a_cluster_pushes_by_itself(
 def test_a_builder_that_fails_is_told(directory: Path, homes: Homes, stand_ins: StandIns) -> None:
     stand_ins.add("kubectl", "echo no builder; exit 4")
 
-    with pytest.raises(ProgramError, match=r"^kubectl buildkit build .* failed with exit status 4$") as failure:
+    with pytest.raises(
+        ProgramError, match=r"^kubectl buildkit build .* failed with exit status 4: no builder$"
+    ) as failure:
         build_source(source(directory, KubectlBuildkitBuild()), destination(), homes)
 
     assert failure.value.tail == ("no builder",)
