@@ -47,6 +47,10 @@ def content_start(content: str, node: yaml.Node) -> int:
     """Return where a node's own text starts, behind the anchor and tag in front of it."""
     index: int = node.start_mark.index
     end: int = node.end_mark.index
+    if isinstance(node, yaml.MappingNode) and node.value:
+        first: int = node.value[0][0].start_mark.index
+        # An anchor or tag may be the first key's; and an alias has the marks of what it repeats.
+        end = first if first >= index else end
     while index < end:
         prefix = _PROPERTY.match(content, index)
         if not prefix:
