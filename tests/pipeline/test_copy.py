@@ -397,6 +397,7 @@ FAULTS = {
     "to: tar:dodo.py": "would replace dodo.py: write it elsewhere",
     "to: layout.localhost/a, lockOutput: .bundlepipe/doit.db": "would replace .bundlepipe/doit.db: write it elsewhere",
     "to: 'layout.localhost/base:dev'": "layout.localhost/base:dev is the destination of 'base' too",
+    "to: docker-daemon:X": "repository names are lower case",
 }
 
 

@@ -29,10 +29,10 @@ class EngineImages:
         return self._names[-1]
 
     def build(self, files: Mapping[str, bytes], *instructions: str) -> str:
-        """Return the name of an image FROM scratch, each file a layer of its own."""
+        """Return the name of an image FROM scratch that nobody else has, each file a layer of its own."""
         name = self.name()
         copies = [f"COPY [{path!r}, {'/' + path!r}]".replace("'", '"') for path in files]
-        dockerfile = "\n".join(["FROM scratch", *copies, *instructions])
+        dockerfile = "\n".join(["FROM scratch", f"LABEL made-as={name}", *copies, *instructions])
         context = archive({**files, "Dockerfile": dockerfile.encode()})
         with engine_errors(name):
             messages = list(
