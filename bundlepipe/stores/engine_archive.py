@@ -65,14 +65,10 @@ class SavedImage:
         self._layers: dict[str, _Layer] = {}
         self._links: dict[str, str] = {}
         try:
-            self._read(chunks)
+            with _room():
+                self._read(chunks)
         except tarfile.TarError as error:
             raise IntegrityError(f"{what}: what the Docker Engine saved is no complete tar: {error}") from None
-        except OSError as error:
-            raise StoreError(
-                f"{tempfile.gettempdir()}: layers of {what} cannot be kept there: {error.strerror}: "
-                "make room, or name another directory with TMPDIR"
-            ) from None
         self.config, layers = self._contents()
         self._blobs = {layer.blob.digest: layer for layer in layers}
         descriptor = Descriptor(DOCKER_CONFIG, Digest.of(self.config), len(self.config))
@@ -205,10 +201,23 @@ def _layer_entry(name: str, size: int, chunks: Iterator[bytes]) -> Iterator[byte
         yield tar.padding(size)
         return
     with tempfile.TemporaryFile() as file:
-        for block in decompress(itertools.chain((first,), chunks)):
-            file.write(block)
-        file.flush()
+        with _room():
+            for block in decompress(itertools.chain((first,), chunks)):
+                file.write(block)
+            file.flush()
         size = file.tell()
         yield tar.header(name, _MODE, size, tar.REGULAR)
         yield from read_at(file.fileno(), 0, size)
         yield tar.padding(size)
+
+
+@contextlib.contextmanager
+def _room() -> Iterator[None]:
+    """Raise StoreError where a temporary file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{tempfile.gettempdir()}: layers cannot be kept there: {error.strerror}: "
+            "make room, or name another directory with TMPDIR"
+        ) from None

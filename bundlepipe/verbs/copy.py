@@ -13,27 +13,23 @@ from dataclasses import dataclass, replace
 from bundlepipe.documents.archive_manifest import ROOT_BUNDLE_LABEL, ArchivedManifest
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
-from bundlepipe.errors import BundlepipeError, InvalidReference
+from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import BlobDone, Emit, Event, ImageDone, ignore
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.reference import DEFAULT_TAG, Reference, Repository
+from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.archive import ArchiveStore
 from bundlepipe.stores.archive_writer import ArchiveWriter
 from bundlepipe.stores.homes import Homes
-from bundlepipe.stores.layout import LayoutStore
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
-from bundlepipe.stores.settings import LAYOUT_HOST
-from bundlepipe.stores.store import Source
 from bundlepipe.verbs.bundle import internal_tag
 from bundlepipe.verbs.delivery import Delivery
-from bundlepipe.verbs.inventory import Inventory, Item, Present, Scope, Wanted
+from bundlepipe.verbs.inventory import Inventory, Item, Present, Scope
+from bundlepipe.verbs.wanted import wanted
 
-_REFERRERS_TAG = re.compile(r"(sha256)-([0-9a-f]{64})")
 _ATTACHMENT_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.sig|\.att|\.sbom)?")
 _LONGEST_ORIGIN = 49
 _NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9._-]")
 _NOT_FIRST_IN_A_TAG = re.compile(r"^[^A-Za-z0-9_]+")
-_NOT_IN_A_PATH = re.compile(r"[^a-z0-9]+")
 
 Excluded = ArchiveLocation | BundleLock | ImagesLock
 
@@ -140,7 +136,7 @@ def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
         is_closed=isinstance(request.source, ArchiveLocation),
     )
     with closing(Inventory(homes, present, scope, request.tag_of)) as inventory:
-        inventory.collect(_wanted(request, homes, present))
+        inventory.collect(wanted(request, homes, present))
         return _deliver(request, list(inventory.items.values()), present, homes, emit)
 
 
@@ -167,80 +163,6 @@ def _load(request: CopyRequest, destination: EngineLocation, homes: Homes, emit:
     loaded = load(source, [destination.tagged(each) for each in (tag, *request.tags)], homes, tally.take)
     root = CopiedRoot(loaded.image_id, tag, is_bundle=False, image=None)
     return tally.copied(roots=(root,), images=1, changed=loaded.changed)
-
-
-def _wanted(request: CopyRequest, homes: Homes, present: Present) -> Iterator[Wanted]:
-    """Yield what the source stands for."""
-    source = request.source
-    if isinstance(source, ImagesLock):
-        for entry in source.images:
-            store = homes.repository(entry.image.repository)
-            yield Wanted(identifier=entry.digest, places=(store,), origin=entry.image, is_root=True)
-    elif isinstance(source, ArchiveLocation):
-        yield from _archived(request, ArchiveStore(source.path))
-    elif isinstance(source, LayoutLocation):
-        layout = LayoutStore(source.directory)
-        digest, tag = (layout.read_manifest(source.tag).digest, source.tag) if source.tag else layout.sole_image()
-        yield Wanted(
-            identifier=digest,
-            places=(layout,),
-            reference=_local_reference(os.path.basename(os.path.abspath(source.directory)), digest),
-            tag=request.root_tag or (None if ":" in (tag or "") else tag),
-            is_root=True,
-        )
-    elif isinstance(source, EngineLocation):
-        yield _in_engine(request, source, present)
-    else:
-        image, tag = (source.image, source.tag) if isinstance(source, BundleLock) else (source, source.tag)
-        tag = request.root_tag or tag or (None if image.digest else DEFAULT_TAG)
-        store = homes.repository(image.repository)
-        yield Wanted(identifier=image.identifier, places=(store,), tag=tag, is_root=True)
-
-
-def _in_engine(request: CopyRequest, source: EngineLocation, present: Present) -> Wanted:
-    """Return the image of an Engine; where the destination's tag names that image already, nothing has to be saved."""
-    from bundlepipe.stores.engine import EngineStore
-
-    engine = EngineStore(source)
-    tag = request.root_tag or source.tag
-    place: Source = engine
-    there = present.named(tag) if tag and not request.include_non_distributable else None
-    if present.store and there and not there.is_index and there.config.digest == engine.image_id:
-        place, manifest = present.store, there
-    else:
-        manifest = engine.manifest
-    reference = _local_reference(source.repository or "image", manifest.digest)
-    return Wanted(identifier=manifest.digest, places=(place,), reference=reference, tag=tag, is_root=True)
-
-
-def _archived(request: CopyRequest, archive: ArchiveStore) -> Iterator[Wanted]:
-    """Yield everything in an archive."""
-    for entry in archive.entries:
-        reference = entry.references[0]
-        match = _REFERRERS_TAG.fullmatch(entry.tag or "") if entry.manifest.is_index else None
-        yield Wanted(
-            identifier=entry.manifest.digest,
-            places=(archive,),
-            reference=reference,
-            origin=_parsed(entry.origin) or reference,
-            tag=(request.root_tag or entry.tag) if entry.is_root else entry.tag,
-            is_root=entry.is_root,
-            manifest=entry.manifest if match else None,
-            subject=Digest.parse(f"{match[1]}:{match[2]}") if match else None,
-        )
-
-
-def _parsed(text: str | None) -> Reference | None:
-    try:
-        return Reference.parse(text) if text else None
-    except InvalidReference:
-        return None
-
-
-def _local_reference(name: str, digest: Digest) -> Reference:
-    """Return the reference that stands for an image that came from no registry: archives know nothing else."""
-    path = _NOT_IN_A_PATH.sub("-", name.lower()).strip("-")
-    return Repository(LAYOUT_HOST, path or "layout").at(digest)
 
 
 def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: Homes, emit: Emit) -> Copied:
@@ -345,7 +267,7 @@ def _excluded(exclude: Sequence[Excluded], homes: Homes) -> set[Digest]:
         request = CopyRequest(source=earlier, destination=ArchiveLocation(""))
         present = Present(None)
         with closing(Inventory(homes, present, Scope(), request.tag_of)) as inventory:
-            inventory.collect(_wanted(request, homes, present))
+            inventory.collect(wanted(request, homes, present))
         images = (item.manifest for item in inventory.items.values() if not item.manifest.is_index)
         # Whether the other side got layers that usually stay behind, a lock does not tell.
         layers.update(each.digest for image in images for each in image.layers if not each.is_non_distributable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import secrets
 import subprocess
 import tarfile
@@ -31,7 +32,7 @@ class EngineImages:
     def build(self, files: Mapping[str, bytes], *instructions: str) -> str:
         """Return the name of an image FROM scratch that nobody else has, each file a layer of its own."""
         name = self.name()
-        copies = [f"COPY [{path!r}, {'/' + path!r}]".replace("'", '"') for path in files]
+        copies = [f"COPY {json.dumps([path, f'/{path}'])}" for path in files]
         dockerfile = "\n".join(["FROM scratch", f"LABEL made-as={name}", *copies, *instructions])
         context = archive({**files, "Dockerfile": dockerfile.encode()})
         with engine_errors(name):
