@@ -6,7 +6,9 @@ import gzip
 import io
 import json
 import tarfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -285,3 +287,55 @@ def test_what_only_the_engine_reaches_is_told_apart(
 
 def _unreachable(*_: object) -> None:
     raise Unreachable("no route")
+
+
+class _BreakingEngine(BaseHTTPRequestHandler):
+    """Answers questions, and hangs up in the middle of everything else."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/get"):
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"200\r\n" + bytes(100))
+            self.close_connection = True
+            return
+        answer = json.dumps({"ApiVersion": "1.41", "Id": DIGEST}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def do_POST(self) -> None:
+        self.rfile.read(10)
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the name that http.server gives it)
+        """Keep quiet."""
+
+
+@pytest.fixture
+def breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An Engine that does not finish what it begins: no real one does that on request."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _BreakingEngine) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+        yield
+        engine_client().close()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.usefixtures("breaking")
+def test_an_engine_that_breaks_off_is_told_in_one_line() -> None:
+    with pytest.raises(StoreError, match=r"^docker-daemon:app:dev: ") as saving:
+        Homes().locate(located("app:dev"))
+    layer = [(Descriptor(DOCKER_LAYER, Digest.of(b"a"), 1 << 24), iter([bytes(1 << 20)] * 16))]
+    with pytest.raises(Unreachable, match=r"^docker-daemon:app:dev: the Docker Engine broke off: ") as loading:
+        load_image(load_stream(b"{}", layer, ["app:dev"]), "docker-daemon:app:dev")
+    assert "\n" not in f"{saving.value}{loading.value}"
+    assert "broke off" in str(saving.value)
