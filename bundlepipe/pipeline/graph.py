@@ -13,7 +13,6 @@ from doit.task import Task
 from bundlepipe.oci.reference import DEFAULT_TAG
 from bundlepipe.pipeline.action import Action
 from bundlepipe.pipeline.apply_task import ApplyAction, ApplyStaleness
-from bundlepipe.pipeline.checking import destination_of, outputs_of, tag_of_push
 from bundlepipe.pipeline.copy_task import KIND as COPY
 from bundlepipe.pipeline.copy_task import CopyAction, CopyStaleness, remove_archives
 from bundlepipe.pipeline.declaration import (
@@ -38,6 +37,7 @@ from bundlepipe.pipeline.declaration import (
     search_exclude,
     searched_paths,
 )
+from bundlepipe.pipeline.destinations import destination_of, outputs_of, tag_of_push
 from bundlepipe.pipeline.edges import (
     GeneratedInputs,
     Ignores,
