@@ -45,17 +45,27 @@ def decompress(chunks: Iterator[bytes]) -> Iterator[bytes]:
     stream, for a truncated one (of zstd only where Python's own reader is used; the other
     keeps quiet) and for zstd where there is no reader, and whatever `chunks` raises.
     """
+    first, stream = with_start(chunks)
+    if first.startswith(_GZIP_MAGIC):
+        return _read_gzip(stream)
+    if is_zstd(first):
+        return _read_zstd(stream)
+    return _pieces(stream, LARGEST_BLOCK)
+
+
+def with_start(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first bytes, as many as tell a compression, and all chunks from the beginning."""
     first = b""
     for chunk in chunks:
         first += chunk
         if len(first) >= _LONGEST_MAGIC:
             break
-    stream = itertools.chain((first,), chunks)
-    if first.startswith(_GZIP_MAGIC):
-        return _read_gzip(stream)
-    if first.startswith(_ZSTD_MAGIC) or (first[1:4] == _ZSTD_SKIPPABLE_MAGIC and first[0] & 0xF0 == 0x50):
-        return _read_zstd(stream)
-    return _pieces(stream, LARGEST_BLOCK)
+    return first, itertools.chain((first,), chunks)
+
+
+def is_zstd(first: bytes) -> bool:
+    """Tell whether a stream that begins with these bytes is zstd (RFC 8878, 3.1)."""
+    return first.startswith(_ZSTD_MAGIC) or (first[1:4] == _ZSTD_SKIPPABLE_MAGIC and first[0] & 0xF0 == 0x50)
 
 
 def _pieces(chunks: Iterable[bytes], largest: int) -> Iterator[bytes]:

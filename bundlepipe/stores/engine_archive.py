@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import itertools
 import json
 import posixpath
 import tarfile
@@ -25,7 +24,7 @@ from bundlepipe.errors import IntegrityError, InvalidContent, NotFound, StoreErr
 from bundlepipe.files import read_at
 from bundlepipe.oci import gzip, tar
 from bundlepipe.oci.chunks import ChunkFile
-from bundlepipe.oci.decompress import decompress
+from bundlepipe.oci.decompress import decompress, is_zstd, with_start
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, docker_manifest
 from bundlepipe.stores.store import verified
@@ -36,7 +35,6 @@ _BLOBS = "blobs/"
 _LARGEST_DOCUMENT = 8 << 20
 _CHUNK = 256 * 1024
 _MODE = 0o644
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ class SavedImage:
             raise IntegrityError(f"{self._what}: the Docker Engine saved {Digest.of(config)} as image {expected}")
         promised = diff_ids_of(config, self._what)
         if [layer.diff_id for layer in layers] != promised:
-            raise IntegrityError(f"{self._what}: the Docker Engine saved other layers than the image has: {promised}")
+            raise IntegrityError(f"{self._what}: the Docker Engine saved other layers than its configuration names")
         return config, layers
 
     def _target(self, name: str) -> str:
@@ -193,16 +191,15 @@ def _entry(name: str, content: bytes) -> Iterator[bytes]:
 
 
 def _layer_entry(name: str, size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    first = next(chunks, b"")
-    if not first.startswith(_ZSTD_MAGIC):
+    first, stream = with_start(chunks)
+    if not is_zstd(first):
         yield tar.header(name, _MODE, size, tar.REGULAR)
-        yield first
-        yield from chunks
+        yield from stream
         yield tar.padding(size)
         return
     with tempfile.TemporaryFile() as file:
         with _room():
-            for block in decompress(itertools.chain((first,), chunks)):
+            for block in decompress(stream):
                 file.write(block)
             file.flush()
         size = file.tell()

@@ -179,7 +179,7 @@ def test_an_image_that_is_not_there_is_not_found(images: EngineImages) -> None:
 
 
 def _load(name: str, config: bytes, *blobs: bytes) -> None:
-    layers = [(Descriptor(DOCKER_LAYER, Digest.of(blob), len(blob)), iter([blob])) for blob in blobs]
+    layers = [(Descriptor(DOCKER_LAYER, Digest.of(blob), len(blob)), iter([blob[:2], blob[2:]])) for blob in blobs]
     load_image(load_stream(config, layers, [name]), f"docker-daemon:{name}")
 
 
