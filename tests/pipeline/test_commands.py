@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from bundlepipe.pipeline.graph import GROUPS
 from tests.pipeline.conftest import Project
+from tests.support.services import require
 
 DECLARATIONS = """\
 images:
@@ -178,23 +183,61 @@ def test_a_target_can_be_asked_for(declared: Project) -> None:
     assert "pull_bundle:one" in declared.doit("build/one").executed
 
 
-def test_nothing_to_do_imports_nothing_heavy(declared: Project) -> None:
-    declared.doit()
-    program = """
+NOOP = """
 import sys
 from doit.doit_cmd import DoitMain
-status = DoitMain().run(["push_bundle"])
-heavy = {"docker", "jsonschema", "urllib3", "rich", "yaml", "zlib_ng", "requests"} & set(sys.modules)
+status = DoitMain().run(sys.argv[1:])
+heavy = {"docker", "jsonschema", "urllib3", "rich", "yaml", "zlib_ng", "requests", "semver"} & set(sys.modules)
 print("heavy:", sorted(heavy))
 sys.exit(status)
 """
-    declared.write("noop.py", program)
-    import subprocess
-    import sys
+EVERYTHING = """\
+images:
+  web: {build: {context: web}}
+  tool: {run: [cat, made], files: [made]}
+bundles:
+  app:
+    files: [app]
+    lock:
+      files: [app/config.yml, {run: [cat, chart.yml], files: [chart.yml]}]
+      config: [kbld.yml]
+pulls: {app: {from: {bundle: app}, to: build/app}}
+renders: {app: {files: [build/app/config.yml], locks: [build/app/.imgpkg/images.yml], output: build/app.yml}}
+"""
 
+
+def _assert_imports_nothing_heavy(project: Project, task: str) -> None:
+    project.write("noop.py", NOOP)
     finished = subprocess.run(
-        [sys.executable, "noop.py"], check=False, cwd=declared.directory, capture_output=True, text=True, timeout=60
+        [sys.executable, "noop.py", task],
+        check=False,
+        cwd=project.directory,
+        env={**os.environ, **project.environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert finished.returncode == 0, finished.stderr
-    assert "-- push_bundle:one" in finished.stdout
+    assert "\n. " not in f"\n{finished.stdout}"
     assert "heavy: []" in finished.stdout
+
+
+def test_nothing_to_do_imports_nothing_heavy(declared: Project) -> None:
+    declared.doit()
+    _assert_imports_nothing_heavy(declared, "push_bundle")
+
+
+def test_nothing_to_build_lock_or_render_imports_nothing_heavy(project: Project) -> None:
+    require("docker")
+    digest = "sha256:" + "ab" * 32
+    project.pipeline(EVERYTHING)
+    project.write("web/Dockerfile", "FROM scratch\nCOPY page /\n")
+    project.write("web/page", "hello")
+    project.write("made", f"a.example/tool@{digest}\n")
+    project.write("app/config.yml", "- image: web\n- image: tool\n")
+    project.write("chart.yml", f"image: nginx@{digest}\n")
+    rule = "{image: other, newImage: a.example/other, tagSelection: {semver: {constraints: 1.x}}}"
+    project.write("kbld.yml", f"apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\noverrides: [{rule}]\n")
+    # Without the images that are not there, a pull does not move the lock: nothing is relocated.
+    project.doit("render_config")
+    _assert_imports_nothing_heavy(project, "render_config")

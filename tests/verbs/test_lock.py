@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
-from bundlepipe.documents.kbld_config import parse_image_map
+from bundlepipe.documents.kbld_config import parse_config, parse_image_map
 from bundlepipe.errors import DocumentError, InputError, ResolutionError
 from bundlepipe.oci.manifest import Manifest, Platform
 from bundlepipe.oci.reference import Reference, Repository
@@ -22,7 +22,7 @@ from bundlepipe.stores.homes import Homes
 from bundlepipe.verbs.configuration import Text
 from bundlepipe.verbs.lock import LockRequest, lock
 from bundlepipe.verbs.render import RenderRequest, render
-from bundlepipe.verbs.resolution import Built, Resolver
+from bundlepipe.verbs.resolution import Built, Plan, Preresolved, Question, Resolver, plan
 from bundlepipe.verbs.resolve import ResolveRequest, resolve
 from tests.support.images import file_layer, put_image, put_images, put_index
 from tests.support.proxy import Proxy, Respond
@@ -175,6 +175,40 @@ def test_an_override_may_lead_to_what_the_pipeline_makes(tmp_path: Path) -> None
     made = Reference.parse(f"layout.localhost/web@{DIGEST}")
     rules = "overrides: [{imageRepo: vendor/web, newImage: web}]\n"
     assert only(locked(tmp_path, "image: vendor/web:1\n", rules, made={"web": made})) == str(made)
+
+
+SOURCES = "sources: [{image: app, path: src}]\ndestinations: [{image: app, newImage: a.example/app}]\n"
+
+
+def planned(reference: str, rules: str) -> Plan:
+    return plan(reference, parse_config((KBLD + rules).encode(), "kbld.yml"), {})
+
+
+def test_a_source_builds_what_an_override_leads_to() -> None:
+    found = planned("web:1", f"overrides: [{{imageRepo: web, newImage: app}}]\n{SOURCES}")
+    assert isinstance(found, Built)
+    assert (found.name, found.source.path) == ("app", "src")
+    assert found.destination and found.destination.new_image == "a.example/app"
+    assert isinstance(planned("app", SOURCES), Built)
+    assert isinstance(planned("app:1", SOURCES), Question)
+
+
+def test_a_preresolved_image_is_not_built() -> None:
+    found = planned("web", f"overrides: [{{image: web, newImage: app, preresolved: true}}]\n{SOURCES}")
+    assert isinstance(found, Preresolved)
+    assert found.image == "app"
+
+
+def test_a_source_comes_before_a_digest_is_taken_as_it_is() -> None:
+    image = f"app@{DIGEST}"
+    assert isinstance(planned(image, SOURCES.replace("image: app", "imageRepo: app")), Built)
+    assert isinstance(planned(image, SOURCES), Question)
+
+
+def test_a_tag_selection_without_new_image_selects_beside_the_reference(images: Images, tmp_path: Path) -> None:
+    rules = f"overrides: [{{imageRepo: {images.app}, tagSelection: {{semver: {{constraints: '1.0.x'}}}}}}]\n"
+    found = only(locked(tmp_path, f"image: {images.app}:latest\n", rules))
+    assert found == f"{images.app}@{images.versions['1.0.0'].digest}"
 
 
 def test_rules_may_stand_among_the_files_that_are_searched(images: Images, tmp_path: Path) -> None:
