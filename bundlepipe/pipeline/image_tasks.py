@@ -38,6 +38,11 @@ def is_ignored(build: Build) -> Ignores:
     return context_of(build).leaves_out
 
 
+def _refresh_reasons(name: str, settings: Settings) -> list[str]:
+    """Return why an image is made anew. Only its name asks for that: `all` means tags that somebody resolved."""
+    return ["refresh asked for"] if name in settings.refresh else []
+
+
 def _build_options(image: Image, build: Build, destination: Reference, settings: Settings) -> Values:
     return {
         **{key: value for key, value in asdict(build).items() if key not in _MANNERS},
@@ -52,7 +57,12 @@ class BuildStaleness(DestinationStaleness):
 
     def __init__(self, image: Image, build: Build, destination: Reference, settings: Settings) -> None:
         super().__init__(_build_options(image, build, destination, settings), destination, image.tags, settings)
+        self._name = image.name
         self._build = build
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare as all pushes do; a refresh of this image builds it again, on images that may have moved."""
+        return [*_refresh_reasons(self._name, self.question.settings), *super().reasons(task, values)]
 
     def files_now(self, before: Snapshot) -> Snapshot:
         """Walk the context."""
@@ -81,6 +91,7 @@ class BuildAction(Action):
             self._settings.homes,
             tags=image.tags,
             present=answer.manifest if answer else NOT_ASKED,
+            anew=self._is_refreshed,
             emit=emitter(self.task.name),
         )
         return {
@@ -88,6 +99,10 @@ class BuildAction(Action):
             OPTIONS: _build_options(image, self._build, self._destination, self._settings),
             FILES: to_values(built.inputs.snapshot),
         }
+
+    @property
+    def _is_refreshed(self) -> bool:
+        return bool(_refresh_reasons(self._image.name, self._settings))
 
     def _request(self) -> BuildRequest:
         from bundlepipe.oci.build_request import BuildRequest
@@ -99,7 +114,7 @@ class BuildAction(Action):
             args=build.args,
             labels=self._image.labels,
             platform=build.platform,
-            pull=build.pull,
+            pull=build.pull or self._is_refreshed,
             no_cache=build.no_cache,
             builder=build.builder,
         )
@@ -118,13 +133,14 @@ class ProgramStaleness(Staleness):
 
     def __init__(self, image: Image, program: Program, destination: Reference | None, settings: Settings) -> None:
         super().__init__(_program_options(image, program, destination, settings))
+        self._name = image.name
         self._program = program
         self._destination = destination
         self._settings = settings
 
     def reasons(self, task: Task, values: Values) -> list[str]:
-        """Compare as all tasks do; ask where the image is if that is wanted."""
-        reasons = super().reasons(task, values)
+        """Compare as all tasks do; a refresh runs it again; ask where the image is if that is wanted."""
+        reasons = [*_refresh_reasons(self._name, self._settings), *super().reasons(task, values)]
         if reasons or not self._settings.verify:
             return reasons
         place = self._destination or Reference.parse(values["image"])

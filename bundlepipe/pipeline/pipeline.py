@@ -191,12 +191,14 @@ def _refresh(declared: Declared) -> frozenset[str]:
     for image in declared.images:
         if image.source and is_remote(image.source):
             known |= {image.name, image.source}
+        elif image.build or image.program:
+            known.add(image.name)
     known |= {render.name for render in declared.renders if render.apply}
     for name in sorted(wanted - known):
         if not any(_mentions(images_lock_path(bundle), name) for bundle in declared.bundles if bundle.lock):
             raise InvalidDodoFile(
                 f"refresh={name}: nothing has that name: expected {REFRESH_ALL}, a bundle, copy or pull, "
-                "a render that is applied, or a reference as a lock has it"
+                "an image that is not of files, a render that is applied, or a reference as a lock has it"
             )
     return wanted
 

@@ -62,14 +62,16 @@ def build_and_push(
     *,
     tags: Sequence[str] = (),
     present: Manifest | NotAsked | None = NOT_ASKED,
+    anew: bool = False,
     emit: Emit = ignore,
 ) -> Built:
     """Make the destination's tag (`latest` if it has none) and `tags` name an image of the inputs.
 
     Nothing is built if the destination's tag names one, which takes two requests to know;
-    `present` is what it names now, for a caller that asked already. Raises ProgramError for
-    a build that fails, ProgramMissing for a builder that is not there, InputError for files
-    that cannot be sent or change meanwhile, and StoreError.
+    `present` is what it names now, for a caller that asked already. With `anew` it is built
+    in any case: images that it builds upon may have moved. Raises ProgramError for a build
+    that fails, ProgramMissing for a builder that is not there, InputError for files that
+    cannot be sent or change meanwhile, and StoreError.
     """
     if destination.digest:
         raise BundlepipeError(f"{destination}: the destination of a build cannot be a digest: give a tag")
@@ -77,7 +79,7 @@ def build_and_push(
     tag = destination.tag or DEFAULT_TAG
     if isinstance(present, NotAsked):
         present = find_manifest(store, tag)
-    if present and inputs_label(store, present) == inputs.digest:
+    if present and not anew and inputs_label(store, present) == inputs.digest:
         put_further_tags(store, present, tags)
         return Built(destination.with_digest(present.digest), inputs, was_there=True)
     labels = {**inputs.request.labels, INPUTS_LABEL: inputs.digest}

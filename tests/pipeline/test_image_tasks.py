@@ -137,6 +137,15 @@ def test_what_decides_a_build_makes_it_stale_and_how_it_is_made_does_not(built: 
     assert "(web/index.html changed its mode)" in built.doit("push_image").stdout
 
 
+def test_a_refresh_by_name_builds_again(built: Project) -> None:
+    built.doit("push_image")
+    assert built.doit("push_image", "refresh=all").ran == []
+    run = built.doit("push_image", "refresh=web")
+    assert run.executed == {"push_image:web"}
+    assert "(refresh asked for)" in run.stdout
+    assert "Using cache" in run.stderr
+
+
 def test_builds_work_however_doit_runs_them(built: Project, way: tuple[str, ...]) -> None:
     built.pipeline("images:\n  web: {build: {context: web}}\n  again: {build: {context: web, args: {A: b}}}\n")
     assert built.doit(*way, "push_image").executed == {"push_image:web", "push_image:again"}
@@ -209,6 +218,7 @@ def test_a_program_makes_an_image_and_its_files_alone_make_it_stale(project: Pro
     assert project.doit("push_image").ran == []
     project.write("cmd/main.go", "package other\n")
     assert "(cmd/main.go changed)" in project.doit("push_image").stdout
+    assert "(refresh asked for)" in project.doit("push_image", "refresh=app").stdout
 
 
 def test_an_image_of_a_program_is_copied_to_its_destination_and_locked(project: Project, vendor: Repository) -> None:
