@@ -20,7 +20,7 @@ REFERENCES = ["nginx", "httpd:2.4", "r.io:5000/a/b@sha256:" + "0" * 64, "caddy_x
 REPLACEMENTS = {reference: f"index.docker.io/{number}@sha256:{'f' * 64}" for number, reference in enumerate(REFERENCES)}
 
 references = st.sampled_from(REFERENCES)
-comments = st.sampled_from(["", "", " # c", "  # image: nginx 😀", "\t# é"])
+comments = st.sampled_from(["", "", " # c", "  # image: nginx 😀", "   # é"])
 line_breaks = st.sampled_from(["\n", "\r\n"])
 
 
@@ -93,7 +93,8 @@ def files(draw: Any) -> bytes:
     text = draw(st.sampled_from(["", "---\n", "# c\n--- # d\n"])) + "\n---\n".join(documents)
     text += draw(st.sampled_from(["", "\n", "\n\n", "\n...\n", "\n# end"]))
     mixed = "".join(line + (draw(line_breaks) if draw(st.booleans()) else "\n") for line in text.split("\n"))
-    return draw(st.sampled_from([b"", b"\xef\xbb\xbf"])) + mixed[: -1 if not mixed.endswith("\r\n") else -2].encode()
+    mark: bytes = draw(st.sampled_from([b"", b"\xef\xbb\xbf"]))
+    return mark + mixed[: -1 if not mixed.endswith("\r\n") else -2].encode()
 
 
 def intended(value: Any, key: str = "") -> Any:

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bundlepipe.documents.image_search import FoundImage, search_images
 from bundlepipe.documents.search_rules import DEFAULT_RULE, KeyMatcher, SearchRule, Within
@@ -179,6 +183,35 @@ def test_the_annotation_says_exactly_what_was_given(value: str, end: str) -> Non
             parse(rendered(before, value=lambda _: value).encode(), "f.yml"),
         )
         assert now.data == with_annotation(was.data, value)
+
+
+names = st.sampled_from(["a", "é😀", "b c", "- d", "#e", "kbld.k14s.io/images-x"])
+texts = st.sampled_from(["x", "", "y\n", "two\nlines\n", " 'z' ", "long " * 30])
+tables: st.SearchStrategy[Any] = st.none() | st.dictionaries(names | st.just(KEY), texts, max_size=3)
+metadata: st.SearchStrategy[Any] = st.none() | st.fixed_dictionaries(
+    {}, optional={"name": texts, "annotations": tables, "z": tables}
+)
+
+
+@given(
+    data=st.fixed_dictionaries({"image": st.just("nginx")}, optional={"metadata": metadata, "l": tables}),
+    flow=st.sampled_from([True, False, None]),
+    indent=st.integers(2, 6),
+    line_break=st.sampled_from(["\n", "\r\n", "\r"]),
+    explicit=st.booleans(),
+)
+def test_whatever_the_style_only_the_annotation_is_added(
+    data: Any, flow: bool | None, indent: int, line_break: str, explicit: bool
+) -> None:
+    data = {"apiVersion": "v1", "kind": "Pod", **data}
+    text = yaml.safe_dump(
+        data, default_flow_style=flow, indent=indent, allow_unicode=True, explicit_start=explicit, sort_keys=False
+    )
+    changed = rendered(text.replace("\n", line_break))
+    assert [document.data for document in parse(changed.encode(), "f.yml")] == [
+        with_annotation(data, "- origins: []\n  url: nginx\n")
+    ]
+    assert re.findall("\r\n|\r|\n", changed).count(line_break) == len(re.findall("\r\n|\r|\n", changed))
 
 
 @pytest.mark.parametrize(
