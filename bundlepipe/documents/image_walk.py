@@ -19,7 +19,7 @@ _RENDER = "name the program that renders it: lock.files: [{{run: [{}], files: [{
 _RENDER_TEMPLATE = _RENDER.format("helm, template, chart", "chart")
 _RENDER_YTT = _RENDER.format("ytt, -f, config", "config")
 _YTT_COMMENT = re.compile(r"(?:^|(?<=\s))#[@!]", re.MULTILINE)
-_LINE_END = re.compile("[\r\n]|$")
+_YTT_EXPRESSION = re.compile("[ \t]*#@")
 # Characters beyond U+FFFF are two escapes in JSON, and one in YAML.
 _HALF_CHARACTER = re.compile(r"\\(?:u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
 
@@ -82,7 +82,7 @@ class ImageWalk:
         if _is_expression(node) and self._strategy(None) not in (None, "none"):
             self._fault(node, f"the image is a template's expression: {_RENDER_TEMPLATE}")
             return
-        parts = entries(node) if isinstance(node, yaml.MappingNode) else enumerate(node.value)
+        parts = _entries(node) if isinstance(node, yaml.MappingNode) else enumerate(node.value)
         for part, child in parts:
             self._path.append(part)
             self._visit(child, without)
@@ -145,8 +145,7 @@ class ImageWalk:
         return FoundText(node, scalar, found) if found else None
 
     def _is_before_ytt(self, node: yaml.Node) -> bool:
-        content = self._text.content
-        return "#@" in content[node.end_mark.index : _end_of_line(content, node.end_mark.index)]
+        return bool(_YTT_EXPRESSION.match(self._text.content, node.end_mark.index))
 
     def _fault(self, node: yaml.Node, text: str) -> None:
         self._faults.append((self._text.file_index(node.start_mark.index), text))
@@ -158,7 +157,7 @@ def in_order(found: Iterable[Found]) -> list[Found]:
     return [by_start[start] for start in sorted(by_start)]
 
 
-def entries(mapping: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
+def _entries(mapping: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
     """Yield the keys and values of a mapping, also those that it merges and does not have itself.
 
     A key that is a collection counts as an empty text.
@@ -170,7 +169,7 @@ def entries(mapping: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
     for key, value in mapping.value:
         if key.tag == MERGE:
             for source in merge_sources(value):
-                for name, inherited in entries(source) if isinstance(source, yaml.MappingNode) else ():
+                for name, inherited in _entries(source) if isinstance(source, yaml.MappingNode) else ():
                     if name not in names:
                         names.add(name)
                         yield name, inherited
@@ -179,9 +178,3 @@ def entries(mapping: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
 def _is_expression(node: yaml.Node) -> bool:
     """Tell whether a node is what {{ .Values.image }} is to YAML: a mapping that has a mapping for a key."""
     return isinstance(node, yaml.MappingNode) and any(isinstance(key, yaml.MappingNode) for key, _ in node.value)
-
-
-def _end_of_line(content: str, index: int) -> int:
-    match = _LINE_END.search(content, index)
-    assert match
-    return match.start()

@@ -10,8 +10,7 @@ import yaml
 
 # YAML 1.1's; 1.2 knows the first two alone.
 LINE_BREAKS = "\r\n\x85\u2028\u2029"
-# A place that holds no content: blanks, line ends, and comments.
-_NOTHING = re.compile(f"(?:[ \t{LINE_BREAKS}]|(?<![^ \t{LINE_BREAKS}])#[^{LINE_BREAKS}]*)*")
+_BLANKS_AND_COMMENTS = re.compile(f"(?:[ \t{LINE_BREAKS}]|(?<![^ \t{LINE_BREAKS}])#[^{LINE_BREAKS}]*)*")
 # An anchor or a tag, as libyaml delimits them.
 _PROPERTY = re.compile(f"&[0-9A-Za-z_-]*|![^ \t{LINE_BREAKS}]*")
 
@@ -36,9 +35,9 @@ def apply(edits: Iterable[Edit], content: str) -> str:
     return "".join(pieces)
 
 
-def after_nothing(content: str, index: int) -> int:
+def skip_blanks_and_comments(content: str, index: int) -> int:
     """Return where, from a character on, something stands that is neither blank nor comment."""
-    match = _NOTHING.match(content, index)
+    match = _BLANKS_AND_COMMENTS.match(content, index)
     assert match
     return match.end()
 
@@ -55,7 +54,7 @@ def content_start(content: str, node: yaml.Node) -> int:
         prefix = _PROPERTY.match(content, index)
         if not prefix:
             break
-        behind = after_nothing(content, prefix.end())
+        behind = skip_blanks_and_comments(content, prefix.end())
         if behind > end:
             return prefix.end()
         index = behind

@@ -13,7 +13,7 @@ import yaml
 from bundlepipe.documents._composer import YamlFault
 from bundlepipe.documents._construction import merge_sources
 from bundlepipe.documents._core_schema import MERGE, NULL
-from bundlepipe.documents.yaml_edit import Edit, after_nothing, content_start, line_start
+from bundlepipe.documents.yaml_edit import Edit, content_start, line_start, skip_blanks_and_comments
 from bundlepipe.documents.yaml_writer import double_quoted, written_scalar
 
 _BREAK = re.compile("\r\n|[\r\n]")
@@ -130,7 +130,7 @@ def _added(place: _Place, names: Sequence[str], value: str) -> Edit:
     if place.key and searched_from == place.start:
         searched_from = place.key.end_mark.index
     first_break = _BREAK.search(place.content, searched_from, place.start)
-    if first_break and after_nothing(place.content, first_break.end()) == place.start:
+    if first_break and skip_blanks_and_comments(place.content, first_break.end()) == place.start:
         # Above the comments of the first entry.
         return Edit(first_break.end(), first_break.end(), f"{entry}\n".replace("\n", place.line_break))
     at_first_entry = f"{entry.lstrip(' ')}\n".replace("\n", place.line_break) + " " * place.column

@@ -216,7 +216,7 @@ def test_an_expression_of_ytt_is_a_fault(text: str, column: int) -> None:
 
 
 def test_other_nulls_and_comments_are_none() -> None:
-    assert found("#@ load('a')\nimage: # none yet\nb: {image: } # [@]\n#@ end\nc: #@ 1\n") == []
+    assert found("#@ load('a')\nimage: # none yet\nb: {image: } # [@]\n#@ end\nc: #@ 1\nd: {image: , e: '#@'}\n") == []
 
 
 def test_expressions_count_where_a_rule_matches() -> None:
