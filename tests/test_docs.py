@@ -10,6 +10,8 @@ Comments that readers do not see say where a page differs:
     <!-- begin: examples/quickstart -->   it begins in a copy of this directory, or an `empty` one
     <!-- needs: registry -->              what follows needs a registry; the page calls it localhost:5000
     <!-- needs: docker -->                what follows needs a Docker Engine
+    <!-- needs: busybox -->               what follows needs a static busybox
+    <!-- needs: kubectl -->               what follows needs kubectl and a cluster; the page calls it kind-dev
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import subprocess
 import sysconfig
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,12 +36,14 @@ import yaml
 from bundlepipe.documents.kbld_config import parse_config
 from bundlepipe.documents.schema import check, schema_text
 from bundlepipe.documents.yaml_source import load_one
+from tests.support.kubernetes import ApiServer
 from tests.support.services import Registry, require
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 REGISTRY = "localhost:5000"
+CONTEXT = "kind-dev"
 EMPTY = "empty"
 USUAL_DODO = """\
 from bundlepipe import DOIT_CONFIG, Pipeline
@@ -141,12 +145,16 @@ def _objects() -> dict[str, Mapping[str, Any]]:
         "defaults": schema["properties"]["defaults"],
         "registries": definitions["registry"],
         "images": definitions["image"],
+        "build": definitions["build"],
         "bundles": definitions["bundle"],
         "lock": definitions["lock"],
+        "programs": definitions["program"],
         "include of a lock": definitions["included"]["anyOf"][1],
         "copies": definitions["copy"],
         "pulls": definitions["pull"],
         "from": definitions["source"]["anyOf"][1],
+        "renders": definitions["render"],
+        "apply": definitions["apply"],
     }
 
 
@@ -247,32 +255,30 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Story:
-    """A page as something to be carried out, from a directory; `remote` and `engine` need a registry and an Engine."""
+    """A page as something to be carried out, from a directory: first what needs nothing, then what needs services."""
 
-    begin: str
-    local: list[_Step]
-    remote: list[_Step]
-    engine: list[_Step]
+    begin: str = ""
+    local: list[_Step] = field(default_factory=list)
+    needs: list[str] = field(default_factory=list)
+    remote: list[_Step] = field(default_factory=list)
 
 
 def _story(page: str) -> _Story:
     text = _text(page)
     found: list[re.Match[str]] = [*_FENCE.finditer(text), *_COMMENT.finditer(text)]
-    begin = ""
-    parts: dict[str, list[_Step]] = {"": [], "registry": [], "docker": []}
-    steps = parts[""]
+    story = _Story(next((match["value"] for match in _COMMENT.finditer(text) if match["word"] == "begin"), ""))
+    steps = story.local
     for match in sorted(found, key=lambda match: match.start()):
         groups = match.groupdict()
         file = _FILE.search(text, 0, match.start())
-        if groups.get("word") == "begin":
-            begin = groups["value"]
-        elif groups.get("word") == "needs":
-            steps = parts[groups["value"]]
-        elif file and groups["language"] != "console":
+        if groups.get("word") == "needs":
+            story.needs.append(groups["value"])
+            steps = story.remote
+        elif file and groups.get("language") not in (None, "console"):
             steps.append(_Step(file=file["path"], content=groups["content"]))
-        elif groups["language"] == "console":
+        elif groups.get("language") == "console":
             steps.extend(_commands(groups["content"]))
-    return _Story(begin, *parts.values())
+    return story
 
 
 def _commands(block: str) -> Iterator[_Step]:
@@ -285,8 +291,7 @@ def _commands(block: str) -> Iterator[_Step]:
 
 STORIES = {page: _story(page) for page in PAGES if page != "CONTRIBUTING.md"}
 LOCAL = [page for page, story in STORIES.items() if any(step.command for step in story.local)]
-REMOTE = [page for page, story in STORIES.items() if story.remote]
-ENGINE = [page for page, story in STORIES.items() if story.engine]
+REMOTE = [page for page, story in STORIES.items() if story.needs]
 
 
 class _Reader:
@@ -304,7 +309,7 @@ class _Reader:
             # Without what somebody who tried the example left in the checkout.
             left = shutil.ignore_patterns(".bundlepipe", ".doit.db*", ".imgpkg", "__pycache__", "build")
             shutil.copytree(ROOT / story.begin, self._directory, ignore=left)
-        left_out = ("REGISTRY", "VERSION", "BUNDLEPIPE_VERIFY")
+        left_out = ("REGISTRY", "VERSION", "BUNDLEPIPE_VERIFY", "KUBECONFIG")
         self._environment = {name: value for name, value in os.environ.items() if name not in left_out}
         self._environment["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), os.environ["PATH"]))
         self._environment["HOME"] = str(directory)
@@ -352,17 +357,26 @@ def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:
     _Reader(tmp_path, STORIES[page]).follow(STORIES[page].local)
 
 
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[None]:
+    """A cluster that kubectl knows, for whoever has `tmp_path` as home."""
+    server = ApiServer()
+    (tmp_path / ".kube").mkdir()
+    path = server.kubeconfig(tmp_path / ".kube/config")
+    path.write_text(path.read_text().replace('"test"', f'"{CONTEXT}"'))
+    yield
+    server.close()
+
+
 @pytest.mark.parametrize("page", REMOTE)
-def test_a_page_does_what_it_says_on_a_registry(page: str, tmp_path: Path, registry: Registry) -> None:
+def test_a_page_does_what_it_says_with_services(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     story = STORIES[page]
-    _Reader(tmp_path, story, registry.host).follow([*story.local, *story.remote])
-
-
-@pytest.mark.parametrize("page", ENGINE)
-def test_a_page_does_what_it_says_with_an_engine(page: str, tmp_path: Path) -> None:
-    require("docker")
-    story = STORIES[page]
-    _Reader(tmp_path, story).follow([*story.local, *story.engine])
+    for service in story.needs:
+        require(service)
+    if "kubectl" in story.needs:
+        request.getfixturevalue("cluster")
+    registry: Registry | None = request.getfixturevalue("registry") if "registry" in story.needs else None
+    _Reader(tmp_path, story, registry.host if registry else REGISTRY).follow([*story.local, *story.remote])
 
 
 @pytest.mark.parametrize("page", [page for page in LOCAL if page.startswith("docs/how-to/")])
