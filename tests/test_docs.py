@@ -379,7 +379,7 @@ def test_a_page_does_what_it_says_with_services(page: str, tmp_path: Path, reque
     _Reader(tmp_path, story, registry.host if registry else REGISTRY).follow([*story.local, *story.remote])
 
 
-@pytest.mark.parametrize("page", [page for page in LOCAL if page.startswith("docs/how-to/")])
+@pytest.mark.parametrize("page", [page for page in STORIES if page.startswith("docs/how-to/")])
 def test_a_how_to_shows_the_files_of_its_example(page: str) -> None:
     story = STORIES[page]
     example = ROOT / story.begin
