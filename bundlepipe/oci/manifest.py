@@ -8,6 +8,7 @@ with, since they are its identity.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,6 +37,8 @@ MANIFEST_TYPES = (DOCKER_MANIFEST, OCI_MANIFEST)
 INDEX_TYPES = (DOCKER_LIST, OCI_INDEX)
 ACCEPTED_TYPES = (*MANIFEST_TYPES, *INDEX_TYPES)
 
+_PLATFORM_PART = re.compile(r"[A-Za-z0-9._-]+")
+
 # A manifest is read into memory whole; the distribution specification asks registries to
 # accept 4 MiB, and nothing larger is taken from one.
 LARGEST_MANIFEST = 4 * 1024 * 1024
@@ -57,7 +60,7 @@ class Platform:
         """Return the platform that `os/architecture[/variant][:os.version]` spells (kbld's `--platform`)."""
         name, _, version = text.partition(":")
         parts = name.split("/")
-        if len(parts) not in (2, 3) or not all(parts):
+        if len(parts) not in (2, 3) or not all(map(_PLATFORM_PART.fullmatch, parts)):
             raise InvalidContent(f"{quoted(text)} is not a platform: expected OS/ARCHITECTURE[/VARIANT][:OS.VERSION]")
         return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None, version or None)
 

@@ -53,6 +53,13 @@ class TagSelection:
     def __post_init__(self) -> None:
         _alternatives(self.constraints)
 
+    def __str__(self) -> str:
+        """Return what is allowed in one line, the same for the same selection: `>=1.0.0 with prereleases rc`."""
+        versions = " ".join((self.constraints or "any version").split())
+        if self.prereleases is None:
+            return versions
+        return f"{versions} with prereleases {' '.join(sorted(self.prereleases)) or 'of any kind'}"
+
     def choose(self, tags: Iterable[str]) -> str | None:
         """Return the tag of the highest version that is allowed, as it is written; None if there is none.
 

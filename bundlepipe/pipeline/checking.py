@@ -137,9 +137,10 @@ def _image_faults(image: Image, declared: Declared) -> Iterator[Fault]:
 
 def _build_faults(image: Image, build: Build, declared: Declared) -> Iterator[Fault]:
     what = f"image '{image.name}'"
-    if build.platform:
+    if build.platform is not None:
         try:
-            Platform.parse(build.platform)
+            for platform in build.platform.split(","):
+                Platform.parse(platform)
         except InvalidContent as error:
             yield image.where, f"{what}: {error}"
     try:

@@ -78,6 +78,8 @@ def text_printed(program: Program, settings: Settings, emit: Emit) -> Text:
     known = _known_output(path, stamp)
     if known is None:
         known = _run(program, emit)
+        # Templates bring secrets.
+        os.makedirs(_OUTPUTS, mode=0o700, exist_ok=True)
         write_if_changed(path, stamp + b"\n" + known)
     if not known.strip():
         raise BundlepipeError(f"{name}: printed nothing, expected configuration")

@@ -20,10 +20,10 @@ from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.image_builder import built_image
-from bundlepipe.stores.store import Source, find_manifest, read_whole
-from bundlepipe.verbs.bundle import LARGEST_CONFIG
+from bundlepipe.stores.store import Source, Store, find_manifest, read_whole
+from bundlepipe.verbs.bundle import LARGEST_CONFIG, inputs_tag
 from bundlepipe.verbs.push import NOT_ASKED, NotAsked
-from bundlepipe.verbs.transfer import put_further_tags, put_image
+from bundlepipe.verbs.transfer import put_further_tags, put_image, put_tagged
 
 _NO_PLATFORM = "unknown"
 
@@ -67,11 +67,12 @@ def build_and_push(
 ) -> Built:
     """Make the destination's tag (`latest` if it has none) and `tags` name an image of the inputs.
 
-    Nothing is built if the destination's tag names one, which takes two requests to know;
-    `present` is what it names now, for a caller that asked already. With `anew` it is built
-    in any case: images that it builds upon may have moved. Raises ProgramError for a build
-    that fails, ProgramMissing for a builder that is not there, InputError for files that
-    cannot be sent or change meanwhile, and StoreError.
+    Nothing is built if the destination's tag names one, which takes two requests to know, or
+    if one was pushed to the repository under another tag, which takes two more. `present` is
+    what the tag names now, for a caller that asked already. With `anew` it is built in any
+    case: images that it builds upon may have moved. Raises ProgramError for a build that
+    fails, ProgramMissing for a builder that is not there, InputError for files that cannot be
+    sent or change meanwhile, and StoreError.
     """
     if destination.digest:
         raise BundlepipeError(f"{destination}: the destination of a build cannot be a digest: give a tag")
@@ -79,14 +80,25 @@ def build_and_push(
     tag = destination.tag or DEFAULT_TAG
     if isinstance(present, NotAsked):
         present = find_manifest(store, tag)
-    if present and not anew and inputs_label(store, present) == inputs.digest:
-        put_further_tags(store, present, tags)
-        return Built(destination.with_digest(present.digest), inputs, was_there=True)
+    earlier = None if anew else _find_built(store, present, inputs.digest)
+    if earlier:
+        put_further_tags(store, earlier, tags)
+        if earlier is not present:
+            put_tagged(store, earlier, tag)
+        return Built(destination.with_digest(earlier.digest), inputs, was_there=earlier is present)
     labels = {**inputs.request.labels, INPUTS_LABEL: inputs.digest}
     with built_image(inputs.request, inputs.files, labels, emit) as (source, manifest):
         _require_unchanged(inputs)
-        put_image(source, manifest, store, (*tags, tag), emit)
+        put_image(source, manifest, store, (inputs_tag(inputs.digest), *tags, tag), emit)
     return Built(destination.with_digest(manifest.digest), inputs, was_there=False)
+
+
+def _find_built(store: Store, present: Manifest | None, inputs: Digest) -> Manifest | None:
+    """Return an image of these inputs: what the destination's tag names, or what was pushed to another tag before."""
+    if present and inputs_label(store, present) == inputs:
+        return present
+    earlier = find_manifest(store, inputs_tag(inputs))
+    return earlier if earlier and inputs_label(store, earlier) == inputs else None
 
 
 def inputs_label(store: Source, manifest: Manifest) -> str | None:

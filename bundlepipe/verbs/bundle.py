@@ -25,6 +25,11 @@ def internal_tag(digest: Digest) -> str:
     return f"{digest.algorithm}-{digest.encoded}.imgpkg"
 
 
+def inputs_tag(inputs: Digest) -> str:
+    """Return the tag under which a built image is found by the digest of its inputs."""
+    return f"{inputs.algorithm}-{inputs.encoded}.inputs.imgpkg"
+
+
 def locations_tag(digest: Digest) -> str:
     """Return the tag of the image that tells where the images of a relocated bundle are."""
     return f"{digest.algorithm}-{digest.encoded}.image-locations.imgpkg"

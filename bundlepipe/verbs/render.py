@@ -37,7 +37,8 @@ def render(request: RenderRequest) -> bytes:
     that configure kbld are left out. Raises InputError for a file that cannot be read, and
     DocumentError with all faults of all files and all references that are not locked.
     """
-    rules = read_rules([*request.config, *request.locks])
+    # An override that led to what a lock has must not lead elsewhere now.
+    rules = read_rules([*request.locks, *request.config])
     configuration = search([*read_texts(request.files), *request.texts], rules)
     problems = list(configuration.problems)
     known = _Known(configuration.rules)

@@ -132,7 +132,7 @@ class Resolver:
         tags = self._tags.get(repository, lambda: tuple(self._homes.repository(repository).list_tags()))
         tag = selection.choose(tags)
         if tag is None:
-            raise NotFound(f"{repository} has no tag that is {selection}, among its {len(tags)} tags")
+            raise NotFound(f"{repository} has no tag for {selection} among its {len(tags)} tags")
         return repository.tagged(tag)
 
     def _ask(self, reference: Reference, platform: AnyPlatform | None) -> Digest:

@@ -12,7 +12,9 @@ from bundlepipe.stores.homes import Homes
 from bundlepipe.verbs.parallel import in_parallel
 
 # With `--repo-based-tags` imgpkg puts the origin's path before the digest, cut to 49 characters.
-_INTERNAL = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,48}-)?sha256-[0-9a-f]{64}(?:\.image-locations)?\.imgpkg")
+_INTERNAL = re.compile(
+    r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,48}-)?sha256-[0-9a-f]{64}(?:\.image-locations|\.inputs)?\.imgpkg"
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def list_tags(repository: Repository, homes: Homes, *, digests: bool = False, in
 
 
 def is_internal(tag: str) -> bool:
-    """Tell whether a tag is one that protects or locates what was copied, as imgpkg and bundlepipe name them."""
+    """Tell whether a tag protects or locates what was pushed or copied, as imgpkg and bundlepipe name such tags."""
     return _INTERNAL.fullmatch(tag) is not None
 
 

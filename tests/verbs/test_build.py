@@ -93,7 +93,8 @@ def test_a_registry_gets_no_blob_twice(request_for: Callable[..., BuildRequest],
     assert not built.was_there
     assert sorted(event.how for event in events if isinstance(event, BlobDone)) == ["present", "transferred"]
     tags = list(Homes().repository(repository).list_tags())
-    assert sum(map(is_internal, tags)) == 2
+    # For each of both: the one that protects it, and the one that its inputs are found by.
+    assert sum(map(is_internal, tags)) == 4
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,23 @@ def test_a_destination_that_was_asked_is_not_asked_again(
 
     build_and_push(inputs, there, Homes(), present=None)
 
-    assert proxy.count("GET") == 0
+    assert proxy.count("GET", "/manifests/v1") == 0
+
+
+def test_what_was_built_for_another_tag_is_not_built_again(
+    request_for: Callable[..., BuildRequest], registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = registry.repository()
+    first = build(request_for(), repository.tagged("v1"), Homes())
+    build(request_for(args={"UNUSED": "1"}), repository.tagged("v1"), Homes())
+
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+        again = build(request_for(), repository.tagged("v2"), Homes())
+
+    assert not again.was_there
+    assert again.reference == first.reference
+    assert Homes().repository(repository).resolve("v2") == first.reference.digest
 
 
 def test_a_file_that_changes_during_the_build_is_told(

@@ -106,7 +106,8 @@ def test_a_version_that_no_tag_has_is_told_with_the_constraints(images: Images, 
         f"overrides: [{{image: web, newImage: {images.app}, tagSelection: {{semver: {{constraints: '>9.0.0'}}}}}}]\n"
     )
     with pytest.raises(
-        ResolutionError, match=rf"config.yml:1:8: cannot resolve 'web': {images.app} has no tag .*>9.0.0"
+        ResolutionError,
+        match=rf"config.yml:1:8: cannot resolve 'web': {images.app} has no tag for >9.0.0 among its 7 tags",
     ):
         locked(tmp_path, "image: web\n", rules)
 
@@ -297,6 +298,16 @@ def test_what_is_not_locked_is_not_rendered_and_all_of_it_is_told(tmp_path: Path
         ":3:10: 'db'",
     ]
     assert f"in none of {path}: lock it, or name the lock that has it" in caught.value.problems[0]
+
+
+@pytest.mark.usefixtures("_no_network")
+def test_a_lock_comes_before_the_overrides_that_led_to_it(tmp_path: Path) -> None:
+    path = _images_lock(tmp_path, web=f"registry.invalid/web@{DIGEST}")
+    (tmp_path / "config.yml").write_text("image: web\n")
+    rules = tmp_path / "kbld.yml"
+    rules.write_text(f"{KBLD}overrides: [{{image: web, newImage: 'vendor.example/web:1'}}]\n{SOURCES}")
+    rendered = render(RenderRequest([str(tmp_path / "config.yml")], locks=[path], config=[str(rules)]))
+    assert rendered.decode() == f"image: registry.invalid/web@{DIGEST}\n"
 
 
 @pytest.mark.usefixtures("_no_network")
