@@ -124,8 +124,8 @@ class LockAction(Action):
         emit = emitter(self.task.name)
         builder = SourceBuilder(bundle.lock.directory, settings, emit)
         locked = lock(self._request(emit), _read_lock(path), settings.resolver, builder.build)
-        written = write_if_changed(path, locked.lock.to_bytes())
-        count = len(locked.lock.images)
+        written = write_if_changed(path, locked.to_bytes())
+        count = len(locked.images)
         what = f"{count} image{'' if count == 1 else 's'}"
         return {
             UNCHANGED: not written,

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bundlepipe.cancellation import Cancelled
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.documents.kbld_config import KbldConfig
-from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidReference, ResolutionError
+from bundlepipe.errors import DocumentError, InputError, InvalidReference
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import Reference
 from bundlepipe.verbs.configuration import Text, read_rules, read_texts, search
-from bundlepipe.verbs.parallel import in_parallel
-from bundlepipe.verbs.resolution import Built, MadeHere, Plan, Preresolved, Question, Resolver, made_now, plan
+from bundlepipe.verbs.resolution import (
+    Built,
+    MadeHere,
+    Plan,
+    Preresolved,
+    Question,
+    Resolver,
+    answer_all,
+    made_now,
+    plan,
+)
 
 # Tells a digest that was chosen for a platform from one that stands for all of them, so
 # that images.yml alone says whether an entry still answers the question.
@@ -45,15 +53,9 @@ class LockRequest:
     refresh: Callable[[str], bool] = lambda reference: False
 
 
-@dataclass(frozen=True)
-class Locked:
-    """The lock, and the rules that it was made by."""
-
-    lock: ImagesLock
-    rules: KbldConfig
-
-
-def lock(request: LockRequest, current: ImagesLock, resolver: Resolver, build: Callable[[Built], Reference]) -> Locked:
+def lock(
+    request: LockRequest, current: ImagesLock, resolver: Resolver, build: Callable[[Built], Reference]
+) -> ImagesLock:
     """Return the lock of everything that the files and includes name, sorted by reference.
 
     A reference that `current` has keeps its digest, so nothing moves unasked; new ones are
@@ -79,8 +81,10 @@ def lock(request: LockRequest, current: ImagesLock, resolver: Resolver, build: C
             problems.append(f"{where}: {error}")
     if problems:
         raise DocumentError(problems)
-    entries.update(_resolve_all(open_plans, wanted, request.platform, resolver, build))
-    return Locked(ImagesLock(tuple(entries[reference] for reference in sorted(entries))), rules)
+    answers = answer_all(open_plans, lambda item: _answer(item, resolver, build), lambda text: wanted[text])
+    for reference, image in answers.items():
+        entries[reference] = ImageRef(image, _annotations(reference, open_plans[reference], request.platform))
+    return ImagesLock(tuple(entries[reference] for reference in sorted(entries)))
 
 
 def _wanted(request: LockRequest, problems: list[str]) -> tuple[dict[str, object], KbldConfig]:
@@ -129,37 +133,16 @@ def _preresolved(reference: str, planned: Preresolved) -> Reference:
     return image.with_digest(image.digest)
 
 
-def _annotations(reference: str, question: Question, platform: Platform | None) -> dict[str, str]:
+def _annotations(reference: str, planned: Built | Question, platform: Platform | None) -> dict[str, str]:
     """Return the annotations of an entry: they tell which question it answers."""
     annotations = {KBLD_ID: reference}
-    if question != Question(Reference.parse(reference), platform=platform):
-        annotations[QUESTION_ANNOTATION] = str(question)
-    elif platform:
-        annotations[PLATFORM_ANNOTATION] = str(platform)
+    if isinstance(planned, Question):
+        if planned != Question(Reference.parse(reference), platform=platform):
+            annotations[QUESTION_ANNOTATION] = str(planned)
+        elif platform:
+            annotations[PLATFORM_ANNOTATION] = str(platform)
     return annotations
 
 
-def _resolve_all(
-    plans: Mapping[str, Built | Question],
-    wanted: Mapping[str, object],
-    platform: Platform | None,
-    resolver: Resolver,
-    build: Callable[[Built], Reference],
-) -> dict[str, ImageRef]:
-    def resolve(item: tuple[str, Built | Question]) -> ImageRef | str:
-        text, planned = item
-        try:
-            if isinstance(planned, Built):
-                return ImageRef(build(planned), {KBLD_ID: text})
-            return ImageRef(resolver.resolve(planned), _annotations(text, planned, platform))
-        except Cancelled:
-            raise
-        except BundlepipeError as error:
-            what = "build" if isinstance(planned, Built) else "resolve"
-            return f"{wanted[text]}: cannot {what} '{text}': {error}"
-
-    outcomes = dict(zip(plans, in_parallel(resolve, plans.items()), strict=True))
-    problems = [outcome for outcome in outcomes.values() if isinstance(outcome, str)]
-    if problems:
-        raise ResolutionError(problems)
-    return {text: outcome for text, outcome in outcomes.items() if isinstance(outcome, ImageRef)}
+def _answer(planned: Built | Question, resolver: Resolver, build: Callable[[Built], Reference]) -> Reference:
+    return build(planned) if isinstance(planned, Built) else resolver.resolve(planned)

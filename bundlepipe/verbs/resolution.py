@@ -6,18 +6,23 @@ it became builds it; what is preresolved is taken as it stands; everything else 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from bundlepipe.cancellation import Cancelled
 from bundlepipe.documents.kbld_config import ImageDestination, ImageSource, KbldConfig, Override, first_match
-from bundlepipe.errors import BundlepipeError, InputError, NotFound
+from bundlepipe.errors import BundlepipeError, InputError, NotFound, ResolutionError
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Platform, PlatformSelection
 from bundlepipe.oci.reference import Reference
 from bundlepipe.oci.tag_selection import TagSelection
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.single_flight import Once
+from bundlepipe.verbs.parallel import in_parallel
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 AnyPlatform = Platform | PlatformSelection
 
 
@@ -166,3 +171,34 @@ def made_now(plan: MadeHere) -> Reference:
             "or was named while the task ran: break the circle, or run again"
         )
     return plan.image
+
+
+def answer_all(
+    items: Mapping[str, Item], answer: Callable[[Item], Answer], where: Callable[[str], object]
+) -> dict[str, Answer]:
+    """Return the answers for all references, asked for side by side.
+
+    `where` tells, for messages, where a reference stands. Raises ResolutionError for those
+    without an answer, with all of them.
+    """
+
+    def attempt(reference: str) -> Answer | _Problem:
+        item = items[reference]
+        try:
+            return answer(item)
+        except Cancelled:
+            raise
+        except BundlepipeError as error:
+            verb = "build" if isinstance(item, Built) else "resolve"
+            return _Problem(f"{where(reference)}: cannot {verb} '{reference}': {error}")
+
+    outcomes = dict(zip(items, in_parallel(attempt, items), strict=True))
+    problems = [outcome.text for outcome in outcomes.values() if isinstance(outcome, _Problem)]
+    if problems:
+        raise ResolutionError(problems)
+    return {reference: found for reference, found in outcomes.items() if not isinstance(found, _Problem)}
+
+
+@dataclass(frozen=True)
+class _Problem:
+    text: str

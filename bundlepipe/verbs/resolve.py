@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bundlepipe.cancellation import Cancelled
 from bundlepipe.documents.image_search import FoundImage
 from bundlepipe.documents.images_annotation import (
     ORIGINS_ANNOTATION,
@@ -22,13 +21,12 @@ from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.documents.joined import joined
 from bundlepipe.documents.kbld_config import KbldConfig, Override, config_to_bytes
 from bundlepipe.documents.search_rules import repository_text
-from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidReference, ResolutionError
+from bundlepipe.errors import DocumentError, InputError
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import Reference
 from bundlepipe.verbs.configuration import Configuration, Text, search
 from bundlepipe.verbs.origins import find_git_origin
-from bundlepipe.verbs.parallel import in_parallel
-from bundlepipe.verbs.resolution import Built, Plan, Preresolved, Question, Resolver, plan
+from bundlepipe.verbs.resolution import Built, Plan, Preresolved, Question, Resolver, answer_all, plan
 
 Build = Callable[[Built], Reference]
 
@@ -111,7 +109,11 @@ def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolv
     wanted: dict[str, FoundImage] = {}
     for found in (found for file in configuration.files for found in file.images):
         wanted.setdefault(found.value, found)
-    images = _resolve_all(wanted, rules, request.platform, resolver, build)
+    images = answer_all(
+        wanted,
+        lambda found: _resolved(found.value, plan(found.value, rules, {}, request.platform), resolver, build),
+        lambda reference: wanted[reference].where,
+    )
 
     def annotation(found_images: Sequence[FoundImage]) -> str:
         """Return the text of kbld's annotation of images, each once."""
@@ -131,28 +133,6 @@ def _searched(texts: Sequence[Text]) -> Configuration:
     if configuration.problems:
         raise DocumentError(configuration.problems)
     return configuration
-
-
-def _resolve_all(
-    wanted: Mapping[str, FoundImage], rules: KbldConfig, platform: Platform | None, resolver: Resolver, build: Build
-) -> dict[str, ResolvedImage]:
-    def answer(found: FoundImage) -> ResolvedImage | str:
-        try:
-            planned = plan(found.value, rules, {}, platform)
-        except InvalidReference as error:
-            return f"{found.where}: {error}"
-        try:
-            return _resolved(found.value, planned, resolver, build)
-        except Cancelled:
-            raise
-        except BundlepipeError as error:
-            return f"{found.where}: cannot resolve '{found.value}': {error}"
-
-    outcomes = in_parallel(answer, wanted.values())
-    problems = [outcome for outcome in outcomes if isinstance(outcome, str)]
-    if problems:
-        raise ResolutionError(problems)
-    return {outcome.reference: outcome for outcome in outcomes if isinstance(outcome, ResolvedImage)}
 
 
 def _resolved(reference: str, planned: Plan, resolver: Resolver, build: Build) -> ResolvedImage:

@@ -73,7 +73,7 @@ def locked_entries(
     (tmp_path / "config.yml").write_text(config)
     (tmp_path / "kbld.yml").write_text(KBLD + rules)
     request = LockRequest([str(tmp_path / "config.yml")], config=[str(tmp_path / "kbld.yml")], **options)
-    return lock(request, current or ImagesLock(), Resolver(Homes()), refuse).lock.images
+    return lock(request, current or ImagesLock(), Resolver(Homes()), refuse).images
 
 
 def only(found: Mapping[str, str]) -> str:
@@ -281,7 +281,7 @@ def test_an_images_lock_is_enough_to_lock_and_to_render(tmp_path: Path) -> None:
     config = "# kept\nimage:  'web' # here\nname: y\n"
     (tmp_path / "config.yml").write_text(config)
     request = LockRequest([str(tmp_path / "config.yml")], config=[path])
-    entries = lock(request, ImagesLock(), Resolver(Homes()), refuse).lock.images
+    entries = lock(request, ImagesLock(), Resolver(Homes()), refuse).images
     assert [str(entry.image) for entry in entries] == [f"registry.invalid/web@{DIGEST}"]
     rendered = render(RenderRequest([str(tmp_path / "config.yml")], locks=[path]))
     assert rendered.decode() == config.replace("web", f"registry.invalid/web@{DIGEST}")
