@@ -21,10 +21,10 @@ from bundlepipe.documents.kbld_config import (
 from bundlepipe.documents.kbld_kinds import KBLD_API_VERSION, configuration_kind, may_configure
 from bundlepipe.documents.kbld_search_rules import read_matcher, read_rule
 from bundlepipe.documents.search_rules import ImageMatcher, KeyMatcher, SearchRule
-from bundlepipe.documents.yaml_source import YamlDocument, load_one, parse
+from bundlepipe.documents.yaml_source import YamlDocument, decoded, json_as_yaml, load_one, parse
 from bundlepipe.errors import DocumentError, InvalidContent, InvalidReference
 from bundlepipe.oci.manifest import PlatformSelection
-from bundlepipe.oci.reference import Repository
+from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.oci.tag_selection import TagSelection
 
 _Data = Mapping[str, Any]
@@ -37,8 +37,7 @@ def read_configuration(content: bytes, path: str, sole: bool) -> KbldConfig:
     if not sole and not may_configure(content):
         return KbldConfig()
     if path.endswith(".json"):
-        # JSON may be indented by tabs, which YAML may not.
-        content = content.replace(b"\t", b" ")
+        content = json_as_yaml(decoded(content, path)).encode()
     config = KbldConfig()
     faults: list[Fault] = []
     for document in parse(content, path, None if sole else configuration_kind):
@@ -56,7 +55,7 @@ def read_configuration(content: bytes, path: str, sole: bool) -> KbldConfig:
 
 def read_image_map(content: bytes, path: str) -> tuple[Override, ...]:
     """Do what `parse_image_map` promises."""
-    document = load_one(content.replace(b"\t", b" "), path)
+    document = load_one(json_as_yaml(decoded(content, path)).encode(), path)
     if not isinstance(document.data, dict):
         expected = "expected a JSON object of references to preresolved references"
         raise DocumentError([document.problem((), f"the document is {kind(document.data)}, {expected}")])
@@ -174,7 +173,9 @@ class _Reader:
         preresolved, new_image = data.get("preresolved", False), data.get("newImage")
         selection = self._tag_selection(data["tagSelection"], keys) if "tagSelection" in data else None
         if selection and new_image and not preresolved:
-            self._check_repository(new_image, (*keys, "newImage"))
+            self._check(Repository.parse, new_image, (*keys, "newImage"))
+        elif new_image and not preresolved:
+            self._check(Reference.parse, new_image, (*keys, "newImage"))
         platform = data.get("platformSelection")
         return Override(
             matcher=read_matcher(data),
@@ -204,13 +205,13 @@ class _Reader:
         return ImageSource(read_matcher(data), data["path"], read_builder(data), _where(self._document, keys))
 
     def _destination(self, data: _Data, keys: _Keys) -> ImageDestination:
-        self._check_repository(data["newImage"], (*keys, "newImage"))
+        self._check(Repository.parse, data["newImage"], (*keys, "newImage"))
         tags = tuple(data.get("tags", ()))
         return ImageDestination(read_matcher(data), data["newImage"], tags, _where(self._document, keys))
 
-    def _check_repository(self, text: str, keys: _Keys) -> None:
+    def _check(self, parse_text: Callable[[str], object], text: str, keys: _Keys) -> None:
         try:
-            Repository.parse(text)
+            parse_text(text)
         except InvalidReference as error:
             self._fault(keys, error)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import yaml
 
@@ -16,12 +17,12 @@ from bundlepipe.documents._composer import ComposedDocument, YamlFault
 from bundlepipe.documents._text import Text
 from bundlepipe.documents.fault import Fault, rendered
 from bundlepipe.documents.found_images import Found, FoundImage, SearchedText
-from bundlepipe.documents.image_walk import ImageWalk, IndexedFault, compose_searched, in_order, json_as_yaml
+from bundlepipe.documents.image_walk import ImageWalk, IndexedFault, compose_searched, in_order
 from bundlepipe.documents.kbld_kinds import configuration_kind
 from bundlepipe.documents.search_rules import DEFAULT_RULE, SearchRule
 from bundlepipe.documents.yaml_edit import Edit, apply
 from bundlepipe.documents.yaml_entry import shared_nodes, with_entry
-from bundlepipe.documents.yaml_source import BYTE_ORDER_MARK, decoded
+from bundlepipe.documents.yaml_source import BYTE_ORDER_MARK, decoded, json_as_yaml
 from bundlepipe.errors import DocumentError
 
 __all__ = ["Annotation", "FoundImage", "SearchedFile", "search_images"]
@@ -95,7 +96,7 @@ class SearchedFile:
 
     def _removing(self) -> Iterator[Edit]:
         kept_before = False
-        for document, following in zip(self._documents, [*self._documents[1:], None], strict=True):
+        for document, following in zip_longest(self._documents, self._documents[1:]):
             if not document.is_configuration:
                 kept_before = True
                 continue

@@ -9,19 +9,19 @@ import yaml
 
 from bundlepipe.documents._composer import ComposedDocument, YamlFault
 from bundlepipe.documents._construction import merge_sources
-from bundlepipe.documents._core_schema import MERGE, NULL, STRING
+from bundlepipe.documents._core_schema import MERGE, NULL, STRING, is_core
 from bundlepipe.documents.found_images import Found, FoundReference, FoundText, SearchedText, reference_text
 from bundlepipe.documents.search_rules import SearchRule, UpdateStrategy, Within
 from bundlepipe.documents.yaml_scalar import ScalarText
-from bundlepipe.documents.yaml_source import compose
+from bundlepipe.documents.yaml_source import compose, json_as_yaml
 
 _RENDER = "name the program that renders it: lock.files: [{{run: [{}], files: [{}]}}]"
 _RENDER_TEMPLATE = _RENDER.format("helm, template, chart", "chart")
 _RENDER_YTT = _RENDER.format("ytt, -f, config", "config")
 _YTT_COMMENT = re.compile(r"(?:^|(?<=\s))#[@!]", re.MULTILINE)
-_YTT_EXPRESSION = re.compile("[ \t]*#@")
+# Behind the null, or in the comments that follow it.
+_YTT_EXPRESSION = re.compile(r"[ \t]*(?:(?:#(?!@)[^\r\n]*)?(?:\r(?!\n)|\r?\n)[ \t]*)*#@")
 # Characters beyond U+FFFF are two escapes in JSON, and one in YAML.
-_HALF_CHARACTER = re.compile(r"\\(?:u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
 
 # At which character of the file something is wrong, and what.
 IndexedFault = tuple[int, str]
@@ -38,18 +38,6 @@ def compose_searched(text: SearchedText) -> list[ComposedDocument]:
         elif _YTT_COMMENT.search(text.content):
             advice = f"; if this is a ytt template, {_RENDER_YTT}"
         raise YamlFault(fault.index, fault.text + advice) from None
-
-
-def json_as_yaml(text: str) -> str:
-    """Return a JSON text without what YAML does not take, as long as it was: tabs, and characters in two escapes.
-
-    Those characters get lost, so this is a text to find places in.
-    """
-    return _HALF_CHARACTER.sub(_without_half, text.replace("\t", " ")) if "\\u" in text else text.replace("\t", " ")
-
-
-def _without_half(match: re.Match[str]) -> str:
-    return "\\ufffd" if match["half"] else match[0]
 
 
 class ImageWalk:
@@ -103,7 +91,7 @@ class ImageWalk:
             # ytt leaves its expressions in comments, so an unrendered template has a null here.
             if self._is_before_ytt(node) and self._strategy(None) not in (None, "none"):
                 self._fault(node, f"the image is a ytt expression: {_RENDER_YTT}")
-        elif node.tag == STRING:
+        elif node.tag == STRING or not is_core(node.tag):
             strategy = self._strategy(reference_text(node))
             if strategy is None or strategy == "none":
                 return

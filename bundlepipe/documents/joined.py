@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_STARTS_DOCUMENT = re.compile(rb"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n|\r|\n))*---(?:[ \t\r\n]|$)")
-_STARTS_WITH_DIRECTIVE = re.compile(rb"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n|\r|\n))*%")
-_ENDS_DOCUMENT = re.compile(rb"(?:^|[\r\n])\.\.\.[ \t]*(?:#[^\r\n]*)?[\r\n]*\Z")
+_MARKER = re.compile(rb"---(?:[ \t\r\n]|\Z)")
+_END_MARKER = re.compile(rb"\.\.\.[ \t]*(?:#|\Z)")
 
 
 def joined(texts: Iterable[bytes]) -> bytes:
-    """Return the documents of some YAML texts in one, with a `---` wherever one is needed between two.
+    """Return the documents of some YAML texts in one, divided so that each stays what it is.
 
     Nothing else is added but the end of a last line that lacks it; only the byte order mark
     of the first text stays, as YAML readers take none later.
@@ -29,6 +28,25 @@ def joined(texts: Iterable[bytes]) -> bytes:
 
 def _between(text: bytes, follower: bytes) -> bytes:
     line_end = b"" if text.endswith((b"\n", b"\r")) else b"\n"
-    if _STARTS_WITH_DIRECTIVE.match(follower):
-        return line_end + (b"" if _ENDS_DOCUMENT.search(text) else b"...\n")
-    return line_end + (b"" if _STARTS_DOCUMENT.match(follower) else b"---\n")
+    first = next(_content_lines(follower), b"")
+    if _MARKER.match(follower):
+        return line_end
+    if not _MARKER.match(first) and not first.startswith(b"%"):
+        return line_end + b"---\n"
+    # What stands before the follower's mark would belong to a text that ends in a block scalar.
+    ended = not _has_content(text) or _END_MARKER.match(_last_line(text))
+    return line_end + (b"" if ended else b"...\n")
+
+
+def _has_content(text: bytes) -> bool:
+    return next(_content_lines(text.removeprefix(_BYTE_ORDER_MARK)), None) is not None
+
+
+def _content_lines(text: bytes) -> Iterator[bytes]:
+    """Yield the lines that are more than a comment."""
+    return (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(b"#"))
+
+
+def _last_line(text: bytes) -> bytes:
+    """Return the last line that is more than a comment."""
+    return next(line for line in reversed(text.splitlines()) if line.strip() and not line.lstrip().startswith(b"#"))

@@ -12,7 +12,10 @@ _KINDS = {
 
 
 def configuration_kind(root: yaml.Node) -> str | None:
-    """Return the kind of a document that is configuration; None for one that is searched."""
+    """Return the kind of a document that is configuration; None for one that is searched.
+
+    Of kbld's own apiVersion it may be one that there is not, which is a fault of the document.
+    """
     if not isinstance(root, yaml.MappingNode):
         return None
     fields = {
@@ -20,8 +23,8 @@ def configuration_kind(root: yaml.Node) -> str | None:
         for key, value in root.value
         if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
     }
-    kind: str | None = fields.get("kind")
-    return kind if kind in _KINDS.get(fields.get("apiVersion", ""), ()) else None
+    version, kind = fields.get("apiVersion", ""), fields.get("kind", "")
+    return kind if version == KBLD_API_VERSION or kind in _KINDS.get(version, ()) else None
 
 
 def may_configure(content: bytes) -> bool:

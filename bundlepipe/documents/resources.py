@@ -5,17 +5,18 @@ Lenient, since kubectl is the one to judge what it is given: only text that is n
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import yaml
 
 from bundlepipe.documents import _core_schema as core
-from bundlepipe.documents._composer import YamlFault
+from bundlepipe.documents._composer import ComposedDocument, YamlFault
 from bundlepipe.documents._construction import merge_sources
 from bundlepipe.documents._text import Text
 from bundlepipe.documents.fault import rendered
-from bundlepipe.documents.yaml_source import compose, decoded
+from bundlepipe.documents.yaml_source import compose, decoded, json_as_yaml
 from bundlepipe.errors import DocumentError
 
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
@@ -58,10 +59,20 @@ def find_resources(content: bytes, path: str) -> list[Resource]:
     """Return the resources of a YAML file; `path` is what messages call it. DocumentError for text that is not YAML."""
     text = Text(decoded(content, path))
     try:
-        documents = compose(text.content)
+        documents = _composed(text.content)
     except YamlFault as fault:
         raise DocumentError(rendered(path, [text.fault(fault.index, fault.text)])) from None
     return [resource for document in documents for resource in _resources(document.root)]
+
+
+def _composed(text: str) -> list[ComposedDocument]:
+    try:
+        return compose(text)
+    except YamlFault as fault:
+        # JSON has escapes that YAML has not, and stays what it is when it is rendered.
+        with contextlib.suppress(YamlFault):
+            return compose(json_as_yaml(text))
+        raise fault from None
 
 
 def _resources(node: yaml.Node) -> Iterator[Resource]:

@@ -107,14 +107,17 @@ class _Place:
         found = _BREAK.search(self.content, self.start) or _BREAK.search(self.content)
         return found[0] if found else "\n"
 
-    def block(self, names: Sequence[str], value: str) -> str:
-        """Return an entry in block style, without the last line break."""
+    def block(self, names: Sequence[str], value: str, followed_by: str = "") -> str:
+        """Return an entry in block style, without the last line break; `followed_by` are comments behind it."""
         lines = [" " * self._indent(depth) + f"{name}:" for depth, name in enumerate(names)]
-        return "\n".join(lines) + " " + self.block_scalar(value, len(names))
+        return "\n".join(lines) + " " + self.block_scalar(value, len(names), followed_by)
 
-    def block_scalar(self, value: str, depth: int = 1) -> str:
-        """Return a text behind a key, which may be a block scalar; but none that depends on empty lines behind it."""
-        if value.endswith("\n\n"):
+    def block_scalar(self, value: str, depth: int = 1, followed_by: str = "") -> str:
+        """Return a text behind a key, which may be a block scalar.
+
+        But none that depends on empty lines behind it, or would take in the comments there.
+        """
+        if value.endswith("\n\n") or re.search(f"(?m)^[ \t]{{{self.column + 1},}}#", followed_by):
             return double_quoted(value)
         return written_scalar(value, " " * self._indent(depth))
 
@@ -125,14 +128,15 @@ class _Place:
 def _added(place: _Place, names: Sequence[str], value: str) -> Edit:
     if place.mapping.flow_style:
         return _added_in_flow(place, _flow(names, value))
-    entry = place.block(names, value)
     searched_from = place.mapping.start_mark.index
     if place.key and searched_from == place.start:
         searched_from = place.key.end_mark.index
     first_break = _BREAK.search(place.content, searched_from, place.start)
     if first_break and skip_blanks_and_comments(place.content, first_break.end()) == place.start:
         # Above the comments of the first entry.
+        entry = place.block(names, value, followed_by=place.content[first_break.end() : place.start])
         return Edit(first_break.end(), first_break.end(), f"{entry}\n".replace("\n", place.line_break))
+    entry = place.block(names, value)
     at_first_entry = f"{entry.lstrip(' ')}\n".replace("\n", place.line_break) + " " * place.column
     return Edit(place.start, place.start, at_first_entry)
 
@@ -175,7 +179,7 @@ def _changed(place: _Place, node: yaml.ScalarNode, value: str) -> Edit:
     end = max(start, start + len(content[start : node.end_mark.index].rstrip()))
     text = double_quoted(value)
     if not place.mapping.flow_style and _REST_OF_LINE.match(content, end):
-        text = place.block_scalar(value)
+        text = place.block_scalar(value, followed_by=content[end : skip_blanks_and_comments(content, end)])
         if end == len(content) and value.endswith("\n"):
             text += "\n"
     return Edit(start, end, _gap(content, start) + text.replace("\n", place.line_break))

@@ -27,6 +27,7 @@ _OTHER_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 # YAML 1.1 and 1.2, production c-printable, which libyaml enforces as well.
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MOST_CONTROL_CHARACTERS = 10
+_HALF_CHARACTER = re.compile(r"\\(?:u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,18 @@ def decoded(content: bytes, path: str) -> str:
         byte = content[error.start]
         fault = before.fault(len(before.content), f"the byte 0x{byte:02x} is not UTF-8, expected a file in UTF-8")
         raise DocumentError(rendered(path, [fault])) from None
+
+
+def json_as_yaml(text: str) -> str:
+    """Return a JSON text without what YAML does not take, as long as it was: tabs, and characters in two escapes.
+
+    Those characters get lost, so this is a text to find places in.
+    """
+    return _HALF_CHARACTER.sub(_without_half, text.replace("\t", " ")) if "\\u" in text else text.replace("\t", " ")
+
+
+def _without_half(match: re.Match[str]) -> str:
+    return "\\ufffd" if match["half"] else match[0]
 
 
 def _control_characters(source: Text) -> Iterator[Fault]:

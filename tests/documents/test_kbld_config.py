@@ -302,7 +302,7 @@ def test_aliases_and_merge_keys_are_read() -> None:
         ("[a]\n", "k.yml:1:1: not a configuration of kbld: a list without apiVersion and kind, expected"),
         (
             HEAD.replace("Config", "Confg"),
-            "k.yml:1:1: not a configuration of kbld: apiVersion 'kbld.k14s.io/v1alpha1' an",
+            "k.yml:2:7: 'kind' is 'Confg', expected one of 'Config', 'Sources'",
         ),
         (
             HEAD + "---\nkind: Pod\n",
