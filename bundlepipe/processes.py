@@ -44,18 +44,21 @@ def run_program(
     environment: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
     captures_output: bool = False,
+    shown: str | None = None,
 ) -> bytes:
     """Run a program to its end and return what it wrote to stdout.
 
     Each line that it writes to stderr goes to `take_line` as it comes; so does stdout, and
     nothing is returned, unless `captures_output`. Of a line that a program overwrites, as
     progress bars do, it is the last state; lines of more than 64 Ki characters come in
-    pieces. `environment` holds variables beside those of this process. What the program
-    leaves running is not waited for. Raises ProgramMissing where there is no such program,
+    pieces. `environment` holds variables beside those of this process; `shown` is what
+    messages call the command, where its arguments may be secret. What the program leaves
+    running is not waited for. Raises ProgramMissing where there is no such program,
     ProgramError if it ends by a signal or with another exit status than 0, and Cancelled if
     this work is given up meanwhile, after ending the program, as whatever `take_line` raises does.
     """
-    process = _started(command, directory, environment, stdin is not None, captures_output)
+    name = command_text(command) if shown is None else shown
+    process = _started(command, name, directory, environment, stdin is not None, captures_output)
     tail: deque[str] = deque(maxlen=_KEPT_LINES)
     captured = bytearray()
 
@@ -82,7 +85,7 @@ def run_program(
         _end(process)
         _running.discard(process)
     if process.returncode:
-        raise ProgramError(command_text(command), process.returncode, tail)
+        raise ProgramError(name, process.returncode, tail)
     return bytes(captured)
 
 
@@ -93,13 +96,14 @@ def command_text(command: Sequence[str]) -> str:
 
 def _started(
     command: Sequence[str],
+    name: str,
     directory: str | None,
     environment: Mapping[str, str] | None,
     has_input: bool,
     captures_output: bool,
 ) -> subprocess.Popen[bytes]:
     if directory is not None and not os.path.isdir(directory):
-        raise ProgramError(command_text(command), None, (), f"{directory}: no such directory to run it in")
+        raise ProgramError(name, None, (), f"{directory}: no such directory to run it in")
     variables = {**os.environ, **(environment or {})}
     try:
         return subprocess.Popen(
@@ -117,7 +121,7 @@ def _started(
         reason = "the interpreter that its first line names is missing"
     except (OSError, ValueError) as error:
         reason = error.strerror or "unknown error" if isinstance(error, OSError) else str(error)
-    raise ProgramError(command_text(command), None, (), f"cannot be started: {reason}")
+    raise ProgramError(name, None, (), f"cannot be started: {reason}")
 
 
 class _Lines:

@@ -130,7 +130,7 @@ def test_a_line_without_end_is_told_in_pieces_of_bounded_size() -> None:
 
 def test_a_failing_program_raises_with_its_status_and_last_lines() -> None:
     lines: list[str] = []
-    with pytest.raises(ProgramError, match=r"^/bin/sh -c .* sh: failed with exit status 3$") as caught:
+    with pytest.raises(ProgramError, match=r"^/bin/sh -c .* sh: failed with exit status 3: 29$") as caught:
         run_program(shell("i=0; while [ $i -lt 30 ]; do echo $i; i=$((i+1)); done; exit 3"), lines.append)
     assert caught.value.status == 3
     assert caught.value.tail == tuple(str(number) for number in range(10, 30))

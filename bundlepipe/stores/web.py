@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from base64 import b64encode
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from bundlepipe.errors import StoreError
+from bundlepipe.errors import StoreError, quoted
 from bundlepipe.events import Emit, ignore
 from bundlepipe.stores.answers import Answer, public_url, refusal
 from bundlepipe.stores.redaction import Redactor
@@ -18,14 +19,18 @@ _LARGEST_DOCUMENT = 64 * 1024 * 1024
 def fetch(url: str, emit: Emit = ignore) -> bytes:
     """Return what is at an http or https URL, after redirects and, for faults that may pass, further attempts.
 
-    Raises StoreError, without the query string, which may hold a secret.
+    User and password in it are sent to its host alone. Raises StoreError, without the query
+    string, which may hold a secret.
     """
     if not is_http_url(url):
-        raise StoreError(f"{public_url(url)}: expected a URL, https://HOST/PATH")
+        raise StoreError(f"{quoted(url.partition('?')[0].rpartition('@')[2])} is no URL: expected https://HOST/PATH")
+    parts = urlsplit(url)
+    account, _, host = parts.netloc.rpartition("@")
     # Plain HTTP was written out by whoever gave the URL.
-    transport = Transport(urlsplit(url).netloc.rpartition("@")[2], ca=None, insecure=True, timeout=TIMEOUT)
-    request = Request("GET", url)
-    answer = Retries(emit).run(lambda: _attempt(transport, request))
+    transport = Transport(host, ca=None, insecure=True, timeout=TIMEOUT)
+    request = Request("GET", urlunsplit((parts.scheme, host, parts.path or "/", parts.query, "")))
+    authorization = f"Basic {b64encode(unquote(account).encode()).decode()}" if account else None
+    answer = Retries(emit).run(lambda: _attempt(transport, request, authorization))
     if answer.status != 200:
         raise refusal(answer, Redactor())
     if len(answer.body) >= _LARGEST_DOCUMENT:
@@ -33,8 +38,8 @@ def fetch(url: str, emit: Emit = ignore) -> bytes:
     return answer.body
 
 
-def _attempt(transport: Transport, request: Request) -> Answer:
-    answer = transport.send(request, None).read(_LARGEST_DOCUMENT)
+def _attempt(transport: Transport, request: Request, authorization: str | None) -> Answer:
+    answer = transport.send(request, authorization).read(_LARGEST_DOCUMENT)
     if answer.status in RETRIED_STATUSES:
         error = refusal(answer, Redactor())
         throttled = answer.status == 429

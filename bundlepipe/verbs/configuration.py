@@ -47,7 +47,8 @@ def read_inputs(names: Sequence[str], read_stdin: Callable[[], bytes]) -> list[T
         elif name.startswith(("http://", "https://")):
             from bundlepipe.stores.web import fetch
 
-            texts.append(Text(public_url(name), fetch(name)))
+            content = fetch(name)
+            texts.append(Text(public_url(name), content))
         else:
             texts.extend(map(read_text, searched_files([name], with_bundles_own=True)))
     return texts
@@ -86,15 +87,18 @@ def search(texts: Sequence[Text], rules: KbldConfig) -> Configuration:
     """
     problems: list[str] = []
     configurations = [rules]
+    readable: list[Text] = []
     for text in texts:
         if may_configure(text.content):
             try:
                 configurations.append(parse_config(text.content, text.name, sole=False))
             except DocumentError as error:
                 problems.extend(error.problems)
+                continue
+        readable.append(text)
     all_rules = sum(configurations, KbldConfig())
     files = []
-    for text in texts:
+    for text in readable:
         try:
             files.append(search_images(text.content, text.name, all_rules.search_rules))
         except DocumentError as error:

@@ -118,6 +118,9 @@ def _known_entry(reference: str, planned: Plan, request: LockRequest, current: I
         return ImageRef(planned.reference, {KBLD_ID: reference})
     if current is None or request.refresh(reference):
         return None
+    if current.image.repository != planned.reference.repository:
+        # An override, or whatever else led elsewhere, is gone.
+        return None
     if any(current.annotations.get(key) != annotations.get(key) for key in (PLATFORM_ANNOTATION, QUESTION_ANNOTATION)):
         return None
     return ImageRef(current.image, {key: value for key, value in current.annotations.items() if key != _KBLD_ORIGINS})

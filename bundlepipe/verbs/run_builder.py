@@ -15,25 +15,33 @@ def run_builder(
     *,
     directory: str | None = None,
     environment: Mapping[str, str] | None = None,
+    shown: str | None = None,
     emit: Emit = ignore,
 ) -> Reference:
     """Run a builder and return the `REPOSITORY@DIGEST` that the last line of its output names.
 
-    What it writes to stderr is emitted while it runs. Raises BundlepipeError for another last
+    What it writes to stderr is emitted while it runs; `shown` is what messages call the
+    command. Raises BundlepipeError for another last
     line, and what `run_program` raises.
     """
-    line = last_line(command, directory=directory, environment=environment, emit=emit)
+    name = command_text(command) if shown is None else shown
+    line = last_line(command, directory=directory, environment=environment, shown=name, emit=emit)
     try:
         reference = Reference.parse(line)
     except InvalidReference:
-        raise _no_digest(command, line) from None
+        raise _no_digest(name, line) from None
     if reference.digest is None:
-        raise _no_digest(command, line)
+        raise _no_digest(name, line)
     return reference.with_digest(reference.digest)
 
 
 def last_line(
-    command: Sequence[str], *, directory: str | None, environment: Mapping[str, str] | None, emit: Emit
+    command: Sequence[str],
+    *,
+    directory: str | None,
+    environment: Mapping[str, str] | None,
+    shown: str | None = None,
+    emit: Emit,
 ) -> str:
     """Run a program and return the last line, of those that are not empty, that it writes to stdout; "" if none."""
     output = run_program(
@@ -42,13 +50,12 @@ def last_line(
         directory=directory,
         environment=environment,
         captures_output=True,
+        shown=shown,
     )
     lines = output.decode("utf-8", "replace").split("\n")
     return next(filter(None, map(str.strip, reversed(lines))), "")
 
 
-def _no_digest(command: Sequence[str], line: str) -> BundlepipeError:
+def _no_digest(command: str, line: str) -> BundlepipeError:
     said = f"its last line is {quoted(line, 200)}" if line else "it printed nothing"
-    return BundlepipeError(
-        f"{command_text(command)}: {said}: expected the image that was pushed, as REPOSITORY@sha256:DIGEST"
-    )
+    return BundlepipeError(f"{command}: {said}: expected the image that was pushed, as REPOSITORY@sha256:DIGEST")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bundlepipe.errors import InputError, NotFound, StoreError, Unreachable
+from bundlepipe.errors import AccessDenied, InputError, NotFound, StoreError, Unreachable
 from bundlepipe.stores import retries
 from bundlepipe.stores.web import fetch
 from bundlepipe.verbs.configuration import read_inputs, read_texts
@@ -34,6 +35,9 @@ class Site(BaseHTTPRequestHandler):
                 Site.attempts += 1
                 status = 503 if Site.attempts % 2 else 200
             self._send(status, CONFIG)
+        elif path == "/private":
+            is_known = self.headers["Authorization"] == f"Basic {b64encode(b'me:s@cret').decode()}"
+            self._send(200 if is_known else 401, CONFIG)
         else:
             self._send(200 if path == "/config.yml" else 404, CONFIG)
 
@@ -65,8 +69,16 @@ def test_a_url_that_cannot_be_fetched_is_told_without_what_may_be_secret(site: s
     with pytest.raises(NotFound) as caught:
         fetch(f"{site}/gone?token=secret".replace("http://", "http://user:secret@"))
     assert str(caught.value) == f"GET {site}/gone: 404 Not Found"
-    with pytest.raises(StoreError, match="expected a URL"):
-        fetch("http://")
+    for url in ("http://", "http://user:secret@[::1"):
+        with pytest.raises(StoreError, match="is no URL: expected https://HOST/PATH") as refused:
+            fetch(url)
+        assert "secret" not in str(refused.value)
+
+
+def test_user_and_password_of_a_url_are_sent(site: str) -> None:
+    assert fetch(f"{site}/private".replace("http://", "http://me:s%40cret@")) == CONFIG
+    with pytest.raises(AccessDenied, match="401 Unauthorized"):
+        fetch(f"{site}/private")
 
 
 def test_a_host_that_does_not_answer_is_told(site: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from bundlepipe.errors import DocumentError, InputError, ResolutionError
 from bundlepipe.oci.manifest import Manifest, Platform
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
-from bundlepipe.verbs.configuration import Text
+from bundlepipe.verbs.configuration import Text, read_texts
 from bundlepipe.verbs.lock import LockRequest, lock
 from bundlepipe.verbs.render import RenderRequest, render
 from bundlepipe.verbs.resolution import Built, Plan, Preresolved, Question, Resolver, plan
@@ -231,6 +231,18 @@ def test_another_question_is_asked_again_although_the_reference_is_locked(images
     assert moved.digest == images.versions["1.2.0"].digest
 
 
+@pytest.mark.parametrize(
+    "override", ["newImage: '{app}:1.0.0'", "newImage: 'a.example/web@{digest}', preresolved: true"]
+)
+def test_an_override_that_is_gone_does_not_stay_in_the_lock(images: Images, tmp_path: Path, override: str) -> None:
+    reference = f"{images.multi}:v1"
+    rules = f"overrides: [{{image: '{reference}', {override.format(app=images.app, digest=DIGEST)}}}]\n"
+    current = ImagesLock(locked_entries(tmp_path, f"image: {reference}\n", rules))
+    (entry,) = locked_entries(tmp_path, f"image: {reference}\n", "", current)
+    assert entry.image == images.multi.at(images.index.digest)
+    assert entry.annotations == {KBLD_ID: reference}
+
+
 def test_a_hundred_references_cost_one_request_each(registry: Registry, proxy: Proxy, tmp_path: Path) -> None:
     path = registry.repository("many").path
     repository = Repository(proxy.host, path)
@@ -283,7 +295,7 @@ def test_an_images_lock_is_enough_to_lock_and_to_render(tmp_path: Path) -> None:
     request = LockRequest([str(tmp_path / "config.yml")], config=[path])
     entries = lock(request, ImagesLock(), Resolver(Homes()), refuse).images
     assert [str(entry.image) for entry in entries] == [f"registry.invalid/web@{DIGEST}"]
-    rendered = render(RenderRequest([str(tmp_path / "config.yml")], locks=[path]))
+    rendered = render(RenderRequest(read_texts([str(tmp_path / "config.yml")]), locks=[path]))
     assert rendered.decode() == config.replace("web", f"registry.invalid/web@{DIGEST}")
 
 
@@ -292,7 +304,7 @@ def test_what_is_not_locked_is_not_rendered_and_all_of_it_is_told(tmp_path: Path
     path = _images_lock(tmp_path, web=f"registry.invalid/web@{DIGEST}")
     (tmp_path / "config.yml").write_text("- image: web\n- image: api:1\n- image: db\n")
     with pytest.raises(DocumentError) as caught:
-        render(RenderRequest([str(tmp_path / "config.yml")], locks=[path]))
+        render(RenderRequest(read_texts([str(tmp_path / "config.yml")]), locks=[path]))
     assert [problem.partition("config.yml")[2].partition(" is ")[0] for problem in caught.value.problems] == [
         ":2:10: 'api:1'",
         ":3:10: 'db'",
@@ -306,7 +318,7 @@ def test_a_lock_comes_before_the_overrides_that_led_to_it(tmp_path: Path) -> Non
     (tmp_path / "config.yml").write_text("image: web\n")
     rules = tmp_path / "kbld.yml"
     rules.write_text(f"{KBLD}overrides: [{{image: web, newImage: 'vendor.example/web:1'}}]\n{SOURCES}")
-    rendered = render(RenderRequest([str(tmp_path / "config.yml")], locks=[path], config=[str(rules)]))
+    rendered = render(RenderRequest(read_texts([str(tmp_path / "config.yml")]), locks=[path], config=[str(rules)]))
     assert rendered.decode() == f"image: registry.invalid/web@{DIGEST}\n"
 
 
@@ -317,8 +329,23 @@ def test_a_lock_by_hand_renders_what_has_its_digest(tmp_path: Path) -> None:
     lock_path.write_bytes(ImagesLock((ImageRef(Reference.parse(moved)),)).to_bytes())
     other = "sha256:" + "cd" * 32
     (tmp_path / "config.yml").write_text(f"- image: nginx@{DIGEST}\n- image: nginx@{other}\n")
-    rendered = render(RenderRequest([str(tmp_path / "config.yml")], locks=[str(lock_path)]))
+    rendered = render(RenderRequest(read_texts([str(tmp_path / "config.yml")]), locks=[str(lock_path)]))
     assert rendered.decode() == f"- image: {moved}\n- image: index.docker.io/library/nginx@{other}\n"
+
+
+@pytest.mark.usefixtures("_no_network")
+def test_what_is_no_reference_is_told_with_its_place_beside_what_is_not_locked(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text("- image: NOT one\n- image: db\n")
+    with pytest.raises(DocumentError) as caught:
+        render(RenderRequest(read_texts([str(tmp_path / "config.yml")])))
+    first, second = caught.value.problems
+    assert "config.yml:1:10: 'NOT one': " in first
+    assert "config.yml:2:10: 'db' is not locked, and no locks are given" in second
+
+
+def test_files_without_documents_render_as_they_are() -> None:
+    texts = [Text("a", b""), Text("b", b"# nothing\n"), Text("c", b"c: 1\n"), Text("d", b"\n\n"), Text("e", b"# end")]
+    assert render(RenderRequest(texts)) == b"# nothing\n---\nc: 1\n---\n# end"
 
 
 def test_rendered_files_follow_one_another_as_documents(tmp_path: Path) -> None:
@@ -330,8 +357,8 @@ def test_rendered_files_follow_one_another_as_documents(tmp_path: Path) -> None:
         Text("d", b"%YAML 1.1\n---\nd: 4\n...\n"),
         Text("e", b'{"e": 5}'),
     ]
-    rendered = render(RenderRequest([], texts=texts))
-    assert rendered == b'a: 1\n---\n# of b\nb: 2\n# of c\n---\nc: 3\n...\n%YAML 1.1\n---\nd: 4\n...\n---\n{"e": 5}'
+    rendered = render(RenderRequest(texts))
+    assert rendered == b'a: 1\n---\n# of b\nb: 2\n...\n# of c\n---\nc: 3\n...\n%YAML 1.1\n---\nd: 4\n...\n---\n{"e": 5}'
     assert list(yaml.safe_load_all(rendered.replace(b"%YAML 1.1\n", b""))) == [
         {key: number} for number, key in enumerate("abcde", 1)
     ]
