@@ -70,14 +70,27 @@ class BuildContext:
     def _ignore(self) -> DockerIgnore:
         return _read_ignore_file(self._ignore_file())
 
+    @property
+    def decisive_files(self) -> list[str]:
+        """The paths at which a Dockerfile or ignore file would count, whether or not a build may copy it."""
+        dockerfiles = self._dockerfiles()
+        own = [f"{path}{IGNORE_FILE}" for path in dockerfiles]
+        return [*dockerfiles, *own, os.path.join(self.directory, IGNORE_FILE)]
+
     def _ignore_file(self) -> str:
         """Return the ignore file that counts: the Dockerfile's own, where there is one."""
-        own = f"{self._dockerfile()}{IGNORE_FILE}"
-        return own if os.path.isfile(own) else os.path.join(self.directory, IGNORE_FILE)
+        dockerfiles = self._dockerfiles()
+        # Without a Dockerfile, which may be made yet, there may be its ignore file.
+        present = [path for path in dockerfiles if os.path.isfile(path)][:1] or dockerfiles
+        own = [f"{path}{IGNORE_FILE}" for path in present if os.path.isfile(f"{path}{IGNORE_FILE}")]
+        return own[0] if own else os.path.join(self.directory, IGNORE_FILE)
+
+    def _dockerfiles(self) -> list[str]:
+        names = _DEFAULT_DOCKERFILES if self.dockerfile is None else (self.dockerfile,)
+        return [os.path.normpath(os.path.join(self.directory, name)) for name in names]
 
     def _dockerfile(self) -> str:
-        names = _DEFAULT_DOCKERFILES if self.dockerfile is None else (self.dockerfile,)
-        paths = [os.path.normpath(os.path.join(self.directory, name)) for name in names]
+        paths = self._dockerfiles()
         for path in paths:
             if os.path.isfile(path):
                 return path

@@ -6,10 +6,11 @@ import threading
 from typing import Any
 
 from doit.action import BaseAction
-from doit.exceptions import TaskFailed
+from doit.exceptions import BaseFail, TaskError, TaskFailed
 
 from bundlepipe.cancellation import cancellable
 from bundlepipe.errors import BundlepipeError, printable
+from bundlepipe.pipeline.termination import end_orderly
 
 SUMMARY = "summary"
 UNCHANGED = "unchanged"
@@ -38,8 +39,9 @@ class Action(BaseAction):  # type: ignore[misc]
         self.result: dict[str, Any] | None = None
         self.values: dict[str, Any] = {}
 
-    def execute(self, out: Any = None, err: Any = None) -> TaskFailed | None:
+    def execute(self, out: Any = None, err: Any = None) -> BaseFail | None:
         """Do the work; return the failure that doit reports, or None."""
+        end_orderly()
         try:
             # An interruption gives up all that can be given up: pauses, programs.
             self.values = cancellable(threading.Event(), self.work)
@@ -47,6 +49,8 @@ class Action(BaseAction):  # type: ignore[misc]
             return TaskFailed(str(error))
         except OSError as error:
             return TaskFailed(f"{printable(str(error.filename or 'writing'))}: {error.strerror or error}")
+        except Exception as error:  # noqa: BLE001  (a defect here: doit shows its traceback, and other tasks go on)
+            return TaskError(f"a defect of bundlepipe: {type(error).__name__}", error)
         self.result = {"digest": self.values.get("digest", "")}
         return None
 

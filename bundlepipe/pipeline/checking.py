@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bundlepipe.errors import InputError, InvalidContent, InvalidReference, quoted
+from bundlepipe.errors import InvalidContent, InvalidReference, quoted
 from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, Reference, Repository
 from bundlepipe.pipeline.checking_outputs import Fault, output_faults
+from bundlepipe.pipeline.contexts import context_of
+from bundlepipe.pipeline.contexts import faults as context_faults
 from bundlepipe.pipeline.declaration import (
     Apply,
     Build,
@@ -22,15 +24,16 @@ from bundlepipe.pipeline.declaration import (
     CopySource,
     Image,
     ImageSource,
+    Program,
     Pull,
     Pushable,
     Render,
     lock_directory,
     paths_among,
     programs_among,
+    programs_searched,
 )
 from bundlepipe.pipeline.destinations import described, destination_of, kept_by_runs, stays_where_made
-from bundlepipe.pipeline.image_tasks import is_ignored
 from bundlepipe.pipeline.paths import below, is_excluded, is_within
 from bundlepipe.stores.location import (
     ARCHIVE_PREFIX,
@@ -44,12 +47,10 @@ from bundlepipe.stores.location import (
 if TYPE_CHECKING:
     from bundlepipe.pipeline.reading import Declared
 
-_DODO = "dodo.py"
 # For what is asked of references only, where there is none.
 _ANY = Repository(DEFAULT_REGISTRY, "a/b")
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_LOCAL_HOMES = ("oci:", "tar:", "docker-daemon:")
 
 
 def faults(declared: Declared) -> list[str]:
@@ -105,7 +106,7 @@ def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[Fault]:
             yield from _tag_faults(thing, destination_of(thing).repository)
     except InvalidReference as error:
         yield thing.where, f"{what}: {error}"
-    for kept in kept_by_runs(declared):
+    for kept in kept_by_runs(declared.registries):
         for path in thing.files:
             if is_within(kept, path) and not is_excluded(below(kept, path), thing.exclude):
                 advice = f"exclude it with 'exclude: [.git, {below(kept, path)}]'"
@@ -127,8 +128,8 @@ def _image_faults(image: Image, declared: Declared) -> Iterator[Fault]:
         yield image.where, f"{what}: refresh is for the tag of a 'from'"
     if stays_where_made(image) and image.tags:
         yield image.where, f"{what}: tags are for its destination: add 'push: REGISTRY/REPOSITORY'"
-    if image.program and not image.program.run:
-        yield image.where, f"{what}: run is empty, expected a program and its arguments"
+    if image.program:
+        yield from ((image.where, f"{what}: {text}") for text in _program_faults([image.program]))
     if image.source:
         yield from _location_faults(image, image.source)
     if image.build:
@@ -143,14 +144,12 @@ def _build_faults(image: Image, build: Build, declared: Declared) -> Iterator[Fa
                 Platform.parse(platform)
         except InvalidContent as error:
             yield image.where, f"{what}: {error}"
-    try:
-        ignores = is_ignored(build)
-        changing = [kept for kept in kept_by_runs(declared) if is_within(kept, build.context)]
-        for kept in (kept for kept in changing if not ignores(below(kept, build.context))):
-            advice = f"add the line '{below(kept, build.context)}' to {build.context}/.dockerignore"
-            yield image.where, f"{what}: its context {build.context} holds {kept}, which every run changes: {advice}"
-    except InputError as error:
-        yield image.where, f"{what}: {error}"
+    if build.builder not in (None, "docker", "buildx"):
+        yield image.where, f"{what}: builder: expected 'docker' or 'buildx', found {quoted(str(build.builder))}"
+    if not all(isinstance(value, str) for value in build.args.values()):
+        yield image.where, f"{what}: args: expected texts"
+    for problem in context_faults(context_of(build), kept_by_runs(declared.registries)):
+        yield image.where, f"{what}: {problem}"
 
 
 def _lock_faults(bundle: Bundle, names: set[tuple[str, str]]) -> Iterator[Fault]:
@@ -159,6 +158,8 @@ def _lock_faults(bundle: Bundle, names: set[tuple[str, str]]) -> Iterator[Fault]
     if bundle.files and lock_directory(bundle) is None:
         reason = "images.yml goes into the first directory of the bundle's files, but there is none"
         yield bundle.lock.where, f"lock of bundle '{bundle.name}': {reason}"
+    for text in _program_faults(programs_searched(bundle)):
+        yield bundle.lock.where, f"lock of bundle '{bundle.name}': {text}"
     for included in bundle.lock.include:
         if isinstance(included, str):
             try:
@@ -253,12 +254,16 @@ def _render_faults(render: Render) -> Iterator[Fault]:
     for path in (*paths_among(render.files), *render.locks, *render.config):
         if is_within(render.output, path):
             yield render.where, f"{what}: its output {render.output} lies in {path}, which it reads: write it elsewhere"
-    if any(not program.run for program in programs_among(render.files)):
-        yield render.where, f"{what}: run is empty, expected a program and its arguments"
+    yield from ((render.where, f"{what}: {text}") for text in _program_faults(programs_among(render.files)))
     if render.apply:
         yield from (
             (render.apply.where or render.where, f"{what}: apply: {text}") for text in _apply_faults(render.apply)
         )
+
+
+def _program_faults(programs: Sequence[Program]) -> Iterator[str]:
+    if not all(program.run and not isinstance(program.run, str) for program in programs):
+        yield "run: expected a program and its arguments, as a list of texts"
 
 
 def _apply_faults(apply: Apply) -> Iterator[str]:

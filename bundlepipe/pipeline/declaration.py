@@ -7,12 +7,16 @@ the directory doit runs in.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from bundlepipe.errors import shortened
 from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.pipeline.position import Position
+
+_LONGEST_COMMAND = 200
 
 Refresh = Literal["always"]
 Builder = Literal["docker", "buildx"]
@@ -79,12 +83,19 @@ class Pushable:
 class Program:
     """A program that a task runs in `directory`, and the files and directories that decide what it does.
 
-    What it prints depends on nothing else, as far as staleness is concerned.
+    What it prints depends on nothing else, as far as staleness is concerned. `written` is the
+    command as it stands in the declaration, where variables in it may be secret.
     """
 
     run: Sequence[str]
     files: Sequence[str] = ()
     directory: str = "."
+    written: str | None = field(default=None, compare=False)
+
+    @property
+    def shown(self) -> str:
+        """What messages call the command."""
+        return shortened(shlex.join(self.run) if self.written is None else self.written, _LONGEST_COMMAND)
 
 
 @dataclass(frozen=True, kw_only=True)

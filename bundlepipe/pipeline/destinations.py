@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from bundlepipe.errors import InvalidReference
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
@@ -20,9 +19,7 @@ from bundlepipe.pipeline.declaration import (
 from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.state import STATE_DIRECTORY
 from bundlepipe.stores.location import ARCHIVE_PREFIX, ENGINE_PREFIX, LAYOUT_PREFIX, LayoutLocation, parse_location
-
-if TYPE_CHECKING:
-    from bundlepipe.pipeline.reading import Declared
+from bundlepipe.stores.settings import RegistrySettings
 
 _LOCAL_HOMES = (LAYOUT_PREFIX, ARCHIVE_PREFIX, ENGINE_PREFIX)
 
@@ -84,6 +81,6 @@ def is_from(source: Source, thing: Pushable) -> bool:
     return isinstance(source, BundleSource | ImageSource) and (source.kind, source.name) == (thing.kind, thing.name)
 
 
-def kept_by_runs(declared: Declared) -> list[str]:
+def kept_by_runs(registries: Mapping[str, RegistrySettings]) -> list[str]:
     """Return the directories that runs write into."""
-    return [STATE_DIRECTORY, *(settings.layout for settings in declared.registries.values() if settings.layout)]
+    return [STATE_DIRECTORY, *(settings.layout for settings in registries.values() if settings.layout)]

@@ -90,6 +90,16 @@ def producers(reads: Sequence[Reads], targets: Mapping[str, str]) -> Iterator[tu
         yield from ((reader.task_name, producer) for producer in sorted(found - {reader.task_name}))
 
 
+def targets_of_others(tasks: Mapping[str, Task]) -> dict[str, str]:
+    """Return the targets of the user's own tasks, with the names of these."""
+    return {
+        normalise(target): name
+        for name, other in tasks.items()
+        if not isinstance(other, PipelineTask)
+        for target in other.targets
+    }
+
+
 def _around(path: str, targets: Mapping[str, str]) -> Iterator[str]:
     return (ancestor for ancestor in ancestors(path) if ancestor in targets)
 
@@ -123,12 +133,7 @@ class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
 
     def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
         """Find the edges; always up to date, as this is itself the work."""
-        targets = {
-            normalise(target): name
-            for name, other in self.tasks_dict.items()
-            if not isinstance(other, PipelineTask)
-            for target in other.targets
-        }
+        targets = targets_of_others(self.tasks_dict)
         edges: dict[str, dict[str, list[str]]] = {}
         if targets:
             for reader, producer in producers(self._reads, targets):

@@ -13,6 +13,7 @@ from doit.task import Task
 from bundlepipe.oci.reference import DEFAULT_TAG
 from bundlepipe.pipeline.action import Action
 from bundlepipe.pipeline.apply_task import ApplyAction, ApplyStaleness
+from bundlepipe.pipeline.contexts import context_of, is_ignored
 from bundlepipe.pipeline.copy_task import KIND as COPY
 from bundlepipe.pipeline.copy_task import CopyAction, CopyStaleness, remove_archives
 from bundlepipe.pipeline.declaration import (
@@ -47,8 +48,9 @@ from bundlepipe.pipeline.edges import (
     is_bundles_own,
     producers,
 )
-from bundlepipe.pipeline.image_tasks import BuildAction, BuildStaleness, ProgramAction, ProgramStaleness, is_ignored
-from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, NameSearch, edges_to
+from bundlepipe.pipeline.image_tasks import BuildAction, BuildStaleness, ProgramAction, ProgramStaleness
+from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, edges_to
+from bundlepipe.pipeline.name_search import NameSearch
 from bundlepipe.pipeline.paths import is_excluded
 from bundlepipe.pipeline.pull_task import KIND as PULL
 from bundlepipe.pipeline.pull_task import PullAction, PullStaleness, remove_pulled
@@ -191,7 +193,7 @@ class _Graph:
         )
 
     def _build(self, image: Image, build: Build) -> Task:
-        destination = destination_of(image)
+        destination, context = destination_of(image), context_of(build)
         digest_path = digest_file(image.kind, image.name)
         return self._task(
             "push_image",
@@ -201,7 +203,7 @@ class _Graph:
             uptodate=[BuildStaleness(image, build, destination, self._settings)],
             targets=[digest_path],
             clean=[(_forget_digest, [], {"path": digest_path})],
-            reads=[([build.context], is_ignored(build))],
+            reads=[([build.context], is_ignored(context)), (context.decisive_files, ())],
         )
 
     def _run(self, image: Image, program: Program) -> Task:
@@ -216,7 +218,7 @@ class _Graph:
             uptodate=[ProgramStaleness(image, program, destination, self._settings)],
             targets=[digest_path],
             clean=[(_forget_digest, [], {"path": digest_path})],
-            reads=[(program.files, ())],
+            reads=[(program.files, is_bundles_own)],
         )
 
     def _lock(self, bundle: Bundle) -> Task:
@@ -311,7 +313,7 @@ class _Graph:
             ApplyAction(render.output, apply),
             doc=f"apply {render.output}",
             uptodate=[ApplyStaleness(render.name, render.output, apply, self._settings)],
-            reads=[([render.output], ())],
+            reads=[([render.output, *filter(None, [apply.kubeconfig])], ())],
         )
 
     def _take(self, image: Image, source: str) -> Task:
@@ -379,7 +381,8 @@ def _reads_of_lock(bundle: Bundle) -> list[tuple[Sequence[str], Sequence[str] | 
     assert bundle.lock
     return [
         (searched_paths(bundle), partial(_is_not_searched, search_exclude(bundle))),
-        ([*bundle.lock.config, *_program_files(bundle.lock.files or ())], ()),
+        (bundle.lock.config, ()),
+        (_program_files(bundle.lock.files or ()), is_bundles_own),
     ]
 
 

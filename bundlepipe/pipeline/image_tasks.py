@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from doit.task import Task
 
-from bundlepipe.oci.build_context import BuildContext
 from bundlepipe.oci.inputs import Snapshot
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.pipeline.action import Action
+from bundlepipe.pipeline.contexts import context_of
 from bundlepipe.pipeline.declaration import Build, Image, Program
-from bundlepipe.pipeline.edges import Ignores
+from bundlepipe.pipeline.programs import files_among, fingerprint
 from bundlepipe.pipeline.programs import options_of as program_options
-from bundlepipe.pipeline.programs import program_files
 from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.push_task import DestinationStaleness, answer_for, made_values, mismatch, placed
 from bundlepipe.pipeline.remote import Question, ask
@@ -28,16 +27,6 @@ if TYPE_CHECKING:
 _MANNERS = ("pull", "no_cache", "builder")
 
 
-def context_of(build: Build) -> BuildContext:
-    """Return the directory that is built."""
-    return BuildContext(build.context, build.dockerfile)
-
-
-def is_ignored(build: Build) -> Ignores:
-    """Return what tells whether a path in the context is left out of it; InputError for a faulty `.dockerignore`."""
-    return context_of(build).leaves_out
-
-
 def _refresh_reasons(name: str, settings: Settings) -> list[str]:
     """Return why an image is made anew. Only its name asks for that: `all` means tags that somebody resolved."""
     return ["refresh asked for"] if name in settings.refresh else []
@@ -46,6 +35,7 @@ def _refresh_reasons(name: str, settings: Settings) -> list[str]:
 def _build_options(image: Image, build: Build, destination: Reference, settings: Settings) -> Values:
     return {
         **{key: value for key, value in asdict(build).items() if key not in _MANNERS},
+        "args": fingerprint(dict(build.args)),
         "destination": placed(destination, settings),
         "tags": list(image.tags),
         "labels": dict(image.labels),
@@ -148,7 +138,7 @@ class ProgramStaleness(Staleness):
 
     def files_now(self, before: Snapshot) -> Snapshot:
         """Look at what the program reads."""
-        return program_files(self._program, before)
+        return files_among(self._program.files, before)
 
 
 class ProgramAction(Action):
@@ -167,8 +157,8 @@ class ProgramAction(Action):
         from bundlepipe.verbs.run_builder import run_builder
 
         image, program, destination, emit = self._image, self._program, self._destination, emitter(self.task.name)
-        before = program_files(program, {})
-        made = run_builder(program.run, directory=program.directory, emit=emit)
+        before = files_among(program.files, {})
+        made = run_builder(program.run, directory=program.directory, shown=program.shown, emit=emit)
         if destination:
             request = CopyRequest(
                 source=made, destination=destination.repository, tag=destination.tag or DEFAULT_TAG, tags=image.tags

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
-from bundlepipe.errors import DocumentError, InvalidReference
-from bundlepipe.pipeline.declaration import Bundle, programs_searched, search_exclude, searched_paths
+from doit.task import Task
+
+from bundlepipe.errors import BundlepipeError, DocumentError, InvalidReference
+from bundlepipe.oci.inputs import Snapshot
+from bundlepipe.pipeline.declaration import Bundle, MadeHere, programs_searched, search_exclude, searched_paths
+from bundlepipe.pipeline.edges import EDGES, Reads, producers, targets_of_others
+from bundlepipe.pipeline.lock_task import edges_to, options_of, searched_now, task_that_makes
+from bundlepipe.pipeline.paths import normalise
 from bundlepipe.pipeline.programs import text_printed
 from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.settings import Settings
+from bundlepipe.pipeline.staleness import FILES, Staleness, Values, from_values, remember, to_values
 
+_NAMES = "names"
+_KNOWN = "known"
+_BUILT_FROM = "builtFrom"
 # In the place of a name: rules decide what is found, in other files too. No name has a star.
 BY_RULES = "*"
 _SIGNS_OF_RULES = (b"kbld.k14s.io/", b"ImagesLock")
@@ -32,20 +43,28 @@ def names_in(path: str, known: Collection[str]) -> list[str]:
         return []
 
 
-def names_by_rules(bundle: Bundle, known: Collection[str], settings: Settings) -> list[str]:
-    """Return the names that a bundle's configuration holds by all its rules, in files and in what programs print.
+@dataclass(frozen=True)
+class FoundByRules:
+    """The names that configuration holds by all its rules, and the directories that its sources are built from."""
 
-    Raises BundlepipeError if a program fails or a file cannot be read; faulty documents have no names.
+    names: list[str]
+    built_from: list[str]
+
+
+def search_by_rules(bundle: Bundle, known: Collection[str], settings: Settings) -> FoundByRules:
+    """Return what a bundle's configuration needs by all its rules, in files and in what programs print.
+
+    Raises BundlepipeError if a program fails or a file cannot be read; faulty documents need nothing.
     """
     from bundlepipe.verbs.configuration import read_rules, read_texts, search
-    from bundlepipe.verbs.resolution import MadeHere, plan
+    from bundlepipe.verbs.resolution import Built, MadeHere, plan
 
     assert bundle.lock
     emit = emitter(f"lock_bundle:{bundle.name}")
     texts = read_texts(searched_paths(bundle), search_exclude(bundle))
     texts += [text_printed(program, settings, emit) for program in programs_searched(bundle)]
     configuration = search(texts, read_rules(bundle.lock.config))
-    names = set()
+    names, built_from = set(), set()
     for reference in {found.value for file in configuration.files for found in file.images}:
         try:
             planned = plan(reference, configuration.rules, dict.fromkeys(known))
@@ -53,4 +72,101 @@ def names_by_rules(bundle: Bundle, known: Collection[str], settings: Settings) -
             continue  # which the lock reports
         if isinstance(planned, MadeHere):
             names.add(planned.name)
-    return sorted(names)
+        elif isinstance(planned, Built):
+            built_from.add(normalise(planned.source.path, bundle.lock.directory))
+    return FoundByRules(sorted(names), sorted(built_from))
+
+
+class NameSearch(Staleness):
+    """Finds which images and bundles of the pipeline a bundle's configuration names, and what builds read.
+
+    The uptodate object of a private task that the lock has as `calc_dep`: the names become
+    edges of the lock before its turn comes. Faulty files are left for the lock to report.
+    """
+
+    def __init__(self, bundle: Bundle, lock_task: str, made_here: Mapping[str, MadeHere], settings: Settings) -> None:
+        super().__init__({})
+        self._bundle = bundle
+        self._lock_task = lock_task
+        self._made_here = made_here
+        self._settings = settings
+        self._built_from: list[str] = []
+
+    def __call__(self, task: Task, values: Values) -> bool:
+        """Search what changed since the last run; always up to date, as it is itself the work."""
+        before = from_values(values)
+        # With other names made here, or another declaration, what was found earlier says nothing.
+        known = [sorted(self._made_here), options_of(self._bundle)]
+        names_before = values.get(_NAMES, {}) if values.get(_KNOWN) == known else {}
+        self._built_from = values.get(_BUILT_FROM, [])
+        try:
+            now = searched_now(self._bundle, before)
+            names = self._names(before, now, names_before)
+        except (BundlepipeError, OSError):
+            now, names = {}, {}
+        found = {name for in_path in names.values() for name in in_path} & self._made_here.keys()
+        edges = edges_to(self._acyclic(found))
+        task.values = {
+            EDGES: {self._lock_task: {**edges, "task_dep": [*edges["task_dep"], *self._generators()]}},
+            FILES: to_values(now),
+            _NAMES: names,
+            _KNOWN: known,
+            _BUILT_FROM: self._built_from,
+        }
+        if task.values != values and self._dependencies:
+            remember(self._dependencies, task, task.values)
+        return True
+
+    def _names(self, before: Snapshot, now: Snapshot, names_before: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        """Return the names by the path that has them; those that kbld's rules or programs bring have none."""
+        unchanged = {path for path in names_before if path in now and before[path].same_content(now[path])}
+        if not self._goes_by_rules(names_before):
+            names = {path: names_before[path] if path in unchanged else names_in(path, self._made_here) for path in now}
+            if not self._goes_by_rules(names):
+                self._built_from = []
+                return names
+        if len(unchanged) == len(now) == len(names_before) - 1:
+            return dict(names_before)
+        found = search_by_rules(self._bundle, self._made_here, self._settings)
+        self._built_from = found.built_from
+        return {**{path: [] for path in now}, BY_RULES: found.names}
+
+    def _generators(self) -> list[str]:
+        """Return the user's own tasks that make what sources are built of."""
+        if not self._built_from:
+            return []
+        targets = targets_of_others(self.tasks_dict)
+        return [producer for _, producer in producers([Reads(self._lock_task, self._built_from)], targets)]
+
+    def _goes_by_rules(self, names: Mapping[str, list[str]]) -> bool:
+        assert self._bundle.lock
+        declared = self._bundle.lock.config or programs_searched(self._bundle)
+        return bool(declared) or BY_RULES in names or any(BY_RULES in in_path for in_path in names.values())
+
+    def _acyclic(self, names: Collection[str]) -> list[MadeHere]:
+        """Leave out what needs this lock itself: the lock reports it, where doit would wait for ever."""
+
+        def edges(task_name: str) -> list[str]:
+            task = self.tasks_dict[task_name]
+            late = [dep for search in task.calc_dep for dep in _late_edges(self.tasks_dict[search], task_name)]
+            return [*task.task_dep, *late]
+
+        made = [self._made_here[name] for name in sorted(names)]
+        return [thing for thing in made if not _reaches(task_that_makes(thing), self._lock_task, edges)]
+
+
+def _late_edges(search: Task, task_name: str) -> list[str]:
+    found: list[str] = (search.values or {}).get(EDGES, {}).get(task_name, {}).get("task_dep", [])
+    return found
+
+
+def _reaches(start: str, end: str, edges: Callable[[str], list[str]]) -> bool:
+    waiting, seen = [start], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name == end:
+            return True
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(edges(name))
+    return False

@@ -137,7 +137,8 @@ def _normal_lock(lock: Lock) -> Lock:
 
 
 def _normal_build(build: Build) -> Build:
-    return replace(build, context=normalise(build.context))
+    dockerfile = None if build.dockerfile is None else os.fspath(build.dockerfile)
+    return replace(build, context=normalise(build.context), dockerfile=dockerfile)
 
 
 def _normal_apply(apply: Apply) -> Apply:
@@ -149,7 +150,7 @@ def _normal_program(program: Program) -> Program:
 
 
 def _normal_searched(files: Sequence[str | Program]) -> list[str | Program]:
-    return [normalise(file) if isinstance(file, str) else _normal_program(file) for file in files]
+    return [_normal_program(file) if isinstance(file, Program) else normalise(file) for file in files]
 
 
 def _normal(paths: Sequence[str]) -> list[str]:

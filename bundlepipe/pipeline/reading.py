@@ -7,6 +7,7 @@ import glob
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -40,6 +41,8 @@ from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, Re
 
 _CACHE = os.path.join(STATE_DIRECTORY, "pipeline.json")
 _SCHEMA = "pipeline"
+# No key of a declaration begins so.
+_WRITTEN = "$written"
 
 
 @dataclass
@@ -160,9 +163,11 @@ class _Reading:
         except DocumentError as error:
             self.problems.extend(error.problems)
             return None
-        return interpolate(  # type: ignore[no-any-return]
+        interpolated: dict[str, Any] = interpolate(
             data, self._environment, lambda keys, text: self.problems.append(f"{Position(path, keys)}: {text}")
         )
+        _note_commands(data, interpolated)
+        return interpolated
 
     def _include(self, where: Position, pattern: str, base: str, default_push: str | None) -> None:
         found = [pattern]
@@ -196,6 +201,18 @@ class _Reading:
             self.declared.registries[host] = new
 
 
+def _note_commands(data: Any, interpolated: Any) -> None:
+    """Note commands as they are written, for messages: what variables bring may be secret."""
+    if isinstance(data, list):
+        for item, its_copy in zip(data, interpolated, strict=True):
+            _note_commands(item, its_copy)
+    elif isinstance(data, dict):
+        for key, item in data.items():
+            _note_commands(item, interpolated[key])
+        if isinstance(data.get("run"), list):
+            interpolated[_WRITTEN] = shlex.join(data["run"])
+
+
 def _pushable(path: str, section: str, name: str, value: dict[str, Any], default_push: str | None) -> dict[str, Any]:
     """Return what an image and a bundle have in common, as the fields of their declarations."""
     base = os.path.dirname(path)
@@ -217,12 +234,12 @@ def _paths(values: Sequence[str] | None, base: str) -> list[str]:
 
 def _image(path: str, name: str, value: dict[str, Any], default_push: str | None) -> Image:
     base = os.path.dirname(path)
-    if "run" in value:
-        # Such an image is where its program put it, unless it is to be somewhere else.
-        fields = _pushable(path, "images", name, value, None)
-        return Image(**{**fields, "files": [], "program": _program(value, base)})
+    program = _program(value, base) if "run" in value else None
+    # An image of a program is where that put it, unless it is to be somewhere else.
+    fields = _pushable(path, "images", name, value, None if program else default_push)
     return Image(
-        **_pushable(path, "images", name, value, default_push),
+        **{**fields, "files": [] if program else fields["files"]},
+        program=program,
         build=_build(value["build"], base) if "build" in value else None,
         source=normal_location(value["from"], base) if "from" in value else None,
         refresh=value.get("refresh"),
@@ -230,7 +247,8 @@ def _image(path: str, name: str, value: dict[str, Any], default_push: str | None
 
 
 def _program(value: dict[str, Any], base: str) -> Program:
-    return Program(run=list(value["run"]), files=_paths(value.get("files"), base), directory=normalise(base))
+    files = _paths(value.get("files"), base)
+    return Program(run=list(value["run"]), files=files, directory=normalise(base), written=value.get(_WRITTEN))
 
 
 def _build(value: dict[str, Any], base: str) -> Build:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
-from bundlepipe.pipeline.declaration import Render, paths_among, programs_among
+from bundlepipe.pipeline.declaration import Program, Render, paths_among, programs_among
+from bundlepipe.pipeline.programs import files_among, text_printed
 from bundlepipe.pipeline.programs import options_of as program_options
-from bundlepipe.pipeline.programs import program_files, text_printed
 from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, to_values
 from bundlepipe.pipeline.state import forget_output, made_output, record_output
+
+if TYPE_CHECKING:
+    from bundlepipe.events import Emit
+    from bundlepipe.verbs.configuration import Text
 
 KIND = "render"
 
@@ -35,7 +40,7 @@ def _read_now(render: Render, before: Snapshot) -> Snapshot:
 
     now = file_snapshot([*searched_files(paths_among(render.files)), *render.locks, *render.config], before)
     for program in programs_among(render.files):
-        now.update(program_files(program, before))
+        now.update(files_among(program.files, before, with_bundles_own=True))
     return now
 
 
@@ -66,13 +71,7 @@ class RenderAction(Action):
 
         declared, emit = self._render, emitter(self.task.name)
         before = _read_now(declared, {})
-        request = RenderRequest(
-            files=paths_among(declared.files),
-            texts=[text_printed(program, self._settings, emit) for program in programs_among(declared.files)],
-            locks=declared.locks,
-            config=declared.config,
-        )
-        content = render(request)
+        content = render(RenderRequest(self._texts(emit), declared.locks, declared.config))
         written = write_if_changed(declared.output, content)
         record_output(KIND, declared.name, declared.output)
         digest = str(Digest.of(content))
@@ -83,6 +82,19 @@ class RenderAction(Action):
             OPTIONS: options_of(declared),
             FILES: to_values({**before, **file_snapshot([declared.output], {})}),
         }
+
+    def _texts(self, emit: Emit) -> list[Text]:
+        """Return what is rendered, in the order of the declaration, each file once."""
+        from bundlepipe.verbs.configuration import read_texts
+
+        texts: list[Text] = []
+        for file in self._render.files:
+            if isinstance(file, Program):
+                texts.append(text_printed(file, self._settings, emit))
+            else:
+                known = {text.name for text in texts}
+                texts += [text for text in read_texts([file]) if text.name not in known]
+        return texts
 
 
 def remove_rendered(task_name: str, render: Render, dryrun: bool) -> None:

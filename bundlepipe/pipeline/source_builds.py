@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.files import locked
 from bundlepipe.oci.build_context import BuildContext
 from bundlepipe.oci.inputs import Snapshot
 from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.contexts import faults
+from bundlepipe.pipeline.destinations import kept_by_runs
 from bundlepipe.pipeline.paths import normalise
-from bundlepipe.pipeline.programs import files_among
+from bundlepipe.pipeline.programs import files_among, fingerprint
+from bundlepipe.pipeline.push_task import mismatch
+from bundlepipe.pipeline.remote import Question, ask
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.staleness import Values
+from bundlepipe.pipeline.state import STATE_DIRECTORY
 
 if TYPE_CHECKING:
+    from bundlepipe.documents.kbld_config import ImageSource
     from bundlepipe.events import Emit
     from bundlepipe.verbs.resolution import Built
 
 _PATH = "path"
 _DOCKERFILE = "dockerfile"
+_IMAGE = "image"
+_LOCKS = os.path.join(STATE_DIRECTORY, "locks")
 
 
 class SourceBuilder:
-    """Builds for one lock; paths of sources are relative to `directory`. May be used by several threads at once."""
+    """Builds for one lock; paths of sources are relative to `directory`. May be used by several threads at once.
 
-    def __init__(self, directory: str, settings: Settings, emit: Emit) -> None:
+    `lock_path` is the images.yml that comes of it, which no source may depend on.
+    """
+
+    def __init__(self, directory: str, lock_path: str, settings: Settings, emit: Emit) -> None:
         self._directory = directory
+        self._written = [*kept_by_runs(settings.registries), os.path.dirname(lock_path)]
         self._settings = settings
         self._emit = emit
         self._lock = threading.Lock()
@@ -39,20 +54,39 @@ class SourceBuilder:
 
         Raises BundlepipeError.
         """
-        from bundlepipe.documents.image_builders import BuildxBuild, DockerBuild
         from bundlepipe.verbs.kbld_builders import build_source
 
         source = replace(built.source, path=normalise(built.source.path, self._directory))
-        described: Values = {_PATH: source.path}
-        if isinstance(source.builder, DockerBuild | BuildxBuild):
-            described[_DOCKERFILE] = source.builder.file
-        # Taken before, so that what is edited meanwhile is stale.
-        before = sources_now([described], {})
-        image = build_source(source, built.destination, self._settings.homes, emit=self._emit)
+        described = self._described(source)
+        # Locks that want the same image are let in one by one, whatever thread, process or run they are in: builds
+        # are not reproducible, and the second finds what the first has pushed.
+        key = fingerprint([source.path, repr(source.builder), built.destination and built.destination.new_image])
+        os.makedirs(os.path.join(_LOCKS, key), exist_ok=True)
+        with locked(os.path.join(_LOCKS, key)):
+            # Taken before, so that what is edited meanwhile is stale.
+            before = sources_now([described], {})
+            image = build_source(source, built.destination, self._settings.homes, emit=self._emit)
         with self._lock:
-            self.sources.append(described)
+            self.sources.append({**described, _IMAGE: str(image)})
             self.snapshot.update(before)
         return image
+
+    def _described(self, source: ImageSource) -> Values:
+        """Return where the content of a source is, as values hold it; BundlepipeError if runs would change it."""
+        from bundlepipe.documents.image_builders import BuildxBuild, DockerBuild
+
+        if not isinstance(source.builder, DockerBuild | BuildxBuild):
+            return {_PATH: source.path}
+        problem = next(faults(BuildContext(source.path, source.builder.file), self._written), None)
+        if problem:
+            raise BundlepipeError(f"{source.where}: {problem}")
+        return {_PATH: source.path, _DOCKERFILE: source.builder.file}
+
+
+def missing_images(sources: Sequence[Values], settings: Settings) -> list[str]:
+    """Return, in words, which images that sources were built to are not there any more: a request each."""
+    images = [Reference.parse(source[_IMAGE]) for source in sources]
+    return [why for image in images for why in mismatch(ask(Question(image, settings)), str(image.digest), image)]
 
 
 def sources_now(sources: Sequence[Values], before: Snapshot) -> Snapshot:

@@ -87,6 +87,18 @@ def test_without_kubectl_it_fails_by_one_line(project: Project, kubectl: StandIn
     assert "Traceback" not in run.output
 
 
+def test_a_kubeconfig_that_another_task_makes_is_made_first(project: Project, kubectl: StandIn) -> None:
+    _declare(project, "kubeconfig: made/kube.yml")
+    action = "mkdir -p made && touch made/kube.yml"
+    project.write(
+        "dodo.py",
+        project.read("dodo.py")
+        + f"\ndef task_kubeconfig():\n    return {{'actions': [{action!r}], 'targets': ['made/kube.yml']}}\n",
+    )
+    assert project.doit(APP).ran == ["kubeconfig", APP]
+    assert "--kubeconfig=made/kube.yml" in kubectl.calls[0]
+
+
 def test_lines_of_tasks_side_by_side_stay_whole(project: Project, kubectl: StandIn, way: tuple[str, ...]) -> None:
     kubectl.plays("i=0; while [ $i -lt 300 ]; do echo line $i of $2; i=$((i+1)); done")
     lines = project.doit(*way, APP, "apply_config:web").stderr.splitlines()
@@ -106,7 +118,40 @@ def test_on_a_terminal_they_are_lines_too(project: Project, kubectl: StandIn) ->
     assert terminal.screen[3].startswith(f".  {APP}")
 
 
-@pytest.mark.parametrize("parallel", [("-n", "0"), ("-n", "4", "-P", "thread")])
+PARALLEL = [("-n", "0"), ("-n", "4", "-P", "thread"), ("-n", "2", "-P", "process")]
+
+
+@pytest.mark.parametrize("parallel", PARALLEL)
+def test_a_termination_ends_kubectl(project: Project, kubectl: StandIn, parallel: tuple[str, ...]) -> None:
+    kubectl.plays('echo $$ > "pid-$$"; mv "pid-$$" "running-$$"; exec sleep 60')
+    process = subprocess.Popen(
+        [sys.executable, "-m", "doit", *parallel, APP],
+        cwd=project.directory,
+        env={**os.environ, **project.environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    pid = _running(project.directory)
+    process.terminate()
+    process.communicate(timeout=50)
+    assert process.returncode == 128 + signal.SIGTERM
+    for _ in range(500):
+        if not _is_running(pid):
+            break
+        time.sleep(0.01)
+    assert not _is_running(pid)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("parallel", PARALLEL[:2])
 @pytest.mark.parametrize("reaches", ["all", "doit alone"])
 def test_an_interruption_ends_kubectl(
     project: Project, kubectl: StandIn, parallel: tuple[str, ...], reaches: str

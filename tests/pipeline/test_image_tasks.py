@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,9 +171,29 @@ def test_generated_files_of_a_context_are_made_first(built: Project) -> None:
     assert built.doit("push_image").ran == ["page", "push_image:web"]
 
 
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", "../made/Dockerfile"])
+def test_a_dockerfile_that_another_task_makes_is_made_first(built: Project, dockerfile: str) -> None:
+    target = os.path.normpath(f"web/{dockerfile}")
+    built.pipeline(f"images:\n  web: {{build: {{context: web, dockerfile: {dockerfile}}}}}\n")
+    (built.directory / "web/Dockerfile").unlink()
+    built.write("made/keep", "")
+    built.write("web/.dockerignore", "Dockerfile\n")
+    action = f"printf 'FROM scratch\\nCOPY index.html /\\n' > {target}"
+    built.write(
+        "dodo.py",
+        built.read("dodo.py")
+        + f"\ndef task_dockerfile():\n    return {{'actions': [{action!r}], 'targets': [{target!r}]}}\n",
+    )
+    built.doit("list", "--all", "-s")
+    assert built.doit("push_image").ran == ["dockerfile", "push_image:web"]
+
+
 @pytest.mark.parametrize(
     ("declaration", "message"),
     [
+        ("{run: [make], build: {context: web}}", "expected only one of files, build, run and from"),
+        ("{run: [make], from: 'a.example/b'}", "expected only one of files, build, run and from"),
+        ("{run: [make], refresh: always}", "refresh is for the tag of a 'from'"),
         ("{build: {context: web}, files: [web]}", "image 'web': expected only one of files, build, run and from"),
         ("{tags: [a]}", "image 'web' has no files, nor a build, a program or a source that makes it"),
         ("{build: {context: web}, exclude: [a]}", "exclude and preservePermissions are for images of files"),

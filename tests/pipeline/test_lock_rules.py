@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 
 import pytest
@@ -160,6 +161,59 @@ def test_a_program_that_fails_is_one_line(generated: Project, script: str, messa
     assert "Traceback" not in run.output
 
 
+def test_a_program_may_read_the_bundle_that_it_renders(generated: Project) -> None:
+    generated.pipeline(
+        "bundles:\n  app: {files: [app], push: 'layout.localhost/app',"
+        " lock: {files: [{run: [cat, app/config.yml], files: [app]}]}}\n"
+    )
+    generated.write("app/config.yml", f"image: nginx@{DIGEST}\n")
+    assert generated.doit("push_bundle").executed == {"lock_bundle:app", "push_bundle:app"}
+    assert generated.doit("push_bundle").ran == []
+    generated.pipeline(
+        "bundles:\n  app: {files: [app], push: 'layout.localhost/app',"
+        " lock: {files: [{run: [cat, app/config.yml], files: [.]}]}}\n"
+    )
+    generated.doit("push_bundle")
+    assert generated.doit("push_bundle").ran == []
+
+
+def test_a_failing_program_runs_once_in_a_run(generated: Project) -> None:
+    generated.write("render.sh", "#!/bin/sh\necho run >> runs\nexit 3\n")
+    generated.doit("lock_bundle", status=1)
+    assert _runs(generated) == 1
+
+
+def test_renders_side_by_side_share_what_a_program_prints(generated: Project, way: tuple[str, ...]) -> None:
+    program = "{run: [./render.sh, chart], files: [render.sh, chart]}"
+    generated.write("chart/values", f"nginx@{DIGEST}")
+    generated.pipeline(
+        "renders:\n" + "".join(f"  r{number}: {{files: [{program}], output: r{number}.yml}}\n" for number in range(4))
+    )
+    generated.doit(*way, "render_config")
+    assert _runs(generated) == 1
+
+
+def test_what_variables_bring_is_in_no_message_and_no_record(generated: Project) -> None:
+    generated.environment["PASSWORD"] = "hunter2-very-secret"
+    generated.write("render.sh", '#!/bin/sh\necho "image: nginx@$3"; exit $4\n')
+    run = "[./render.sh, chart, '${PASSWORD}', '" + DIGEST + "', '${STATUS:-0}']"
+    generated.pipeline(
+        f"images:\n  tool: {{run: {run}}}\n  web: {{build: {{context: web, args: {{A: '${{PASSWORD}}'}}}}}}\n"
+        f"bundles:\n  app: {{files: [app], lock: {{files: [{{run: {run}}}]}}}}\n"
+    )
+    generated.write("web/Dockerfile", "FROM scratch\n")
+    runs = [
+        generated.doit("lock_bundle"),
+        generated.doit("-a", "lock_bundle", env={"STATUS": "3"}, status=1),
+        generated.doit("push_image:tool", status=1),
+    ]
+    assert "./render.sh chart '${PASSWORD}'" in runs[1].output
+    assert all("hunter2" not in run.output for run in runs)
+    kept = [path for path in (generated.directory / ".bundlepipe").rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if b"hunter2" in path.read_bytes()]
+
+
 def test_a_program_that_is_missing_is_one_line(generated: Project) -> None:
     generated.pipeline("bundles:\n  app: {files: [app], lock: {files: [{run: [no-helm, template]}]}}\n")
     run = generated.doit("lock_bundle", status=1)
@@ -209,6 +263,50 @@ def test_a_source_is_built_pushed_and_locked_and_its_context_makes_stale(with_so
     with_source.write("src/page", "one")
     assert "Step" not in with_source.doit("lock_bundle").output
     assert with_source.read("app/.imgpkg/images.yml") == first
+
+
+def test_locks_side_by_side_have_one_image_of_one_source(with_source: Project, way: tuple[str, ...]) -> None:
+    with_source.pipeline(
+        "bundles:\n"
+        + "".join(f"  b{number}: {{files: [b{number}], lock: {{config: [kbld.yml]}}}}\n" for number in range(4))
+    )
+    for number in range(4):
+        with_source.write(f"b{number}/config.yml", "image: web\n")
+    with_source.write("src/page", str(way))
+    run = with_source.doit(*way, "lock_bundle")
+    assert run.stderr.count("Successfully built") == 1
+    assert len({with_source.read(f"b{number}/.imgpkg/images.yml") for number in range(4)}) == 1
+
+
+def test_a_source_that_holds_what_runs_change_is_refused(with_source: Project) -> None:
+    with_source.write("Dockerfile", "FROM scratch\nCOPY src /\n")
+    with_source.write("kbld.yml", SOURCES.replace("path: src", "path: ."))
+    output = with_source.doit("lock_bundle", status=1).output
+    assert "kbld.yml:3:" in output
+    assert "its context . holds .bundlepipe, which every run changes: add the line '.bundlepipe' to ./.docker" in output
+    with_source.write(".dockerignore", ".bundlepipe\nbuild\n")
+    assert "holds app/.imgpkg" in with_source.doit("lock_bundle", status=1).output
+    with_source.write(".dockerignore", ".bundlepipe\nbuild\n**/.imgpkg\n")
+    with_source.doit("lock_bundle")
+    assert with_source.doit("lock_bundle").ran == []
+
+
+def test_what_generates_the_content_of_a_source_runs_first(with_source: Project) -> None:
+    with_source.write(
+        "dodo.py",
+        with_source.read("dodo.py")
+        + "\ndef task_page():\n    return {'actions': ['echo new > src/page'], 'targets': ['src/page']}\n",
+    )
+    (with_source.directory / "src/page").unlink()
+    assert with_source.doit("lock_bundle").ran == ["page", "lock_bundle:app"]
+
+
+def test_an_image_of_a_source_that_is_gone_is_missed_when_the_registry_is_verified(with_source: Project) -> None:
+    with_source.doit("lock_bundle")
+    assert with_source.doit("lock_bundle", "verify=registry").ran == []
+    shutil.rmtree(with_source.directory / "build/registry/built")
+    assert with_source.doit("lock_bundle").ran == []
+    assert "is not there)" in with_source.doit("lock_bundle", "verify=registry").stdout
 
 
 def test_a_source_without_destination_says_where_to_add_one(with_source: Project) -> None:

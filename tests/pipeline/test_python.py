@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bundlepipe.pipeline.graph import GROUPS
 from tests.pipeline.conftest import Project
+from tests.support.services import require
 
 DODO = """
 from pathlib import Path
@@ -48,3 +51,63 @@ def test_a_computed_pipeline_works_as_a_declared_one(project: Project) -> None:
 def test_a_class_that_is_imported_makes_no_tasks(project: Project) -> None:
     project.write("dodo.py", "from bundlepipe import *\nfrom bundlepipe import Pipeline\npipeline = Pipeline()\n")
     assert project.doit("list").stdout.count("\n") == len(GROUPS)
+
+
+BUILDS = """
+from pathlib import Path
+from bundlepipe import DOIT_CONFIG, Apply, Build, Bundle, Image, Lock, Pipeline, Program, Render
+
+WEB = "layout.localhost/web"
+FILES = [Program(run=["sh", "./chart.sh"], files=[Path("chart.sh")]), Path("app/c.yml")]
+pipeline = Pipeline(
+    images=[
+        Image(name="web", build=Build(context=Path("web"), dockerfile=Path("Dockerfile")), push=WEB),
+        Image(name="copy", source="oci:./build/registry/web", push="layout.localhost/{name}:1"),
+    ],
+    bundles=[
+        Bundle(name="app", files=[Path("app")], push="layout.localhost/app", lock=Lock(files=FILES)),
+    ],
+    renders=[
+        Render(
+            name="app", files=FILES, locks=[Path("app/.imgpkg/images.yml")], output=Path("./out.yml"),
+            apply=Apply(context="c", kubeconfig="./kube.yml", dry_run="client"),
+        ),
+    ],
+)
+"""
+
+
+def test_builds_programs_and_renders_can_be_computed(project: Project) -> None:
+    require("docker")
+    project.write("dodo.py", BUILDS)
+    project.write("web/Dockerfile", "FROM scratch\nCOPY page /\n")
+    project.write("web/page", "hello")
+    project.write("chart.sh", "echo 'image: web'\n")
+    project.write("app/c.yml", "image: copy\n")
+    # The copy has no edge to what is in its layout: that is a push, and pushes are named.
+    project.doit("push_image:web")
+    assert project.doit("render_config").executed == {"push_image:copy", "lock_bundle:app", "render_config:app"}
+    digests = [project.digest("image", name) for name in ("web", "copy")]
+    assert project.read("out.yml") == "image: {}\n---\nimage: {}\n".format(*digests)
+    assert project.doit("render_config").ran == []
+    assert "apply_config:app" in project.doit("list", "--all").stdout
+
+
+@pytest.mark.parametrize(
+    ("declaration", "message"),
+    [
+        ("Image(name='a', push='x/a', build=Build(context='.', builder='kaniko'))", "expected 'docker' or 'buildx'"),
+        ("Image(name='a', push='x/a', build=Build(context='.', args={'A': 1}))", "args: expected texts"),
+        ("Image(name='a', program=Program(run='sh x.sh'))", "run: expected a program and its arguments, as a list"),
+        ("Image(name='a', program=Program(run=[]))", "run: expected a program and its arguments, as a list of texts"),
+    ],
+)
+def test_what_the_schema_would_refuse_is_refused(project: Project, declaration: str, message: str) -> None:
+    project.write(
+        "dodo.py",
+        "from bundlepipe import DOIT_CONFIG, Build, Image, Pipeline, Program\n"
+        f"pipeline = Pipeline(images=[{declaration}])\n",
+    )
+    run = project.doit("list", status=3)
+    assert f"image 'a': {message}" in run.output or f"image 'a': builder: {message}" in run.output
+    assert "Traceback" not in run.output

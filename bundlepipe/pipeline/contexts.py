@@ -1,0 +1,37 @@
+"""What a build's context may hold of a pipeline, and of what its runs write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from bundlepipe.errors import InputError
+from bundlepipe.oci.build_context import BuildContext
+from bundlepipe.pipeline.declaration import Build
+from bundlepipe.pipeline.edges import Ignores
+from bundlepipe.pipeline.paths import below, is_within
+
+
+def context_of(build: Build) -> BuildContext:
+    """Return the directory that is built."""
+    return BuildContext(build.context, build.dockerfile)
+
+
+def is_ignored(context: BuildContext) -> Ignores:
+    """Return what tells whether a path in a context is left out of it."""
+    return partial(_leaves_out, context)
+
+
+def _leaves_out(context: BuildContext, name: str) -> bool:
+    try:
+        return context.leaves_out(name)
+    except InputError:
+        return False  # what is wrong with the ignore file the build tells
+
+
+def faults(context: BuildContext, written: Iterable[str]) -> Iterator[str]:
+    """Yield what is wrong with a context that does not leave out what runs write: each would change the image."""
+    for path in written:
+        if is_within(path, context.directory) and not _leaves_out(context, name := below(path, context.directory)):
+            advice = f"add the line '{name}' to {context.directory}/.dockerignore"
+            yield f"its context {context.directory} holds {path}, which every run changes: {advice}"
