@@ -34,16 +34,16 @@ def buildx_image(
     """Build an image, or an index of them for several platforms; see `image_builder.built_image`."""
     if not has_buildx():
         raise ProgramMissing("docker buildx")
-    with tempfile.TemporaryDirectory() as directory:
-        if request.platform and "," in request.platform:
+    if request.platform and "," in request.platform:
+        with tempfile.TemporaryDirectory() as directory:
             _run(request, files, labels, ["--output", f"type=oci,tar=false,dest={directory}"], emit)
             layout = LayoutStore(directory)
             yield layout, layout.read_manifest(layout.sole_image()[0])
-            return
-    with temporary_name() as location:
-        _run(request, files, labels, ["--load", "--tag", location.name], emit)
-        source = EngineStore(location)
-        yield source, source.manifest
+    else:
+        with temporary_name() as location:
+            _run(request, files, labels, ["--load", "--tag", location.name], emit)
+            source = EngineStore(location)
+            yield source, source.manifest
 
 
 def _run(
