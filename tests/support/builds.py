@@ -42,7 +42,10 @@ def image_files(source: Source, manifest: Manifest) -> dict[str, bytes]:
 
 
 def remove_images(label: str) -> None:
-    """Remove the images of the Engine that have a label, `KEY=VALUE`, and the layers of their builds."""
+    """Remove the images of the Engine that have a label, `KEY=VALUE`.
+
+    What they were built upon stays: a test beside this one may be building upon it now.
+    """
     client = engine_client()
     for image in client.images(filters={"label": label}, quiet=True):
-        client.remove_image(image, force=True)
+        client.remove_image(image, force=True, noprune=True)
