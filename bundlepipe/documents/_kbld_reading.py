@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -27,6 +28,12 @@ from bundlepipe.oci.manifest import PlatformSelection
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.oci.tag_selection import TagSelection
 
+_KEYS = {
+    name.lower(): name
+    for name in ("minimumRequiredVersion", "searchRules", "keys", "overrides", "sources", "destinations")
+}
+# Nearer to a key than anything that is meant to be another one.
+_CLOSE = 0.85
 _Data = Mapping[str, Any]
 _Keys = tuple[str | int, ...]
 _Rule = TypeVar("_Rule")
@@ -124,8 +131,20 @@ def _configured(document: YamlDocument, faults: list[Fault]) -> KbldConfig:
     found = (
         [document.fault(("minimumRequiredVersion",), problem)] if problem else schema.faults(document, "kbld-config")
     )
+    if not problem:
+        found += _misspelt(document)
     faults += found
     return KbldConfig() if found else _Reader(document, faults).config()
+
+
+def _misspelt(document: YamlDocument) -> list[Fault]:
+    """Return the keys that are ignored, as kbld ignores what it does not know, although they mean one that counts."""
+    unknown = [key for key in document.data if key not in _KEYS.values()]
+    meant = [(key, name) for key in unknown for name in difflib.get_close_matches(key.lower(), _KEYS, 1, _CLOSE)]
+    return [
+        document.fault((key,), f"{shown(key)} is no key here, did you mean {shown(_KEYS[name])}?", key=True)
+        for key, name in meant
+    ]
 
 
 def _without_nulls(value: Any) -> Any:

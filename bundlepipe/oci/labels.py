@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from bundlepipe.errors import InvalidContent
+from bundlepipe.oci.manifest import Platform
 
 BUNDLE_LABEL = "dev.carvel.imgpkg.bundle"
 # The digest of what a built image was made of, which is its identity: builds are not reproducible.
@@ -14,8 +16,27 @@ INPUTS_LABEL = "dev.bundlepipe.inputs"
 def labels_of(config: bytes, what: str) -> dict[str, str]:
     """Return the labels in an image configuration; InvalidContent, naming `what`, if it is none."""
     try:
-        document = json.loads(config)
-        labels = (document.get("config") or {}).get("Labels") or {}
-    except (ValueError, AttributeError, RecursionError):
-        raise InvalidContent(f"{what}: the image configuration is not a JSON object") from None
+        labels = (_document(config, what).get("config") or {}).get("Labels") or {}
+    except AttributeError:
+        raise _no_object(what) from None
     return {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
+
+
+def platform_of(config: bytes, what: str) -> Platform:
+    """Return the platform that an image configuration says it is for; InvalidContent, naming `what`, if it is none."""
+    document = _document(config, what)
+    return Platform(str(document.get("os", "")), str(document.get("architecture", "")), document.get("variant") or None)
+
+
+def _document(config: bytes, what: str) -> dict[str, Any]:
+    try:
+        document = json.loads(config)
+    except (ValueError, RecursionError):
+        raise _no_object(what) from None
+    if not isinstance(document, dict):
+        raise _no_object(what)
+    return document
+
+
+def _no_object(what: str) -> InvalidContent:
+    return InvalidContent(f"{what}: the image configuration is not a JSON object")

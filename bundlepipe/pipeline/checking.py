@@ -28,6 +28,7 @@ from bundlepipe.pipeline.declaration import (
     Pull,
     Pushable,
     Render,
+    images_lock_path,
     lock_directory,
     paths_among,
     programs_among,
@@ -148,7 +149,8 @@ def _build_faults(image: Image, build: Build, declared: Declared) -> Iterator[Fa
         yield image.where, f"{what}: builder: expected 'docker' or 'buildx', found {quoted(str(build.builder))}"
     if not all(isinstance(value, str) for value in build.args.values()):
         yield image.where, f"{what}: args: expected texts"
-    for problem in context_faults(context_of(build), kept_by_runs(declared.registries)):
+    locks = [os.path.dirname(images_lock_path(bundle)) for bundle in declared.bundles if bundle.lock]
+    for problem in context_faults(context_of(build), [*kept_by_runs(declared.registries), *locks]):
         yield image.where, f"{what}: {problem}"
 
 
@@ -255,6 +257,8 @@ def _render_faults(render: Render) -> Iterator[Fault]:
         if is_within(render.output, path):
             yield render.where, f"{what}: its output {render.output} lies in {path}, which it reads: write it elsewhere"
     yield from ((render.where, f"{what}: {text}") for text in _program_faults(programs_among(render.files)))
+    if os.path.isdir(render.output):
+        yield render.where, f"{what}: its output {render.output} is a directory: name a file"
     if render.apply:
         yield from (
             (render.apply.where or render.where, f"{what}: apply: {text}") for text in _apply_faults(render.apply)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from doit.task import Task
 
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Snapshot
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.pipeline.action import Action
@@ -166,6 +168,8 @@ class ProgramAction(Action):
             copy(request, self._settings.homes, emit=emit)
             assert made.digest
             made = destination.with_digest(made.digest)
+        elif not self._settings.homes.repository(made.repository).has_manifest(Digest(made.identifier)):
+            raise BundlepipeError(f"{program.shown}: printed {made}, which is not there: let it push the image as well")
         return {
             **made_values(image, made, str(destination or made.repository), was_there=False),
             OPTIONS: _program_options(image, program, destination, self._settings),

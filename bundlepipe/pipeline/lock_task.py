@@ -118,7 +118,7 @@ class LockAction(Action):
         before = searched_now(bundle, {})
         path = self._lock_path
         emit = emitter(self.task.name)
-        builder = SourceBuilder(bundle.lock.directory, path, settings, emit)
+        builder = SourceBuilder(bundle, path, settings, emit)
         locked = lock(self._request(emit), _read_lock(path), settings.resolver, builder.build)
         written = write_if_changed(path, locked.to_bytes())
         count = len(locked.images)

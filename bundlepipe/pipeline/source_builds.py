@@ -6,9 +6,11 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bundlepipe.errors import BundlepipeError
+from bundlepipe.events import OutputLine
 from bundlepipe.files import locked
 from bundlepipe.oci.build_context import BuildContext
 from bundlepipe.oci.inputs import Snapshot
@@ -25,7 +27,8 @@ from bundlepipe.pipeline.state import STATE_DIRECTORY
 
 if TYPE_CHECKING:
     from bundlepipe.documents.kbld_config import ImageSource
-    from bundlepipe.events import Emit
+    from bundlepipe.events import Emit, Event
+    from bundlepipe.pipeline.declaration import Bundle
     from bundlepipe.verbs.resolution import Built
 
 _PATH = "path"
@@ -35,13 +38,15 @@ _LOCKS = os.path.join(STATE_DIRECTORY, "locks")
 
 
 class SourceBuilder:
-    """Builds for one lock; paths of sources are relative to `directory`. May be used by several threads at once.
+    """Builds for the lock of one bundle. May be used by several threads at once.
 
     `lock_path` is the images.yml that comes of it, which no source may depend on.
     """
 
-    def __init__(self, directory: str, lock_path: str, settings: Settings, emit: Emit) -> None:
-        self._directory = directory
+    def __init__(self, bundle: Bundle, lock_path: str, settings: Settings, emit: Emit) -> None:
+        assert bundle.lock
+        self._name = bundle.name
+        self._directory = bundle.lock.directory
         self._written = [*kept_by_runs(settings.registries), os.path.dirname(lock_path)]
         self._settings = settings
         self._emit = emit
@@ -65,11 +70,21 @@ class SourceBuilder:
         with locked(os.path.join(_LOCKS, key)):
             # Taken before, so that what is edited meanwhile is stale.
             before = sources_now([described], {})
-            image = build_source(source, built.destination, self._settings.homes, emit=self._emit)
+            image = build_source(
+                source,
+                built.destination,
+                self._settings.homes,
+                anew=not self._settings.refresh.isdisjoint((built.name, self._name)),
+                emit=partial(self._tell, built.name),
+            )
         with self._lock:
             self.sources.append({**described, _IMAGE: str(image)})
             self.snapshot.update(before)
         return image
+
+    def _tell(self, image: str, event: Event) -> None:
+        """Say which image a builder speaks of: several may be built at once."""
+        self._emit(OutputLine(f"{image}: {event.text}") if isinstance(event, OutputLine) else event)
 
     def _described(self, source: ImageSource) -> Values:
         """Return where the content of a source is, as values hold it; BundlepipeError if runs would change it."""

@@ -15,8 +15,8 @@ from bundlepipe.oci.build_context import ContextFiles
 from bundlepipe.oci.build_request import BuildRequest
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import FileState, Snapshot, differences
-from bundlepipe.oci.labels import INPUTS_LABEL, labels_of
-from bundlepipe.oci.manifest import Manifest
+from bundlepipe.oci.labels import INPUTS_LABEL, labels_of, platform_of
+from bundlepipe.oci.manifest import Manifest, Platform
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.image_builder import built_image
@@ -89,6 +89,7 @@ def build_and_push(
     labels = {**inputs.request.labels, INPUTS_LABEL: inputs.digest}
     with built_image(inputs.request, inputs.files, labels, emit) as (source, manifest):
         _require_unchanged(inputs)
+        _require_platform(inputs.request, source, manifest)
         put_image(source, manifest, store, (inputs_tag(inputs.digest), *tags, tag), emit)
     return Built(destination.with_digest(manifest.digest), inputs, was_there=False)
 
@@ -120,6 +121,18 @@ def inputs_label(store: Source, manifest: Manifest) -> str | None:
     except InvalidContent:
         # The configuration of an artifact can be anything.
         return None
+
+
+def _require_platform(request: BuildRequest, source: Source, manifest: Manifest) -> None:
+    """Raise BundlepipeError for an image of another platform: the classic builder does not look at what it makes."""
+    if request.platform is None or manifest.is_index:
+        return
+    wanted, what = Platform.parse(request.platform), request.context.directory
+    made = platform_of(read_whole(source, manifest.config, LARGEST_CONFIG), what)
+    if (made.os, made.architecture) != (wanted.os, wanted.architecture):
+        raise BundlepipeError(
+            f"{what}: was built for {made}, not for {wanted}: install docker buildx, which can do that"
+        )
 
 
 def _require_unchanged(inputs: BuildInputs) -> None:

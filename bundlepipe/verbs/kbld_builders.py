@@ -40,10 +40,17 @@ _BAZEL_IMAGE = re.compile(r"\bbazel(?:/[\w.+-]+)*:[\w.-]+")
 
 
 def build_source(
-    source: ImageSource, destination: ImageDestination | None, homes: Homes, *, emit: Emit = ignore
+    source: ImageSource,
+    destination: ImageDestination | None,
+    homes: Homes,
+    *,
+    anew: bool = False,
+    emit: Emit = ignore,
 ) -> Reference:
     """Build the image of a source, push it to its destination, and return its `REPOSITORY@DIGEST`.
 
+    From a Dockerfile nothing is built where the destination has an image of the same inputs,
+    unless `anew`, which looks for newer base images.
     What the builder prints is emitted. Raises BundlepipeError, which begins with the place in
     the configuration, for a source without destination and for a builder that is not
     installed; and what `build_and_push`, `run_program` and stores raise.
@@ -58,7 +65,7 @@ def build_source(
     except InvalidReference as error:
         raise BundlepipeError(f"{destination.where}: {error}") from None
     try:
-        return _Work(source.path, repository, destination.tags, homes, emit).build(source)
+        return _Work(source.path, repository, destination.tags, homes, anew, emit).build(source)
     except ProgramMissing as error:
         raise BundlepipeError(f"{source.where}: {error}") from None
 
@@ -71,6 +78,7 @@ class _Work:
     repository: Repository
     tags: Sequence[str]
     homes: Homes
+    anew: bool
     emit: Emit
 
     def build(self, source: ImageSource) -> Reference:
@@ -91,13 +99,13 @@ class _Work:
             BuildContext(self.directory, builder.file),
             target=builder.target,
             raw_options=builder.raw_options,
-            pull=builder.pull,
+            pull=builder.pull or self.anew,
             no_cache=builder.no_cache,
             builder=_dockerfile_builder(builder),
         )
         inputs = BuildInputs.read(request)
         destination = self.repository.tagged(_tag(inputs.digest))
-        return build_and_push(inputs, destination, self.homes, tags=self.tags, emit=self.emit).reference
+        return build_and_push(inputs, destination, self.homes, tags=self.tags, anew=self.anew, emit=self.emit).reference
 
     def _by_pack(self, builder: PackBuild) -> Reference:
         with temporary_name() as location:

@@ -167,8 +167,8 @@ def made_now(plan: MadeHere) -> Reference:
     """Return what something made here is now; InputError if it is not known."""
     if plan.image is None:
         raise InputError(
-            f"'{plan.name}' is made by this pipeline, but not before this lock: it needs this bundle itself, "
-            "or was named while the task ran: break the circle, or run again"
+            f"'{plan.name}' is made by this pipeline, but not before this lock: it needs this bundle, or what it is "
+            "made of holds what this bundle becomes: leave that out; or, if it was named only now, run again"
         )
     return plan.image
 

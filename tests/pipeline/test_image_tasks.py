@@ -147,6 +147,26 @@ def test_a_refresh_by_name_builds_again(built: Project) -> None:
     assert "Using cache" in run.stderr
 
 
+def test_a_refresh_builds_upon_what_the_tag_of_the_base_names_now(built: Project, registry: Registry) -> None:
+    repository = registry.repository("base")
+    store = Homes().repository(repository, writes=True)
+    put_image(store, file_layer("base", "one"), tag="v1")
+    built.write("web/Dockerfile", f"FROM {repository}:v1\nCOPY index.html /\n")
+    built.doit("push_image")
+    before = built.digest("image", "web")
+    put_image(store, file_layer("base", "two"), tag="v1")
+    assert built.doit("-a", "push_image").marks == {"push_image:web": "="}
+    built.doit("push_image", "refresh=web")
+    assert built.digest("image", "web") != before
+
+
+def test_an_image_for_another_platform_than_asked_for_is_not_pushed(built: Project) -> None:
+    built.pipeline("images:\n  web: {build: {context: web, platform: linux/s390x}}\n")
+    run = built.doit("push_image", status=1)
+    assert "not for linux/s390x: install docker buildx" in run.output
+    assert not (built.directory / "build/registry/web/index.json").exists()
+
+
 def test_builds_work_however_doit_runs_them(built: Project, way: tuple[str, ...]) -> None:
     built.pipeline("images:\n  web: {build: {context: web}}\n  again: {build: {context: web, args: {A: b}}}\n")
     assert built.doit(*way, "push_image").executed == {"push_image:web", "push_image:again"}
@@ -160,6 +180,10 @@ def test_a_context_that_holds_what_every_run_changes_is_refused(built: Project) 
     assert "build/registry" in errors
     built.write(".dockerignore", ".bundlepipe\nbuild/\n")
     built.doit("list")
+    built.pipeline(
+        "images:\n  web: {build: {context: ., dockerfile: web/Dockerfile}}\nbundles:\n  b: {files: [b], lock: {}}\n"
+    )
+    assert "image 'web': its context . holds b/.imgpkg, which every run" in built.doit("list", status=3).output
 
 
 def test_generated_files_of_a_context_are_made_first(built: Project) -> None:
@@ -263,6 +287,10 @@ def test_an_image_of_a_program_is_copied_to_its_destination_and_locked(project: 
             "echo no/digest:1: its last line is 'no/digest:1': expected the image that was pushed",
         ),
         ("['true']", "true: it printed nothing"),
+        (
+            f"[echo, 'layout.localhost/gone@{'sha256:' + 'ab' * 32}']",
+            "which is not there: let it push the image as well",
+        ),
         ("[sh, -c, 'echo why >&2; exit 3']", "failed with exit status 3: why"),
         ("[no-such-builder]", "no-such-builder: no such program on PATH"),
     ],

@@ -251,7 +251,7 @@ def with_source(project: Project) -> Project:
 
 def test_a_source_is_built_pushed_and_locked_and_its_context_makes_stale(with_source: Project) -> None:
     run = with_source.doit("lock_bundle")
-    assert "   lock_bundle:app  Step 1/" in run.stderr
+    assert "   lock_bundle:app  web: Step 1/" in run.stderr
     first = with_source.read("app/.imgpkg/images.yml")
     assert "image: layout.localhost/built/web@sha256:" in first
     assert '"dev"' in with_source.read("build/registry/built/web/index.json")
@@ -307,6 +307,12 @@ def test_an_image_of_a_source_that_is_gone_is_missed_when_the_registry_is_verifi
     shutil.rmtree(with_source.directory / "build/registry/built")
     assert with_source.doit("lock_bundle").ran == []
     assert "is not there)" in with_source.doit("lock_bundle", "verify=registry").stdout
+
+
+def test_a_refresh_by_name_builds_a_source_again(with_source: Project) -> None:
+    assert "   lock_bundle:app  web: Step 1/" in with_source.doit("lock_bundle").stderr
+    for name, is_built in (("all", False), ("app", True), ("web", True)):
+        assert ("Step 1/" in with_source.doit("lock_bundle", f"refresh={name}").stderr) == is_built
 
 
 def test_a_source_without_destination_says_where_to_add_one(with_source: Project) -> None:

@@ -110,6 +110,7 @@ def test_clean_removes_what_a_render_wrote_and_nothing_else(rendered: Project) -
         ("renders:\n  app: {files: [src], output: bundlepipe.yml}\n", "would replace bundlepipe.yml"),
         ("renders:\n  app: {files: [], output: out.yml}\n", "files"),
         ("renders:\n  app: {output: out.yml}\n", "'files'"),
+        ("renders:\n  app: {files: [src], output: dir}\n", "its output dir is a directory: name a file"),
         (
             "renders:\n  a: {files: [src], output: out.yml}\n  app: {files: [src], output: out.yml}\n",
             "render 'app': out.yml is written by render 'a' too",
@@ -133,6 +134,7 @@ def test_clean_removes_what_a_render_wrote_and_nothing_else(rendered: Project) -
     ],
 )
 def test_a_faulty_render_is_refused_at_its_place(project: Project, declarations: str, message: str) -> None:
+    (project.directory / "dir").mkdir()
     project.pipeline(declarations)
     output = project.doit("list", status=3).output
     assert message in output

@@ -23,6 +23,7 @@ from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.stores.store import find_manifest
 from bundlepipe.verbs.bundle import locations_tag
 from bundlepipe.verbs.copy import Copied, CopyRequest, copy
+from tests.support.gauge import Gauge
 from tests.support.images import (
     World,
     assert_whole,
@@ -34,7 +35,7 @@ from tests.support.images import (
     put_index,
     random_layer,
 )
-from tests.support.proxy import Alter, Cut, Delay, Exchange, Fault, Header, Proxy, Reset, Respond, Truncate, Unframed
+from tests.support.proxy import Alter, Cut, Exchange, Fault, Header, Proxy, Reset, Respond, Truncate, Unframed
 from tests.support.services import Registry
 
 pytestmark = pytest.mark.usefixtures("_impatient")
@@ -271,22 +272,6 @@ def test_whatever_happens_the_bytes_are_right_or_the_error_is_clear(seed: int, t
         scene.assert_nothing_half_done(error, to)
     else:
         scene.assert_arrived(to)
-
-
-class Gauge:
-    """Measures how many blobs are on their way at once through a proxy, which makes each take a while."""
-
-    def __init__(self, proxy: Proxy, method: str, path: str) -> None:
-        self.most = 0
-        self._seen: list[Exchange] = []
-        proxy.fault(method, path, Delay(0.05), times=math.inf, when=self._measure)
-
-    def _measure(self, seen: Exchange) -> bool:
-        # The proxy knows the status before the client knows that it is done.
-        self._seen = [one for one in self._seen if one.status is None]
-        self._seen.append(seen)
-        self.most = max(self.most, len(self._seen))
-        return True
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,11 @@ from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.verbs.configuration import Text, read_texts
 from bundlepipe.verbs.lock import LockRequest, lock
+from bundlepipe.verbs.parallel import CONCURRENT_REQUESTS
 from bundlepipe.verbs.render import RenderRequest, render
 from bundlepipe.verbs.resolution import Built, Plan, Preresolved, Question, Resolver, plan
 from bundlepipe.verbs.resolve import ResolveRequest, resolve
+from tests.support.gauge import Gauge
 from tests.support.images import file_layer, put_image, put_images, put_index
 from tests.support.proxy import Proxy, Respond
 from tests.support.services import Registry
@@ -243,15 +245,19 @@ def test_an_override_that_is_gone_does_not_stay_in_the_lock(images: Images, tmp_
     assert entry.annotations == {KBLD_ID: reference}
 
 
-def test_a_hundred_references_cost_one_request_each(registry: Registry, proxy: Proxy, tmp_path: Path) -> None:
+def test_a_hundred_references_cost_one_request_each_side_by_side(
+    registry: Registry, proxy: Proxy, tmp_path: Path
+) -> None:
     path = registry.repository("many").path
     repository = Repository(proxy.host, path)
     store = Homes().repository(repository, writes=True)
     for number, manifest in enumerate(put_images(store, 100)):
         store.put_manifest(manifest, f"t{number}")
     proxy.forget()
+    side_by_side = Gauge(proxy, "*", "/manifests/")
     config = "".join(f"- image: {repository}:t{number % 100}\n" for number in range(250))
     assert len(locked(tmp_path, config)) == 100
+    assert 1 < side_by_side.most <= CONCURRENT_REQUESTS
     asked = Counter(seen.path for seen in proxy.requests if "/manifests/" in seen.path)
     assert len(asked) == 100
     assert set(asked.values()) == {1}
