@@ -22,7 +22,7 @@ from bundlepipe.documents.kbld_config import (
 from bundlepipe.documents.kbld_kinds import KBLD_API_VERSION, configuration_kind, may_configure
 from bundlepipe.documents.kbld_search_rules import read_matcher, read_rule
 from bundlepipe.documents.search_rules import ImageMatcher, KeyMatcher, SearchRule
-from bundlepipe.documents.yaml_source import YamlDocument, decoded, json_as_yaml, load_one, parse
+from bundlepipe.documents.yaml_source import YamlDocument, decoded, json_values_as_yaml, load_one, parse
 from bundlepipe.errors import DocumentError, InvalidContent, InvalidReference
 from bundlepipe.oci.manifest import PlatformSelection
 from bundlepipe.oci.reference import Reference, Repository
@@ -44,7 +44,7 @@ def read_configuration(content: bytes, path: str, sole: bool) -> KbldConfig:
     if not sole and not may_configure(content):
         return KbldConfig()
     if path.endswith(".json"):
-        content = json_as_yaml(decoded(content, path)).encode()
+        content = json_values_as_yaml(decoded(content, path)).encode()
     config = KbldConfig()
     faults: list[Fault] = []
     for document in parse(content, path, None if sole else configuration_kind):
@@ -62,7 +62,7 @@ def read_configuration(content: bytes, path: str, sole: bool) -> KbldConfig:
 
 def read_image_map(content: bytes, path: str) -> tuple[Override, ...]:
     """Do what `parse_image_map` promises."""
-    document = load_one(json_as_yaml(decoded(content, path)).encode(), path)
+    document = load_one(json_values_as_yaml(decoded(content, path)).encode(), path)
     if not isinstance(document.data, dict):
         expected = "expected a JSON object of references to preresolved references"
         raise DocumentError([document.problem((), f"the document is {kind(document.data)}, {expected}")])

@@ -29,12 +29,6 @@ class Text:
         line = bisect_right(self._starts, index)
         return line, index - self._starts[line - 1] + 1
 
-    def line_at(self, index: int) -> str:
-        """Return the line that holds the character with this index."""
-        line, _ = self.position(index)
-        ends = self._starts[line] if line < len(self._starts) else None
-        return self.content[self._starts[line - 1] : ends]
-
     def fault(self, index: int, text: str) -> Fault:
         """Return the fault `text` at the character with this index."""
         return Fault(*self.position(index), text)

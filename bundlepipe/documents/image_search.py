@@ -18,6 +18,7 @@ from bundlepipe.documents._text import Text
 from bundlepipe.documents.fault import Fault, rendered
 from bundlepipe.documents.found_images import Found, FoundImage, SearchedText
 from bundlepipe.documents.image_walk import ImageWalk, IndexedFault, compose_searched, in_order
+from bundlepipe.documents.images_annotation import IMAGES_ANNOTATION
 from bundlepipe.documents.kbld_kinds import configuration_kind
 from bundlepipe.documents.search_rules import DEFAULT_RULE, SearchRule
 from bundlepipe.documents.yaml_edit import Edit, apply
@@ -27,7 +28,7 @@ from bundlepipe.errors import DocumentError
 
 __all__ = ["Annotation", "FoundImage", "SearchedFile", "search_images"]
 
-_IMAGES_ANNOTATION = ("metadata", "annotations", "kbld.k14s.io/images")
+_IMAGES_ANNOTATION = ("metadata", "annotations", IMAGES_ANNOTATION)
 # Returns the text of kbld's images annotation for a resource in which these images were found, None for no annotation.
 Annotation = Callable[[Sequence[FoundImage]], str | None]
 

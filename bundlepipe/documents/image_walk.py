@@ -21,7 +21,6 @@ _RENDER_YTT = _RENDER.format("ytt, -f, config", "config")
 _YTT_COMMENT = re.compile(r"(?:^|(?<=\s))#[@!]", re.MULTILINE)
 # Behind the null, or in the comments that follow it.
 _YTT_EXPRESSION = re.compile(r"[ \t]*(?:(?:#(?!@)[^\r\n]*)?(?:\r(?!\n)|\r?\n)[ \t]*)*#@")
-# Characters beyond U+FFFF are two escapes in JSON, and one in YAML.
 
 # At which character of the file something is wrong, and what.
 IndexedFault = tuple[int, str]

@@ -17,7 +17,9 @@ def joined(texts: Iterable[bytes]) -> bytes:
     of the first text stays, as YAML readers take none later.
     """
     parts: list[bytes] = []
-    for text in filter(bytes.strip, texts):
+    for text in texts:
+        if not text.removeprefix(_BYTE_ORDER_MARK).strip():
+            continue
         if not parts:
             parts.append(text)
             continue
@@ -28,8 +30,8 @@ def joined(texts: Iterable[bytes]) -> bytes:
 
 def _between(text: bytes, follower: bytes) -> bytes:
     line_end = b"" if text.endswith((b"\n", b"\r")) else b"\n"
-    first = next(_content_lines(follower), b"")
-    if _MARKER.match(follower):
+    first = next(_content_lines(follower), None)
+    if first is None or _MARKER.match(follower):
         return line_end
     if not _MARKER.match(first) and not first.startswith(b"%"):
         return line_end + b"---\n"

@@ -16,7 +16,7 @@ from bundlepipe.documents._composer import ComposedDocument, YamlFault
 from bundlepipe.documents._construction import merge_sources
 from bundlepipe.documents._text import Text
 from bundlepipe.documents.fault import rendered
-from bundlepipe.documents.yaml_source import compose, decoded, json_as_yaml
+from bundlepipe.documents.yaml_source import compose, decoded, json_values_as_yaml
 from bundlepipe.errors import DocumentError
 
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
@@ -71,7 +71,7 @@ def _composed(text: str) -> list[ComposedDocument]:
     except YamlFault as fault:
         # JSON has escapes that YAML has not, and stays what it is when it is rendered.
         with contextlib.suppress(YamlFault):
-            return compose(json_as_yaml(text))
+            return compose(json_values_as_yaml(text))
         raise fault from None
 
 

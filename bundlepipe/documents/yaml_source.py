@@ -27,6 +27,8 @@ _OTHER_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 # YAML 1.1 and 1.2, production c-printable, which libyaml enforces as well.
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MOST_CONTROL_CHARACTERS = 10
+# Characters beyond U+FFFF, which JSON may escape in two halves.
+_PAIR = re.compile(r"\\(?:u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})|.)", re.DOTALL)
 _HALF_CHARACTER = re.compile(r"\\(?:u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
 
 
@@ -175,6 +177,18 @@ def json_as_yaml(text: str) -> str:
     Those characters get lost, so this is a text to find places in.
     """
     return _HALF_CHARACTER.sub(_without_half, text.replace("\t", " ")) if "\\u" in text else text.replace("\t", " ")
+
+
+def json_values_as_yaml(text: str) -> str:
+    """Return a JSON text as YAML of the same values: places in it are not those of the text."""
+    return _PAIR.sub(_one_escape, text.replace("\t", " "))
+
+
+def _one_escape(match: re.Match[str]) -> str:
+    if not match["high"]:
+        return match[0]
+    high, low = int(match["high"], 16), int(match["low"], 16)
+    return f"\\U{0x10000 + (high - 0xD800) * 0x400 + low - 0xDC00:08X}"
 
 
 def _without_half(match: re.Match[str]) -> str:

@@ -26,6 +26,7 @@ from bundlepipe.documents.joined import joined
         ([b"# only a comment\n", b"%YAML 1.1\n---\na: 1\n"], b"# only a comment\n%YAML 1.1\n---\na: 1\n"),
         ([b'{"a": 1}', b"[2]\n"], b'{"a": 1}\n---\n[2]\n'),
         ([b"a: 1\n", b" \n", b"", b"b: 2\n"], b"a: 1\n---\nb: 2\n"),
+        ([b"a: 1", b"# c\n", b"\xef\xbb\xbf"], b"a: 1\n# c\n"),
     ],
 )
 def test_a_mark_divides_where_one_is_needed(texts: Sequence[bytes], expected: bytes) -> None:
