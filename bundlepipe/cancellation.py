@@ -25,7 +25,8 @@ class _Known:
 
     def __init__(self) -> None:
         self.events: WeakSet[threading.Event] = WeakSet()
-        self.lock = threading.Lock()
+        # A signal may come while it is held, and its handler gives up everything.
+        self.lock = threading.RLock()
         self.is_over = False
 
 

@@ -7,10 +7,12 @@ not a `BundlepipeError` is a defect in bundlepipe.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 
 # Longer than any valid reference, so that only what is no reference is cut.
 _LONGEST_QUOTED = 500
+_LONGEST_COMMAND = 200
 
 
 def printable(text: str) -> str:
@@ -29,6 +31,11 @@ def shortened(text: str, longest: int) -> str:
 def quoted(text: str, longest: int = _LONGEST_QUOTED) -> str:
     """Return a text from outside as messages show it: in quotes, one line, at most `longest` characters."""
     return f"'{shortened(text, longest)}'"
+
+
+def command_text(command: Sequence[str]) -> str:
+    """Return a command as messages show it: quoted as for a shell, one line, of bounded length."""
+    return shortened(shlex.join(command), _LONGEST_COMMAND)
 
 
 class BundlepipeError(Exception):

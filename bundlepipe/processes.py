@@ -8,7 +8,6 @@ import contextlib
 import os
 import re
 import selectors
-import shlex
 import shutil
 import subprocess
 from collections import deque
@@ -16,12 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from bundlepipe.cancellation import Cancelled, is_cancelled
-from bundlepipe.errors import ProgramError, ProgramMissing, printable, shortened
+from bundlepipe.errors import ProgramError, ProgramMissing, command_text, printable
 
 TakeLine = Callable[[str], None]
 
 _KEPT_LINES = 20
-_LONGEST_COMMAND = 200
 # Characters: what comes without an end of line is told in pieces, so that memory is bounded.
 _LONGEST_LINE = 65536
 _CHUNK = 65536
@@ -89,11 +87,6 @@ def run_program(
     return bytes(captured)
 
 
-def command_text(command: Sequence[str]) -> str:
-    """Return a command as messages show it: quoted as for a shell, one line, of bounded length."""
-    return shortened(shlex.join(command), _LONGEST_COMMAND)
-
-
 def _started(
     command: Sequence[str],
     name: str,
@@ -117,7 +110,7 @@ def _started(
         )
     except FileNotFoundError:
         if not shutil.which(os.path.join(directory or "", command[0]), path=variables.get("PATH")):
-            raise ProgramMissing(command[0]) from None
+            raise ProgramMissing(name.partition(" ")[0]) from None
         reason = "the interpreter that its first line names is missing"
     except (OSError, ValueError) as error:
         reason = error.strerror or "unknown error" if isinstance(error, OSError) else str(error)

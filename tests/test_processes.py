@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.cancellation import Cancelled, cancellable
-from bundlepipe.errors import ProgramError, ProgramMissing
-from bundlepipe.processes import command_text, run_program
+from bundlepipe.errors import ProgramError, ProgramMissing, command_text
+from bundlepipe.processes import run_program
 
 # Longer than any test takes: who waits for it to pass fails by the time limit of the call.
 LONG = "60"

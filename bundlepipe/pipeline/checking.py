@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from bundlepipe.errors import InvalidContent, InvalidReference, quoted
+from bundlepipe.oci.build_request import Builder
 from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
-from bundlepipe.oci.labels import BUNDLE_LABEL
+from bundlepipe.oci.labels import BUNDLE_LABEL, INPUTS_LABEL
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, Reference, Repository
 from bundlepipe.pipeline.checking_outputs import Fault, output_faults
@@ -34,7 +35,7 @@ from bundlepipe.pipeline.declaration import (
     programs_among,
     programs_searched,
 )
-from bundlepipe.pipeline.destinations import described, destination_of, kept_by_runs, stays_where_made
+from bundlepipe.pipeline.destinations import called, destination_of, kept_by_runs, stays_where_made
 from bundlepipe.pipeline.paths import below, is_excluded, is_within
 from bundlepipe.stores.location import (
     ARCHIVE_PREFIX,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 # For what is asked of references only, where there is none.
 _ANY = Repository(DEFAULT_REGISTRY, "a/b")
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+")
+_LOCAL_HOMES = (LAYOUT_PREFIX, ARCHIVE_PREFIX, ENGINE_PREFIX)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -125,8 +127,8 @@ def _image_faults(image: Image, declared: Declared) -> Iterator[Fault]:
         yield image.where, f"{what}: exclude and preservePermissions are for images of files"
     if (image.program or image.source) and image.labels:
         yield image.where, f"{what}: labels: the image has its own already"
-    if image.refresh and not image.source:
-        yield image.where, f"{what}: refresh is for the tag of a 'from'"
+    if image.refresh and not (image.source and not image.source.startswith(_LOCAL_HOMES)):
+        yield image.where, f"{what}: refresh is for the tag of a reference as 'from'"
     if stays_where_made(image) and image.tags:
         yield image.where, f"{what}: tags are for its destination: add 'push: REGISTRY/REPOSITORY'"
     if image.program:
@@ -145,11 +147,13 @@ def _build_faults(image: Image, build: Build, declared: Declared) -> Iterator[Fa
                 Platform.parse(platform)
         except InvalidContent as error:
             yield image.where, f"{what}: {error}"
-    if build.builder not in (None, "docker", "buildx"):
+    if build.builder not in (None, *get_args(Builder)):
         yield image.where, f"{what}: builder: expected 'docker' or 'buildx', found {quoted(str(build.builder))}"
     if not all(isinstance(value, str) for value in build.args.values()):
         yield image.where, f"{what}: args: expected texts"
     locks = [os.path.dirname(images_lock_path(bundle)) for bundle in declared.bundles if bundle.lock]
+    if INPUTS_LABEL in image.labels:
+        yield image.where, f"{what}: label '{INPUTS_LABEL}' is how built images are told apart: use a different key"
     for problem in context_faults(context_of(build), [*kept_by_runs(declared.registries), *locks]):
         yield image.where, f"{what}: {problem}"
 
@@ -178,7 +182,7 @@ def _lock_faults(bundle: Bundle, names: set[tuple[str, str]]) -> Iterator[Fault]
 
 
 def _source_faults(thing: Copy | Pull, names: set[tuple[str, str]]) -> Iterator[Fault]:
-    what = described(thing)
+    what = called(thing)
     if isinstance(thing.source, BundleSource | ImageSource | CopySource):
         yield from _unknown(thing.source, names, thing.where, what)
     elif isinstance(thing.source, str):
@@ -189,11 +193,11 @@ def _location_faults(thing: Image | Copy | Pull, source: str) -> Iterator[Fault]
     try:
         parse_location(source)
     except InvalidReference as error:
-        yield thing.where, f"{described(thing)}: {error}"
+        yield thing.where, f"{called(thing)}: {error}"
 
 
 def _copy_faults(copy: Copy) -> Iterator[Fault]:
-    what = described(copy)
+    what = called(copy)
     try:
         destination = parse_location(copy.to)
         yield from _tag_faults(copy, destination.repository if isinstance(destination, Reference) else _ANY)
@@ -237,7 +241,7 @@ def _tag_faults(thing: Pushable | Copy, repository: Repository) -> Iterator[Faul
     """Find further tags that are none; InvalidReference for some of them."""
     for tag in thing.tags:
         if Reference.parse(f"{repository}:{tag}").tag != tag:
-            yield thing.where, f"{described(thing)}: '{tag}' is not a tag"
+            yield thing.where, f"{called(thing)}: '{tag}' is not a tag"
 
 
 def _unknown(
@@ -250,7 +254,7 @@ def _unknown(
 
 
 def _render_faults(render: Render) -> Iterator[Fault]:
-    what = described(render)
+    what = called(render)
     if not render.files:
         yield render.where, f"{what} has no files"
     for path in (*paths_among(render.files), *render.locks, *render.config):

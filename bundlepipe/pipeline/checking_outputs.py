@@ -19,7 +19,7 @@ from bundlepipe.pipeline.declaration import (
     searched_paths,
 )
 from bundlepipe.pipeline.destinations import (
-    described,
+    called,
     destination_of,
     is_from,
     outputs_of,
@@ -63,7 +63,7 @@ def _shared_destinations(declared: Declared) -> Iterator[Fault]:
         for place in places:
             first = owners.setdefault(place, thing)
             if first is not thing and not _is_source(first, thing):
-                yield thing.where, f"{described(thing)}: {place} is the destination of '{first.name}' too"
+                yield thing.where, f"{called(thing)}: {place} is the destination of '{first.name}' too"
 
 
 def _tags_put(thing: Pushable | Copy, made: Sequence[Pushable]) -> list[str]:
@@ -108,18 +108,18 @@ def _shared_outputs(declared: Declared) -> Iterator[Fault]:
             readers.setdefault(os.path.abspath(file), []).append((thing, file))
     writers: list[Copy | Render] = [*declared.copies, *declared.renders]
     for writer in writers:
-        what = described(writer)
+        what = called(writer)
         for path in outputs_of(writer):
             first = owners.setdefault(path, what)
             if first != what:
                 yield writer.where, f"{what}: {path} is written by {first} too"
     for copy in declared.copies:
-        what = described(copy)
+        what = called(copy)
         for path in written_by(copy):
             around = (reader for each in ancestors(os.path.abspath(path)) for reader in readers.get(each, ()))
             for thing, file in around:
                 if not is_excluded(below(path, file), thing.exclude):
-                    reader = f"an input of {described(thing)}"
+                    reader = f"an input of {called(thing)}"
                     yield copy.where, f"{what}: {path} lies in {file}, {reader}: write it elsewhere, or exclude it"
 
 

@@ -7,19 +7,16 @@ the directory doit runs in.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from bundlepipe.errors import shortened
+from bundlepipe.errors import command_text
+from bundlepipe.oci.build_request import Builder
 from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.pipeline.position import Position
 
-_LONGEST_COMMAND = 200
-
 Refresh = Literal["always"]
-Builder = Literal["docker", "buildx"]
 Verify = Literal["registry"]
 DryRun = Literal["client", "server"]
 
@@ -95,7 +92,7 @@ class Program:
     @property
     def shown(self) -> str:
         """What messages call the command."""
-        return shortened(shlex.join(self.run) if self.written is None else self.written, _LONGEST_COMMAND)
+        return command_text(self.run) if self.written is None else self.written
 
 
 @dataclass(frozen=True, kw_only=True)

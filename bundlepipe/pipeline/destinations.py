@@ -62,7 +62,7 @@ def written_by(copy: Copy) -> list[str]:
     return [*outputs_of(copy), *([location.directory] if isinstance(location, LayoutLocation) else [])]
 
 
-def described(thing: Pushable | Copy | Pull | Render) -> str:
+def called(thing: Pushable | Copy | Pull | Render) -> str:
     """Return what messages call a declaration: `image 'web'`."""
     if isinstance(thing, Pushable):
         return f"{thing.kind} '{thing.name}'"

@@ -59,6 +59,7 @@ from bundlepipe.pipeline.reading import Declared
 from bundlepipe.pipeline.render_task import RenderAction, RenderStaleness, remove_rendered
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import described, paths_read
+from bundlepipe.pipeline.staleness import Staleness
 from bundlepipe.pipeline.state import digest_file, tag_file
 from bundlepipe.stores.location import ARCHIVE_PREFIX, EngineLocation, LayoutLocation, parse_location
 
@@ -71,6 +72,9 @@ GROUPS = {
     "render_config": "render configuration with locked images",
     "apply_config": "apply rendered configuration to a cluster",
 }
+# Paths that a task reads, and what is left out below them.
+Read = tuple[Sequence[str], Sequence[str] | Ignores]
+
 _GENERATED_INPUTS = "_generated_inputs"
 _NAME_SEARCH = "_named_images"
 
@@ -194,31 +198,55 @@ class _Graph:
 
     def _build(self, image: Image, build: Build) -> Task:
         destination, context = destination_of(image), context_of(build)
-        digest_path = digest_file(image.kind, image.name)
-        return self._task(
-            "push_image",
-            image.name,
+        return self._made_image(
+            image,
             BuildAction(image, build, destination, self._settings),
-            doc=f"build image {image.name} and push it to {destination}",
-            uptodate=[BuildStaleness(image, build, destination, self._settings)],
-            targets=[digest_path],
-            clean=[(_forget_digest, [], {"path": digest_path})],
-            reads=[([build.context], is_ignored(context)), (context.decisive_files, ())],
+            BuildStaleness(image, build, destination, self._settings),
+            f"build image {image.name} and push it to {destination}",
+            [([build.context], is_ignored(context)), (context.decisive_files, ())],
         )
 
     def _run(self, image: Image, program: Program) -> Task:
         destination = destination_of(image) if image.push else None
-        digest_path = digest_file(image.kind, image.name)
         to = f" and copy it to {destination}" if destination else ""
+        return self._made_image(
+            image,
+            ProgramAction(image, program, destination, self._settings),
+            ProgramStaleness(image, program, destination, self._settings),
+            f"make image {image.name} by {program.shown.partition(' ')[0]}{to}",
+            [(program.files, is_bundles_own)],
+        )
+
+    def _take(self, image: Image, source: str) -> Task:
+        destination = destination_of(image)
+        copy = ImageCopy(
+            name=image.name,
+            source=source,
+            to=str(destination.repository.tagged(destination.tag or DEFAULT_TAG)),
+            tags=image.tags,
+            refresh=image.refresh,
+            where=image.where,
+        )
+        return self._made_image(
+            image,
+            CopyAction(copy, None, self._settings),
+            CopyStaleness(copy, None, self._settings),
+            f"copy {described(source)} to {destination}",
+            [(paths_read(source), ())],
+        )
+
+    def _made_image(self, image: Image, action: Action, staleness: Staleness, doc: str, reads: Sequence[Read]) -> Task:
+        """Return the task of an image that is not packed from files."""
+        digest_path = digest_file(image.kind, image.name)
         return self._task(
             "push_image",
             image.name,
-            ProgramAction(image, program, destination, self._settings),
-            doc=f"make image {image.name} by {program.run[0]}{to}",
-            uptodate=[ProgramStaleness(image, program, destination, self._settings)],
+            action,
+            doc=doc,
+            uptodate=[staleness],
             targets=[digest_path],
             clean=[(_forget_digest, [], {"path": digest_path})],
-            reads=[(program.files, is_bundles_own)],
+            reads=reads,
         )
 
     def _lock(self, bundle: Bundle) -> Task:
@@ -316,28 +344,6 @@ class _Graph:
             reads=[([render.output, *filter(None, [apply.kubeconfig])], ())],
         )
 
-    def _take(self, image: Image, source: str) -> Task:
-        destination = destination_of(image)
-        copy = ImageCopy(
-            name=image.name,
-            source=source,
-            to=str(destination.repository.tagged(destination.tag or DEFAULT_TAG)),
-            tags=image.tags,
-            refresh=image.refresh,
-            where=image.where,
-        )
-        digest_path = digest_file(image.kind, image.name)
-        return self._task(
-            "push_image",
-            image.name,
-            CopyAction(copy, None, self._settings),
-            doc=f"copy {described(source)} to {destination}",
-            uptodate=[CopyStaleness(copy, None, self._settings)],
-            targets=[digest_path],
-            clean=[(_forget_digest, [], {"path": digest_path})],
-            reads=[(paths_read(source), ())],
-        )
-
     @property
     def _pushables(self) -> list[Pushable]:
         return [*self._declared.images, *self._declared.bundles]
@@ -356,7 +362,7 @@ class _Graph:
         name: str,
         action: Action,
         *,
-        reads: Sequence[tuple[Sequence[str], Sequence[str] | Ignores]],
+        reads: Sequence[Read],
         calc_dep: Sequence[str] = (),
         **attributes: Any,
     ) -> Task:
@@ -377,7 +383,7 @@ class _Graph:
         )
 
 
-def _reads_of_lock(bundle: Bundle) -> list[tuple[Sequence[str], Sequence[str] | Ignores]]:
+def _reads_of_lock(bundle: Bundle) -> list[Read]:
     assert bundle.lock
     return [
         (searched_paths(bundle), partial(_is_not_searched, search_exclude(bundle))),

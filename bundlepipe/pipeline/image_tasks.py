@@ -14,13 +14,13 @@ from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.pipeline.action import Action
 from bundlepipe.pipeline.contexts import context_of
 from bundlepipe.pipeline.declaration import Build, Image, Program
-from bundlepipe.pipeline.programs import files_among, fingerprint
 from bundlepipe.pipeline.programs import options_of as program_options
 from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.push_task import DestinationStaleness, answer_for, made_values, mismatch, placed
+from bundlepipe.pipeline.read_files import files_among
 from bundlepipe.pipeline.remote import Question, ask
 from bundlepipe.pipeline.settings import Settings
-from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, to_values
+from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, fingerprint, to_values
 
 if TYPE_CHECKING:
     from bundlepipe.oci.build_request import BuildRequest

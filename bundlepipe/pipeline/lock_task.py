@@ -20,9 +20,10 @@ from bundlepipe.pipeline.declaration import (
     search_exclude,
     searched_paths,
 )
-from bundlepipe.pipeline.programs import files_among, text_printed
 from bundlepipe.pipeline.programs import options_of as program_options
+from bundlepipe.pipeline.programs import text_printed
 from bundlepipe.pipeline.progress import emitter
+from bundlepipe.pipeline.read_files import files_among
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.source_builds import SourceBuilder, missing_images, sources_now
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, to_values

@@ -57,7 +57,7 @@ def search_by_rules(bundle: Bundle, known: Collection[str], settings: Settings) 
     Raises BundlepipeError if a program fails or a file cannot be read; faulty documents need nothing.
     """
     from bundlepipe.verbs.configuration import read_rules, read_texts, search
-    from bundlepipe.verbs.resolution import Built, MadeHere, plan
+    from bundlepipe.verbs.resolution import FromSource, Made, plan
 
     assert bundle.lock
     emit = emitter(f"lock_bundle:{bundle.name}")
@@ -70,9 +70,9 @@ def search_by_rules(bundle: Bundle, known: Collection[str], settings: Settings) 
             planned = plan(reference, configuration.rules, dict.fromkeys(known))
         except InvalidReference:
             continue  # which the lock reports
-        if isinstance(planned, MadeHere):
+        if isinstance(planned, Made):
             names.add(planned.name)
-        elif isinstance(planned, Built):
+        elif isinstance(planned, FromSource):
             built_from.add(normalise(planned.source.path, bundle.lock.directory))
     return FoundByRules(sorted(names), sorted(built_from))
 

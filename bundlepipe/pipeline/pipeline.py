@@ -32,6 +32,7 @@ from bundlepipe.pipeline.paths import normal_exclusion, normal_location, normali
 from bundlepipe.pipeline.reading import Declared, read_pipeline
 from bundlepipe.pipeline.settings import REFRESH_ALL, Settings
 from bundlepipe.pipeline.sources import is_remote
+from bundlepipe.pipeline.termination import end_orderly
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
 
 DEFAULT_PATH = "bundlepipe.yml"
@@ -180,6 +181,7 @@ def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:
         verify=_verify(declared.verify),
         run_id=secrets.token_hex(8),
     )
+    end_orderly()
     yield from create_tasks(declared, settings)
 
 

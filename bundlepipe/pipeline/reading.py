@@ -7,13 +7,12 @@ import glob
 import hashlib
 import json
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
-from bundlepipe.errors import DocumentError, InputError
+from bundlepipe.errors import DocumentError, InputError, command_text
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.pipeline.declaration import (
@@ -210,7 +209,7 @@ def _note_commands(data: Any, interpolated: Any) -> None:
         for key, item in data.items():
             _note_commands(item, interpolated[key])
         if isinstance(data.get("run"), list):
-            interpolated[_WRITTEN] = shlex.join(data["run"])
+            interpolated[_WRITTEN] = command_text(data["run"])
 
 
 def _pushable(path: str, section: str, name: str, value: dict[str, Any], default_push: str | None) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
 from bundlepipe.pipeline.declaration import Program, Render, paths_among, programs_among
-from bundlepipe.pipeline.programs import files_among, text_printed
 from bundlepipe.pipeline.programs import options_of as program_options
+from bundlepipe.pipeline.programs import text_printed
 from bundlepipe.pipeline.progress import emitter
+from bundlepipe.pipeline.read_files import files_among
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, to_values
 from bundlepipe.pipeline.state import forget_output, made_output, record_output

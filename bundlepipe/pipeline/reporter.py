@@ -26,7 +26,6 @@ from bundlepipe.pipeline.progress import display
 from bundlepipe.pipeline.push_task import DestinationStaleness
 from bundlepipe.pipeline.remote import Question, announce
 from bundlepipe.pipeline.staleness import WHY, summary
-from bundlepipe.pipeline.termination import end_orderly
 
 
 class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
@@ -43,7 +42,6 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         super().initialize(tasks, selected_tasks)
         display.begin()
         _tell_interrupts_shortly()
-        end_orderly()
         announce(_questions(tasks, selected_tasks))
 
     def execute_task(self, task: Task) -> None:

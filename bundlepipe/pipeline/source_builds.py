@@ -18,18 +18,18 @@ from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.contexts import faults
 from bundlepipe.pipeline.destinations import kept_by_runs
 from bundlepipe.pipeline.paths import normalise
-from bundlepipe.pipeline.programs import files_among, fingerprint
 from bundlepipe.pipeline.push_task import mismatch
+from bundlepipe.pipeline.read_files import files_among
 from bundlepipe.pipeline.remote import Question, ask
 from bundlepipe.pipeline.settings import Settings
-from bundlepipe.pipeline.staleness import Values
+from bundlepipe.pipeline.staleness import Values, fingerprint
 from bundlepipe.pipeline.state import STATE_DIRECTORY
 
 if TYPE_CHECKING:
     from bundlepipe.documents.kbld_config import ImageSource
     from bundlepipe.events import Emit, Event
     from bundlepipe.pipeline.declaration import Bundle
-    from bundlepipe.verbs.resolution import Built
+    from bundlepipe.verbs.resolution import FromSource
 
 _PATH = "path"
 _DOCKERFILE = "dockerfile"
@@ -54,7 +54,7 @@ class SourceBuilder:
         self.sources: list[Values] = []
         self.snapshot: Snapshot = {}
 
-    def build(self, built: Built) -> Reference:
+    def build(self, built: FromSource) -> Reference:
         """Return the image that a source describes, built if its destination has none of the same inputs.
 
         Raises BundlepipeError.

@@ -8,6 +8,8 @@ action reports what is wrong.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from inspect import Parameter, Signature
@@ -39,6 +41,11 @@ def to_values(state: Snapshot) -> dict[str, list[Any]]:
 def from_values(values: Values) -> Snapshot:
     """Return the snapshot that doit's database has of a task; empty if it has none."""
     return {path: FileState(*file) for path, file in values.get(FILES, {}).items()}
+
+
+def fingerprint(value: object) -> str:
+    """Return what stands for a JSON-able value where it may hold secrets."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def summary(reasons: Sequence[str]) -> str:

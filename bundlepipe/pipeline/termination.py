@@ -1,4 +1,7 @@
-"""Ending when told to: SIGTERM gives work up as Ctrl-C does, so that programs do not stay behind."""
+"""Ending when told to: SIGTERM gives work up as Ctrl-C does, so that programs do not stay behind.
+
+What these have started themselves is theirs to end.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,9 @@ def end_orderly() -> None:
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
+    # Workers are told by doit as well, and the second time would come in the middle of this. Not SIG_IGN, which
+    # programs that are started later would inherit.
+    signal.signal(number, lambda *_: None)
     cancel_all()
     # Workers would wait for tasks for ever, and be waited for.
     for worker in multiprocessing.active_children():

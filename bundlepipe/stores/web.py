@@ -29,7 +29,9 @@ def fetch(url: str, emit: Emit = ignore) -> bytes:
     # Plain HTTP was written out by whoever gave the URL.
     transport = Transport(host, ca=None, insecure=True, timeout=TIMEOUT)
     request = Request("GET", urlunsplit((parts.scheme, host, parts.path or "/", parts.query, "")))
-    authorization = f"Basic {b64encode(unquote(account).encode()).decode()}" if account else None
+    user, _, password = account.partition(":")
+    credentials = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    authorization = f"Basic {credentials}" if account else None
     answer = Retries(emit).run(lambda: _attempt(transport, request, authorization))
     if answer.status != 200:
         raise refusal(answer, Redactor())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bundlepipe.errors import BundlepipeError, InputError, InvalidContent
+from bundlepipe.errors import BundlepipeError, InputError, InvalidContent, StoreError, Unreachable
 from bundlepipe.events import Emit, ignore
 from bundlepipe.oci.build_context import ContextFiles
 from bundlepipe.oci.build_request import BuildRequest
@@ -90,8 +90,19 @@ def build_and_push(
     with built_image(inputs.request, inputs.files, labels, emit) as (source, manifest):
         _require_unchanged(inputs)
         _require_platform(inputs.request, source, manifest)
-        put_image(source, manifest, store, (inputs_tag(inputs.digest), *tags, tag), emit)
+        put_image(source, manifest, store, (*tags, tag), emit)
+    _tag_inputs(store, manifest, inputs.digest)
     return Built(destination.with_digest(manifest.digest), inputs, was_there=False)
+
+
+def _tag_inputs(store: Store, manifest: Manifest, inputs: Digest) -> None:
+    """Let an image be found by its inputs, whatever its tag; StoreError if the store cannot be reached any more."""
+    try:
+        put_tagged(store, manifest, inputs_tag(inputs))
+    except Unreachable:
+        raise
+    except StoreError:
+        return  # tags that cannot be moved: the image that was built first is found, which is as good
 
 
 def _find_built(store: Store, present: Manifest | None, inputs: Digest) -> Manifest | None:

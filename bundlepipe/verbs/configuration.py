@@ -10,6 +10,7 @@ from bundlepipe.documents.kbld_config import KbldConfig, parse_config
 from bundlepipe.documents.kbld_kinds import may_configure
 from bundlepipe.documents.searched_files import searched_files
 from bundlepipe.errors import DocumentError, InputError
+from bundlepipe.events import Emit, ignore
 from bundlepipe.stores.answers import public_url
 
 
@@ -35,7 +36,7 @@ def read_texts(paths: Sequence[str], exclude: Collection[str] = ()) -> list[Text
     return [read_text(path) for path in searched_files(paths, exclude)]
 
 
-def read_inputs(names: Sequence[str], read_stdin: Callable[[], bytes]) -> list[Text]:
+def read_inputs(names: Sequence[str], read_stdin: Callable[[], bytes], emit: Emit = ignore) -> list[Text]:
     """Return what kbld's `-f` names: files, directories, `-` for standard input, and http and https URLs.
 
     Raises InputError for a file that cannot be read, StoreError for a URL.
@@ -47,7 +48,7 @@ def read_inputs(names: Sequence[str], read_stdin: Callable[[], bytes]) -> list[T
         elif name.startswith(("http://", "https://")):
             from bundlepipe.stores.web import fetch
 
-            content = fetch(name)
+            content = fetch(name, emit)
             texts.append(Text(public_url(name), content))
         else:
             texts.extend(map(read_text, searched_files([name], with_bundles_own=True)))

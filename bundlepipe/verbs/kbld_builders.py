@@ -21,13 +21,13 @@ from bundlepipe.documents.image_builders import (
     PackBuild,
 )
 from bundlepipe.documents.kbld_config import ImageDestination, ImageSource
-from bundlepipe.errors import BundlepipeError, InvalidReference, ProgramMissing, quoted
+from bundlepipe.errors import BundlepipeError, InvalidReference, ProgramMissing, command_text, quoted
 from bundlepipe.events import Emit, OutputLine, ignore
 from bundlepipe.oci.build_context import BuildContext
 from bundlepipe.oci.build_request import Builder, BuildRequest
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.processes import command_text, run_program
+from bundlepipe.processes import run_program
 from bundlepipe.stores.engine_names import temporary_name
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ENGINE_PREFIX, Location, parse_location

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bundlepipe.documents.images_annotation import ORIGINS_ANNOTATION
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.documents.kbld_config import KbldConfig
 from bundlepipe.errors import DocumentError, InputError, InvalidReference
@@ -12,8 +13,8 @@ from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import Reference
 from bundlepipe.verbs.configuration import Text, read_rules, read_texts, search
 from bundlepipe.verbs.resolution import (
-    Built,
-    MadeHere,
+    FromSource,
+    Made,
     Plan,
     Preresolved,
     Question,
@@ -28,7 +29,6 @@ from bundlepipe.verbs.resolution import (
 PLATFORM_ANNOTATION = "dev.bundlepipe.platform"
 # What was asked in place of the reference itself, because an override says so.
 QUESTION_ANNOTATION = "dev.bundlepipe.question"
-_KBLD_ORIGINS = "kbld.carvel.dev/origins"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class LockRequest:
 
 
 def lock(
-    request: LockRequest, current: ImagesLock, resolver: Resolver, build: Callable[[Built], Reference]
+    request: LockRequest, current: ImagesLock, resolver: Resolver, build: Callable[[FromSource], Reference]
 ) -> ImagesLock:
     """Return the lock of everything that the files and includes name, sorted by reference.
 
@@ -68,14 +68,14 @@ def lock(
     wanted, rules = _wanted(request, problems)
     locked = {entry.annotations.get(KBLD_ID): entry for entry in current.images}
     entries: dict[str, ImageRef] = {}
-    open_plans: dict[str, Built | Question] = {}
+    open_plans: dict[str, FromSource | Question] = {}
     for reference, where in wanted.items():
         try:
             planned = plan(reference, rules, request.made, request.platform)
             entry = _known_entry(reference, planned, request, locked.get(reference))
             if entry:
                 entries[reference] = entry
-            elif isinstance(planned, Built | Question):
+            elif isinstance(planned, FromSource | Question):
                 open_plans[reference] = planned
         except (InvalidReference, InputError) as error:
             problems.append(f"{where}: {error}")
@@ -109,9 +109,9 @@ def _known_entry(reference: str, planned: Plan, request: LockRequest, current: I
     """Return the entry of a reference that needs no registry: made here, preresolved, a digest, or locked already."""
     if isinstance(planned, Preresolved):
         return ImageRef(_preresolved(reference, planned), {KBLD_ID: reference})
-    if isinstance(planned, MadeHere):
+    if isinstance(planned, Made):
         return ImageRef(made_now(planned), {KBLD_ID: reference})
-    if isinstance(planned, Built):
+    if isinstance(planned, FromSource):
         return None
     annotations = _annotations(reference, planned, request.platform)
     if planned.is_answered:
@@ -123,7 +123,9 @@ def _known_entry(reference: str, planned: Plan, request: LockRequest, current: I
         return None
     if any(current.annotations.get(key) != annotations.get(key) for key in (PLATFORM_ANNOTATION, QUESTION_ANNOTATION)):
         return None
-    return ImageRef(current.image, {key: value for key, value in current.annotations.items() if key != _KBLD_ORIGINS})
+    return ImageRef(
+        current.image, {key: value for key, value in current.annotations.items() if key != ORIGINS_ANNOTATION}
+    )
 
 
 def _preresolved(reference: str, planned: Preresolved) -> Reference:
@@ -136,7 +138,7 @@ def _preresolved(reference: str, planned: Preresolved) -> Reference:
     return image.with_digest(image.digest)
 
 
-def _annotations(reference: str, planned: Built | Question, platform: Platform | None) -> dict[str, str]:
+def _annotations(reference: str, planned: FromSource | Question, platform: Platform | None) -> dict[str, str]:
     """Return the annotations of an entry: they tell which question it answers."""
     annotations = {KBLD_ID: reference}
     if isinstance(planned, Question):
@@ -147,5 +149,5 @@ def _annotations(reference: str, planned: Built | Question, platform: Platform |
     return annotations
 
 
-def _answer(planned: Built | Question, resolver: Resolver, build: Callable[[Built], Reference]) -> Reference:
-    return build(planned) if isinstance(planned, Built) else resolver.resolve(planned)
+def _answer(planned: FromSource | Question, resolver: Resolver, build: Callable[[FromSource], Reference]) -> Reference:
+    return build(planned) if isinstance(planned, FromSource) else resolver.resolve(planned)

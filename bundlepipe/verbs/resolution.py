@@ -35,7 +35,7 @@ class Preresolved:
 
 
 @dataclass(frozen=True)
-class MadeHere:
+class Made:
     """The reference is the name of something that the pipeline makes; None: it is not known yet what it is."""
 
     name: str
@@ -43,7 +43,7 @@ class MadeHere:
 
 
 @dataclass(frozen=True)
-class Built:
+class FromSource:
     """A source says how the image is built, a destination where it goes."""
 
     name: str
@@ -74,7 +74,7 @@ class Question:
         return f"{self.reference}{tags}" + (f", platform {self.platform}" if self.platform else "")
 
 
-Plan = Preresolved | MadeHere | Built | Question
+Plan = Preresolved | Made | FromSource | Question
 
 
 def plan(
@@ -91,10 +91,10 @@ def plan(
     if override and override.preresolved:
         return Preresolved(image, override)
     if image in made:
-        return MadeHere(image, made[image])
+        return Made(image, made[image])
     source = first_match(rules.sources, image)
     if source:
-        return Built(image, source, first_match(rules.destinations, image))
+        return FromSource(image, source, first_match(rules.destinations, image))
     parsed = Reference.parse(image)
     tags = override.tag_selection if override else None
     selected = override.platform_selection if override else None
@@ -163,7 +163,7 @@ def _suits(offered: Platform, wanted: AnyPlatform) -> bool:
     return wanted.matches(offered) if isinstance(wanted, PlatformSelection) else offered.matches(wanted)
 
 
-def made_now(plan: MadeHere) -> Reference:
+def made_now(plan: Made) -> Reference:
     """Return what something made here is now; InputError if it is not known."""
     if plan.image is None:
         raise InputError(
@@ -189,7 +189,7 @@ def answer_all(
         except Cancelled:
             raise
         except BundlepipeError as error:
-            verb = "build" if isinstance(item, Built) else "resolve"
+            verb = "build" if isinstance(item, FromSource) else "resolve"
             return _Problem(f"{where(reference)}: cannot {verb} '{reference}': {error}")
 
     outcomes = dict(zip(items, in_parallel(attempt, items), strict=True))

@@ -26,9 +26,9 @@ from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import Reference
 from bundlepipe.verbs.configuration import Configuration, Text, search
 from bundlepipe.verbs.origins import find_git_origin
-from bundlepipe.verbs.resolution import Built, Plan, Preresolved, Question, Resolver, answer_all, plan
+from bundlepipe.verbs.resolution import FromSource, Plan, Preresolved, Question, Resolver, answer_all, plan
 
-Build = Callable[[Built], Reference]
+Build = Callable[[FromSource], Reference]
 
 
 @dataclass(frozen=True)
@@ -139,13 +139,13 @@ def _resolved(reference: str, planned: Plan, resolver: Resolver, build: Build) -
     if isinstance(planned, Preresolved):
         origins = (*planned.override.origins, preresolved_origin(planned.image))
         return ResolvedImage(reference, planned.image, origins)
-    if isinstance(planned, Built):
+    if isinstance(planned, FromSource):
         return ResolvedImage(reference, str(build(planned)), tuple(_origins_of_build(planned)))
     assert isinstance(planned, Question)
     return ResolvedImage(reference, str(resolver.resolve(planned)), (_asked(planned, resolver),))
 
 
-def _origins_of_build(built: Built) -> Iterator[Origin]:
+def _origins_of_build(built: FromSource) -> Iterator[Origin]:
     path = os.path.abspath(built.source.path)
     yield local_origin(path)
     git = find_git_origin(path)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bundlepipe.errors import BundlepipeError, InvalidReference, quoted
+from bundlepipe.errors import BundlepipeError, InvalidReference, command_text, quoted
 from bundlepipe.events import Emit, OutputLine, ignore
 from bundlepipe.oci.reference import Reference
-from bundlepipe.processes import command_text, run_program
+from bundlepipe.processes import run_program
 
 
 def run_builder(
@@ -21,8 +21,7 @@ def run_builder(
     """Run a builder and return the `REPOSITORY@DIGEST` that the last line of its output names.
 
     What it writes to stderr is emitted while it runs; `shown` is what messages call the
-    command. Raises BundlepipeError for another last
-    line, and what `run_program` raises.
+    command. Raises BundlepipeError for another last line, and what `run_program` raises.
     """
     name = command_text(command) if shown is None else shown
     line = last_line(command, directory=directory, environment=environment, shown=name, emit=emit)

@@ -121,11 +121,14 @@ def test_on_a_terminal_they_are_lines_too(project: Project, kubectl: StandIn) ->
 PARALLEL = [("-n", "0"), ("-n", "4", "-P", "thread"), ("-n", "2", "-P", "process")]
 
 
+@pytest.mark.parametrize("reporter", [(), ("-r", "console")])
 @pytest.mark.parametrize("parallel", PARALLEL)
-def test_a_termination_ends_kubectl(project: Project, kubectl: StandIn, parallel: tuple[str, ...]) -> None:
+def test_a_termination_ends_kubectl(
+    project: Project, kubectl: StandIn, parallel: tuple[str, ...], reporter: tuple[str, ...]
+) -> None:
     kubectl.plays('echo $$ > "pid-$$"; mv "pid-$$" "running-$$"; exec sleep 60')
     process = subprocess.Popen(
-        [sys.executable, "-m", "doit", *parallel, APP],
+        [sys.executable, "-m", "doit", *parallel, *reporter, APP],
         cwd=project.directory,
         env={**os.environ, **project.environment},
         stdout=subprocess.PIPE,
@@ -133,6 +136,8 @@ def test_a_termination_ends_kubectl(project: Project, kubectl: StandIn, parallel
         text=True,
     )
     pid = _running(project.directory)
+    process.terminate()
+    # Who stops a job may say so more than once, and may be impatient.
     process.terminate()
     process.communicate(timeout=50)
     assert process.returncode == 128 + signal.SIGTERM

@@ -217,7 +217,7 @@ def test_a_dockerfile_that_another_task_makes_is_made_first(built: Project, dock
     [
         ("{run: [make], build: {context: web}}", "expected only one of files, build, run and from"),
         ("{run: [make], from: 'a.example/b'}", "expected only one of files, build, run and from"),
-        ("{run: [make], refresh: always}", "refresh is for the tag of a 'from'"),
+        ("{run: [make], refresh: always}", "refresh is for the tag of a reference as 'from'"),
         ("{build: {context: web}, files: [web]}", "image 'web': expected only one of files, build, run and from"),
         ("{tags: [a]}", "image 'web' has no files, nor a build, a program or a source that makes it"),
         ("{build: {context: web}, exclude: [a]}", "exclude and preservePermissions are for images of files"),
@@ -227,7 +227,9 @@ def test_a_dockerfile_that_another_task_makes_is_made_first(built: Project, dock
         ("{run: [make], tags: [a]}", "tags are for its destination"),
         ("{run: [make], labels: {a: b}}", "labels: the image has its own already"),
         ("{from: 'oci:'}", "'oci:': expected oci:DIR[:TAG]"),
-        ("{files: [web], refresh: always}", "refresh is for the tag of a 'from'"),
+        ("{files: [web], refresh: always}", "refresh is for the tag of a reference as 'from'"),
+        ("{from: 'oci:x', refresh: always}", "refresh is for the tag of a reference as 'from'"),
+        ("{build: {context: web}, labels: {dev.bundlepipe.inputs: x}}", "is how built images are told apart"),
     ],
 )
 def test_a_faulty_image_is_refused_at_its_place(project: Project, declaration: str, message: str) -> None:
@@ -277,6 +279,16 @@ def test_an_image_of_a_program_is_copied_to_its_destination_and_locked(project: 
     assert f"image: layout.localhost/app@{digest}\n" in project.read("b/.imgpkg/images.yml")
     layout = project.read("build/registry/app/index.json")
     assert '"2"' in layout and '"latest"' in layout
+
+
+def test_a_layout_that_a_program_reads_is_looked_at(project: Project, vendor: Repository) -> None:
+    project.write("lay/oci-layout", "{}")
+    project.write("lay/index.json", "one")
+    project.pipeline(f"images:\n  app: {{run: [echo, '{_at(vendor)}'], files: [lay]}}\n")
+    project.doit("push_image")
+    assert project.doit("push_image").ran == []
+    project.write("lay/index.json", "two")
+    assert "(lay/index.json changed)" in project.doit("push_image").stdout
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,8 @@ def test_what_variables_bring_is_in_no_message_and_no_record(generated: Project)
     generated.write("render.sh", '#!/bin/sh\necho "image: nginx@$3"; exit $4\n')
     run = "[./render.sh, chart, '${PASSWORD}', '" + DIGEST + "', '${STATUS:-0}']"
     generated.pipeline(
-        f"images:\n  tool: {{run: {run}}}\n  web: {{build: {{context: web, args: {{A: '${{PASSWORD}}'}}}}}}\n"
+        f"images:\n  tool: {{run: {run}}}\n  none: {{run: ['${{PASSWORD}}']}}\n"
+        "  web: {build: {context: web, args: {A: '${PASSWORD}'}}}\n"
         f"bundles:\n  app: {{files: [app], lock: {{files: [{{run: {run}}}]}}}}\n"
     )
     generated.write("web/Dockerfile", "FROM scratch\n")
@@ -206,7 +207,10 @@ def test_what_variables_bring_is_in_no_message_and_no_record(generated: Project)
         generated.doit("lock_bundle"),
         generated.doit("-a", "lock_bundle", env={"STATUS": "3"}, status=1),
         generated.doit("push_image:tool", status=1),
+        generated.doit("push_image:none", status=1),
+        generated.doit("list", "--all"),
     ]
+    assert "'${PASSWORD}': no such program on PATH" in runs[3].output
     assert "./render.sh chart '${PASSWORD}'" in runs[1].output
     assert all("hunter2" not in run.output for run in runs)
     kept = [path for path in (generated.directory / ".bundlepipe").rglob("*") if path.is_file()]

@@ -7,6 +7,7 @@ is checked, not that it does it.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -180,6 +181,17 @@ def test_what_was_built_for_another_tag_is_not_built_again(
     assert not again.was_there
     assert again.reference == first.reference
     assert Homes().repository(repository).resolve("v2") == first.reference.digest
+
+
+def test_a_tag_for_inputs_that_cannot_be_moved_stays(
+    request_for: Callable[..., BuildRequest], registry: Registry, proxy: Proxy
+) -> None:
+    there = Reference.parse(f"{proxy.host}/{registry.repository().path}:v1")
+    body = b'{"errors":[{"code":"TAG_INVALID","message":"the tag exists and is immutable"}]}'
+    proxy.fault("PUT", "inputs.imgpkg", Respond(403, body=body), times=math.inf)
+
+    assert not build(request_for(), there, Homes()).was_there
+    assert build(request_for(), there, Homes()).was_there
 
 
 def test_a_file_that_changes_during_the_build_is_told(

@@ -35,8 +35,9 @@ class Site(BaseHTTPRequestHandler):
                 Site.attempts += 1
                 status = 503 if Site.attempts % 2 else 200
             self._send(status, CONFIG)
-        elif path == "/private":
-            is_known = self.headers["Authorization"] == f"Basic {b64encode(b'me:s@cret').decode()}"
+        elif path in ("/private", "/token"):
+            account = b"me:s@cret" if path == "/private" else b"TOKEN:"
+            is_known = self.headers["Authorization"] == f"Basic {b64encode(account).decode()}"
             self._send(200 if is_known else 401, CONFIG)
         else:
             self._send(200 if path == "/config.yml" else 404, CONFIG)
@@ -77,6 +78,7 @@ def test_a_url_that_cannot_be_fetched_is_told_without_what_may_be_secret(site: s
 
 def test_user_and_password_of_a_url_are_sent(site: str) -> None:
     assert fetch(f"{site}/private".replace("http://", "http://me:s%40cret@")) == CONFIG
+    assert fetch(f"{site}/token".replace("http://", "http://TOKEN@")) == CONFIG
     with pytest.raises(AccessDenied, match="401 Unauthorized"):
         fetch(f"{site}/private")
 

@@ -23,7 +23,7 @@ from bundlepipe.verbs.configuration import Text, read_texts
 from bundlepipe.verbs.lock import LockRequest, lock
 from bundlepipe.verbs.parallel import CONCURRENT_REQUESTS
 from bundlepipe.verbs.render import RenderRequest, render
-from bundlepipe.verbs.resolution import Built, Plan, Preresolved, Question, Resolver, plan
+from bundlepipe.verbs.resolution import FromSource, Plan, Preresolved, Question, Resolver, plan
 from bundlepipe.verbs.resolve import ResolveRequest, resolve
 from tests.support.gauge import Gauge
 from tests.support.images import file_layer, put_image, put_images, put_index
@@ -58,7 +58,7 @@ def images(registry: Registry) -> Images:
     return Images(app, versions, multi, children, index)
 
 
-def refuse(built: Built) -> Reference:
+def refuse(built: FromSource) -> Reference:
     """Stand for the builder of those who have nothing to build."""
     raise AssertionError(f"{built.name} is not to be built")
 
@@ -189,10 +189,10 @@ def planned(reference: str, rules: str) -> Plan:
 
 def test_a_source_builds_what_an_override_leads_to() -> None:
     found = planned("web:1", f"overrides: [{{imageRepo: web, newImage: app}}]\n{SOURCES}")
-    assert isinstance(found, Built)
+    assert isinstance(found, FromSource)
     assert (found.name, found.source.path) == ("app", "src")
     assert found.destination and found.destination.new_image == "a.example/app"
-    assert isinstance(planned("app", SOURCES), Built)
+    assert isinstance(planned("app", SOURCES), FromSource)
     assert isinstance(planned("app:1", SOURCES), Question)
 
 
@@ -204,7 +204,7 @@ def test_a_preresolved_image_is_not_built() -> None:
 
 def test_a_source_comes_before_a_digest_is_taken_as_it_is() -> None:
     image = f"app@{DIGEST}"
-    assert isinstance(planned(image, SOURCES.replace("image: app", "imageRepo: app")), Built)
+    assert isinstance(planned(image, SOURCES.replace("image: app", "imageRepo: app")), FromSource)
     assert isinstance(planned(image, SOURCES), Question)
 
 
@@ -351,7 +351,7 @@ def test_what_is_no_reference_is_told_with_its_place_beside_what_is_not_locked(t
 
 def test_files_without_documents_render_as_they_are() -> None:
     texts = [Text("a", b""), Text("b", b"# nothing\n"), Text("c", b"c: 1\n"), Text("d", b"\n\n"), Text("e", b"# end")]
-    assert render(RenderRequest(texts)) == b"# nothing\n---\nc: 1\n---\n# end"
+    assert render(RenderRequest(texts)) == b"# nothing\n---\nc: 1\n# end"
 
 
 def test_rendered_files_follow_one_another_as_documents(tmp_path: Path) -> None:
