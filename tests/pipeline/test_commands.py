@@ -193,6 +193,7 @@ sys.exit(status)
 """
 EVERYTHING = """\
 images:
+  site: {files: [site]}
   web: {build: {context: web}}
   tool: {run: [cat, made], files: [made]}
 bundles:
@@ -233,7 +234,9 @@ def test_nothing_to_build_lock_or_render_imports_nothing_heavy(project: Project)
     project.pipeline(EVERYTHING)
     project.write("web/Dockerfile", "FROM scratch\nCOPY page /\n")
     project.write("web/page", "hello")
-    project.write("made", f"a.example/tool@{digest}\n")
+    project.write("site/index.html", "hello")
+    project.doit("push_image:site")
+    project.write("made", project.digest("image", "site"))
     project.write("app/config.yml", "- image: web\n- image: tool\n")
     project.write("chart.yml", f"image: nginx@{digest}\n")
     rule = "{image: other, newImage: a.example/other, tagSelection: {semver: {constraints: 1.x}}}"
