@@ -14,6 +14,8 @@ from doit.task import Task
 from bundlepipe.pipeline.paths import ancestors, below, is_excluded, normalise
 
 EDGES = "edges"
+# The name of the one private task whose uptodate object is GeneratedInputs.
+GENERATED_INPUTS = "_generated_inputs"
 
 _BUNDLE_DIRECTORY = ".imgpkg"
 

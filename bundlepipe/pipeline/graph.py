@@ -40,6 +40,7 @@ from bundlepipe.pipeline.declaration import (
 )
 from bundlepipe.pipeline.destinations import destination_of, outputs_of, tag_of_push
 from bundlepipe.pipeline.edges import (
+    GENERATED_INPUTS,
     GeneratedInputs,
     Ignores,
     PipelineTask,
@@ -75,7 +76,6 @@ GROUPS = {
 # Paths that a task reads, and what is left out below them.
 Read = tuple[Sequence[str], Sequence[str] | Ignores]
 
-_GENERATED_INPUTS = "_generated_inputs"
 _NAME_SEARCH = "_named_images"
 
 
@@ -95,7 +95,7 @@ def create_tasks(declared: Declared, settings: Settings) -> Iterator[Task]:
         members = [task.name for task in tasks if task.subtask_of == group]
         yield PipelineTask(group, None, doc=doc, has_subtask=True, task_dep=members)
     yield PipelineTask(
-        _GENERATED_INPUTS, None, doc="tasks that generate inputs", uptodate=[GeneratedInputs(graph.reads)]
+        GENERATED_INPUTS, None, doc="tasks that generate inputs", uptodate=[GeneratedInputs(graph.reads)]
     )
     yield from tasks
 
@@ -275,7 +275,7 @@ class _Graph:
             None,
             doc=f"find which images made here bundle {bundle.name} names",
             uptodate=[search],
-            calc_dep=[_GENERATED_INPUTS],
+            calc_dep=[GENERATED_INPUTS],
         )
 
     def _copy(self, copy: Copy) -> Task:
@@ -370,7 +370,7 @@ class _Graph:
         found = [Reads(task_name, paths, exclude) for paths, exclude in reads if paths]
         if found:
             self.reads.extend(found)
-            calc_dep = [*calc_dep, _GENERATED_INPUTS]
+            calc_dep = [*calc_dep, GENERATED_INPUTS]
         return PipelineTask(
             task_name,
             [action],

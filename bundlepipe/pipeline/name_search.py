@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from doit.task import Task
 
 from bundlepipe.errors import BundlepipeError, DocumentError, InvalidReference
-from bundlepipe.oci.inputs import Snapshot
-from bundlepipe.pipeline.declaration import Bundle, MadeHere, programs_searched, search_exclude, searched_paths
-from bundlepipe.pipeline.edges import EDGES, Reads, producers, targets_of_others
+from bundlepipe.oci.inputs import Snapshot, differences
+from bundlepipe.pipeline.declaration import Bundle, MadeHere, Program, programs_searched, search_exclude, searched_paths
+from bundlepipe.pipeline.edges import EDGES, GENERATED_INPUTS, Reads, producers, targets_of_others
 from bundlepipe.pipeline.lock_task import edges_to, options_of, searched_now, task_that_makes
 from bundlepipe.pipeline.paths import normalise
 from bundlepipe.pipeline.programs import text_printed
@@ -77,6 +78,16 @@ def search_by_rules(bundle: Bundle, known: Collection[str], settings: Settings) 
     return FoundByRules(sorted(names), sorted(built_from))
 
 
+# What a run may come to, by the names of the tasks, until the first program has to run.
+_announced: dict[str, NameSearch] = {}
+
+
+def announce_searches(searches: Mapping[str, NameSearch]) -> None:
+    """Take the searches that a run may come to: their programs then run side by side."""
+    _announced.clear()
+    _announced.update(searches)
+
+
 class NameSearch(Staleness):
     """Finds which images and bundles of the pipeline a bundle's configuration names, and what builds read.
 
@@ -96,7 +107,7 @@ class NameSearch(Staleness):
         """Search what changed since the last run; always up to date, as it is itself the work."""
         before = from_values(values)
         # With other names made here, or another declaration, what was found earlier says nothing.
-        known = [sorted(self._made_here), options_of(self._bundle)]
+        known = self._known()
         names_before = values.get(_NAMES, {}) if values.get(_KNOWN) == known else {}
         self._built_from = values.get(_BUILT_FROM, [])
         try:
@@ -127,9 +138,48 @@ class NameSearch(Staleness):
                 return names
         if len(unchanged) == len(now) == len(names_before) - 1:
             return dict(names_before)
+        if programs_searched(self._bundle):
+            self._run_announced()
         found = search_by_rules(self._bundle, self._made_here, self._settings)
         self._built_from = found.built_from
         return {**{path: [] for path in now}, BY_RULES: found.names}
+
+    def _run_announced(self) -> None:
+        """Run the programs of all announced searches that need them now; what fails is told when its turn comes.
+
+        One by one, and in doit's main thread, they would take as long as all of them together.
+        """
+        from bundlepipe.verbs.parallel import in_parallel
+
+        searches, generated = dict(_announced), self.tasks_dict[GENERATED_INPUTS].values.get(EDGES, {})
+        _announced.clear()
+        # What is made by another task may not be there yet.
+        ready = [
+            search
+            for name, search in searches.items()
+            if not self.tasks_dict[name].task_dep and name not in generated
+            if search.is_stale(self.get_val(name, "_values_:") or {})
+        ]
+        programs = [(search, program) for search in ready for program in programs_searched(search._bundle)]
+        in_parallel(lambda item: item[0].try_program(item[1]), programs)
+
+    def is_stale(self, values: Values) -> bool:
+        """Tell whether the files that decide what programs print are others than in an earlier run."""
+        before = from_values(values)
+        try:
+            now = searched_now(self._bundle, before)
+        except (BundlepipeError, OSError):
+            return False
+        return bool(differences(before, now)) or values.get(_KNOWN) != self._known()
+
+    def try_program(self, program: Program) -> None:
+        """Run a program, whose output or failure is remembered for this run."""
+        with contextlib.suppress(BundlepipeError, OSError):
+            text_printed(program, self._settings, emitter(self._lock_task))
+
+    def _known(self) -> list[object]:
+        """Return what else decides what is found."""
+        return [sorted(self._made_here), options_of(self._bundle)]
 
     def _generators(self) -> list[str]:
         """Return the user's own tasks that make what sources are built of."""

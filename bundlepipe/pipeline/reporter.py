@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 
 from doit.exceptions import BaseFail, UnmetDependency
@@ -22,9 +22,10 @@ from doit.task import Task
 from bundlepipe.cancellation import cancel_all
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED
 from bundlepipe.pipeline.edges import PipelineTask
+from bundlepipe.pipeline.name_search import NameSearch, announce_searches
 from bundlepipe.pipeline.progress import display
 from bundlepipe.pipeline.push_task import DestinationStaleness
-from bundlepipe.pipeline.remote import Question, announce
+from bundlepipe.pipeline.remote import announce
 from bundlepipe.pipeline.staleness import WHY, summary
 
 
@@ -38,11 +39,13 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         display.write(text, self.outstream)
 
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Iterable[str]) -> None:
-        """Begin to show progress; announce every destination that the run may ask, so that they are asked together."""
+        """Begin to show progress; announce what the run may come to ask and to search, so that it is done together."""
         super().initialize(tasks, selected_tasks)
         display.begin()
         _tell_interrupts_shortly()
-        announce(_questions(tasks, selected_tasks))
+        calculators = list(_calculators(tasks, selected_tasks))
+        announce({name: each.question for name, each in calculators if isinstance(each, DestinationStaleness)})
+        announce_searches({name: each for name, each in calculators if isinstance(each, NameSearch)})
 
     def execute_task(self, task: Task) -> None:
         """Say that a task starts, unless it is ours and will say more when it is done."""
@@ -101,8 +104,8 @@ def _changed_dependencies(task: Task) -> list[str]:
     return [f"{os.path.basename(path)} changed" for path in sorted(task.dep_changed or ())]
 
 
-def _questions(tasks: Mapping[str, Task], selected: Iterable[str]) -> dict[str, Question]:
-    questions: dict[str, Question] = {}
+def _calculators(tasks: Mapping[str, Task], selected: Iterable[str]) -> Iterator[tuple[str, object]]:
+    """Yield the uptodate objects of all tasks that a run may come to, with the names of these."""
     waiting, seen = list(selected), set[str]()
     while waiting:
         name = waiting.pop()
@@ -110,8 +113,5 @@ def _questions(tasks: Mapping[str, Task], selected: Iterable[str]) -> dict[str, 
             continue
         seen.add(name)
         task = tasks[name]
-        waiting.extend([*task.task_dep, *task.setup_tasks])
-        for calculator, _, _ in task.uptodate:
-            if isinstance(calculator, DestinationStaleness):
-                questions[name] = calculator.question
-    return questions
+        waiting.extend([*task.task_dep, *task.setup_tasks, *task.calc_dep])
+        yield from ((name, calculator) for calculator, _, _ in task.uptodate)

@@ -177,6 +177,40 @@ def test_a_program_may_read_the_bundle_that_it_renders(generated: Project) -> No
     assert generated.doit("push_bundle").ran == []
 
 
+MEASURE = """\
+#!/bin/sh
+mkdir -p running "running/$1"
+ls running | wc -l >> counts
+sleep 0.3
+rmdir "running/$1"
+test "$1" != b3 || exit 3
+echo "image: site"
+"""
+
+
+def test_programs_of_several_locks_run_side_by_side(generated: Project) -> None:
+    generated.write("measure.sh", MEASURE)
+    names = [f"b{number}" for number in range(6)]
+    generated.pipeline(
+        SITE
+        + "bundles:\n"
+        + "".join(
+            f"  {name}: {{files: [{name}], lock: {{files: [{{run: [sh, measure.sh, {name}]}}]}}}}\n" for name in names
+        )
+    )
+    for name in names:
+        generated.write(f"{name}/readme", "")
+    run = generated.doit("--continue", "lock_bundle", status=None)
+    assert run.ran == ["push_image:site", *(name for name in run.ran if name != "push_image:site")]
+    assert run.executed == {"push_image:site", *(f"lock_bundle:{name}" for name in names if name != "b3")}
+    counts = [int(line) for line in generated.read("counts").split()]
+    assert len(counts) == len(names)
+    assert max(counts) > 1
+    # Only what the run comes to.
+    generated.doit("-a", "lock_bundle:b0")
+    assert len(generated.read("counts").split()) == len(names) + 1
+
+
 def test_a_failing_program_runs_once_in_a_run(generated: Project) -> None:
     generated.write("render.sh", "#!/bin/sh\necho run >> runs\nexit 3\n")
     generated.doit("lock_bundle", status=1)
