@@ -14,7 +14,7 @@ from bundlepipe.oci.labels import BUNDLE_LABEL, INPUTS_LABEL
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, Reference, Repository
 from bundlepipe.pipeline.checking_outputs import Fault, output_faults
-from bundlepipe.pipeline.contexts import context_of
+from bundlepipe.pipeline.contexts import by_directory, context_of
 from bundlepipe.pipeline.contexts import faults as context_faults
 from bundlepipe.pipeline.declaration import (
     Apply,
@@ -71,6 +71,7 @@ def _faults(declared: Declared) -> Iterator[Fault]:
     yield from _repeated(declared.renders, "render")
     for thing in made:
         yield from _pushable_faults(thing, declared)
+    yield from _context_faults(declared)
     for bundle in declared.bundles:
         yield from _lock_faults(bundle, names)
     for copy in declared.copies:
@@ -94,9 +95,9 @@ def _repeated(things: Sequence[Pushable | Copy | Pull | Render], what: str) -> I
 
 
 def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[Fault]:
-    what = f"{thing.kind} '{thing.name}'"
+    what = called(thing)
     if isinstance(thing, Image):
-        yield from _image_faults(thing, declared)
+        yield from _image_faults(thing)
     elif not thing.files:
         yield thing.where, f"{what} has no files"
     if BUNDLE_LABEL in thing.labels:
@@ -116,8 +117,8 @@ def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[Fault]:
                 yield thing.where, f"{what}: its input {path} holds {kept}, which every run changes: {advice}"
 
 
-def _image_faults(image: Image, declared: Declared) -> Iterator[Fault]:
-    what = f"image '{image.name}'"
+def _image_faults(image: Image) -> Iterator[Fault]:
+    what = called(image)
     ways = [bool(image.files), bool(image.build), bool(image.program), bool(image.source)]
     if sum(ways) > 1:
         yield image.where, f"{what}: expected only one of files, build, run and from (run has files of its own)"
@@ -136,11 +137,11 @@ def _image_faults(image: Image, declared: Declared) -> Iterator[Fault]:
     if image.source:
         yield from _location_faults(image, image.source)
     if image.build:
-        yield from _build_faults(image, image.build, declared)
+        yield from _build_faults(image, image.build)
 
 
-def _build_faults(image: Image, build: Build, declared: Declared) -> Iterator[Fault]:
-    what = f"image '{image.name}'"
+def _build_faults(image: Image, build: Build) -> Iterator[Fault]:
+    what = called(image)
     if build.platform is not None:
         try:
             for platform in build.platform.split(","):
@@ -151,11 +152,17 @@ def _build_faults(image: Image, build: Build, declared: Declared) -> Iterator[Fa
         yield image.where, f"{what}: builder: expected 'docker' or 'buildx', found {quoted(str(build.builder))}"
     if not all(isinstance(value, str) for value in build.args.values()):
         yield image.where, f"{what}: args: expected texts"
-    locks = [os.path.dirname(images_lock_path(bundle)) for bundle in declared.bundles if bundle.lock]
     if INPUTS_LABEL in image.labels:
         yield image.where, f"{what}: label '{INPUTS_LABEL}' is how built images are told apart: use a different key"
-    for problem in context_faults(context_of(build), [*kept_by_runs(declared.registries), *locks]):
-        yield image.where, f"{what}: {problem}"
+
+
+def _context_faults(declared: Declared) -> Iterator[Fault]:
+    """Find what runs write in the contexts of builds that do not leave it out."""
+    locks = [os.path.dirname(images_lock_path(bundle)) for bundle in declared.bundles if bundle.lock]
+    written = by_directory([*kept_by_runs(declared.registries), *locks])
+    for image in declared.images:
+        for problem in context_faults(context_of(image.build), written) if image.build else ():
+            yield image.where, f"{called(image)}: {problem}"
 
 
 def _lock_faults(bundle: Bundle, names: set[tuple[str, str]]) -> Iterator[Fault]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from bundlepipe.errors import InputError
 from bundlepipe.oci.build_context import BuildContext
 from bundlepipe.pipeline.declaration import Build
 from bundlepipe.pipeline.edges import Ignores
-from bundlepipe.pipeline.paths import below, is_within
+from bundlepipe.pipeline.paths import ancestors, below
 
 
 def context_of(build: Build) -> BuildContext:
@@ -29,9 +30,21 @@ def _leaves_out(context: BuildContext, name: str) -> bool:
         return False  # what is wrong with the ignore file the build tells
 
 
-def faults(context: BuildContext, written: Iterable[str]) -> Iterator[str]:
-    """Yield what is wrong with a context that does not leave out what runs write: each would change the image."""
-    for path in written:
-        if is_within(path, context.directory) and not _leaves_out(context, name := below(path, context.directory)):
+def by_directory(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return paths by every directory, absolute, that they lie within; a path lies within itself."""
+    within: dict[str, list[str]] = {}
+    for path in paths:
+        for directory in ancestors(os.path.abspath(path)):
+            within.setdefault(directory, []).append(path)
+    return within
+
+
+def faults(context: BuildContext, written: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield what is wrong with a context that does not leave out what runs write: each would change the image.
+
+    `written` has the paths by directory, as `by_directory` returns them.
+    """
+    for path in written.get(os.path.abspath(context.directory), ()):
+        if not _leaves_out(context, name := below(path, context.directory)):
             advice = f"add the line '{name}' to {context.directory}/.dockerignore"
             yield f"its context {context.directory} holds {path}, which every run changes: {advice}"

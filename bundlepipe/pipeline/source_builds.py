@@ -15,7 +15,7 @@ from bundlepipe.files import locked
 from bundlepipe.oci.build_context import BuildContext
 from bundlepipe.oci.inputs import Snapshot
 from bundlepipe.oci.reference import Reference
-from bundlepipe.pipeline.contexts import faults
+from bundlepipe.pipeline.contexts import by_directory, faults
 from bundlepipe.pipeline.destinations import kept_by_runs
 from bundlepipe.pipeline.paths import normalise
 from bundlepipe.pipeline.push_task import mismatch
@@ -47,7 +47,7 @@ class SourceBuilder:
         assert bundle.lock
         self._name = bundle.name
         self._directory = bundle.lock.directory
-        self._written = [*kept_by_runs(settings.registries), os.path.dirname(lock_path)]
+        self._written = by_directory([*kept_by_runs(settings.registries), os.path.dirname(lock_path)])
         self._settings = settings
         self._emit = emit
         self._lock = threading.Lock()
