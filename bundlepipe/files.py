@@ -9,8 +9,19 @@ import secrets
 from collections.abc import Iterator
 from typing import IO
 
+from bundlepipe.errors import InputError
+
 _PREFIX = ".incoming-"
 _CHUNK = 1 << 20
+
+
+def read_file(path: str) -> bytes:
+    """Return the content of a file that is given as input; InputError if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def write_if_changed(path: str, content: bytes) -> bool:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
-from bundlepipe.errors import DocumentError, InputError, command_text
-from bundlepipe.files import write_if_changed
+from bundlepipe.errors import DocumentError, command_text
+from bundlepipe.files import read_file, write_if_changed
 from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.pipeline.declaration import (
     Apply,
@@ -152,11 +152,7 @@ class _Reading:
     def _load(self, path: str) -> dict[str, Any] | None:
         """Return the interpolated data of a file, or None if it is faulty beyond that."""
         self.declared.paths.append(path)
-        try:
-            with open(path, "rb") as file:
-                content = file.read()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        content = read_file(path)
         try:
             data = self.cache.load(path, content)
         except DocumentError as error:

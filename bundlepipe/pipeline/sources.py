@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from doit.task import Task
 
 from bundlepipe.errors import BundlepipeError, NotFound, Unreachable
+from bundlepipe.files import read_file
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declaration import Copy, CopySource, LockSource, Pull, Source
 from bundlepipe.pipeline.paths import archives_in
@@ -66,7 +67,7 @@ def location_of(source: Source) -> Location:
     if isinstance(source, LockSource):
         from bundlepipe.documents.bundle_lock import BundleLock
 
-        return BundleLock.parse(_read(source.path), source.path).image
+        return BundleLock.parse(read_file(source.path), source.path).image
     if isinstance(source, CopySource):
         locations = read_copied(source.name)
         if len(locations) == 1:
@@ -95,18 +96,10 @@ def copied_from(source: Source) -> Location | BundleLock | ImagesLock:
 
 
 def read_lock_file(path: str) -> BundleLock | ImagesLock:
-    """Return the lock in a file; BundlepipeError if it cannot be read, DocumentError if it is faulty."""
+    """Return the lock in a file; InputError if it cannot be read, DocumentError if it is faulty."""
     from bundlepipe.documents.locks import parse_lock
 
-    return parse_lock(_read(path), path)
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise BundlepipeError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_lock(read_file(path), path)
 
 
 def paths_read(source: Source) -> list[str]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bundlepipe.documents.resources import Resource, find_resources
-from bundlepipe.errors import BundlepipeError, InputError, ProgramError, ProgramMissing, shortened
+from bundlepipe.errors import BundlepipeError, ProgramError, ProgramMissing, shortened
 from bundlepipe.events import Emit, OutputLine, ignore
+from bundlepipe.files import read_file
 from bundlepipe.processes import TakeLine, run_program
 from bundlepipe.stores.redaction import Redactor
 from bundlepipe.verbs.parallel import in_parallel
@@ -63,7 +64,7 @@ def apply(request: ApplyRequest, emit: Emit = ignore) -> Applied:
     InputError if the file cannot be read, DocumentError if it is not YAML, BundlepipeError
     if there is no kubectl, or with its last words if it fails.
     """
-    resources = find_resources(_read(request.path), request.path)
+    resources = find_resources(read_file(request.path), request.path)
     output = _Output(resources, emit)
     _run(apply_command(request), output.take, f"{request.path}: cannot be applied", output)
     if request.wait and not request.dry_run:
@@ -117,14 +118,6 @@ def _in_list(path: str) -> str:
 
 def _name(resource: Resource) -> str:
     return f"{(resource.kind or '').lower()}/{resource.text('metadata', 'name')}"
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _wait(workloads: Sequence[Resource], request: ApplyRequest, output: _Output) -> None:

@@ -9,8 +9,9 @@ from bundlepipe.documents.image_search import SearchedFile, search_images
 from bundlepipe.documents.kbld_config import KbldConfig, parse_config
 from bundlepipe.documents.kbld_kinds import may_configure
 from bundlepipe.documents.searched_files import searched_files
-from bundlepipe.errors import DocumentError, InputError
+from bundlepipe.errors import DocumentError
 from bundlepipe.events import Emit, ignore
+from bundlepipe.files import read_file
 from bundlepipe.stores.answers import public_url
 
 
@@ -57,11 +58,7 @@ def read_inputs(names: Sequence[str], read_stdin: Callable[[], bytes], emit: Emi
 
 def read_text(path: str) -> Text:
     """Return the content of a file; InputError if it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return Text(path, file.read())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    return Text(path, read_file(path))
 
 
 def read_rules(paths: Iterable[str]) -> KbldConfig:
