@@ -66,7 +66,7 @@ def search_by_rules(bundle: Bundle, known: Collection[str], settings: Settings) 
     texts += [text_printed(program, settings, emit) for program in programs_searched(bundle)]
     configuration = search(texts, read_rules(bundle.lock.config))
     names, built_from = set(), set()
-    for reference in {found.value for file in configuration.files for found in file.images}:
+    for reference in {found.value for found in configuration.images}:
         try:
             planned = plan(reference, configuration.rules, dict.fromkeys(known))
         except InvalidReference:

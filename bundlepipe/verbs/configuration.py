@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from bundlepipe.documents.image_search import SearchedFile, search_images
+from bundlepipe.documents.image_search import FoundImage, SearchedFile, search_images
 from bundlepipe.documents.kbld_config import KbldConfig, parse_config
 from bundlepipe.documents.kbld_kinds import may_configure
 from bundlepipe.documents.searched_files import searched_files
@@ -30,6 +30,11 @@ class Configuration:
     files: tuple[SearchedFile, ...]
     rules: KbldConfig
     problems: tuple[str, ...] = field(default=())
+
+    @property
+    def images(self) -> Iterator[FoundImage]:
+        """What was found, in the order of the files."""
+        return (found for file in self.files for found in file.images)
 
 
 def read_texts(paths: Sequence[str], exclude: Collection[str] = ()) -> list[Text]:

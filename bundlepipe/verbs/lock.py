@@ -97,9 +97,8 @@ def _wanted(request: LockRequest, problems: list[str]) -> tuple[dict[str, object
     configuration = search([*read_texts(request.files, request.exclude), *request.texts], rules)
     problems.extend(configuration.problems)
     wanted: dict[str, object] = {}
-    for file in configuration.files:
-        for found in file.images:
-            wanted.setdefault(found.value, found.where)
+    for found in configuration.images:
+        wanted.setdefault(found.value, found.where)
     for reference, where in request.include.items():
         wanted.setdefault(reference, where)
     return wanted, configuration.rules

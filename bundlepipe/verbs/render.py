@@ -41,7 +41,7 @@ def render(request: RenderRequest) -> bytes:
     problems = list(configuration.problems)
     known = _Known(configuration.rules, request.locks)
     images: dict[str, str] = {}
-    for found in (found for file in configuration.files for found in file.images):
+    for found in configuration.images:
         if found.value not in images:
             try:
                 images[found.value] = known.image(found.value)

@@ -93,7 +93,7 @@ def find(texts: Sequence[Text]) -> list[FoundImage]:
 
     Raises DocumentError with all faults.
     """
-    return [found for file in _searched(texts).files for found in file.images]
+    return list(_searched(texts).images)
 
 
 def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolved:
@@ -107,7 +107,7 @@ def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolv
     if not request.builds:
         rules = KbldConfig(rules.search_rules, rules.overrides)
     wanted: dict[str, FoundImage] = {}
-    for found in (found for file in configuration.files for found in file.images):
+    for found in configuration.images:
         wanted.setdefault(found.value, found)
     images = answer_all(
         wanted,
