@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from bundlepipe.documents.image_builders import Builder
 from bundlepipe.documents.images_annotation import Origin
+from bundlepipe.documents.kbld_kinds import KBLD_API_VERSION
 from bundlepipe.documents.kbld_search_rules import written_rule
 from bundlepipe.documents.search_rules import ImageMatcher, SearchRule
 from bundlepipe.documents.yaml_writer import write
@@ -122,8 +123,6 @@ def config_to_bytes(
     `locked` holds references as configuration has them, what they were resolved to, and the
     origins of that. `search_rules` are those that found them, without the default rule.
     """
-    from bundlepipe.documents.kbld_kinds import KBLD_API_VERSION
-
     document: dict[str, Any] = {
         "apiVersion": KBLD_API_VERSION,
         "kind": "Config",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import yaml
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import yaml
 
 KBLD_API_VERSION = "kbld.k14s.io/v1alpha1"
 _KINDS = {
@@ -16,6 +19,8 @@ def configuration_kind(root: yaml.Node) -> str | None:
 
     Of kbld's own apiVersion it may be one that there is not, which is a fault of the document.
     """
+    import yaml
+
     if not isinstance(root, yaml.MappingNode):
         return None
     fields = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from doit.task import Task
 
+from bundlepipe.documents.kbld_kinds import may_configure
 from bundlepipe.errors import BundlepipeError, DocumentError, InvalidReference
 from bundlepipe.oci.inputs import Snapshot, differences
 from bundlepipe.pipeline.declaration import Bundle, MadeHere, Program, programs_searched, search_exclude, searched_paths
@@ -24,14 +25,13 @@ _KNOWN = "known"
 _BUILT_FROM = "builtFrom"
 # In the place of a name: rules decide what is found, in other files too. No name has a star.
 BY_RULES = "*"
-_SIGNS_OF_RULES = (b"kbld.k14s.io/", b"ImagesLock")
 
 
 def names_in(path: str, known: Collection[str]) -> list[str]:
     """Return the names that one file holds under its `image` keys, or BY_RULES if it may change what others hold."""
     with open(path, "rb") as file:
         content = file.read()
-    if any(sign in content for sign in _SIGNS_OF_RULES):
+    if may_configure(content):
         return [BY_RULES]
     # Parsing is slow, and most files name nothing that is made here.
     if b"image" not in content or not any(name.encode() in content for name in known):
