@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from doit.task import Task
 
-from bundlepipe.errors import BundlepipeError, NotFound, StoreError
+from bundlepipe.errors import BundlepipeError, NotFound
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
@@ -18,8 +18,8 @@ from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
 from bundlepipe.pipeline.declaration import Copy, CopySource, LockSource
 from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.progress import emitter, human_size
-from bundlepipe.pipeline.push_task import mismatch, placed
-from bundlepipe.pipeline.remote import ANSWER, Answer, Question, ask
+from bundlepipe.pipeline.push_task import answer_for, mismatch, placed
+from bundlepipe.pipeline.remote import ANSWER, Question, ask
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import (
     IMAGE_ID,
@@ -162,9 +162,7 @@ class CopyAction(Action):
         from bundlepipe.verbs.copy import copy
 
         declared, homes = self._copy, self._settings.homes
-        answer: Answer | None = (self.task.meta or {}).get(ANSWER)
-        if answer and answer.problem:
-            raise StoreError(answer.problem)
+        answer_for(self.task)  # which fails if the destination could not be asked
         archives = archives_in([declared.to])
         for path in archives:
             _check_may_replace(path, declared.name)
