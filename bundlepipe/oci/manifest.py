@@ -64,7 +64,7 @@ class Platform:
             raise InvalidContent(f"{quoted(text)} is not a platform: expected OS/ARCHITECTURE[/VARIANT][:OS.VERSION]")
         return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None, version or None)
 
-    def matches(self, wanted: Platform) -> bool:
+    def matches(self, wanted: Platform | PlatformSelection) -> bool:
         """Tell whether this platform has everything that `wanted` names."""
         return PlatformSelection(**vars(wanted)).matches(self)
 

@@ -151,16 +151,12 @@ class Resolver:
 
 
 def _choose(reference: Reference, wanted: AnyPlatform, children: Sequence[tuple[Platform | None, Digest]]) -> Digest:
-    matching = [digest for offered, digest in children if offered and _suits(offered, wanted)]
+    matching = [digest for offered, digest in children if offered and offered.matches(wanted)]
     if len(matching) == 1:
         return matching[0]
     offers = ", ".join(sorted({str(offered) for offered, _ in children if offered})) or "none"
     count = "no image" if not matching else f"{len(matching)} images"
     raise BundlepipeError(f"{reference} has {count} for platform {wanted}; its platforms: {offers}")
-
-
-def _suits(offered: Platform, wanted: AnyPlatform) -> bool:
-    return wanted.matches(offered) if isinstance(wanted, PlatformSelection) else offered.matches(wanted)
 
 
 def made_now(plan: Made) -> Reference:
