@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MARKER = re.compile(rb"---(?:[ \t\r\n]|\Z)")
 _END_MARKER = re.compile(rb"\.\.\.[ \t]*(?:#|\Z)")
 
@@ -18,12 +18,12 @@ def joined(texts: Iterable[bytes]) -> bytes:
     """
     parts: list[bytes] = []
     for text in texts:
-        if not text.removeprefix(_BYTE_ORDER_MARK).strip():
+        if not text.removeprefix(BOM_UTF8).strip():
             continue
         if not parts:
             parts.append(text)
             continue
-        follower = text.removeprefix(_BYTE_ORDER_MARK)
+        follower = text.removeprefix(BOM_UTF8)
         parts += [_between(parts[-1], follower), follower]
     return b"".join(parts)
 
@@ -41,7 +41,7 @@ def _between(text: bytes, follower: bytes) -> bytes:
 
 
 def _has_content(text: bytes) -> bool:
-    return next(_content_lines(text.removeprefix(_BYTE_ORDER_MARK)), None) is not None
+    return next(_content_lines(text.removeprefix(BOM_UTF8)), None) is not None
 
 
 def _content_lines(text: bytes) -> Iterator[bytes]:

@@ -50,7 +50,6 @@ class Homes:
             from bundlepipe.stores.engine_resolution import EngineResolvedStore
 
             return EngineResolvedStore(host, repository, writes=writes)
-        # A push into a layout needs no HTTP client, whose import takes as long as the push.
         from bundlepipe.stores.registry import RegistryStore
 
         return RegistryStore(host, repository, writes=writes)
@@ -78,6 +77,7 @@ class Homes:
         return store, store.read_manifest(location.identifier)
 
     def _host(self, name: str, settings: RegistrySettings) -> RegistryHost:
+        # A push into a layout needs no HTTP client, whose import takes as long as the push.
         from bundlepipe.stores.registry import RegistryHost
 
         # A forked child must not share its parent's connections.
