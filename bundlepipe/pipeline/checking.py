@@ -41,6 +41,7 @@ from bundlepipe.stores.location import (
     ARCHIVE_PREFIX,
     ENGINE_PREFIX,
     LAYOUT_PREFIX,
+    LOCAL_PREFIXES,
     ArchiveLocation,
     EngineLocation,
     parse_location,
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 # For what is asked of references only, where there is none.
 _ANY = Repository(DEFAULT_REGISTRY, "a/b")
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+")
-_LOCAL_HOMES = (LAYOUT_PREFIX, ARCHIVE_PREFIX, ENGINE_PREFIX)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -128,7 +128,7 @@ def _image_faults(image: Image) -> Iterator[Fault]:
         yield image.where, f"{what}: exclude and preservePermissions are for images of files"
     if (image.program or image.source) and image.labels:
         yield image.where, f"{what}: labels: the image has its own already"
-    if image.refresh and not (image.source and not image.source.startswith(_LOCAL_HOMES)):
+    if image.refresh and not (image.source and not image.source.startswith(LOCAL_PREFIXES)):
         yield image.where, f"{what}: refresh is for the tag of a reference as 'from'"
     if stays_where_made(image) and image.tags:
         yield image.where, f"{what}: tags are for its destination: add 'push: REGISTRY/REPOSITORY'"

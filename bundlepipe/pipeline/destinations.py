@@ -18,10 +18,8 @@ from bundlepipe.pipeline.declaration import (
 )
 from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.state import STATE_DIRECTORY
-from bundlepipe.stores.location import ARCHIVE_PREFIX, ENGINE_PREFIX, LAYOUT_PREFIX, LayoutLocation, parse_location
+from bundlepipe.stores.location import LOCAL_PREFIXES, LayoutLocation, parse_location
 from bundlepipe.stores.settings import RegistrySettings
-
-_LOCAL_HOMES = (LAYOUT_PREFIX, ARCHIVE_PREFIX, ENGINE_PREFIX)
 
 
 def destination_of(made: Pushable) -> Reference:
@@ -29,7 +27,7 @@ def destination_of(made: Pushable) -> Reference:
     if made.push is None:
         raise InvalidReference("no destination: add 'push: REGISTRY/REPOSITORY:TAG', or 'defaults: {push: ...}'")
     text = made.push.replace("{name}", made.name)
-    if text.startswith(_LOCAL_HOMES):
+    if text.startswith(LOCAL_PREFIXES):
         raise InvalidReference(
             f"'{text}': a destination becomes part of a bundle's content, so it is always REGISTRY/REPOSITORY:TAG; "
             "for a directory use the host layout.localhost, or 'registries: {HOST: {layout: DIR}}'"

@@ -11,6 +11,7 @@ from bundlepipe.oci.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference
 LAYOUT_PREFIX = "oci:"
 ARCHIVE_PREFIX = "tar:"
 ENGINE_PREFIX = "docker-daemon:"
+LOCAL_PREFIXES = (LAYOUT_PREFIX, ARCHIVE_PREFIX, ENGINE_PREFIX)
 
 
 @dataclass(frozen=True)
