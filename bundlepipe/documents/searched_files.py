@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 
+from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY
 from bundlepipe.errors import InputError
 from bundlepipe.oci.inputs import in_byte_order
 
 _EXTENSIONS = (".yml", ".yaml", ".json")
-_BUNDLE_DIRECTORY = ".imgpkg"
 
 
 def searched_files(paths: Sequence[str], exclude: Collection[str] = (), *, with_bundles_own: bool = False) -> list[str]:
@@ -19,7 +19,7 @@ def searched_files(paths: Sequence[str], exclude: Collection[str] = (), *, with_
     what `exclude` names, by paths relative to those of `paths`, never. Raises InputError
     for a path that cannot be read.
     """
-    left_out = frozenset() if with_bundles_own else frozenset({_BUNDLE_DIRECTORY})
+    left_out = frozenset() if with_bundles_own else frozenset({BUNDLE_DIRECTORY})
     found: list[str] = []
     for path in paths:
         if os.path.isdir(path):

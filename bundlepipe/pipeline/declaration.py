@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from bundlepipe.documents.bundle_paths import IMAGES_LOCK
 from bundlepipe.errors import command_text
 from bundlepipe.oci.build_request import Builder
 from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
@@ -264,7 +265,7 @@ def _may_become_directory(path: str) -> bool:
 
 def images_lock_path(bundle: Bundle) -> str:
     """Return the path of the images.yml that the bundle's lock maintains."""
-    return os.path.normpath(os.path.join(lock_directory(bundle) or ".", ".imgpkg", "images.yml"))
+    return os.path.normpath(os.path.join(lock_directory(bundle) or ".", IMAGES_LOCK))
 
 
 def searched_paths(bundle: Bundle) -> Sequence[str]:

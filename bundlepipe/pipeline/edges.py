@@ -11,13 +11,12 @@ from typing import Any
 from doit.dependency import UptodateCalculator
 from doit.task import Task
 
+from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY
 from bundlepipe.pipeline.paths import ancestors, below, is_excluded, normalise
 
 EDGES = "edges"
 # The name of the one private task whose uptodate object is GeneratedInputs.
 GENERATED_INPUTS = "_generated_inputs"
-
-_BUNDLE_DIRECTORY = ".imgpkg"
 
 
 class PipelineTask(Task):  # type: ignore[misc]
@@ -48,7 +47,7 @@ class Reads:
 
 def is_bundles_own(name: str) -> bool:
     """Tell whether a path is in a bundle's own directory, where nobody searches for images."""
-    return _BUNDLE_DIRECTORY in name.split("/")
+    return BUNDLE_DIRECTORY in name.split("/")
 
 
 def find_cycle(edges: Callable[[str], Iterable[str]], starts: Iterable[str]) -> list[str] | None:

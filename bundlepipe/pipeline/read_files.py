@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY
 from bundlepipe.errors import InputError
 from bundlepipe.oci.inputs import Snapshot, file_snapshot, in_byte_order
 from bundlepipe.pipeline.state import STATE_DIRECTORY
@@ -12,7 +13,6 @@ from bundlepipe.pipeline.state import STATE_DIRECTORY
 # What every run changes, or nobody reads. A layout is what a registry is elsewhere.
 _NEVER_READ = frozenset({".git", STATE_DIRECTORY})
 _LAYOUT_MARK = "oci-layout"
-_BUNDLES_OWN = frozenset({".imgpkg"})
 
 
 def files_among(paths: Sequence[str], before: Snapshot, *, with_bundles_own: bool = False) -> Snapshot:
@@ -21,7 +21,7 @@ def files_among(paths: Sequence[str], before: Snapshot, *, with_bundles_own: boo
     What is named itself is looked at whatever it is. Bundles' own directories (`.imgpkg`),
     which locks write, are only `with_bundles_own`. Raises InputError if something cannot be read.
     """
-    left_out = _NEVER_READ if with_bundles_own else _NEVER_READ | _BUNDLES_OWN
+    left_out = _NEVER_READ if with_bundles_own else _NEVER_READ | {BUNDLE_DIRECTORY}
     return file_snapshot(list(dict.fromkeys(_files_among(paths, left_out))), before)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bundlepipe.documents.bundle import check_bundle
+from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, BUNDLE_METADATA, IMAGES_LOCK
 from bundlepipe.documents.images_lock import ImagesLock
 from bundlepipe.errors import DocumentError, InputError
 from bundlepipe.oci.digest import Digest
@@ -12,10 +13,6 @@ from bundlepipe.oci.inputs import Entry
 from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.stores.store import Source, read_whole
-
-BUNDLE_DIRECTORY = ".imgpkg"
-IMAGES_LOCK = f"{BUNDLE_DIRECTORY}/images.yml"
-BUNDLE_METADATA = f"{BUNDLE_DIRECTORY}/bundle.yml"
 
 LARGEST_CONFIG = 8 << 20
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from bundlepipe.documents.bundle_paths import BUNDLE_METADATA, IMAGES_LOCK
 from bundlepipe.documents.image_locations import FILE_NAME, ImageLocations
 from bundlepipe.documents.images_lock import ImageRef, ImagesLock
 from bundlepipe.errors import (
@@ -28,7 +29,7 @@ from bundlepipe.oci.manifest import Manifest
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
 from bundlepipe.stores.store import Source, find_manifest
-from bundlepipe.verbs.bundle import BUNDLE_METADATA, IMAGES_LOCK, is_bundle, locations_tag
+from bundlepipe.verbs.bundle import is_bundle, locations_tag
 from bundlepipe.verbs.description import BundleDescription, ImageDescription, ImageType
 from bundlepipe.verbs.inventory import tags_of
 from bundlepipe.verbs.parallel import in_parallel

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from bundlepipe.documents.bundle_paths import IMAGES_LOCK
 from bundlepipe.documents.images_lock import ImagesLock
 from bundlepipe.errors import AccessDenied, InvalidContent, NotFound, StoreError, Unreachable
 from bundlepipe.oci.digest import Digest
@@ -20,7 +21,7 @@ from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.single_flight import Once
 from bundlepipe.stores.store import OpenContent, Source, Store, find_manifest, read_whole, referrers_tag
-from bundlepipe.verbs.bundle import IMAGES_LOCK, LARGEST_CONFIG, locations_tag
+from bundlepipe.verbs.bundle import LARGEST_CONFIG, locations_tag
 from bundlepipe.verbs.parallel import in_parallel
 from bundlepipe.verbs.spool import Spool
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, IMAGES_LOCK
 from bundlepipe.documents.image_locations import ImageLocations
 from bundlepipe.documents.images_lock import ImageRef, ImagesLock
 from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, OutputError
@@ -21,7 +22,7 @@ from bundlepipe.oci.unpack import Limits, unpack
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
 from bundlepipe.stores.store import Source, find_manifest
-from bundlepipe.verbs.bundle import BUNDLE_DIRECTORY, IMAGES_LOCK, is_bundle
+from bundlepipe.verbs.bundle import is_bundle
 from bundlepipe.verbs.locations import read_locations
 from bundlepipe.verbs.parallel import in_parallel
 from bundlepipe.verbs.transfer import receive_blob
