@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from bundlepipe.pipeline.pipeline import Pipeline
     from bundlepipe.stores.settings import RegistrySettings
 
+__version__ = "0.1.0"
+
 __all__ = [
     "DOIT_CONFIG",
     "Apply",
@@ -44,6 +46,7 @@ __all__ = [
     "Pull",
     "RegistrySettings",
     "Render",
+    "__version__",
 ]
 
 _HOMES = {

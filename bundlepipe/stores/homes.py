@@ -28,16 +28,23 @@ class Homes:
 
     `registries` maps hosts to their settings; `layout.localhost`, backed by
     `build/registry`, is built in. Connections, tokens and the limit on concurrent
-    transfers are shared by all stores of one `Homes` within a process.
+    transfers are shared by all stores of one `Homes` within a process; `concurrency` is that
+    limit.
     """
 
-    def __init__(self, registries: Mapping[str, RegistrySettings] | None = None, *, emit: Emit = ignore) -> None:
+    def __init__(
+        self,
+        registries: Mapping[str, RegistrySettings] | None = None,
+        *,
+        concurrency: int = CONCURRENT_TRANSFERS,
+        emit: Emit = ignore,
+    ) -> None:
         self._registries = {LAYOUT_HOST: RegistrySettings(layout=DEFAULT_LAYOUT_DIRECTORY)}
         for host, settings in (registries or {}).items():
             self._registries[DEFAULT_REGISTRY if host in DOCKER_HUB_ALIASES else host] = settings
         self._emit = emit
         self._lock = threading.Lock()
-        self._transfers = threading.BoundedSemaphore(CONCURRENT_TRANSFERS)
+        self._transfers = threading.BoundedSemaphore(concurrency)
         self._hosts: dict[tuple[int, str], RegistryHost] = {}
 
     def repository(self, repository: Repository, *, writes: bool = False) -> Store:

@@ -1,0 +1,170 @@
+"""What all commands have in common: their options, how they are parsed, how their help looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from bundlepipe.cli.arguments import command_first, normalised
+from bundlepipe.cli.console import Console
+from bundlepipe.cli.tool import Tool
+
+_HELP_WIDTH = 100
+
+
+class Option(click.Option):
+    """An option; `section` is where the help lists it."""
+
+    def __init__(self, declarations: Sequence[str], section: str = "Options", **settings: Any) -> None:
+        super().__init__(declarations, **settings)
+        self.section = section
+
+
+class Switch(Option):
+    """An option without value, which `--NAME=false` turns off again, as Go's tools have them."""
+
+    def __init__(self, declarations: Sequence[str], **settings: Any) -> None:
+        both = [f"{name}/--no-{name.removeprefix('--')}" if name.startswith("--") else name for name in declarations]
+        super().__init__(both, **{"default": False, **settings})
+
+    def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
+        """Return the names, as one would write them to change what is so without, and the help."""
+        if self.hidden:
+            return None
+        names = ", ".join(sorted(self.opts, key=len))
+        return (f"{names}=false" if self.default is True else names), self.help or ""
+
+
+def global_options() -> list[Option]:
+    """Return new options that every command has; their values are what a `Console` takes, but for two."""
+    section = "Everywhere"
+    return [
+        Switch(["--debug"], section=section, help="Show the conversation with registries on stderr, without secrets"),
+        Switch(["--json", "as_json"], section=section, help="Print everything as one JSON document"),
+        Switch(["--tty"], section=section, help="Print as on a terminal"),
+        Switch(["--color"], section=section, default=True, help="Print without colours, as NO_COLOR does"),
+        Option(["--column", "columns"], section, multiple=True, metavar="NAME", help="Print only these columns"),
+        Switch(["-y", "--yes"], section=section, help="Accepted for scripts; nothing is ever asked"),
+    ]
+
+
+_GLOBAL_NAMES = ("debug", "as_json", "tty", "color", "columns", "yes")
+
+
+class Command(click.Command):
+    """A command: takes arguments as Go's tools do, has the global options, and shows examples in its help.
+
+    `examples` are command lines without the name of the tool, each with what it is for.
+    """
+
+    def __init__(self, *args: Any, examples: Mapping[str, str] | None = None, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.examples = examples or {}
+        self.params = [*self.params, *global_options()]
+        self.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH}
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Parse, after bringing the arguments into click's form."""
+        return super().parse_args(context, normalised(args, self.get_params(context)))
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command with a console of the kind that its options ask for, then say that it succeeded."""
+        chosen = {name: context.params.pop(name) for name in _GLOBAL_NAMES}
+        run = context.ensure_object(Run)
+        run.debug = chosen["debug"]
+        run.console = Console(
+            tty=chosen["tty"],
+            as_json=chosen["as_json"],
+            color=chosen["color"],
+            columns=comma_separated(chosen["columns"]),
+        )
+        result = super().invoke(context)
+        run.console.succeed()
+        return result
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of this command, then those that all have."""
+        for title, options in self._sections(context).items():
+            records = [record for option in options if (record := option.get_help_record(context))]
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        if self.examples:
+            with formatter.section("Examples"):
+                name = context.find_root().command_path
+                for text, example in self.examples.items():
+                    formatter.write(f"{'':>{formatter.current_indent}}# {text}\n")
+                    formatter.write(f"{'':>{formatter.current_indent}}{name} {example}\n")
+
+    def _sections(self, context: click.Context) -> dict[str, list[click.Parameter]]:
+        sections: dict[str, list[click.Parameter]] = {"Options": []}
+        for parameter in self.get_params(context):
+            sections.setdefault(getattr(parameter, "section", "Everywhere"), []).append(parameter)
+        return sections
+
+
+class Run:
+    """What is known about one run of the program: as which tool, with which console."""
+
+    def __init__(self, tool: Tool) -> None:
+        self.tool = tool
+        self.console = Console()
+        self.debug = False
+
+
+class Commands(click.Group):
+    """Commands that are imported when they are used.
+
+    `places` gives `MODULE:NAME` below this package, and a line for the help, by the names of
+    commands. `bare` is the place of the command that is meant where none is named.
+    """
+
+    def __init__(self, places: Mapping[str, tuple[str, str]], bare: str | None = None, **settings: Any) -> None:
+        context = {"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH}
+        super().__init__(**{"context_settings": context, **settings})
+        self._places = places
+        self._bare = bare
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return list(self._places)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Import a command; the bare one has no name."""
+        if not name and self._bare:
+            return _imported(self._bare)
+        return _imported(self._places[name][0]) if name in self._places else None
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what commands there are, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in self._places.items()])
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Parse, with the name of the command first wherever it was; `help NAME` is `NAME --help`."""
+        arguments = command_first(args, [*self.get_params(context), *global_options()])
+        if arguments[:1] == ["help"]:
+            arguments = [*arguments[1:], "--help"]
+        if self._bare and (not arguments or arguments[0].startswith("-")):
+            arguments = ["", *arguments]
+        return super().parse_args(context, arguments)
+
+
+def _imported(place: str) -> click.Command:
+    module, _, name = place.partition(":")
+    command = getattr(import_module(f"bundlepipe.cli.{module}"), name)
+    assert isinstance(command, click.Command)
+    return command
+
+
+def comma_separated(values: Sequence[str]) -> list[str]:
+    """Return the texts of an option that may be repeated or have several, divided by commas (pflag's StringSlice)."""
+    import csv
+
+    return [text for value in values for text in next(csv.reader([value]), [])]

@@ -1,0 +1,147 @@
+"""What a command prints, and where: imgpkg's and kbld's rules (of cppforlife/go-cli-ui, as observed).
+
+On a terminal, or with `--tty`, commands narrate; elsewhere they print documents and rows alone,
+and with `--json` everything that they would have printed in one JSON document, in the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bundlepipe.errors import BundlepipeError
+
+_GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
+_INDENT = "  "
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts. `content` says in the plural what they are, `header` has titles by the keys of `--column`."""
+
+    title: str
+    content: str
+    header: dict[str, str]
+    rows: Sequence[Sequence[str]]
+
+    def only(self, columns: Sequence[str]) -> Table:
+        """Return the table with these columns alone, by key or title; BundlepipeError for one that it has not."""
+        keys = list(self.header)
+        titles = {title.lower(): key for key, title in self.header.items()}
+        chosen = [titles.get(column.lower(), column) for column in columns]
+        for column, key in zip(columns, chosen, strict=True):
+            if key not in keys:
+                raise BundlepipeError(f"--column {column}: there is no such column: expected {' or '.join(keys)}")
+        order = [keys.index(key) for key in chosen]
+        return Table(
+            self.title,
+            self.content,
+            {key: self.header[key] for key in chosen},
+            [[row[index] for index in order] for row in self.rows],
+        )
+
+
+class Console:
+    """Prints for one command.
+
+    narrates: lines that tell what goes on are wanted (a terminal or `--tty`).
+    as_json: all is kept and written as one JSON document by `succeed` or `fail`.
+    color: results may be coloured, where there is a terminal and `NO_COLOR` is not set.
+    """
+
+    def __init__(
+        self, *, tty: bool = False, as_json: bool = False, color: bool = True, columns: Sequence[str] = ()
+    ) -> None:
+        self.as_json = as_json
+        self.narrates = as_json or tty or sys.stdout.isatty()
+        self._columns = columns
+        self._color = color and not os.environ.get("NO_COLOR")
+        self._lines: list[str] = []
+        self._blocks: list[str] = []
+        self._tables: list[Table] = []
+        self._has_printed = False
+
+    def line(self, text: str, *, ends: bool = True) -> None:
+        """Narrate a line; what is to be the last before `Succeeded` may leave out its end, as imgpkg does."""
+        if self.as_json:
+            self._lines.append(text)
+        elif self.narrates:
+            self._write(text + ("\n" if ends else ""))
+
+    def block(self, text: str) -> None:
+        """Print a result as it stands, terminal or not."""
+        if self.as_json:
+            self._blocks.append(text)
+        else:
+            self._write(text)
+
+    def table(self, table: Table) -> None:
+        """Print a table: for people with title, header and count, else rows whose cells are divided by tabs."""
+        table = table.only(self._columns) if self._columns else table
+        if self.as_json:
+            self._tables.append(table)
+        elif self.narrates:
+            self._write(_for_people(table))
+        else:
+            # One column, too, has its tab: scripts cut the first field.
+            self._write("".join("\t".join([*row, ""] if len(row) == 1 else row) + "\n" for row in table.rows))
+
+    def note(self, text: str) -> None:
+        """Say something on the side, on stderr, in whole lines."""
+        _flush_together(f"{text}\n")
+
+    def succeed(self) -> None:
+        """End what was printed."""
+        if self.as_json:
+            self._lines.append("Succeeded")
+            self._write_json()
+        elif self.narrates:
+            self._write(("\n" if self._has_printed else "") + self._painted("Succeeded", _GREEN, sys.stdout.isatty()))
+            self._write("\n")
+        sys.stdout.flush()
+
+    def fail(self, message: str) -> None:
+        """Say why nothing came of it: on stderr, and with `--json` in the document as well."""
+        if self.as_json:
+            self._lines.append(message)
+            self._write_json()
+        sys.stdout.flush()
+        head, colon, rest = message.partition(": ")
+        _flush_together(f"{self._painted(head, _RED, sys.stderr.isatty())}{colon}{rest}\n")
+
+    def _painted(self, text: str, color: str, is_terminal: bool) -> str:
+        return f"{color}{text}{_PLAIN}" if self._color and is_terminal else text
+
+    def _write(self, text: str) -> None:
+        self._has_printed = True
+        sys.stdout.write(text)
+
+    def _write_json(self) -> None:
+        tables = [
+            {
+                "Content": table.content,
+                "Header": table.header,
+                "Rows": [dict(zip(table.header, row, strict=True)) for row in table.rows],
+                "Notes": None,
+            }
+            for table in self._tables
+        ]
+        document = {"Tables": tables or None, "Blocks": self._blocks or None, "Lines": self._lines}
+        sys.stdout.write(json.dumps(document, indent=4, ensure_ascii=False) + "\n")
+
+
+def _for_people(table: Table) -> str:
+    rows = [list(table.header.values()), *table.rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(table.header))]
+    lines = [_INDENT.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    body = "".join(f"{line.rstrip()}\n" for line in lines)
+    return f"{table.title}\n\n{body}\n{len(table.rows)} {table.content}\n"
+
+
+def _flush_together(text: str) -> None:
+    sys.stdout.flush()
+    sys.stderr.write(text)
+    sys.stderr.flush()

@@ -1,0 +1,88 @@
+"""Where the command begins: as which tool, with what arguments, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from bundlepipe.cli.command import Commands, Run
+from bundlepipe.cli.messages import message_of
+from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, KBLD, Tool, tool_of
+from bundlepipe.errors import BundlepipeError
+
+_IMGPKG_COMMANDS = {
+    "push": ("push:push", "Push files as a bundle or an image"),
+    "pull": ("pull:pull", "Pull the files of a bundle or an image into a directory"),
+    "copy": ("copy:copy", "Copy a bundle or images, with all that they name, to a repository or a tar"),
+    "describe": ("describe:describe", "Show what a bundle consists of"),
+    "tag": ("tag:tag", "List and resolve tags"),
+}
+_EVERYWHERE = {
+    "completion": ("completion:completion", "Print the script that lets a shell complete commands"),
+    "version": ("version:version", "Print the version"),
+}
+_COMMANDS = {
+    BUNDLEPIPE.name: {
+        "init": ("init:init", "Write a bundlepipe.yml and a dodo.py for what is in a directory"),
+        "doit": ("doit:doit", "Run doit, with the tasks of bundlepipe.yml where there is no dodo.py"),
+        "check": ("check:check", "Check all documents of a pipeline, without network"),
+        **_IMGPKG_COMMANDS,
+        "resolve": ("resolve:resolve", "Resolve the images in configuration to digests"),
+        "inspect": ("inspect:inspect", "List the images in resolved configuration"),
+        "schema": ("schema:schema", "Print the JSON Schema of a document"),
+        **_EVERYWHERE,
+    },
+    IMGPKG.name: {**_IMGPKG_COMMANDS, **_EVERYWHERE},
+    KBLD.name: {"inspect": ("inspect:inspect", "List the images in resolved configuration"), **_EVERYWHERE},
+}
+_ABOUT = {
+    BUNDLEPIPE.name: "OCI bundles of Kubernetes configuration: push, pull and copy them, or build them by tasks.",
+    IMGPKG.name: "Bundles and images of files, as imgpkg pushes, pulls and copies them. This is bundlepipe.",
+    KBLD.name: "Images in configuration, resolved to digests as kbld does it. This is bundlepipe.",
+}
+
+
+def main() -> None:
+    """Run the command that the arguments of the process name, and exit: 0, 1 for an error, 130 if interrupted."""
+    sys.exit(run(sys.argv[0], sys.argv[1:]))
+
+
+def run(program: str, arguments: Sequence[str]) -> int:
+    """Run a command under the name of a program; return the exit status."""
+    # Documents are UTF-8 whatever the terminal is, and names of files any bytes.
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    this = Run(tool_of(program))
+    try:
+        status = _commands(this.tool).main(list(arguments), this.tool.name, standalone_mode=False, obj=this)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except (BundlepipeError, OSError, click.ClickException) as error:
+        return _fail(this, error)
+    except click.Abort:
+        from bundlepipe.cancellation import cancel_all
+
+        cancel_all()
+        this.console.note(f"{this.tool.name}: interrupted")
+        return 130
+
+
+def _commands(tool: Tool) -> click.Group:
+    bare = "resolve:resolve" if tool is KBLD else None
+    return Commands(_COMMANDS[tool.name], bare, name=tool.name, help=_ABOUT[tool.name])
+
+
+def _fail(this: Run, error: BundlepipeError | OSError | click.ClickException) -> int:
+    if isinstance(error, BrokenPipeError):
+        # Whoever read the output has seen enough; what is left must not be flushed at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    this.console.fail(f"{this.tool.name}: Error: {message_of(error, this.tool)}")
+    return 1

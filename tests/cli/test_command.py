@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.command import Command
+
+TOOLS = ("bundlepipe", "imgpkg", "kbld")
+
+
+def test_version_under_each_name(command: Command) -> None:
+    assert command("bundlepipe", "version").output == "bundlepipe version 0.1.0\n"
+    assert command("imgpkg", "version").output == "imgpkg version 0.43.0\nbundlepipe version 0.1.0\n"
+    assert command("kbld", "version").output == "kbld version 0.45.0\nbundlepipe version 0.1.0\n"
+
+
+def test_tty_narrates_success(command: Command) -> None:
+    assert command("bundlepipe", "version", "--tty").output == "bundlepipe version 0.1.0\n\nSucceeded\n"
+
+
+def test_json_holds_all_that_would_have_been_printed(command: Command) -> None:
+    output = command("imgpkg", "version", "--json").output
+    assert json.loads(output) == {
+        "Tables": None,
+        "Blocks": ["imgpkg version 0.43.0\n", "bundlepipe version 0.1.0\n"],
+        "Lines": ["Succeeded"],
+    }
+    assert output.startswith('{\n    "Tables": null,\n    "Blocks": [\n        "imgpkg')
+
+
+@pytest.mark.parametrize("arguments", [["--tty", "version"], ["version", "--tty=true"], ["version", "--tty=1"]])
+def test_options_are_taken_as_cobra_takes_them(command: Command, arguments: list[str]) -> None:
+    assert command("imgpkg", *arguments).output.endswith("\n\nSucceeded\n")
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_unknown_flag(command: Command, tool: str) -> None:
+    assert command(tool, "version", "--unheard-of").failed == f"{tool}: Error: unknown flag: --unheard-of\n"
+    assert command(tool, "version", "-z").failed == f"{tool}: Error: unknown shorthand flag: 'z' in -z\n"
+
+
+def test_unknown_command(command: Command) -> None:
+    error = 'imgpkg: Error: unknown command "pish" for "imgpkg": \'imgpkg --help\' lists the commands\n'
+    assert command("imgpkg", "pish").failed == error
+
+
+def test_bad_truth_value(command: Command) -> None:
+    error = command("imgpkg", "version", "--tty=maybe").failed
+    assert error.startswith("imgpkg: Error: 'maybe' is no value for --tty: expected true or false")
+
+
+@pytest.mark.parametrize("tool", ["bundlepipe", "imgpkg"])
+def test_help_names_the_commands(command: Command, tool: str) -> None:
+    listed = command(tool).output
+    assert listed == command(tool, "--help").output == command(tool, "help").output
+    assert f"Usage: {tool}" in listed
+    for name in ("push", "pull", "copy", "describe", "tag", "version"):
+        assert f"\n  {name} " in listed
+
+
+def test_help_of_a_command_has_examples(command: Command) -> None:
+    text = command("imgpkg", "help", "version").output
+    assert text == command("imgpkg", "version", "-h").output
+    assert "\nExamples:\n  # Print the version\n  imgpkg version\n" in text
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(command: Command, shell: str) -> None:
+    assert "_IMGPKG_COMPLETE" in command("imgpkg", "completion", shell).output
