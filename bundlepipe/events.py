@@ -11,12 +11,41 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class EntryPacked:
+    """A file or directory of the inputs is part of what is pushed; `name` is its path in there."""
+
+    name: str
+    is_directory: bool
+
+
+@dataclass(frozen=True)
+class ImageLaidOut:
+    """The files of an image are about to be laid out; `kind` is "bundle", "image" or "nested bundle"."""
+
+    image: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class LayerLaidOut:
+    """The layer `number` (from 1) of the `count` that the image before this has is about to be laid out."""
+
+    digest: str
+    number: int
+    count: int
+
+
+@dataclass(frozen=True)
 class CopyPlanned:
-    """Everything that a copy will see to is known: images (indexes included), distinct blobs and their bytes."""
+    """Everything that a copy will see to is known: images (indexes included), distinct blobs and their bytes.
+
+    `names` are where the images were found that are not just members of an index.
+    """
 
     images: int
     blobs: int
     size: int
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +97,18 @@ class OutputLine:
     text: str
 
 
-Event = CopyPlanned | BlobStarted | BlobAdvanced | BlobDone | ImageDone | Retrying | OutputLine
+Event = (
+    EntryPacked
+    | ImageLaidOut
+    | LayerLaidOut
+    | CopyPlanned
+    | BlobStarted
+    | BlobAdvanced
+    | BlobDone
+    | ImageDone
+    | Retrying
+    | OutputLine
+)
 Emit = Callable[[Event], None]
 
 

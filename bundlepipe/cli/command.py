@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
+from types import FrameType
 from typing import Any
 
 import click
 
+from bundlepipe.cancellation import cancel_all, cancellable
 from bundlepipe.cli.arguments import command_first, normalised
 from bundlepipe.cli.console import Console
 from bundlepipe.cli.tool import Tool
@@ -68,7 +74,11 @@ class Command(click.Command):
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Parse, after bringing the arguments into click's form."""
-        return super().parse_args(context, normalised(args, self.get_params(context)))
+        try:
+            return super().parse_args(context, normalised(args, self.get_params(context)))
+        except click.UsageError as error:
+            error.ctx = error.ctx or context
+            raise
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command with a console of the kind that its options ask for, then say that it succeeded."""
@@ -81,7 +91,9 @@ class Command(click.Command):
             color=chosen["color"],
             columns=comma_separated(chosen["columns"]),
         )
-        result = super().invoke(context)
+        end_when_told()
+        # What is interrupted gives up its pauses and the programs that it started.
+        result = cancellable(threading.Event(), partial(super().invoke, context))
         run.console.succeed()
         return result
 
@@ -154,6 +166,17 @@ class Commands(click.Group):
         if self._bare and (not arguments or arguments[0].startswith("-")):
             arguments = ["", *arguments]
         return super().parse_args(context, arguments)
+
+
+def end_when_told() -> None:
+    """Let SIGTERM end the command as an interruption does: nothing is left half done, and no program behind."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    cancel_all()
+    sys.exit(128 + number)
 
 
 def _imported(place: str) -> click.Command:

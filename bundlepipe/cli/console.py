@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TextIO
 
 from bundlepipe.errors import BundlepipeError
 
@@ -50,6 +51,7 @@ class Console:
     narrates: lines that tell what goes on are wanted (a terminal or `--tty`).
     as_json: all is kept and written as one JSON document by `succeed` or `fail`.
     color: results may be coloured, where there is a terminal and `NO_COLOR` is not set.
+    `write` is how texts get to a stream; whoever draws on the terminal puts his own there.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Console:
         self._blocks: list[str] = []
         self._tables: list[Table] = []
         self._has_printed = False
+        self.write: Callable[[str, TextIO], None] = _write_at_once
 
     def line(self, text: str, *, ends: bool = True) -> None:
         """Narrate a line; what is to be the last before `Succeeded` may leave out its end, as imgpkg does."""
@@ -91,7 +94,7 @@ class Console:
 
     def note(self, text: str) -> None:
         """Say something on the side, on stderr, in whole lines."""
-        _flush_together(f"{text}\n")
+        self.write(f"{text}\n", sys.stderr)
 
     def succeed(self) -> None:
         """End what was printed."""
@@ -110,14 +113,14 @@ class Console:
             self._write_json()
         sys.stdout.flush()
         head, colon, rest = message.partition(": ")
-        _flush_together(f"{self._painted(head, _RED, sys.stderr.isatty())}{colon}{rest}\n")
+        _write_at_once(f"{self._painted(head, _RED, sys.stderr.isatty())}{colon}{rest}\n", sys.stderr)
 
     def _painted(self, text: str, color: str, is_terminal: bool) -> str:
         return f"{color}{text}{_PLAIN}" if self._color and is_terminal else text
 
     def _write(self, text: str) -> None:
         self._has_printed = True
-        sys.stdout.write(text)
+        self.write(text, sys.stdout)
 
     def _write_json(self) -> None:
         tables = [
@@ -141,7 +144,7 @@ def _for_people(table: Table) -> str:
     return f"{table.title}\n\n{body}\n{len(table.rows)} {table.content}\n"
 
 
-def _flush_together(text: str) -> None:
+def _write_at_once(text: str, stream: TextIO) -> None:
     sys.stdout.flush()
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    stream.write(text)
+    stream.flush()

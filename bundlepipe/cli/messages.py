@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -12,12 +14,23 @@ from bundlepipe.errors import BundlepipeError, StoreError, printable
 _REQUEST = re.compile(r"(?:GET|HEAD|POST|PUT|PATCH|DELETE) \S+?(?=: )")
 
 
-class Fetching(BundlepipeError):
-    """An image could not be fetched; what is the matter with it follows as the cause."""
+class FetchFailed(BundlepipeError):
+    """An image could not be fetched: `cause` says why."""
 
     def __init__(self, cause: StoreError) -> None:
         super().__init__(f"Fetching image: {cause}")
         self.cause = cause
+
+
+@contextmanager
+def fetching() -> Iterator[None]:
+    """Make FetchFailed of a request in here that asks for something and fails; for what is given it is not that."""
+    try:
+        yield
+    except StoreError as error:
+        if str(error).startswith(("GET ", "HEAD ")):
+            raise FetchFailed(error) from error
+        raise
 
 
 def message_of(error: BundlepipeError | OSError | click.ClickException, tool: Tool) -> str:
@@ -26,7 +39,7 @@ def message_of(error: BundlepipeError | OSError | click.ClickException, tool: To
         return _usage(error, tool)
     if isinstance(error, OSError):
         return f"{printable(str(error.filename or 'writing'))}: {error.strerror or error}"
-    if isinstance(error, Fetching):
+    if isinstance(error, FetchFailed):
         return f"Fetching image:\n{_causes(str(error.cause), 1)}"
     return _causes(str(error), 0) if isinstance(error, StoreError) else str(error)
 
@@ -48,11 +61,15 @@ def _usage(error: click.ClickException, tool: Tool) -> str:
             text = f"unknown flag: {name}" if long else f"unknown shorthand flag: '{name.lstrip('-')}' in {name}"
             suggestions = f" (did you mean {' or '.join(error.possibilities)}?)" if error.possibilities else ""
             return text + suggestions
+        case click.BadOptionUsage(option_name=name) if name.startswith("-"):
+            return f"flag needs an argument: {name}" + _help_for(error, tool)
         case click.exceptions.NoSuchCommand(command_name=name):
             return f'unknown command "{name}" for "{tool.name}": \'{tool.name} --help\' lists the commands'
         case click.MissingParameter(param=click.Option(opts=names)):
             return f'required flag(s) "{names[-1].lstrip("-")}" not set'
-    text = error.format_message().rstrip(".")
+    return error.format_message().rstrip(".") + _help_for(error, tool)
+
+
+def _help_for(error: click.ClickException, tool: Tool) -> str:
     context = getattr(error, "ctx", None)
-    path = context.command_path if context else tool.name
-    return f"{text}: '{path} --help' shows how it is used"
+    return f": '{context.command_path if context else tool.name} --help' shows how it is used"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from bundlepipe.documents.bundle import check_bundle
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, BUNDLE_METADATA, IMAGES_LOCK
 from bundlepipe.documents.images_lock import ImagesLock
-from bundlepipe.errors import DocumentError, InputError
+from bundlepipe.errors import BundlepipeError, DocumentError, InputError
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Entry
 from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
@@ -15,6 +16,9 @@ from bundlepipe.oci.manifest import Manifest
 from bundlepipe.stores.store import Source, read_whole
 
 LARGEST_CONFIG = 8 << 20
+
+# As what something is to be taken: `-b` or `-i` of imgpkg.
+Kind = Literal["bundle", "image"]
 
 
 def internal_tag(digest: Digest) -> str:
@@ -41,6 +45,21 @@ def is_bundle(store: Source, manifest: Manifest) -> bool:
         return False
     what = f"{store.name}@{manifest.digest}"
     return BUNDLE_LABEL in labels_of(read_whole(store, manifest.config, LARGEST_CONFIG), what)
+
+
+def require_kind(what: object, verb: str, *, is_bundle: bool, expected: Kind | None) -> None:
+    """Raise BundlepipeError, in imgpkg's words, if something is not of the kind that was asked for.
+
+    `verb` says what is done with it: "pulling", "copying".
+    """
+    if expected == "image" and is_bundle:
+        raise BundlepipeError(
+            f"{what}: Expected bundle flag when {verb} a bundle (hint: Use -b instead of -i for bundles)"
+        )
+    if expected == "bundle" and not is_bundle:
+        raise BundlepipeError(
+            f"{what}: Expected bundle image but found plain image (hint: Did you use -i instead of -b?)"
+        )
 
 
 def check_contents(entries: Sequence[Entry], roots: Sequence[str]) -> None:

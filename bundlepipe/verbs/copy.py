@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from bundlepipe.documents.archive_manifest import ROOT_BUNDLE_LABEL, ArchivedManifest
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
-from bundlepipe.errors import BundlepipeError
+from bundlepipe.errors import BundlepipeError, NotFound
 from bundlepipe.events import BlobDone, Emit, Event, ImageDone, ignore
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference, Repository
@@ -21,7 +21,7 @@ from bundlepipe.stores.archive import ArchiveStore
 from bundlepipe.stores.archive_writer import ArchiveWriter
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
-from bundlepipe.verbs.bundle import internal_tag
+from bundlepipe.verbs.bundle import Kind, internal_tag, require_kind
 from bundlepipe.verbs.delivery import Delivery
 from bundlepipe.verbs.inventory import Inventory, Item, Present, Scope
 from bundlepipe.verbs.wanted import wanted
@@ -39,6 +39,7 @@ class CopyRequest:
     """What to copy where.
 
     source: a bundle, image or index; or a lock, of which everything is copied.
+    expected: what is not of this kind is refused.
     destination: the Docker Engine takes one image, and of an index the one for its platform.
     tag: the root's tag at the destination instead of the one it has at the source; `tags`
         are further ones.
@@ -51,6 +52,7 @@ class CopyRequest:
 
     source: Location | BundleLock | ImagesLock
     destination: Repository | LayoutLocation | ArchiveLocation | EngineLocation
+    expected: Kind | None = None
     tag: str | None = None
     tags: Sequence[str] = ()
     include_non_distributable: bool = False
@@ -96,8 +98,9 @@ class Copied:
 
     `images` counts the manifests and indexes at the destination; `uploaded`, `mounted` and
     `present` are distinct blobs, `size` the bytes transferred. `skipped` has the
-    non-distributable layers that were left out, by image; `lock` what `lockOutput` writes,
-    None for a home that is not registry-shaped. `changed` tells whether the destination
+    non-distributable layers that were left out, by image, and `has_non_distributable` tells
+    whether there were any; `lock` is what `lockOutput` writes, None for a home that is not
+    registry-shaped. `changed` tells whether the destination
     lacked anything.
     """
 
@@ -110,6 +113,7 @@ class Copied:
     skipped: Mapping[str, tuple[Digest, ...]]
     lock: BundleLock | ImagesLock | None
     changed: bool
+    has_non_distributable: bool = False
 
 
 def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
@@ -124,6 +128,9 @@ def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
         raise BundlepipeError(f"{request.destination}: only a tar can leave out layers that the other side has")
     if any(_is_same_file(request.destination, earlier) for earlier in request.exclude):
         raise BundlepipeError(f"{request.destination}: cannot leave out what is in it alone: write another tar")
+    if isinstance(request.source, ArchiveLocation) and not os.path.exists(request.source.path):
+        # Before a destination is asked, which may take its time.
+        raise NotFound(f"{request.source}: there is no such file")
     if isinstance(request.destination, EngineLocation):
         return _load(request, request.destination, homes, emit)
     store = None if isinstance(request.destination, ArchiveLocation) else homes.store(request.destination, writes=True)
@@ -167,7 +174,8 @@ def _load(request: CopyRequest, destination: EngineLocation, homes: Homes, emit:
 
 def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: Homes, emit: Emit) -> Copied:
     roots = _roots(request, items)
-    skipped = {} if request.include_non_distributable else _non_distributable(items)
+    non_distributable = _non_distributable(items)
+    skipped = {} if request.include_non_distributable else non_distributable
     left_out = {digest for digests in skipped.values() for digest in digests}
     tally = _Tally(emit)
     if isinstance(request.destination, ArchiveLocation):
@@ -189,6 +197,7 @@ def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: H
         images=_count(items),
         changed=tally.changed or delivery.has_tagged,
         skipped=skipped,
+        has_non_distributable=bool(non_distributable),
         lock=_lock(request.source, roots, repository) if repository else None,
     )
 
@@ -202,6 +211,8 @@ def _roots(request: CopyRequest, items: Sequence[Item]) -> list[Item]:
             "Unable to copy bundles using an Images Lock file (hint: Create a bundle with these images): "
             + ", ".join(str(item.origin) for item in bundles)
         )
+    for item in roots:
+        require_kind(item.origin, "copying", is_bundle=item.is_bundle, expected=request.expected)
     if not roots:
         roots = _unlabelled_roots(items)
         for item in roots:
@@ -350,6 +361,7 @@ class _Tally:
         images: int,
         changed: bool,
         skipped: Mapping[str, tuple[Digest, ...]] | None = None,
+        has_non_distributable: bool = False,
         lock: BundleLock | ImagesLock | None = None,
     ) -> Copied:
         """Return what was done, with what was counted."""
@@ -363,4 +375,5 @@ class _Tally:
             skipped=skipped or {},
             lock=lock,
             changed=changed,
+            has_non_distributable=has_non_distributable,
         )

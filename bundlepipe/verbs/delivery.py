@@ -74,7 +74,8 @@ class Delivery:
         """Do it. Raises StoreError, IntegrityError."""
         self._settle_missing()
         blobs = [*self._there.values(), *(blob.descriptor for blob in self._blobs.values())]
-        emit(CopyPlanned(len(self._items), len(blobs), sum(blob.size for blob in blobs)))
+        names = tuple(sorted(str(item.reference) for item in self._items.values() if item.is_listed))
+        emit(CopyPlanned(len(self._items), len(blobs), sum(blob.size for blob in blobs), names))
         for descriptor in self._there.values():
             emit(BlobDone(descriptor.digest, descriptor.size, "present"))
         for item in self._items.values():

@@ -29,7 +29,7 @@ from bundlepipe.oci.manifest import Manifest
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
 from bundlepipe.stores.store import Source, find_manifest
-from bundlepipe.verbs.bundle import is_bundle, locations_tag
+from bundlepipe.verbs.bundle import is_bundle, locations_tag, require_kind
 from bundlepipe.verbs.description import BundleDescription, ImageDescription, ImageType
 from bundlepipe.verbs.inventory import tags_of
 from bundlepipe.verbs.parallel import in_parallel
@@ -69,10 +69,7 @@ def describe(
             f"{source}: Unable to pull non-images, such as image indexes. "
             "(hint: provide a specific digest to the image instead)"
         )
-    if not is_bundle(store, manifest):
-        raise BundlepipeError(
-            f"{source}: Expected bundle image but found plain image (hint: Did you use -i instead of -b?)"
-        )
+    require_kind(source, "describing", is_bundle=is_bundle(store, manifest), expected="bundle")
     root = _Found(store, manifest)
     survey = _Survey(homes, emit)
     survey.find_all(root)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, replace
 
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, IMAGES_LOCK
 from bundlepipe.documents.image_locations import ImageLocations
 from bundlepipe.documents.images_lock import ImageRef, ImagesLock
 from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, OutputError
-from bundlepipe.events import Emit, ignore
+from bundlepipe.events import Emit, ImageLaidOut, LayerLaidOut, ignore
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.dangerous import refuse_dangerous
 from bundlepipe.oci.digest import Digest
@@ -22,7 +22,7 @@ from bundlepipe.oci.unpack import Limits, unpack
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
 from bundlepipe.stores.store import Source, find_manifest
-from bundlepipe.verbs.bundle import is_bundle
+from bundlepipe.verbs.bundle import Kind, is_bundle, require_kind
 from bundlepipe.verbs.locations import read_locations
 from bundlepipe.verbs.parallel import in_parallel
 from bundlepipe.verbs.transfer import receive_blob
@@ -59,6 +59,7 @@ def pull(
     output: str,
     homes: Homes,
     *,
+    expected: Kind | None = None,
     recursive: bool = False,
     limits: Limits | None = None,
     protected: Iterable[str] = (),
@@ -66,11 +67,11 @@ def pull(
 ) -> Pulled:
     """Replace the directory `output` by the files of an image or bundle.
 
-    The images.yml of a bundle is rewritten to the bundle's own repository if every image
-    it names is there; with `recursive`, nested bundles go to `.imgpkg/bundles/sha256-HEX`.
-    The directory is replaced as a whole, or left as it was. An `output` that is or holds
-    one of the `protected` paths, a home directory or the like is refused. Raises
-    OutputError, UnsafeArchive, IntegrityError, StoreError, DocumentError.
+    What is not of the `expected` kind is refused. The images.yml of a bundle is rewritten to
+    the bundle's own repository if every image it names is there; with `recursive`, nested
+    bundles go to `.imgpkg/bundles/sha256-HEX`. The directory is replaced as a whole, or left
+    as it was. An `output` that is or holds one of the `protected` paths, a home directory or
+    the like is refused. Raises OutputError, UnsafeArchive, IntegrityError, StoreError, DocumentError.
     """
     refuse_dangerous(output, protected)
     store, manifest = homes.locate(source)
@@ -79,9 +80,11 @@ def pull(
             f"{source}: Unable to pull non-images, such as image indexes. "
             "(hint: provide a specific digest to the image instead)"
         )
+    has_bundle = is_bundle(store, manifest)
+    require_kind(source, "pulling", is_bundle=has_bundle, expected=expected)
     with replace_directory(output) as directory:
         pulling = _Pulling(homes, directory, limits or Limits(), recursive, emit)
-        pulling.image(store, manifest)
+        pulling.image(store, manifest, is_bundle=has_bundle)
         state = extracted_snapshot(directory, pulling.written)
         below_output = {os.path.normpath(output + path.removeprefix(directory)): was for path, was in state.items()}
     return Pulled(store.name, manifest.digest, tuple(pulling.bundles), below_output)
@@ -100,17 +103,23 @@ class _Pulling:
         self.bundles: list[PulledBundle] = []
         self.written: dict[int, FileState] = {}
 
-    def image(self, store: Source, manifest: Manifest) -> None:
+    def image(self, store: Source, manifest: Manifest, *, is_bundle: bool) -> None:
         """Lay out the image asked for, and what it nests if it is a bundle."""
-        self._extract(store, manifest, self._directory)
-        if is_bundle(store, manifest):
+        self._extract(store, manifest, self._directory, "bundle" if is_bundle else "image")
+        if is_bundle:
             self._seen.add(manifest.digest)
             self._bundle(store, manifest, ".")
 
-    def _extract(self, store: Source, manifest: Manifest, directory: str) -> None:
-        layers = (receive_blob(store, layer, self._emit) for layer in manifest.layers)
+    def _extract(self, store: Source, manifest: Manifest, directory: str, kind: str) -> None:
         what = f"{store.name}@{manifest.digest}"
+        self._emit(ImageLaidOut(what, kind))
+        layers = (self._layer(store, manifest, index) for index in range(len(manifest.layers)))
         unpack(layers, directory, limits=self._limits, what=what, written=self.written)
+
+    def _layer(self, store: Source, manifest: Manifest, index: int) -> Generator[bytes, None, None]:
+        layer = manifest.layers[index]
+        self._emit(LayerLaidOut(layer.digest, index + 1, len(manifest.layers)))
+        return receive_blob(store, layer, self._emit)
 
     def _bundle(self, store: Source, manifest: Manifest, path: str) -> None:
         """Finish a bundle whose files are laid out already: its lock, and its nested bundles."""
@@ -155,7 +164,7 @@ class _Pulling:
             raise OutputError(
                 f"{store.name}@{manifest.digest}: cannot be laid out in {path}: {error.strerror}"
             ) from None
-        self._extract(store, manifest, directory)
+        self._extract(store, manifest, directory, "nested bundle")
         self._bundle(store, manifest, path)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from bundlepipe.errors import BundlepipeError
-from bundlepipe.events import Emit, ignore
+from bundlepipe.events import Emit, EntryPacked, ignore
 from bundlepipe.oci.image import FilesImage, build, identify
 from bundlepipe.oci.inputs import Entry, Inputs, Snapshot, walk
 from bundlepipe.oci.labels import BUNDLE_LABEL
@@ -87,6 +87,8 @@ def push(
     """
     request.check()
     entries = _checked_inputs(request)
+    for entry in entries:
+        emit(EntryPacked(entry.name, entry.is_directory))
     store = homes.repository(request.destination.repository, writes=True)
     if isinstance(present, NotAsked):
         present = find_manifest(store, request.tag)

@@ -57,6 +57,10 @@ class Command:
         done = self.process(*command, stdin=stdin, cwd=cwd, env=env)
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
+    def silently(self, *command: str | Path) -> None:
+        """Run a command that succeeds and prints nothing."""
+        assert self(*command).output == ""
+
     def process(
         self,
         *command: str | Path,

@@ -1,0 +1,154 @@
+"""copy, with imgpkg's options and words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bundlepipe.cli.command import Command, Option, Run, Switch
+from bundlepipe.cli.images import bundle_option, image_option, location_of, read_lock, sole, write_lock
+from bundlepipe.cli.messages import fetching
+from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.registry_options import Access, registry_options
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.events import CopyPlanned, Event
+
+if TYPE_CHECKING:
+    from bundlepipe.oci.reference import Repository
+    from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation
+    from bundlepipe.verbs.copy import Copied, CopyRequest
+
+_SOURCES = "Expected either --lock, --bundle (-b), --image (-i), or --tar as a source"
+_DESTINATIONS = "Expected either --to-tar or --to-repo"
+_NO_REPOSITORY = "a copy to this destination has no lock"
+
+
+@click.command(
+    cls=Command,
+    examples={
+        "Copy a bundle and all its images to another registry": (
+            "copy -b registry.example/apps/shop-bundle:1.0 --to-repo registry.corp.example/shop"
+        ),
+        "Carry them in a file": "copy -b registry.example/apps/shop-bundle:1.0 --to-tar shop.tar",
+        "Unload the file where there is no way out": "copy --tar shop.tar --to-repo registry.inside.example/shop",
+    },
+)
+@bundle_option("Copy this bundle with all that it names")
+@image_option("Copy this image or index")
+@click.option(
+    "--lock", cls=Option, metavar="FILE", help="Copy what this BundleLock or ImagesLock names (- reads stdin)"
+)
+@click.option("--tar", cls=Option, metavar="FILE", help="Copy everything in this tar")
+@click.option("--to-repo", cls=Option, metavar="REPOSITORY", help="Copy to this repository")
+@click.option("--to-tar", cls=Option, metavar="FILE", help="Copy into this tar")
+@click.option(
+    "--concurrency", cls=Option, type=click.IntRange(min=1), metavar="N", help="Transfer so many layers at once (8)"
+)
+@click.option("--cosign-signatures", cls=Switch, help="Take along what cosign attached to images")
+@click.option(
+    "--include-non-distributable-layers", cls=Switch, help="Take along layers that are not meant to be redistributed"
+)
+@click.option("--lock-output", cls=Option, metavar="FILE", help="Write a lock of what was copied (- prints it)")
+@click.option("--repo-based-tags", cls=Switch, help="Begin internal tags with the repository that images came from")
+@click.option("--resume", cls=Switch, help="Use the layers again that an interrupted copy left in the tar")
+@registry_options
+@click.pass_obj
+def copy(
+    run: Run,
+    /,
+    bundle: str | None,
+    image: str | None,
+    lock: str | None,
+    tar: str | None,
+    to_repo: str | None,
+    to_tar: str | None,
+    concurrency: int | None,
+    lock_output: str | None,
+    access: Access,
+    **options: Any,
+) -> None:
+    """Copy a bundle or images, with everything that they name, to one repository or into a tar.
+
+    What the destination has is not sent again. Digests stay, and image locations are left
+    beside each bundle, so that a later pull finds all its images there.
+    """
+    source = sole({"bundle": bundle, "image": image, "lock": lock, "tar": tar}, _SOURCES)
+    destination = sole({"--to-repo": to_repo, "--to-tar": to_tar}, _DESTINATIONS)
+    if lock_output and to_tar:
+        raise BundlepipeError("cannot output lock file with tar destination")
+    if options["resume"] and not to_tar:
+        raise BundlepipeError("Flag --resume can only be used when copying to tar")
+    request = _request(source, destination, options)
+
+    from bundlepipe.verbs.copy import copy as copy_images
+
+    with narrated(run, "copy", lambda event: _tell(run, event, to_tar is not None)) as emit, fetching():
+        copied = copy_images(request, access.homes(run, emit, concurrency=concurrency), emit=emit)
+    if not to_tar:
+        run.console.line("copy | Tagging images")
+    _tell_non_distributable(run, copied, include=request.include_non_distributable)
+    if lock_output:
+        _write_lock(run, lock_output, copied)
+
+
+def _request(source: tuple[str, str], destination: tuple[str, str], options: dict[str, bool]) -> CopyRequest:
+    from bundlepipe.stores.location import ArchiveLocation
+    from bundlepipe.verbs.copy import CopyRequest
+
+    option, value = source
+    to_option, to = destination
+    return CopyRequest(
+        source=_file_source(option, value) if option in ("lock", "tar") else location_of(value),
+        destination=ArchiveLocation(to) if to_option == "--to-tar" else _home(to),
+        expected=option if option in ("bundle", "image") else None,  # type: ignore[arg-type]
+        include_non_distributable=options["include_non_distributable_layers"],
+        cosign=options["cosign_signatures"],
+        repo_based_tags=options["repo_based_tags"],
+        resume=options["resume"],
+    )
+
+
+def _file_source(option: str, path: str) -> Any:
+    from bundlepipe.stores.location import ArchiveLocation
+
+    return read_lock(path) if option == "lock" else ArchiveLocation(path)
+
+
+def _home(text: str) -> Repository | LayoutLocation | ArchiveLocation | EngineLocation:
+    """Return the destination that a text names: a repository, whose images get tags of their own, or a local home."""
+    from bundlepipe.oci.reference import Reference, Repository
+
+    location = location_of(text)
+    return Repository.parse(text) if isinstance(location, Reference) else location
+
+
+def _tell(run: Run, event: Event, to_tar: bool) -> None:
+    if isinstance(event, CopyPlanned):
+        count = len(event.names)
+        run.console.line(f"copy | exporting {count} images...")
+        for name in event.names:
+            run.console.line(f"copy | will export {name}")
+        run.console.line(f"copy | exported {count} images")
+        run.console.line("copy | writing layers..." if to_tar else f"copy | importing {count} images...")
+
+
+def _tell_non_distributable(run: Run, copied: Copied, *, include: bool) -> None:
+    """Say which layers were left out, since they will be missing: on stdout where all is told, else on stderr."""
+    say = run.console.line if run.console.narrates else run.console.note
+    if copied.skipped:
+        say(
+            "Skipped the followings layer(s) due to it being non-distributable. If you would like to include "
+            "non-distributable layers, use the --include-non-distributable-layers flag"
+        )
+        for image, digests in sorted(copied.skipped.items()):
+            say(f" - Image: {image}\n   Layers:" + "".join(f"\n     - {digest}" for digest in digests))
+    elif include and not copied.has_non_distributable:
+        say("'--include-non-distributable-layers' flag provided, but no images contained a non-distributable layer.")
+
+
+def _write_lock(run: Run, path: str, copied: Copied) -> None:
+    if copied.lock is None:
+        what = _NO_REPOSITORY if copied.roots and copied.roots[0].image is None else "several bundles have no one lock"
+        raise BundlepipeError(f"--lock-output {path}: {what}; everything is copied")
+    write_lock(path, copied.lock.to_bytes(), run.console.block)

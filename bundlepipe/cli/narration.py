@@ -1,0 +1,40 @@
+"""What a command tells while it works: its own lines, bars on a terminal, and what went wrong in passing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from bundlepipe.cli.command import Run
+from bundlepipe.events import Emit, Event, OutputLine, Retrying, ignore
+
+
+@contextmanager
+def narrated(run: Run, name: str, tell: Callable[[Event], None] = ignore) -> Iterator[Emit]:
+    """Give what renders the events of a command: `tell` narrates, bars called `name` show transfers on a terminal."""
+    if not sys.stderr.isatty():
+        yield _emitter(run, tell, ignore)
+        return
+    from bundlepipe.pipeline.progress import display, emitter
+
+    display.begin()
+    run.console.write = display.write
+    try:
+        yield _emitter(run, tell, emitter(name) if display.draws else ignore)
+    finally:
+        display.end()
+
+
+def _emitter(run: Run, tell: Callable[[Event], None], draw: Emit) -> Emit:
+    def emit(event: Event) -> None:
+        match event:
+            case Retrying(url, reason, delay):
+                run.console.note(f"{run.tool.name}: {url}: {reason}, trying again in {delay:.1f} s")
+            case OutputLine(text):
+                run.console.note(text)
+            case _:
+                tell(event)
+                draw(event)
+
+    return emit

@@ -1,0 +1,116 @@
+"""push, with imgpkg's options and words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from bundlepipe.cli.command import Command, Option, Run, Switch, comma_separated
+from bundlepipe.cli.images import bundle_option, image_option, sole, write_lock
+from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.registry_options import Access, registry_options
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.events import EntryPacked, Event
+
+if TYPE_CHECKING:
+    from bundlepipe.verbs.push import PushRequest
+
+
+@click.command(
+    cls=Command,
+    examples={
+        "Push the bundle in ./config": "push -b registry.example/apps/shop-bundle:1.0 -f config",
+        "Push any files as an image": "push -i registry.example/apps/shop-site -f site -l team=web",
+        "Keep the digest of what was pushed": "push -b registry.example/shop -f config --lock-output shop.lock.yml",
+    },
+)
+@bundle_option("Push a bundle, which has an .imgpkg directory, to this repository and tag")
+@image_option("Push a plain image to this repository and tag")
+@click.option(
+    "-f", "--file", "files", cls=Option, multiple=True, metavar="PATH", help="Take this file or directory (repeatable)"
+)
+@click.option(
+    "--file-exclusion",
+    cls=Option,
+    multiple=True,
+    default=(".git",),
+    metavar="PATH",
+    help="Leave out this path, relative to the inputs (repeatable; without it .git)",
+)
+@click.option("-l", "--labels", cls=Option, multiple=True, metavar="KEY=VALUE", help="Set a label (repeatable)")
+@click.option("--lock-output", cls=Option, metavar="FILE", help="Write a BundleLock with the digest (- prints it)")
+@click.option("--preserve-permissions", cls=Switch, help="Keep the permissions of files and directories")
+@registry_options
+@click.pass_obj
+def push(
+    run: Run,
+    bundle: str | None,
+    image: str | None,
+    files: Sequence[str],
+    file_exclusion: Sequence[str],
+    labels: Sequence[str],
+    lock_output: str | None,
+    preserve_permissions: bool,
+    access: Access,
+) -> None:
+    """Push files as a bundle or as a plain image.
+
+    A bundle is a directory of configuration with .imgpkg/images.yml, which names its images by
+    digest. Nothing is uploaded where the destination has the same content already.
+    """
+    kind, destination = sole({"bundle": bundle, "image": image}, "Expected either image or bundle")
+    if lock_output and kind == "image":
+        raise BundlepipeError("Lock output is not compatible with image, use bundle for lock output")
+    if not files:
+        raise BundlepipeError("Expected at least one file or directory: give it with --file (-f)")
+    request = _request(destination, kind == "bundle", files, file_exclusion, labels, preserve_permissions)
+
+    def tell(event: Event) -> None:
+        if isinstance(event, EntryPacked):
+            run.console.line(f"{'dir' if event.is_directory else 'file'}: {event.name}")
+
+    from bundlepipe.verbs.push import push as push_files
+
+    with narrated(run, "push", tell) as emit:
+        pushed = push_files(request, access.homes(run, emit), emit=emit)
+    run.console.line(f"Pushed '{pushed.reference}'", ends=False)
+    if lock_output:
+        from bundlepipe.documents.bundle_lock import BundleLock
+
+        write_lock(lock_output, BundleLock(pushed.reference, request.tag).to_bytes(), run.console.block)
+
+
+def _request(
+    destination: str,
+    is_bundle: bool,
+    files: Sequence[str],
+    exclude: Sequence[str],
+    labels: Sequence[str],
+    preserve_permissions: bool,
+) -> PushRequest:
+    from bundlepipe.oci.inputs import Inputs
+    from bundlepipe.oci.reference import Reference
+    from bundlepipe.verbs.push import PushRequest
+
+    inputs = Inputs(_paths(files), comma_separated(exclude), preserve_permissions)
+    request = PushRequest(inputs, Reference.parse(destination), is_bundle, _labels(labels))
+    request.check()
+    return request
+
+
+def _paths(files: Sequence[str]) -> list[str]:
+    """Return the inputs: several may stand in one text, but a file may have a comma in its name, too."""
+    paths = [path for text in files for path in ([text] if os.path.lexists(text) else comma_separated([text]))]
+    return [path.rstrip("/") or "/" for path in paths]
+
+
+def _labels(texts: Sequence[str]) -> dict[str, str]:
+    """Return labels; where a text has one `=` its value may have commas (pflag's StringToString)."""
+    pairs = [pair for text in texts for pair in ([text] if text.count("=") == 1 else comma_separated([text]))]
+    for pair in pairs:
+        if "=" not in pair:
+            raise BundlepipeError(f"'{pair}' is no label: expected KEY=VALUE")
+    return dict(pair.split("=", 1) for pair in pairs)

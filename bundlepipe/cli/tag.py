@@ -1,0 +1,72 @@
+"""tag list and tag resolve, with imgpkg's options and tables."""
+
+from __future__ import annotations
+
+import click
+
+from bundlepipe.cli.command import Command, Commands, Run, Switch
+from bundlepipe.cli.console import Table
+from bundlepipe.cli.images import image_option
+from bundlepipe.cli.messages import fetching
+from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.registry_options import Access, registry_options
+from bundlepipe.errors import BundlepipeError
+
+tag = Commands(
+    {
+        "list": ("tag:list_", "List the tags of a repository"),
+        "resolve": ("tag:resolve", "Print the digest that a tag names now"),
+    },
+    name="tag",
+    help="List and resolve tags.",
+)
+
+
+@click.command(
+    "list",
+    cls=Command,
+    examples={
+        "List the tags of a repository": "tag list -i registry.example/apps/shop",
+        "With the digests that they name, for a script": "tag list -i registry.example/apps/shop --digests --json",
+    },
+)
+@image_option("List the tags of this repository")
+@click.option("--digests", cls=Switch, help="Print what each tag names, too, which costs a request for each")
+@click.option("--imgpkg-internal-tags", cls=Switch, help="List the tags as well that copies leave for themselves")
+@registry_options
+@click.pass_obj
+def list_(run: Run, image: str | None, digests: bool, imgpkg_internal_tags: bool, access: Access) -> None:
+    """List the tags of a repository, by name."""
+    from bundlepipe.oci.reference import Reference
+    from bundlepipe.verbs.tags import list_tags
+
+    repository = Reference.parse(_required(image)).repository
+    with narrated(run, "tag list") as emit:
+        found = list_tags(repository, access.homes(run, emit), digests=digests, internal=imgpkg_internal_tags)
+    header = {"name": "Name", **({"digest": "Digest"} if digests else {})}
+    rows = sorted([tag.name, *([tag.digest or ""] if digests else [])] for tag in found)
+    run.console.table(Table("Tags", "tags", header, rows))
+
+
+@click.command(
+    cls=Command,
+    examples={"Pin a tag": "tag resolve -i registry.example/apps/shop:1.0"},
+)
+@image_option("Resolve this reference")
+@registry_options
+@click.pass_obj
+def resolve(run: Run, image: str | None, access: Access) -> None:
+    """Print a reference with the digest that its tag (latest if it has none) names now."""
+    from bundlepipe.oci.reference import Reference
+    from bundlepipe.verbs.tags import resolve_tag
+
+    reference = Reference.parse(_required(image))
+    with narrated(run, "tag resolve") as emit, fetching():
+        resolved = resolve_tag(reference, access.homes(run, emit))
+    run.console.block(str(resolved))
+
+
+def _required(image: str | None) -> str:
+    if not image:
+        raise BundlepipeError("Expected image: give it with --image (-i)")
+    return image

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+import tarfile
+from functools import partial
+
+import pytest
+
+from bundlepipe.documents.bundle_lock import BundleLock
+from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
+from bundlepipe.oci.reference import Reference
+from bundlepipe.stores.homes import Homes
+from tests.support.command import Command
+from tests.support.files import write_bundle
+from tests.support.images import World, file_layer, make_world, put_cosign, put_image
+from tests.support.services import Registry
+
+TOOLS = pytest.mark.parametrize("tool", ["bundlepipe", "imgpkg"])
+FOREIGN = "Skipped the followings layer(s) due to it being non-distributable."
+
+
+@pytest.fixture(scope="module")
+def world(registry: Registry) -> World:
+    """A bundle of bundles, to be read only."""
+    return make_world(Homes(), registry.repository)
+
+
+@pytest.fixture
+def shop(command: Command, registry: Registry) -> Reference:
+    """A bundle with one image, each in a repository of its own."""
+    image = registry.repository("site")
+    manifest = put_image(Homes().repository(image, writes=True), file_layer("index.html", "hello"))
+    write_bundle(command.directory / "config", {"config.yml": "a: 1\n"}, [image.at(manifest.digest)])
+    repository = registry.repository("shop")
+    command.silently("imgpkg", "push", "-b", f"{repository}:1.0", "-f", "config")
+    return repository.tagged("1.0")
+
+
+def resolved(command: Command, reference: object) -> str:
+    return command("imgpkg", "tag", "resolve", "-i", f"{reference}").output
+
+
+@TOOLS
+def test_copy_to_a_repository(command: Command, registry: Registry, shop: Reference, tool: str) -> None:
+    there = registry.repository("there")
+    told = command(tool, "copy", "-b", f"{shop}", "--to-repo", f"{there}", "--tty", "--lock-output", "lock.yml").output
+    lock = BundleLock.parse((command.directory / "lock.yml").read_bytes(), "lock.yml")
+    assert (lock.image.repository, lock.tag) == (there, "1.0")
+    images = ImagesLock.parse((command.directory / "config/.imgpkg/images.yml").read_bytes(), "").images
+    exported = sorted([str(images[0].image), resolved(command, shop)])
+    assert told == (
+        "copy | exporting 2 images...\n"
+        f"copy | will export {exported[0]}\n"
+        f"copy | will export {exported[1]}\n"
+        "copy | exported 2 images\n"
+        "copy | importing 2 images...\n"
+        "copy | Tagging images\n"
+        "\n"
+        "Succeeded\n"
+    )
+    command.silently(tool, "copy", "-b", f"{shop}", "--to-repo", f"{there}")
+
+
+@TOOLS
+def test_by_a_tar_to_another_place(command: Command, registry: Registry, shop: Reference, tool: str) -> None:
+    told = command(tool, "copy", "-b", f"{shop}", "--to-tar", "shop.tar", "--tty").output
+    assert "copy | exported 2 images\ncopy | writing layers...\n\nSucceeded\n" in told
+    with tarfile.open(command.directory / "shop.tar") as archive:
+        assert archive.getnames()[0] == "manifest.json"
+    there = registry.repository("there")
+    command.silently(tool, "copy", "--tar", "shop.tar", "--to-repo", f"{there}")
+    assert resolved(command, f"{there}:1.0").partition("@")[2] == resolved(command, shop).partition("@")[2]
+    command.silently(tool, "copy", "-b", f"{shop}", "--to-tar", "shop.tar", "--resume")
+
+
+@TOOLS
+def test_copy_what_locks_name(command: Command, registry: Registry, shop: Reference, tool: str) -> None:
+    there = registry.repository("there")
+    bundle = BundleLock(Reference.parse(resolved(command, shop)), "other").to_bytes()
+    assert command(tool, "copy", "--lock", "-", "--to-repo", f"{there}", stdin=bundle).output == ""
+    assert resolved(command, f"{there}:other")
+    lock = command.directory / "config/.imgpkg/images.yml"
+    printed = command(tool, "copy", "--lock", lock, "--to-repo", f"{there}", "--lock-output", "-").output
+    assert {entry.image.repository for entry in ImagesLock.parse(printed.encode(), "").images} == {there}
+
+
+@TOOLS
+def test_refusals(command: Command, registry: Registry, shop: Reference, tool: str) -> None:
+    def error(*arguments: str) -> str:
+        return command(tool, "copy", *arguments).failed.removeprefix(f"{tool}: Error: ")
+
+    sources = "Expected either --lock, --bundle (-b), --image (-i), or --tar as a source\n"
+    assert error("--to-tar", "x.tar") == sources
+    assert error("-b", f"{shop}", "-i", f"{shop}", "--to-tar", "x.tar") == sources
+    assert error("-b", f"{shop}") == "Expected either --to-tar or --to-repo\n"
+    assert error("-b", f"{shop}", "--to-tar", "x", "--to-repo", "y/z") == "Expected either --to-tar or --to-repo\n"
+    assert (
+        error("-b", f"{shop}", "--to-tar", "x", "--lock-output", "l")
+        == "cannot output lock file with tar destination\n"
+    )
+    assert (
+        error("-b", f"{shop}", "--to-repo", "y/z", "--resume") == "Flag --resume can only be used when copying to tar\n"
+    )
+    assert error("-i", f"{shop}", "--to-tar", "x").endswith(
+        "Expected bundle flag when copying a bundle (hint: Use -b instead of -i for bundles)\n"
+    )
+    image = ImagesLock.parse((command.directory / "config/.imgpkg/images.yml").read_bytes(), "").images[0].image
+    assert error("-b", f"{image}", "--to-tar", "x").endswith(
+        "Expected bundle image but found plain image (hint: Did you use -i instead of -b?)\n"
+    )
+    assert not (command.directory / "x").exists()
+    lock = ImagesLock((ImageRef(Reference.parse(resolved(command, shop)), {KBLD_ID: "shop"}),)).to_bytes()
+    (command.directory / "images.yml").write_bytes(lock)
+    assert error("--lock", "images.yml", "--to-tar", "x").startswith("Unable to copy bundles using an Images Lock file")
+    assert error("--tar", "gone.tar", "--to-repo", "localhost:1/y").startswith("tar:gone.tar: there is no such file")
+    assert error("-b", f"{shop}", "--to-repo", "localhost:1/y:tag").endswith(
+        "expected a repository without tag or digest\n"
+    )
+    assert error("-b", f"{shop}", "--to-tar", "x", "--concurrency", "0").startswith("Invalid value for '--concurrency'")
+    assert error("-b", f"{shop.repository}:none", "--to-tar", "x").startswith("Fetching image:\n  GET http://")
+
+
+def test_non_distributable_layers_are_told_of(command: Command, registry: Registry, world: World) -> None:
+    there = registry.repository("there")
+    (image, layers), *_ = world.foreign.items()
+    silent = command("imgpkg", "copy", "-b", f"{world.root}", "--to-repo", f"{there}")
+    assert (silent.status, silent.stdout) == (0, "")
+    assert silent.stderr.startswith(FOREIGN)
+    assert f"   Layers:\n     - {layers[0]}\n" in silent.stderr
+    assert f"@{image}\n" in silent.stderr
+    told = command("imgpkg", "copy", "-b", f"{world.root}", "--to-tar", "x.tar", "--tty").output
+    assert FOREIGN in told
+
+
+def test_non_distributable_layers_that_there_are_none_of(command: Command, registry: Registry, shop: Reference) -> None:
+    run = partial(command, "imgpkg", "copy", "-b", f"{shop}", "--include-non-distributable-layers", "--to-repo")
+    note = "'--include-non-distributable-layers' flag provided, but no images contained a non-distributable layer.\n"
+    assert run(f"{registry.repository()}").stderr == note
+    assert note in run(f"{registry.repository()}", "--tty").output
+
+
+def test_layer_that_a_tar_lacks(command: Command, registry: Registry) -> None:
+    image = registry.repository("windows")
+    foreign = file_layer("kernel32.dll", "not ours").as_foreign()
+    put_image(Homes().repository(image, writes=True), foreign, tag="1")
+    assert command("imgpkg", "copy", "-i", f"{image}:1", "--to-tar", "x.tar").status == 0
+    failed = command(
+        *("imgpkg", "copy", "--tar", "x.tar", "--to-repo", f"{registry.repository()}"),
+        "--include-non-distributable-layers",
+    ).failed
+    assert (
+        f"file sha256-{foreign.digest.encoded}.tar.gz not found in tar. hint: This may be because when copying to a "
+        "tarball, the --include-non-distributable-layers flag should have been provided."
+    ) in failed
+
+
+def test_cosign_and_repo_based_tags(command: Command, registry: Registry, shop: Reference) -> None:
+    there = registry.repository("there")
+    store = Homes().repository(shop.repository, writes=True)
+    put_cosign(store, store.read_manifest(shop.identifier))
+    command.silently(
+        *("imgpkg", "copy", "-b", f"{shop}", "--to-repo", f"{there}", "--concurrency", "1"),
+        *("--cosign-signatures", "--repo-based-tags"),
+    )
+    listed = command("imgpkg", "tag", "list", "-i", f"{there}", "--imgpkg-internal-tags", "--json").output
+    tags = {row["name"] for row in json.loads(listed)["Tables"][0]["Rows"]}
+    assert any(tag.endswith(".sig") for tag in tags)
+    prefix = shop.repository.path.replace("/", "-")
+    assert any(tag.startswith(f"{prefix}-sha256-") and tag.endswith(".imgpkg") for tag in tags)
+
+
+def test_local_homes(command: Command, shop: Reference) -> None:
+    command.silently("bundlepipe", "copy", "-b", f"{shop}", "--to-repo", "oci:layout")
+    assert (command.directory / "layout/index.json").is_file()
+    failed = command("bundlepipe", "copy", "-b", f"{shop}", "--to-repo", "oci:layout", "--lock-output", "x").failed
+    assert failed.endswith("--lock-output x: a copy to this destination has no lock; everything is copied\n")

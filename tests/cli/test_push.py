@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bundlepipe.documents.bundle_lock import BundleLock
+from bundlepipe.oci.labels import labels_of
+from bundlepipe.oci.reference import Reference
+from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.store import read_whole
+from tests.support.command import Command
+from tests.support.files import write_bundle
+from tests.support.services import Registry
+
+TOOLS = pytest.mark.parametrize("tool", ["bundlepipe", "imgpkg"])
+
+
+def labels(reference: str) -> dict[str, str]:
+    parsed = Reference.parse(reference)
+    store = Homes().repository(parsed.repository)
+    return dict(labels_of(read_whole(store, store.read_manifest(parsed.identifier).config, 1 << 20), reference))
+
+
+@pytest.fixture
+def bundle(command: Command) -> Path:
+    return write_bundle(command.directory / "config", {"config.yml": "kind: Deployment\n"})
+
+
+@TOOLS
+def test_push_is_silent_and_narrates_on_request(command: Command, registry: Registry, bundle: Path, tool: str) -> None:
+    repository = registry.repository()
+    command.silently(tool, "push", "-b", f"{repository}:1.0", "-f", "config")
+    narrated = command(tool, "push", "--bundle", f"{repository}:1.0", "--file", "config", "--tty").output
+    pushed = command(tool, "tag", "resolve", "-i", f"{repository}:1.0").output
+    assert narrated == (
+        f"dir: .\ndir: .imgpkg\nfile: .imgpkg/images.yml\nfile: config.yml\nPushed '{pushed}'\nSucceeded\n"
+    )
+
+
+def test_json_has_the_lines(command: Command, registry: Registry, bundle: Path) -> None:
+    document = json.loads(command("imgpkg", "push", "-b", f"{registry.repository()}", "-f", "config", "--json").output)
+    assert document["Tables"] is document["Blocks"] is None
+    assert document["Lines"][0] == "dir: ."
+    assert document["Lines"][-1] == "Succeeded"
+    assert document["Lines"][-2].startswith("Pushed '")
+
+
+@TOOLS
+def test_plain_image_with_labels(command: Command, registry: Registry, tool: str) -> None:
+    repository = registry.repository()
+    (command.directory / "a,b.txt").write_text("a")
+    (command.directory / "c.txt").write_text("c")
+    (command.directory / "d.txt").write_text("d")
+    command.silently(
+        *(tool, "push", "--image", f"{repository}", "-f", "a,b.txt", "-f", "c.txt,d.txt"),
+        *("-l", "team=web,shop", "--labels", "a=1,b=2"),
+    )
+    assert labels(f"{repository}") == {"team": "web,shop", "a": "1", "b": "2"}
+    command.silently(tool, "pull", "-i", f"{repository}", "-o", "out")
+    assert sorted(path.name for path in (command.directory / "out").iterdir()) == ["a,b.txt", "c.txt", "d.txt"]
+
+
+def test_file_exclusion_replaces_the_default(command: Command, registry: Registry) -> None:
+    for name in (".git/HEAD", "keep.txt", "secret.txt", "sub/also.txt"):
+        path = command.directory / "site" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    repository = registry.repository()
+    told = command("imgpkg", "push", "-i", f"{repository}", "-f", "site", "--tty").output
+    assert ".git" not in told
+    told = command(
+        *("imgpkg", "push", "-i", f"{repository}", "-f", "site", "--tty"),
+        *("--file-exclusion", "secret.txt", "--file-exclusion=sub/also.txt"),
+    ).output
+    assert "file: .git/HEAD\n" in told
+    assert "secret" not in told and "also" not in told
+
+
+def test_preserve_permissions(command: Command, registry: Registry) -> None:
+    file = command.directory / "run.sh"
+    file.write_text("#!/bin/sh\n")
+    file.chmod(0o754)
+    repository = registry.repository()
+    command.silently("imgpkg", "push", "-i", f"{repository}", "-f", "run.sh", "--preserve-permissions")
+    command.silently("imgpkg", "pull", "-i", f"{repository}", "-o", "out")
+    assert (command.directory / "out/run.sh").stat().st_mode & 0o777 == 0o754
+
+
+@TOOLS
+def test_lock_output(command: Command, registry: Registry, bundle: Path, tool: str) -> None:
+    repository = registry.repository()
+    command.silently(tool, "push", "-b", f"{repository}:2", "-f", "config", "--lock-output", "made/lock.yml")
+    lock = BundleLock.parse((command.directory / "made/lock.yml").read_bytes(), "lock.yml")
+    assert lock.tag == "2"
+    assert str(lock.image) == command(tool, "tag", "resolve", "-i", f"{repository}:2").output
+    printed = command(tool, "push", "-b", f"{repository}:2", "-f", "config", "--lock-output", "-").output
+    assert printed.encode() == (command.directory / "made/lock.yml").read_bytes()
+
+
+@TOOLS
+def test_refusals(command: Command, bundle: Path, tool: str) -> None:
+    def error(*arguments: str) -> str:
+        text = command(tool, "push", *arguments).failed
+        assert text.count("\n") == 1
+        return text.removeprefix(f"{tool}: Error: ")
+
+    assert error("-f", "config") == "Expected either image or bundle\n"
+    assert error("-b", "a/b", "-i", "a/b", "-f", "config") == "Expected either image or bundle\n"
+    assert error("-b", "localhost:1/b").startswith("Expected at least one file or directory")
+    assert error("-i", "localhost:1/b", "-f", "config") == (
+        "Images cannot be pushed with '.imgpkg' directories, consider using --bundle (-b) option\n"
+    )
+    (command.directory / "plain").mkdir()
+    assert "This directory is not a bundle. It is missing .imgpkg/images.yml" in error("-b", "a/b", "-f", "plain")
+    assert error("-i", "a/b", "-f", "plain", "--lock-output", "x").startswith(
+        "Lock output is not compatible with image"
+    )
+    assert error("-i", "a/b", "-f", "gone") == "gone: cannot be read: No such file or directory\n"
+    assert error("-i", "a/b", "-f", "plain", "-l", "novalue") == "'novalue' is no label: expected KEY=VALUE\n"
+    assert "reserved and cannot be overriden. Please use a different key" in error(
+        "-b", "a/b", "-f", "config", "-l", "dev.carvel.imgpkg.bundle=x"
+    )
+    assert "cannot be a digest" in error("-b", f"a/b@sha256:{'0' * 64}", "-f", "config")
+    assert "'A/b' is not an image reference" in error("-b", "x/A/b:1", "-f", "config") or "lower case" in error(
+        "-b", "x/A/b:1", "-f", "config"
+    )
+    assert error("-b", "a/b", "-f", "config", "--registry-retry-count", "x").startswith("Invalid value for")
+    assert error("--file").startswith("flag needs an argument: --file")
+
+
+def test_link_among_the_inputs(command: Command, bundle: Path) -> None:
+    (bundle / "link").symlink_to("config.yml")
+    assert command("imgpkg", "push", "-b", "localhost:1/b", "-f", "config").failed == (
+        "imgpkg: Error: Expected file 'config/link' to be a regular file\n"
+    )
+
+
+def test_output_that_nobody_reads_is_no_fault_to_tell(command: Command, registry: Registry, bundle: Path) -> None:
+    line = f"imgpkg push -b {registry.repository()} -f config --tty | true"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=command.directory, env=command.environment(), capture_output=True, check=False
+    )
+    assert done.stderr == b""

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.command import Command
+from tests.support.services import Registry
+
+TOOLS = pytest.mark.parametrize("tool", ["bundlepipe", "imgpkg"])
+
+
+@pytest.fixture
+def repository(command: Command, registry: Registry) -> str:
+    """A repository with the tags 1.0, 2.0 and latest."""
+    (command.directory / "a").write_text("a")
+    repository = registry.repository()
+    for tag in ("latest", "2.0", "1.0"):
+        assert command("imgpkg", "push", "-i", f"{repository}:{tag}", "-f", "a").output == ""
+    return str(repository)
+
+
+@TOOLS
+def test_list_prints_rows(command: Command, repository: str, tool: str) -> None:
+    assert command(tool, "tag", "list", "-i", repository).output == "1.0\t\n2.0\t\nlatest\t\n"
+    digest = command(tool, "tag", "resolve", "-i", repository).output.partition("@")[2]
+    with_digests = command(tool, "tag", "list", "-i", f"{repository}:ignored", "--digests").output
+    assert with_digests == f"1.0\t{digest}\n2.0\t{digest}\nlatest\t{digest}\n"
+    internal = command(tool, "tag", "list", "-i", repository, "--imgpkg-internal-tags").output
+    assert internal.endswith(f"latest\t\n{digest.replace(':', '-')}.imgpkg\t\n")
+
+
+@TOOLS
+def test_list_on_a_terminal(command: Command, repository: str, tool: str) -> None:
+    assert command(tool, "tag", "list", "-i", repository, "--tty").output == (
+        "Tags\n\nName\n1.0\n2.0\nlatest\n\n3 tags\n\nSucceeded\n"
+    )
+
+
+@TOOLS
+def test_list_as_json(command: Command, repository: str, tool: str) -> None:
+    document = json.loads(command(tool, "--json", "tag", "list", "-i", repository).output)
+    assert document == {
+        "Tables": [
+            {
+                "Content": "tags",
+                "Header": {"name": "Name"},
+                "Rows": [{"name": "1.0"}, {"name": "2.0"}, {"name": "latest"}],
+                "Notes": None,
+            }
+        ],
+        "Blocks": None,
+        "Lines": ["Succeeded"],
+    }
+
+
+def test_columns(command: Command, repository: str) -> None:
+    list_ = ("imgpkg", "tag", "list", "-i", repository, "--digests", "--column")
+    digests = command(*list_, "digest").output
+    assert digests.startswith("sha256:") and digests.endswith("\t\n")
+    assert command(*list_, "Digest,name").output.splitlines()[0].endswith("\t1.0")
+    assert command(*list_, "size").failed == (
+        "imgpkg: Error: --column size: there is no such column: expected name or digest\n"
+    )
+
+
+@TOOLS
+def test_resolve(command: Command, repository: str, tool: str) -> None:
+    resolved = command(tool, "tag", "resolve", "-i", f"{repository}:1.0").output
+    assert resolved.startswith(f"{repository}@sha256:") and not resolved.endswith("\n")
+    assert command(tool, "tag", "resolve", "-i", resolved).output == resolved
+    assert command(tool, "tag", "resolve", "-i", repository, "--tty").output == f"{resolved}\nSucceeded\n"
+    assert json.loads(command(tool, "tag", "resolve", "-i", repository, "--json").output)["Blocks"] == [resolved]
+
+
+@TOOLS
+def test_refusals(command: Command, registry: Registry, repository: str, tool: str) -> None:
+    assert command(tool, "tag", "list").failed.startswith(f"{tool}: Error: Expected image")
+    assert command(tool, "tag", "resolve", "-i", f"{repository}:none").failed.startswith(
+        f"{tool}: Error: Fetching image:\n  HEAD http://{registry.host}/v2/"
+    )
+    absent = registry.repository("absent")
+    assert command(tool, "tag", "list", "-i", f"{absent}").failed == (
+        f"{tool}: Error: GET http://{registry.host}/v2/{absent.path}/tags/list:\n"
+        f"  NAME_UNKNOWN: repository name not known to registry; name={absent.path}\n"
+    )
+    assert command(tool, "tag", "list", "-i", "localhost:99999/x").failed.count("\n") == 1
+
+
+@TOOLS
+def test_tag_alone_is_help(command: Command, tool: str) -> None:
+    text = command(tool, "tag").output
+    assert text == command(tool, "tag", "--help").output == command(tool, "help", "tag").output
+    assert "\n  list " in text and "\n  resolve " in text
