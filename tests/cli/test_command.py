@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from tests.support.command import Command
 
+HEAVY = {"docker", "doit", "jsonschema", "requests", "rich", "semver", "urllib3", "yaml", "zlib_ng"}
 TOOLS = ("bundlepipe", "imgpkg", "kbld")
 
 
@@ -68,3 +71,14 @@ def test_help_of_a_command_has_examples(command: Command) -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(command: Command, shell: str) -> None:
     assert "_IMGPKG_COMPLETE" in command("imgpkg", "completion", shell).output
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["--help"], ["push", "--help"], ["copy", "-b", "x/y"]])
+def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str]) -> None:
+    program = (
+        "import sys; from bundlepipe.cli.main import run\n"
+        f"run('bundlepipe', {arguments!r})\n"
+        "sys.stderr.write(' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert HEAVY.isdisjoint(done.stderr.split())
