@@ -40,6 +40,21 @@ def public_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port of an absolute URL: what credentials are for."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def is_http_url(url: str) -> bool:
+    """Tell whether `url` is an absolute http or https URL with a host and, if any, a valid port."""
+    try:
+        scheme, host, _ = origin(url)
+    except ValueError:
+        return False
+    return scheme in ("http", "https") and bool(host)
+
+
 def describe_status(status: int) -> str:
     """Return a status as `404 Not Found`."""
     try:

@@ -13,7 +13,13 @@ from bundlepipe.oci.reference import DEFAULT_REGISTRY, DOCKER_HUB_ALIASES, Repos
 from bundlepipe.stores.archive import ArchiveStore
 from bundlepipe.stores.layout import LayoutStore
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
-from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
+from bundlepipe.stores.settings import (
+    DEFAULT_LAYOUT_DIRECTORY,
+    DEFAULT_NETWORK,
+    LAYOUT_HOST,
+    NetworkSettings,
+    RegistrySettings,
+)
 from bundlepipe.stores.store import Source, Store
 
 if TYPE_CHECKING:
@@ -27,21 +33,23 @@ class Homes:
     """Opens stores, given what is known about each registry host.
 
     `registries` maps hosts to their settings; `layout.localhost`, backed by
-    `build/registry`, is built in. Connections, tokens and the limit on concurrent
-    transfers are shared by all stores of one `Homes` within a process; `concurrency` is that
-    limit.
+    `build/registry`, is built in; `network` holds for every host. Connections, tokens
+    and the limit on concurrent transfers, `concurrency`, are shared by all stores of one
+    `Homes` within a process.
     """
 
     def __init__(
         self,
         registries: Mapping[str, RegistrySettings] | None = None,
         *,
+        network: NetworkSettings = DEFAULT_NETWORK,
         concurrency: int = CONCURRENT_TRANSFERS,
         emit: Emit = ignore,
     ) -> None:
         self._registries = {LAYOUT_HOST: RegistrySettings(layout=DEFAULT_LAYOUT_DIRECTORY)}
         for host, settings in (registries or {}).items():
             self._registries[DEFAULT_REGISTRY if host in DOCKER_HUB_ALIASES else host] = settings
+        self._network = network
         self._emit = emit
         self._lock = threading.Lock()
         self._transfers = threading.BoundedSemaphore(concurrency)
@@ -91,5 +99,7 @@ class Homes:
         key = (os.getpid(), name)
         with self._lock:
             if key not in self._hosts:
-                self._hosts[key] = RegistryHost(name, settings, transfers=self._transfers, emit=self._emit)
+                self._hosts[key] = RegistryHost(
+                    name, settings, network=self._network, transfers=self._transfers, emit=self._emit
+                )
             return self._hosts[key]

@@ -15,17 +15,25 @@ from http import HTTPStatus
 from bundlepipe.cancellation import pause
 from bundlepipe.errors import StoreError
 from bundlepipe.events import Emit, ignore
-from bundlepipe.stores.answers import LARGEST_ERROR_BODY, Answer, describe_status, error_codes, public_url, refusal
+from bundlepipe.stores.answers import (
+    LARGEST_ERROR_BODY,
+    Answer,
+    describe_status,
+    error_codes,
+    origin,
+    public_url,
+    refusal,
+)
 from bundlepipe.stores.authentication import Authenticator
 from bundlepipe.stores.credentials import DockerConfig, Keychain
 from bundlepipe.stores.grants import Access, Grant
 from bundlepipe.stores.redaction import Redactor
 from bundlepipe.stores.retries import RETRIED_STATUSES, Retries, Transient, retry_after
-from bundlepipe.stores.settings import RegistrySettings
+from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings
 from bundlepipe.stores.single_flight import SingleFlight
 from bundlepipe.stores.tokens import Scopes
 from bundlepipe.stores.transfers import Limit, TransferSlots
-from bundlepipe.stores.transport import TIMEOUT, Body, Request, Response, Transport, origin
+from bundlepipe.stores.transport import Body, Request, Response, Transport
 
 _LARGEST_TOKEN_ANSWER = 1024 * 1024
 
@@ -46,9 +54,7 @@ class RegistryHost:
 
     `host` is the registry of a Repository. `transfers` limits the blobs that are
     transferred at once, over all hosts. `keychain` is where credentials come from, by
-    default Docker's configuration. `tries`, `timeout` (seconds to connect, to wait for
-    the head of an answer, and between two pieces of its body) and `sleep` rarely need to
-    be given.
+    default Docker's configuration. `sleep` rarely needs to be given.
     """
 
     def __init__(
@@ -56,18 +62,17 @@ class RegistryHost:
         host: str,
         settings: RegistrySettings,
         *,
+        network: NetworkSettings = DEFAULT_NETWORK,
         transfers: Limit,
         emit: Emit = ignore,
         keychain: Keychain | None = None,
-        tries: int = 5,
-        timeout: float = TIMEOUT,
         sleep: Callable[[float], None] = pause,
     ) -> None:
         self.host = host
         self.emit = emit
-        self.retries = Retries(emit, tries, sleep)
+        self.retries = Retries(emit, network.tries, sleep)
         self._slots = TransferSlots(transfers, settings.concurrency)
-        self._transport = Transport(host, ca=settings.ca, insecure=settings.insecure, timeout=timeout)
+        self._transport = Transport(host, settings, network)
         self._redactor = Redactor()
         self._authenticator = Authenticator(host, keychain or DockerConfig(), self._fetch_token, self._redactor)
         # Not known until the first question for referrers is answered.

@@ -20,7 +20,9 @@ LONGEST_WAIT = 120.0
 
 _FIRST_DELAY = 0.25
 _LONGEST_DELAY = 30.0
-# Who is told to slow down is not told that something is wrong: it takes minutes to give up.
+_USUAL_TRIES = 5
+# Who is told to slow down is not told that something is wrong: it takes minutes to give up,
+# unless fewer tries than usual were asked for.
 _TRIES_WHEN_THROTTLED = 12
 
 _Result = TypeVar("_Result")
@@ -54,7 +56,7 @@ class Retries:
     """
 
     emit: Emit
-    tries: int = 5
+    tries: int = _USUAL_TRIES
     sleep: Callable[[float], None] = pause
 
     def run(self, attempt: Callable[[], _Result]) -> _Result:
@@ -75,8 +77,10 @@ class Retries:
 
         Raises Cancelled if the work that this belongs to is given up meanwhile.
         """
-        if failures >= (max(self.tries, _TRIES_WHEN_THROTTLED) if fault.throttled else self.tries):
-            raise type(fault.error)(f"{fault.error}; gave up after {failures} attempts") from fault
+        patient = fault.throttled and self.tries >= _USUAL_TRIES
+        if failures >= (max(self.tries, _TRIES_WHEN_THROTTLED) if patient else self.tries):
+            attempts = "attempt" if failures == 1 else "attempts"
+            raise type(fault.error)(f"{fault.error}; gave up after {failures} {attempts}") from fault
         if fault.wait is not None and fault.wait > LONGEST_WAIT:
             raise type(fault.error)(f"{fault.error}; the server asks to come back in {fault.wait:.0f} s") from fault
         delay = min(_FIRST_DELAY * 2 ** (failures - 1), _LONGEST_DELAY) * random.uniform(0.5, 1)

@@ -1,7 +1,8 @@
-"""What a user declares about a registry host: the `registries` of a pipeline file."""
+"""What a user declares about registries: about one host (`registries` of a pipeline file), and about all of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,3 +28,35 @@ class RegistrySettings:
     insecure: bool = False
     concurrency: int | None = None
     resolve: Literal["engine"] | None = None
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """How every registry is spoken to, beside what is declared about a host; the flags are those of imgpkg.
+
+    authorities: files of PEM certificates that are trusted beside the system's
+        (`--registry-ca-cert-path`).
+    verify_certificates: whether certificates of servers are checked at all
+        (`--registry-verify-certs`).
+    insecure: plain HTTP may be used wherever a host does not speak TLS (`--registry-insecure`).
+    response_header_timeout: seconds to wait for the head of an answer, and at most to
+        connect; None or 0 sets no limit (`--registry-response-header-timeout`).
+    tries: how often a request is sent before it is given up (`--registry-retry-count`).
+    stall_timeout: seconds to connect, and between two pieces of a body.
+    """
+
+    authorities: Sequence[str] = ()
+    verify_certificates: bool = True
+    insecure: bool = False
+    response_header_timeout: float | None = 30.0
+    tries: int = 5
+    stall_timeout: float = 30.0
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds to connect, TLS included."""
+        return min(self.response_header_timeout or self.stall_timeout, self.stall_timeout)
+
+
+# How registries are spoken to unless somebody wants it otherwise.
+DEFAULT_NETWORK = NetworkSettings()

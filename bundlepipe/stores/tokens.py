@@ -15,10 +15,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from bundlepipe.errors import AccessDenied, StoreError
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.answers import Answer, refusal
+from bundlepipe.stores.answers import Answer, is_http_url, refusal
 from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.redaction import Redactor
-from bundlepipe.stores.transport import Request, is_http_url
+from bundlepipe.stores.transport import Request
 
 # Of a token that does not say how long it is valid.
 _DEFAULT_LIFETIME = 60.0

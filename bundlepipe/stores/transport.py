@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, ip_network
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
 from bundlepipe.errors import StoreError
-from bundlepipe.stores.answers import Answer, describe_status, public_url
+from bundlepipe.stores.answers import Answer, describe_status, is_http_url, origin, public_url
+from bundlepipe.stores.connections import Connections
 from bundlepipe.stores.faults import as_fault, cannot_connect, original_cause
 from bundlepipe.stores.proxies import is_loopback, parse_address, proxy_for
+from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
 from bundlepipe.stores.tls_probe import accepts_connections, speaks_tls
-
-TIMEOUT = 30.0
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _USER_AGENT = "bundlepipe"
-# Connections that are kept for reuse; more may be open at a time.
-_KEPT_CONNECTIONS = 32
 # The body of a redirect is read so that the connection can be used again, if it is short.
 _LARGEST_REDIRECT_BODY = 16 * 1024
 _PRIVATE_NETWORKS = tuple(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
@@ -100,15 +97,13 @@ class Response:
 class Transport:
     """Connections on behalf of one registry host; `send` may be called by several threads at once."""
 
-    def __init__(self, host: str, *, ca: str | None, insecure: bool, timeout: float) -> None:
+    def __init__(self, host: str, settings: RegistrySettings, network: NetworkSettings) -> None:
         self._host = host
-        self._ca = ca
-        self._timeout = timeout
+        self._timeout = network.connect_timeout
+        insecure = settings.insecure or network.insecure
         self._plain_allowed = insecure or _is_local(urlsplit(f"//{host}").hostname or "")
         self._base: str | None = None
-        self._lock = threading.Lock()
-        self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
-        self._context: ssl.SSLContext | None = None
+        self._connections = Connections(host, settings, network)
 
     @property
     def base(self) -> str:
@@ -145,7 +140,7 @@ class Transport:
         headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **request.headers}
         if authorization is not None:
             headers["Authorization"] = authorization
-        manager = self._manager(request.url)
+        manager = self._connections.manager(request.url)
         with _translated(request, reading=False):
             raw = manager.urlopen(
                 request.method,
@@ -176,67 +171,12 @@ class Transport:
 
     def _speaks_tls_behind_proxy(self, url: str) -> bool:
         """Ask for anything at all, without credentials: a tunnel comes about only with a request."""
-        manager = self._manager(url)
+        manager = self._connections.manager(url)
         try:
             manager.urlopen("HEAD", url, redirect=False, retries=False)
         except HTTPError as error:
             return isinstance(original_cause(error), ssl.SSLCertVerificationError)
         return True
-
-    def _manager(self, url: str) -> urllib3.PoolManager:
-        scheme, proxy = urlsplit(url).scheme, proxy_for(url, os.environ)
-        manager = self._managers.get((scheme, proxy))
-        if manager is None:
-            with self._lock:
-                manager = self._managers.get((scheme, proxy))
-                if manager is None:
-                    manager = self._managers[scheme, proxy] = self._new_manager(scheme, proxy)
-        return manager
-
-    def _new_manager(self, scheme: str, proxy: str | None) -> urllib3.PoolManager:
-        context = self._verifying_context() if scheme == "https" else None
-        timeout = urllib3.Timeout(connect=self._timeout, read=self._timeout)
-        if proxy is None:
-            return urllib3.PoolManager(maxsize=_KEPT_CONNECTIONS, timeout=timeout, ssl_context=context)
-        if not is_http_url(proxy):
-            variable = f"{scheme.upper()}_PROXY"
-            raise StoreError(f"the proxy for {self._host} in {variable} cannot be used: expected http(s)://HOST:PORT")
-        parts = urlsplit(proxy)
-        headers = None
-        if parts.username is not None:
-            account = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            headers = urllib3.make_headers(proxy_basic_auth=account)
-        return urllib3.ProxyManager(
-            urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", "")),
-            maxsize=_KEPT_CONNECTIONS,
-            timeout=timeout,
-            ssl_context=context,
-            proxy_headers=headers,
-            proxy_ssl_context=self._verifying_context() if parts.scheme == "https" else None,
-        )
-
-    def _verifying_context(self) -> ssl.SSLContext:
-        if self._context is None:
-            context = ssl.create_default_context()
-            if self._ca is not None:
-                _trust(context, self._ca, self._host)
-            self._context = context
-        return self._context
-
-
-def origin(url: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port of an absolute URL: what credentials are for."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def is_http_url(url: str) -> bool:
-    """Tell whether `url` is an absolute http or https URL with a host and, if any, a valid port."""
-    try:
-        scheme, host, _ = origin(url)
-    except ValueError:
-        return False
-    return scheme in ("http", "https") and bool(host)
 
 
 def resolve_location(url: str, location: str) -> str:
@@ -274,16 +214,6 @@ def _is_local(host: str) -> bool:
     if isinstance(address, IPv4Address) and any(address in network for network in _PRIVATE_NETWORKS):
         return True
     return is_loopback(host) or host.lower().rstrip(".").endswith(".local")
-
-
-def _trust(context: ssl.SSLContext, ca: str, host: str) -> None:
-    # Authorities of companies are often older than what Python 3.13 demands of them; docker and imgpkg take them.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    try:
-        context.load_verify_locations(cafile=ca)
-    except OSError as error:
-        reason = error.strerror if not isinstance(error, ssl.SSLError) else "it holds no PEM certificate"
-        raise StoreError(f"'{ca}', the 'ca' of registry {host}, cannot be used: {reason}") from None
 
 
 @contextmanager

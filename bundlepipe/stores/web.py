@@ -7,32 +7,33 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from bundlepipe.errors import StoreError, quoted
 from bundlepipe.events import Emit, ignore
-from bundlepipe.stores.answers import Answer, public_url, refusal
+from bundlepipe.stores.answers import Answer, is_http_url, public_url, refusal
 from bundlepipe.stores.redaction import Redactor
 from bundlepipe.stores.retries import RETRIED_STATUSES, Retries, Transient, retry_after
-from bundlepipe.stores.transport import TIMEOUT, Request, Transport, is_http_url
+from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings
+from bundlepipe.stores.transport import Request, Transport
 
 # Configuration is written by people; nothing of theirs comes near this.
 _LARGEST_DOCUMENT = 64 * 1024 * 1024
 
 
-def fetch(url: str, emit: Emit = ignore) -> bytes:
+def fetch(url: str, emit: Emit = ignore, *, network: NetworkSettings = DEFAULT_NETWORK) -> bytes:
     """Return what is at an http or https URL, after redirects and, for faults that may pass, further attempts.
 
-    User and password in it are sent to its host alone. Raises StoreError, without the query
-    string, which may hold a secret.
+    User and password in it are sent to its host alone; `network` says how that is spoken
+    to. Raises StoreError, without the query string, which may hold a secret.
     """
     if not is_http_url(url):
         raise StoreError(f"{quoted(url.partition('?')[0].rpartition('@')[2])} is no URL: expected https://HOST/PATH")
     parts = urlsplit(url)
     account, _, host = parts.netloc.rpartition("@")
     # Plain HTTP was written out by whoever gave the URL.
-    transport = Transport(host, ca=None, insecure=True, timeout=TIMEOUT)
+    transport = Transport(host, RegistrySettings(insecure=True), network)
     request = Request("GET", urlunsplit((parts.scheme, host, parts.path or "/", parts.query, "")))
     user, _, password = account.partition(":")
     credentials = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
     authorization = f"Basic {credentials}" if account else None
-    answer = Retries(emit).run(lambda: _attempt(transport, request, authorization))
+    answer = Retries(emit, network.tries).run(lambda: _attempt(transport, request, authorization))
     if answer.status != 200:
         raise refusal(answer, Redactor())
     if len(answer.body) >= _LARGEST_DOCUMENT:

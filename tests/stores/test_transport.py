@@ -16,7 +16,7 @@ from bundlepipe.errors import StoreError, Unreachable
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores import transport
 from bundlepipe.stores.retries import Transient
-from bundlepipe.stores.settings import RegistrySettings
+from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
 from bundlepipe.stores.transport import Transport
 from tests.support.certificates import make_server_certificate
 from tests.support.clients import Client, layer_of, push_image
@@ -127,9 +127,10 @@ def test_only_local_hosts_may_be_plain_without_being_declared_so(
 ) -> None:
     monkeypatch.setattr(transport, "speaks_tls", lambda *_: False)
 
-    base = Transport(host, ca=None, insecure=False, timeout=1).base
+    base = Transport(host, RegistrySettings(), NetworkSettings()).base
     assert base == f"{'http' if local else 'https'}://{host}"
-    assert Transport(host, ca=None, insecure=True, timeout=1).base == f"http://{host}"
+    assert Transport(host, RegistrySettings(insecure=True), NetworkSettings()).base == f"http://{host}"
+    assert Transport(host, RegistrySettings(), NetworkSettings(insecure=True)).base == f"http://{host}"
 
 
 def test_a_host_without_port_is_tried_on_both_ports(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,11 +146,11 @@ def test_a_host_without_port_is_tried_on_both_ports(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(transport, "speaks_tls", refused)
     monkeypatch.setattr(transport, "accepts_connections", accepts)
 
-    assert Transport("localhost", ca=None, insecure=False, timeout=1).base == "http://localhost"
+    assert Transport("localhost", RegistrySettings(), NetworkSettings()).base == "http://localhost"
     with pytest.raises(Transient, match="cannot connect: Connection refused"):
-        _ = Transport("registry.local", ca=None, insecure=False, timeout=1).base
+        _ = Transport("registry.local", RegistrySettings(), NetworkSettings()).base
     with pytest.raises(Transient, match="cannot connect: Connection refused"):
-        _ = Transport("localhost:5000", ca=None, insecure=False, timeout=1).base
+        _ = Transport("localhost:5000", RegistrySettings(), NetworkSettings()).base
     assert tried == [80, 80]
 
 

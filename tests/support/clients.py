@@ -12,13 +12,14 @@ from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Man
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.credentials import Keychain
 from bundlepipe.stores.registry import RegistryHost, RegistryStore
-from bundlepipe.stores.settings import RegistrySettings
+from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
 
 
 class Client:
     """Opens the repositories of registries; hosts are shared among them, as in one process.
 
     `pauses` has the seconds that were to be waited between attempts: nothing waits.
+    `timeout` is every limit in seconds; `network` stands in for it and for `tries`.
     """
 
     def __init__(
@@ -29,14 +30,14 @@ class Client:
         transfers: int = 8,
         timeout: float = 10,
         tries: int = 5,
+        network: NetworkSettings | None = None,
     ) -> None:
         self.events: list[Event] = []
         self.pauses: list[float] = []
         self._settings = settings or RegistrySettings()
         self._keychain = keychain
         self._transfers = threading.BoundedSemaphore(transfers)
-        self._timeout = timeout
-        self._tries = tries
+        self._network = network or NetworkSettings(response_header_timeout=timeout, tries=tries, stall_timeout=timeout)
         self._lock = threading.Lock()
         self._hosts: dict[str, RegistryHost] = {}
 
@@ -47,11 +48,10 @@ class Client:
                 self._hosts[name] = RegistryHost(
                     name,
                     self._settings,
+                    network=self._network,
                     transfers=self._transfers,
                     emit=self.events.append,
                     keychain=self._keychain,
-                    tries=self._tries,
-                    timeout=self._timeout,
                     sleep=self.pauses.append,
                 )
             return self._hosts[name]

@@ -85,6 +85,13 @@ class Delay:
 
 
 @dataclass(frozen=True)
+class Stall:
+    """Wait between the head of the answer and its body; closing the proxy ends the wait."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Header:
     """Set a header of the answer, or drop it."""
 
@@ -100,7 +107,7 @@ class RequestHeader:
     value: str | None
 
 
-Fault = Respond | Reset | Cut | Truncate | Unframed | Alter | Delay | Header | RequestHeader
+Fault = Respond | Reset | Cut | Truncate | Unframed | Alter | Delay | Stall | Header | RequestHeader
 
 
 @dataclass
@@ -375,6 +382,9 @@ class _Handler(BaseHTTPRequestHandler):
                     continue
         framed = any(name.lower() == "content-length" for name in headers)
         self._send_head(status, headers if framed else {**headers, "Connection": "close"})
+        for stall in (fault for fault in faults if isinstance(fault, Stall)):
+            self.wfile.flush()
+            self.proxy.closing.wait(stall.seconds)
         if self.command != "HEAD":
             self._send_body(exchange, body, stop)
         # What was cut leaves the two ends with different ideas of where the answer ends.
