@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bundlepipe.cli.command import Option, Run, Switch
+from bundlepipe.cli.command import Option, Run, Switch, comma_separated
 
 if TYPE_CHECKING:
     from bundlepipe.events import Emit
     from bundlepipe.stores.homes import Homes
+    from bundlepipe.stores.settings import NetworkSettings
 
 _SECTION = "Registries"
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -80,7 +81,7 @@ def _account_options() -> list[Option]:
 
 @dataclass(frozen=True)
 class Access:
-    """How registries are to be spoken to, as the options say: `values` has what was given, by their names."""
+    """How registries are to be spoken to, as the options say: `values` has their values, by their names."""
 
     values: Mapping[str, Any]
 
@@ -91,7 +92,23 @@ class Access:
         """
         from bundlepipe.stores.homes import CONCURRENT_TRANSFERS, Homes
 
-        return Homes(emit=emit, concurrency=concurrency or CONCURRENT_TRANSFERS)
+        return Homes(network=self.network, concurrency=concurrency or CONCURRENT_TRANSFERS, emit=emit)
+
+    @property
+    def network(self) -> NetworkSettings:
+        """What holds for every registry and every other server."""
+        from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings
+
+        return NetworkSettings(
+            authorities=tuple(comma_separated(self.values["registry_ca_cert_path"])),
+            verify_certificates=self.values["registry_verify_certs"],
+            insecure=self.values["registry_insecure"],
+            response_header_timeout=self.values.get(
+                "registry_response_header_timeout", DEFAULT_NETWORK.response_header_timeout
+            ),
+            # imgpkg takes 0 for a single try, too.
+            tries=max(1, self.values.get("registry_retry_count", DEFAULT_NETWORK.tries)),
+        )
 
 
 def registry_options(function: Callable[..., Any]) -> Callable[..., Any]:
