@@ -25,8 +25,9 @@ from bundlepipe.stores.answers import (
     refusal,
 )
 from bundlepipe.stores.authentication import Authenticator
-from bundlepipe.stores.credentials import DockerConfig, Keychain
+from bundlepipe.stores.credentials import Keychain
 from bundlepipe.stores.grants import Access, Grant
+from bundlepipe.stores.keychains.docker_config import DockerConfig
 from bundlepipe.stores.redaction import Redactor
 from bundlepipe.stores.retries import RETRIED_STATUSES, Retries, Transient, retry_after
 from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings

@@ -16,7 +16,8 @@ import pytest
 
 from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import Reference
-from bundlepipe.stores.credentials import Credentials, DockerConfig, none_found
+from bundlepipe.stores.credentials import Credentials, none_found
+from bundlepipe.stores.keychains.docker_config import DockerConfig
 
 
 def _auth(username: str, password: str) -> dict[str, str]:
@@ -316,7 +317,7 @@ def test_docker_py_is_not_imported_without_a_helper(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from bundlepipe.oci.reference import Repository\n"
-        "from bundlepipe.stores.credentials import DockerConfig\n"
+        "from bundlepipe.stores.keychains.docker_config import DockerConfig\n"
         f"found = DockerConfig({{'DOCKER_CONFIG': {str(tmp_path)!r}}}).find(Repository('r.example', 'app'))\n"
         "assert found.username == 'user'\n"
         "assert not {'docker', 'requests'} & set(sys.modules)\n"

@@ -1,0 +1,208 @@
+"""Docker's configuration file, where `docker login`, `podman login` and `skopeo login` keep credentials.
+
+docker-py finds and runs credential helpers and stores. The rest of its lookup is too
+coarse for registries (repository paths collapse to hosts, `username`/`password` and
+`registrytoken` entries are dropped, Docker Hub's other names fail with a store), so
+matching an entry to a repository is done here, as docker, podman and go-containerregistry
+do it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from bundlepipe.errors import StoreError
+from bundlepipe.oci.reference import DEFAULT_REGISTRY, Repository
+from bundlepipe.stores.answers import one_line
+from bundlepipe.stores.credentials import Credentials, host_names
+from bundlepipe.stores.single_flight import SingleFlight
+
+_HUB_URL = "https://index.docker.io/v1/"
+# What a helper gives as user name when its secret is an identity token.
+_TOKEN_USERNAME = "<token>"
+
+
+class DockerConfig:
+    """Docker's configuration file, or podman's where Docker has none.
+
+    The file is `config.json` in `$DOCKER_CONFIG` (else in `~/.docker`); if that does not
+    exist, `$REGISTRY_AUTH_FILE`, then `$XDG_RUNTIME_DIR/containers/auth.json`. It is read
+    when credentials are first asked for, and what helpers answer is kept.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._answers: dict[tuple[str, str], Credentials | None] = {}
+        self._asking: SingleFlight[Credentials | None] = SingleFlight()
+        self._reading = threading.Lock()
+
+    @property
+    def searched(self) -> str:
+        """The configuration file, or the names under which none was found."""
+        return self._path or " or ".join(f"{path} (absent)" for path in self._candidates())
+
+    def find(self, repository: Repository) -> Credentials | None:
+        """Return the credentials for a repository: from its helper or the store, else from `auths`.
+
+        Raises StoreError, naming file or helper, if the file is malformed or a helper
+        is missing or fails.
+        """
+        with self._reading:
+            document = self._document
+        helper = self._helper(document, repository.registry)
+        if helper:
+            server = _HUB_URL if repository.registry == DEFAULT_REGISTRY else repository.registry
+            found = self._ask(helper, server)
+            if found:
+                return found
+        return self._entry(document, repository)
+
+    def _candidates(self) -> Iterator[str]:
+        directory = self._environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+        yield os.path.join(directory, "config.json")
+        if file := self._environ.get("REGISTRY_AUTH_FILE"):
+            yield file
+        if runtime := self._environ.get("XDG_RUNTIME_DIR"):
+            yield os.path.join(runtime, "containers", "auth.json")
+
+    @cached_property
+    def _path(self) -> str | None:
+        return next((path for path in self._candidates() if os.path.isfile(path)), None)
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        if self._path is None:
+            return {}
+        try:
+            with open(self._path, encoding="utf-8-sig") as file:
+                document = json.load(file)
+        except OSError as error:
+            raise StoreError(f"{self._path}: cannot be read: {error.strerror}") from None
+        except json.JSONDecodeError as error:
+            raise StoreError(f"{self._path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
+        except (ValueError, RecursionError):
+            raise StoreError(f"{self._path}: not JSON in UTF-8") from None
+        if not isinstance(document, dict):
+            raise StoreError(f"{self._path}: expected a JSON object")
+        return document
+
+    def _section(self, document: dict[str, Any], key: str) -> dict[str, Any]:
+        section = document.get(key) or {}
+        if not isinstance(section, dict):
+            raise StoreError(f"{self._path}: '{key}' is not an object")
+        return section
+
+    def _helper(self, document: dict[str, Any], registry: str) -> str:
+        hosts = host_names(registry)
+        for key, helper in self._section(document, "credHelpers").items():
+            if _normalise(key) in hosts:
+                return str(helper)
+        return str(document.get("credsStore") or "")
+
+    def _ask(self, helper: str, server: str) -> Credentials | None:
+        key = (helper, server)
+        if key not in self._answers:
+            answer, _ = self._asking.do(key, lambda: run_helper(helper, server))
+            self._answers[key] = answer
+        return self._answers[key]
+
+    def _entry(self, document: dict[str, Any], repository: Repository) -> Credentials | None:
+        """Return the most specific entry that holds anything: a store leaves empty ones behind."""
+        entries = {_normalise(key): (key, entry) for key, entry in self._section(document, "auths").items()}
+        for name in _names(repository):
+            if name in entries:
+                found = _parse_entry(*entries[name], source=str(self._path))
+                if found:
+                    return found
+        return None
+
+
+def run_helper(helper: str, server: str) -> Credentials | None:
+    """Return what the program `docker-credential-HELPER` holds for a server; None if it holds nothing.
+
+    Raises StoreError, naming the program, if it is missing, fails or answers nonsense.
+    docker-py runs it, and is imported only here: that takes about 0.2 s.
+    """
+    program = f"docker-credential-{helper}"
+    if shutil.which(program) is None:
+        raise StoreError(
+            f"credentials for {server}: the helper '{program}', which Docker's configuration names, is not in PATH"
+        )
+    from docker.credentials import Store as HelperProgram
+    from docker.credentials.errors import CredentialsNotFound
+    from docker.credentials.errors import StoreError as HelperFailed
+
+    try:
+        answer = HelperProgram(helper).get(server)  # type: ignore[no-untyped-call]
+        username, secret = str(answer["Username"]), str(answer["Secret"])
+    except CredentialsNotFound:
+        return None
+    except HelperFailed as error:
+        raise StoreError(f"credentials for {server}: the helper '{program}' failed{_words_of(error)}") from None
+    except (ValueError, KeyError, TypeError):
+        raise StoreError(f"credentials for {server}: the helper '{program}' did not answer with credentials") from None
+    if username == _TOKEN_USERNAME:
+        return Credentials(identity_token=secret, source=program)
+    return Credentials(username, secret, source=program)
+
+
+def _words_of(failure: Exception) -> str:
+    """Return what a failing helper said: by its protocol that is on standard output, where credentials go otherwise."""
+    from subprocess import CalledProcessError
+
+    cause = failure.__cause__
+    if not isinstance(cause, CalledProcessError):
+        return f": {one_line(str(failure))}"
+    words = one_line(cause.output.decode(errors="replace"))
+    return f": {words}" if words and "Secret" not in words else f" with status {cause.returncode}"
+
+
+def _normalise(key: str) -> str:
+    """Return a key of `auths` or `credHelpers` as HOST[/PATH]: `docker login` has written several forms over time."""
+    name = key.strip().removeprefix("https://").removeprefix("http://").rstrip("/")
+    for suffix in ("/v1", "/v2"):
+        name = name.removesuffix(suffix)
+    host, slash, path = name.partition("/")
+    return f"{host.lower()}{slash}{path}"
+
+
+def _names(repository: Repository) -> Iterator[str]:
+    """Yield what an entry for a repository may be called, the most specific name first."""
+    hosts = host_names(repository.registry)
+    parts = repository.path.split("/")
+    for length in range(len(parts), -1, -1):
+        for host in hosts:
+            yield "/".join((host, *parts[:length]))
+
+
+def _parse_entry(key: str, entry: Any, source: str) -> Credentials | None:
+    if not isinstance(entry, dict):
+        raise StoreError(f"{source}: the entry '{key}' of 'auths' is not an object")
+    username, password = _text(entry, "username"), _text(entry, "password")
+    if auth := _text(entry, "auth"):
+        username, password = _decode(auth, f"{source}: 'auth' of the entry '{key}'")
+    found = Credentials(username, password, _text(entry, "identitytoken"), _text(entry, "registrytoken"), source)
+    return found if username or found.identity_token or found.registry_token else None
+
+
+def _text(entry: dict[str, Any], name: str) -> str:
+    value = entry.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _decode(auth: str, what: str) -> tuple[str, str]:
+    try:
+        username, colon, password = base64.b64decode(auth, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        raise StoreError(f"{what} is not base64 of USER:PASSWORD") from None
+    if not colon:
+        raise StoreError(f"{what} is not base64 of USER:PASSWORD")
+    return username, password.rstrip("\0")
