@@ -11,8 +11,9 @@ from bundlepipe.stores.answers import one_line
 from bundlepipe.stores.challenges import Challenge, parse_challenges
 from bundlepipe.stores.credentials import Credentials, Keychain, none_found
 from bundlepipe.stores.grants import Access, Fetch, Grant, TokenGrants
+from bundlepipe.stores.keychains.memory import Memory
 from bundlepipe.stores.redaction import Redactor
-from bundlepipe.stores.tokens import Scopes, is_token, parse_scopes, wrong_password
+from bundlepipe.stores.tokens import CredentialsRefused, Scopes, is_token, parse_scopes, wrong_password
 
 
 class Authenticator:
@@ -29,7 +30,8 @@ class Authenticator:
         self._challenge: Challenge | None = None
         self._offered = "none"
         self._lock = threading.Lock()
-        self._credentials: dict[Repository, Credentials | None] = {}
+        self._credentials = Memory()
+        self._useless: set[tuple[Repository, Credentials]] = set()
 
     def learn(self, challenge_headers: Iterable[str], url: str) -> Scopes:
         """Remember how a 401 from `url` wants to be answered, if that is understood, and return what it demands."""
@@ -45,19 +47,25 @@ class Authenticator:
         """Return what to send with a request, which is nothing while no challenge is known.
 
         `rejected` was answered with 401, which `demanded` some scopes: the result is
-        another grant, or None if there is no other. Raises AccessDenied if the token
+        another grant, or None if there is no other. Where the credentials themselves are
+        refused, the keychain is asked for newer ones, once. Raises AccessDenied if the token
         service refuses, StoreError if it or the keychain fails.
         """
         challenge = self._challenge
         if challenge is None:
             return None
         credentials = self._find_credentials(access.repository)
-        if challenge.scheme == "bearer" and not (credentials and credentials.registry_token):
-            return self._tokens.get(challenge, access, credentials, rejected, demanded)
-        header = _fixed_header(challenge, credentials)
-        if header is None or (rejected is not None and rejected.header == header):
-            return None
-        return Grant(header, credentials)
+        try:
+            grant = self._grant_of(credentials, challenge, access, rejected, demanded)
+            if grant is not None or rejected is None:
+                return grant
+        except CredentialsRefused:
+            newer = self._find_newer(access.repository, credentials)
+            if newer is None:
+                raise
+        else:
+            newer = self._find_newer(access.repository, credentials)
+        return self._grant_of(newer, challenge, access, rejected, demanded) if newer else None
 
     def explain(self, access: Access, status: int) -> str:
         """Return why the registry may have refused a request with 401 or 403, and what to do."""
@@ -76,16 +84,43 @@ class Authenticator:
         actions = " and ".join(sorted({action for scope in access.needed for action in scope.actions}))
         return f"the credentials of {credentials.source} do not allow to {actions} {access.repository}"
 
-    def _find_credentials(self, repository: Repository) -> Credentials | None:
+    def _grant_of(
+        self,
+        credentials: Credentials | None,
+        challenge: Challenge,
+        access: Access,
+        rejected: Grant | None,
+        demanded: Scopes,
+    ) -> Grant | None:
+        if challenge.scheme == "bearer" and not (credentials and credentials.registry_token):
+            return self._tokens.get(challenge, access, credentials, rejected, demanded)
+        header = _fixed_header(challenge, credentials)
+        if header is None or (rejected is not None and rejected.header == header):
+            return None
+        return Grant(header, credentials)
+
+    def _find_credentials(self, repository: Repository, refused: Credentials | None = None) -> Credentials | None:
+        def search() -> Credentials | None:
+            found = self._keychain.find(repository, refused)
+            if found:
+                self._redactor.keep(*found.secrets)
+            return found
+
+        return self._credentials.get(repository, refused, search)
+
+    def _find_newer(self, repository: Repository, refused: Credentials | None) -> Credentials | None:
+        """Return other credentials than those that were refused; None if there are none, which is found out once."""
+        if refused is None:
+            return None
         with self._lock:
-            if repository in self._credentials:
-                return self._credentials[repository]
-        found = self._keychain.find(repository)
-        if found:
-            self._redactor.keep(*found.secrets)
+            if (repository, refused) in self._useless:
+                return None
+        found = self._find_credentials(repository, refused)
+        if found != refused:
+            return found
         with self._lock:
-            self._credentials[repository] = found
-        return found
+            self._useless.add((repository, refused))
+        return None
 
 
 def _fixed_header(challenge: Challenge, credentials: Credentials | None) -> str | None:

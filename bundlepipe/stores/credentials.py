@@ -6,6 +6,7 @@ The places are the modules of `keychains`.
 from __future__ import annotations
 
 import base64
+import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,7 +22,8 @@ class Credentials:
     registry_token: sent to the registry as it is.
     identity_token: exchanged for access tokens at the token service.
     username, password: sent to the token service, or to a registry that wants Basic.
-    `source` says where they were found, for messages.
+    `source` says where they were found, for messages. `expires` is when they have to be
+    found anew, on the monotonic clock; it does not tell one from another.
     """
 
     username: str = ""
@@ -29,6 +31,12 @@ class Credentials:
     identity_token: str = field(default="", repr=False)
     registry_token: str = field(default="", repr=False)
     source: str = ""
+    expires: float = field(default=float("inf"), repr=False, compare=False)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether they have not expired."""
+        return time.monotonic() < self.expires
 
     @property
     def basic(self) -> str:
@@ -44,18 +52,22 @@ class Credentials:
 
 
 class Keychain(Protocol):
-    """A place where credentials are found; another one beside Docker's configuration implements this."""
+    """A place where credentials are found; may be asked by several threads at once."""
 
-    def find(self, repository: Repository) -> Credentials | None:
-        """Return the credentials for a repository, or None if there are none. May be called by several threads.
+    def find(self, repository: Repository, refused: Credentials | None = None) -> Credentials | None:
+        """Return the credentials for a repository, or None if there are none.
 
-        Raises StoreError if it cannot be told, such as for a broken configuration file.
+        What was found before may be remembered, but not beyond its expiry, and not if it is
+        `refused`: what the registry accepts no longer. Raises StoreError if it cannot be
+        told, such as for a broken configuration file.
         """
         ...
 
-    @property
-    def searched(self) -> str:
-        """Where credentials were looked for, as a message completes `no credentials were found in ...`."""
+    def searched(self, repository: Repository) -> str:
+        """Return where credentials for it were looked for, as a message completes `no credentials were found in`.
+
+        Empty if this is no place to look for credentials of that registry.
+        """
         ...
 
 
@@ -66,7 +78,4 @@ def host_names(registry: str) -> tuple[str, ...]:
 
 def none_found(keychain: Keychain, repository: Repository) -> str:
     """Return what is said to someone who was refused and has no credentials."""
-    return (
-        f"no credentials for {repository} were found in {keychain.searched}; "
-        f"'docker login {repository.registry}' stores some"
-    )
+    return f"no credentials for {repository} were found in {keychain.searched(repository)}"

@@ -79,7 +79,8 @@ class TokenGrants:
         """Return a token for an access, other than the one that was `rejected`.
 
         A new one is also for the scopes that the registry `demanded` beyond what is
-        usual. Raises AccessDenied if the token service refuses, StoreError if it fails.
+        usual. Raises AccessDenied if the token service refuses (CredentialsRefused if that
+        is for the credentials themselves), StoreError if it fails.
         """
         known = self._known(access, credentials, rejected)
         if known:
@@ -96,7 +97,7 @@ class TokenGrants:
                 self._grants[access.hoped] = grant
             return grant
 
-        return self._fetching.do((access, scopes), fetch)[0]
+        return self._fetching.do((access, scopes, credentials), fetch)[0]
 
     def _known(self, access: Access, credentials: Credentials | None, rejected: Grant | None) -> Grant | None:
         """Return a token that was fetched before, be it for more than is asked for now."""

@@ -26,6 +26,10 @@ _CLIENT_ID = "bundlepipe"
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
+class CredentialsRefused(AccessDenied):
+    """The token service does not know the credentials; newer ones it may."""
+
+
 @dataclass(frozen=True)
 class Scope:
     """Actions on one resource, `repository:PATH:pull,push` in the protocol."""
@@ -112,7 +116,10 @@ def is_token(text: str) -> bool:
 
 
 def token_refused(answer: Answer, redactor: Redactor, credentials: Credentials | None, none_found: str) -> StoreError:
-    """Return the error for a token service that answered without a token; `none_found` is said to the anonymous."""
+    """Return the error for a token service that answered without a token; `none_found` is said to the anonymous.
+
+    It is CredentialsRefused where the service says that the credentials are no good at all.
+    """
     if answer.status not in (400, 401, 403):
         # Not refusal's class: a 404 of a token service does not mean that an image is missing.
         return StoreError(str(refusal(answer, redactor)))
@@ -124,7 +131,9 @@ def token_refused(answer: Answer, redactor: Redactor, credentials: Credentials |
         hint = wrong_password(credentials)
     else:
         hint = f"the credentials of {credentials.source} do not give access"
-    return AccessDenied(str(refusal(answer, redactor, hint)))
+    # That an identity token has expired is told by 400 (RFC 6749, 5.2) or 401, what it does not allow by 403.
+    useless = credentials is not None and answer.status in ((400, 401) if credentials.identity_token else (401,))
+    return (CredentialsRefused if useless else AccessDenied)(str(refusal(answer, redactor, hint)))
 
 
 def wrong_password(credentials: Credentials) -> str:

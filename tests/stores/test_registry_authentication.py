@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -19,9 +20,9 @@ from bundlepipe.stores.registry import RegistryStore
 from bundlepipe.stores.tokens import is_less_secure
 from tests.conftest import WriteDockerConfig
 from tests.support.clients import Client, Content, layer_of, push_image
-from tests.support.keychains import Keys, alice, nobody
+from tests.support.keychains import Keys, Turns, alice, nobody
 from tests.support.proxy import Cut, Header, Proxy, RequestHeader, Respond
-from tests.support.registries import ALICE, IDENTITY_TOKEN, PasswordRegistry, TokenRegistry
+from tests.support.registries import ALICE, IDENTITY_TOKEN, ROBOT, PasswordRegistry, TokenRegistry
 
 MakeProxy = Callable[..., Proxy]
 
@@ -252,7 +253,7 @@ def test_a_mount_takes_a_token_for_both_repositories(token_registry: TokenRegist
 
 def test_a_token_is_only_used_for_repositories_with_the_same_credentials(token_registry: TokenRegistry) -> None:
     class KeysOfTwo(Keys):
-        def find(self, repository: Repository) -> Credentials | None:
+        def find(self, repository: Repository, refused: Credentials | None = None) -> Credentials | None:
             return Credentials("bob", "bobs-password") if "source" in repository.path else alice().find(repository)
 
     token_registry.tokens.manners.users["bob"] = "bobs-password"
@@ -374,6 +375,128 @@ def test_tokens_that_the_registry_does_not_take_are_an_error(
     with pytest.raises(AccessDenied, match="do not allow to pull"):
         store.read_manifest("v1")
     assert (len(token_registry.tokens.requests), proxy.count()) == (1, 2)
+
+
+# Credentials that do not last
+
+
+FIRST = Credentials(ALICE.username, ALICE.password, source="FIRST")
+SECOND = Credentials(ROBOT.username, ROBOT.password, source="SECOND")
+
+
+def _refuse(proxy: Proxy, credentials: Credentials) -> None:
+    """From now on these are nobody's."""
+    nameless = RequestHeader("Authorization", None)
+    proxy.fault("*", "", nameless, times=99, when=lambda seen: seen.headers.get("Authorization") == credentials.basic)
+
+
+def test_credentials_are_found_anew_when_they_expire(
+    authenticated_registry: PasswordRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    keys = Turns(replace(FIRST, expires=1100.0), replace(SECOND, expires=1200.0), FIRST)
+    store = Client(keychain=keys).store(authenticated_registry.repository())
+    push_image(store)
+    now = 1099
+    store.resolve("v1")
+    assert keys.asked == 1
+    now = 1100
+    store.resolve("v1")
+    assert keys.asked == 2
+    assert not any(keys.refused), "nobody refused them"
+
+
+def test_credentials_that_become_invalid_midway_are_found_anew(
+    authenticated_registry: PasswordRegistry, make_proxy: MakeProxy
+) -> None:
+    proxy, keys, layer = make_proxy(authenticated_registry.host), Turns(FIRST, SECOND), layer_of(300_000)
+    store = Client(keychain=keys).store(authenticated_registry.repository(), through=proxy.host)
+    pushed = push_image(store)
+    _refuse(proxy, FIRST)
+    store.put_blob(layer.descriptor, layer.open)
+
+    assert b"".join(store.read_blob(layer.descriptor)) == layer.data
+    assert store.read_manifest("v1") == pushed
+    assert keys.refused == [None, FIRST]
+
+
+def test_many_threads_find_credentials_anew_once(
+    authenticated_registry: PasswordRegistry, make_proxy: MakeProxy
+) -> None:
+    proxy, keys, start = make_proxy(authenticated_registry.host), Turns(FIRST, SECOND), threading.Barrier(6)
+    store = Client(keychain=keys).store(authenticated_registry.repository(), through=proxy.host)
+    push_image(store)
+    _refuse(proxy, FIRST)
+
+    def work(_: int) -> bool:
+        start.wait()
+        return store.has_blob(layer_of(1000).descriptor)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(work, range(6)))
+    assert keys.asked == 2
+
+
+def test_credentials_that_stay_wrong_are_found_anew_once(
+    authenticated_registry: PasswordRegistry, token_registry: TokenRegistry
+) -> None:
+    for registry in (authenticated_registry, token_registry):
+        keys = alice("wrong-password")
+        store = Client(keychain=keys).store(registry.repository())
+        for _ in range(3):
+            with pytest.raises(AccessDenied, match="incorrect username or password: user 'alice' of the keychain"):
+                store.read_manifest("v1")
+        assert keys.asked == 2
+
+
+def test_a_password_that_the_token_service_knows_no_longer_is_found_anew(token_registry: TokenRegistry) -> None:
+    keys = Turns(replace(FIRST, password="old-password"), FIRST)
+    users, layer = token_registry.tokens.manners.users, layer_of(1000)
+    users[ALICE.username] = "old-password"
+    client = Client(keychain=keys)
+    first, second = (token_registry.repository() for _ in range(2))
+    client.store(first).put_blob(layer.descriptor, layer.open)
+    users[ALICE.username] = ALICE.password
+    assert client.store(first).has_blob(layer.descriptor), "tokens that there are stay good"
+    client.store(second).put_blob(layer.descriptor, layer.open)
+
+    assert client.store(second).has_blob(layer.descriptor)
+
+
+def test_an_identity_token_that_is_not_accepted_any_more_is_found_anew(token_registry: TokenRegistry) -> None:
+    old, new = (Credentials(identity_token=token) for token in ("old-identity-token", IDENTITY_TOKEN))
+    keys = Turns(old, new)
+    push_image(Client(keychain=keys).store(token_registry.repository()))
+
+    assert keys.refused == [None, old]
+
+
+def test_many_threads_find_an_identity_token_anew_once(token_registry: TokenRegistry) -> None:
+    keys = Turns(Credentials(identity_token="old-identity-token"), Credentials(identity_token=IDENTITY_TOKEN))
+    client, repository, start = Client(keychain=keys), token_registry.repository(), threading.Barrier(6)
+
+    def work(_: int) -> bool:
+        start.wait()
+        return client.store(repository).has_blob(layer_of(1).descriptor)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert not any(pool.map(work, range(6)))
+    assert keys.asked == 2
+    assert len(token_registry.tokens.requests) == 1
+
+
+def test_a_registry_token_is_found_anew(token_registry: TokenRegistry, make_proxy: MakeProxy) -> None:
+    proxy, repository = make_proxy(token_registry.host), token_registry.repository()
+    pushed = push_image(Client(keychain=alice()).store(repository, through=proxy.host))
+    token = proxy.requests[-1].headers["Authorization"].removeprefix("Bearer ")
+    keys = Turns(Credentials(registry_token="old-registry-token"), Credentials(registry_token=token))
+    store = Client(keychain=keys).store(repository)
+
+    with pytest.raises(AccessDenied):
+        store.read_manifest("v1")
+    assert store.read_manifest("v1") == pushed
+    assert keys.asked == 2
 
 
 # Odd registries and token services, which a real one will not be

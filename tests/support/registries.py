@@ -7,6 +7,8 @@ from pathlib import Path
 
 import bcrypt
 
+from tests.support.certificates import ServerCertificate
+from tests.support.secrets import register
 from tests.support.services import DIRECTORY, Registry
 from tests.support.token_service import TokenService
 
@@ -19,19 +21,25 @@ class Account:
     password: str
 
 
-ALICE = Account("alice", "Xq7-vT2m_9RkfW+z")
-IDENTITY_TOKEN = "it.8fK2pQzL0vYn5dCw"
+ALICE = Account("alice", register("Xq7-vT2m_9RkfW+z"))
+# Who has the password of a cloud's service, which changes every few hours.
+ROBOT = Account("AWS", register("cloud.3hY8mTqX1oBz6kRe"))
+IDENTITY_TOKEN = register("it.8fK2pQzL0vYn5dCw")
 
 
 class PasswordRegistry(Registry):
-    """A registry that wants Basic authentication, and knows `account`."""
+    """A registry that wants Basic authentication, and knows `account` and ROBOT."""
 
-    def __init__(self, directory: Path, account: Account = ALICE) -> None:
+    def __init__(self, directory: Path, account: Account = ALICE, *, tls: ServerCertificate | None = None) -> None:
         self.account = account
-        # The least cost: the registry computes the hash for each request.
-        hashed = bcrypt.hashpw(account.password.encode(), bcrypt.gensalt(rounds=4, prefix=b"2a")).decode()
-        (directory / "htpasswd").write_text(f"{account.username}:{hashed}\n")
-        super().__init__(directory, auth={"htpasswd": {"realm": "tests", "path": f"{DIRECTORY}/htpasswd"}})
+        (directory / "htpasswd").write_text(_password_line(account) + _password_line(ROBOT))
+        super().__init__(directory, auth={"htpasswd": {"realm": "tests", "path": f"{DIRECTORY}/htpasswd"}}, tls=tls)
+
+
+def _password_line(account: Account) -> str:
+    # The least cost: the registry computes the hash for each request.
+    hashed = bcrypt.hashpw(account.password.encode(), bcrypt.gensalt(rounds=4, prefix=b"2a")).decode()
+    return f"{account.username}:{hashed}\n"
 
 
 class TokenRegistry(Registry):

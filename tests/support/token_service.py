@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.support.certificates import pem, self_signed
 from tests.support.loopback import LoopbackServer
+from tests.support.secrets import register
 from tests.support.services import DIRECTORY
 
 ISSUER = "token service of the tests"
@@ -142,7 +143,7 @@ class TokenService:
         }
         signed = ".".join(_base64url(json.dumps(part).encode()) for part in (self._header, claims))
         signature = self._key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
-        return f"{signed}.{_base64url(signature)}"
+        return register(f"{signed}.{_base64url(signature)}")
 
 
 def _base64url(data: bytes) -> str:

@@ -23,7 +23,7 @@ from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, Repository
 from bundlepipe.stores.answers import one_line
 from bundlepipe.stores.credentials import Credentials, host_names
-from bundlepipe.stores.single_flight import SingleFlight
+from bundlepipe.stores.keychains.memory import Memory
 
 _HUB_URL = "https://index.docker.io/v1/"
 # What a helper gives as user name when its secret is an identity token.
@@ -40,16 +40,15 @@ class DockerConfig:
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._environ = os.environ if environ is None else environ
-        self._answers: dict[tuple[str, str], Credentials | None] = {}
-        self._asking: SingleFlight[Credentials | None] = SingleFlight()
+        self._answers = Memory()
         self._reading = threading.Lock()
 
-    @property
-    def searched(self) -> str:
-        """The configuration file, or the names under which none was found."""
-        return self._path or " or ".join(f"{path} (absent)" for path in self._candidates())
+    def searched(self, repository: Repository) -> str:
+        """Return the configuration file, or the names under which none was found; and how to put something there."""
+        place = self._path or " or ".join(f"{path} (absent)" for path in self._candidates())
+        return f"{place}; 'docker login {repository.registry}' stores some"
 
-    def find(self, repository: Repository) -> Credentials | None:
+    def find(self, repository: Repository, refused: Credentials | None = None) -> Credentials | None:
         """Return the credentials for a repository: from its helper or the store, else from `auths`.
 
         Raises StoreError, naming file or helper, if the file is malformed or a helper
@@ -60,7 +59,7 @@ class DockerConfig:
         helper = self._helper(document, repository.registry)
         if helper:
             server = _HUB_URL if repository.registry == DEFAULT_REGISTRY else repository.registry
-            found = self._ask(helper, server)
+            found = self._answers.get((helper, server), refused, lambda: run_helper(helper, server))
             if found:
                 return found
         return self._entry(document, repository)
@@ -106,13 +105,6 @@ class DockerConfig:
             if _normalise(key) in hosts:
                 return str(helper)
         return str(document.get("credsStore") or "")
-
-    def _ask(self, helper: str, server: str) -> Credentials | None:
-        key = (helper, server)
-        if key not in self._answers:
-            answer, _ = self._asking.do(key, lambda: run_helper(helper, server))
-            self._answers[key] = answer
-        return self._answers[key]
 
     def _entry(self, document: dict[str, Any], repository: Repository) -> Credentials | None:
         """Return the most specific entry that holds anything: a store leaves empty ones behind."""

@@ -282,6 +282,21 @@ def test_a_helper_is_run_once_for_a_host(tmp_path: Path, helper: WriteHelper) ->
     assert record.read_text() == "get r.example\n"
 
 
+def test_a_helper_is_run_again_for_what_was_refused(tmp_path: Path, helper: WriteHelper) -> None:
+    answer = 'echo \'{"Username":"helped","Secret":"SECRET-\'$(wc -l < %s)\'"}\''
+    record = helper("vault", answer % (tmp_path / "vault.log"))
+    _write(tmp_path / "config.json", {"credsStore": "vault"})
+    keychain = DockerConfig({"DOCKER_CONFIG": str(tmp_path)})
+    repository, other = (Reference.parse(f"r.example/{name}").repository for name in ("app", "other"))
+
+    first = keychain.find(repository)
+    second = keychain.find(repository, refused=first)
+    assert first != second
+    assert keychain.find(repository) == second
+    assert keychain.find(other, refused=first) == second, "another repository has had it refused, too"
+    assert record.read_text() == "get r.example\n" * 2
+
+
 @pytest.mark.parametrize(
     ("script", "problem"),
     [

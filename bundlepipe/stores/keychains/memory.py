@@ -1,0 +1,39 @@
+"""Credentials that were found before, and for how long they will do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+from bundlepipe.stores.credentials import Credentials
+from bundlepipe.stores.single_flight import SingleFlight
+
+
+class Memory:
+    """Keeps what was found for a key until it expires or is refused; that there is nothing, it keeps for good.
+
+    May be used by several threads at once: those that need the same share one search.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, Credentials | None] = {}
+        self._searches: SingleFlight[Credentials | None] = SingleFlight()
+
+    def get(
+        self, key: Hashable, refused: Credentials | None, search: Callable[[], Credentials | None]
+    ) -> Credentials | None:
+        """Return what is known for a key, or what `search` returns if that will not do; raises what it raises."""
+
+        def search_unless_known() -> Credentials | None:
+            if not self._knows(key, refused):
+                self._known[key] = search()
+            return self._known[key]
+
+        if self._knows(key, refused):
+            return self._known[key]
+        return self._searches.do((key, refused), search_unless_known)[0]
+
+    def _knows(self, key: Hashable, refused: Credentials | None) -> bool:
+        if key not in self._known:
+            return False
+        known = self._known[key]
+        return known is None or (known.is_current and known != refused)
