@@ -8,6 +8,7 @@ start when the first test asks for them; a test takes repositories of its own wi
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -19,10 +20,13 @@ from hypothesis import settings
 from tests.support.certificates import make_server_certificate
 from tests.support.proxy import Proxy
 from tests.support.registries import PasswordRegistry, TokenRegistry
+from tests.support.secrets import leaks
 from tests.support.services import Registry, locate_here, missing_services, require
 from tests.support.token_service import TokenService
 
 WriteDockerConfig = Callable[[dict[str, Any]], Path]
+
+_CREDENTIAL_VARIABLES = ("BUNDLEPIPE_ACTIVE_", "BUNDLEPIPE_REGISTRY_", "IMGPKG_", "KBLD_")
 
 # A deadline would measure the machine and its other work, not the code.
 settings.register_profile("bundlepipe", deadline=None)
@@ -37,8 +41,13 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let the summary fold all skips for want of one service into one line."""
+    """Let the summary fold all skips for want of one service into one line, and no output have a secret in it."""
     report = yield
+    leaking = leaks(report.sections)
+    if leaking:
+        report.outcome = "failed"
+        report.sections = [(title, "(not shown)" if title in leaking else text) for title, text in report.sections]
+        report.longrepr = f"a secret is in: {', '.join(leaking)}"
     if report.skipped and isinstance(report.longrepr, tuple):
         report.longrepr = locate_here(report.longrepr)
     return report
@@ -61,6 +70,8 @@ def _no_docker_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _nobody(_no_docker_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the credentials and proxies of whoever runs the tests out of them."""
     monkeypatch.setenv("DOCKER_CONFIG", str(_no_docker_config))
+    for name in [name for name in os.environ if name.startswith(_CREDENTIAL_VARIABLES)]:
+        monkeypatch.delenv(name)
     for name in ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

@@ -22,18 +22,24 @@ class Account:
 
 
 ALICE = Account("alice", register("Xq7-vT2m_9RkfW+z"))
-# Who has the password of a cloud's service, which changes every few hours.
-ROBOT = Account("AWS", register("cloud.3hY8mTqX1oBz6kRe"))
+# Those who have the passwords of clouds, which last for some hours.
+ROBOT = Account("AWS", register("ecr.3hY8mTqX1oBz6kRe"))
+GOOGLE = Account("oauth2accesstoken", register("ya29.c0Ad6yPq8uVxTn3LrWkZs"))
 IDENTITY_TOKEN = register("it.8fK2pQzL0vYn5dCw")
 
 
 class PasswordRegistry(Registry):
-    """A registry that wants Basic authentication, and knows `account` and ROBOT."""
+    """A registry that wants Basic authentication, and knows `account` and those of clouds."""
 
     def __init__(self, directory: Path, account: Account = ALICE, *, tls: ServerCertificate | None = None) -> None:
         self.account = account
-        (directory / "htpasswd").write_text(_password_line(account) + _password_line(ROBOT))
+        self._passwords = directory / "htpasswd"
+        self.know(account, ROBOT, GOOGLE)
         super().__init__(directory, auth={"htpasswd": {"realm": "tests", "path": f"{DIRECTORY}/htpasswd"}}, tls=tls)
+
+    def know(self, *accounts: Account) -> None:
+        """Know these from now on, and nobody else."""
+        self._passwords.write_text("".join(map(_password_line, accounts)))
 
 
 def _password_line(account: Account) -> str:
