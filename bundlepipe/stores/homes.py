@@ -23,6 +23,7 @@ from bundlepipe.stores.settings import (
 from bundlepipe.stores.store import Source, Store
 
 if TYPE_CHECKING:
+    from bundlepipe.stores.credentials import Keychain
     from bundlepipe.stores.registry import RegistryHost
 
 # More transfers at once than this gain nothing on a fast network and fail on a slow one.
@@ -35,7 +36,9 @@ class Homes:
     `registries` maps hosts to their settings; `layout.localhost`, backed by
     `build/registry`, is built in; `network` holds for every host. Connections, tokens
     and the limit on concurrent transfers, `concurrency`, are shared by all stores of one
-    `Homes` within a process.
+    `Homes` within a process. `keychain` is where credentials come from; without it they are
+    looked for wherever bundlepipe does, and StoreError is raised for variables that it does
+    not understand when a registry is opened.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Homes:
         *,
         network: NetworkSettings = DEFAULT_NETWORK,
         concurrency: int = CONCURRENT_TRANSFERS,
+        keychain: Keychain | None = None,
         emit: Emit = ignore,
     ) -> None:
         self._registries = {LAYOUT_HOST: RegistrySettings(layout=DEFAULT_LAYOUT_DIRECTORY)}
@@ -51,6 +55,7 @@ class Homes:
             self._registries[DEFAULT_REGISTRY if host in DOCKER_HUB_ALIASES else host] = settings
         self._network = network
         self._emit = emit
+        self._keychain = keychain
         self._lock = threading.Lock()
         self._transfers = threading.BoundedSemaphore(concurrency)
         self._hosts: dict[tuple[int, str], RegistryHost] = {}
@@ -93,13 +98,21 @@ class Homes:
 
     def _host(self, name: str, settings: RegistrySettings) -> RegistryHost:
         # A push into a layout needs no HTTP client, whose import takes as long as the push.
+        from bundlepipe.stores.keychains.chain import find_keychain
         from bundlepipe.stores.registry import RegistryHost
 
         # A forked child must not share its parent's connections.
         key = (os.getpid(), name)
         with self._lock:
             if key not in self._hosts:
+                if self._keychain is None:
+                    self._keychain = find_keychain(os.environ, "bundlepipe")
                 self._hosts[key] = RegistryHost(
-                    name, settings, network=self._network, transfers=self._transfers, emit=self._emit
+                    name,
+                    settings,
+                    network=self._network,
+                    transfers=self._transfers,
+                    emit=self._emit,
+                    keychain=self._keychain,
                 )
             return self._hosts[key]

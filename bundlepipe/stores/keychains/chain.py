@@ -1,0 +1,111 @@
+"""All places where credentials are looked for, in the order of the tool that looks.
+
+This is the order of imgpkg and kbld where bundlepipe stands in for them; by itself it takes what
+is meant for either. Libraries of clouds are imported when a registry of a cloud asks for
+credentials and its keychain is active.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from bundlepipe.errors import StoreError
+from bundlepipe.oci.reference import Repository
+from bundlepipe.stores.credentials import Credentials, Keychain
+from bundlepipe.stores.keychains.aks import Azure
+from bundlepipe.stores.keychains.cloud import CloudKeychain, Service
+from bundlepipe.stores.keychains.docker_config import DockerConfig
+from bundlepipe.stores.keychains.ecr import Amazon
+from bundlepipe.stores.keychains.environment import AZURE_CONFIG, BUNDLEPIPE, IMGPKG, KBLD, EnvironmentKeychain, Rules
+from bundlepipe.stores.keychains.flags import FlagsKeychain, RegistryFlags
+from bundlepipe.stores.keychains.github import GitHub
+from bundlepipe.stores.keychains.gke import Google
+
+Tool = Literal["bundlepipe", "imgpkg", "kbld"]
+
+_RULES: dict[Tool, tuple[Rules, ...]] = {
+    "bundlepipe": (BUNDLEPIPE, IMGPKG, KBLD),
+    "imgpkg": (IMGPKG,),
+    "kbld": (KBLD,),
+}
+_ACTIVE = "IMGPKG_ACTIVE_KEYCHAINS"
+_ACTIVE_VARIABLES: dict[Tool, tuple[str, ...]] = {
+    "bundlepipe": ("BUNDLEPIPE_ACTIVE_KEYCHAINS", _ACTIVE),
+    "imgpkg": (_ACTIVE,),
+    "kbld": (),
+}
+# imgpkg's older switch for all of them.
+_ACTIVE_ALL = "IMGPKG_ENABLE_IAAS_AUTH"
+_CLOUDS = ("aks", "ecr", "gke", "github")
+# Source: Go's strconv.ParseBool.
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+
+
+class Chain:
+    """Several keychains, of which the first that has something counts."""
+
+    def __init__(self, keychains: Sequence[Keychain]) -> None:
+        self._keychains = keychains
+
+    def find(self, repository: Repository, refused: Credentials | None = None) -> Credentials | None:
+        """Return what the first keychain has that has anything."""
+        return next(filter(None, (keychain.find(repository, refused) for keychain in self._keychains)), None)
+
+    def searched(self, repository: Repository) -> str:
+        """Return where each keychain looks; what several call the same is named once."""
+        places = filter(None, (keychain.searched(repository) for keychain in self._keychains))
+        return ", ".join(dict.fromkeys(places))
+
+
+def find_keychain(environ: Mapping[str, str], tool: Tool, flags: RegistryFlags | None = None) -> Keychain:
+    """Return where a tool finds credentials, given the environment and the flags of its command line.
+
+    imgpkg: its variables, active keychains of clouds, flags, Docker's configuration.
+    kbld, which has no such flags: its variables, Docker's configuration. bundlepipe: its own
+    variables, those of imgpkg and of kbld, active keychains of clouds (named by its own or
+    imgpkg's variable), flags, Docker's configuration. Where flags are given, they are the
+    last place.
+
+    Raises StoreError at once for variables and flags that are not understood, and for
+    keychains that there are not.
+    """
+    flags = flags if flags and tool != "kbld" else RegistryFlags()
+    return Chain(
+        [
+            *(EnvironmentKeychain(environ, rules) for rules in _RULES[tool]),
+            *(CloudKeychain(service) for service in _active(environ, tool)),
+            FlagsKeychain(flags) if flags.are_given else DockerConfig(environ),
+        ]
+    )
+
+
+def _active(environ: Mapping[str, str], tool: Tool) -> Iterator[Service]:
+    """Yield the clouds whose keychains are active, in the order in which they are named."""
+    variables = _ACTIVE_VARIABLES[tool]
+    names = [name.strip() for variable in variables for name in environ.get(variable, "").split(",")]
+    if _ACTIVE in variables and _is_true(environ, _ACTIVE_ALL):
+        names += _CLOUDS
+    for name in dict.fromkeys(filter(None, names)):
+        yield _service(name, environ, tool)
+
+
+def _service(name: str, environ: Mapping[str, str], tool: Tool) -> Service:
+    match name:
+        case "aks":
+            return Azure(environ, [rules.name(AZURE_CONFIG) for rules in _RULES[tool] if AZURE_CONFIG in rules.others])
+        case "ecr":
+            return Amazon()
+        case "gke":
+            return Google()
+        case "github":
+            return GitHub(environ)
+    raise StoreError(f"Unable to load keychain for {name}, available keychains [{', '.join(_CLOUDS)}]")
+
+
+def _is_true(environ: Mapping[str, str], variable: str) -> bool:
+    text = environ.get(variable, "")
+    if text and text not in _TRUE | _FALSE:
+        raise StoreError(f"{variable} in the environment is neither true nor false")
+    return text in _TRUE
