@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import threading
@@ -10,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -20,11 +20,17 @@ from bundlepipe.stores.registry import RegistryStore
 from bundlepipe.stores.tokens import is_less_secure
 from tests.conftest import WriteDockerConfig
 from tests.support.clients import Client, Content, layer_of, push_image
+from tests.support.images import basic
 from tests.support.keychains import Keys, Turns, alice, nobody
 from tests.support.proxy import Cut, Header, Proxy, RequestHeader, Respond
 from tests.support.registries import ALICE, IDENTITY_TOKEN, ROBOT, PasswordRegistry, TokenRegistry
+from tests.support.stand_ins import StandIns
 
 MakeProxy = Callable[..., Proxy]
+
+_AUTH = basic(ALICE.username, ALICE.password)
+# What a helper answers.
+_ANSWER = '{"Username":"%s","Secret":"%s"}'
 
 
 # Basic
@@ -62,13 +68,58 @@ def test_basic_costs_one_401_for_many_threads(authenticated_registry: PasswordRe
 def test_dockers_configuration_is_the_default(
     authenticated_registry: PasswordRegistry, docker_config: WriteDockerConfig
 ) -> None:
-    auth = base64.b64encode(f"{ALICE.username}:{ALICE.password}".encode()).decode()
-    docker_config({"auths": {authenticated_registry.host: {"auth": auth}}})
+    docker_config({"auths": {authenticated_registry.host: {"auth": _AUTH}}})
     store = Client().store(authenticated_registry.repository())
 
     pushed = push_image(store)
 
     assert store.resolve("v1") == pushed.digest
+
+
+@pytest.mark.parametrize("entry", [{"auth": _AUTH}, {"username": ALICE.username, "password": ALICE.password}])
+def test_entries_with_a_password_open_registries_of_either_kind(
+    authenticated_registry: PasswordRegistry,
+    token_registry: TokenRegistry,
+    docker_config: WriteDockerConfig,
+    entry: dict[str, str],
+) -> None:
+    for registry in (authenticated_registry, token_registry):
+        repository = registry.repository()
+        docker_config({"auths": {registry.host: _wrong_entry(), f"{registry.host}/{repository.path}": entry}})
+        push_image(Client().store(repository))
+
+
+def test_entries_with_a_token_open_a_registry_that_wants_one(
+    token_registry: TokenRegistry, docker_config: WriteDockerConfig, make_proxy: MakeProxy
+) -> None:
+    proxy, repository = make_proxy(token_registry.host), token_registry.repository()
+    docker_config({"auths": {proxy.host: {"identitytoken": IDENTITY_TOKEN}}})
+    pushed = push_image(Client().store(repository, through=proxy.host))
+    token = proxy.requests[-1].headers["Authorization"].removeprefix("Bearer ")
+    docker_config({"auths": {proxy.host: {"registrytoken": token}}})
+
+    assert Client().store(repository, through=proxy.host).read_manifest("v1") == pushed
+    assert [request.method for request in token_registry.tokens.requests] == ["POST"]
+
+
+@pytest.mark.parametrize("key", ["credHelpers", "credsStore"])
+@pytest.mark.parametrize("account", [(ALICE.username, ALICE.password), ("<token>", IDENTITY_TOKEN)])
+def test_a_helper_opens_a_registry(
+    token_registry: TokenRegistry,
+    docker_config: WriteDockerConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    account: tuple[str, str],
+) -> None:
+    StandIns(tmp_path / "bin", monkeypatch).add("docker-credential-vault", f"echo '{_ANSWER % account}'")
+    docker_config({key: {token_registry.host: "vault"} if key == "credHelpers" else "vault"})
+
+    push_image(Client().store(token_registry.repository()))
+
+
+def _wrong_entry() -> dict[str, str]:
+    return {"username": ALICE.username, "password": "wrong-password"}
 
 
 def test_a_wrong_password_is_said_to_be_one(authenticated_registry: PasswordRegistry, make_proxy: MakeProxy) -> None:

@@ -29,8 +29,8 @@ from tests.support.images import (
     put_images,
     random_layer,
 )
-from tests.support.proxy import Proxy, Respond
-from tests.support.registries import ALICE, TokenRegistry
+from tests.support.proxy import Proxy, RequestHeader, Respond
+from tests.support.registries import ALICE, IDENTITY_TOKEN, TokenRegistry
 from tests.support.services import Registry
 
 MakeProxy = Callable[[str], Proxy]
@@ -182,6 +182,27 @@ def test_mounts_come_with_tokens_for_both_repositories(token_registry: TokenRegi
     assert len(asked) <= 2 * len(sources) + 1
     assert len(set(asked)) == len(asked)
     assert all(request.user == ALICE.username for request in token_registry.tokens.requests[before:])
+
+
+@pytest.mark.parametrize("entry", [{"auth": basic(ALICE.username, ALICE.password)}, {"identitytoken": IDENTITY_TOKEN}])
+def test_a_copy_goes_on_when_its_tokens_expire(
+    token_registry: TokenRegistry, token_proxy: Proxy, docker_config: WriteDockerConfig, entry: dict[str, str]
+) -> None:
+    root, manifests = _bundle(token_proxy.host, token_registry, 4, 2)
+    docker_config({"auths": {token_proxy.host: entry}})
+    before = len(token_registry.tokens.requests)
+    expired = RequestHeader("Authorization", None)
+    for method, path in [("GET", "/manifests/"), ("POST", "/blobs/uploads/"), ("PUT", "/manifests/")]:
+        token_proxy.fault(method, path, expired, skip=2)
+    destination = Repository(token_proxy.host, token_registry.repository("copy").path)
+    copied = copy(CopyRequest(source=root, destination=destination), Homes())
+
+    assert copied.mounted == len(blobs_of(manifests))
+    store = Homes().repository(destination)
+    assert all(closure(store, manifest.digest) for manifest in manifests)
+    assert [seen.status for seen in token_proxy.requests].count(401) >= 3
+    methods = {request.method for request in token_registry.tokens.requests[before:]}
+    assert methods == {"POST" if "identitytoken" in entry else "GET"}
 
 
 def _images_of(manifests: list[Manifest], proxy: Proxy, destination: Repository) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
 import sys
@@ -23,8 +22,9 @@ from tests.stores.keychains.conftest import Hide
 from tests.support.certificates import make_server_certificate
 from tests.support.clients import push_image
 from tests.support.clouds import AWS_KEY, AWS_SECRET, Ecr, GoogleTokens
+from tests.support.images import basic
 from tests.support.proxy import Proxy
-from tests.support.registries import ALICE, ROBOT, Account, PasswordRegistry
+from tests.support.registries import ALICE, IDENTITY_TOKEN, ROBOT, Account, PasswordRegistry, TokenRegistry
 from tests.support.secrets import register
 from tests.support.services import require
 
@@ -54,7 +54,7 @@ class Places:
             case "flags":
                 self.flags = RegistryFlags(username, password, source=FLAGS)
             case "docker":
-                auth = base64.b64encode(f"{username}:{password}".encode()).decode()
+                auth = basic(username, password)
                 self._config.write_text(json.dumps({"auths": {host: {"auth": auth}}}))
             case prefix:
                 given = {"HOSTNAME": host, "USERNAME": username, "PASSWORD": password}
@@ -111,6 +111,28 @@ def test_each_place_opens_a_registry(places: Places, place: str, authenticated_r
 
     pushed = push_image(store)
     assert store.resolve("v1") == pushed.digest
+
+
+def test_tokens_open_a_registry_that_wants_them(
+    places: Places, token_registry: TokenRegistry, make_proxy: Callable[..., Proxy]
+) -> None:
+    proxy = make_proxy(token_registry.host)
+    repository = Repository(proxy.host, token_registry.repository().path)
+    places.environ.update(
+        IMGPKG_REGISTRY_HOSTNAME_0=proxy.host,
+        IMGPKG_REGISTRY_IDENTITY_TOKEN_0=IDENTITY_TOKEN,
+    )
+    pushed = push_image(places.store(repository, "imgpkg"))
+    token = proxy.requests[-1].headers["Authorization"].removeprefix("Bearer ")
+    del places.environ["IMGPKG_REGISTRY_IDENTITY_TOKEN_0"]
+    places.environ["IMGPKG_REGISTRY_REGISTRY_TOKEN_0"] = token
+    assert places.store(repository, "imgpkg").read_manifest("v1") == pushed
+    by_flag = Places(Path(places.environ["DOCKER_CONFIG"]))
+    by_flag.flags = RegistryFlags(token=token, source="the flag --registry-token")
+    assert by_flag.store(repository, "imgpkg").read_manifest("v1") == pushed
+    by_flag.flags = RegistryFlags(token="stale-registry-token", source="the flag --registry-token")
+    with pytest.raises(AccessDenied, match="the credentials of the flag --registry-token do not allow to pull"):
+        by_flag.store(repository, "imgpkg").read_manifest("v1")
 
 
 @pytest.mark.parametrize(
