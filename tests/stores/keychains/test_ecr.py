@@ -120,12 +120,12 @@ def test_without_botocore_the_helper_is_asked(tmp_path: Path, uninstall: Hide, m
     [
         (
             "echo 'no identity'; exit 1",
-            (f"credentials for {HOST}: the helper 'docker-credential-ecr-login' failed: no identity"),
+            f"credentials for {HOST}: the helper 'docker-credential-ecr-login' failed: no identity",
         ),
         ("echo 'credentials not found in native keychain'; exit 1", "docker-credential-ecr-login has none"),
         (
             None,
-            ("botocore is not installed: pip install 'bundlepipe[ecr]', or put docker-credential-ecr-login on PATH"),
+            "botocore is not installed: pip install 'bundlepipe[ecr]', or put docker-credential-ecr-login on PATH",
         ),
     ],
 )
@@ -133,6 +133,7 @@ def test_without_botocore_and_a_helper_that_works_there_is_nothing(
     tmp_path: Path, uninstall: Hide, monkeypatch: pytest.MonkeyPatch, script: str | None, reason: str
 ) -> None:
     uninstall("botocore")
+    monkeypatch.setenv("PATH", "/bin")
     if script:
         StandIns(tmp_path / "bin", monkeypatch).add("docker-credential-ecr-login", script)
     keychain = CloudKeychain(Amazon())
