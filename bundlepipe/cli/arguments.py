@@ -10,12 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
-# What Go's strconv.ParseBool understands.
-TRUTHS: Mapping[str, bool] = {
-    **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
-    **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
-}
-
 
 def normalised(arguments: Sequence[str], parameters: Sequence[click.Parameter]) -> list[str]:
     """Return the arguments of a command with these parameters as click takes them; UsageError for a bad truth value."""
@@ -72,9 +66,11 @@ def _by_name(parameters: Sequence[click.Parameter]) -> dict[str, click.Option]:
 
 
 def _switch(option: click.Option, name: str, value: str) -> str:
-    if value not in TRUTHS:
+    from bundlepipe.stores.keychains.flags import GO_TRUTHS
+
+    if value not in GO_TRUTHS:
         raise click.UsageError(f"'{value}' is no value for {name}: expected true or false")
-    return name if TRUTHS[value] else option.secondary_opts[0]
+    return name if GO_TRUTHS[value] else option.secondary_opts[0]
 
 
 def _next(rest: Iterator[str]) -> list[str]:

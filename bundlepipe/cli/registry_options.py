@@ -5,6 +5,7 @@ Names, defaults and variables are imgpkg's (`imgpkg push --help`); kbld has some
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +15,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bundlepipe.cli.command import Option, Run, Switch, comma_separated
+from bundlepipe.cli.tool import Tool
+from bundlepipe.errors import BundlepipeError
 
 if TYPE_CHECKING:
     from bundlepipe.events import Emit
+    from bundlepipe.stores.credentials import Keychain
     from bundlepipe.stores.homes import Homes
+    from bundlepipe.stores.keychains.flags import RegistryFlags
     from bundlepipe.stores.settings import NetworkSettings
 
 _SECTION = "Registries"
+_ACCOUNT = ("username", "password", "token")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
 
@@ -92,7 +98,12 @@ class Access:
         """
         from bundlepipe.stores.homes import CONCURRENT_TRANSFERS, Homes
 
-        return Homes(network=self.network, concurrency=concurrency or CONCURRENT_TRANSFERS, emit=emit)
+        return Homes(
+            network=self.network,
+            concurrency=concurrency or CONCURRENT_TRANSFERS,
+            keychain=self._keychain(run.tool),
+            emit=emit,
+        )
 
     @property
     def network(self) -> NetworkSettings:
@@ -109,6 +120,51 @@ class Access:
             # imgpkg takes 0 for a single try, too.
             tries=max(1, self.values.get("registry_retry_count", DEFAULT_NETWORK.tries)),
         )
+
+    def _keychain(self, tool: Tool) -> Keychain:
+        from bundlepipe.stores.keychains.chain import find_keychain
+
+        return find_keychain(os.environ, tool.name, self._flags(tool), self.network)
+
+    def _flags(self, tool: Tool) -> RegistryFlags:
+        """Return the credentials that flags give, or in the place of each its variable."""
+        from bundlepipe.stores.keychains.flags import RegistryFlags
+
+        found: dict[str, str] = {}
+        sources: list[str] = []
+        for name in _ACCOUNT:
+            value, source = self._account_value(name, tool)
+            if value:
+                found[name] = value
+                sources.append(source)
+        anon = self.values.get("registry_anon")
+        if anon is None:
+            anon = _truth("ANON", tool)
+        source = " and ".join(sources) or ("--registry-anon" if anon else "")
+        return RegistryFlags(**found, anon=bool(anon), source=source)
+
+    def _account_value(self, name: str, tool: Tool) -> tuple[str, str]:
+        """Return what a flag or the first variable for it says, and which of them it was."""
+        flag = f"--registry-{name}"
+        if value := self.values.get(f"registry_{name}"):
+            return str(value), flag
+        variable, value = _variable(name.upper(), tool)
+        return value, variable
+
+
+def _variable(name: str, tool: Tool) -> tuple[str, str]:
+    """Return the first variable of a tool that is set, and its value."""
+    variables = (f"{prefix}_{name}" for prefix in tool.prefixes)
+    return next(((variable, os.environ[variable]) for variable in variables if os.environ.get(variable)), ("", ""))
+
+
+def _truth(name: str, tool: Tool) -> bool:
+    from bundlepipe.stores.keychains.flags import GO_TRUTHS
+
+    variable, value = _variable(name, tool)
+    if value and value not in GO_TRUTHS:
+        raise BundlepipeError(f"{variable} in the environment is neither true nor false")
+    return GO_TRUTHS[value] if value else False
 
 
 def registry_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,6 +12,6 @@ from bundlepipe.cli.command import Command, Run
 @click.pass_obj
 def version(run: Run) -> None:
     """Print the version: under the name of another tool the one that is stood in for, then bundlepipe's own."""
-    if run.tool.release:
-        run.console.block(f"{run.tool.name} version {run.tool.release}\n")
-    run.console.block(f"bundlepipe version {__version__}\n")
+    stood_in_for = f"{run.tool.name} version {run.tool.release}\n" if run.tool.release else ""
+    # At once: who reads the first line alone may be gone before a second is written.
+    run.console.block(f"{stood_in_for}bundlepipe version {__version__}\n")

@@ -26,7 +26,7 @@ def test_json_holds_all_that_would_have_been_printed(command: Command) -> None:
     output = command("imgpkg", "version", "--json").output
     assert json.loads(output) == {
         "Tables": None,
-        "Blocks": ["imgpkg version 0.43.0\n", "bundlepipe version 0.1.0\n"],
+        "Blocks": ["imgpkg version 0.43.0\nbundlepipe version 0.1.0\n"],
         "Lines": ["Succeeded"],
     }
     assert output.startswith('{\n    "Tables": null,\n    "Blocks": [\n        "imgpkg')

@@ -13,7 +13,7 @@ import json
 import logging
 import re
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -24,6 +24,7 @@ from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.keychains.cloud import CONNECT_TIMEOUT, READ_TIMEOUT, Unavailable, expiry, failed, not_installed
 from bundlepipe.stores.redaction import Redactor
 from bundlepipe.stores.retries import RETRIED_STATUSES, Retries, Transient, retry_after
+from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -72,13 +73,17 @@ class _Config:
 class Azure:
     """An identity token for one registry, in exchange for an access token.
 
-    The first of `config_variables` that is set names azure.json; without it Azure's SDK looks around.
+    The first of `config_variables` that is set names azure.json; without it Azure's SDK looks
+    around. `network` says how the registry is spoken to.
     """
 
     name = "aks"
 
-    def __init__(self, environ: Mapping[str, str], config_variables: Iterable[str]) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], config_variables: Iterable[str], network: NetworkSettings = DEFAULT_NETWORK
+    ) -> None:
         self._environ = environ
+        self._network = replace(network, insecure=False, response_header_timeout=READ_TIMEOUT)
         self._path = next(filter(None, map(environ.get, config_variables)), None)
 
     def key(self, host: str) -> Hashable:
@@ -92,7 +97,7 @@ class Azure:
         config = _read_config(self._path) if self._path else None
         tenant = config.tenant if config else self._environ.get("AZURE_TENANT_ID", "")
         token = _access_token(config, cloud)
-        identity_token = _exchange(host, tenant, token)
+        identity_token = _exchange(host, tenant, token, self._network)
         return Credentials(identity_token=identity_token, source=source, expires=expiry(_LIFETIME))
 
 
@@ -177,7 +182,7 @@ def _configured(config: _Config, cloud: _Cloud) -> TokenCredential:
     return ClientSecretCredential(config.tenant, config.client, config.secret, authority=cloud.authority, **_LIMITS)
 
 
-def _exchange(host: str, tenant: str, access_token: str) -> str:
+def _exchange(host: str, tenant: str, access_token: str, network: NetworkSettings) -> str:
     """Return the registry's refresh token for an access token; Unavailable if it refuses or does not answer."""
     # An HTTP client takes long to import, and most runs do without this keychain.
     from bundlepipe.stores.transport import Request, Transport
@@ -188,7 +193,7 @@ def _exchange(host: str, tenant: str, access_token: str) -> str:
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
     url = f"https://{host}/oauth2/exchange"
     request = Request("POST", url, headers, urlencode(form).encode(), stays=True)
-    transport = Transport(host, ca=None, insecure=False, timeout=READ_TIMEOUT)
+    transport = Transport(host, RegistrySettings(), network)
     redactor = Redactor()
     redactor.keep(access_token)
 

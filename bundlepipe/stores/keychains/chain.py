@@ -18,9 +18,10 @@ from bundlepipe.stores.keychains.cloud import CloudKeychain, Service
 from bundlepipe.stores.keychains.docker_config import DockerConfig
 from bundlepipe.stores.keychains.ecr import Amazon
 from bundlepipe.stores.keychains.environment import AZURE_CONFIG, BUNDLEPIPE, IMGPKG, KBLD, EnvironmentKeychain, Rules
-from bundlepipe.stores.keychains.flags import FlagsKeychain, RegistryFlags
+from bundlepipe.stores.keychains.flags import GO_TRUTHS, FlagsKeychain, RegistryFlags
 from bundlepipe.stores.keychains.github import GitHub
 from bundlepipe.stores.keychains.gke import Google
+from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings
 
 Tool = Literal["bundlepipe", "imgpkg", "kbld"]
 
@@ -38,9 +39,6 @@ _ACTIVE_VARIABLES: dict[Tool, tuple[str, ...]] = {
 # imgpkg's older switch for all of them.
 _ACTIVE_ALL = "IMGPKG_ENABLE_IAAS_AUTH"
 _CLOUDS = ("aks", "ecr", "gke", "github")
-# Source: Go's strconv.ParseBool.
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
 
 class Chain:
@@ -59,14 +57,20 @@ class Chain:
         return ", ".join(dict.fromkeys(places))
 
 
-def find_keychain(environ: Mapping[str, str], tool: Tool, flags: RegistryFlags | None = None) -> Keychain:
+def find_keychain(
+    environ: Mapping[str, str],
+    tool: Tool,
+    flags: RegistryFlags | None = None,
+    network: NetworkSettings = DEFAULT_NETWORK,
+) -> Keychain:
     """Return where a tool finds credentials, given the environment and the flags of its command line.
 
     imgpkg: its variables, active keychains of clouds, flags, Docker's configuration.
     kbld, which has no such flags: its variables, Docker's configuration. bundlepipe: its own
     variables, those of imgpkg and of kbld, active keychains of clouds (named by its own or
     imgpkg's variable), flags, Docker's configuration. Where flags are given, they are the
-    last place.
+    last place. `network` is how registries of clouds are spoken to that give credentials
+    themselves.
 
     Raises StoreError at once for variables and flags that are not understood, and for
     keychains that there are not.
@@ -75,26 +79,27 @@ def find_keychain(environ: Mapping[str, str], tool: Tool, flags: RegistryFlags |
     return Chain(
         [
             *(EnvironmentKeychain(environ, rules) for rules in _RULES[tool]),
-            *(CloudKeychain(service) for service in _active(environ, tool)),
+            *(CloudKeychain(service) for service in _active(environ, tool, network)),
             FlagsKeychain(flags) if flags.are_given else DockerConfig(environ),
         ]
     )
 
 
-def _active(environ: Mapping[str, str], tool: Tool) -> Iterator[Service]:
+def _active(environ: Mapping[str, str], tool: Tool, network: NetworkSettings) -> Iterator[Service]:
     """Yield the clouds whose keychains are active, in the order in which they are named."""
     variables = _ACTIVE_VARIABLES[tool]
     names = [name.strip() for variable in variables for name in environ.get(variable, "").split(",")]
     if _ACTIVE in variables and _is_true(environ, _ACTIVE_ALL):
         names += _CLOUDS
     for name in dict.fromkeys(filter(None, names)):
-        yield _service(name, environ, tool)
+        yield _service(name, environ, tool, network)
 
 
-def _service(name: str, environ: Mapping[str, str], tool: Tool) -> Service:
+def _service(name: str, environ: Mapping[str, str], tool: Tool, network: NetworkSettings) -> Service:
     match name:
         case "aks":
-            return Azure(environ, [rules.name(AZURE_CONFIG) for rules in _RULES[tool] if AZURE_CONFIG in rules.others])
+            variables = [rules.name(AZURE_CONFIG) for rules in _RULES[tool] if AZURE_CONFIG in rules.others]
+            return Azure(environ, variables, network)
         case "ecr":
             return Amazon()
         case "gke":
@@ -105,7 +110,7 @@ def _service(name: str, environ: Mapping[str, str], tool: Tool) -> Service:
 
 
 def _is_true(environ: Mapping[str, str], variable: str) -> bool:
-    text = environ.get(variable, "")
-    if text and text not in _TRUE | _FALSE:
+    text = environ.get(variable) or "false"
+    if text not in GO_TRUTHS:
         raise StoreError(f"{variable} in the environment is neither true nor false")
-    return text in _TRUE
+    return GO_TRUTHS[text]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.credentials import Credentials
+
+# What Go's strconv.ParseBool understands, as its tools do for flags and variables.
+GO_TRUTHS: Mapping[str, bool] = {
+    **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
+}
 
 
 @dataclass(frozen=True)
