@@ -17,9 +17,13 @@ from bundlepipe.documents.fault import Fault, rendered
 from bundlepipe.errors import DocumentError
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
     from jsonschema import Draft202012Validator
 
     from bundlepipe.documents.yaml_source import YamlDocument
+
+_SUFFIX = ".schema.json"
 
 
 def problems(document: YamlDocument, schema_name: str) -> list[str]:
@@ -47,16 +51,22 @@ def faults(document: YamlDocument, schema_name: str) -> list[Fault]:
     return explain(document, errors, _schema(schema_name))
 
 
-def schema_text(name: str) -> str:
-    """Return the text of a schema: shipped in the wheel, or that of the checkout one works in.
+def schema_names() -> list[str]:
+    """Return the names of all schemas."""
+    return sorted(file.name.removesuffix(_SUFFIX) for file in _directory().iterdir() if file.name.endswith(_SUFFIX))
 
-    Raises FileNotFoundError for a name that no schema has.
-    """
+
+def schema_text(name: str) -> str:
+    """Return the text of a schema; FileNotFoundError for a name that none has."""
+    return _directory().joinpath(name + _SUFFIX).read_text("utf-8")
+
+
+def _directory() -> Traversable:
+    """Return where the schemas are: shipped in the wheel, or in the checkout one works in."""
     from importlib.resources import files
 
     shipped = files("bundlepipe").joinpath("schemas")
-    directory = shipped if shipped.is_dir() else Path(__file__).parents[2] / "schemas"
-    return directory.joinpath(f"{name}.schema.json").read_text("utf-8")
+    return shipped if shipped.is_dir() else Path(__file__).parents[2] / "schemas"
 
 
 @cache

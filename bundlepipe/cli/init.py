@@ -1,0 +1,71 @@
+"""init."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from bundlepipe.cli.command import Command, Run, Switch
+from bundlepipe.errors import BundlepipeError, InputError, OutputError
+from bundlepipe.files import write_if_changed
+
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.found_parts import FoundParts
+
+_PIPELINE = "bundlepipe.yml"
+_DODO = "dodo.py"
+
+
+@click.command(
+    cls=Command,
+    examples={"Begin here": "init", "Begin in another directory": "init apps/shop"},
+)
+@click.argument("directory", default=".")
+@click.option("--force", cls=Switch, help="Replace a bundlepipe.yml and a dodo.py that are there")
+@click.pass_obj
+def init(run: Run, directory: str, force: bool) -> None:
+    """Write a bundlepipe.yml, with comments, and a dodo.py for what is in a directory.
+
+    Directories with .imgpkg, and those with Kubernetes configuration, become bundles,
+    Dockerfiles images. In an empty directory there is an example to begin with. Nothing is
+    replaced that is there.
+    """
+    from bundlepipe.pipeline.found_parts import find_parts
+    from bundlepipe.pipeline.starter import DODO, EXAMPLE, EXAMPLE_PATH, pipeline_text
+
+    if not os.path.isdir(directory):
+        raise InputError(f"{directory}: there is no such directory")
+    for name in (_PIPELINE, _DODO):
+        path = os.path.join(directory, name)
+        if os.path.lexists(path) and not force:
+            raise BundlepipeError(f"{os.path.normpath(path)}: is there already: edit it, or replace it with --force")
+    parts = find_parts(directory)
+    contents = {_PIPELINE: pipeline_text(parts), _DODO: DODO}
+    if not parts.bundles and not os.path.exists(os.path.join(directory, EXAMPLE_PATH)):
+        contents[EXAMPLE_PATH] = EXAMPLE
+    for name, content in contents.items():
+        _write(os.path.join(directory, name), content)
+    run.console.block("".join(f"{line}\n" for line in _told(parts, contents, directory)))
+
+
+def _told(parts: FoundParts, written: Iterable[str], directory: str) -> Iterator[str]:
+    for bundle in parts.bundles:
+        yield f"found   {bundle.path}: bundle '{bundle.name}'"
+    for image in parts.dockerfiles:
+        yield f"found   {os.path.normpath(f'{image.path}/Dockerfile')}: image '{image.name}'"
+    for chart in parts.charts:
+        yield f"found   {chart}: a Helm chart, see the comment in {_PIPELINE}"
+    for name in written:
+        yield f"wrote   {os.path.normpath(os.path.join(directory, name))}"
+    yield "next    " + ("" if directory == "." else f"cd {directory}, then ") + "bundlepipe check, bundlepipe doit"
+    yield "ignore  .bundlepipe and build, in git"
+
+
+def _write(path: str, content: str) -> None:
+    try:
+        write_if_changed(path, content.encode())
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None

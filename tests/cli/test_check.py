@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.support.command import Command
+
+PIPELINE = """\
+apiVersion: bundlepipe.dev/v1alpha1
+kind: Pipeline
+defaults: {push: "layout.localhost/{name}:1"}
+"""
+
+
+def write(command: Command, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        path = command.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def problems(command: Command) -> list[str]:
+    result = command("bundlepipe", "check")
+    assert result.status == 1
+    first, *others = (line for line in result.stderr.splitlines() if "fine if a task makes it" not in line)
+    return [first.removeprefix("bundlepipe: Error: "), *others]
+
+
+def test_each_document_is_told(command: Command) -> None:
+    write(
+        command,
+        {
+            "bundlepipe.yml": PIPELINE
+            + """\
+include: [apps/*/bundlepipe.yml]
+images:
+  web: {build: {context: web}}
+bundles:
+  shop: {files: [config], lock: {config: [kbld.yml]}}
+renders:
+  shop: {files: [config], locks: [config/.imgpkg/images.yml], output: build/shop.yml}
+copies:
+  shop: {from: {lock: shop.lock.yml}, to: "tar:build/shop.tar"}
+""",
+            "apps/db/bundlepipe.yml": "apiVersion: bundlepipe.dev/v1alpha1\nkind: Pipeline\n",
+            "web/Dockerfile": "FROM scratch\n",
+            "config/app.yml": "image: web\n---\nimage: nginx\n",
+            "config/.imgpkg/images.yml": "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\n",
+            "config/.imgpkg/bundle.yml": (
+                "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: Bundle\nmetadata: {name: shop}\n"
+            ),
+            "kbld.yml": "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\n",
+            "shop.lock.yml": (
+                "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: BundleLock\n"
+                f"bundle: {{image: 'registry.example/shop@sha256:{'0' * 64}'}}\n"
+            ),
+        },
+    )
+    command.silently("bundlepipe", "check")
+    assert command("bundlepipe", "check", "--tty").output.splitlines() == [
+        "bundlepipe.yml: Pipeline",
+        "apps/db/bundlepipe.yml: Pipeline",
+        "config/.imgpkg/images.yml: ImagesLock, 0 images",
+        "config/.imgpkg/bundle.yml: Bundle",
+        "kbld.yml: configuration of kbld, or a lock",
+        "config/app.yml: 2 references",
+        "web/Dockerfile: Dockerfile",
+        "shop.lock.yml: BundleLock",
+        "",
+        "Succeeded",
+    ]
+
+
+def test_all_faults_of_all_documents_are_told(command: Command) -> None:
+    write(
+        command,
+        {
+            "bundlepipe.yml": PIPELINE
+            + """\
+bundles:
+  shop: {files: [config], lock: {config: [kbld.yml]}}
+  mine: {files: [mine]}
+pulls:
+  shop: {from: {bundle: shopp}, to: build/shop}
+  lock: {from: {lock: broken.lock.yml}, to: build/lock}
+""",
+            "config/app.yml": "image: #@ data.values.image\n",
+            "config/broken.yml": "a: [\n",
+            "config/.imgpkg/images.yml": (
+                "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages: [{image: x}]\n"
+            ),
+            "kbld.yml": "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\noverrides: 1\n",
+            "broken.lock.yml": "kind: BundleLock\n",
+            "mine/.imgpkg/images.yml": "images: 1\n",
+            "mine/.imgpkg/bundle.yml": "kind: Bunde\n",
+        },
+    )
+    told = problems(command)
+    for place in (
+        "bundlepipe.yml:8:3: ",
+        "config/app.yml:1:",
+        "config/broken.yml:2:1: ",
+        "config/.imgpkg/images.yml:3:",
+        "kbld.yml:3:",
+        "broken.lock.yml:1:1: ",
+        "mine/.imgpkg/images.yml:1:",
+        "mine/.imgpkg/bundle.yml:1:",
+    ):
+        assert any(line.startswith(place) for line in told), (place, told)
+    assert len(told) == len(set(told))
+
+
+def test_faults_of_the_file_itself(command: Command) -> None:
+    write(command, {"bundlepipe.yml": "apiVersion: bundlepipe.dev/v1alpha1\nkind: Pipeline\nbundels: {}\n"})
+    assert problems(command) == ["bundlepipe.yml:3:1: unknown key 'bundels', did you mean 'bundles'?"]
+    write(command, {"other.yml": "["})
+    assert command("bundlepipe", "check", "other.yml").failed.startswith("bundlepipe: Error: other.yml:1:")
+    assert command("bundlepipe", "check", "gone.yml").failed == (
+        "bundlepipe: Error: gone.yml: cannot be read: No such file or directory\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "declared", ["bundles: {a: {files: [gone], lock: {}}}", "images: {a: {build: {context: gone}}}"]
+)
+def test_what_is_not_there_may_be_made(command: Command, declared: str) -> None:
+    write(command, {"bundlepipe.yml": f"{PIPELINE}{declared}\n"})
+    result = command("bundlepipe", "check")
+    assert (result.status, result.stdout) == (0, "")
+    assert result.stderr == "bundlepipe: gone: is not there, which is fine if a task makes it\n"
+
+
+def test_nothing_is_run_and_nobody_asked(command: Command) -> None:
+    write(
+        command,
+        {
+            "bundlepipe.yml": PIPELINE
+            + """\
+images:
+  made: {run: [touch, ran]}
+bundles:
+  shop: {files: [config], lock: {files: [config, {run: [touch, ran], files: [config]}]}}
+copies:
+  away: {from: {bundle: shop}, to: "unreachable.example/shop"}
+""",
+            "config/app.yml": "image: unreachable.example/app:1\n",
+        },
+    )
+    command.silently("bundlepipe", "check")
+    assert sorted(path.name for path in command.directory.iterdir() if path.name != ".bundlepipe") == [
+        "bundlepipe.yml",
+        "config",
+    ]

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import pytest
+
+from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
+from bundlepipe.pipeline.reading import read_pipeline
+from bundlepipe.stores.homes import Homes
+from tests.support.command import Command
+from tests.support.files import write_bundle
+from tests.support.images import file_layer, put_image
+from tests.support.services import Registry
+
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec: {template: {spec: {containers: [{name: web, image: "IMAGE"}]}}}
+"""
+SETTINGS = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n"
+
+
+def write(command: Command, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        path = command.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def check_and_run(command: Command) -> str:
+    """Check what was written, and run it twice; return what the first run printed."""
+    command.silently("bundlepipe", "check")
+    first = command("bundlepipe", "doit").output
+    again = command("bundlepipe", "doit").output
+    assert first
+    assert all(line.startswith("--") for line in again.splitlines()), again
+    return first
+
+
+def pipeline_of(command: Command) -> str:
+    return (command.directory / "bundlepipe.yml").read_text()
+
+
+def test_empty_directory(command: Command) -> None:
+    assert command("bundlepipe", "init").output == (
+        "wrote   bundlepipe.yml\n"
+        "wrote   dodo.py\n"
+        "wrote   config/settings.yml\n"
+        "next    bundlepipe check, bundlepipe doit\n"
+        "ignore  .bundlepipe and build, in git\n"
+    )
+    assert ".  push_bundle:app  layout.localhost/app:dev sha256:" in check_and_run(command)
+
+
+def test_directory_with_kubernetes_yaml(command: Command, registry: Registry) -> None:
+    repository = registry.repository("site")
+    put_image(Homes().repository(repository, writes=True), file_layer("index.html", "hello"), tag="1")
+    write(
+        command,
+        {
+            "deploy/web/deployment.yml": DEPLOYMENT.replace("IMAGE", f"{repository}:1"),
+            "deploy/web/sub/settings.yaml": SETTINGS,
+            "other/web/settings.yml": SETTINGS,
+            ".github/workflows/ci.yml": SETTINGS,
+            "node_modules/x/settings.yml": SETTINGS,
+            "docker-compose.yml": "services: {web: {image: nginx}}\n",
+            "notes/broken.yml": "{{ template }}\n",
+        },
+    )
+    told = command("bundlepipe", "init").output
+    assert told.startswith(
+        "found   deploy/web: bundle 'web'\nfound   other/web: bundle 'other-web'\nwrote   bundlepipe.yml\n"
+    )
+    assert f"asks for the digests of {repository}:1." in pipeline_of(command)
+    assert "lock_bundle:web  deploy/web/.imgpkg/images.yml 1 image " in check_and_run(command)
+
+
+def test_directory_with_bundles(command: Command) -> None:
+    write_bundle(command.directory / "one", {"settings.yml": SETTINGS})
+    write_bundle(command.directory / "two/pkg", {"settings.yml": SETTINGS})
+    assert "found   one: bundle 'one'\nfound   two/pkg: bundle 'pkg'\n" in command("bundlepipe", "init").output
+    check_and_run(command)
+
+
+def test_lock_that_is_an_authors_stays_so(command: Command, registry: Registry) -> None:
+    repository = registry.repository("site")
+    manifest = put_image(Homes().repository(repository, writes=True), file_layer("index.html", "hello"))
+    bundle = write_bundle(command.directory / "one", {"settings.yml": SETTINGS}, [repository.at(manifest.digest)])
+    before = (bundle / ".imgpkg/images.yml").read_bytes()
+    command("bundlepipe", "init")
+    assert ".imgpkg/images.yml is yours" in pipeline_of(command)
+    check_and_run(command)
+    assert (bundle / ".imgpkg/images.yml").read_bytes() == before
+
+
+def test_lock_that_follows_from_configuration_is_maintained(command: Command, registry: Registry) -> None:
+    repository = registry.repository("site")
+    manifest = put_image(Homes().repository(repository, writes=True), file_layer("index.html", "hello"), tag="1")
+    reference = f"{repository}:1"
+    bundle = write_bundle(command.directory / "one", {"app.yml": DEPLOYMENT.replace("IMAGE", reference)})
+    lock = ImagesLock((ImageRef(repository.at(manifest.digest), {KBLD_ID: reference}),)).to_bytes()
+    (bundle / ".imgpkg/images.yml").write_bytes(lock)
+    command("bundlepipe", "init")
+    assert "known images keep their digests" in pipeline_of(command)
+    check_and_run(command)
+    assert (bundle / ".imgpkg/images.yml").read_bytes() == lock
+
+
+def test_configuration_in_the_directory_itself(command: Command) -> None:
+    write(command, {"app.yml": SETTINGS, "more/settings.yml": SETTINGS})
+    assert "found   .: bundle 'work'\nwrote" in command("bundlepipe", "init").output
+    check_and_run(command)
+
+
+def test_dockerfiles_and_charts(command: Command) -> None:
+    write(
+        command,
+        {
+            "web/Dockerfile": "FROM scratch\n",
+            "deploy/app.yml": DEPLOYMENT.replace("IMAGE", "web"),
+            "charts/shop/Chart.yaml": "apiVersion: v2\nname: shop\n",
+        },
+    )
+    told = command("bundlepipe", "init").output
+    assert "found   web/Dockerfile: image 'web'\nfound   charts/shop: a Helm chart, see the comment" in told
+    command.silently("bundlepipe", "check")
+    text = pipeline_of(command)
+    assert "  web: {build: {context: web}}\n" in text
+    assert "run: [helm, template, charts/shop]" in text
+    assert "asks for" not in text
+
+
+@pytest.mark.parametrize("name", ["bundlepipe.yml", "dodo.py"])
+def test_nothing_is_replaced(command: Command, name: str) -> None:
+    write(command, {name: "mine\n"})
+    error = f"bundlepipe: Error: {name}: is there already: edit it, or replace it with --force\n"
+    assert command("bundlepipe", "init").failed == error
+    assert [path.name for path in command.directory.iterdir()] == [name]
+    assert command("bundlepipe", "init", "--force").status == 0
+    check_and_run(command)
+
+
+def test_another_directory(command: Command) -> None:
+    write(command, {"shop/config/app.yml": SETTINGS, "shop/1 odd: name/app.yml": SETTINGS})
+    told = command("bundlepipe", "init", "shop").output
+    assert "wrote   shop/bundlepipe.yml\n" in told
+    assert "next    cd shop, then bundlepipe check" in told
+    assert command("bundlepipe", "check", cwd=command.directory / "shop").output == ""
+    assert command("bundlepipe", "doit", cwd=command.directory / "shop").output
+    assert command("bundlepipe", "init", "gone").failed == "bundlepipe: Error: gone: there is no such directory\n"
+
+
+def test_names_are_valid_and_distinct(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in ("a/App", "b/app", "b/App_", "c/-", "b/Ä"):
+        write(command, {f"{path}/settings.yml": SETTINGS, f"{path}/Dockerfile": "FROM scratch\n"})
+    assert command("bundlepipe", "init").status == 0
+    command.silently("bundlepipe", "check")
+    monkeypatch.chdir(command.directory)
+    declared = read_pipeline("bundlepipe.yml", {})
+    assert len({thing.name for thing in (*declared.bundles, *declared.images)}) == 5
+
+
+def test_context_that_runs_would_write_into_is_not_declared(command: Command) -> None:
+    write(command, {"app/Dockerfile": "FROM scratch\n", "app/settings.yml": SETTINGS, "Dockerfile": "FROM scratch\n"})
+    assert command("bundlepipe", "init").status == 0
+    assert "# With .imgpkg in app/.dockerignore, as runs write there:\n#  app-2: {build:" in pipeline_of(command)
+    check_and_run(command)
