@@ -58,7 +58,7 @@ def run(program: str, arguments: Sequence[str]) -> int:
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     this = Run(tool_of(program))
     try:
-        status = _commands(this.tool).main(list(arguments), this.tool.name, standalone_mode=False, obj=this)
+        status = command_of(this.tool).main(list(arguments), this.tool.name, standalone_mode=False, obj=this)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except NoArgsIsHelpError as error:
@@ -74,7 +74,8 @@ def run(program: str, arguments: Sequence[str]) -> int:
         return 130
 
 
-def _commands(tool: Tool) -> click.Group:
+def command_of(tool: Tool) -> Commands:
+    """Return the command with all that a tool has."""
     bare = "resolve:resolve" if tool is KBLD else None
     return Commands(_COMMANDS[tool.name], bare, name=tool.name, help=_ABOUT[tool.name])
 

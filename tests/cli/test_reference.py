@@ -1,0 +1,74 @@
+"""The reference of the command agrees with the command."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from bundlepipe.cli.command import Command, Commands, Option, Run
+from bundlepipe.cli.main import command_of
+from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, KBLD, Tool
+
+REFERENCE = (Path(__file__).parents[2] / "docs/reference/command.md").read_text()
+_SECTION = re.compile(r"^### (?P<title>.+)\n(?P<text>(?:(?!^#).*\n)*)", re.MULTILINE)
+_OPTION = re.compile(r"`(--?[a-z][a-z-]*)")
+SECTIONS = {match["title"]: match["text"] for match in _SECTION.finditer(REFERENCE)}
+
+
+def commands_of(tool: Tool) -> dict[str, click.Command]:
+    context = click.Context(command_of(tool), obj=Run(tool))
+    found: dict[str, click.Command] = {}
+
+    def add(prefix: str, group: Commands) -> None:
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            if isinstance(command, Commands):
+                add(f"{name} ", command)
+            else:
+                found[prefix + name] = command
+
+    root = command_of(tool)
+    add("", root)
+    return found
+
+
+def listed(section: str) -> set[str]:
+    rows = [line.split("|")[1] for line in SECTIONS[section].splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in _OPTION.findall(row)}
+
+
+def options_of(command: click.Command, section: str) -> set[str]:
+    options = (option for option in command.params if isinstance(option, Option) and option.section == section)
+    return {name for option in options for name in option.opts}
+
+
+@pytest.mark.parametrize("name", sorted(commands_of(BUNDLEPIPE)))
+def test_options_of_commands(name: str) -> None:
+    command = commands_of(BUNDLEPIPE)[name]
+    assert listed(name) == options_of(command, "Options") if name in SECTIONS else name == "version"
+    if isinstance(command, Command):
+        assert options_of(command, "Everywhere") == listed("Everywhere")
+        assert options_of(command, "Registries") <= listed("Registries")
+        assert command.examples
+    assert command.help
+
+
+def test_options_for_registries() -> None:
+    assert options_of(commands_of(BUNDLEPIPE)["push"], "Registries") == listed("Registries")
+    of_kbld = {
+        name for line in SECTIONS["Registries"].splitlines() if "(`k`)" in line for name in _OPTION.findall(line)
+    }
+    assert options_of(commands_of(BUNDLEPIPE)["resolve"], "Registries") == of_kbld
+
+
+def test_tools_have_the_commands_that_the_table_says() -> None:
+    rows = [
+        line.split("|")[1:] for line in REFERENCE.partition("## Arguments")[0].splitlines() if line.startswith("| `")
+    ]
+    for tool, column in ((BUNDLEPIPE, 1), (IMGPKG, 2), (KBLD, 3)):
+        has = {name for row in rows if row[column].strip() == "yes" for name in re.findall(r"`([a-z ]+)`", row[0])}
+        assert has - {"help"} == set(commands_of(tool))
