@@ -37,11 +37,15 @@ _NO_REPOSITORY = "a copy to this destination has no lock"
 @bundle_option("Copy this bundle with all that it names")
 @image_option("Copy this image or index")
 @click.option(
-    "--lock", cls=Option, metavar="FILE", help="Copy what this BundleLock or ImagesLock names (- reads stdin)"
+    "--lock",
+    cls=Option,
+    type=click.Path(),
+    metavar="FILE",
+    help="Copy what this BundleLock or ImagesLock names (- reads stdin)",
 )
-@click.option("--tar", cls=Option, metavar="FILE", help="Copy everything in this tar")
+@click.option("--tar", cls=Option, type=click.Path(), metavar="FILE", help="Copy everything in this tar")
 @click.option("--to-repo", cls=Option, metavar="REPOSITORY", help="Copy to this repository")
-@click.option("--to-tar", cls=Option, metavar="FILE", help="Copy into this tar")
+@click.option("--to-tar", cls=Option, type=click.Path(), metavar="FILE", help="Copy into this tar")
 @click.option(
     "--concurrency", cls=Option, type=click.IntRange(min=1), metavar="N", help="Transfer so many layers at once (8)"
 )
@@ -49,7 +53,9 @@ _NO_REPOSITORY = "a copy to this destination has no lock"
 @click.option(
     "--include-non-distributable-layers", cls=Switch, help="Take along layers that are not meant to be redistributed"
 )
-@click.option("--lock-output", cls=Option, metavar="FILE", help="Write a lock of what was copied (- prints it)")
+@click.option(
+    "--lock-output", cls=Option, type=click.Path(), metavar="FILE", help="Write a lock of what was copied (- prints it)"
+)
 @click.option("--repo-based-tags", cls=Switch, help="Begin internal tags with the repository that images came from")
 @click.option("--resume", cls=Switch, help="Use the layers again that an interrupted copy left in the tar")
 @registry_options

@@ -23,7 +23,7 @@ _DODO = "dodo.py"
     cls=Command,
     examples={"Begin here": "init", "Begin in another directory": "init apps/shop"},
 )
-@click.argument("directory", default=".")
+@click.argument("directory", default=".", type=click.Path())
 @click.option("--force", cls=Switch, help="Replace a bundlepipe.yml and a dodo.py that are there")
 @click.pass_obj
 def init(run: Run, directory: str, force: bool) -> None:

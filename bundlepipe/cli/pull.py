@@ -30,8 +30,22 @@ if TYPE_CHECKING:
 )
 @bundle_option("Pull this bundle")
 @image_option("Pull this image")
-@click.option("--lock", cls=Option, metavar="FILE", help="Pull the bundle that this BundleLock names (- reads stdin)")
-@click.option("-o", "--output", cls=Option, required=True, metavar="DIR", help="Replace this directory by the files")
+@click.option(
+    "--lock",
+    cls=Option,
+    type=click.Path(),
+    metavar="FILE",
+    help="Pull the bundle that this BundleLock names (- reads stdin)",
+)
+@click.option(
+    "-o",
+    "--output",
+    cls=Option,
+    required=True,
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Replace this directory by the files",
+)
 @click.option("-r", "--recursive", cls=Switch, help="Pull nested bundles as well, into .imgpkg/bundles")
 @click.option("--image-is-bundle-check", cls=Switch, default=None, help="Let -i pull the files of a bundle, too")
 @registry_options

@@ -30,18 +30,32 @@ if TYPE_CHECKING:
 @bundle_option("Push a bundle, which has an .imgpkg directory, to this repository and tag")
 @image_option("Push a plain image to this repository and tag")
 @click.option(
-    "-f", "--file", "files", cls=Option, multiple=True, metavar="PATH", help="Take this file or directory (repeatable)"
+    "-f",
+    "--file",
+    "files",
+    cls=Option,
+    multiple=True,
+    type=click.Path(),
+    metavar="PATH",
+    help="Take this file or directory (repeatable)",
 )
 @click.option(
     "--file-exclusion",
     cls=Option,
     multiple=True,
     default=(".git",),
+    type=click.Path(),
     metavar="PATH",
     help="Leave out this path, relative to the inputs (repeatable; without it .git)",
 )
 @click.option("-l", "--labels", cls=Option, multiple=True, metavar="KEY=VALUE", help="Set a label (repeatable)")
-@click.option("--lock-output", cls=Option, metavar="FILE", help="Write a BundleLock with the digest (- prints it)")
+@click.option(
+    "--lock-output",
+    cls=Option,
+    type=click.Path(),
+    metavar="FILE",
+    help="Write a BundleLock with the digest (- prints it)",
+)
 @click.option("--preserve-permissions", cls=Switch, help="Keep the permissions of files and directories")
 @registry_options
 @click.pass_obj

@@ -52,6 +52,7 @@ def _tls_options() -> list[Option]:
             ["--registry-ca-cert-path"],
             _SECTION,
             multiple=True,
+            type=click.Path(),
             metavar="FILE",
             help="Trust the authorities in this PEM file, too (may be repeated)",
         ),

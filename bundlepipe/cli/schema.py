@@ -8,6 +8,12 @@ from bundlepipe.cli.command import Command, Run
 from bundlepipe.errors import BundlepipeError
 
 
+def _matching_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from bundlepipe.documents.schema import schema_names
+
+    return [name for name in schema_names() if name.startswith(incomplete)]
+
+
 @click.command(
     cls=Command,
     examples={
@@ -15,7 +21,7 @@ from bundlepipe.errors import BundlepipeError
         "Let an editor know what a pipeline file is": "schema pipeline > pipeline.schema.json",
     },
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=_matching_names)
 @click.pass_obj
 def schema(run: Run, name: str | None) -> None:
     """Print the JSON Schema (2020-12) of a document, or without NAME the names of all."""

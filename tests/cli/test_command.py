@@ -82,3 +82,28 @@ def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str]) -> 
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert HEAVY.isdisjoint(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("bundlepipe pu", ["plain,push", "plain,pull"]),
+        ("bundlepipe tag re", ["plain,resolve"]),
+        ("bundlepipe pull --rec", ["plain,--recursive"]),
+        ("bundlepipe push -f co", ["file,co"]),
+        ("bundlepipe pull -o co", ["dir,co"]),
+        ("bundlepipe schema pi", ["plain,pipeline"]),
+    ],
+)
+def test_completion(command: Command, words: str, completed: list[str]) -> None:
+    env = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_BUNDLEPIPE_COMPLETE": "bash_complete"}
+    assert command("bundlepipe", env=env).output.splitlines() == completed
+
+
+def test_bash_completes(command: Command) -> None:
+    script = (
+        'eval "$(imgpkg completion bash)"; COMP_WORDS=(imgpkg pu); COMP_CWORD=1; '
+        '_imgpkg_completion imgpkg pu imgpkg; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(["bash", "-c", script], env=command.environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["push", "pull"]

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.secrets import leaks
+
 
 @dataclass(frozen=True)
 class Result:
@@ -71,7 +73,7 @@ class Command:
         """Run a command and return what it wrote as bytes."""
         name, *arguments = map(str, command)
         given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": _bytes(stdin)}
-        return subprocess.run(
+        done = subprocess.run(
             [self._links / name, *arguments],
             cwd=cwd or self.directory,
             env=self.environment(env),
@@ -80,6 +82,9 @@ class Command:
             timeout=120,
             **given,
         )
+        leaking = leaks([("stdout", done.stdout.decode(errors="replace")), ("stderr", done.stderr.decode())])
+        assert not leaking, f"{name} {arguments[:1]}: a secret is in {leaking}"
+        return done
 
     def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the variables of a run; the names are on PATH, as scripts want them."""
