@@ -1,0 +1,104 @@
+"""What is left when a command is told to end, or its registry goes away."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from bundlepipe.stores.homes import Homes
+from tests.support.command import Command
+from tests.support.images import put_image, random_layer
+from tests.support.proxy import Cut, Proxy, Stall
+from tests.support.services import Registry
+from tests.support.terminal import Terminal
+
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture
+def stalled(registry: Registry, proxy: Proxy) -> str:
+    """An image whose layer stops coming after half of it."""
+    repository = registry.repository("large")
+    manifest = put_image(Homes().repository(repository, writes=True), random_layer(2 * MEGABYTE, 1), tag="1")
+    proxy.fault("GET", f"/blobs/{manifest.layers[0].digest}", Stall(MEGABYTE), times=math.inf)
+    return f"{proxy.host}/{repository.path}:1"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("task", ["pull", "copy"])
+def test_old_output_stays(command: Command, proxy: Proxy, stalled: str, task: str, number: int, status: int) -> None:
+    out = command.directory / "out"
+    if task == "pull":
+        out.mkdir()
+        (out / "before").write_text("old")
+        arguments = ["pull", "-i", stalled, "-o", "out"]
+    else:
+        arguments = ["copy", "-i", stalled, "--to-tar", "out.tar"]
+    process = subprocess.Popen(
+        ["imgpkg", *arguments],
+        cwd=command.directory,
+        env=command.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not proxy.count("GET", "/blobs/sha256"):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (status, "")
+    assert "Traceback" not in stderr
+    if task == "pull":
+        assert [path.name for path in command.directory.iterdir()] == ["out"]
+        assert (out / "before").read_text() == "old"
+    else:
+        assert not (command.directory / "out.tar").exists()
+
+
+def test_registry_that_goes_away(command: Command, own_registry: Registry) -> None:
+    repository = own_registry.repository()
+    put_image(Homes().repository(repository, writes=True), random_layer(1000, 1), tag="1")
+    own_registry.stop()
+    result = command("imgpkg", "pull", "-i", f"{repository}:1", "-o", "out", "--registry-retry-count=1")
+    assert result.failed == (
+        f"imgpkg: Error: registry {own_registry.host}: cannot connect: Connection refused; gave up after 1 attempt\n"
+    )
+    own_registry.start()
+    command.silently("imgpkg", "pull", "-i", f"{repository}:1", "-o", "out")
+
+
+def test_broken_download_is_resumed_and_told(command: Command, registry: Registry, proxy: Proxy) -> None:
+    repository = registry.repository("large")
+    manifest = put_image(Homes().repository(repository, writes=True), random_layer(2 * MEGABYTE, 2), tag="1")
+    proxy.fault("GET", f"/blobs/{manifest.layers[0].digest}", Cut(MEGABYTE))
+    result = command("imgpkg", "pull", "-i", f"{proxy.host}/{repository.path}:1", "-o", "out")
+    assert (result.status, result.stdout) == (0, "")
+    assert "trying again in" in result.stderr
+
+
+def test_bars_on_a_terminal(command: Command, tmp_path: Path) -> None:
+    (command.directory / "data").write_bytes(os.urandom(3 * MEGABYTE))
+    terminal = Terminal(columns=200)
+    arguments = ["bundlepipe", "push", "-i", "layout.localhost/data", "-f", "data"]
+    assert terminal.run(arguments, cwd=command.directory, env=command.environment({"NO_COLOR": "1"})) == 0
+    assert terminal.drew and terminal.shows_cursor
+    assert [line.partition("@")[0] for line in terminal.screen] == [
+        "file: data",
+        "Pushed 'layout.localhost/data",
+        "Succeeded",
+    ]
+
+
+def test_colours_are_for_terminals_and_can_be_refused(command: Command) -> None:
+    for env, options, is_coloured in (({}, [], True), ({"NO_COLOR": "1"}, [], False), ({}, ["--color=false"], False)):
+        terminal = Terminal()
+        terminal.run(["bundlepipe", "version", *options], cwd=command.directory, env=command.environment(env))
+        assert ("\x1b[32mSucceeded" in terminal.output) == is_coloured
+    assert "\x1b" not in command("bundlepipe", "version", "--tty").output
