@@ -15,6 +15,15 @@ from bundlepipe.stores.redaction import Redactor
 # What a registry says about itself is shown, but not at any length.
 LARGEST_ERROR_BODY = 64 * 1024
 _LONGEST_MESSAGE = 300
+SPOKEN_TO_BY_HTTP = "the server speaks TLS, but was spoken to by plain HTTP: it is to be called https"
+# What servers say with status 400 of things that TLS has no other answer to: Go's, nginx, Apache.
+_FAULTS_OF_TLS = {
+    b"HTTP request to an HTTPS server": SPOKEN_TO_BY_HTTP,
+    b"plain HTTP request was sent to HTTPS port": SPOKEN_TO_BY_HTTP,
+    b"speaking plain HTTP to an SSL-enabled server port": SPOKEN_TO_BY_HTTP,
+    b"No required SSL certificate was sent": "the server wants a client certificate",
+    b"The SSL certificate error": "the server does not accept the client certificate",
+}
 
 
 @dataclass(frozen=True)
@@ -70,11 +79,17 @@ def refusal(answer: Answer, redactor: Redactor, hint: str = "") -> StoreError:
     the OCI distribution specification ("Error Codes") or of OAuth 2 (RFC 6749, 5.2), less
     any secret that it quotes.
     """
-    words = one_line(redactor.redact(server_message(answer.body))) or describe_status(answer.status)
+    words = one_line(redactor.redact(server_message(answer.body))) or _plain_words(answer)
     text = f"{answer.place}: {words}" + (f": {hint}" if hint else "")
     if answer.status in (401, 403):
         return AccessDenied(text)
     return NotFound(text) if answer.status == 404 else StoreError(text)
+
+
+def _plain_words(answer: Answer) -> str:
+    fault = next((words for text, words in _FAULTS_OF_TLS.items() if text in answer.body), None)
+    status = describe_status(answer.status)
+    return f"{status}: {fault}" if fault and answer.status == 400 else status
 
 
 def error_codes(answer: Answer) -> frozenset[str]:

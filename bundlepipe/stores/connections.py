@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import ssl
 import threading
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import HTTPResponse
 
 from bundlepipe.errors import StoreError
-from bundlepipe.stores.answers import is_http_url
+from bundlepipe.stores.answers import is_http_url, origin
+from bundlepipe.stores.peers import Peer, ProxyAddress
 from bundlepipe.stores.proxies import proxy_for
 from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
-from bundlepipe.stores.trust import tls_context
+from bundlepipe.stores.tls_probe import certificate_names
+from bundlepipe.stores.trust import Trust, certificate_directories
 
 # Connections that are kept for reuse; more may be open at a time.
 _KEPT_CONNECTIONS = 32
@@ -26,62 +28,77 @@ class Connections:
 
     def __init__(self, host: str, settings: RegistrySettings, network: NetworkSettings) -> None:
         self._host = host
-        self._settings = settings
         self._network = network
+        self._trust = Trust(host, settings, network)
         self._lock = threading.Lock()
-        self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
-        self._context: ssl.SSLContext | None = None
+        self._managers: dict[tuple[str, str | None, bool], urllib3.PoolManager] = {}
 
     def manager(self, url: str) -> urllib3.PoolManager:
         """Return what opens connections for an absolute URL, through the proxy that the environment names.
 
-        Raises StoreError for a proxy or an authority that cannot be used.
+        Raises StoreError for a proxy, an authority or a client certificate that cannot be used.
         """
         scheme, proxy = urlsplit(url).scheme, proxy_for(url, os.environ)
-        manager = self._managers.get((scheme, proxy))
+        key = (scheme, proxy, self._is_own(url))
+        manager = self._managers.get(key)
         if manager is None:
             with self._lock:
-                manager = self._managers.get((scheme, proxy))
+                manager = self._managers.get(key)
                 if manager is None:
-                    manager = self._managers[scheme, proxy] = self._new_manager(scheme, proxy)
+                    manager = self._managers[key] = self._new_manager(*key)
         return manager
 
-    def _new_manager(self, scheme: str, proxy: str | None) -> urllib3.PoolManager:
-        manager = self._new_proxy_manager(scheme, proxy) if proxy else self._new_direct_manager(scheme)
+    def peer(self, url: str) -> Peer:
+        """Return who is at the other end of a connection for an absolute URL."""
+        host, proxy = urlsplit(url).netloc, self._proxy(url)
+        # The names of a server behind a proxy would take a tunnel.
+        find_names = tuple if proxy else lambda: self._names(url)
+        if not self._is_own(url):
+            return Peer(host, proxy, find_names=find_names)
+        directories = certificate_directories(self._host, os.environ)
+        return Peer(host, proxy, self._trust.client_certificate, directories, find_names)
+
+    def _is_own(self, url: str) -> bool:
+        return origin(url) == origin(f"https://{self._host}")
+
+    def _proxy(self, url: str) -> ProxyAddress | None:
+        proxy = proxy_for(url, os.environ)
+        return self._address(urlsplit(url).scheme, proxy) if proxy else None
+
+    def _address(self, scheme: str, proxy: str) -> ProxyAddress:
+        variable = f"{scheme.upper()}_PROXY"
+        if not is_http_url(proxy):
+            raise StoreError(f"the proxy for {self._host} in {variable} cannot be used: expected http(s)://HOST:PORT")
+        return ProxyAddress.parse(proxy, variable)
+
+    def _names(self, url: str) -> tuple[str, ...]:
+        _, host, port = origin(url)
+        return certificate_names(host, port or 443, self._trust.nameless_context(), self._network.connect_timeout)
+
+    def _new_manager(self, scheme: str, proxy: str | None, own: bool) -> urllib3.PoolManager:
+        context = self._trust.context(own=own) if scheme == "https" else None
+        manager = self._new_proxy_manager(self._address(scheme, proxy), context) if proxy else self._direct(context)
         manager.pool_classes_by_scheme = _pool_classes(self._network.stall_timeout)
         return manager
 
-    def _new_direct_manager(self, scheme: str) -> urllib3.PoolManager:
-        context = self._tls_context() if scheme == "https" else None
+    def _direct(self, context: ssl.SSLContext | None) -> urllib3.PoolManager:
         return urllib3.PoolManager(maxsize=_KEPT_CONNECTIONS, timeout=self._timeout(), ssl_context=context)
 
-    def _new_proxy_manager(self, scheme: str, proxy: str) -> urllib3.PoolManager:
-        if not is_http_url(proxy):
-            variable = f"{scheme.upper()}_PROXY"
-            raise StoreError(f"the proxy for {self._host} in {variable} cannot be used: expected http(s)://HOST:PORT")
-        parts = urlsplit(proxy)
-        headers = None
-        if parts.username is not None:
-            account = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            headers = urllib3.make_headers(proxy_basic_auth=account)
+    def _new_proxy_manager(self, proxy: ProxyAddress, context: ssl.SSLContext | None) -> urllib3.PoolManager:
+        account = proxy.account
         return urllib3.ProxyManager(
-            urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", "")),
+            proxy.url,
             maxsize=_KEPT_CONNECTIONS,
             timeout=self._timeout(),
-            ssl_context=self._tls_context() if scheme == "https" else None,
-            proxy_headers=headers,
-            proxy_ssl_context=self._tls_context() if parts.scheme == "https" else None,
+            ssl_context=context,
+            proxy_headers=None if account is None else urllib3.make_headers(proxy_basic_auth=account),
+            proxy_ssl_context=self._trust.context(own=False) if proxy.url.startswith("https:") else None,
         )
 
     def _timeout(self) -> urllib3.Timeout:
         # No limit is None to urllib3; 0 is over at once.
         awaited = self._network.response_header_timeout or None
         return urllib3.Timeout(connect=self._network.connect_timeout, read=awaited)
-
-    def _tls_context(self) -> ssl.SSLContext:
-        if self._context is None:
-            self._context = tls_context(self._host, self._settings, self._network)
-        return self._context
 
 
 class _Connection(HTTPConnection):

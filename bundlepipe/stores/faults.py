@@ -5,19 +5,27 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+from urllib.parse import urlsplit
 
 from urllib3 import exceptions as urllib3_errors
 
 from bundlepipe.errors import StoreError, Unreachable
-from bundlepipe.stores.answers import one_line, public_url
+from bundlepipe.stores.answers import SPOKEN_TO_BY_HTTP, one_line, public_url
+from bundlepipe.stores.peers import Peer, ProxyAddress
 from bundlepipe.stores.retries import Transient
+from bundlepipe.stores.tls_faults import tls_refusal
 
 _NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
-# What OpenSSL says when the other side's bytes are no TLS records.
-NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
+_NOBODY = Peer()
+# How http.client begins to say that a proxy did not connect to the server.
+_NO_TUNNEL = "Tunnel connection failed: "
+# What a server sends that took a request for the greeting of TLS: an alert (RFC 8446, 5.1).
+_TLS_ALERT = "\x15\x03"
 
 
-def as_fault(error: urllib3_errors.HTTPError, method: str, url: str, *, reading: bool) -> Transient | StoreError:
+def as_fault(
+    error: urllib3_errors.HTTPError, method: str, url: str, *, reading: bool, peer: Peer = _NOBODY
+) -> Transient | StoreError:
     """Return what to raise for an exception of urllib3 that `method url` met.
 
     `reading` says that the head of the answer had arrived. The result is Transient where
@@ -25,10 +33,21 @@ def as_fault(error: urllib3_errors.HTTPError, method: str, url: str, *, reading:
     """
     place = f"{method} {public_url(url)}"
     if isinstance(error, urllib3_errors.ProxyError):
-        place, error = f"{place}: proxy", _original(error)
+        error = _original(error)
+        if peer.proxy:
+            place = f"{place}: proxy {peer.proxy.url}"
+            # It is not the proxy to which certificates are shown, nor whose names are asked for.
+            peer = Peer(urlsplit(peer.proxy.url).netloc, peer.proxy)
     cause = original_cause(error)
     if isinstance(cause, ssl.SSLError):
-        return _tls_fault(cause, place, url)
+        refusal = tls_refusal(cause, place, peer)
+        return refusal or _transient(place, url, f"TLS failed: {_describe(cause)}")
+    return _connection_fault(error, cause, place, url, reading, peer)
+
+
+def _connection_fault(
+    error: urllib3_errors.HTTPError, cause: BaseException, place: str, url: str, reading: bool, peer: Peer
+) -> Transient | StoreError:
     if isinstance(error, urllib3_errors.ReadTimeoutError):
         return _transient(place, url, "timeout awaiting data" if reading else "timeout awaiting response headers")
     if isinstance(error, urllib3_errors.NewConnectionError) and isinstance(cause, OSError):
@@ -37,10 +56,31 @@ def as_fault(error: urllib3_errors.HTTPError, method: str, url: str, *, reading:
         return _transient(place, url, "timeout connecting")
     if isinstance(error, urllib3_errors.LocationValueError):
         return StoreError(f"{place}: not a usable URL")
+    if isinstance(cause, http.client.BadStatusLine) and str(cause).startswith(_TLS_ALERT):
+        return StoreError(f"{place}: {SPOKEN_TO_BY_HTTP}")
     text = _describe(cause)
-    if text.startswith("Tunnel connection failed: 4"):
+    if text.startswith(f"{_NO_TUNNEL}407") and peer.proxy:
+        return proxy_wants_account(place, peer.proxy)
+    if text.startswith(f"{_NO_TUNNEL}4"):
         return StoreError(f"{place}: {text}")
     return _transient(place, url, f"the connection broke: {text}")
+
+
+def proxy_is_at_fault(error: urllib3_errors.HTTPError) -> bool:
+    """Tell whether the proxy could not be used at all, which tells nothing about the server behind it."""
+    if not isinstance(error, urllib3_errors.ProxyError):
+        return False
+    text = str(original_cause(_original(error)))
+    return not text.startswith(_NO_TUNNEL) or text.startswith(f"{_NO_TUNNEL}407")
+
+
+def proxy_wants_account(place: str, proxy: ProxyAddress) -> StoreError:
+    """Return what to raise for a proxy that answered 407; `place` names request and proxy."""
+    if proxy.account is None:
+        hint = f"it wants user and password; give them in {proxy.variable} as http://USER:PASSWORD@HOST:PORT"
+    else:
+        hint = f"it does not accept the user and password in {proxy.variable}"
+    return StoreError(f"{place}: 407 Proxy Authentication Required: {hint}")
 
 
 def cannot_connect(cause: OSError, place: str, url: str) -> Transient | StoreError:
@@ -52,20 +92,6 @@ def cannot_connect(cause: OSError, place: str, url: str) -> Transient | StoreErr
 
 def _transient(place: str, url: str, reason: str) -> Transient:
     return Transient(Unreachable(f"{place}: {reason}"), public_url(url), reason)
-
-
-def _tls_fault(cause: ssl.SSLError, place: str, url: str) -> Transient | StoreError:
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return StoreError(
-            f"{place}: the certificate is not trusted: {cause.verify_message}; "
-            "name the file of its authority as 'ca' of the registry, or in SSL_CERT_FILE"
-        )
-    if cause.reason in NOT_TLS:
-        return StoreError(
-            f"{place}: the server does not speak TLS; if it is meant to be reached by plain HTTP, "
-            "declare the registry 'insecure'"
-        )
-    return _transient(place, url, f"TLS failed: {_describe(cause)}")
 
 
 def _original(error: urllib3_errors.ProxyError) -> urllib3_errors.HTTPError:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+from typing import Any
 
-from bundlepipe.stores.faults import NOT_TLS
+from bundlepipe.stores.tls_faults import NOT_TLS
 
 # A server that waits for the end of a request line may not answer the greeting at all.
 _LONGEST_HANDSHAKE = 10.0
@@ -40,3 +41,20 @@ def accepts_connections(host: str, port: int, timeout: float) -> bool:
     except OSError:
         return False
     return True
+
+
+def certificate_names(host: str, port: int, context: ssl.SSLContext, timeout: float) -> tuple[str, ...]:
+    """Return the names and addresses in a server's certificate; none if they cannot be told.
+
+    `context` has to trust the certificate, and must not check its name.
+    """
+    try:
+        with (
+            socket.create_connection((host, port), timeout) as connection,
+            context.wrap_socket(connection, server_hostname=host) as tls,
+        ):
+            certificate: Any = tls.getpeercert() or {}
+    except OSError:
+        return ()
+    alternatives = certificate.get("subjectAltName", ())
+    return tuple(name for kind, name in alternatives if kind in ("DNS", "IP Address"))

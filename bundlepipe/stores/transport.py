@@ -7,10 +7,10 @@ One call is one attempt: what may be worth another one is raised as Transient, a
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from ipaddress import IPv4Address, ip_network
 from urllib.parse import urljoin, urlsplit
 
@@ -20,9 +20,11 @@ from urllib3.exceptions import HTTPError
 from bundlepipe.errors import StoreError
 from bundlepipe.stores.answers import Answer, describe_status, is_http_url, origin, public_url
 from bundlepipe.stores.connections import Connections
-from bundlepipe.stores.faults import as_fault, cannot_connect, original_cause
+from bundlepipe.stores.faults import as_fault, cannot_connect, original_cause, proxy_is_at_fault, proxy_wants_account
+from bundlepipe.stores.peers import Peer
 from bundlepipe.stores.proxies import is_loopback, parse_address, proxy_for
 from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
+from bundlepipe.stores.tls_faults import speaks_tls_all_the_same
 from bundlepipe.stores.tls_probe import accepts_connections, speaks_tls
 
 _MOST_REDIRECTS = 5
@@ -141,7 +143,11 @@ class Transport:
         if authorization is not None:
             headers["Authorization"] = authorization
         manager = self._connections.manager(request.url)
-        with _translated(request, reading=False):
+
+        def peer() -> Peer:
+            return self._connections.peer(request.url)
+
+        with _translated(request, reading=False, peer=peer):
             raw = manager.urlopen(
                 request.method,
                 request.url,
@@ -152,6 +158,9 @@ class Transport:
                 preload_content=False,
                 decode_content=False,
             )
+        if raw.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and (proxy := peer().proxy):
+            raw.close()
+            raise proxy_wants_account(f"{request.place}: proxy {proxy.url}", proxy)
         return Response(request, raw)
 
     def _choose_scheme(self) -> str:
@@ -175,7 +184,9 @@ class Transport:
         try:
             manager.urlopen("HEAD", url, redirect=False, retries=False)
         except HTTPError as error:
-            return isinstance(original_cause(error), ssl.SSLCertVerificationError)
+            if proxy_is_at_fault(error):
+                raise as_fault(error, "HEAD", url, reading=False, peer=self._connections.peer(url)) from error
+            return speaks_tls_all_the_same(original_cause(error))
         return True
 
 
@@ -217,8 +228,8 @@ def _is_local(host: str) -> bool:
 
 
 @contextmanager
-def _translated(request: Request, *, reading: bool) -> Iterator[None]:
+def _translated(request: Request, *, reading: bool, peer: Callable[[], Peer] = Peer) -> Iterator[None]:
     try:
         yield
     except HTTPError as error:
-        raise as_fault(error, request.method, request.url, reading=reading) from error
+        raise as_fault(error, request.method, request.url, reading=reading, peer=peer()) from error

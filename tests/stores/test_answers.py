@@ -62,6 +62,22 @@ def test_the_kind_of_error_tells_what_to_do(status: int, kind: type[StoreError])
     assert str(error) == f"GET https://r.example/v2/a: {describe_status(status)}: a hint"
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            b"Client sent an HTTP request to an HTTPS server.\n",
+            "the server speaks TLS, but was spoken to by plain HTTP",
+        ),
+        (b"<title>400 The plain HTTP request was sent to HTTPS port</title>", "it is to be called https"),
+        (b"<title>400 No required SSL certificate was sent</title>", "the server wants a client certificate"),
+    ],
+)
+def test_what_servers_say_of_tls_by_status_400_is_understood(body: bytes, words: str) -> None:
+    assert words in str(_refusal(400, body))
+    assert words not in str(_refusal(500, body))
+
+
 @given(st.recursive(st.none() | st.text() | st.integers(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
 def test_any_json_gives_one_line(document: Any) -> None:
     for body in (document, {"errors": document}, {"errors": [document]}):

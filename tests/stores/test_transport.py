@@ -175,7 +175,7 @@ def test_a_plain_registry_elsewhere_must_be_declared(registry: Registry, proxy: 
         client.store(repository).resolve("v1")
     assert str(error.value) == (
         f"HEAD https://{repository.registry}/v2/{repository.path}/manifests/v1: the server does not speak TLS; "
-        "if it is meant to be reached by plain HTTP, declare the registry 'insecure'"
+        "if it is meant to be reached by plain HTTP, declare the registry 'insecure', or use --registry-insecure"
     )
     assert client.retries == []
     assert proxy.count() == 0
@@ -222,7 +222,6 @@ def test_a_certificate_that_is_not_trusted_is_never_a_reason_for_http(
     assert str(error.value).startswith(
         f"HEAD https://{proxy.host}/v2/{store.repository.path}/manifests/v1: the certificate is not trusted: "
     )
-    assert str(error.value).endswith("name the file of its authority as 'ca' of the registry, or in SSL_CERT_FILE")
     assert (proxy.count(), client.retries) == (0, [])
 
 
@@ -231,7 +230,7 @@ def test_a_certificate_is_for_the_host_that_was_named(tls_registry: Registry) ->
     client, port = Client(_trusting(tls_registry)), tls_registry.host.rpartition(":")[2]
     push_image(client.store(Repository(f"registry.test:{port}", "app")))
 
-    with pytest.raises(StoreError, match="the certificate is not trusted: Hostname mismatch"):
+    with pytest.raises(StoreError, match=f": it is not for other.test:{port} but for 127.0.0.1, registry.test$"):
         client.store(Repository(f"other.test:{port}", "app")).resolve("v1")
 
 
@@ -360,7 +359,10 @@ def test_loopback_is_never_proxied(registry: Registry, proxy: Proxy, monkeypatch
         ("http://user:SECRET@host:port", "the proxy for registry.test in HTTPS_PROXY cannot be used"),
         ("http://[::1", "the proxy for registry.test in HTTPS_PROXY cannot be used"),
         ("http://", "the proxy for registry.test in HTTPS_PROXY cannot be used"),
-        ("http://user:SECRET@127.0.0.1:1", "proxy: cannot connect: Connection refused; gave up after 2 attempts"),
+        (
+            "http://user:SECRET@127.0.0.1:1",
+            ": proxy http://127.0.0.1:1: cannot connect: Connection refused; gave up",
+        ),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_an_error(monkeypatch: pytest.MonkeyPatch, value: str, message: str) -> None:
@@ -378,7 +380,7 @@ def test_a_proxy_that_refuses_is_not_asked_again(proxy: Proxy, monkeypatch: pyte
     monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.host}")
     client = Client()
 
-    with pytest.raises(StoreError, match="proxy: Tunnel connection failed: 407 Proxy Authentication Required"):
+    with pytest.raises(StoreError, match="407 Proxy Authentication Required: it wants user and password"):
         client.store(Repository("registry.test", "app")).resolve("v1")
     assert client.retries == []
 

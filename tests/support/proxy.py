@@ -277,11 +277,18 @@ class _Handler(BaseHTTPRequestHandler):
         if context is None:
             plain.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
             return False
-        try:
-            self.request = context.wrap_socket(plain, server_side=True)
-        except OSError:
-            return False
+        self.request = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
         self.server.opened(self.request)
+        try:
+            self.request.do_handshake()
+        except OSError:
+            # What the client has sent meanwhile would turn the end of the connection into a reset, which may overtake
+            # the alert that says why.
+            with contextlib.suppress(OSError):
+                self.request.shutdown(socket.SHUT_WR)
+                while socket.socket.recv(self.request, _CHUNK):
+                    pass
+            return False
         return True
 
     def _forward(self) -> None:

@@ -93,17 +93,26 @@ def missing_services(reasons: Iterable[str]) -> str | None:
 
 
 class Registry:
-    """A registry on a port of 127.0.0.1 that nobody else uses, with a directory of its own.
+    """A registry on a port that nobody else uses, with a directory of its own.
 
-    host: `127.0.0.1:PORT`, as references name it.
-    directory: where configuration, log and content are.
+    host: `127.0.0.1:PORT`, as references name it; or `[::1]:PORT`, where `address` is that.
+    directory: where configuration, log and content are, as well as the files of `tls` and
+        `clients`, the certificate of an authority without which a client is not let in.
     """
 
     def __init__(
-        self, directory: Path, *, auth: dict[str, Any] | None = None, tls: ServerCertificate | None = None
+        self,
+        directory: Path,
+        *,
+        auth: dict[str, Any] | None = None,
+        tls: ServerCertificate | None = None,
+        clients: Path | None = None,
+        address: str = "127.0.0.1",
     ) -> None:
         self.directory = directory
+        self._address = f"[{address}]" if ":" in address else address
         self._tls = tls
+        self._clients = clients
         self._auth = auth
         self._server: _Process | _Container | None = None
         self._names = count(1)
@@ -113,7 +122,7 @@ class Registry:
     @property
     def host(self) -> str:
         """What references call the registry."""
-        return f"127.0.0.1:{self._port}"
+        return f"{self._address}:{self._port}"
 
     @property
     def tls(self) -> ServerCertificate:
@@ -136,10 +145,10 @@ class Registry:
         (self.directory / "content").mkdir(exist_ok=True)
         path = _which(_REGISTRY_PROGRAMS)
         home = self.directory if path else Path(_CONTAINER_DIRECTORY)
-        address = f"127.0.0.1:{self._port}" if path else f":{_CONTAINER_PORT}"
+        address = f"{self._address}:{self._port}" if path else f":{_CONTAINER_PORT}"
         # JSON is YAML.
         (self.directory / "config.yml").write_text(json.dumps(self._configuration(home, address)))
-        self._server = _Process(path, self.directory) if path else _Container(self.directory, self._port)
+        self._server = _Process(path, self.directory) if path else _Container(self.directory, self._address, self._port)
         self._port = self._server.port
 
     def stop(self) -> None:
@@ -152,6 +161,8 @@ class Registry:
         http: dict[str, Any] = {"addr": address, "secret": "of this test"}
         if self._tls is not None:
             http["tls"] = {"certificate": str(home / self._tls.certificate.name), "key": str(home / self._tls.key.name)}
+            if self._clients is not None:
+                http["tls"]["clientcas"] = [str(home / self._clients.name)]
         configuration: dict[str, Any] = {
             "version": "0.1",
             "log": {"level": "info", "accesslog": {"disabled": True}},
@@ -198,7 +209,7 @@ class _Process:
 class _Container:
     """A registry that runs in a container of an image that the Docker Engine already has."""
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, address: str, port: int) -> None:
         with _engine() as engine:
             image = next(name for name in _REGISTRY_IMAGES if _has_image(engine, name))
             self._id: str = engine.containers.run(
@@ -206,7 +217,7 @@ class _Container:
                 ["serve", f"{_CONTAINER_DIRECTORY}/config.yml"],
                 detach=True,
                 volumes={str(directory): {"bind": _CONTAINER_DIRECTORY, "mode": "rw"}},
-                ports={f"{_CONTAINER_PORT}/tcp": ("127.0.0.1", port or None)},
+                ports={f"{_CONTAINER_PORT}/tcp": (address.strip("[]"), port or None)},
             ).id
             self.port = self._wait_for_port(engine.containers.get(self._id))
 
