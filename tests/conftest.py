@@ -113,10 +113,10 @@ def own_registry(tmp_path: Path) -> Iterator[Registry]:
 
 @pytest.fixture(scope="session")
 def tls_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """A registry that speaks TLS; `tls.authority` is whom to trust, for the names 127.0.0.1 and registry.test."""
+    """A registry that speaks TLS, as 127.0.0.1, registry.test and 0.0.0.0; `tls.authority` is whom to trust."""
     require("registry")
     directory = tmp_path_factory.mktemp("tls-registry")
-    running = Registry(directory, tls=make_server_certificate(directory, ("127.0.0.1", "registry.test")))
+    running = Registry(directory, tls=make_server_certificate(directory, ("127.0.0.1", "registry.test", "0.0.0.0")))
     yield running
     running.stop()
 

@@ -19,6 +19,8 @@ _NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", sock
 _NOBODY = Peer()
 # How http.client begins to say that a proxy did not connect to the server.
 _NO_TUNNEL = "Tunnel connection failed: "
+# Not every proxy says 407 of a wrong password (tinyproxy).
+_WHO_ARE_YOU = (f"{_NO_TUNNEL}407", f"{_NO_TUNNEL}401")
 # What a server sends that took a request for the greeting of TLS: an alert (RFC 8446, 5.1).
 _TLS_ALERT = "\x15\x03"
 
@@ -59,7 +61,7 @@ def _connection_fault(
     if isinstance(cause, http.client.BadStatusLine) and str(cause).startswith(_TLS_ALERT):
         return StoreError(f"{place}: {SPOKEN_TO_BY_HTTP}")
     text = _describe(cause)
-    if text.startswith(f"{_NO_TUNNEL}407") and peer.proxy:
+    if text.startswith(_WHO_ARE_YOU) and peer.proxy:
         return proxy_wants_account(place, peer.proxy)
     if text.startswith(f"{_NO_TUNNEL}4"):
         return StoreError(f"{place}: {text}")
@@ -71,11 +73,11 @@ def proxy_is_at_fault(error: urllib3_errors.HTTPError) -> bool:
     if not isinstance(error, urllib3_errors.ProxyError):
         return False
     text = str(original_cause(_original(error)))
-    return not text.startswith(_NO_TUNNEL) or text.startswith(f"{_NO_TUNNEL}407")
+    return not text.startswith(_NO_TUNNEL) or text.startswith(_WHO_ARE_YOU)
 
 
 def proxy_wants_account(place: str, proxy: ProxyAddress) -> StoreError:
-    """Return what to raise for a proxy that answered 407; `place` names request and proxy."""
+    """Return what to raise for a proxy that wants to know who asks; `place` names request and proxy."""
     if proxy.account is None:
         hint = f"it wants user and password; give them in {proxy.variable} as http://USER:PASSWORD@HOST:PORT"
     else:

@@ -34,6 +34,8 @@ def is_loopback(host: str) -> bool:
     """Tell whether a host name or address (without brackets) is this machine by its name alone."""
     name = host.lower().rstrip(".")
     address = parse_address(host)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
     return address.is_loopback if address else name == "localhost" or name.endswith(".localhost")
 
 

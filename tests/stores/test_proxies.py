@@ -27,7 +27,16 @@ def test_the_environment_names_the_proxy(environ: dict[str, str], url: str, expe
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST:5000", "a.localhost:5000", "127.0.0.1", "127.1.2.3:80", "[::1]:5000"]
+    "host",
+    [
+        "localhost",
+        "LOCALHOST:5000",
+        "a.localhost:5000",
+        "127.0.0.1",
+        "127.1.2.3:80",
+        "[::1]:5000",
+        "[::ffff:127.0.0.1]",
+    ],
 )
 def test_loopback_is_never_proxied(host: str) -> None:
     assert proxy_for(f"http://{host}/", {"HTTP_PROXY": PROXY}) is None

@@ -7,15 +7,19 @@ import io
 import json
 import threading
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from bundlepipe.errors import IntegrityError, InvalidContent, NotFound, StoreError
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import LARGEST_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
+from bundlepipe.oci.reference import Reference
+from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.stores.store import Store
+from tests.support.certificates import make_server_certificate
 from tests.support.clients import Client, Content, layer_of, push_image
 from tests.support.proxy import Header, Proxy, Respond
 from tests.support.services import Registry, require
@@ -471,11 +475,21 @@ def test_a_blob_is_copied_between_registries_in_one_stream(registry: Registry, o
     assert b"".join(target.read_blob(layer.descriptor)) == layer.data
 
 
-def test_a_registry_is_reached_by_ipv6(registry: Registry, make_proxy: MakeProxy) -> None:
+@pytest.fixture(params=["http", "https"])
+def ipv6_registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
+    require("registry")
     require("ipv6")
-    proxy, layer = make_proxy(registry.host, address="::1"), layer_of(1000)
-    assert proxy.host.startswith("[::1]:")
-    store = Client().store(registry.repository(), through=proxy.host)
+    certificate = make_server_certificate(tmp_path, ("::1",)) if request.param == "https" else None
+    running = Registry(tmp_path, address="::1", tls=certificate)
+    yield running
+    running.stop()
+
+
+def test_a_registry_is_reached_by_ipv6(ipv6_registry: Registry, tmp_path: Path) -> None:
+    layer, authority = layer_of(1000), tmp_path / "authority.pem"
+    reference = Reference.parse(f"{ipv6_registry.host}/team/app:v1")
+    assert reference.repository.registry.startswith("[::1]:")
+    store = Client(RegistrySettings(ca=str(authority) if authority.exists() else None)).store(reference.repository)
     pushed = push_image(store, layer)
 
     assert store.read_manifest("v1") == pushed

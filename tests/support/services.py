@@ -38,6 +38,7 @@ _PROGRAMS = {
     "git": ("git",),
     "kubectl": ("kubectl",),
     "skopeo": ("skopeo",),
+    "tinyproxy": ("tinyproxy",),
     "umoci": ("umoci",),
     "qemu-x86_64": ("qemu-x86_64", "qemu-x86_64-static"),
     "busybox": ("busybox",),
@@ -56,8 +57,8 @@ def require(service: str) -> None:
     """Skip the test that calls this, or fail it if services are required, unless `service` is to be had.
 
     Known are `registry`, `docker` (an Engine that answers), `docker-client` (the program),
-    `git`, `kubectl`, `skopeo`, `umoci`, `qemu-x86_64`, `busybox` (linked statically) and
-    `ipv6` (its loopback address).
+    `git`, `kubectl`, `skopeo`, `tinyproxy`, `umoci`, `qemu-x86_64`, `busybox` (linked
+    statically) and `ipv6` (its loopback address).
     """
     problem = _problem(service)
     if problem is None:
