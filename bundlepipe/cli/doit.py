@@ -1,75 +1,51 @@
-"""doit's own command line, also for a directory that has only a bundlepipe.yml."""
+"""doit: its own command line, also for a directory that has only a bundlepipe.yml."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import sys
 from typing import Any
 
 import click
 
 from bundlepipe.errors import BundlepipeError
 
-_DODO = "dodo.py"
-_PIPELINE = "bundlepipe.yml"
-# What needs no tasks.
-_ABOUT_DOIT = ("--help", "--version", "help")
-# Options with which doit looks for a dodo.py elsewhere.
-_ELSEWHERE = ("-d", "--dir", "-k", "--seek-file")
+
+class _Untouched(click.Command):
+    """A command that takes its arguments as they stand, `--` and `--help` included."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Keep all arguments for the command."""
+        context.params["arguments"] = list(args)
+        return []
 
 
-@click.command(
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    add_help_option=False,
-    short_help="Run doit",
-)
+@click.command(cls=_Untouched, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def doit(context: click.Context, arguments: tuple[str, ...]) -> None:
+def doit(context: click.Context, arguments: list[str]) -> None:
     """Run doit: `bundlepipe doit list`, `bundlepipe doit push_bundle`, `bundlepipe doit help run`.
 
     Without a dodo.py the tasks are those of bundlepipe.yml. The exit status is doit's.
     """
+    name = f"{context.find_root().info_name} doit"
+    # A dodo.py may look at it, and the script of `tabcompletion` is for the program of this name.
+    sys.argv = ["doit", *arguments]
+    context.exit(_main(name).run(arguments))
+
+
+def _main(name: str) -> Any:
+    """Return doit's program, called `name` in messages; BundlepipeError for a faulty pyproject.toml or doit.cfg."""
+    from configparser import Error
+
     from doit.doit_cmd import DoitMain
 
-    class Main(DoitMain):  # type: ignore[misc]
-        BIN_NAME = f"{context.find_root().info_name} doit"
+    from bundlepipe.pipeline.loader import DirectoryLoader
 
-    main = Main()
-    main.task_loader = _loader(arguments, main.config["GLOBAL"])
-    context.exit(main.run(list(arguments)))
-
-
-def _loader(arguments: Sequence[str], configured: dict[str, Any]) -> Any:
-    """Return the loader of a pipeline file where that is what there is; None leaves it to doit.
-
-    Raises BundlepipeError where there is nothing to load.
-    """
-    named = _named_file(arguments)
-    if (
-        named.endswith(".py")
-        or any(argument.startswith(_ELSEWHERE) for argument in arguments)
-        or {"loader", "dodoFile"} & configured.keys()
-    ):
-        return None
-    if not named and os.path.exists(_DODO):
-        return None
-    if not named and not os.path.exists(_PIPELINE):
-        if arguments and arguments[0] in _ABOUT_DOIT:
-            return None
-        raise BundlepipeError(
-            f"there is neither a {_DODO} nor a {_PIPELINE} in this directory: 'bundlepipe init' writes both"
-        )
-    from bundlepipe.pipeline.loader import PipelineLoader
-
-    return PipelineLoader()
-
-
-def _named_file(arguments: Sequence[str]) -> str:
-    """Return the file that `-f` or `--file` names."""
-    for index, argument in enumerate(arguments):
-        if argument in ("-f", "--file"):
-            return next(iter(arguments[index + 1 :]), "")
-        if argument.startswith("--file="):
-            return argument.partition("=")[2]
-    return ""
+    try:
+        main = DoitMain()
+    except (Error, ValueError) as error:
+        raise BundlepipeError(f"pyproject.toml or doit.cfg, where doit's settings are: {error}") from None
+    main.BIN_NAME = name
+    if "loader" not in main.config.get("GLOBAL", {}):
+        main.task_loader = DirectoryLoader()
+    return main

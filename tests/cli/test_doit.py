@@ -79,10 +79,47 @@ def test_configuration_of_doit_counts(pipeline: Command) -> None:
 
 
 def test_nothing_to_load(command: Command) -> None:
-    assert command("bundlepipe", "doit").failed == (
-        "bundlepipe: Error: there is neither a dodo.py nor a bundlepipe.yml in this directory: "
-        "'bundlepipe init' writes both\n"
+    result = command("bundlepipe", "doit")
+    assert (result.status, result.stdout) == (3, "")
+    assert result.stderr == (
+        "ERROR: there is neither a dodo.py nor a bundlepipe.yml here: 'bundlepipe init' writes both\n"
     )
+    assert "bundlepipe doit list" in command("bundlepipe", "doit", "help").output
+
+
+def test_files_and_directories_elsewhere(pipeline: Command) -> None:
+    below = pipeline.directory / "below"
+    below.mkdir()
+    assert pipeline("bundlepipe", "doit", "list", cwd=below).status == 3
+    assert "push_bundle:two" in pipeline("bundlepipe", "doit", "list", "--all", "-k", cwd=below).output
+    listed = pipeline("bundlepipe", "doit", "-f", "../bundlepipe.yml", "-d", "..", "list", "--all", cwd=below)
+    assert "push_bundle:two" in listed.output
+    result = pipeline("bundlepipe", "doit", "list", "-d", "gone")
+    assert result.stderr == "ERROR: gone: cannot run there: No such file or directory\n"
+    (below / "tasks.py").write_text("def task_own():\n    return {'actions': None}\n")
+    assert pipeline("bundlepipe", "doit", "list", env={"DOIT_FILE": "below/tasks.py"}).output.split() == ["own"]
+
+
+def test_arguments_are_not_touched(command: Command) -> None:
+    (command.directory / "dodo.py").write_text(
+        "import sys\n"
+        "def task_own():\n"
+        "    return {'actions': [lambda rest: print(sys.argv, rest)], 'pos_arg': 'rest', 'verbosity': 2}\n"
+    )
+    arguments = ["own", "--", "--help", "-n", "x"]
+    told = command("bundlepipe", "doit", *arguments).output
+    assert told.splitlines()[-1] == f"{['doit', *arguments]} {['--help', '-n', 'x']}"
+
+
+def test_tab_completion_is_that_of_doit(command: Command) -> None:
+    script = command("bundlepipe", "doit", "tabcompletion").output
+    assert "complete -o filenames -F _doit doit" in script
+
+
+def test_faulty_configuration_of_doit(pipeline: Command) -> None:
+    (pipeline.directory / "pyproject.toml").write_text("[tool.doit\n")
+    error = pipeline("bundlepipe", "doit").failed
+    assert error.startswith("bundlepipe: Error: pyproject.toml or doit.cfg, where doit's settings are: ")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
