@@ -5,8 +5,9 @@ Nothing is run and nobody is asked, so what programs print and what registries h
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bundlepipe.documents.bundle import check_bundle
@@ -16,26 +17,33 @@ from bundlepipe.documents.images_lock import ImagesLock
 from bundlepipe.documents.kbld_config import KbldConfig
 from bundlepipe.documents.locks import parse_lock
 from bundlepipe.documents.searched_files import searched_files
-from bundlepipe.errors import BundlepipeError
+from bundlepipe.errors import BundlepipeError, InvalidReference
 from bundlepipe.files import read_file
+from bundlepipe.oci.build_context import IGNORE_FILE, BuildContext
+from bundlepipe.oci.inputs import Inputs, walk
 from bundlepipe.pipeline.checking import faults
+from bundlepipe.pipeline.checking_outputs import outputs
+from bundlepipe.pipeline.contexts import context_of
 from bundlepipe.pipeline.declaration import (
-    Build,
     Bundle,
     Copy,
+    Image,
     LockSource,
+    Program,
     Pull,
-    Render,
+    Pushable,
+    Source,
     images_lock_path,
     paths_among,
+    programs_among,
     search_exclude,
-    searched_paths,
 )
+from bundlepipe.pipeline.paths import is_within
 from bundlepipe.pipeline.reading import Declared, read_pipeline
-from bundlepipe.stores.location import LOCAL_PREFIXES
-from bundlepipe.verbs.configuration import read_rules, read_text, search
-
-_DEFAULT_DOCKERFILE = "Dockerfile"
+from bundlepipe.stores.location import LOCAL_PREFIXES, ArchiveLocation, LayoutLocation, parse_location
+from bundlepipe.verbs.bundle import check_is_plain, check_placement
+from bundlepipe.verbs.configuration import Configuration, read_rules, read_text, search
+from bundlepipe.verbs.resolution import plan
 
 
 @dataclass
@@ -43,7 +51,7 @@ class Report:
     """What was found: `checked` says of each document what it is, by its path, in the order of the pipeline.
 
     `problems` are its faults, each one line with where it is; `absent` has the paths that are not
-    there, which is in order where a task makes them.
+    there although no task of the pipeline makes them: a task of somebody's own may.
     """
 
     checked: dict[str, str] = field(default_factory=dict)
@@ -52,110 +60,172 @@ class Report:
 
 
 def check_documents(path: str, environment: Mapping[str, str]) -> Report:
-    """Return what there is to say about the pipeline file at `path` and all documents that it names."""
-    checking = _Checking()
-    checking.attempt(lambda: checking.pipeline(path, environment))
-    report = checking.report
+    """Return what there is to say about the pipeline file at `path` and all documents that it names.
+
+    Nothing is written. With faults in the form of pipeline files, what they name is not looked at.
+    """
+    report = Report()
+    try:
+        declared = read_pipeline(path, environment, remembers=False)
+    except BundlepipeError as error:
+        report.problems += str(error).splitlines()
+        return report
+    _Checking(declared, report).pipeline()
     report.problems = list(dict.fromkeys(report.problems))
     report.absent = list(dict.fromkeys(report.absent))
     return report
 
 
 class _Checking:
-    """One check of a pipeline."""
+    """One check of what a pipeline declares."""
 
-    def __init__(self) -> None:
-        self.report = Report()
+    def __init__(self, declared: Declared, report: Report) -> None:
+        self._declared = declared
+        self._report = report
+        self._outputs = [path for _, path, _ in outputs(declared)]
+        self._made = {made.name: None for made in (*declared.images, *declared.bundles)}
 
-    def attempt(self, check: Callable[[], None]) -> None:
-        """Do a check; a fault that ends it is one of the problems."""
-        try:
-            check()
-        except BundlepipeError as error:
-            self.report.problems += str(error).splitlines()
-
-    def pipeline(self, path: str, environment: Mapping[str, str]) -> None:
-        """Check the pipeline file, then what it names."""
-        declared = read_pipeline(path, environment)
-        self.report.problems += faults(declared)
+    def pipeline(self) -> None:
+        """Check the declarations, then every document."""
+        declared = self._declared
+        self._report.problems += faults(declared)
         for read in declared.paths:
             self._says(read, "Pipeline")
         for bundle in declared.bundles:
             self._bundle(bundle)
-        for build in (image.build for image in declared.images if image.build):
-            self._build(build)
+        for image in declared.images:
+            self._image(image)
+        for path in _local_sources(declared):
+            self._is_there(path)
         for lock in _locks_named(declared):
             self._each(lock, lambda path: self._says(path, _described_lock(parse_lock(read_file(path), path))))
         for render in declared.renders:
-            self._render(render)
+            self._searched(render.files, [*render.locks, *render.config])
         for authorities in filter(None, (settings.ca for settings in declared.registries.values())):
             self._each(authorities, lambda path: self._says(path, f"{len(read_file(path))} bytes of certificates"))
 
     def _bundle(self, bundle: Bundle) -> None:
-        for path in bundle.files:
-            self._each(path, lambda path: None)
-        own = [os.path.join(path, IMAGES_LOCK) for path in bundle.files if os.path.isdir(path)]
-        for path in dict.fromkeys([*own, *([images_lock_path(bundle)] if bundle.lock else [])]):
+        there = self._packed(bundle)
+        self._attempt(lambda: check_placement(walk(Inputs(there, bundle.exclude)), bundle.files))
+        places = [os.path.join(path, IMAGES_LOCK) for path in there if os.path.isdir(path)]
+        own = [path for path in places if os.path.exists(path)]
+        if there and not own and len(there) == len(bundle.files):
+            self._is_there(images_lock_path(bundle))
+        for path in own:
+            self._each(path, lambda path: self._says(path, _described_lock(ImagesLock.parse(read_file(path), path))))
+        for path in (os.path.join(path, BUNDLE_METADATA) for path in there):
             if os.path.exists(path):
-                self._images_lock(path)
-        for path in (os.path.join(path, BUNDLE_METADATA) for path in bundle.files):
-            if os.path.exists(path):
-                self._metadata(path)
+                self._report.problems += check_bundle(read_file(path), path)
+                self._says(path, "Bundle")
         if bundle.lock:
-            self._searched(searched_paths(bundle), bundle.lock.config, search_exclude(bundle))
+            files = bundle.files if bundle.lock.files is None else bundle.lock.files
+            self._searched(files, bundle.lock.config, search_exclude(bundle), for_lock=True)
 
-    def _images_lock(self, path: str) -> None:
-        self._each(path, lambda path: self._says(path, _described_lock(ImagesLock.parse(read_file(path), path))))
+    def _image(self, image: Image) -> None:
+        there = self._packed(image)
+        if there:
+            self._attempt(lambda: check_is_plain(walk(Inputs(there, image.exclude))))
+        if image.build and self._is_there(image.build.context):
+            self._context(context_of(image.build))
+        if image.program:
+            self._files_of([image.program])
 
-    def _metadata(self, path: str) -> None:
-        self.report.problems += check_bundle(read_file(path), path)
-        self._says(path, "Bundle")
-
-    def _build(self, build: Build) -> None:
-        if not os.path.isdir(build.context):
-            self.report.absent.append(build.context)
-            return
-        path = os.path.normpath(os.path.join(build.context, build.dockerfile or _DEFAULT_DOCKERFILE))
-        if os.path.isfile(path):
+    def _context(self, context: BuildContext) -> None:
+        dockerfiles = [path for path in context.decisive_files if not path.endswith(IGNORE_FILE)]
+        for path in filter(os.path.isfile, dockerfiles):
+            self._attempt(lambda: _look_through(context))
             self._says(path, "Dockerfile")
-        else:
-            self.report.absent.append(path)
+            return
+        self._is_there(dockerfiles[0])
 
-    def _render(self, render: Render) -> None:
-        self._searched(paths_among(render.files), [*render.locks, *render.config], ())
+    def _packed(self, thing: Pushable) -> list[str]:
+        return [path for path in thing.files if self._is_there(path)]
 
-    def _searched(self, paths: Iterable[str], config: Iterable[str], exclude: Iterable[str]) -> None:
-        """Check configuration as locks and renders read it: rules first, since they say what is searched."""
-        there = [path for path in config if self._is_there(path)]
-        rules = KbldConfig()
-        for path in there:
-            try:
-                rules += read_rules([path])
-                self._says(path, "configuration of kbld, or a lock")
-            except BundlepipeError as error:
-                self.report.problems += str(error).splitlines()
+    def _files_of(self, programs: Sequence[Program]) -> None:
+        for path in (path for program in programs for path in program.files):
+            self._is_there(path)
+
+    def _searched(
+        self,
+        files: Sequence[str | Program],
+        config: Iterable[str],
+        exclude: Collection[str] = (),
+        *,
+        for_lock: bool = False,
+    ) -> None:
+        """Check configuration as locks and renders read it, the rules first: they say what is searched."""
+        self._files_of(programs_among(files))
+        rules = self._rules(config)
+        paths = [path for path in paths_among(files) if self._is_there(path)]
 
         def check() -> None:
-            files = searched_files([path for path in paths if self._is_there(path)], set(exclude))
-            found = search([read_text(path) for path in files], rules)
-            self.report.problems += found.problems
+            found = search([read_text(path) for path in searched_files(paths, exclude)], rules)
+            self._report.problems += found.problems
             for file in found.files:
                 self._says(file.path, _counted(len(file.images), "reference"))
+            if for_lock:
+                self._report.problems += self._unlockable(found)
 
-        self.attempt(check)
+        self._attempt(check)
+
+    def _unlockable(self, found: Configuration) -> Iterator[str]:
+        """Yield what locks find wrong with references before they ask a registry."""
+        for image in found.images:
+            try:
+                plan(image.value, found.rules, self._made)
+            except InvalidReference as error:
+                yield f"{image.where}: {error}"
+
+    def _rules(self, config: Iterable[str]) -> KbldConfig:
+        rules = KbldConfig()
+        for path in config:
+            if self._is_there(path):
+                try:
+                    rules += read_rules([path])
+                    self._says(path, "configuration of kbld, or a lock")
+                except BundlepipeError as error:
+                    self._report.problems += str(error).splitlines()
+        return rules
+
+    def _attempt(self, check: Callable[[], None]) -> None:
+        """Do a check; a fault that ends it is one of the problems."""
+        try:
+            check()
+        except BundlepipeError as error:
+            self._report.problems += str(error).splitlines()
 
     def _each(self, path: str, check: Callable[[str], None]) -> None:
         if self._is_there(path):
-            self.attempt(lambda: check(path))
+            self._attempt(lambda: check(path))
 
     def _is_there(self, path: str) -> bool:
         if os.path.exists(path):
             return True
-        self.report.absent.append(path)
+        if not any(is_within(path, output) for output in self._outputs):
+            self._report.absent.append(path)
         return False
 
     def _says(self, path: str, what: str) -> None:
-        self.report.checked.setdefault(path, what)
+        self._report.checked.setdefault(path, what)
+
+
+def _look_through(context: BuildContext) -> None:
+    """Raise InputError for what no build can have, and for a faulty `.dockerignore`."""
+    context.walk()
+
+
+def _local_sources(declared: Declared) -> Iterator[str]:
+    """Yield the tars and layouts that are copied or pulled from."""
+    sources: list[Source | None] = [image.source for image in declared.images]
+    sources += [copy.source for copy in declared.copies]
+    sources += [pull.source for pull in declared.pulls]
+    for source in sources:
+        with contextlib.suppress(InvalidReference):  # which is a fault of its own
+            location = parse_location(source) if isinstance(source, str) else None
+            if isinstance(location, ArchiveLocation):
+                yield location.path
+            elif isinstance(location, LayoutLocation):
+                yield location.directory
 
 
 def _locks_named(declared: Declared) -> Iterator[str]:

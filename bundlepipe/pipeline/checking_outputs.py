@@ -125,12 +125,12 @@ def _shared_outputs(declared: Declared) -> Iterator[Fault]:
 
 def _nested_outputs(declared: Declared) -> Iterator[Fault]:
     """Find outputs in the place of the pipeline's own files, or inside a directory that a pull replaces as a whole."""
-    outputs = list(_outputs(declared))
-    for where, path, what in outputs:
+    made = list(outputs(declared))
+    for where, path, what in made:
         if path in (*declared.paths, _DODO) or is_within(path, STATE_DIRECTORY):
             yield where, f"{what} would replace {path}: write it elsewhere"
     for pull in declared.pulls:
-        for where, path, what in outputs:
+        for where, path, what in made:
             if path is not pull.to and is_within(path, pull.to):
                 yield where, f"{what}, {path}, lies in {pull.to}, which pull '{pull.name}' replaces as a whole"
         for path in declared.paths:
@@ -140,7 +140,7 @@ def _nested_outputs(declared: Declared) -> Iterator[Fault]:
             yield pull.where, f"pull '{pull.name}' would replace {pull.to}, which holds {STATE_DIRECTORY}"
 
 
-def _outputs(declared: Declared) -> Iterator[tuple[object, str, str]]:
+def outputs(declared: Declared) -> Iterator[tuple[object, str, str]]:
     """Yield each path that a task writes, with where it is declared and what it is."""
     for pull in declared.pulls:
         yield pull.where, pull.to, f"the output of pull '{pull.name}'"

@@ -58,18 +58,19 @@ class Declared:
     paths: list[str] = field(default_factory=list)
 
 
-def read_pipeline(path: str, environment: Mapping[str, str]) -> Declared:
+def read_pipeline(path: str, environment: Mapping[str, str], *, remembers: bool = True) -> Declared:
     """Return what the pipeline file at `path` and the files it includes declare.
 
-    Raises InputError for a file that cannot be read, DocumentError with all faults of all
-    files otherwise.
+    Unless it `remembers` which files validated, nothing is written. Raises InputError for a file
+    that cannot be read, DocumentError with all faults of all files otherwise.
     """
     root = normalise(path)
     reading = _Reading(environment, os.path.dirname(root))
     reading.read(root, None)
     if reading.problems:
         raise DocumentError(reading.problems)
-    reading.cache.save()
+    if remembers:
+        reading.cache.save()
     return reading.declared
 
 

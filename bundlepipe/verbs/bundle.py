@@ -68,6 +68,18 @@ def check_contents(entries: Sequence[Entry], roots: Sequence[str]) -> None:
     Exactly one `.imgpkg` directory, directly below one of the inputs, holding a valid
     images.yml; bundle.yml, where there is one, is valid.
     """
+    check_placement(entries, roots)
+    documents = {entry.name: entry.path for entry in entries if entry.name in (IMAGES_LOCK, BUNDLE_METADATA)}
+    if IMAGES_LOCK not in documents:
+        raise InputError(
+            f"{', '.join(roots)}: This directory is not a bundle. It is missing .imgpkg/images.yml: "
+            "write it, or let lock maintain it"
+        )
+    _check_documents(documents)
+
+
+def check_placement(entries: Sequence[Entry], roots: Sequence[str]) -> None:
+    """Raise InputError unless the entries have one `.imgpkg` directory at most, directly below one of the inputs."""
     directories = [entry for entry in entries if entry.is_directory and _base(entry.name) == BUNDLE_DIRECTORY]
     misplaced = [entry for entry in directories if entry.name != BUNDLE_DIRECTORY]
     if misplaced:
@@ -80,13 +92,6 @@ def check_contents(entries: Sequence[Entry], roots: Sequence[str]) -> None:
             "This directory contains multiple bundle definitions. Only a single instance of .imgpkg/images.yml "
             f"can be provided and instead these were provided {', '.join(entry.path for entry in directories)}"
         )
-    documents = {entry.name: entry.path for entry in entries if entry.name in (IMAGES_LOCK, BUNDLE_METADATA)}
-    if IMAGES_LOCK not in documents:
-        raise InputError(
-            f"{', '.join(roots)}: This directory is not a bundle. It is missing .imgpkg/images.yml: "
-            "write it, or let lock maintain it"
-        )
-    _check_documents(documents)
 
 
 def _check_documents(documents: dict[str, str]) -> None:

@@ -85,6 +85,7 @@ pulls:
 """,
             "config/app.yml": "image: #@ data.values.image\n",
             "config/broken.yml": "a: [\n",
+            "config/wrong.yml": "image: Wrong Name\n",
             "config/.imgpkg/images.yml": (
                 "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages: [{image: x}]\n"
             ),
@@ -99,6 +100,7 @@ pulls:
         "bundlepipe.yml:8:3: ",
         "config/app.yml:1:",
         "config/broken.yml:2:1: ",
+        "config/wrong.yml:1:8: 'Wrong Name': ",
         "config/.imgpkg/images.yml:3:",
         "kbld.yml:3:",
         "broken.lock.yml:1:1: ",
@@ -120,13 +122,63 @@ def test_faults_of_the_file_itself(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "declared", ["bundles: {a: {files: [gone], lock: {}}}", "images: {a: {build: {context: gone}}}"]
+    ("declared", "absent"),
+    [
+        ("bundles: {a: {files: [gone], lock: {}}}", "gone"),
+        ("bundles: {a: {files: [web]}}", "web/.imgpkg/images.yml"),
+        ("images: {a: {build: {context: gone}}}", "gone"),
+        ("images: {a: {build: {context: web}}}", "web/Dockerfile"),
+        ("images: {a: {files: [gone]}}", "gone"),
+        ("images: {a: {run: [make], files: [gone]}}", "gone"),
+        ("copies: {a: {from: 'tar:gone.tar', to: registry.example/a}}", "gone.tar"),
+        ("renders: {a: {files: [web], locks: [gone.yml], output: build/a.yml}}", "gone.yml"),
+    ],
 )
-def test_what_is_not_there_may_be_made(command: Command, declared: str) -> None:
-    write(command, {"bundlepipe.yml": f"{PIPELINE}{declared}\n"})
+def test_what_is_not_there_may_be_made(command: Command, declared: str, absent: str) -> None:
+    write(command, {"bundlepipe.yml": f"{PIPELINE}{declared}\n", "web/page.txt": ""})
     result = command("bundlepipe", "check")
     assert (result.status, result.stdout) == (0, "")
-    assert result.stderr == "bundlepipe: gone: is not there, which is fine if a task makes it\n"
+    assert result.stderr == f"bundlepipe: {absent}: is not there, which is fine if a task makes it\n"
+
+
+def test_what_the_pipeline_makes_need_not_be_there(command: Command) -> None:
+    declared = """\
+bundles:
+  a: {files: [config], lock: {}}
+pulls:
+  a: {from: {bundle: a}, to: build/a}
+copies:
+  a: {from: {bundle: a}, to: "tar:build/a.tar"}
+  b: {from: "tar:build/a.tar", to: registry.example/a}
+renders:
+  a: {files: [build/a], locks: [build/a/.imgpkg/images.yml], output: build/a.yml}
+"""
+    write(command, {"bundlepipe.yml": PIPELINE + declared, "config/app.yml": "image: nginx\n"})
+    command.silently("bundlepipe", "check")
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        ({"app/sub/.imgpkg/images.yml": ""}, "Expected '.imgpkg' directory, to be a direct child of one of: app; "),
+        ({"web/.dockerignore": "[\n"}, "web/.dockerignore:1:"),
+        ({"site/.imgpkg/images.yml": ""}, "Images cannot be pushed with '.imgpkg' directories, "),
+    ],
+)
+def test_what_no_push_or_build_would_take(command: Command, files: dict[str, str], problem: str) -> None:
+    declared = """\
+images:
+  web: {build: {context: web}}
+  site: {files: [site]}
+bundles:
+  app: {files: [app], lock: {}}
+"""
+    there = {"web/dockerfile": "FROM scratch\n", "site/index.html": "", "app/config.yml": ""}
+    write(command, {"bundlepipe.yml": PIPELINE + declared, **there})
+    command.silently("bundlepipe", "check")
+    write(command, files)
+    (told,) = problems(command)
+    assert told.startswith(problem)
 
 
 def test_nothing_is_run_and_nobody_asked(command: Command) -> None:
@@ -146,7 +198,4 @@ copies:
         },
     )
     command.silently("bundlepipe", "check")
-    assert sorted(path.name for path in command.directory.iterdir() if path.name != ".bundlepipe") == [
-        "bundlepipe.yml",
-        "config",
-    ]
+    assert sorted(path.name for path in command.directory.iterdir()) == ["bundlepipe.yml", "config"]
