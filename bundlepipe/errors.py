@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 # Longer than any valid reference, so that only what is no reference is cut.
 _LONGEST_QUOTED = 500
@@ -82,12 +83,32 @@ class DocumentError(BundlepipeError):
         self.problems: tuple[str, ...] = tuple(problems)
         super().__init__("\n".join(self.problems))
 
-    def __reduce__(self) -> tuple[type[DocumentError], tuple[tuple[str, ...]]]:
+    def __reduce__(self) -> tuple[type[DocumentError], tuple[object, ...]]:
         return (self.__class__, (self.problems,))
+
+
+@dataclass(frozen=True)
+class Unresolved:
+    """A reference as it stands in configuration, where that is, and why it could not be resolved (or built: `verb`)."""
+
+    reference: str
+    where: str
+    reason: str
+    verb: str = "resolve"
+
+    def __str__(self) -> str:
+        return f"{self.where}: cannot {self.verb} '{self.reference}': {self.reason}"
 
 
 class ResolutionError(DocumentError):
     """One or several image references could not be resolved to digests."""
+
+    def __init__(self, unresolved: Iterable[Unresolved]) -> None:
+        self.unresolved: tuple[Unresolved, ...] = tuple(unresolved)
+        super().__init__(map(str, self.unresolved))
+
+    def __reduce__(self) -> tuple[type[ResolutionError], tuple[object, ...]]:
+        return (self.__class__, (self.unresolved,))
 
 
 class ProgramError(BundlepipeError):

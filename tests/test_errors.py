@@ -4,7 +4,16 @@ import pickle
 
 import pytest
 
-from bundlepipe.errors import BundlepipeError, DocumentError, InputError, NotFound, ResolutionError, quoted, shortened
+from bundlepipe.errors import (
+    BundlepipeError,
+    DocumentError,
+    InputError,
+    NotFound,
+    ResolutionError,
+    Unresolved,
+    quoted,
+    shortened,
+)
 
 
 def test_an_error_says_what_it_was_given() -> None:
@@ -22,7 +31,21 @@ def test_the_faults_of_a_document_are_kept_one_by_one() -> None:
     assert str(error) == "f.yml:1:1: a\nf.yml:2:1: b"
 
 
-@pytest.mark.parametrize("error", [InputError("x"), DocumentError(["x", "y"]), ResolutionError(["x"]), NotFound("x")])
+def test_references_that_are_not_resolved_are_kept_one_by_one() -> None:
+    error = ResolutionError([Unresolved("web", "f.yml:1:1", "why"), Unresolved("app", "f.yml:2:1", "x", "build")])
+    assert str(error) == "f.yml:1:1: cannot resolve 'web': why\nf.yml:2:1: cannot build 'app': x"
+    assert [each.reference for each in error.unresolved] == ["web", "app"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("x"),
+        DocumentError(["x", "y"]),
+        ResolutionError([Unresolved("web", "f.yml:1:1", "why")]),
+        NotFound("x"),
+    ],
+)
 def test_errors_come_back_from_other_processes_as_they_were(error: BundlepipeError) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)

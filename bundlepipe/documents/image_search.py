@@ -26,11 +26,19 @@ from bundlepipe.documents.yaml_entry import shared_nodes, with_entry
 from bundlepipe.documents.yaml_source import BYTE_ORDER_MARK, decoded, json_as_yaml
 from bundlepipe.errors import DocumentError
 
-__all__ = ["Annotation", "FoundImage", "SearchedFile", "search_images"]
+__all__ = ["Annotation", "FoundImage", "RenderedDocument", "SearchedFile", "search_images"]
 
 _IMAGES_ANNOTATION = ("metadata", "annotations", IMAGES_ANNOTATION)
 # Returns the text of kbld's images annotation for a resource in which these images were found, None for no annotation.
 Annotation = Callable[[Sequence[FoundImage]], str | None]
+
+
+@dataclass(frozen=True)
+class RenderedDocument:
+    """A document of a file, with the comments up to the next one: its root, None if there is none, and its content."""
+
+    root: yaml.Node | None
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,8 @@ class SearchedFile:
 
     def replaced(self, replacements: Mapping[str, str]) -> bytes:
         """Return the content of the file with the references that are keys of `replacements` replaced."""
-        return self._edited(self._replacing(replacements))
+        edits = self._edits(replacements, None)
+        return self._edited([edit for of_document in edits for edit in of_document])
 
     def rendered(self, replacements: Mapping[str, str], annotation: Annotation | None = None) -> bytes:
         """Return what `replaced` does, without the documents that configure kbld.
@@ -80,9 +89,27 @@ class SearchedFile:
         `kbld.k14s.io/images` that it returns. Raises DocumentError where a resource
         cannot be annotated in its place.
         """
-        edits = [*self._annotating(annotation)] if annotation else []
-        edits += [*self._replacing(replacements), *self._removing()]
-        return self._edited(_apart(edits))
+        edits = [edit for of_document in self._edits(replacements, annotation) for edit in of_document]
+        return self._edited(_apart([*edits, *self._removing()]))
+
+    def rendered_documents(
+        self, replacements: Mapping[str, str], annotation: Annotation | None = None
+    ) -> list[RenderedDocument]:
+        """Return what `rendered` does, each document by itself; a file without any is one as a whole."""
+        if not self._documents:
+            return [RenderedDocument(None, self._content)]
+        bounds = [0, *(document.composed.start for document in self._documents[1:]), len(self._text)]
+        return [
+            RenderedDocument(document.composed.root, self._part(edits, *bounds[index : index + 2]))
+            for index, (document, edits) in enumerate(
+                zip(self._documents, self._edits(replacements, annotation), strict=True)
+            )
+            if not document.is_configuration
+        ]
+
+    def _part(self, edits: Sequence[Edit], start: int, end: int) -> bytes:
+        within = [Edit(edit.start - start, edit.end - start, edit.text) for edit in _apart(edits)]
+        return apply(within, self._text[start:end]).encode()
 
     def _edited(self, edits: Sequence[Edit]) -> bytes:
         # Not parsed again: each edit keeps to a scalar, whose new text has been read again as the parser would,
@@ -91,9 +118,6 @@ class SearchedFile:
             return self._content
         mark = BYTE_ORDER_MARK.encode() if self._content.startswith(BYTE_ORDER_MARK.encode()) else b""
         return mark + apply(edits, self._text).encode()
-
-    def _replacing(self, replacements: Mapping[str, str]) -> list[Edit]:
-        return [edit for document in self._documents for found in document.found for edit in found.edits(replacements)]
 
     def _removing(self) -> Iterator[Edit]:
         kept_before = False
@@ -109,20 +133,27 @@ class SearchedFile:
                 end = composed.end
             yield Edit(start, end, "")
 
-    def _annotating(self, annotation: Annotation) -> Iterator[Edit]:
+    def _edits(self, replacements: Mapping[str, str], annotation: Annotation | None) -> list[list[Edit]]:
+        """Return for each document the edits that replace its references and annotate its resources."""
         faults: list[Fault] = []
+        edits = []
         for document in self._documents:
-            shared = shared_nodes(document.composed.root)
-            for resource in document.resources:
-                text = annotation([image for found in resource.found for image in found.images()])
-                if text is None:
-                    continue
-                try:
-                    yield with_entry(self._text, resource.root, _IMAGES_ANNOTATION, text, shared)
-                except YamlFault as fault:
-                    faults.append(Text(self._text).fault(fault.index, fault.text))
+            added = [*self._annotating(document, annotation, faults)] if annotation else []
+            edits.append([*added, *(edit for found in document.found for edit in found.edits(replacements))])
         if faults:
             raise DocumentError(rendered(self.path, faults))
+        return edits
+
+    def _annotating(self, document: _Document, annotation: Annotation, faults: list[Fault]) -> Iterator[Edit]:
+        shared = shared_nodes(document.composed.root)
+        for resource in document.resources:
+            text = annotation([image for found in resource.found for image in found.images()])
+            if text is None:
+                continue
+            try:
+                yield with_entry(self._text, resource.root, _IMAGES_ANNOTATION, text, shared)
+            except YamlFault as fault:
+                faults.append(Text(self._text).fault(fault.index, fault.text))
 
 
 def search_images(content: bytes, path: str, rules: Sequence[SearchRule] = ()) -> SearchedFile:

@@ -1,4 +1,4 @@
-"""Kubernetes resources in YAML, as far as applying them needs to know them.
+"""Kubernetes resources in YAML, as far as they have to be known to apply, sort or name them.
 
 Lenient, since kubectl is the one to judge what it is given: only text that is not YAML is refused.
 """
@@ -31,15 +31,28 @@ class Resource:
 
     def text(self, *keys: str) -> str | None:
         """Return the scalar that these keys lead to; None if it is something else, or is not there."""
+        node = self.member(*keys)
+        return node.value if isinstance(node, yaml.ScalarNode) else None
+
+    def member(self, *keys: str) -> yaml.Node | None:
+        """Return what these keys lead to; None if it is not there."""
         node: yaml.Node | None = self.node
         for key in keys:
             node = _member(node, key)
-        return node.value if isinstance(node, yaml.ScalarNode) else None
+        return node
 
     @property
     def kind(self) -> str | None:
         """What it is."""
         return self.text("kind")
+
+    @property
+    def description(self) -> str:
+        """What kbld and kapp call it: `deployment/web (apps/v1) namespace: shop`, or `cluster` without namespace."""
+        kind, name, version = (self.text(*keys) or "" for keys in (["kind"], ["metadata", "name"], ["apiVersion"]))
+        namespace = self.text("metadata", "namespace")
+        where = f"namespace: {namespace}" if namespace else "cluster"
+        return f"{kind.lower()}/{name} ({version}) {where}"
 
     @property
     def rolls_out(self) -> bool:
@@ -53,6 +66,18 @@ class Resource:
         if self.kind == "Secret":
             for key in _CONTENT_OF_SECRETS:
                 yield from _scalars(_member(self.node, key))
+
+
+def order(root: yaml.Node | None) -> tuple[str, str, str]:
+    """Return what documents are sorted by, given the root of one: namespace, kind and name."""
+    if not isinstance(root, yaml.MappingNode):
+        return ("", "", "")
+    resource = Resource(root)
+    return (
+        resource.text("metadata", "namespace") or "",
+        resource.text("kind") or "",
+        resource.text("metadata", "name") or "",
+    )
 
 
 def find_resources(content: bytes, path: str) -> list[Resource]:

@@ -13,6 +13,7 @@ from bundlepipe.errors import DocumentError
 from bundlepipe.events import Emit, ignore
 from bundlepipe.files import read_file
 from bundlepipe.stores.answers import public_url
+from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,16 @@ def read_texts(paths: Sequence[str], exclude: Collection[str] = ()) -> list[Text
     return [read_text(path) for path in searched_files(paths, exclude)]
 
 
-def read_inputs(names: Sequence[str], read_stdin: Callable[[], bytes], emit: Emit = ignore) -> list[Text]:
+def read_inputs(
+    names: Sequence[str],
+    read_stdin: Callable[[], bytes],
+    emit: Emit = ignore,
+    *,
+    network: NetworkSettings = DEFAULT_NETWORK,
+) -> list[Text]:
     """Return what kbld's `-f` names: files, directories, `-` for standard input, and http and https URLs.
 
-    Raises InputError for a file that cannot be read, StoreError for a URL.
+    `network` says how servers are spoken to. Raises InputError for a file that cannot be read, StoreError for a URL.
     """
     texts: list[Text] = []
     for name in names:
@@ -54,7 +61,7 @@ def read_inputs(names: Sequence[str], read_stdin: Callable[[], bytes], emit: Emi
         elif name.startswith(("http://", "https://")):
             from bundlepipe.stores.web import fetch
 
-            content = fetch(name, emit)
+            content = fetch(name, emit, network=network)
             texts.append(Text(public_url(name), content))
         else:
             texts.extend(map(read_text, searched_files([name], with_bundles_own=True)))

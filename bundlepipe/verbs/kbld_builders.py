@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from bundlepipe.cancellation import pause
 from bundlepipe.documents.image_builders import (
     BazelBuild,
     BuildxBuild,
@@ -22,7 +25,7 @@ from bundlepipe.documents.image_builders import (
 )
 from bundlepipe.documents.kbld_config import ImageDestination, ImageSource
 from bundlepipe.errors import BundlepipeError, InvalidReference, ProgramMissing, command_text, quoted
-from bundlepipe.events import Emit, OutputLine, ignore
+from bundlepipe.events import Emit, Event, OutputLine, ignore
 from bundlepipe.oci.build_context import BuildContext
 from bundlepipe.oci.build_request import Builder, BuildRequest
 from bundlepipe.oci.digest import Digest
@@ -31,7 +34,9 @@ from bundlepipe.processes import run_program
 from bundlepipe.stores.engine_names import temporary_name
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ENGINE_PREFIX, Location, parse_location
+from bundlepipe.stores.single_flight import Once
 from bundlepipe.verbs.build import BuildInputs, build_and_push
+from bundlepipe.verbs.resolution import FromSource
 from bundlepipe.verbs.run_builder import last_line
 from bundlepipe.verbs.transfer import put_further_tags, put_image
 
@@ -68,6 +73,31 @@ def build_source(
         return _Work(source.path, repository, destination.tags, homes, anew, emit).build(source)
     except ProgramMissing as error:
         raise BundlepipeError(f"{source.where}: {error}") from None
+
+
+class SourceBuilds:
+    """What a run builds: each image once, however many references become it, at most `concurrency` at the same time.
+
+    `tell` is given what happens, with the name of the image that it happens to. May be used
+    by several threads at once.
+    """
+
+    def __init__(self, homes: Homes, concurrency: int, tell: Callable[[str, Event], None]) -> None:
+        self._homes = homes
+        self._turns = threading.BoundedSemaphore(concurrency)
+        self._tell = tell
+        self._built: Once[Reference] = Once()
+
+    def build(self, planned: FromSource) -> Reference:
+        """Return the image that a source describes, as `build_source` does."""
+        return self._built.get((planned.source, planned.destination), lambda: self._build(planned))
+
+    def _build(self, planned: FromSource) -> Reference:
+        with self._turns:
+            # The others may have been given up while this one waited.
+            pause(0)
+            emit = partial(self._tell, planned.name)
+            return build_source(planned.source, planned.destination, self._homes, emit=emit)
 
 
 @dataclass(frozen=True)

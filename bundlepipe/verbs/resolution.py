@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from bundlepipe.cancellation import Cancelled
 from bundlepipe.documents.kbld_config import ImageDestination, ImageSource, KbldConfig, Override, first_match
-from bundlepipe.errors import BundlepipeError, InputError, NotFound, ResolutionError
+from bundlepipe.errors import BundlepipeError, InputError, NotFound, ResolutionError, Unresolved
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Platform, PlatformSelection
 from bundlepipe.oci.reference import Reference
@@ -178,7 +178,7 @@ def answer_all(
     without an answer, with all of them.
     """
 
-    def attempt(reference: str) -> Answer | _Problem:
+    def attempt(reference: str) -> Answer | Unresolved:
         item = items[reference]
         try:
             return answer(item)
@@ -186,15 +186,10 @@ def answer_all(
             raise
         except BundlepipeError as error:
             verb = "build" if isinstance(item, FromSource) else "resolve"
-            return _Problem(f"{where(reference)}: cannot {verb} '{reference}': {error}")
+            return Unresolved(reference, str(where(reference)), str(error), verb)
 
     outcomes = dict(zip(items, in_parallel(attempt, items), strict=True))
-    problems = [outcome.text for outcome in outcomes.values() if isinstance(outcome, _Problem)]
-    if problems:
-        raise ResolutionError(problems)
-    return {reference: found for reference, found in outcomes.items() if not isinstance(found, _Problem)}
-
-
-@dataclass(frozen=True)
-class _Problem:
-    text: str
+    unresolved = [outcome for outcome in outcomes.values() if isinstance(outcome, Unresolved)]
+    if unresolved:
+        raise ResolutionError(unresolved)
+    return {reference: found for reference, found in outcomes.items() if not isinstance(found, Unresolved)}

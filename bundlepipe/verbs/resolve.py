@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bundlepipe.documents.image_search import FoundImage
+from bundlepipe.documents.image_search import Annotation, FoundImage, SearchedFile
 from bundlepipe.documents.images_annotation import (
     ORIGINS_ANNOTATION,
     Origin,
@@ -20,6 +20,7 @@ from bundlepipe.documents.images_annotation import (
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.documents.joined import joined
 from bundlepipe.documents.kbld_config import KbldConfig, Override, config_to_bytes
+from bundlepipe.documents.resources import order
 from bundlepipe.documents.search_rules import repository_text
 from bundlepipe.errors import DocumentError, InputError
 from bundlepipe.oci.manifest import Platform
@@ -38,7 +39,8 @@ class ResolveRequest:
     `image_map` are overrides that come after those of the configuration. Without `builds`,
     what has a source is resolved as if it had none. `images_annotation` adds to each
     resource an annotation that lists its images, `origins_annotation` to the lock where
-    they came from.
+    they came from. `sort` brings documents into the order of their namespaces, kinds and
+    names, from that of the texts.
     """
 
     texts: Sequence[Text]
@@ -47,6 +49,7 @@ class ResolveRequest:
     builds: bool = True
     images_annotation: bool = True
     origins_annotation: bool = True
+    sort: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,11 +124,20 @@ def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolv
         return images_text(sorted(listed.items()))
 
     replacements = {reference: image.image for reference, image in images.items()}
-    documents = joined(
-        file.rendered(replacements, annotation if request.images_annotation else None) for file in configuration.files
-    )
+    annotate = annotation if request.images_annotation else None
+    if request.sort:
+        documents = joined(_sorted(configuration.files, replacements, annotate))
+    else:
+        documents = joined(file.rendered(replacements, annotate) for file in configuration.files)
     ordered = tuple(images[reference] for reference in sorted(images))
     return Resolved(documents, ordered, rules, request.origins_annotation)
+
+
+def _sorted(
+    files: Iterable[SearchedFile], replacements: Mapping[str, str], annotate: Annotation | None
+) -> Iterator[bytes]:
+    documents = [document for file in files for document in file.rendered_documents(replacements, annotate)]
+    return (document.content for document in sorted(documents, key=lambda document: order(document.root)))
 
 
 def _searched(texts: Sequence[Text]) -> Configuration:

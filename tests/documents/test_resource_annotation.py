@@ -263,3 +263,21 @@ def test_documents_of_configuration_go_and_the_others_are_annotated() -> None:
     changed = rendered(f"{config}---\n{RESOURCE}metadata: {{}}\nimage: nginx\n---\n{config}")
     assert changed.startswith(f"---\n{RESOURCE}metadata: {{")
     assert "Config" not in changed
+
+
+def test_documents_are_rendered_one_by_one() -> None:
+    text = (
+        "\ufeff# first\nimage: nginx\n# of the first\n---\napiVersion: kbld.k14s.io/v1alpha1\nkind: Config\n"
+        f"---\n{RESOURCE}image: nginx\n...\n%YAML 1.2\n---\na: 1"
+    )
+    file = search_images(text.encode(), "a.yml")
+    first, second, third = file.rendered_documents({"nginx": "r.io/n:1"}, lambda images: "note")
+    assert first.content == b"# first\nimage: r.io/n:1\n# of the first\n"
+    assert second.content.startswith(b"---\n") and second.content.endswith(b"\nimage: r.io/n:1\n...\n")
+    assert KEY.encode() in second.content
+    assert third.content == b"%YAML 1.2\n---\na: 1"
+
+
+def test_a_file_of_comments_is_rendered_as_a_whole() -> None:
+    (only,) = search_images(b"# nothing\n", "a.yml").rendered_documents({})
+    assert (only.root, only.content) == (None, b"# nothing\n")

@@ -39,3 +39,9 @@ def test_what_rolls_out_is_a_workload_of_apps() -> None:
 def test_what_is_not_yaml_is_told_with_its_place() -> None:
     with pytest.raises(DocumentError, match=r"^a\.yml:2:"):
         find_resources(b"a: 1\n]\n", "a.yml")
+
+
+def test_resources_are_called_as_kbld_calls_them() -> None:
+    text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\n---\nkind: Node\n"
+    described = [resource.description for resource in find_resources(text.encode(), "a.yml")]
+    assert described == ["deployment/web (apps/v1) namespace: shop", "node/ () cluster"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections import Counter
 from collections.abc import Mapping
@@ -286,10 +287,14 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", refuse_connection)
 
 
+def images_lock_of(**images: str) -> bytes:
+    entries = tuple(ImageRef(Reference.parse(image), {KBLD_ID: reference}) for reference, image in images.items())
+    return ImagesLock(entries).to_bytes()
+
+
 def _images_lock(tmp_path: Path, **images: str) -> str:
     path = tmp_path / "images.yml"
-    entries = tuple(ImageRef(Reference.parse(image), {KBLD_ID: reference}) for reference, image in images.items())
-    path.write_bytes(ImagesLock(entries).to_bytes())
+    path.write_bytes(images_lock_of(**images))
     return str(path)
 
 
@@ -399,6 +404,22 @@ def test_resolve_prints_documents_and_writes_both_locks(images: Images, tmp_path
     )
     plain = resolve(ResolveRequest(texts, images_annotation=False), Resolver(Homes()), refuse)
     assert again.documents == plain.documents
+
+
+def test_resolved_documents_are_sorted_when_asked(tmp_path: Path) -> None:
+    def resource(namespace: str, kind: str, name: str, comment: str) -> str:
+        return f"kind: {kind} # {comment}\nmetadata: {{namespace: {namespace}, name: {name}}}\n"
+
+    texts = [
+        Text("a.yml", f"{resource('b', 'Pod', 'x', '1')}---\n{resource('a', 'Pod', 'y', '2')}".encode()),
+        Text("b.yml", f"{resource('a', 'Pod', 'x', '3')}---\n{resource('a', 'Job', 'z', '4')}".encode()),
+        Text("c.yml", b"# of this one\n- image: web # 0\n"),
+        Text("images.yml", images_lock_of(web=f"a.invalid/web@{DIGEST}")),
+    ]
+    resolved = resolve(ResolveRequest(texts, sort=True), Resolver(Homes()), refuse)
+    assert re.findall(r"# (\d)", resolved.documents.decode()) == list("04321")
+    first, *others = yaml.safe_load_all(resolved.documents)
+    assert (first, len(others)) == ([{"image": f"a.invalid/web@{DIGEST}"}], 4)
 
 
 def test_an_image_map_comes_after_the_configuration(tmp_path: Path) -> None:
