@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -60,11 +61,22 @@ def global_options() -> list[Option]:
 _GLOBAL_NAMES = ("debug", "as_json", "tty", "color", "columns", "yes")
 
 
+class _Context(click.Context):
+    """A context whose command may have no name."""
+
+    @property
+    def command_path(self) -> str:
+        """The tool and the command, as one calls them."""
+        return super().command_path.rstrip()
+
+
 class Command(click.Command):
     """A command: takes arguments as Go's tools do, has the global options, and shows examples in its help.
 
     `examples` are command lines without the name of the tool, each with what it is for.
     """
+
+    context_class = _Context
 
     def __init__(self, *args: Any, examples: Mapping[str, str] | None = None, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -109,10 +121,14 @@ class Command(click.Command):
         """Write the examples."""
         if self.examples:
             with formatter.section("Examples"):
-                name = context.find_root().command_path
+                name = self.example_name(context)
                 for text, example in self.examples.items():
                     formatter.write(f"{'':>{formatter.current_indent}}# {text}\n")
                     formatter.write(f"{'':>{formatter.current_indent}}{name} {example}\n")
+
+    def example_name(self, context: click.Context) -> str:
+        """Return what examples begin with: the name of the tool."""
+        return context.find_root().command_path
 
     def _sections(self, context: click.Context) -> dict[str, list[click.Parameter]]:
         sections: dict[str, list[click.Parameter]] = {"Options": []}
@@ -191,3 +207,8 @@ def comma_separated(values: Sequence[str]) -> list[str]:
     import csv
 
     return [text for value in values for text in next(csv.reader([value]), [])]
+
+
+def paths(values: Sequence[str]) -> list[str]:
+    """Return the paths of such an option; a file may have a comma in its name, too."""
+    return [path for text in values for path in ([text] if os.path.lexists(text) else comma_separated([text]))]

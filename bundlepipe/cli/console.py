@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TextIO
 
 from bundlepipe.errors import BundlepipeError
@@ -90,7 +91,8 @@ class Console:
             self._write(_for_people(table))
         else:
             # One column, too, has its tab: scripts cut the first field.
-            self._write("".join("\t".join([*row, ""] if len(row) == 1 else row) + "\n" for row in table.rows))
+            lines = ([*line, ""] if len(line) == 1 else line for line in _lines(table.rows))
+            self._write("".join("\t".join(line) + "\n" for line in lines))
 
     def note(self, text: str) -> None:
         """Say something on the side, on stderr, in whole lines."""
@@ -137,11 +139,16 @@ class Console:
 
 
 def _for_people(table: Table) -> str:
-    rows = [list(table.header.values()), *table.rows]
+    rows = _lines([list(table.header.values()), *table.rows])
     widths = [max(len(row[column]) for row in rows) for column in range(len(table.header))]
     lines = [_INDENT.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     body = "".join(f"{line.rstrip()}\n" for line in lines)
     return f"{table.title}\n\n{body}\n{len(table.rows)} {table.content}\n"
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return rows as lines: where a cell has several, the others have empty cells beside them."""
+    return [list(line) for row in rows for line in zip_longest(*(cell.split("\n") for cell in row), fillvalue="")]
 
 
 def _write_at_once(text: str, stream: TextIO) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,11 @@ def write_lock(path: str, content: bytes, print_block: Callable[[str], None]) ->
         print_block(content.decode())
         return
     try:
-        write_if_changed(path, content)
+        if path.startswith("/dev/") or (os.path.exists(path) and not os.path.isfile(path)):
+            # A device or a pipe is written into, and nothing put in its place.
+            with open(path, "ab") as stream:
+                stream.write(content)
+        else:
+            write_if_changed(os.path.realpath(path), content)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from None

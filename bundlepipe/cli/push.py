@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from bundlepipe.cli.command import Command, Option, Run, Switch, comma_separated
+from bundlepipe.cli.command import Command, Option, Run, Switch, comma_separated, paths
 from bundlepipe.cli.images import bundle_option, image_option, sole, write_lock
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.registry_options import Access, registry_options
@@ -109,16 +108,10 @@ def _request(
     from bundlepipe.oci.reference import Reference
     from bundlepipe.verbs.push import PushRequest
 
-    inputs = Inputs(_paths(files), comma_separated(exclude), preserve_permissions)
+    inputs = Inputs([path.rstrip("/") or "/" for path in paths(files)], comma_separated(exclude), preserve_permissions)
     request = PushRequest(inputs, Reference.parse(destination), is_bundle, _labels(labels))
     request.check()
     return request
-
-
-def _paths(files: Sequence[str]) -> list[str]:
-    """Return the inputs: several may stand in one text, but a file may have a comma in its name, too."""
-    paths = [path for text in files for path in ([text] if os.path.lexists(text) else comma_separated([text]))]
-    return [path.rstrip("/") or "/" for path in paths]
 
 
 def _labels(texts: Sequence[str]) -> dict[str, str]:
