@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import click
 
 from bundlepipe.cli.tool import Tool
-from bundlepipe.errors import BundlepipeError, StoreError, printable
+from bundlepipe.errors import BundlepipeError, ResolutionError, StoreError, printable, quoted
 
 _REQUEST = re.compile(r"(?:GET|HEAD|POST|PUT|PATCH|DELETE) \S+?(?=: )")
 
@@ -41,6 +41,10 @@ def message_of(error: BundlepipeError | OSError | click.ClickException, tool: To
         return f"{printable(str(error.filename or 'writing'))}: {error.strerror or error}"
     if isinstance(error, FetchFailed):
         return f"Fetching image:\n{_causes(str(error.cause), 1)}"
+    if isinstance(error, ResolutionError):
+        return "".join(
+            f"\n- Resolving image {quoted(it.reference)}: {it.reason} ({it.where})" for it in error.unresolved
+        )
     return _causes(str(error), 0) if isinstance(error, StoreError) else str(error)
 
 

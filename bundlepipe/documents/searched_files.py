@@ -23,7 +23,7 @@ def searched_files(paths: Sequence[str], exclude: Collection[str] = (), *, with_
     found: list[str] = []
     for path in paths:
         if os.path.isdir(path):
-            found.extend(_files_below(path, "", exclude, left_out))
+            found.extend(_files_below(path.rstrip("/") or "/", "", exclude, left_out))
         elif os.path.isfile(path):
             if os.path.basename(path) not in exclude:
                 found.append(path)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from bundlepipe.cancellation import Cancelled
 from bundlepipe.documents.kbld_config import ImageDestination, ImageSource, KbldConfig, Override, first_match
-from bundlepipe.errors import BundlepipeError, InputError, NotFound, ResolutionError, Unresolved
+from bundlepipe.errors import AccessDenied, BundlepipeError, InputError, NotFound, ResolutionError, Unresolved
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Platform, PlatformSelection
 from bundlepipe.oci.reference import Reference
@@ -143,7 +143,11 @@ class Resolver:
     def _ask(self, reference: Reference, platform: AnyPlatform | None) -> Digest:
         store = self._homes.repository(reference.repository)
         if platform is None:
-            return store.resolve(reference.identifier)
+            try:
+                return store.resolve(reference.identifier)
+            except (NotFound, AccessDenied):
+                # Registries say why only where they are asked for the manifest itself, as kbld asks.
+                return store.read_manifest(reference.identifier).digest
         manifest = store.read_manifest(reference.identifier)
         if not manifest.is_index:
             return manifest.digest

@@ -1,0 +1,35 @@
+"""Configuration as commands take it: `-f`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bundlepipe.cli.command import Option, paths
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.events import Emit
+
+if TYPE_CHECKING:
+    from bundlepipe.stores.settings import NetworkSettings
+    from bundlepipe.verbs.configuration import Text
+
+
+def files_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the decorator that gives a command `-f/--file`, which arrives as `files`."""
+    return click.option("-f", "--file", "files", cls=Option, multiple=True, metavar="PATH", help=help_text)
+
+
+def read_files(files: Sequence[str], emit: Emit, network: NetworkSettings | None = None) -> list[Text]:
+    """Return what the values of `-f` name; BundlepipeError if they name nothing, or something that cannot be read."""
+    from bundlepipe.stores.settings import DEFAULT_NETWORK
+    from bundlepipe.verbs.configuration import read_inputs
+
+    names = paths(files)
+    if not names:
+        raise BundlepipeError(
+            "Expected configuration: give files, directories, URLs or - for standard input with --file (-f)"
+        )
+    return read_inputs(names, sys.stdin.buffer.read, emit, network=network or DEFAULT_NETWORK)

@@ -1,0 +1,180 @@
+"""resolve, which under the name kbld is the command without a name: with kbld's options and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bundlepipe.cli.command import Command, Commands, Option, Run, Switch
+from bundlepipe.cli.configuration import files_option, read_files
+from bundlepipe.cli.console import Table
+from bundlepipe.cli.images import STANDARD, write_lock
+from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.registry_options import Access, tls_options
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.events import Emit, Event, OutputLine
+
+if TYPE_CHECKING:
+    from bundlepipe.documents.kbld_config import Override
+    from bundlepipe.oci.manifest import Platform
+    from bundlepipe.stores.homes import Homes
+    from bundlepipe.verbs.configuration import Text
+    from bundlepipe.verbs.resolve import Resolved, ResolveRequest
+
+
+class _Resolve(Command):
+    """Where it is the command without a name, its help is that of the whole tool, and lists the other commands."""
+
+    def example_name(self, context: click.Context) -> str:
+        """Return what examples begin with: the command, with its name if it has one."""
+        return context.command_path
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, and what other commands there are."""
+        super().format_epilog(context, formatter)
+        if not context.info_name and context.parent and isinstance(context.parent.command, Commands):
+            context.parent.command.format_commands(context.parent, formatter)
+
+
+@click.command(
+    cls=_Resolve,
+    examples={
+        "Print configuration with digests in place of tags, and apply it": "-f config | kubectl apply -f -",
+        "Write down what the images of a bundle are, before it is pushed": (
+            "-f config --imgpkg-lock-output config/.imgpkg/images.yml > resolved.yml"
+        ),
+        "Put the images of a bundle that was pulled into its configuration, without any network": (
+            "-f config -f config/.imgpkg/images.yml"
+        ),
+        "Resolve what a template comes to": "-f - -f kbld.yml < rendered.yml",
+        "See which images configuration names": "-f config --unresolved-inspect",
+    },
+)
+@files_option(
+    "Resolve the images in this file, in the YAML and JSON files of this directory, at this URL or on stdin (-), "
+    "by the configuration of kbld and the ImagesLocks among them (repeatable)"
+)
+@click.option("--build", cls=Switch, default=True, help="Do not build what 'sources' describe")
+@click.option(
+    "--build-concurrency",
+    cls=Option,
+    type=click.IntRange(min=1),
+    default=4,
+    metavar="N",
+    help="Build so many images at once (4)",
+)
+@click.option(
+    "--images-annotation",
+    cls=Switch,
+    default=True,
+    help="Do not annotate resources with their images, which 'inspect' lists",
+)
+@click.option(
+    "--origins-annotation", cls=Switch, default=True, help="Leave out of locks where images came from, such as paths"
+)
+@click.option(
+    "--image-map-file",
+    cls=Option,
+    metavar="FILE",
+    help="Replace references as this JSON object says, from each to what it becomes",
+)
+@click.option(
+    "--lock-output", cls=Option, metavar="FILE", help="Write overrides that resolve the same again (- prints them only)"
+)
+@click.option(
+    "--imgpkg-lock-output",
+    cls=Option,
+    metavar="FILE",
+    help="Write the images.yml of a bundle (- prints it only, without the documents)",
+)
+@click.option("--unresolved-inspect", cls=Switch, help="List the references that are found, and resolve nothing")
+@click.option(
+    "--platform",
+    cls=Option,
+    metavar="OS/ARCHITECTURE",
+    help="Choose the image of this platform where an image is for several: OS/ARCHITECTURE[/VARIANT][:OS.VERSION]",
+)
+@click.option("--sort", cls=Switch, help="Sort documents by namespace, kind and name; without it they stay in order")
+@tls_options
+@click.pass_obj
+def resolve(
+    run: Run,
+    /,
+    files: Sequence[str],
+    build_concurrency: int,
+    lock_output: str | None,
+    imgpkg_lock_output: str | None,
+    unresolved_inspect: bool,
+    access: Access,
+    **options: Any,
+) -> None:
+    """Print configuration with every image resolved to a digest.
+
+    A value under a key 'image' is a reference; kbld's configuration has other rules, overrides,
+    and images that are built. Nothing but the references changes, and the annotation of images.
+    Nothing is printed if one of the references cannot be resolved.
+    """
+    if lock_output and imgpkg_lock_output:
+        raise BundlepipeError("Expected only one of --lock-output and --imgpkg-lock-output")
+    with narrated(run, "resolve") as emit:
+        texts = read_files(files, emit, access.network)
+        if unresolved_inspect:
+            _list(run, texts)
+            return
+        resolved = _resolved(_request(texts, options), access.homes(run, emit), build_concurrency, emit)
+    if lock_output:
+        write_lock(lock_output, resolved.kbld_lock(), run.console.block)
+    if imgpkg_lock_output:
+        write_lock(imgpkg_lock_output, resolved.images_lock().to_bytes(), run.console.block)
+    for image in resolved.images:
+        run.console.note(f"resolve | final: {image.reference} -> {image.image}")
+    if resolved.documents and STANDARD not in (lock_output, imgpkg_lock_output):
+        run.console.block(resolved.documents.decode("utf-8", "surrogateescape"))
+
+
+def _list(run: Run, texts: Sequence[Text]) -> None:
+    from bundlepipe.verbs.resolve import find
+
+    references = sorted({found.value for found in find(texts)})
+    run.console.table(Table("Images", "images", {"image": "Image"}, [[reference] for reference in references]))
+
+
+def _request(texts: Sequence[Text], options: dict[str, Any]) -> ResolveRequest:
+    from bundlepipe.verbs.resolve import ResolveRequest
+
+    return ResolveRequest(
+        texts,
+        image_map=_image_map(options["image_map_file"]),
+        platform=_platform(options["platform"]),
+        builds=options["build"],
+        images_annotation=options["images_annotation"],
+        origins_annotation=options["origins_annotation"],
+        sort=options["sort"],
+    )
+
+
+def _image_map(path: str | None) -> tuple[Override, ...]:
+    from bundlepipe.documents.kbld_config import parse_image_map
+    from bundlepipe.files import read_file
+
+    return parse_image_map(read_file(path), path) if path else ()
+
+
+def _platform(text: str | None) -> Platform | None:
+    from bundlepipe.oci.manifest import Platform
+
+    return Platform.parse(text) if text else None
+
+
+def _resolved(request: ResolveRequest, homes: Homes, concurrency: int, emit: Emit) -> Resolved:
+    from bundlepipe.verbs.kbld_builders import SourceBuilds
+    from bundlepipe.verbs.resolution import Resolver
+    from bundlepipe.verbs.resolve import resolve as resolve_images
+
+    def tell(image: str, event: Event) -> None:
+        """Say which image a builder speaks of: several may be built at once."""
+        emit(OutputLine(f"{image} | {event.text}") if isinstance(event, OutputLine) else event)
+
+    return resolve_images(request, Resolver(homes), SourceBuilds(homes, concurrency, tell).build)

@@ -1,0 +1,494 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
+from bundlepipe.documents.kbld_config import parse_config
+from bundlepipe.oci.reference import Reference, Repository
+from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.settings import RegistrySettings
+from tests.support.builds import write_files
+from tests.support.command import Command, Result
+from tests.support.engine import EngineImages, engine_images
+from tests.support.images import file_layer, put_image, put_index
+from tests.support.loopback import LoopbackServer
+from tests.support.proxy import Proxy
+from tests.support.registries import PasswordRegistry
+from tests.support.services import Registry
+
+TOOLS = {"bundlepipe": ("bundlepipe", "resolve"), "kbld": ("kbld",)}
+KBLD = "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\n"
+POD = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: y  # stays\n"
+DIGEST = "sha256:" + "ab" * 32
+WEB = f"a.invalid/web@{DIGEST}"
+ANNOTATION = "kbld.k14s.io/images"
+Resolve = Callable[..., Result]
+
+
+@pytest.fixture(params=TOOLS)
+def tool(request: pytest.FixtureRequest) -> str:
+    """The name to run under."""
+    return str(request.param)
+
+
+@pytest.fixture
+def resolve(command: Command, tool: str) -> Resolve:
+    """Run the command, under each name, with further arguments."""
+    return partial(command, *TOOLS[tool])
+
+
+@dataclass(frozen=True)
+class App:
+    """An image in a registry, with the tag 1.0."""
+
+    repository: Repository
+    digest: str
+
+    @property
+    def tagged(self) -> str:
+        """The reference as configuration has it."""
+        return f"{self.repository}:1.0"
+
+    @property
+    def pinned(self) -> str:
+        """What it becomes."""
+        return f"{self.repository}@{self.digest}"
+
+
+@pytest.fixture
+def app(registry: Registry) -> App:
+    return put_app(registry.repository())
+
+
+def put_app(repository: Repository, homes: Homes | None = None) -> App:
+    store = (homes or Homes()).repository(repository, writes=True)
+    return App(repository, str(put_image(store, file_layer("version", "1.0"), tag="1.0").digest))
+
+
+def write(command: Command, **files: str) -> None:
+    """Write YAML files by their names without extension."""
+    for name, content in files.items():
+        (command.directory / f"{name}.yml").write_text(content)
+
+
+def final(*pairs: tuple[str, str]) -> str:
+    """Return what is said of the references that were resolved."""
+    return "".join(f"resolve | final: {reference} -> {image}\n" for reference, image in sorted(pairs))
+
+
+def lock_of(**images: str) -> str:
+    """Return an ImagesLock that has these images by the names that configuration calls them."""
+    entries = [ImageRef(Reference.parse(image), {KBLD_ID: name}) for name, image in images.items()]
+    return ImagesLock(tuple(entries)).to_bytes().decode()
+
+
+def annotation_of(document: str) -> list[Mapping[str, object]]:
+    annotations = yaml.safe_load(document)["metadata"]["annotations"]
+    found: list[Mapping[str, object]] = yaml.safe_load(annotations[ANNOTATION])
+    return found
+
+
+def test_documents_go_to_stdout_and_what_was_resolved_to_stderr(command: Command, resolve: Resolve, app: App) -> None:
+    write(command, config=f"{POD}spec:\n- image: {app.tagged} # here\n- image: {app.tagged}\n")
+    result = resolve("-f", "config.yml")
+    assert (result.status, result.stderr) == (0, final((app.tagged, app.pinned)))
+    assert result.stdout.startswith("apiVersion: v1\nkind: Pod\nmetadata:\n  annotations:\n")
+    assert result.stdout.endswith(f"  name: y  # stays\nspec:\n- image: {app.pinned} # here\n- image: {app.pinned}\n")
+    origins = [{"resolved": {"tag": "1.0", "url": app.tagged}}]
+    assert annotation_of(result.stdout) == [{"origins": origins, "url": app.pinned}]
+
+
+def test_in_a_pipe(command: Command, tool: str, app: App) -> None:
+    write(command, config=f"{POD}image: {app.tagged}\n---\nimage: {app.pinned}\n")
+    script = f"{' '.join(TOOLS[tool])} -f - < config.yml 2> told | python3 -c '{_AS_JSON}'"
+    environment = command.environment()
+    done = subprocess.run(["sh", "-c", script], cwd=command.directory, env=environment, capture_output=True, check=True)
+    assert [document["image"] for document in json.loads(done.stdout)] == [app.pinned, app.pinned]
+    told = (command.directory / "told").read_text()
+    assert told == final((app.tagged, app.pinned), (app.pinned, app.pinned))
+
+
+_AS_JSON = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(sys.stdin))))"
+
+
+def test_bytes_stay_what_they_are(command: Command, resolve: Resolve) -> None:
+    content = "\ufeff# \u00fc \u2028\r\na: \U0001f600\r\nimage: web\r\n"
+    (command.directory / "config.yml").write_bytes(content.encode())
+    write(command, images=lock_of(web=WEB))
+    result = command.process("bundlepipe", "resolve", "-f", "config.yml,images.yml", env={"LC_ALL": "C"})
+    assert result.stdout == content.replace("web", WEB).encode()
+
+
+def test_files_directories_and_stdin(command: Command, resolve: Resolve) -> None:
+    write_files(
+        command.directory,
+        {
+            "config/.hidden/a.yaml": "a: {image: web}\n",
+            "config/b.json": '{"b": {"image": "web"}}',
+            "config/c.txt": "image: nginx\n",
+            "with,comma.yml": "d: {image: web}\n",
+            "images.yml": lock_of(web=WEB),
+        },
+    )
+    result = resolve("-f", "config/,images.yml", "--file=with,comma.yml", "-f", "-", stdin="e: {image: web}\n")
+    assert [*yaml.safe_load_all(result.stdout)] == [{name: {"image": WEB}} for name in "abde"]
+    assert result.stderr == final(("web", WEB))
+
+
+class Site(SimpleHTTPRequestHandler):
+    """Files of a directory."""
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class names it so)
+        """Keep the output of tests clean."""
+
+
+def test_urls(command: Command, resolve: Resolve, tmp_path: Path) -> None:
+    write_files(tmp_path / "site", {"config.yml": "image: web\n"})
+    write(command, images=lock_of(web=WEB))
+    server = LoopbackServer(partial(Site, directory=str(tmp_path / "site")))  # type: ignore[arg-type]
+    try:
+        assert resolve("-f", f"http://{server.host}/config.yml", "-f", "images.yml").stdout == f"image: {WEB}\n"
+        error = resolve("-f", f"http://{server.host}/none.yml?token=x").failed
+        assert f"Error: GET http://{server.host}/none.yml:\n  404" in error
+    finally:
+        server.close()
+
+
+def test_an_images_lock_is_enough(command: Command, resolve: Resolve) -> None:
+    write(command, config="image: web\n", images=lock_of(web=WEB))
+    assert resolve("-f", "config.yml", "-f", "images.yml") == Result(0, f"image: {WEB}\n", final(("web", WEB)))
+
+
+def test_what_cannot_be_resolved_is_told_with_its_place_and_nothing_is_printed(
+    command: Command, resolve: Resolve, registry: Registry, tool: str, app: App
+) -> None:
+    gone = f"{registry.repository('none')}:gone"
+    write(command, config=f"- image: {app.tagged}\n- image: {gone}\n- image: {app.repository}:none\n- image: a b\n")
+    result = resolve("-f", "config.yml", "--lock-output", "lock.yml", "--imgpkg-lock-output=")
+    first, *problems = result.failed.splitlines()
+    assert first == f"{tool}: Error: "
+    url = f"http://{app.repository.registry}/v2"
+    assert re.fullmatch(
+        rf"- Resolving image '{gone}': GET {url}/.*/manifests/gone: (MANIFEST|NAME)_UNKNOWN: .* \(config.yml:2:10\)",
+        problems[0],
+    )
+    assert problems[1].startswith(f"- Resolving image '{app.repository}:none': GET {url}/")
+    assert problems[2].startswith("- Resolving image 'a b': ") and problems[2].endswith(" (config.yml:4:10)")
+    assert len(problems) == 3
+    assert not (command.directory / "lock.yml").exists()
+
+
+def test_faults_of_configuration_are_told_with_their_places(command: Command, resolve: Resolve, tool: str) -> None:
+    write(command, config="image: [\n", ytt="image: #@ data.values.image\n")
+    error = resolve("-f", "config.yml", "-f", "ytt.yml").failed
+    assert error.startswith(f"{tool}: Error: config.yml:2:1: ")
+    assert "\nytt.yml:1:" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ("", "Expected configuration: give files, directories, URLs or - for standard input with --file (-f)"),
+        ("-f none", "none: no such file or directory to search for images"),
+        ("-f . --platform linux", "'linux' is not a platform: expected OS/ARCHITECTURE[/VARIANT][:OS.VERSION]"),
+        ("-f . --image-map-file none", "none: cannot be read: No such file or directory"),
+        (
+            "-f . --lock-output a --imgpkg-lock-output b",
+            "Expected only one of --lock-output and --imgpkg-lock-output",
+        ),
+    ],
+)
+def test_arguments_that_make_no_sense(resolve: Resolve, tool: str, arguments: str, error: str) -> None:
+    assert resolve(*arguments.split()).failed == f"{tool}: Error: {error}\n"
+
+
+def test_as_json(command: Command, resolve: Resolve, tool: str) -> None:
+    write(command, config="image: web\n", images=lock_of(web=WEB))
+    result = resolve("-f", "config.yml,images.yml", "--json")
+    assert json.loads(result.stdout) == {"Tables": None, "Blocks": [f"image: {WEB}\n"], "Lines": ["Succeeded"]}
+    assert result.stderr == final(("web", WEB))
+    failed = resolve("-f", "config.yml", "-f", "none.yml", "--json")
+    told = f"{tool}: Error: none.yml: no such file or directory to search for images"
+    assert (failed.status, failed.stderr) == (1, told + "\n")
+    assert json.loads(failed.stdout) == {"Tables": None, "Blocks": None, "Lines": [told]}
+
+
+def test_as_on_a_terminal(command: Command, resolve: Resolve) -> None:
+    write(command, config="image: web\n", images=lock_of(web=WEB))
+    assert resolve("-f", "config.yml,images.yml", "--tty").stdout == f"image: {WEB}\n\nSucceeded\n"
+
+
+def test_nothing_to_resolve(command: Command, resolve: Resolve) -> None:
+    write(command, config="a: 1\n", images=lock_of())
+    assert resolve("-f", "config.yml").output == "a: 1\n"
+    assert resolve("-f", "images.yml").output == ""
+
+
+@pytest.mark.parametrize("option", ["--images-annotation=false", "--no-images-annotation"])
+def test_without_annotation(command: Command, resolve: Resolve, option: str) -> None:
+    write(command, config=f"{POD}image: web\n", images=lock_of(web=WEB))
+    assert resolve("-f", "config.yml,images.yml", option).stdout == f"{POD}image: {WEB}\n"
+
+
+def test_the_lock_of_imgpkg(command: Command, resolve: Resolve, app: App) -> None:
+    rules = f"{KBLD}overrides: [{{image: web, newImage: '{WEB}', preresolved: true}}]\n"
+    write(command, config=f"- image: web\n- image: {app.tagged}\n", kbld=rules)
+    resolve("-f", "config.yml,kbld.yml", "--imgpkg-lock-output", "config/.imgpkg/images.yml")
+    content = (command.directory / "config/.imgpkg/images.yml").read_bytes()
+    first, second = ImagesLock.parse(content, "images.yml").images
+    assert (str(first.image), first.annotations[KBLD_ID]) == (app.pinned, app.tagged)
+    assert (str(second.image), second.annotations[KBLD_ID]) == (WEB, "web")
+    origins = [{"resolved": {"tag": "1.0", "url": app.tagged}}]
+    assert yaml.safe_load(first.annotations["kbld.carvel.dev/origins"]) == origins
+
+    resolve("-f", "config.yml,kbld.yml", "--imgpkg-lock-output=images.yml", "--origins-annotation=false")
+    plain = ImagesLock.parse((command.directory / "images.yml").read_bytes(), "images.yml").images
+    assert [entry.annotations for entry in plain] == [{KBLD_ID: app.tagged}, {KBLD_ID: "web"}]
+
+
+def test_the_lock_of_kbld_resolves_the_same_again(command: Command, resolve: Resolve, app: App) -> None:
+    write(command, config=f"picture: {app.tagged}\n", kbld=f"{KBLD}searchRules: [{{keyMatcher: {{name: picture}}}}]\n")
+    first = resolve("-f", "config.yml", "-f", "kbld.yml", "--lock-output", "lock.yml")
+    lock = (command.directory / "lock.yml").read_bytes()
+    (override,) = parse_config(lock, "lock.yml").overrides
+    assert (override.new_image, override.preresolved) == (app.pinned, True)
+    assert override.origins == ({"resolved": {"tag": "1.0", "url": app.tagged}},)
+    assert resolve("-f", "config.yml", "-f", "lock.yml") == first
+
+
+@pytest.mark.parametrize("option", ["--lock-output", "--imgpkg-lock-output"])
+def test_a_lock_on_stdout_is_alone_there(command: Command, resolve: Resolve, option: str) -> None:
+    write(command, config="image: web\n", images=lock_of(web=WEB))
+    result = resolve("-f", "config.yml,images.yml", option, "-")
+    assert (result.status, result.stderr) == (0, final(("web", WEB)))
+    write(command, lock=result.stdout)
+    assert resolve("-f", "config.yml,lock.yml").stdout == f"image: {WEB}\n"
+
+
+def test_a_lock_is_written_into_pipes_and_devices(command: Command, resolve: Resolve) -> None:
+    write(command, config="image: web\n", images=lock_of(web=WEB))
+    result = resolve("-f", "config.yml,images.yml", "--imgpkg-lock-output", "/dev/stderr")
+    assert (result.status, result.stdout) == (0, f"image: {WEB}\n")
+    assert result.stderr.startswith("---\napiVersion: imgpkg.carvel.dev/v1alpha1\n")
+    resolve("-f", "config.yml,images.yml", "--imgpkg-lock-output", "/dev/null")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_lock_that_cannot_be_written(command: Command, resolve: Resolve, tool: str) -> None:
+    write(command, config="image: web\n", images=lock_of(web=WEB))
+    error = resolve("-f", "config.yml,images.yml", "--lock-output", "config.yml/lock.yml").failed
+    assert error == f"{tool}: Error: config.yml/lock.yml: cannot be written: Not a directory\n"
+
+
+def test_an_image_map(command: Command, resolve: Resolve, tool: str) -> None:
+    write(command, config="- image: web\n- image: api\n", images=lock_of(web=WEB))
+    (command.directory / "map.json").write_text(json.dumps({"web": "a.invalid/other", "api": WEB}))
+    result = resolve("-f", "config.yml", "-f", "images.yml", "--image-map-file", "map.json")
+    assert (result.stdout, result.stderr) == (f"- image: {WEB}\n" * 2, final(("web", WEB), ("api", WEB)))
+    (command.directory / "map.json").write_text('{"web": 1}')
+    error = resolve("-f", "config.yml", "--image-map-file", "map.json").failed
+    assert error.startswith(f"{tool}: Error: map.json:1:9: ")
+
+
+def test_what_is_found_is_listed_without_network(command: Command, resolve: Resolve) -> None:
+    rules = f"{KBLD}searchRules: [{{keyMatcher: {{name: picture}}}}]\n"
+    write(command, config="- image: web:1\n- picture: a.invalid/b\n- image: web:1\n", kbld=rules)
+    arguments = ["-f", "config.yml", "-f", "kbld.yml", "--unresolved-inspect"]
+    assert resolve(*arguments).output == "a.invalid/b\t\nweb:1\t\n"
+    assert resolve(*arguments, "--tty").output == "Images\n\nImage\na.invalid/b\nweb:1\n\n2 images\n\nSucceeded\n"
+    assert json.loads(resolve(*arguments, "--json").output)["Tables"] == [
+        {
+            "Content": "images",
+            "Header": {"image": "Image"},
+            "Rows": [{"image": "a.invalid/b"}, {"image": "web:1"}],
+            "Notes": None,
+        }
+    ]
+
+
+def test_a_platform(command: Command, resolve: Resolve, registry: Registry) -> None:
+    repository = registry.repository()
+    store = Homes().repository(repository, writes=True)
+    children = {name: put_image(store, file_layer("of", name)) for name in ("amd64", "arm64")}
+    index = put_index(store, list(children.values()), tag="1.0")
+    write(command, config=f"image: {repository}:1.0\n")
+    assert resolve("-f", "config.yml").stdout == f"image: {repository}@{index.digest}\n"
+    chosen = resolve("-f", "config.yml", "--platform", "linux/arm64").stdout
+    assert chosen == f"image: {repository}@{children['arm64'].digest}\n"
+    error = resolve("-f", "config.yml", "--platform", "linux/s390x").failed
+    assert "has no image for platform linux/s390x; its platforms: linux/amd64, linux/arm64 (config.yml:1:8)" in error
+
+
+def test_sorted(command: Command, resolve: Resolve) -> None:
+    write(
+        command,
+        config="kind: B # first\nmetadata: {name: b}\n---\nkind: B\nmetadata: {name: a}\n---\nkind: A\nimage: web\n",
+        images=lock_of(web=WEB),
+    )
+    arguments = ["-f", "config.yml,images.yml"]
+    in_order = resolve(*arguments, "--sort=false").stdout
+    assert in_order == resolve(*arguments).stdout
+    assert resolve(*arguments, "--sort=true").stdout == (
+        f"---\nkind: A\nimage: {WEB}\n"
+        "---\nkind: B\nmetadata: {name: a}\n"
+        "---\nkind: B # first\nmetadata: {name: b}\n"
+    )
+
+
+def test_certificates(command: Command, resolve: Resolve, tls_registry: Registry) -> None:
+    authority = str(tls_registry.tls.authority)
+    homes = Homes({tls_registry.host: RegistrySettings(ca=authority)})
+    app = put_app(tls_registry.repository(), homes)
+    write(command, config=f"image: {app.tagged}\n")
+    assert "certificate" in resolve("-f", "config.yml").failed
+    for option in (f"--registry-ca-cert-path={authority}", "--registry-verify-certs=false"):
+        assert resolve("-f", "config.yml", option).stdout == f"image: {app.pinned}\n"
+
+
+def test_plain_http_where_it_is_allowed(command: Command, resolve: Resolve, registry: Registry, proxy: Proxy) -> None:
+    app = put_app(registry.repository())
+    elsewhere = f"registry.test:5000/{app.repository.path}"
+    write(command, config=f"image: {elsewhere}:1.0\n")
+    command.env.update(http_proxy=f"http://{proxy.host}", https_proxy=f"http://{proxy.host}")
+    assert "registry.test:5000" in resolve("-f", "config.yml").failed
+    assert resolve("-f", "config.yml", "--registry-insecure").stdout == f"image: {elsewhere}@{app.digest}\n"
+
+
+def test_credentials_of_the_environment(command: Command, authenticated_registry: PasswordRegistry) -> None:
+    host, account = authenticated_registry.host, authenticated_registry.account
+    variables = {
+        "REGISTRY_HOSTNAME": host,
+        "REGISTRY_USERNAME": account.username,
+        "REGISTRY_PASSWORD": account.password,
+    }
+    repository = authenticated_registry.repository()
+    write_files(command.directory, {"config/a.yml": "a: 1\n"})
+    as_imgpkg = {f"IMGPKG_{name}": value for name, value in variables.items()}
+    pushed = command("imgpkg", "push", "-i", f"{repository}:1.0", "-f", "config", env=as_imgpkg)
+    assert pushed.output == ""
+    write(command, config=f"image: {repository}:1.0\n")
+    as_kbld = {f"KBLD_{name}": value for name, value in variables.items()}
+    assert re.fullmatch(rf"image: {repository}@sha256:\w+\n", command("kbld", "-f", "config.yml", env=as_kbld).stdout)
+    refused = command("kbld", "-f", "config.yml", env=as_imgpkg).failed
+    assert f"- Resolving image '{repository}:1.0': " in refused
+    assert account.password not in refused
+
+
+# Builds
+
+SOURCE = f"""\
+{KBLD}sources:
+- {{imageRepo: app, path: src, OPTIONS}}
+destinations:
+- {{imageRepo: app, newImage: REPOSITORY, tags: [built]}}
+"""
+# A stand-in of a builder that notes how many of it run, and waits until so many do.
+COUNTING = """\
+#!/bin/sh
+cd {directory}
+touch running-$$
+ls | grep -c running- >> counts
+for attempt in $(seq 200); do [ $(ls | grep -c running-) -ge {awaited} ] || [ -e enough ] && break; sleep 0.05; done
+touch enough
+rm running-$$
+echo no builder
+exit 4
+"""
+
+
+@pytest.fixture
+def images() -> Iterator[EngineImages]:
+    with engine_images() as images:
+        yield images
+
+
+def test_builds(command: Command, resolve: Resolve, registry: Registry, images: EngineImages) -> None:
+    repository = registry.repository()
+    name = images.name()
+    write_files(command.directory, {"src/Dockerfile": f"FROM scratch\nLABEL name={name}\nCOPY a /a\n", "src/a": "a"})
+    rules = SOURCE.replace("OPTIONS", "docker: {build: {buildkit: false}}").replace("REPOSITORY", str(repository))
+    write(command, config=f"{POD}spec:\n- image: app:1\n- image: app:2\n", kbld=rules)
+    result = resolve("-f", "config.yml,kbld.yml", "--lock-output", "lock.yml")
+    manifest = Homes().repository(repository).read_manifest("built")
+    images.also(manifest.config.digest)
+    built = f"{repository}@{manifest.digest}"
+    assert result.status == 0, result.stderr
+    lines = result.stderr.splitlines()
+    assert lines[-2:] == final(("app:1", built), ("app:2", built)).splitlines()
+    assert any(re.fullmatch(r"app:[12] \| .*COPY a /a", line) for line in lines)
+    assert all(line.startswith(("app:1 | ", "app:2 | ", "resolve | ")) for line in lines)
+    (listed,) = annotation_of(result.stdout)
+    assert listed["url"] == built
+    assert {"local": {"path": str(command.directory / "src")}} in listed["origins"]  # type: ignore[operator]
+
+    again = resolve("-f", "config.yml,kbld.yml")
+    assert again.stderr == final(("app:1", built), ("app:2", built))
+    assert again.stdout == result.stdout
+
+
+def test_without_builds_a_source_is_no_matter(command: Command, resolve: Resolve, app: App) -> None:
+    rules = f"{KBLD}sources: [{{imageRepo: {app.repository}, path: none}}]\n"
+    write(command, config=f"image: {app.tagged}\n", kbld=rules)
+    assert resolve("-f", "config.yml,kbld.yml", "--build=false").stdout == f"image: {app.pinned}\n"
+    error = resolve("-f", "config.yml,kbld.yml").failed
+    assert f"- Resolving image '{app.tagged}': kbld.yml:3:" in error
+    assert error.endswith(
+        "has no destination, and only in a registry an image has a digest: add it to 'destinations' (config.yml:1:8)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "most"), [(["--build-concurrency=1"], 1), (["--build-concurrency", "2"], 2), ([], 4)]
+)
+def test_so_many_images_are_built_at_once(
+    command: Command, resolve: Resolve, tmp_path: Path, options: list[str], most: int
+) -> None:
+    counters = tmp_path / "counters"
+    program = write_files(tmp_path, {"bin/pack": COUNTING.format(directory=counters, awaited=most), "counters/x": ""})
+    (program / "bin/pack").chmod(0o755)
+    names = [f"app{number}" for number in range(6)]
+    sources = [{"image": name, "path": ".", "pack": {"build": {}}} for name in names]
+    destinations = [{"image": name, "newImage": f"a.invalid/{name}"} for name in names]
+    write(
+        command,
+        config="".join(f"- image: {name}\n" for name in names),
+        kbld=KBLD + yaml.safe_dump({"sources": sources, "destinations": destinations}),
+    )
+    path = f"{tmp_path / 'bin'}{os.pathsep}{command.environment()['PATH']}"
+    result = resolve("-f", "config.yml,kbld.yml", *options, env={"PATH": path})
+    assert max(map(int, (counters / "counts").read_text().split())) == most
+    assert (result.status, result.stdout) == (1, "")
+    assert result.stderr.count(" | no builder\n") == result.stderr.count("failed with exit status 4: no builder") == 6
+
+
+def test_help(command: Command, resolve: Resolve, tool: str) -> None:
+    options = (
+        *("file", "build", "build-concurrency", "images-annotation", "origins-annotation", "image-map-file"),
+        *("lock-output", "imgpkg-lock-output", "unresolved-inspect", "platform", "sort", "registry-ca-cert-path"),
+        *("registry-verify-certs", "registry-insecure", "json"),
+    )
+    text = resolve("--help").output
+    name = " ".join(TOOLS[tool])
+    assert text.startswith(f"Usage: {name} [OPTIONS]\n")
+    assert f"\n  {name} -f config --unresolved-inspect" in text
+    for option in options:
+        assert f" --{option}" in text
+    assert ("\n  inspect " in text) == (tool == "kbld")
+
+
+def test_kbld_without_anything_says_what_it_wants(command: Command) -> None:
+    assert "--file (-f)" in command("kbld").failed
+    assert command("kbld", "help").output == command("kbld", "--help").output
+    assert command("kbld", "resolve").failed.startswith('kbld: Error: unknown command "resolve" for "kbld"')
