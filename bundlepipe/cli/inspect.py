@@ -1,0 +1,45 @@
+"""inspect, with kbld's options and table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from bundlepipe.cli.command import Command, Run, Switch
+from bundlepipe.cli.configuration import files_option, read_files
+from bundlepipe.cli.console import Table
+from bundlepipe.cli.narration import narrated
+
+_HEADER = {"image": "Image", "metadata": "Metadata", "resource": "Resource"}
+
+
+@click.command(
+    cls=Command,
+    examples={
+        "List the images of resolved configuration, and where they came from": "inspect -f resolved.yml",
+        "List the images alone of what is on stdin": "inspect -f - --column image < resolved.yml",
+    },
+)
+@files_option(
+    "List the images of the resources in this file, in the YAML and JSON files of this directory, at this URL or on "
+    "stdin (-) (repeatable)"
+)
+@click.option("--sort", cls=Switch, default=True, help="Keep the order of the resources")
+@click.pass_obj
+def inspect(run: Run, files: Sequence[str], sort: bool) -> None:
+    """List the images in resolved configuration.
+
+    They are read from the annotation kbld.k14s.io/images, which resolving leaves at each
+    resource: a row for each image of each resource, and where the image came from. Nothing is
+    asked of a registry.
+    """
+    from bundlepipe.documents.images_annotation import origins_text
+    from bundlepipe.verbs.inspect import inspect as inspect_images
+
+    with narrated(run, "inspect") as emit:
+        listed = inspect_images(read_files(files, emit))
+    rows = [
+        [found.image, origins_text(found.origins).rstrip() if found.origins else "", found.resource] for found in listed
+    ]
+    run.console.table(Table("Images", "images", _HEADER, sorted(rows) if sort else rows))
