@@ -34,7 +34,7 @@ def init(run: Run, directory: str, force: bool) -> None:
     replaced that is there.
     """
     from bundlepipe.pipeline.found_parts import find_parts
-    from bundlepipe.pipeline.starter import DODO, EXAMPLE, EXAMPLE_PATH, pipeline_text
+    from bundlepipe.pipeline.starter import DODO, EXAMPLE, example_path, pipeline_text
 
     if not os.path.isdir(directory):
         raise InputError(f"{directory}: there is no such directory")
@@ -42,13 +42,16 @@ def init(run: Run, directory: str, force: bool) -> None:
         path = os.path.join(directory, name)
         if os.path.lexists(path) and not force:
             raise BundlepipeError(f"{os.path.normpath(path)}: is there already: edit it, or replace it with --force")
-    parts = find_parts(directory)
-    contents = {_PIPELINE: pipeline_text(parts), _DODO: DODO}
-    if not parts.bundles and not os.path.exists(os.path.join(directory, EXAMPLE_PATH)):
-        contents[EXAMPLE_PATH] = EXAMPLE
-    for name, content in contents.items():
-        _write(os.path.join(directory, name), content)
-    run.console.block("".join(f"{line}\n" for line in _told(parts, contents, directory)))
+    found = parts = find_parts(directory)
+    written = [_PIPELINE, _DODO]
+    if not parts.bundles:
+        example = example_path(directory)
+        _write(os.path.join(directory, example), EXAMPLE)
+        written.append(example)
+        parts = find_parts(directory)
+    _write(os.path.join(directory, _PIPELINE), pipeline_text(parts))
+    _write(os.path.join(directory, _DODO), DODO)
+    run.console.block("".join(f"{line}\n" for line in _told(found, written, directory)))
 
 
 def _told(parts: FoundParts, written: Iterable[str], directory: str) -> Iterator[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, count
 
-from bundlepipe.pipeline.found_parts import FoundBundle, FoundDockerfile, FoundParts, is_below
+from bundlepipe.errors import printable
+from bundlepipe.pipeline.found_parts import FoundBundle, FoundDockerfile, FoundParts
 
 DODO = '''\
 """`doit list` shows the tasks, `doit` alone locks and pushes the bundles. They are declared in bundlepipe.yml."""
@@ -15,7 +18,8 @@ from bundlepipe import DOIT_CONFIG, Pipeline
 
 pipeline = Pipeline.load("bundlepipe.yml")
 '''
-EXAMPLE_PATH = "config/settings.yml"
+_EXAMPLE_FILE = "settings.yml"
+_EXAMPLE_DIRECTORY = "config"
 EXAMPLE = """\
 # Configuration of the bundle that bundlepipe.yml declares. Put yours here.
 apiVersion: v1
@@ -45,24 +49,29 @@ _TAIL = """
 # pulls:
 #   {bundle}: {{from: {{bundle: {bundle}}}, to: build/{bundle}}}
 """
-_OF_THE_PIPELINE = (".git", ".bundlepipe", "__pycache__", "build", "bundlepipe.yml", "dodo.py")
 _LISTED = 4
 # What is a text in YAML without quotes.
 _PLAIN = re.compile(r"\.|[A-Za-z._][A-Za-z0-9._/-]*")
 
 
+def example_path(directory: str) -> str:
+    """Return where in a directory an example of configuration goes: into one of its own."""
+    names = chain([_EXAMPLE_DIRECTORY], (f"{_EXAMPLE_DIRECTORY}-{number}" for number in count(2)))
+    name = next(name for name in names if not os.path.lexists(os.path.join(directory, name)))
+    return os.path.join(name, _EXAMPLE_FILE)
+
+
 def pipeline_text(parts: FoundParts) -> str:
-    """Return a bundlepipe.yml, with comments, for what was found; for nothing, one for the example configuration."""
-    bundles = parts.bundles or [FoundBundle("config", "app")]
-    lines = [line for bundle in bundles for line in _bundle(bundle, parts)]
-    images = [line for image in parts.dockerfiles for line in _image(image, bundles)]
+    """Return a bundlepipe.yml, with comments, for what was found, at least one bundle."""
+    lines = [line for bundle in parts.bundles for line in _bundle(bundle, parts)]
+    images = [line for image in parts.dockerfiles for line in _image(image)]
     return "".join(
         [
             _HEAD,
             *(f"{line}\n" for line in images and ["", *_images_head(images), *images]),
             *(f"{line}\n" for line in ["", "bundles:", *lines]),
             *map(_chart, parts.charts),
-            _TAIL.format(bundle=bundles[0].name),
+            _TAIL.format(bundle=parts.bundles[0].name),
         ]
     )
 
@@ -72,36 +81,45 @@ def _images_head(images: Sequence[str]) -> list[str]:
     return ["# images:" if is_empty else "images:", "  # Configuration that says `image: NAME` means these."]
 
 
-def _image(image: FoundDockerfile, bundles: Sequence[FoundBundle]) -> Iterator[str]:
+def _image(image: FoundDockerfile) -> Iterator[str]:
     declared = f"  {image.name}: {{build: {{context: {_quoted(image.path)}}}}}"
-    if image.path != "." and not any(is_below(bundle.path, image.path) for bundle in bundles):
+    if not image.written:
         yield declared
         return
     # What every run writes must not be part of what is built, or it would be built anew each time.
-    written = ".imgpkg" if image.path != "." else ".imgpkg, .bundlepipe and build"
-    yield f"  # With {written} in {image.path}/.dockerignore, as runs write there:"
+    ignore_file = os.path.normpath(f"{image.path}/.dockerignore")
+    yield f"  # Once {ignore_file} has the lines {', '.join(image.written)}, which runs write there:"
     yield f"#{declared}"
 
 
 def _bundle(bundle: FoundBundle, parts: FoundParts) -> Iterator[str]:
-    made = {image.name for image in parts.dockerfiles}
-    asked = [reference for reference in bundle.references if reference not in made]
     yield f"  {bundle.name}:"
-    yield f"    files: [{_quoted(bundle.path)}]"
     if bundle.path == ".":
-        built = ["Dockerfile" if image.path == "." else image.path for image in parts.dockerfiles]
-        yield f"    exclude: [{', '.join(map(_quoted, (*_OF_THE_PIPELINE, *built)))}]"
+        yield "    # Everything in this directory goes into the bundle but what 'exclude' names."
+    yield f"    files: [{_quoted(bundle.path)}]"
+    if set(bundle.exclude) - {".git"}:
+        yield f"    exclude: {_listed(bundle.exclude)}"
     if bundle.is_authored:
         yield "    # .imgpkg/images.yml is yours: it names what configuration does not. `lock: {}` would maintain it."
-        return
+    else:
+        yield from _lock(bundle, {image.name for image in parts.dockerfiles})
+
+
+def _lock(bundle: FoundBundle, made: Collection[str]) -> Iterator[str]:
+    asked = [reference for reference in bundle.references if reference not in made]
     if bundle.has_lock:
         yield "    # Keeps .imgpkg/images.yml: known images keep their digests, new ones get one."
     elif asked:
-        named = ", ".join(asked[:_LISTED]) + (", ..." if len(asked) > _LISTED else "")
+        named = printable(", ".join(asked[:_LISTED])) + (", ..." if len(asked) > _LISTED else "")
         yield f"    # Writes .imgpkg/images.yml. The first run asks for the digests of {named}."
     else:
         yield "    # Writes .imgpkg/images.yml, with the digest of every image that the files name."
-    yield "    lock: {}"
+    if bundle.searched is None:
+        yield "    lock: {}"
+        return
+    yield "    # Only these files are searched for images: others are no YAML as they stand, templates perhaps."
+    yield "    # Name the program that renders those, too: {run: [ytt, -f, DIRECTORY], files: [DIRECTORY]}"
+    yield f"    lock: {{files: {_listed(bundle.searched)}}}"
 
 
 def _chart(path: str) -> str:
@@ -109,6 +127,10 @@ def _chart(path: str) -> str:
         f"\n# {path} is a Helm chart. What helm makes of it can be searched for images, in a bundle:\n"
         f"#   lock: {{files: [{{run: [helm, template, {_quoted(path)}], files: [{_quoted(path)}]}}]}}\n"
     )
+
+
+def _listed(paths: Iterable[str]) -> str:
+    return f"[{', '.join(map(_quoted, paths))}]"
 
 
 def _quoted(path: str) -> str:

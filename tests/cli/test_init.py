@@ -48,7 +48,14 @@ def test_empty_directory(command: Command) -> None:
         "next    bundlepipe check, bundlepipe doit\n"
         "ignore  .bundlepipe and build, in git\n"
     )
-    assert ".  push_bundle:app  layout.localhost/app:dev sha256:" in check_and_run(command)
+    assert ".  push_bundle:config  layout.localhost/config:dev sha256:" in check_and_run(command)
+
+
+def test_example_is_beside_what_there_is(command: Command) -> None:
+    ignored = "**/.imgpkg\n.bundlepipe\nbuild/registry\n"
+    write(command, {"config/web.json": "{", "Dockerfile": "FROM scratch\n", ".dockerignore": ignored})
+    assert "wrote   config-2/settings.yml\n" in command("bundlepipe", "init").output
+    check_and_run(command)
 
 
 def test_directory_with_kubernetes_yaml(command: Command, registry: Registry) -> None:
@@ -129,6 +136,15 @@ def test_dockerfiles_and_charts(command: Command) -> None:
     assert "asks for" not in text
 
 
+def test_in_a_chart(command: Command) -> None:
+    write(command, {"Chart.yaml": "apiVersion: v2\nname: shop\n", "crds/crd.yml": SETTINGS})
+    assert command("bundlepipe", "init").output.startswith(
+        "found   .: a Helm chart, see the comment in bundlepipe.yml\n"
+    )
+    assert "run: [helm, template, .], files: [.]" in pipeline_of(command)
+    check_and_run(command)
+
+
 @pytest.mark.parametrize("name", ["bundlepipe.yml", "dodo.py"])
 def test_nothing_is_replaced(command: Command, name: str) -> None:
     write(command, {name: "mine\n"})
@@ -162,5 +178,63 @@ def test_names_are_valid_and_distinct(command: Command, monkeypatch: pytest.Monk
 def test_context_that_runs_would_write_into_is_not_declared(command: Command) -> None:
     write(command, {"app/Dockerfile": "FROM scratch\n", "app/settings.yml": SETTINGS, "Dockerfile": "FROM scratch\n"})
     assert command("bundlepipe", "init").status == 0
-    assert "# With .imgpkg in app/.dockerignore, as runs write there:\n#  app-2: {build:" in pipeline_of(command)
+    text = pipeline_of(command)
+    assert "# Once app/.dockerignore has the lines .imgpkg, which runs write there:\n#  app: {build:" in text
+    assert "# Once .dockerignore has the lines app/.imgpkg, .bundlepipe, build/registry, which" in text
+    assert "  app-bundle:\n    files: [app]\n    exclude: [.git, Dockerfile]\n" in text
+    check_and_run(command)
+    write(command, {"app/.dockerignore": ".imgpkg\n", ".dockerignore": "**/.imgpkg\n.bundlepipe\nbuild/registry\n"})
+    assert command("bundlepipe", "init", "--force").status == 0
+    assert "\n  app: {build: {context: app}}\n" in pipeline_of(command)
+    assert "\n  work: {build: {context: .}}\n" in pipeline_of(command)
+    command.silently("bundlepipe", "check")
+
+
+def test_images_have_the_names_that_configuration_says(command: Command) -> None:
+    write(
+        command,
+        {"web/Dockerfile": "FROM scratch\n", "deploy/web/app.yml": DEPLOYMENT.replace("IMAGE", "web")},
+    )
+    told = command("bundlepipe", "init").output
+    assert "found   deploy/web: bundle 'deploy-web'\nfound   web/Dockerfile: image 'web'\n" in told
+    command.silently("bundlepipe", "check")
+
+
+def test_bundles_in_bundles_are_bundles_of_their_own(command: Command) -> None:
+    write(command, {"app.yml": SETTINGS})
+    inner = write_bundle(command.directory / "sub", {"settings.yml": SETTINGS})
+    write_bundle(inner / "deeper", {"settings.yml": SETTINGS})
+    assert command("bundlepipe", "init").output.startswith(
+        "found   .: bundle 'work'\nfound   sub: bundle 'sub'\nfound   sub/deeper: bundle 'deeper'\n"
+    )
+    assert "    exclude: [.git, deeper]\n" in pipeline_of(command)
+    check_and_run(command)
+
+
+def test_templates_are_not_searched(command: Command) -> None:
+    write(
+        command,
+        {
+            "deploy/app.yml": SETTINGS,
+            "deploy/chart/Chart.yaml": "apiVersion: v2\nname: shop\n",
+            "deploy/chart/templates/app.yaml": "{{ if .Values.on }}\nimage: x\n{{ end }}\n",
+        },
+    )
+    command("bundlepipe", "init")
+    assert "    lock: {files: [deploy/app.yml, deploy/chart/Chart.yaml]}\n" in pipeline_of(command)
+    check_and_run(command)
+
+
+def test_what_is_for_tools_or_hidden_is_no_part_of_a_bundle(command: Command) -> None:
+    write(
+        command,
+        {
+            "skaffold.yaml": "apiVersion: skaffold/v4beta6\nkind: Config\nmetadata: {name: shop}\n",
+            "deploy/app.yml": SETTINGS,
+            "deploy/.env": "secret\n",
+            "deploy/node_modules/x.json": "{}\n",
+        },
+    )
+    assert command("bundlepipe", "init").output.startswith("found   deploy: bundle 'deploy'\nwrote")
+    assert "    exclude: [.env, .git, node_modules]\n" in pipeline_of(command)
     check_and_run(command)
