@@ -132,8 +132,9 @@ class Command(click.Command):
 
     def _sections(self, context: click.Context) -> dict[str, list[click.Parameter]]:
         sections: dict[str, list[click.Parameter]] = {"Options": []}
-        for parameter in self.get_params(context):
-            sections.setdefault(getattr(parameter, "section", "Everywhere"), []).append(parameter)
+        # Arguments are in the line of usage, and told of in the text; newer releases of click list them as well.
+        for option in (each for each in self.get_params(context) if isinstance(each, click.Option)):
+            sections.setdefault(getattr(option, "section", "Everywhere"), []).append(option)
         return sections
 
 

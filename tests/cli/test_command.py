@@ -68,6 +68,12 @@ def test_help_of_a_command_has_examples(command: Command) -> None:
     assert "\nExamples:\n  # Print the version\n  imgpkg version\n" in text
 
 
+def test_arguments_are_not_among_options_in_help(command: Command) -> None:
+    text = command("bundlepipe", "help", "check").output
+    assert text.startswith("Usage: bundlepipe check [OPTIONS] [FILE]\n")
+    assert "\nEverywhere:\n  --debug " in text
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(command: Command, shell: str) -> None:
     assert "_IMGPKG_COMPLETE" in command("imgpkg", "completion", shell).output
