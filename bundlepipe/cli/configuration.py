@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 def files_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return the decorator that gives a command `-f/--file`, which arrives as `files`."""
-    return click.option("-f", "--file", "files", cls=Option, multiple=True, metavar="PATH", help=help_text)
+    return click.option(
+        *("-f", "--file", "files"), cls=Option, multiple=True, type=click.Path(), metavar="PATH", help=help_text
+    )
 
 
-def read_files(files: Sequence[str], emit: Emit, network: NetworkSettings | None = None) -> list[Text]:
+def read_files(files: Sequence[str], emit: Emit, network: NetworkSettings) -> list[Text]:
     """Return what the values of `-f` name; BundlepipeError if they name nothing, or something that cannot be read."""
-    from bundlepipe.stores.settings import DEFAULT_NETWORK
     from bundlepipe.verbs.configuration import read_inputs
 
     names = paths(files)
@@ -32,4 +33,4 @@ def read_files(files: Sequence[str], emit: Emit, network: NetworkSettings | None
         raise BundlepipeError(
             "Expected configuration: give files, directories, URLs or - for standard input with --file (-f)"
         )
-    return read_inputs(names, sys.stdin.buffer.read, emit, network=network or DEFAULT_NETWORK)
+    return read_inputs(names, sys.stdin.buffer.read, emit, network=network)

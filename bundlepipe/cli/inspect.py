@@ -10,6 +10,7 @@ from bundlepipe.cli.command import Command, Run, Switch
 from bundlepipe.cli.configuration import files_option, read_files
 from bundlepipe.cli.console import Table
 from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.registry_options import Access, tls_options
 
 _HEADER = {"image": "Image", "metadata": "Metadata", "resource": "Resource"}
 
@@ -26,8 +27,9 @@ _HEADER = {"image": "Image", "metadata": "Metadata", "resource": "Resource"}
     "stdin (-) (repeatable)"
 )
 @click.option("--sort", cls=Switch, default=True, help="Keep the order of the resources")
+@tls_options
 @click.pass_obj
-def inspect(run: Run, files: Sequence[str], sort: bool) -> None:
+def inspect(run: Run, files: Sequence[str], sort: bool, access: Access) -> None:
     """List the images in resolved configuration.
 
     They are read from the annotation kbld.k14s.io/images, which resolving leaves at each
@@ -38,7 +40,7 @@ def inspect(run: Run, files: Sequence[str], sort: bool) -> None:
     from bundlepipe.verbs.inspect import inspect as inspect_images
 
     with narrated(run, "inspect") as emit:
-        listed = inspect_images(read_files(files, emit))
+        listed = inspect_images(read_files(files, emit, access.network))
     rows = [
         [found.image, origins_text(found.origins).rstrip() if found.origins else "", found.resource] for found in listed
     ]

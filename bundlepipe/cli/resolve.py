@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from bundlepipe.cli.command import Command, Commands, Option, Run, Switch
 from bundlepipe.cli.configuration import files_option, read_files
@@ -34,8 +35,22 @@ class _Resolve(Command):
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, and what other commands there are."""
         super().format_epilog(context, formatter)
-        if not context.info_name and context.parent and isinstance(context.parent.command, Commands):
-            context.parent.command.format_commands(context.parent, formatter)
+        others = _others(context)
+        if others and context.parent:
+            others.format_commands(context.parent, formatter)
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what may follow: options, and names of other commands."""
+        others = _others(context)
+        names = others.list_commands(context) if others else []
+        found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return found + super().shell_complete(context, incomplete)
+
+
+def _others(context: click.Context) -> Commands | None:
+    """Return the commands beside this one, where it has no name itself."""
+    group = context.parent.command if context.parent and not context.info_name else None
+    return group if isinstance(group, Commands) else None
 
 
 @click.command(
@@ -77,17 +92,23 @@ class _Resolve(Command):
 @click.option(
     "--image-map-file",
     cls=Option,
+    type=click.Path(),
     metavar="FILE",
     help="Replace references as this JSON object says, from each to what it becomes",
 )
 @click.option(
-    "--lock-output", cls=Option, metavar="FILE", help="Write overrides that resolve the same again (- prints them only)"
+    "--lock-output",
+    cls=Option,
+    type=click.Path(),
+    metavar="FILE",
+    help="Write overrides that resolve the same again (- prints them only)",
 )
 @click.option(
     "--imgpkg-lock-output",
     cls=Option,
+    type=click.Path(),
     metavar="FILE",
-    help="Write the images.yml of a bundle (- prints it only, without the documents)",
+    help="Write the images.yml of a bundle (- prints it only)",
 )
 @click.option("--unresolved-inspect", cls=Switch, help="List the references that are found, and resolve nothing")
 @click.option(
@@ -96,7 +117,7 @@ class _Resolve(Command):
     metavar="OS/ARCHITECTURE",
     help="Choose the image of this platform where an image is for several: OS/ARCHITECTURE[/VARIANT][:OS.VERSION]",
 )
-@click.option("--sort", cls=Switch, help="Sort documents by namespace, kind and name; without it they stay in order")
+@click.option("--sort", cls=Switch, help="Sort documents by namespace, kind and name")
 @tls_options
 @click.pass_obj
 def resolve(
@@ -114,7 +135,8 @@ def resolve(
 
     A value under a key 'image' is a reference; kbld's configuration has other rules, overrides,
     and images that are built. Nothing but the references changes, and the annotation of images.
-    Nothing is printed if one of the references cannot be resolved.
+    Nothing is printed if one of the references cannot be resolved. What was resolved to what is
+    told on stderr.
     """
     if lock_output and imgpkg_lock_output:
         raise BundlepipeError("Expected only one of --lock-output and --imgpkg-lock-output")

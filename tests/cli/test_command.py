@@ -79,7 +79,9 @@ def test_completion_scripts(command: Command, shell: str) -> None:
     assert "_IMGPKG_COMPLETE" in command("imgpkg", "completion", shell).output
 
 
-@pytest.mark.parametrize("arguments", [["version"], ["--help"], ["push", "--help"], ["copy", "-b", "x/y"]])
+@pytest.mark.parametrize(
+    "arguments", [["version"], ["--help"], ["push", "--help"], ["copy", "-b", "x/y"], ["resolve", "-h"]]
+)
 def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str]) -> None:
     program = (
         "import sys; from bundlepipe.cli.main import run\n"

@@ -492,3 +492,11 @@ def test_kbld_without_anything_says_what_it_wants(command: Command) -> None:
     assert "--file (-f)" in command("kbld").failed
     assert command("kbld", "help").output == command("kbld", "--help").output
     assert command("kbld", "resolve").failed.startswith('kbld: Error: unknown command "resolve" for "kbld"')
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"), [("kbld in", "plain,inspect\n"), ("kbld --plat", "plain,--platform\n")]
+)
+def test_shells_complete_options_and_commands_of_kbld(command: Command, words: str, completed: str) -> None:
+    asked = {"_KBLD_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "1"}
+    assert command("kbld", env=asked).output == completed
