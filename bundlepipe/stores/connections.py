@@ -15,6 +15,7 @@ from bundlepipe.errors import StoreError
 from bundlepipe.stores.answers import is_http_url, origin
 from bundlepipe.stores.peers import Peer, ProxyAddress
 from bundlepipe.stores.proxies import proxy_for
+from bundlepipe.stores.redaction import Redactor
 from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
 from bundlepipe.stores.tls_probe import certificate_names
 from bundlepipe.stores.trust import Trust, certificate_directories
@@ -26,8 +27,9 @@ _KEPT_CONNECTIONS = 32
 class Connections:
     """The pools of one registry host; may be used by several threads at once."""
 
-    def __init__(self, host: str, settings: RegistrySettings, network: NetworkSettings) -> None:
+    def __init__(self, host: str, settings: RegistrySettings, network: NetworkSettings, redactor: Redactor) -> None:
         self._host = host
+        self._redactor = redactor
         self._network = network
         self._trust = Trust(host, settings, network)
         self._lock = threading.Lock()
@@ -69,7 +71,9 @@ class Connections:
         variable = f"{scheme.upper()}_PROXY"
         if not is_http_url(proxy):
             raise StoreError(f"the proxy for {self._host} in {variable} cannot be used: expected http(s)://HOST:PORT")
-        return ProxyAddress.parse(proxy, variable)
+        address = ProxyAddress.parse(proxy, variable)
+        self._redactor.keep(*address.secrets)
+        return address
 
     def _names(self, url: str) -> tuple[str, ...]:
         _, host, port = origin(url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bundlepipe.events import Emit, ignore
@@ -13,6 +13,7 @@ from bundlepipe.oci.reference import DEFAULT_REGISTRY, DOCKER_HUB_ALIASES, Repos
 from bundlepipe.stores.archive import ArchiveStore
 from bundlepipe.stores.layout import LayoutStore
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
+from bundlepipe.stores.redaction import Redactor
 from bundlepipe.stores.settings import (
     DEFAULT_LAYOUT_DIRECTORY,
     DEFAULT_NETWORK,
@@ -21,6 +22,7 @@ from bundlepipe.stores.settings import (
     RegistrySettings,
 )
 from bundlepipe.stores.store import Source, Store
+from bundlepipe.stores.trace import Trace
 
 if TYPE_CHECKING:
     from bundlepipe.stores.credentials import Keychain
@@ -38,7 +40,8 @@ class Homes:
     and the limit on concurrent transfers, `concurrency`, are shared by all stores of one
     `Homes` within a process. `keychain` is where credentials come from; without it they are
     looked for wherever bundlepipe does, and StoreError is raised for variables that it does
-    not understand when a registry is opened.
+    not understand when a registry is opened. `trace` is called with blocks of lines that
+    show what is said over HTTP, less its secrets, by several threads but one at a time.
     """
 
     def __init__(
@@ -48,12 +51,15 @@ class Homes:
         network: NetworkSettings = DEFAULT_NETWORK,
         concurrency: int = CONCURRENT_TRANSFERS,
         keychain: Keychain | None = None,
+        trace: Callable[[str], None] | None = None,
         emit: Emit = ignore,
     ) -> None:
         self._registries = {LAYOUT_HOST: RegistrySettings(layout=DEFAULT_LAYOUT_DIRECTORY)}
         for host, settings in (registries or {}).items():
             self._registries[DEFAULT_REGISTRY if host in DOCKER_HUB_ALIASES else host] = settings
         self._network = network
+        self._redactor = Redactor()
+        self._trace = Trace(trace, self._redactor) if trace else None
         self._emit = emit
         self._keychain = keychain
         self._lock = threading.Lock()
@@ -112,7 +118,9 @@ class Homes:
                     settings,
                     network=self._network,
                     transfers=self._transfers,
-                    emit=self._emit,
                     keychain=self._keychain,
+                    redactor=self._redactor,
+                    trace=self._trace,
+                    emit=self._emit,
                 )
             return self._hosts[key]

@@ -29,6 +29,11 @@ class ProxyAddress:
         bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
         return cls(bare, account, variable)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown: the password, and the account, which is sent in base64."""
+        return (self.account, self.account.partition(":")[2]) if self.account else ()
+
     def __repr__(self) -> str:
         return f"ProxyAddress({self.url!r})"
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterator
+from urllib.parse import quote, quote_plus
 
 # A shorter one would blot out ordinary words, and guards nothing.
 _SHORTEST_SECRET = 4
 
 
 class Redactor:
-    """Knows every secret that was used; may be used by several threads at once."""
+    """Knows every secret that was used, in the forms that it may take; may be used by several threads at once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -18,7 +22,9 @@ class Redactor:
     def keep(self, *secrets: str) -> None:
         """Remember texts that must not be shown."""
         with self._lock:
-            self._secrets.update(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
+            for secret in secrets:
+                if len(secret) >= _SHORTEST_SECRET:
+                    self._secrets.update(_forms(secret))
 
     def redact(self, text: str) -> str:
         """Return `text` with `***` in place of every secret."""
@@ -27,3 +33,18 @@ class Redactor:
         for secret in secrets:
             text = text.replace(secret, "***")
         return text
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield what a secret looks like as it is, in URLs and forms, in JSON, and in base64."""
+    yield secret
+    yield quote(secret, safe="", errors="replace")
+    yield quote_plus(secret, errors="replace")
+    for ensure_ascii in (True, False):
+        text = json.dumps(secret, ensure_ascii=ensure_ascii)[1:-1]
+        yield text
+        # Go's encoder escapes more than it has to.
+        yield text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    data = secret.encode(errors="replace")
+    for encode in (b64encode, urlsafe_b64encode):
+        yield encode(data).decode().rstrip("=")

@@ -33,6 +33,7 @@ from bundlepipe.stores.retries import RETRIED_STATUSES, Retries, Transient, retr
 from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings
 from bundlepipe.stores.single_flight import SingleFlight
 from bundlepipe.stores.tokens import Scopes
+from bundlepipe.stores.trace import Trace
 from bundlepipe.stores.transfers import Limit, TransferSlots
 from bundlepipe.stores.transport import Body, Request, Response, Transport
 
@@ -55,7 +56,8 @@ class RegistryHost:
 
     `host` is the registry of a Repository. `transfers` limits the blobs that are
     transferred at once, over all hosts. `keychain` is where credentials come from, by
-    default Docker's configuration. `sleep` rarely needs to be given.
+    default Docker's configuration. `redactor` learns all secrets, and `trace` shows what
+    is said. `sleep` rarely needs to be given.
     """
 
     def __init__(
@@ -67,14 +69,16 @@ class RegistryHost:
         transfers: Limit,
         emit: Emit = ignore,
         keychain: Keychain | None = None,
+        redactor: Redactor | None = None,
+        trace: Trace | None = None,
         sleep: Callable[[float], None] = pause,
     ) -> None:
         self.host = host
         self.emit = emit
         self.retries = Retries(emit, network.tries, sleep)
         self._slots = TransferSlots(transfers, settings.concurrency)
-        self._transport = Transport(host, settings, network)
-        self._redactor = Redactor()
+        self._redactor = redactor or Redactor()
+        self._transport = Transport(host, settings, network, self._redactor, trace)
         self._authenticator = Authenticator(host, keychain or DockerConfig(), self._fetch_token, self._redactor)
         # Not known until the first question for referrers is answered.
         self.has_referrers_api: bool | None = None

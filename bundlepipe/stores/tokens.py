@@ -89,9 +89,9 @@ def token_request(
             ("scope", " ".join(texts)),
         ]
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        return Request("POST", realm, headers, urlencode(form).encode(), stays=True), None
+        return Request("POST", realm, headers, urlencode(form).encode(), stays=True, private=True), None
     query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *service, *(("scope", text) for text in texts)])
-    request = Request("GET", urlunsplit(parts._replace(query=query)), {"Accept": "application/json"})
+    request = Request("GET", urlunsplit(parts._replace(query=query)), {"Accept": "application/json"}, private=True)
     return request, credentials.basic if credentials and credentials.username else None
 
 

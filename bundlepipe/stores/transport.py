@@ -23,9 +23,12 @@ from bundlepipe.stores.connections import Connections
 from bundlepipe.stores.faults import as_fault, cannot_connect, original_cause, proxy_is_at_fault, proxy_wants_account
 from bundlepipe.stores.peers import Peer
 from bundlepipe.stores.proxies import is_loopback, parse_address, proxy_for
+from bundlepipe.stores.redaction import Redactor
+from bundlepipe.stores.retries import Transient
 from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
 from bundlepipe.stores.tls_faults import speaks_tls_all_the_same
 from bundlepipe.stores.tls_probe import accepts_connections, speaks_tls
+from bundlepipe.stores.trace import Exchange, Trace
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -43,7 +46,8 @@ class Request:
 
     A body that is not in memory is a function that opens it anew for each attempt; its
     length is then stated in the headers. A request that `stays` is not redirected to
-    another origin, since its body is a secret.
+    another origin, since its body is a secret. Where body or answer are `private`, no
+    trace shows them.
     """
 
     method: str
@@ -51,6 +55,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: Body | None = field(default=None, repr=False)
     stays: bool = False
+    private: bool = False
 
     @property
     def place(self) -> str:
@@ -65,8 +70,9 @@ class Response:
     `strayed` says that they left the first origin, and credentials behind.
     """
 
-    def __init__(self, request: Request, raw: urllib3.BaseHTTPResponse) -> None:
+    def __init__(self, request: Request, raw: urllib3.BaseHTTPResponse, exchange: Exchange | None = None) -> None:
         self.request = request
+        self._exchange = exchange
         self.strayed = False
         self.status = raw.status
         self.headers = raw.headers
@@ -75,15 +81,19 @@ class Response:
     def read(self, limit: int) -> Answer:
         """Return the answer with the body, which is cut after `limit` bytes; Transient if the connection breaks."""
         body = b""
-        with _translated(self.request, reading=True):
+        with _translated(self.request, reading=True, exchange=self._exchange):
             while len(body) < limit and (chunk := self._raw.read(limit - len(body), decode_content=False)):
                 body += chunk
         if len(body) == limit:
             self._raw.close()
+        if self._exchange:
+            self._exchange.read(body)
         return Answer(self.request.method, self.request.url, self.status, self.headers, body, self.strayed)
 
     def chunks(self, size: int) -> Iterator[bytes]:
         """Yield the body, as it was sent, in chunks of `size` bytes; Transient if the connection breaks."""
+        if self._exchange:
+            self._exchange.streamed()
         while True:
             with _translated(self.request, reading=True):
                 chunk = self._raw.read(size, decode_content=False)
@@ -93,19 +103,29 @@ class Response:
 
     def close(self) -> None:
         """Give up what has not been read, and the connection with it."""
+        if self._exchange:
+            self._exchange.streamed()
         self._raw.close()
 
 
 class Transport:
     """Connections on behalf of one registry host; `send` may be called by several threads at once."""
 
-    def __init__(self, host: str, settings: RegistrySettings, network: NetworkSettings) -> None:
+    def __init__(
+        self,
+        host: str,
+        settings: RegistrySettings,
+        network: NetworkSettings,
+        redactor: Redactor | None = None,
+        trace: Trace | None = None,
+    ) -> None:
         self._host = host
+        self._trace = trace
         self._timeout = network.connect_timeout
         insecure = settings.insecure or network.insecure
         self._plain_allowed = insecure or _is_local(urlsplit(f"//{host}").hostname or "")
         self._base: str | None = None
-        self._connections = Connections(host, settings, network)
+        self._connections = Connections(host, settings, network, redactor or Redactor())
 
     @property
     def base(self) -> str:
@@ -116,6 +136,8 @@ class Transport:
         """
         if self._base is None:
             self._base = f"{self._choose_scheme()}://{self._host}"
+            if self._trace:
+                self._trace.note(f"{self._host} is spoken to at {self._base}")
         return self._base
 
     def send(self, request: Request, authorization: str | None) -> Response:
@@ -143,11 +165,12 @@ class Transport:
         if authorization is not None:
             headers["Authorization"] = authorization
         manager = self._connections.manager(request.url)
+        exchange = self._begin_trace(request, headers)
 
         def peer() -> Peer:
             return self._connections.peer(request.url)
 
-        with _translated(request, reading=False, peer=peer):
+        with _translated(request, reading=False, peer=peer, exchange=exchange):
             raw = manager.urlopen(
                 request.method,
                 request.url,
@@ -158,10 +181,26 @@ class Transport:
                 preload_content=False,
                 decode_content=False,
             )
+        if exchange:
+            exchange.answered(raw.status, raw.headers)
+        response = Response(request, raw, exchange)
         if raw.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and (proxy := peer().proxy):
-            raw.close()
+            response.close()
             raise proxy_wants_account(f"{request.place}: proxy {proxy.url}", proxy)
-        return Response(request, raw)
+        return response
+
+    def _begin_trace(self, request: Request, headers: Mapping[str, str]) -> Exchange | None:
+        if self._trace is None:
+            return None
+        proxy = self._connections.peer(request.url).proxy
+        return self._trace.request(
+            request.method,
+            request.url,
+            headers,
+            request.body,
+            private=request.private,
+            proxy=proxy.url if proxy else "",
+        )
 
     def _choose_scheme(self) -> str:
         if not self._plain_allowed:
@@ -181,6 +220,8 @@ class Transport:
     def _speaks_tls_behind_proxy(self, url: str) -> bool:
         """Ask for anything at all, without credentials: a tunnel comes about only with a request."""
         manager = self._connections.manager(url)
+        if self._trace:
+            self._trace.note(f"asking {url} whether it speaks TLS")
         try:
             manager.urlopen("HEAD", url, redirect=False, retries=False)
         except HTTPError as error:
@@ -228,8 +269,13 @@ def _is_local(host: str) -> bool:
 
 
 @contextmanager
-def _translated(request: Request, *, reading: bool, peer: Callable[[], Peer] = Peer) -> Iterator[None]:
+def _translated(
+    request: Request, *, reading: bool, peer: Callable[[], Peer] = Peer, exchange: Exchange | None = None
+) -> Iterator[None]:
     try:
         yield
     except HTTPError as error:
-        raise as_fault(error, request.method, request.url, reading=reading, peer=peer()) from error
+        fault = as_fault(error, request.method, request.url, reading=reading, peer=peer())
+        if exchange:
+            exchange.broke(fault.reason if isinstance(fault, Transient) else str(fault))
+        raise fault from error

@@ -23,7 +23,7 @@ LAYER = layer_of(300_000)
 
 
 def test_the_wait_for_an_answer_has_a_limit_of_its_own(registry: Registry, proxy: Proxy) -> None:
-    client = Client(network=NetworkSettings(response_header_timeout=0.1, tries=2))
+    client = Client(network=NetworkSettings(response_header_timeout=0.5, tries=2))
     store = client.store(registry.repository(), through=proxy.host)
     pushed = push_image(store, LAYER)
     proxy.fault("GET", "/manifests/", Delay(60), times=2)
@@ -34,11 +34,11 @@ def test_the_wait_for_an_answer_has_a_limit_of_its_own(registry: Registry, proxy
 
 
 def test_a_slow_body_is_not_cut_by_the_limit_on_its_head(registry: Registry, proxy: Proxy) -> None:
-    client = Client(network=NetworkSettings(response_header_timeout=0.1))
+    client = Client(network=NetworkSettings(response_header_timeout=1.0))
     store = client.store(registry.repository(), through=proxy.host)
     push_image(store, LAYER)
-    proxy.fault("GET", "/blobs/", Stall(0.4))
-    proxy.fault("GET", "/blobs/", Stall(0.4), Unframed())
+    proxy.fault("GET", "/blobs/", Stall(1.5))
+    proxy.fault("GET", "/blobs/", Stall(1.5), Unframed())
 
     for _ in range(2):
         assert b"".join(store.read_blob(LAYER.descriptor)) == LAYER.data
@@ -47,10 +47,10 @@ def test_a_slow_body_is_not_cut_by_the_limit_on_its_head(registry: Registry, pro
 
 @pytest.mark.parametrize("limit", [None, 0])
 def test_the_wait_for_an_answer_may_have_no_limit(registry: Registry, proxy: Proxy, limit: float | None) -> None:
-    client = Client(network=NetworkSettings(response_header_timeout=limit, stall_timeout=0.2))
+    client = Client(network=NetworkSettings(response_header_timeout=limit, stall_timeout=0.5))
     store = client.store(registry.repository(), through=proxy.host)
     pushed = push_image(store)
-    proxy.fault("GET", "/manifests/", Delay(0.5))
+    proxy.fault("GET", "/manifests/", Delay(0.8))
 
     assert store.read_manifest("v1") == pushed
     assert client.retries == []
