@@ -47,11 +47,11 @@ class Trace:
         A body is shown if it is bytes. Those of `private` exchanges are not, unless the
         answer is an error. `proxy` says through which one the request goes.
         """
-        lines = [f"--> {method} {conceal_url(url)}", *([f"[through the proxy {proxy}]"] if proxy else [])]
+        lines = [f"--> {method} {self.url(url)}", *([f"[through the proxy {proxy}]"] if proxy else [])]
         if body is None:
             shown = ""
         elif isinstance(body, bytes) and not private:
-            shown = _shown(body, headers.get("Content-Type", ""))
+            shown = self.body(body, headers.get("Content-Type", ""))
         else:
             size = len(body) if isinstance(body, bytes) else headers.get("Content-Length")
             shown = _omitted(size)
@@ -62,9 +62,23 @@ class Trace:
         """Show a line that belongs to no exchange."""
         self.show([f"--- {text}"], (), "")
 
+    def url(self, url: str) -> str:
+        """Return a URL as it may be shown."""
+        return conceal_url(self._redactor.redact(url))
+
+    def body(self, body: bytes, media_type: str) -> str:
+        """Return a body as it may be shown, or what stands in for it."""
+        if len(body) > _LARGEST_BODY:
+            return _omitted(len(body))
+        text = self._redactor.redact(body.decode(errors="surrogateescape"))
+        shown = conceal_body(text.encode(errors="surrogateescape"), media_type)
+        return _omitted(len(body)) if shown is None else shown
+
     def show(self, lines: Iterable[str], headers: Iterable[tuple[str, str]], body: str) -> None:
         """Write a block."""
-        head = [*lines, *(f"{name}: {conceal_header(name, value)}" for name, value in headers)]
+        # Secrets first, while they are whole: one with a question mark in it looks like the end of a URL.
+        known = ((name, self._redactor.redact(value)) for name, value in headers)
+        head = [*lines, *(f"{name}: {conceal_header(name, value)}" for name, value in known)]
         text = "\n".join([*map(_printable, head), *(["", *map(_printable, body.split("\n"))] if body else [])])
         with self._lock:
             self._write(self._redactor.redact(text) + "\n\n")
@@ -95,7 +109,7 @@ class Exchange:
         if self._private and self._status < 400:
             self._show(_omitted(len(body)))
         else:
-            self._show(_shown(body, self._headers.get("Content-Type", "")) if body else "")
+            self._show(self._trace.body(body, self._headers.get("Content-Type", "")) if body else "")
 
     def streamed(self) -> None:
         """Show the answer without its body, which is streamed, or not read at all."""
@@ -106,22 +120,17 @@ class Exchange:
         if self._status:
             self._show(f"[body omitted: {reason}]")
         else:
-            line = f"<-- {self._method} {conceal_url(self._url)} failed ({self._elapsed()}ms): {reason}"
+            line = f"<-- {self._method} {self._trace.url(self._url)} failed ({self._elapsed()}ms): {reason}"
             self._trace.show([line], (), "")
 
     def _show(self, body: str) -> None:
         if not self._is_shown:
             self._is_shown = True
-            line = f"<-- {self._status} {conceal_url(self._url)} ({self._milliseconds}ms)"
+            line = f"<-- {self._status} {self._trace.url(self._url)} ({self._milliseconds}ms)"
             self._trace.show([line], self._headers.items(), body)
 
     def _elapsed(self) -> int:
         return round((time.monotonic() - self._began) * 1000)
-
-
-def _shown(body: bytes, media_type: str) -> str:
-    text = conceal_body(body, media_type) if len(body) <= _LARGEST_BODY else None
-    return _omitted(len(body)) if text is None else text
 
 
 def _omitted(size: object) -> str:

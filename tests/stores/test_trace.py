@@ -327,6 +327,22 @@ def test_the_password_of_a_proxy_is_nowhere(
     assert_hidden(log.text, account.password, f"{account.username}:{account.password}", ALICE.password, BASIC)
 
 
+@pytest.mark.parametrize("secret", ["what?is#this", "p&ss;w=rd", "a//b:c@d", 'quo"te\\d'])
+def test_a_secret_that_looks_like_something_else_is_hidden_as_a_whole(secret: str) -> None:
+    log, redactor = Log(), Redactor()
+    redactor.keep(secret)
+    words, quoted = f"it is {secret}.", quote(secret, safe="")
+    url = f"http://r.example/{quoted}?n={quoted}"
+    exchange = Trace(log.append, redactor).request("GET", url, {"X": words}, words.encode(), private=False)
+    exchange.answered(200, {"Content-Type": "application/json", "Location": url})
+    exchange.read(json.dumps({"message": words, secret: 1}).encode())
+
+    assert "X: it is ***." in log[0]
+    assert log[1].startswith("<-- 200 http://r.example/***?n=***")
+    assert log[1].endswith('\n\n{"message": "it is ***.", "***": 1}\n\n')
+    assert_hidden(log.text, secret)
+
+
 def test_secrets_of_one_host_are_hidden_in_what_another_says(
     authenticated_registry: PasswordRegistry, docker_config: WriteDockerConfig, proxy: Proxy
 ) -> None:
