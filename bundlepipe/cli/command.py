@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from types import FrameType
@@ -145,6 +145,11 @@ class Run:
         self.tool = tool
         self.console = Console()
         self.debug = False
+
+    @property
+    def trace(self) -> Callable[[str], None] | None:
+        """What shows the conversation with servers; None where it is not wanted."""
+        return (lambda text: self.console.write(text, sys.stderr)) if self.debug else None
 
 
 class Commands(click.Group):

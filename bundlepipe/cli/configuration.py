@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bundlepipe.cli.command import Option, paths
+from bundlepipe.cli.command import Option, Run, paths
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import Emit
 
@@ -24,7 +24,7 @@ def files_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[...,
     )
 
 
-def read_files(files: Sequence[str], emit: Emit, network: NetworkSettings) -> list[Text]:
+def read_files(run: Run, files: Sequence[str], emit: Emit, network: NetworkSettings) -> list[Text]:
     """Return what the values of `-f` name; BundlepipeError if they name nothing, or something that cannot be read."""
     from bundlepipe.verbs.configuration import read_inputs
 
@@ -33,4 +33,4 @@ def read_files(files: Sequence[str], emit: Emit, network: NetworkSettings) -> li
         raise BundlepipeError(
             "Expected configuration: give files, directories, URLs or - for standard input with --file (-f)"
         )
-    return read_inputs(names, sys.stdin.buffer.read, emit, network=network)
+    return read_inputs(names, sys.stdin.buffer.read, emit, network=network, trace=run.trace)

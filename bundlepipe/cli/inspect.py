@@ -40,7 +40,7 @@ def inspect(run: Run, files: Sequence[str], sort: bool, access: Access) -> None:
     from bundlepipe.verbs.inspect import inspect as inspect_images
 
     with narrated(run, "inspect") as emit:
-        listed = inspect_images(read_files(files, emit, access.network))
+        listed = inspect_images(read_files(run, files, emit, access.network))
     rows = [
         [found.image, origins_text(found.origins).rstrip() if found.origins else "", found.resource] for found in listed
     ]

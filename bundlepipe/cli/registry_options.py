@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -104,7 +103,7 @@ class Access:
             network=self.network,
             concurrency=concurrency or CONCURRENT_TRANSFERS,
             keychain=self._keychain(run.tool),
-            trace=(lambda text: run.console.write(text, sys.stderr)) if run.debug else None,
+            trace=run.trace,
             emit=emit,
         )
 

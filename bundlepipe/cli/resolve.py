@@ -141,7 +141,7 @@ def resolve(
     if lock_output and imgpkg_lock_output:
         raise BundlepipeError("Expected only one of --lock-output and --imgpkg-lock-output")
     with narrated(run, "resolve") as emit:
-        texts = read_files(files, emit, access.network)
+        texts = read_files(run, files, emit, access.network)
         if unresolved_inspect:
             _list(run, texts)
             return

@@ -49,10 +49,12 @@ def read_inputs(
     emit: Emit = ignore,
     *,
     network: NetworkSettings = DEFAULT_NETWORK,
+    trace: Callable[[str], None] | None = None,
 ) -> list[Text]:
     """Return what kbld's `-f` names: files, directories, `-` for standard input, and http and https URLs.
 
-    `network` says how servers are spoken to. Raises InputError for a file that cannot be read, StoreError for a URL.
+    `network` says how servers are spoken to, `trace` shows it. Raises InputError for a file
+    that cannot be read, StoreError for a URL.
     """
     texts: list[Text] = []
     for name in names:
@@ -61,7 +63,7 @@ def read_inputs(
         elif name.startswith(("http://", "https://")):
             from bundlepipe.stores.web import fetch
 
-            content = fetch(name, emit, network=network)
+            content = fetch(name, emit, network=network, trace=trace)
             texts.append(Text(public_url(name), content))
         else:
             texts.extend(map(read_text, searched_files([name], with_bundles_own=True)))
