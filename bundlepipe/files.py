@@ -15,6 +15,15 @@ _PREFIX = ".incoming-"
 _CHUNK = 1 << 20
 
 
+def is_utf8(name: str) -> bool:
+    """Tell whether a name or argument, in which other bytes stand as surrogates (PEP 383), is UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_file(path: str) -> bytes:
     """Return the content of a file that is given as input; InputError if it cannot be read."""
     try:

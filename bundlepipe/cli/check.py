@@ -6,7 +6,7 @@ import os
 
 import click
 
-from bundlepipe.cli.command import Command, Run
+from bundlepipe.cli.command import PATH, Command, Run
 from bundlepipe.errors import DocumentError
 
 
@@ -18,7 +18,7 @@ from bundlepipe.errors import DocumentError
         "Check another pipeline": "check apps/shop/bundlepipe.yml",
     },
 )
-@click.argument("file", default="bundlepipe.yml", type=click.Path())
+@click.argument("file", default="bundlepipe.yml", type=PATH)
 @click.pass_obj
 def check(run: Run, file: str) -> None:
     """Check a pipeline file and every document that it names, without network and without running anything.

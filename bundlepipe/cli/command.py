@@ -22,6 +22,11 @@ from bundlepipe.cli.tool import Tool
 _HELP_WIDTH = 100
 
 
+# Completed as files and directories are; whether they can be read or written is found out where that is done.
+PATH = click.Path(readable=False)
+DIRECTORY = click.Path(file_okay=False, readable=False)
+
+
 class Option(click.Option):
     """An option; `section` is where the help lists it."""
 

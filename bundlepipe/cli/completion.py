@@ -15,7 +15,7 @@ from bundlepipe.cli.command import Command, Run
         "Complete in every zsh": "completion zsh >> ~/.zshrc",
     },
 )
-@click.argument("shell", type=click.Choice(["bash", "fish", "zsh"]))
+@click.argument("shell", type=click.Choice(["bash", "fish", "zsh"]), metavar="bash|fish|zsh")
 @click.pass_obj
 def completion(run: Run, shell: str) -> None:
     """Print the script that lets a shell (bash, zsh or fish) complete commands, options and files."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bundlepipe.cli.command import Option, Run, paths
+from bundlepipe.cli.command import PATH, Option, Run, paths
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import Emit
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def files_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return the decorator that gives a command `-f/--file`, which arrives as `files`."""
     return click.option(
-        *("-f", "--file", "files"), cls=Option, multiple=True, type=click.Path(), metavar="PATH", help=help_text
+        *("-f", "--file", "files"), cls=Option, multiple=True, type=PATH, metavar="PATH", help=help_text
     )
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TextIO
@@ -110,10 +111,12 @@ class Console:
 
     def fail(self, message: str) -> None:
         """Say why nothing came of it: on stderr, and with `--json` in the document as well."""
-        if self.as_json:
-            self._lines.append(message)
-            self._write_json()
-        sys.stdout.flush()
+        # What cannot be written is what may have failed.
+        with suppress(OSError):
+            if self.as_json:
+                self._lines.append(message)
+                self._write_json()
+            sys.stdout.flush()
         head, colon, rest = message.partition(": ")
         _write_at_once(f"{self._painted(head, _RED, sys.stderr.isatty())}{colon}{rest}\n", sys.stderr)
 
@@ -135,7 +138,9 @@ class Console:
             for table in self._tables
         ]
         document = {"Tables": tables or None, "Blocks": self._blocks or None, "Lines": self._lines}
-        sys.stdout.write(json.dumps(document, indent=4, ensure_ascii=False) + "\n")
+        text = json.dumps(document, indent=4, ensure_ascii=False) + "\n"
+        # JSON is UTF-8, and a file name may be none; Go writes the same in place of such bytes.
+        sys.stdout.write(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
 def _for_people(table: Table) -> str:

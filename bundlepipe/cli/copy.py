@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bundlepipe.cli.command import Command, Option, Run, Switch
+from bundlepipe.cli.command import PATH, Command, Option, Run, Switch
 from bundlepipe.cli.images import bundle_option, image_option, location_of, read_lock, sole, write_lock
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
@@ -39,13 +39,13 @@ _NO_REPOSITORY = "a copy to this destination has no lock"
 @click.option(
     "--lock",
     cls=Option,
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="Copy what this BundleLock or ImagesLock names (- reads stdin)",
 )
-@click.option("--tar", cls=Option, type=click.Path(), metavar="FILE", help="Copy everything in this tar")
+@click.option("--tar", cls=Option, type=PATH, metavar="FILE", help="Copy everything in this tar")
 @click.option("--to-repo", cls=Option, metavar="REPOSITORY", help="Copy to this repository")
-@click.option("--to-tar", cls=Option, type=click.Path(), metavar="FILE", help="Copy into this tar")
+@click.option("--to-tar", cls=Option, type=PATH, metavar="FILE", help="Copy into this tar")
 @click.option(
     "--concurrency", cls=Option, type=click.IntRange(min=1), metavar="N", help="Transfer so many layers at once (8)"
 )
@@ -54,7 +54,7 @@ _NO_REPOSITORY = "a copy to this destination has no lock"
     "--include-non-distributable-layers", cls=Switch, help="Take along layers that are not meant to be redistributed"
 )
 @click.option(
-    "--lock-output", cls=Option, type=click.Path(), metavar="FILE", help="Write a lock of what was copied (- prints it)"
+    "--lock-output", cls=Option, type=PATH, metavar="FILE", help="Write a lock of what was copied (- prints it)"
 )
 @click.option("--repo-based-tags", cls=Switch, help="Begin internal tags with the repository that images came from")
 @click.option("--resume", cls=Switch, help="Use the layers again that an interrupted copy left in the tar")

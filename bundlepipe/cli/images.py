@@ -16,9 +16,12 @@ from bundlepipe.files import read_file, write_if_changed
 if TYPE_CHECKING:
     from bundlepipe.documents.bundle_lock import BundleLock
     from bundlepipe.documents.images_lock import ImagesLock
+    from bundlepipe.oci.reference import Reference
     from bundlepipe.stores.location import Location
 
 STANDARD = "-"
+# Where a redirection has put a file, that must not be exchanged for another.
+_STREAMS = ("/dev/fd/", "/dev/stdout", "/dev/stderr", "/proc/")
 
 
 def bundle_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -46,6 +49,19 @@ def location_of(text: str) -> Location:
     return parse_location(text)
 
 
+def registry_reference(text: str, what: str) -> Reference:
+    """Return a reference for `what`, which knows registries and hosts backed by directories, but no local homes.
+
+    Raises BundlepipeError for a local home, InvalidReference for what is no reference.
+    """
+    from bundlepipe.oci.reference import Reference
+    from bundlepipe.stores.location import LOCAL_PREFIXES
+
+    if text.startswith(LOCAL_PREFIXES):
+        raise BundlepipeError(f"'{text}': {what} is for registries: expected REGISTRY/REPOSITORY[:TAG]")
+    return Reference.parse(text)
+
+
 def read_lock(path: str) -> BundleLock | ImagesLock:
     """Return the lock in a file, or on standard input (`-`); InputError, DocumentError."""
     from bundlepipe.documents.locks import parse_lock
@@ -61,7 +77,7 @@ def write_lock(path: str, content: bytes, print_block: Callable[[str], None]) ->
         print_block(content.decode())
         return
     try:
-        if path.startswith("/dev/") or (os.path.exists(path) and not os.path.isfile(path)):
+        if path.startswith(_STREAMS) or (os.path.exists(path) and not os.path.isfile(path)):
             # A device or a pipe is written into, and nothing put in its place.
             with open(path, "ab") as stream:
                 stream.write(content)

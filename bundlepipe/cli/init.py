@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bundlepipe.cli.command import Command, Run, Switch
-from bundlepipe.errors import BundlepipeError, InputError, OutputError
+from bundlepipe.cli.command import DIRECTORY, Command, Run, Switch
+from bundlepipe.errors import BundlepipeError, InputError, OutputError, printable
 from bundlepipe.files import write_if_changed
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _DODO = "dodo.py"
     cls=Command,
     examples={"Begin here": "init", "Begin in another directory": "init apps/shop"},
 )
-@click.argument("directory", default=".", type=click.Path())
+@click.argument("directory", default=".", type=DIRECTORY)
 @click.option("--force", cls=Switch, help="Replace a bundlepipe.yml and a dodo.py that are there")
 @click.pass_obj
 def init(run: Run, directory: str, force: bool) -> None:
@@ -51,7 +51,7 @@ def init(run: Run, directory: str, force: bool) -> None:
         parts = find_parts(directory)
     _write(os.path.join(directory, _PIPELINE), pipeline_text(parts))
     _write(os.path.join(directory, _DODO), DODO)
-    run.console.block("".join(f"{line}\n" for line in _told(found, written, directory)))
+    run.console.block("".join(f"{printable(line)}\n" for line in _told(found, written, directory)))
 
 
 def _told(parts: FoundParts, written: Iterable[str], directory: str) -> Iterator[str]:

@@ -53,6 +53,7 @@ def main() -> None:
 
 def run(program: str, arguments: Sequence[str]) -> int:
     """Run a command under the name of a program; return the exit status."""
+    _open_closed_streams()
     # Documents are UTF-8 whatever the terminal is, and names of files any bytes.
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -72,6 +73,13 @@ def run(program: str, arguments: Sequence[str]) -> int:
         cancel_all()
         this.console.note(f"{this.tool.name}: interrupted")
         return 130
+
+
+def _open_closed_streams() -> None:
+    """Put nothing in the place of standard streams that whoever started this has closed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  (open as long as the process runs)
 
 
 def command_of(tool: Tool) -> Commands:

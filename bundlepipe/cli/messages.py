@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import click
 
 from bundlepipe.cli.tool import Tool
-from bundlepipe.errors import BundlepipeError, ResolutionError, StoreError, printable, quoted
+from bundlepipe.errors import BundlepipeError, DocumentError, ResolutionError, StoreError, printable, quoted
 
 _REQUEST = re.compile(r"(?:GET|HEAD|POST|PUT|PATCH|DELETE) \S+?(?=: )")
 
@@ -38,13 +38,18 @@ def message_of(error: BundlepipeError | OSError | click.ClickException, tool: To
     if isinstance(error, click.ClickException):
         return _usage(error, tool)
     if isinstance(error, OSError):
-        return f"{printable(str(error.filename or 'writing'))}: {error.strerror or error}"
+        # Without a name it is what nobody named.
+        where = error.filename or "standard output, or the current directory"
+        return f"{printable(str(where))}: {error.strerror or error}"
     if isinstance(error, FetchFailed):
         return f"Fetching image:\n{_causes(str(error.cause), 1)}"
     if isinstance(error, ResolutionError):
         return "".join(
             f"\n- Resolving image {quoted(it.reference)}: {it.reason} ({it.where})" for it in error.unresolved
         )
+    if isinstance(error, DocumentError) and len(error.problems) > 1:
+        # Each begins a line, where editors look for places.
+        return "".join(f"\n{problem}" for problem in error.problems)
     return _causes(str(error), 0) if isinstance(error, StoreError) else str(error)
 
 
@@ -63,14 +68,19 @@ def _usage(error: click.ClickException, tool: Tool) -> str:
         case click.NoSuchOption(option_name=name):
             long = name.startswith("--")
             text = f"unknown flag: {name}" if long else f"unknown shorthand flag: '{name.lstrip('-')}' in {name}"
-            suggestions = f" (did you mean {' or '.join(error.possibilities)}?)" if error.possibilities else ""
-            return text + suggestions
+            known = [each for each in error.possibilities or () if not each.startswith("--no-")]
+            return text + (f" (did you mean {' or '.join(known)}?)" if known else "")
         case click.BadOptionUsage(option_name=name) if name.startswith("-"):
             return f"flag needs an argument: {name}" + _help_for(error, tool)
         case click.exceptions.NoSuchCommand(command_name=name):
-            return f'unknown command "{name}" for "{tool.name}": \'{tool.name} --help\' lists the commands'
+            path = error.ctx.command_path if error.ctx else tool.name
+            return f'unknown command "{name}" for "{path}": \'{path} --help\' lists the commands'
         case click.MissingParameter(param=click.Option(opts=names)):
             return f'required flag(s) "{names[-1].lstrip("-")}" not set'
+        case click.MissingParameter(param=click.Argument() as argument):
+            return f"{argument.make_metavar(error.ctx or click.Context(click.Command(None)))} is missing" + _help_for(
+                error, tool
+            )
     return error.format_message().rstrip(".") + _help_for(error, tool)
 
 

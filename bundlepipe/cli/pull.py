@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bundlepipe.cli.command import Command, Option, Run, Switch
+from bundlepipe.cli.command import DIRECTORY, PATH, Command, Option, Run, Switch
 from bundlepipe.cli.images import bundle_option, image_option, location_of, read_lock, sole
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--lock",
     cls=Option,
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="Pull the bundle that this BundleLock names (- reads stdin)",
 )
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "--output",
     cls=Option,
     required=True,
-    type=click.Path(file_okay=False),
+    type=DIRECTORY,
     metavar="DIR",
     help="Replace this directory by the files",
 )
@@ -70,23 +70,32 @@ def pull(
     chosen = sole(
         {"bundle": bundle, "image": image, "lock": lock}, "Expected either image or bundle, or a lock that names one"
     )
-    source, expected = _source(*chosen, checks=image_is_bundle_check is not False)
+    source, expected = _source(*chosen)
+    files_alone = image_is_bundle_check is False
     narrator = _Narrator(run)
 
     from bundlepipe.verbs.pull import pull as pull_files
 
     with narrated(run, "pull", narrator.take) as emit, fetching():
         homes = access.homes(run, emit)
-        pulled = pull_files(source, output, homes, expected=expected, recursive=recursive, emit=emit)
+        pulled = pull_files(
+            source,
+            output,
+            homes,
+            expected=None if files_alone else expected,
+            files_alone=files_alone,
+            recursive=recursive,
+            emit=emit,
+        )
     narrator.finish(pulled)
 
 
-def _source(option: str, value: str, *, checks: bool) -> tuple[Location, Kind | None]:
+def _source(option: str, value: str) -> tuple[Location, Kind]:
     """Return what is pulled and what it has to be."""
     if option == "bundle":
         return location_of(value), "bundle"
     if option == "image":
-        return location_of(value), "image" if checks else None
+        return location_of(value), "image"
     from bundlepipe.documents.bundle_lock import BundleLock
 
     lock = read_lock(value)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bundlepipe.cli.command import Command, Option, Run, Switch, comma_separated, paths
-from bundlepipe.cli.images import bundle_option, image_option, sole, write_lock
+from bundlepipe.cli.command import PATH, Command, Option, Run, Switch, comma_separated, paths
+from bundlepipe.cli.images import bundle_option, image_option, registry_reference, sole, write_lock
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.registry_options import Access, registry_options
-from bundlepipe.errors import BundlepipeError
+from bundlepipe.errors import BundlepipeError, quoted
 from bundlepipe.events import EntryPacked, Event
+from bundlepipe.files import is_utf8
 
 if TYPE_CHECKING:
     from bundlepipe.verbs.push import PushRequest
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     "files",
     cls=Option,
     multiple=True,
-    type=click.Path(),
+    type=PATH,
     metavar="PATH",
     help="Take this file or directory (repeatable)",
 )
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     cls=Option,
     multiple=True,
     default=(".git",),
-    type=click.Path(),
+    type=PATH,
     metavar="PATH",
     help="Leave out this path, relative to the inputs (repeatable; without it .git)",
 )
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 @click.option(
     "--lock-output",
     cls=Option,
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="Write a BundleLock with the digest (- prints it)",
 )
@@ -105,11 +106,10 @@ def _request(
     preserve_permissions: bool,
 ) -> PushRequest:
     from bundlepipe.oci.inputs import Inputs
-    from bundlepipe.oci.reference import Reference
     from bundlepipe.verbs.push import PushRequest
 
     inputs = Inputs([path.rstrip("/") or "/" for path in paths(files)], comma_separated(exclude), preserve_permissions)
-    request = PushRequest(inputs, Reference.parse(destination), is_bundle, _labels(labels))
+    request = PushRequest(inputs, registry_reference(destination, "push"), is_bundle, _labels(labels))
     request.check()
     return request
 
@@ -118,6 +118,6 @@ def _labels(texts: Sequence[str]) -> dict[str, str]:
     """Return labels; where a text has one `=` its value may have commas (pflag's StringToString)."""
     pairs = [pair for text in texts for pair in ([text] if text.count("=") == 1 else comma_separated([text]))]
     for pair in pairs:
-        if "=" not in pair:
-            raise BundlepipeError(f"'{pair}' is no label: expected KEY=VALUE")
+        if "=" not in pair or not is_utf8(pair):
+            raise BundlepipeError(f"{quoted(pair)} is no label: expected KEY=VALUE, in UTF-8")
     return dict(pair.split("=", 1) for pair in pairs)

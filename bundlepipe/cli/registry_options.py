@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bundlepipe.cli.command import Option, Run, Switch, comma_separated
+from bundlepipe.cli.command import PATH, Option, Run, Switch, comma_separated
 from bundlepipe.cli.tool import Tool
-from bundlepipe.errors import BundlepipeError
+from bundlepipe.errors import InputError
+from bundlepipe.files import read_file
 
 if TYPE_CHECKING:
     from bundlepipe.events import Emit
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from bundlepipe.stores.settings import NetworkSettings
 
 _SECTION = "Registries"
+_PEM_CERTIFICATE = b"CERTIFICATE-----"
 _ACCOUNT = ("username", "password", "token")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
@@ -52,7 +54,7 @@ def _tls_options() -> list[Option]:
             ["--registry-ca-cert-path"],
             _SECTION,
             multiple=True,
-            type=click.Path(),
+            type=PATH,
             metavar="FILE",
             help="Trust the authorities in this PEM file, too (may be repeated)",
         ),
@@ -109,11 +111,16 @@ class Access:
 
     @property
     def network(self) -> NetworkSettings:
-        """What holds for every registry and every other server."""
+        """What holds for every registry and every other server; InputError for a file of authorities that is none."""
         from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings
 
+        authorities = tuple(comma_separated(self.values["registry_ca_cert_path"]))
+        for path in authorities:
+            # Also where no server speaks TLS: who names a file means it.
+            if _PEM_CERTIFICATE not in read_file(path):
+                raise InputError(f"{path}: holds no PEM certificate, as --registry-ca-cert-path wants")
         return NetworkSettings(
-            authorities=tuple(comma_separated(self.values["registry_ca_cert_path"])),
+            authorities=authorities,
             verify_certificates=self.values["registry_verify_certs"],
             insecure=self.values["registry_insecure"],
             response_header_timeout=self.values.get(
@@ -129,44 +136,26 @@ class Access:
         return find_keychain(os.environ, tool.name, self._flags(tool), self.network)
 
     def _flags(self, tool: Tool) -> RegistryFlags:
-        """Return the credentials that flags give, or in the place of each its variable."""
-        from bundlepipe.stores.keychains.flags import RegistryFlags
+        """Return the credentials that flags give, or in the place of each the first variable for it."""
+        from bundlepipe.stores.keychains.flags import RegistryFlags, truth
 
         found: dict[str, str] = {}
         sources: list[str] = []
         for name in _ACCOUNT:
-            value, source = self._account_value(name, tool)
-            if value:
-                found[name] = value
-                sources.append(source)
+            flag, variable = self.values.get(f"registry_{name}"), _variable(name, tool)
+            if flag or variable:
+                found[name] = str(flag or os.environ[variable])
+                sources.append(f"--registry-{name}" if flag else variable)
         anon = self.values.get("registry_anon")
         if anon is None:
-            anon = _truth("ANON", tool)
-        source = " and ".join(sources) or ("--registry-anon" if anon else "")
-        return RegistryFlags(**found, anon=bool(anon), source=source)
-
-    def _account_value(self, name: str, tool: Tool) -> tuple[str, str]:
-        """Return what a flag or the first variable for it says, and which of them it was."""
-        flag = f"--registry-{name}"
-        if value := self.values.get(f"registry_{name}"):
-            return str(value), flag
-        variable, value = _variable(name.upper(), tool)
-        return value, variable
+            anon = truth(_variable("anon", tool), os.environ)
+        return RegistryFlags(**found, anon=anon, source=" and ".join(sources) or "--registry-anon")
 
 
-def _variable(name: str, tool: Tool) -> tuple[str, str]:
-    """Return the first variable of a tool that is set, and its value."""
-    variables = (f"{prefix}_{name}" for prefix in tool.prefixes)
-    return next(((variable, os.environ[variable]) for variable in variables if os.environ.get(variable)), ("", ""))
-
-
-def _truth(name: str, tool: Tool) -> bool:
-    from bundlepipe.stores.keychains.flags import GO_TRUTHS
-
-    variable, value = _variable(name, tool)
-    if value and value not in GO_TRUTHS:
-        raise BundlepipeError(f"{variable} in the environment is neither true nor false")
-    return GO_TRUTHS[value] if value else False
+def _variable(name: str, tool: Tool) -> str:
+    """Return the first variable of a tool for an option that is set; nothing if there is none."""
+    variables = (f"{prefix}_{name.upper()}" for prefix in tool.prefixes)
+    return next((variable for variable in variables if os.environ.get(variable)), "")
 
 
 def registry_options(function: Callable[..., Any]) -> Callable[..., Any]:

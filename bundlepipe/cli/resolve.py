@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from bundlepipe.cli.command import Command, Commands, Option, Run, Switch
+from bundlepipe.cli.command import PATH, Command, Commands, Option, Run, Switch
 from bundlepipe.cli.configuration import files_option, read_files
 from bundlepipe.cli.console import Table
 from bundlepipe.cli.images import STANDARD, write_lock
@@ -92,21 +92,21 @@ def _others(context: click.Context) -> Commands | None:
 @click.option(
     "--image-map-file",
     cls=Option,
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="Replace references as this JSON object says, from each to what it becomes",
 )
 @click.option(
     "--lock-output",
     cls=Option,
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="Write overrides that resolve the same again (- prints them only)",
 )
 @click.option(
     "--imgpkg-lock-output",
     cls=Option,
-    type=click.Path(),
+    type=PATH,
     metavar="FILE",
     help="Write the images.yml of a bundle (- prints it only)",
 )

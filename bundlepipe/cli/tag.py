@@ -6,7 +6,7 @@ import click
 
 from bundlepipe.cli.command import Command, Commands, Run, Switch
 from bundlepipe.cli.console import Table
-from bundlepipe.cli.images import image_option
+from bundlepipe.cli.images import image_option, registry_reference
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.registry_options import Access, registry_options
@@ -37,10 +37,9 @@ tag = Commands(
 @click.pass_obj
 def list_(run: Run, image: str | None, digests: bool, imgpkg_internal_tags: bool, access: Access) -> None:
     """List the tags of a repository, by name."""
-    from bundlepipe.oci.reference import Reference
     from bundlepipe.verbs.tags import list_tags
 
-    repository = Reference.parse(_required(image)).repository
+    repository = registry_reference(_required(image), "tag list").repository
     with narrated(run, "tag list") as emit:
         found = list_tags(repository, access.homes(run, emit), digests=digests, internal=imgpkg_internal_tags)
     header = {"name": "Name", **({"digest": "Digest"} if digests else {})}
@@ -57,10 +56,9 @@ def list_(run: Run, image: str | None, digests: bool, imgpkg_internal_tags: bool
 @click.pass_obj
 def resolve(run: Run, image: str | None, access: Access) -> None:
     """Print a reference with the digest that its tag (latest if it has none) names now."""
-    from bundlepipe.oci.reference import Reference
     from bundlepipe.verbs.tags import resolve_tag
 
-    reference = Reference.parse(_required(image))
+    reference = registry_reference(_required(image), "tag resolve")
     with narrated(run, "tag resolve") as emit, fetching():
         resolved = resolve_tag(reference, access.homes(run, emit))
     run.console.block(str(resolved))

@@ -15,7 +15,7 @@ from bundlepipe.documents.search_rules import SearchRule, UpdateStrategy, Within
 from bundlepipe.documents.yaml_scalar import ScalarText
 from bundlepipe.documents.yaml_source import compose, json_as_yaml
 
-_RENDER = "name the program that renders it: lock.files: [{{run: [{}], files: [{}]}}]"
+_RENDER = "render it first; in a pipeline name the program that does: lock.files: [{{run: [{}], files: [{}]}}]"
 _RENDER_TEMPLATE = _RENDER.format("helm, template, chart", "chart")
 _RENDER_YTT = _RENDER.format("ytt, -f, config", "config")
 _YTT_COMMENT = re.compile(r"(?:^|(?<=\s))#[@!]", re.MULTILINE)

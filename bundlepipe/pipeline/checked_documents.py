@@ -115,8 +115,10 @@ class _Checking:
             self._each(path, lambda path: self._says(path, _described_lock(ImagesLock.parse(read_file(path), path))))
         for path in (os.path.join(path, BUNDLE_METADATA) for path in there):
             if os.path.exists(path):
-                self._report.problems += check_bundle(read_file(path), path)
-                self._says(path, "Bundle")
+                if problems := check_bundle(read_file(path), path):
+                    self._report.problems += problems
+                else:
+                    self._says(path, "Bundle")
         if bundle.lock:
             files = bundle.files if bundle.lock.files is None else bundle.lock.files
             self._searched(files, bundle.lock.config, search_exclude(bundle), for_lock=True)

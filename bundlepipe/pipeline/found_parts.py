@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, IMAGES_LOCK
 from bundlepipe.documents.image_search import search_images
-from bundlepipe.documents.images_lock import KBLD_ID, ImagesLock
+from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.documents.kbld_config import KbldConfig
 from bundlepipe.documents.resources import Resource, find_resources
-from bundlepipe.errors import BundlepipeError
-from bundlepipe.files import read_file
+from bundlepipe.errors import BundlepipeError, InvalidReference
+from bundlepipe.files import is_utf8, read_file
 from bundlepipe.oci.build_context import BuildContext
+from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.state import STATE_DIRECTORY
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY
 from bundlepipe.verbs.configuration import Text, read_texts, search
@@ -113,7 +114,8 @@ class _Finding:
         """Return what was found, with names: first those of images, by which configuration may call them."""
         names = _Names(os.path.basename(os.path.abspath(self._root)))
         images = {path: names.new(path, "image") for path in self._contexts}
-        bundles = [replace(self._bundle(path), name=names.new(path, "bundle")) for path in self._bundles]
+        made = frozenset(images.values())
+        bundles = [replace(self._bundle(path, made), name=names.new(path, "bundle")) for path in self._bundles]
         locked = [bundle.path for bundle in bundles if not bundle.is_authored]
         dockerfiles = [FoundDockerfile(path, name, self._written(path, locked)) for path, name in images.items()]
         return FoundParts(bundles, dockerfiles, self._charts)
@@ -133,7 +135,7 @@ class _Finding:
     def _has_configuration(self, path: str) -> bool:
         return any(_is_configuration(os.path.join(self._root, path, name)) for name in self._directories[path].files)
 
-    def _bundle(self, path: str) -> FoundBundle:
+    def _bundle(self, path: str, made: Collection[str]) -> FoundBundle:
         exclude = self._excluded(path)
         directory = os.path.join(self._root, path)
         texts = read_texts([directory], exclude)
@@ -146,7 +148,7 @@ class _Finding:
             path,
             "",
             has_lock,
-            has_lock and _is_authored(lock_path, references),
+            has_lock and _is_authored(lock_path, references, made),
             references,
             tuple(exclude),
             None if len(readable) == len(texts) else tuple(_relative(text.name, self._root) for text in readable),
@@ -223,6 +225,8 @@ def _walk(root: str, path: str, depth: int) -> Iterator[tuple[str, _Directory]]:
     here, below = _Directory(), []
     for entry in entries:
         is_directory = entry.is_dir(follow_symlinks=False)
+        if not is_utf8(entry.name):
+            continue  # YAML could not name it
         if entry.name == BUNDLE_DIRECTORY:
             here.is_bundle = is_directory
         elif _is_passed_over(entry) or (is_directory and depth == _DEEPEST):
@@ -269,13 +273,24 @@ def _can_be_searched(text: Text) -> bool:
     return True
 
 
-def _is_authored(path: str, references: Sequence[str]) -> bool:
+def _is_authored(path: str, references: Sequence[str], made: Collection[str]) -> bool:
     """Tell whether a lock holds what its directory's configuration does not name, which maintaining it would remove."""
     try:
         lock = ImagesLock.parse(read_file(path), path)
     except BundlepipeError:
         return True
-    return any(entry.annotations.get(KBLD_ID) not in references for entry in lock.images)
+    return any(not _is_maintained(entry, references, made) for entry in lock.images)
+
+
+def _is_maintained(entry: ImageRef, references: Sequence[str], made: Collection[str]) -> bool:
+    """Tell whether maintaining a lock would keep an entry: of what is made here, or where its reference leads."""
+    reference = entry.annotations.get(KBLD_ID)
+    if reference not in references:
+        return False
+    try:
+        return reference in made or Reference.parse(reference or "").repository == entry.image.repository
+    except InvalidReference:
+        return False
 
 
 def _leaves_out(context: BuildContext, name: str) -> bool:

@@ -124,7 +124,7 @@ def _lock(bundle: FoundBundle, made: Collection[str]) -> Iterator[str]:
 
 def _chart(path: str) -> str:
     return (
-        f"\n# {path} is a Helm chart. What helm makes of it can be searched for images, in a bundle:\n"
+        f"\n# {printable(path)} is a Helm chart. What helm makes of it can be searched for images, in a bundle:\n"
         f"#   lock: {{files: [{{run: [helm, template, {_quoted(path)}], files: [{_quoted(path)}]}}]}}\n"
     )
 

@@ -42,8 +42,10 @@ class ArchiveWriter:
     def __init__(
         self, path: str, entries: Sequence[ArchivedManifest], layers: Mapping[Digest, int], *, resume: bool
     ) -> None:
-        self._path = path
-        directory, name = os.path.split(path)
+        self._given = path
+        # What a link leads to is exchanged, and the link stays.
+        self._path = os.path.realpath(path) if os.path.islink(path) else path
+        directory, name = os.path.split(self._path)
         self._partial = os.path.join(directory, f".{name}.partial")
         self._previous = os.path.join(directory, f".{name}.previous")
         self._resume = resume
@@ -75,7 +77,7 @@ class ArchiveWriter:
     @property
     def name(self) -> str:
         """`tar:FILE`."""
-        return f"tar:{self._path}"
+        return f"tar:{self._given}"
 
     @property
     def repository(self) -> None:
@@ -91,6 +93,9 @@ class ArchiveWriter:
         with self._translated():
             if os.path.isdir(self._path):
                 raise StoreError(f"{self.name}: cannot be written: there is a directory: name a file")
+            if os.path.exists(self._given) and not os.path.isfile(self._given):
+                # A tar is renamed into its place, and a device or pipe would be gone.
+                raise StoreError(f"{self.name}: cannot be written: there is a device or pipe: name a file")
             self.is_complete = self._resume and self._is_there()
             if self.is_complete:
                 self._remove_leftovers()

@@ -60,6 +60,7 @@ def pull(
     homes: Homes,
     *,
     expected: Kind | None = None,
+    files_alone: bool = False,
     recursive: bool = False,
     limits: Limits | None = None,
     protected: Iterable[str] = (),
@@ -67,11 +68,13 @@ def pull(
 ) -> Pulled:
     """Replace the directory `output` by the files of an image or bundle.
 
-    What is not of the `expected` kind is refused. The images.yml of a bundle is rewritten to
-    the bundle's own repository if every image it names is there; with `recursive`, nested
-    bundles go to `.imgpkg/bundles/sha256-HEX`. The directory is replaced as a whole, or left
-    as it was. An `output` that is or holds one of the `protected` paths, a home directory or
-    the like is refused. Raises OutputError, UnsafeArchive, IntegrityError, StoreError, DocumentError.
+    What is not of the `expected` kind is refused. With `files_alone` a bundle is laid out as
+    any image is: nothing is looked for or rewritten. Else the images.yml of a bundle is
+    rewritten to the bundle's own repository if every image it names is there; with
+    `recursive`, nested bundles go to `.imgpkg/bundles/sha256-HEX`. The directory is replaced
+    as a whole, or left as it was. An `output` that is or holds one of the `protected` paths,
+    a home directory or the like is refused. Raises OutputError, UnsafeArchive,
+    IntegrityError, StoreError, DocumentError.
     """
     refuse_dangerous(output, protected)
     store, manifest = homes.locate(source)
@@ -80,7 +83,7 @@ def pull(
             f"{source}: Unable to pull non-images, such as image indexes. "
             "(hint: provide a specific digest to the image instead)"
         )
-    has_bundle = is_bundle(store, manifest)
+    has_bundle = not files_alone and is_bundle(store, manifest)
     require_kind(source, "pulling", is_bundle=has_bundle, expected=expected)
     with replace_directory(output) as directory:
         pulling = _Pulling(homes, directory, limits or Limits(), recursive, emit)

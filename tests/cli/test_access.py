@@ -145,7 +145,12 @@ def test_private_authority(command: Command, tls_registry: Registry, tool: str) 
     assert "--registry-ca-cert-path" in error
     assert error.count("\n") <= 2
     missing = push(command, tool, tls_registry, "--registry-ca-cert-path", "gone.pem")
-    assert "gone.pem" in missing and "No such file or directory" in missing
+    assert missing == f"{tool}: Error: gone.pem: cannot be read: No such file or directory\n"
+
+
+def test_authorities_are_looked_at_where_nobody_speaks_tls(command: Command, registry: Registry) -> None:
+    failed = push(command, "imgpkg", registry, "--registry-ca-cert-path", "config/app.yml")
+    assert failed == "imgpkg: Error: config/app.yml: holds no PEM certificate, as --registry-ca-cert-path wants\n"
 
 
 # The network

@@ -115,3 +115,28 @@ def test_bash_completes(command: Command) -> None:
     )
     done = subprocess.run(["bash", "-c", script], env=command.environment(), capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["push", "pull"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_closed_streams(command: Command, closed: str) -> None:
+    line = f"bundlepipe version {closed}"
+    done = subprocess.run(["sh", "-c", line], env=command.environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_output_that_cannot_be_written(command: Command) -> None:
+    line = "bundlepipe version --json >/dev/full"
+    done = subprocess.run(["sh", "-c", line], env=command.environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == ("bundlepipe: Error: standard output, or the current directory: No space left on device\n")
+
+
+def test_internal_names_are_not_suggested(command: Command) -> None:
+    failed = command("imgpkg", "pull", "--no-recursiv").failed
+    assert failed == "imgpkg: Error: unknown flag: --no-recursiv (did you mean --recursive?)\n"
+
+
+def test_argument_that_is_missing(command: Command) -> None:
+    assert command("imgpkg", "completion").failed == (
+        "imgpkg: Error: bash|fish|zsh is missing: 'imgpkg completion --help' shows how it is used\n"
+    )

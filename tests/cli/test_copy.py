@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import tarfile
 from functools import partial
 
@@ -174,3 +176,17 @@ def test_local_homes(command: Command, shop: Reference) -> None:
     assert (command.directory / "layout/index.json").is_file()
     failed = command("bundlepipe", "copy", "-b", f"{shop}", "--to-repo", "oci:layout", "--lock-output", "x").failed
     assert failed.endswith("--lock-output x: a copy to this destination has no lock; everything is copied\n")
+
+
+def test_only_a_file_becomes_a_tar(command: Command, shop: Reference) -> None:
+    os.mkfifo(command.directory / "pipe")
+    failed = command("imgpkg", "copy", "-b", f"{shop}", "--to-tar", "pipe").failed
+    assert failed == "imgpkg: Error: tar:pipe: cannot be written: there is a device or pipe: name a file\n"
+    assert stat.S_ISFIFO((command.directory / "pipe").stat().st_mode)
+
+
+def test_link_to_a_tar_stays_one(command: Command, shop: Reference) -> None:
+    (command.directory / "link.tar").symlink_to("real.tar")
+    command.silently("imgpkg", "copy", "-b", f"{shop}", "--to-tar", "link.tar")
+    assert (command.directory / "link.tar").is_symlink()
+    assert tarfile.is_tarfile(command.directory / "real.tar")

@@ -238,3 +238,22 @@ def test_what_is_for_tools_or_hidden_is_no_part_of_a_bundle(command: Command) ->
     assert command("bundlepipe", "init").output.startswith("found   deploy: bundle 'deploy'\nwrote")
     assert "    exclude: [.env, .git, node_modules]\n" in pipeline_of(command)
     check_and_run(command)
+
+
+def test_lock_whose_entries_lead_elsewhere_stays_an_authors(command: Command, registry: Registry) -> None:
+    repository = registry.repository("site")
+    manifest = put_image(Homes().repository(repository, writes=True), file_layer("index.html", "hello"))
+    bundle = write_bundle(command.directory / "one", {"app.yml": DEPLOYMENT.replace("IMAGE", "my-app")})
+    lock = ImagesLock((ImageRef(repository.at(manifest.digest), {KBLD_ID: "my-app"}),)).to_bytes()
+    (bundle / ".imgpkg/images.yml").write_bytes(lock)
+    command("bundlepipe", "init")
+    assert ".imgpkg/images.yml is yours" in pipeline_of(command)
+    check_and_run(command)
+
+
+def test_names_that_yaml_cannot_have_are_passed_over(command: Command) -> None:
+    write(command, {"odd\udcff/app.yml": SETTINGS, "good/app.yml": SETTINGS, "two\nlines/Chart.yaml": "name: x\n"})
+    told = command("bundlepipe", "init").output
+    assert "found   good: bundle 'good'\n" in told
+    assert "found   two\\nlines: a Helm chart" in told
+    check_and_run(command)

@@ -98,9 +98,10 @@ def test_errors(command: Command, tool: str) -> None:
         'kind: Pod\nmetadata:\n  annotations:\n    kbld.k14s.io/images: "["\n'
     )
     (command.directory / "b.yml").write_text("a: [\n")
-    first, second, third = command(tool, "inspect", "-f", ".").failed.splitlines()
+    head, first, second, third = command(tool, "inspect", "-f", ".").failed.splitlines()
     expected = "expected a list of mappings with a 'url', as a YAML text"
-    assert first == f"{tool}: Error: ./a.yml:4:26: kbld.k14s.io/images: {expected}"
+    assert head == f"{tool}: Error: "
+    assert first == f"./a.yml:4:26: kbld.k14s.io/images: {expected}"
     assert second.startswith("./a.yml:9:26: kbld.k14s.io/images: ")
     assert third.startswith("./b.yml:2:1: ")
 

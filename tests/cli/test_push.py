@@ -119,7 +119,9 @@ def test_refusals(command: Command, bundle: Path, tool: str) -> None:
         "Lock output is not compatible with image"
     )
     assert error("-i", "a/b", "-f", "gone") == "gone: cannot be read: No such file or directory\n"
-    assert error("-i", "a/b", "-f", "plain", "-l", "novalue") == "'novalue' is no label: expected KEY=VALUE\n"
+    assert error("-i", "a/b", "-f", "plain", "-l", "novalue") == "'novalue' is no label: expected KEY=VALUE, in UTF-8\n"
+    assert error("-i", "docker-daemon:x", "-f", "plain").startswith("'docker-daemon:x': push is for registries")
+    assert "in UTF-8" in error("-i", "a/b", "-f", "plain", "-l", "a=\udcff")
     assert "reserved and cannot be overriden. Please use a different key" in error(
         "-b", "a/b", "-f", "config", "-l", "dev.carvel.imgpkg.bundle=x"
     )
@@ -144,3 +146,15 @@ def test_output_that_nobody_reads_is_no_fault_to_tell(command: Command, registry
         ["sh", "-c", line], cwd=command.directory, env=command.environment(), capture_output=True, check=False
     )
     assert done.stderr == b""
+
+
+def test_json_of_a_name_that_is_not_utf8(command: Command, registry: Registry) -> None:
+    (command.directory / "a\udcffb").write_text("a")
+    document = command("imgpkg", "push", "-i", f"{registry.repository()}", "-f", "a\udcffb", "--json").output
+    assert json.loads(document)["Lines"][0] == "file: a\ufffdb"
+
+
+def test_lock_goes_into_a_stream(command: Command, registry: Registry, bundle: Path) -> None:
+    for stream in ("/dev/stdout", "/proc/self/fd/1"):
+        printed = command("imgpkg", "push", "-b", f"{registry.repository()}", "-f", "config", "--lock-output", stream)
+        assert "kind: BundleLock" in printed.output

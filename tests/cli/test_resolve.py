@@ -193,7 +193,7 @@ def test_what_cannot_be_resolved_is_told_with_its_place_and_nothing_is_printed(
 def test_faults_of_configuration_are_told_with_their_places(command: Command, resolve: Resolve, tool: str) -> None:
     write(command, config="image: [\n", ytt="image: #@ data.values.image\n")
     error = resolve("-f", "config.yml", "-f", "ytt.yml").failed
-    assert error.startswith(f"{tool}: Error: config.yml:2:1: ")
+    assert error.startswith(f"{tool}: Error: \nconfig.yml:2:1: ")
     assert "\nytt.yml:1:" in error
 
 

@@ -75,6 +75,14 @@ def test_resolve(command: Command, repository: str, tool: str) -> None:
 
 @TOOLS
 def test_refusals(command: Command, registry: Registry, repository: str, tool: str) -> None:
+    for local in ("oci:layout", "tar:x.tar", "docker-daemon:app"):
+        for what in ("tag list", "tag resolve"):
+            assert command(tool, *what.split(), "-i", local).failed == (
+                f"{tool}: Error: '{local}': {what} is for registries: expected REGISTRY/REPOSITORY[:TAG]\n"
+            )
+    assert command(tool, "tag", "bogus").failed == (
+        f'{tool}: Error: unknown command "bogus" for "{tool} tag": \'{tool} tag --help\' lists the commands\n'
+    )
     assert command(tool, "tag", "list").failed.startswith(f"{tool}: Error: Expected image")
     assert command(tool, "tag", "resolve", "-i", f"{repository}:none").failed.startswith(
         f"{tool}: Error: Fetching image:\n  HEAD http://{registry.host}/v2/"

@@ -189,8 +189,13 @@ def test_an_empty_reference_is_a_fault() -> None:
     ]
 
 
-HELM = "name the program that renders it: lock.files: [{run: [helm, template, chart], files: [chart]}]"
-YTT = "name the program that renders it: lock.files: [{run: [ytt, -f, config], files: [config]}]"
+HELM = (
+    "render it first; in a pipeline name the program that does: "
+    "lock.files: [{run: [helm, template, chart], files: [chart]}]"
+)
+YTT = (
+    "render it first; in a pipeline name the program that does: lock.files: [{run: [ytt, -f, config], files: [config]}]"
+)
 
 
 @pytest.mark.parametrize(

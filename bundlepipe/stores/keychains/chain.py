@@ -18,7 +18,7 @@ from bundlepipe.stores.keychains.cloud import CloudKeychain, Service
 from bundlepipe.stores.keychains.docker_config import DockerConfig
 from bundlepipe.stores.keychains.ecr import Amazon
 from bundlepipe.stores.keychains.environment import AZURE_CONFIG, BUNDLEPIPE, IMGPKG, KBLD, EnvironmentKeychain, Rules
-from bundlepipe.stores.keychains.flags import GO_TRUTHS, FlagsKeychain, RegistryFlags
+from bundlepipe.stores.keychains.flags import FlagsKeychain, RegistryFlags, truth
 from bundlepipe.stores.keychains.github import GitHub
 from bundlepipe.stores.keychains.gke import Google
 from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings
@@ -89,7 +89,7 @@ def _active(environ: Mapping[str, str], tool: Tool, network: NetworkSettings) ->
     """Yield the clouds whose keychains are active, in the order in which they are named."""
     variables = _ACTIVE_VARIABLES[tool]
     names = [name.strip() for variable in variables for name in environ.get(variable, "").split(",")]
-    if _ACTIVE in variables and _is_true(environ, _ACTIVE_ALL):
+    if _ACTIVE in variables and truth(_ACTIVE_ALL, environ):
         names += _CLOUDS
     for name in dict.fromkeys(filter(None, names)):
         yield _service(name, environ, tool, network)
@@ -107,10 +107,3 @@ def _service(name: str, environ: Mapping[str, str], tool: Tool, network: Network
         case "github":
             return GitHub(environ)
     raise StoreError(f"Unable to load keychain for {name}, available keychains [{', '.join(_CLOUDS)}]")
-
-
-def _is_true(environ: Mapping[str, str], variable: str) -> bool:
-    text = environ.get(variable) or "false"
-    if text not in GO_TRUTHS:
-        raise StoreError(f"{variable} in the environment is neither true nor false")
-    return GO_TRUTHS[text]

@@ -74,7 +74,8 @@ class DockerConfig:
 
     @cached_property
     def _path(self) -> str | None:
-        return next((path for path in self._candidates() if os.path.isfile(path)), None)
+        # What is there and cannot be read is no reason to go on as if it were not.
+        return next((path for path in self._candidates() if not _is_absent(path)), None)
 
     @cached_property
     def _document(self) -> dict[str, Any]:
@@ -155,6 +156,16 @@ def _words_of(failure: Exception) -> str:
         return f": {one_line(str(failure))}"
     words = one_line(cause.output.decode(errors="replace"))
     return f": {words}" if words and "Secret" not in words else f" with status {cause.returncode}"
+
+
+def _is_absent(path: str) -> bool:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _normalise(key: str) -> str:

@@ -16,6 +16,14 @@ GO_TRUTHS: Mapping[str, bool] = {
 }
 
 
+def truth(variable: str, environ: Mapping[str, str]) -> bool:
+    """Return what a variable says, false where it is not set; StoreError for what is no truth value of Go's."""
+    text = environ.get(variable) or "false"
+    if text not in GO_TRUTHS:
+        raise StoreError(f"{variable} in the environment is neither true nor false")
+    return GO_TRUTHS[text]
+
+
 @dataclass(frozen=True)
 class RegistryFlags:
     """The values of `--registry-username`, `-password`, `-token` and `-anon`; by default nothing was given.
