@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -512,8 +514,8 @@ def test_pushes_are_drawn_and_leave_their_lines(project: Project, proxy: Proxy, 
 
 @PARALLEL
 def test_pulls_are_drawn_and_leave_their_lines(project: Project, proxy: Proxy, parallel: tuple[str, ...]) -> None:
-    _push(project, proxy)
-    held = Held(proxy, "GET", "/blobs/")
+    layers = _push(project, proxy)
+    held = Held(proxy, "GET", layers)
     arguments = (*parallel, "pull_bundle")
     terminal = Terminal(columns=120)
     assert _doit(project, terminal, *arguments, when="pull_bundle:(one|two) .*━.*sha256:", then=held.let_go) == 0
@@ -526,10 +528,15 @@ def test_pulls_are_drawn_and_leave_their_lines(project: Project, proxy: Proxy, p
 PUSHED = ("push_image:one", "push_image:two")
 
 
-def _push(project: Project, proxy: Proxy) -> None:
+def _push(project: Project, proxy: Proxy) -> str:
+    """Push both images; return an expression for the paths of their layers, which are what takes its time."""
     project.environment["REGISTRY"] = f"{proxy.host}/progress"
     _declare(project)
     project.doit("push_image")
+    uploads = [unquote(sent.path) for sent in proxy.requests if sent.method == "PUT" and sent.bytes_up > 1_000_000]
+    return (
+        "/blobs/(" + "|".join(digest for path in uploads for digest in re.findall(r"sha256:[0-9a-f]{64}", path)) + ")"
+    )
 
 
 def _assert_lines(terminal: Terminal, *tasks: str) -> None:
@@ -561,9 +568,9 @@ def test_pushes_and_pulls_print_nothing_new_on_pipes(project: Project) -> None:
 
 @PARALLEL
 def test_a_failure_leaves_the_terminal_clean(project: Project, proxy: Proxy, parallel: tuple[str, ...]) -> None:
-    _push(project, proxy)
-    held = Held(proxy, "GET", "/blobs/")
-    proxy.fault("GET", "/blobs/", Alter(1000), times=100)
+    layers = _push(project, proxy)
+    held = Held(proxy, "GET", layers)
+    proxy.fault("GET", layers, Alter(1000), times=100)
     terminal = Terminal(columns=300)
     assert _doit(project, terminal, *parallel, "pull_bundle", when="pull_bundle.*━", then=held.let_go) == 1
     assert _is_clean(terminal)
@@ -571,9 +578,9 @@ def test_a_failure_leaves_the_terminal_clean(project: Project, proxy: Proxy, par
 
 
 def test_waiting_is_told_above_the_bars(project: Project, proxy: Proxy) -> None:
-    _push(project, proxy)
-    proxy.fault("GET", "/blobs/", Cut(0), times=2)
-    held = Held(proxy, "GET", "/blobs/")
+    layers = _push(project, proxy)
+    proxy.fault("GET", layers, Cut(0), times=2)
+    held = Held(proxy, "GET", layers)
     terminal = Terminal(columns=300)
     told = "trying again in.*trying again in.*━"
     assert _doit(project, terminal, "-n", "0", "pull_bundle:one", when=told, then=held.let_go) == 0
@@ -584,8 +591,8 @@ def test_waiting_is_told_above_the_bars(project: Project, proxy: Proxy) -> None:
 
 @PARALLEL
 def test_an_interrupted_run_gives_the_cursor_back(project: Project, proxy: Proxy, parallel: tuple[str, ...]) -> None:
-    _push(project, proxy)
-    proxy.fault("GET", "/blobs/", Delay(3), times=100)
+    layers = _push(project, proxy)
+    proxy.fault("GET", layers, Delay(3), times=100)
     terminal = Terminal(columns=120)
     assert _doit(project, terminal, *parallel, "pull_bundle", when="pull_bundle.*━", then=signal.SIGINT) != 0
     assert "\x1b[?25l" in terminal.output
