@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.support.command import Command
+from tests.support.command import LINUX, Command
 
 HEAVY = {"docker", "doit", "jsonschema", "requests", "rich", "semver", "urllib3", "yaml", "zlib_ng"}
 TOOLS = ("bundlepipe", "imgpkg", "kbld")
@@ -108,6 +108,7 @@ def test_completion(command: Command, words: str, completed: list[str]) -> None:
     assert command("bundlepipe", env=env).output.splitlines() == completed
 
 
+@LINUX
 def test_bash_completes(command: Command) -> None:
     script = (
         'eval "$(imgpkg completion bash)"; COMP_WORDS=(imgpkg pu); COMP_CWORD=1; '
@@ -124,6 +125,7 @@ def test_closed_streams(command: Command, closed: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@LINUX
 def test_output_that_cannot_be_written(command: Command) -> None:
     line = "bundlepipe version --json >/dev/full"
     done = subprocess.run(["sh", "-c", line], env=command.environment(), capture_output=True, text=True, check=False)

@@ -5,7 +5,7 @@ import pytest
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.pipeline.reading import read_pipeline
 from bundlepipe.stores.homes import Homes
-from tests.support.command import Command
+from tests.support.command import LINUX, Command
 from tests.support.files import write_bundle
 from tests.support.images import file_layer, put_image
 from tests.support.services import Registry
@@ -251,6 +251,7 @@ def test_lock_whose_entries_lead_elsewhere_stays_an_authors(command: Command, re
     check_and_run(command)
 
 
+@LINUX
 def test_names_that_yaml_cannot_have_are_passed_over(command: Command) -> None:
     write(command, {"odd\udcff/app.yml": SETTINGS, "good/app.yml": SETTINGS, "two\nlines/Chart.yaml": "name: x\n"})
     told = command("bundlepipe", "init").output

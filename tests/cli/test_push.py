@@ -11,7 +11,7 @@ from bundlepipe.oci.labels import labels_of
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.store import read_whole
-from tests.support.command import Command
+from tests.support.command import LINUX, Command
 from tests.support.files import write_bundle
 from tests.support.services import Registry
 
@@ -148,12 +148,14 @@ def test_output_that_nobody_reads_is_no_fault_to_tell(command: Command, registry
     assert done.stderr == b""
 
 
+@LINUX
 def test_json_of_a_name_that_is_not_utf8(command: Command, registry: Registry) -> None:
     (command.directory / "a\udcffb").write_text("a")
     document = command("imgpkg", "push", "-i", f"{registry.repository()}", "-f", "a\udcffb", "--json").output
     assert json.loads(document)["Lines"][0] == "file: a\ufffdb"
 
 
+@LINUX
 def test_lock_goes_into_a_stream(command: Command, registry: Registry, bundle: Path) -> None:
     for stream in ("/dev/stdout", "/proc/self/fd/1"):
         printed = command("imgpkg", "push", "-b", f"{registry.repository()}", "-f", "config", "--lock-output", stream)

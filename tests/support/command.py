@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.secrets import leaks
+
+# macOS has another bash, neither /proc nor /dev/full, and no names that are not UTF-8.
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="for Linux alone")
 
 
 @dataclass(frozen=True)
