@@ -99,7 +99,8 @@ def test_a_busy_registry_is_waited_for(project: Project, proxy: Proxy) -> None:
 def test_a_connection_cut_within_a_blob_is_resumed(project: Project, proxy: Proxy) -> None:
     project.write("top/large.bin", Path(shutil.__file__).read_bytes() * 8)
     project.doit("push_bundle")
-    proxy.fault("GET", "/blobs/", Cut(5000))
+    # The first is the configuration, which is shorter.
+    proxy.fault("GET", "/blobs/", Cut(5000), skip=1)
     project.doit("pull_bundle")
     assert (project.directory / "out/large.bin").read_bytes() == (project.directory / "top/large.bin").read_bytes()
     assert any("Range" in exchange.headers or "range" in exchange.headers for exchange in proxy.requests)
