@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from types import FrameType
 from typing import Any
 
 import click
 
-from bundlepipe.cancellation import cancel_all, cancellable
+from bundlepipe.cancellation import cancellable
 from bundlepipe.cli.arguments import command_first, normalised
 from bundlepipe.cli.console import Console
 from bundlepipe.cli.tool import Tool
+from bundlepipe.pipeline.termination import end_orderly
 
 _HELP_WIDTH = 100
 
@@ -108,7 +107,7 @@ class Command(click.Command):
             color=chosen["color"],
             columns=comma_separated(chosen["columns"]),
         )
-        end_when_told()
+        end_orderly()
         # What is interrupted gives up its pauses and the programs that it started.
         result = cancellable(threading.Event(), partial(super().invoke, context))
         run.console.succeed()
@@ -193,17 +192,6 @@ class Commands(click.Group):
         if self._bare and (not arguments or arguments[0].startswith("-")):
             arguments = ["", *arguments]
         return super().parse_args(context, arguments)
-
-
-def end_when_told() -> None:
-    """Let SIGTERM end the command as an interruption does: nothing is left half done, and no program behind."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _end)
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    cancel_all()
-    sys.exit(128 + number)
 
 
 def _imported(place: str) -> click.Command:

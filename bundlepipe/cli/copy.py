@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bundlepipe.cli.command import PATH, Command, Option, Run, Switch
-from bundlepipe.cli.images import bundle_option, image_option, location_of, read_lock, sole, write_lock
+from bundlepipe.cli.images import bundle_option, image_option, read_lock, sole, write_lock
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.registry_options import Access, registry_options
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import CopyPlanned, Event
+from bundlepipe.stores.location import parse_location
 
 if TYPE_CHECKING:
     from bundlepipe.oci.reference import Repository
@@ -105,7 +106,7 @@ def _request(source: tuple[str, str], destination: tuple[str, str], options: dic
     option, value = source
     to_option, to = destination
     return CopyRequest(
-        source=_file_source(option, value) if option in ("lock", "tar") else location_of(value),
+        source=_file_source(option, value) if option in ("lock", "tar") else parse_location(value),
         destination=ArchiveLocation(to) if to_option == "--to-tar" else _home(to),
         expected=option if option in ("bundle", "image") else None,  # type: ignore[arg-type]
         include_non_distributable=options["include_non_distributable_layers"],
@@ -125,7 +126,7 @@ def _home(text: str) -> Repository | LayoutLocation | ArchiveLocation | EngineLo
     """Return the destination that a text names: a repository, whose images get tags of their own, or a local home."""
     from bundlepipe.oci.reference import Reference, Repository
 
-    location = location_of(text)
+    location = parse_location(text)
     return Repository.parse(text) if isinstance(location, Reference) else location
 
 

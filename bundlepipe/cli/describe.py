@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from bundlepipe.cli.command import Command, Option, Run, Switch
-from bundlepipe.cli.images import bundle_option, location_of
+from bundlepipe.cli.images import bundle_option
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.registry_options import Access, registry_options
 from bundlepipe.errors import BundlepipeError
+from bundlepipe.stores.location import parse_location
 
 _FORMATS = ("text", "yaml")
 
@@ -52,7 +53,7 @@ def describe(
 
     with narrated(run, "describe") as emit, fetching():
         description = describe_bundle(
-            location_of(bundle),
+            parse_location(bundle),
             access.homes(run, emit, concurrency=concurrency),
             layers=layers,
             cosign_artifacts=cosign_artifacts,

@@ -12,12 +12,12 @@ import click
 from bundlepipe.cli.command import Option
 from bundlepipe.errors import BundlepipeError, OutputError
 from bundlepipe.files import read_file, write_if_changed
+from bundlepipe.oci.reference import Reference
+from bundlepipe.stores.location import LOCAL_PREFIXES
 
 if TYPE_CHECKING:
     from bundlepipe.documents.bundle_lock import BundleLock
     from bundlepipe.documents.images_lock import ImagesLock
-    from bundlepipe.oci.reference import Reference
-    from bundlepipe.stores.location import Location
 
 STANDARD = "-"
 # Where a redirection has put a file, that must not be exchanged for another.
@@ -42,21 +42,11 @@ def sole(given: dict[str, str | None], expected: str) -> tuple[str, str]:
     return there[0]
 
 
-def location_of(text: str) -> Location:
-    """Return what a reference or local home on the command line locates; InvalidReference if it is neither."""
-    from bundlepipe.stores.location import parse_location
-
-    return parse_location(text)
-
-
 def registry_reference(text: str, what: str) -> Reference:
     """Return a reference for `what`, which knows registries and hosts backed by directories, but no local homes.
 
     Raises BundlepipeError for a local home, InvalidReference for what is no reference.
     """
-    from bundlepipe.oci.reference import Reference
-    from bundlepipe.stores.location import LOCAL_PREFIXES
-
     if text.startswith(LOCAL_PREFIXES):
         raise BundlepipeError(f"'{text}': {what} is for registries: expected REGISTRY/REPOSITORY[:TAG]")
     return Reference.parse(text)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from bundlepipe.cli.command import DIRECTORY, PATH, Command, Option, Run, Switch
-from bundlepipe.cli.images import bundle_option, image_option, location_of, read_lock, sole
+from bundlepipe.cli.images import bundle_option, image_option, read_lock, sole
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.registry_options import Access, registry_options
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import Event, ImageLaidOut, LayerLaidOut
+from bundlepipe.stores.location import parse_location
 
 if TYPE_CHECKING:
     from bundlepipe.stores.location import Location
@@ -93,9 +94,9 @@ def pull(
 def _source(option: str, value: str) -> tuple[Location, Kind]:
     """Return what is pulled and what it has to be."""
     if option == "bundle":
-        return location_of(value), "bundle"
+        return parse_location(value), "bundle"
     if option == "image":
-        return location_of(value), "image"
+        return parse_location(value), "image"
     from bundlepipe.documents.bundle_lock import BundleLock
 
     lock = read_lock(value)

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -109,7 +109,7 @@ class Access:
             emit=emit,
         )
 
-    @property
+    @cached_property
     def network(self) -> NetworkSettings:
         """What holds for every registry and every other server; InputError for a file of authorities that is none."""
         from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings

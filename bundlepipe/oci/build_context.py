@@ -21,7 +21,7 @@ from bundlepipe.oci.dockerignore import DockerIgnore, Verdict
 from bundlepipe.oci.inputs import Entry, FileState, Snapshot, content_state, in_byte_order
 
 IGNORE_FILE = ".dockerignore"
-_DEFAULT_DOCKERFILES = ("Dockerfile", "dockerfile")
+DEFAULT_DOCKERFILES = ("Dockerfile", "dockerfile")
 # No entry of a file system has this mode: its type would be in it.
 _NOT_SEEN = 0
 
@@ -86,7 +86,7 @@ class BuildContext:
         return own[0] if own else os.path.join(self.directory, IGNORE_FILE)
 
     def _dockerfiles(self) -> list[str]:
-        names = _DEFAULT_DOCKERFILES if self.dockerfile is None else (self.dockerfile,)
+        names = DEFAULT_DOCKERFILES if self.dockerfile is None else (self.dockerfile,)
         return [os.path.normpath(os.path.join(self.directory, name)) for name in names]
 
     def _dockerfile(self) -> str:

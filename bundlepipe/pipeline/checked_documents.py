@@ -24,13 +24,12 @@ from bundlepipe.oci.inputs import Inputs, walk
 from bundlepipe.pipeline.checking import faults
 from bundlepipe.pipeline.checking_outputs import outputs
 from bundlepipe.pipeline.contexts import context_of
+from bundlepipe.pipeline.copy_task import locks_read
 from bundlepipe.pipeline.declaration import (
     Bundle,
-    Copy,
     Image,
     LockSource,
     Program,
-    Pull,
     Pushable,
     Source,
     images_lock_path,
@@ -40,7 +39,7 @@ from bundlepipe.pipeline.declaration import (
 )
 from bundlepipe.pipeline.paths import is_within
 from bundlepipe.pipeline.reading import Declared, read_pipeline
-from bundlepipe.stores.location import LOCAL_PREFIXES, ArchiveLocation, LayoutLocation, parse_location
+from bundlepipe.pipeline.sources import paths_read
 from bundlepipe.verbs.bundle import check_is_plain, check_placement
 from bundlepipe.verbs.configuration import Configuration, read_rules, read_text, search
 from bundlepipe.verbs.resolution import plan
@@ -135,7 +134,7 @@ class _Checking:
     def _context(self, context: BuildContext) -> None:
         dockerfiles = [path for path in context.decisive_files if not path.endswith(IGNORE_FILE)]
         for path in filter(os.path.isfile, dockerfiles):
-            self._attempt(lambda: _look_through(context))
+            self._attempt(context.walk)
             self._says(path, "Dockerfile")
             return
         self._is_there(dockerfiles[0])
@@ -189,7 +188,7 @@ class _Checking:
                     self._report.problems += str(error).splitlines()
         return rules
 
-    def _attempt(self, check: Callable[[], None]) -> None:
+    def _attempt(self, check: Callable[[], object]) -> None:
         """Do a check; a fault that ends it is one of the problems."""
         try:
             check()
@@ -211,11 +210,6 @@ class _Checking:
         self._report.checked.setdefault(path, what)
 
 
-def _look_through(context: BuildContext) -> None:
-    """Raise InputError for what no build can have, and for a faulty `.dockerignore`."""
-    context.walk()
-
-
 def _local_sources(declared: Declared) -> Iterator[str]:
     """Yield the tars and layouts that are copied or pulled from."""
     sources: list[Source | None] = [image.source for image in declared.images]
@@ -223,21 +217,14 @@ def _local_sources(declared: Declared) -> Iterator[str]:
     sources += [pull.source for pull in declared.pulls]
     for source in sources:
         with contextlib.suppress(InvalidReference):  # which is a fault of its own
-            location = parse_location(source) if isinstance(source, str) else None
-            if isinstance(location, ArchiveLocation):
-                yield location.path
-            elif isinstance(location, LayoutLocation):
-                yield location.directory
+            yield from paths_read(source) if isinstance(source, str) else ()
 
 
 def _locks_named(declared: Declared) -> Iterator[str]:
     """Yield the lock files that copies and pulls take from, and that tars leave out."""
-    sourced: list[Copy | Pull] = [*declared.copies, *declared.pulls]
-    for thing in sourced:
-        if isinstance(thing.source, LockSource):
-            yield thing.source.path
     for copy in declared.copies:
-        yield from (item for item in copy.exclude if not item.startswith(LOCAL_PREFIXES))
+        yield from locks_read(copy)
+    yield from (pull.source.path for pull in declared.pulls if isinstance(pull.source, LockSource))
 
 
 def _described_lock(lock: BundleLock | ImagesLock) -> str:

@@ -71,7 +71,8 @@ def _placed(to: str, settings: Settings) -> str:
     return placed(location, settings) if isinstance(location, Reference) else to
 
 
-def _locks_read(copy: Copy) -> list[str]:
+def locks_read(copy: Copy) -> list[str]:
+    """Return the lock files that a copy takes from, and that its tar leaves out."""
     source = [copy.source.path] if isinstance(copy.source, LockSource) else []
     return [*source, *(item for item in copy.exclude if not item.startswith(ARCHIVE_PREFIX))]
 
@@ -94,7 +95,7 @@ class CopyStaleness(SourceStaleness):
 
     def files_now(self, before: Snapshot) -> Snapshot:
         """Look at the locks that say what is copied, and what is left out."""
-        return file_snapshot(_locks_read(self._copy), before)
+        return file_snapshot(locks_read(self._copy), before)
 
     def _missing(self, task: Task, values: Values) -> list[str]:
         destination = parse_location(self._copy.to)
@@ -166,7 +167,7 @@ class CopyAction(Action):
         archives = archives_in([declared.to])
         for path in archives:
             _check_may_replace(path, declared.name)
-        locks = file_snapshot(_locks_read(declared), {})
+        locks = file_snapshot(locks_read(declared), {})
         read = stamps(_archives_read(declared))
         image = image_id(declared.source)
         started = time.monotonic()

@@ -14,14 +14,14 @@ from bundlepipe.documents.kbld_config import KbldConfig
 from bundlepipe.documents.resources import Resource, find_resources
 from bundlepipe.errors import BundlepipeError, InvalidReference
 from bundlepipe.files import is_utf8, read_file
-from bundlepipe.oci.build_context import BuildContext
+from bundlepipe.oci.build_context import DEFAULT_DOCKERFILES, BuildContext
 from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.paths import is_within
 from bundlepipe.pipeline.state import STATE_DIRECTORY
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY
 from bundlepipe.verbs.configuration import Text, read_texts, search
 
 _DEEPEST = 8
-_DOCKERFILES = ("Dockerfile", "dockerfile")
 _CHART = "Chart.yaml"
 _OF_CHARTS = ("charts", "crds", "templates")
 _YAML = (".yml", ".yaml")
@@ -85,11 +85,6 @@ def find_parts(directory: str) -> FoundParts:
     return _Finding(directory).parts()
 
 
-def is_below(path: str, directory: str) -> bool:
-    """Tell whether a relative path is a directory, or lies in it."""
-    return directory in (".", path) or path.startswith(f"{directory}/")
-
-
 @dataclass
 class _Directory:
     """The names of the files in a directory, and of what else there is that is passed over."""
@@ -123,8 +118,8 @@ class _Finding:
     def _bundle_directories(self) -> list[str]:
         found: list[str] = []
         for path, each in self._directories.items():
-            in_another = any(is_below(path, other) for other in found) or any(
-                path == chart or is_below(path, os.path.normpath(os.path.join(chart, part)))
+            in_another = any(is_within(path, other) for other in found) or any(
+                path == chart or is_within(path, os.path.normpath(os.path.join(chart, part)))
                 for chart in self._charts
                 for part in _OF_CHARTS
             )
@@ -161,28 +156,28 @@ class _Finding:
         leaves out nothing.
         """
         excluded = set(_OF_THE_PIPELINE) if bundle == "." else {".git"}
-        excluded |= {_relative(path, bundle) for path in self._bundles if path != bundle and is_below(path, bundle)}
+        excluded |= {_relative(path, bundle) for path in self._bundles if path != bundle and is_within(path, bundle)}
         if self._directories[bundle].is_bundle:
             return sorted(excluded)
-        excluded |= {_relative(path, bundle) for path in self._of_builds() if is_below(path, bundle)}
+        excluded |= {_relative(path, bundle) for path in self._of_builds() if is_within(path, bundle)}
         for path, each in self._directories.items():
-            if is_below(path, bundle):
+            if is_within(path, bundle):
                 excluded |= {_relative(os.path.join(path, name), bundle) for name in each.passed_over}
         # What lies in something that is left out need not be named.
         return sorted(
-            path for path in excluded if not any(path != other and is_below(path, other) for other in excluded)
+            path for path in excluded if not any(path != other and is_within(path, other) for other in excluded)
         )
 
     def _of_builds(self) -> Iterator[str]:
         for path in self._contexts:
-            if any(is_below(other, path) for other in (*self._configured, *self._bundles)):
+            if any(is_within(other, path) for other in (*self._configured, *self._bundles)):
                 name = _dockerfile(self._directories[path].files)
                 yield os.path.normpath(os.path.join(path, name or ""))
             else:
                 yield path
 
     def _written(self, context: str, locked: Iterable[str]) -> tuple[str, ...]:
-        written = [os.path.join(path, BUNDLE_DIRECTORY) for path in locked if is_below(path, context)]
+        written = [os.path.join(path, BUNDLE_DIRECTORY) for path in locked if is_within(path, context)]
         if context == ".":
             written += [STATE_DIRECTORY, DEFAULT_LAYOUT_DIRECTORY]
         built = BuildContext(os.path.join(self._root, context))
@@ -246,7 +241,7 @@ def _is_passed_over(entry: os.DirEntry[str]) -> bool:
 
 
 def _dockerfile(files: Sequence[str]) -> str | None:
-    return next((name for name in _DOCKERFILES if name in files), None)
+    return next((name for name in DEFAULT_DOCKERFILES if name in files), None)
 
 
 def _is_configuration(path: str) -> bool:

@@ -5,7 +5,6 @@ What these have started themselves is theirs to end.
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import sys
 import threading
@@ -26,7 +25,8 @@ def _exit(number: int, frame: FrameType | None) -> None:
     # programs that are started later would inherit.
     signal.signal(number, lambda *_: None)
     cancel_all()
-    # Workers would wait for tasks for ever, and be waited for.
-    for worker in multiprocessing.active_children():
-        worker.terminate()
+    # Workers would wait for tasks for ever, and be waited for. Where nobody has imported it, there are none.
+    if multiprocessing := sys.modules.get("multiprocessing"):
+        for worker in multiprocessing.active_children():
+            worker.terminate()
     sys.exit(128 + number)

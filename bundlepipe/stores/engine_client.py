@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bundlepipe.errors import AccessDenied, NotFound, StoreError, Unreachable
 from bundlepipe.stores.answers import one_line
+from bundlepipe.stores.settings import docker_directory
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -95,8 +96,8 @@ def _connect() -> APIClient:
 
 def _has_configuration() -> bool:
     """Tell whether a context can be chosen at all; most machines have none."""
-    directory = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
-    return bool(os.environ.get("DOCKER_CONTEXT")) or os.path.isdir(os.path.join(directory, "contexts"))
+    contexts = os.path.join(docker_directory(os.environ), "contexts")
+    return bool(os.environ.get("DOCKER_CONTEXT")) or os.path.isdir(contexts)
 
 
 def _of_context() -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,6 +57,11 @@ class NetworkSettings:
     def connect_timeout(self) -> float:
         """Seconds to connect, TLS included."""
         return min(self.response_header_timeout or self.stall_timeout, self.stall_timeout)
+
+
+def docker_directory(environ: Mapping[str, str]) -> str:
+    """Return the directory of Docker's configuration: `$DOCKER_CONFIG`, or `~/.docker` where that is not set."""
+    return environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
 
 
 # How registries are spoken to unless somebody wants it otherwise.

@@ -18,15 +18,20 @@ from bundlepipe.stores.tls_faults import NOT_TLS
 _LONGEST_HANDSHAKE = 10.0
 
 
-def speaks_tls(host: str, port: int, timeout: float) -> bool:
-    """Tell whether the server greets back in TLS; OSError if there is no connection to it at all."""
+def lenient_context() -> ssl.SSLContext:
+    """Return a context that takes any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def speaks_tls(host: str, port: int, timeout: float) -> bool:
+    """Tell whether the server greets back in TLS; OSError if there is no connection to it at all."""
     with socket.create_connection((host, port), timeout) as connection:
         connection.settimeout(min(timeout, _LONGEST_HANDSHAKE))
         try:
-            with context.wrap_socket(connection, server_hostname=host):
+            with lenient_context().wrap_socket(connection, server_hostname=host):
                 return True
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError, TimeoutError):
             return False

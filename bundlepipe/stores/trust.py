@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from bundlepipe.errors import StoreError
-from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
+from bundlepipe.stores.settings import NetworkSettings, RegistrySettings, docker_directory
+from bundlepipe.stores.tls_probe import lenient_context
 
 _SYSTEM_DIRECTORY = "/etc/docker/certs.d"
 
@@ -38,8 +39,7 @@ class DockerCertificates:
 
 def certificate_directories(host: str, environ: Mapping[str, str]) -> tuple[str, str]:
     """Return where Docker's certificates for a host (with port, if any) may be, the user's own directory first."""
-    own = environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
-    return os.path.join(own, "certs.d", host), os.path.join(_SYSTEM_DIRECTORY, host)
+    return os.path.join(docker_directory(environ), "certs.d", host), os.path.join(_SYSTEM_DIRECTORY, host)
 
 
 def read_docker_certificates(host: str, environ: Mapping[str, str]) -> DockerCertificates:
@@ -92,7 +92,7 @@ class Trust:
     def _new_context(self, own: bool) -> ssl.SSLContext:
         if self._docker is None:
             self._docker = read_docker_certificates(self._host, os.environ)
-        context = self._checking_context(self._docker) if self._network.verify_certificates else _lenient_context()
+        context = self._checking_context(self._docker) if self._network.verify_certificates else lenient_context()
         if own and self._docker.client:
             _show(context, self._docker.client)
         return context
@@ -134,13 +134,6 @@ def _clients(directory: str, names: list[str]) -> Iterator[ClientCertificate]:
 
 def _stem(name: str) -> str:
     return os.path.splitext(name)[0]
-
-
-def _lenient_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _trust(context: ssl.SSLContext, path: str, what: str) -> None:

@@ -11,6 +11,7 @@ import json
 import re
 import threading
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -70,7 +71,7 @@ class Reply:
 NOT_FOUND = Reply({"error": "not_found"}, 404)
 
 
-class CloudService:
+class CloudService(ABC):
     """A service at `host`, by plain HTTP; what it is, its subclasses say."""
 
     def __init__(self) -> None:
@@ -98,9 +99,9 @@ class CloudService:
             self._questions.append(question)
         return self.answer(question)
 
+    @abstractmethod
     def answer(self, question: Question) -> Reply:
         """Return the answer to a question."""
-        raise NotImplementedError
 
 
 class Ecr(CloudService):

@@ -24,6 +24,7 @@ from bundlepipe.oci.reference import DEFAULT_REGISTRY, Repository
 from bundlepipe.stores.answers import one_line
 from bundlepipe.stores.credentials import Credentials, host_names
 from bundlepipe.stores.keychains.memory import Memory
+from bundlepipe.stores.settings import docker_directory
 
 _HUB_URL = "https://index.docker.io/v1/"
 # What a helper gives as user name when its secret is an identity token.
@@ -65,8 +66,7 @@ class DockerConfig:
         return self._entry(document, repository)
 
     def _candidates(self) -> Iterator[str]:
-        directory = self._environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
-        yield os.path.join(directory, "config.json")
+        yield os.path.join(docker_directory(self._environ), "config.json")
         if file := self._environ.get("REGISTRY_AUTH_FILE"):
             yield file
         if runtime := self._environ.get("XDG_RUNTIME_DIR"):
