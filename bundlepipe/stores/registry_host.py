@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http import HTTPStatus
 
 from bundlepipe.cancellation import pause
 from bundlepipe.errors import StoreError
@@ -18,7 +17,6 @@ from bundlepipe.events import Emit, ignore
 from bundlepipe.stores.answers import (
     LARGEST_ERROR_BODY,
     Answer,
-    describe_status,
     error_codes,
     origin,
     public_url,
@@ -29,7 +27,7 @@ from bundlepipe.stores.credentials import Keychain
 from bundlepipe.stores.grants import Access, Grant
 from bundlepipe.stores.keychains.docker_config import DockerConfig
 from bundlepipe.stores.redaction import Redactor
-from bundlepipe.stores.retries import RETRIED_STATUSES, Retries, Transient, retry_after
+from bundlepipe.stores.retries import RETRIED_STATUSES, Retries, Transient, raise_if_transient
 from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings
 from bundlepipe.stores.single_flight import SingleFlight
 from bundlepipe.stores.tokens import Scopes
@@ -186,11 +184,7 @@ class RegistryHost:
 
     def _raise_if_transient(self, response: Response) -> None:
         if response.status in RETRIED_STATUSES:
-            answer = response.read(LARGEST_ERROR_BODY)
-            error = refusal(answer, self._redactor)
-            reason = describe_status(answer.status)
-            wait, throttled = retry_after(answer.headers), answer.status == HTTPStatus.TOO_MANY_REQUESTS
-            raise Transient(error, public_url(answer.url), reason, wait, throttled=throttled)
+            raise_if_transient(response.read(LARGEST_ERROR_BODY), self._redactor)
 
     def _fetch_token(self, request: Request, authorization: str | None) -> Answer:
         def attempt() -> Answer:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import TypeVar
 
 from bundlepipe.cancellation import pause
 from bundlepipe.errors import StoreError
 from bundlepipe.events import Emit, Retrying
+from bundlepipe.stores.answers import Answer, describe_status, public_url, refusal
+from bundlepipe.stores.redaction import Redactor
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -88,6 +91,14 @@ class Retries:
             delay = max(delay, fault.wait * random.uniform(1, 1.1))
         self.emit(Retrying(fault.url, fault.reason, delay))
         self.sleep(delay)
+
+
+def raise_if_transient(answer: Answer, redactor: Redactor) -> None:
+    """Raise Transient for an answer whose status is worth another attempt."""
+    if answer.status in RETRIED_STATUSES:
+        error, reason = refusal(answer, redactor), describe_status(answer.status)
+        wait, throttled = retry_after(answer.headers), answer.status == HTTPStatus.TOO_MANY_REQUESTS
+        raise Transient(error, public_url(answer.url), reason, wait, throttled=throttled)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

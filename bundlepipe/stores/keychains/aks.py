@@ -19,11 +19,11 @@ from urllib.parse import urlencode
 
 from bundlepipe.errors import StoreError
 from bundlepipe.events import ignore
-from bundlepipe.stores.answers import LARGEST_ERROR_BODY, Answer, describe_status, public_url, refusal
+from bundlepipe.stores.answers import LARGEST_ERROR_BODY, Answer, refusal
 from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.keychains.cloud import CONNECT_TIMEOUT, READ_TIMEOUT, Unavailable, expiry, failed, not_installed
 from bundlepipe.stores.redaction import Redactor
-from bundlepipe.stores.retries import RETRIED_STATUSES, Retries, Transient, retry_after
+from bundlepipe.stores.retries import Retries, raise_if_transient
 from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings
 
 if TYPE_CHECKING:
@@ -199,9 +199,7 @@ def _exchange(host: str, tenant: str, access_token: str, network: NetworkSetting
 
     def attempt() -> Answer:
         answer = transport.send(request, None).read(LARGEST_ERROR_BODY)
-        if answer.status in RETRIED_STATUSES:
-            reason = describe_status(answer.status)
-            raise Transient(refusal(answer, redactor), public_url(url), reason, retry_after(answer.headers))
+        raise_if_transient(answer, redactor)
         return answer
 
     try:
