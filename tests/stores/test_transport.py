@@ -41,12 +41,6 @@ def test_domain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
 
-def _server_context(registry: Registry) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(registry.tls.certificate, registry.tls.key)
-    return context
-
-
 def _trusting(registry: Registry) -> RegistrySettings:
     return RegistrySettings(ca=str(registry.tls.authority))
 
@@ -197,9 +191,7 @@ def test_a_private_authority_may_be_as_careless_as_docker_lets_it(
     registry: Registry, make_proxy: MakeProxy, tmp_path: Path
 ) -> None:
     certificate = make_server_certificate(tmp_path, ("127.0.0.1",), strict=False)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate.certificate, certificate.key)
-    proxy = make_proxy(registry.host, tls=context)
+    proxy = make_proxy(registry.host, tls=certificate.context())
 
     push_image(Client(RegistrySettings(ca=str(certificate.authority))).store(registry.repository(), through=proxy.host))
 
@@ -213,7 +205,7 @@ def test_the_environment_may_name_the_authority(tls_registry: Registry, monkeypa
 def test_a_certificate_that_is_not_trusted_is_never_a_reason_for_http(
     tls_registry: Registry, make_proxy: MakeProxy
 ) -> None:
-    proxy = make_proxy(tls_registry.host, tls=_server_context(tls_registry))
+    proxy = make_proxy(tls_registry.host, tls=tls_registry.tls.context())
     client = Client(RegistrySettings(insecure=True))
     store = client.store(tls_registry.repository(), through=proxy.host)
 
@@ -251,7 +243,7 @@ def test_an_authority_that_cannot_be_read_is_an_error(
 def test_the_way_from_https_to_http_is_not_taken(
     registry: Registry, tls_registry: Registry, proxy: Proxy, make_proxy: MakeProxy
 ) -> None:
-    front = make_proxy(registry.host, tls=_server_context(tls_registry))
+    front = make_proxy(registry.host, tls=tls_registry.tls.context())
     store = Client(_trusting(tls_registry)).store(registry.repository(), through=front.host)
     assert not store.has_blob(LAYER.descriptor)
     front.fault("GET", "/manifests/", Respond(307, {"Location": f"http://{proxy.host}/x?signature=SECRET"}))
@@ -270,7 +262,7 @@ def test_the_way_from_https_to_http_is_not_taken(
 def test_a_password_is_not_sent_from_https_to_a_token_service_without(
     token_registry: TokenRegistry, tls_registry: Registry, make_proxy: MakeProxy
 ) -> None:
-    front = make_proxy(token_registry.host, tls=_server_context(tls_registry))
+    front = make_proxy(token_registry.host, tls=tls_registry.tls.context())
     repository, settings = token_registry.repository("public"), _trusting(tls_registry)
     pushed = push_image(Client(keychain=alice()).store(repository))
     before = len(token_registry.tokens.requests)

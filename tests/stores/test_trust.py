@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -34,15 +33,6 @@ LAYER = layer_of(1000)
 TRUST_IT = "'ca' of the registry, with --registry-ca-cert-path, or in SSL_CERT_FILE"
 
 
-def _server_context(files: ServerCertificate, clients: ClientAuthority | None = None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(files.certificate, files.key)
-    if clients:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(clients.certificate)
-    return context
-
-
 def _trusting(*files: Path, **other: Any) -> Client:
     return Client(network=NetworkSettings(authorities=[str(path) for path in files], **other))
 
@@ -70,7 +60,7 @@ def test_the_certificate_of_a_server_may_be_trusted_itself(
     registry: Registry, make_proxy: MakeProxy, tmp_path: Path
 ) -> None:
     self_signed = make_self_signed_server(tmp_path, ("127.0.0.1",))
-    proxy = make_proxy(registry.host, tls=_server_context(self_signed))
+    proxy = make_proxy(registry.host, tls=self_signed.context())
 
     push_image(_trusting(self_signed.certificate).store(registry.repository(), through=proxy.host), LAYER)
 
@@ -138,7 +128,7 @@ def test_an_authority_of_dockers_directories_that_cannot_be_read_is_an_error(
 @pytest.fixture
 def serve(registry: Registry, make_proxy: MakeProxy) -> Callable[[ServerCertificate], Repository]:
     def with_certificate(files: ServerCertificate) -> Repository:
-        proxy = make_proxy(registry.host, tls=_server_context(files))
+        proxy = make_proxy(registry.host, tls=files.context())
         return Repository(proxy.host, registry.repository().path)
 
     return with_certificate
@@ -303,7 +293,7 @@ def test_a_client_certificate_is_shown_to_no_other_host(
     registry: Registry, clients: ClientAuthority, docker: Path, make_proxy: MakeProxy, tmp_path: Path
 ) -> None:
     files = make_server_certificate(tmp_path, ("127.0.0.1",))
-    front, storage = (make_proxy(registry.host, tls=_server_context(files, clients)) for _ in range(2))
+    front, storage = (make_proxy(registry.host, tls=files.context(clients)) for _ in range(2))
     for host in (front.host, storage.host):
         clients.issue(docker / host)
     store = _trusting(files.authority).store(registry.repository(), through=front.host)

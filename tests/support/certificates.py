@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -34,6 +35,15 @@ class ServerCertificate:
     certificate: Path
     key: Path
     authority: Path
+
+    def context(self, clients: ClientAuthority | None = None) -> ssl.SSLContext:
+        """Return what the server speaks TLS with; `clients` vouches for those that it lets in."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        if clients:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(clients.certificate)
+        return context
 
 
 def make_server_certificate(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -35,10 +34,8 @@ def azure(tmp_path: Path, make_proxy: Callable[..., Proxy], monkeypatch: pytest.
     """Microsoft Entra and registries of Azure, by TLS, at the end of a proxy that leads every host there."""
     names = (HOST, "tests.azurecr.cn", "login.microsoftonline.com", "login.chinacloudapi.cn")
     certificate = make_server_certificate(tmp_path, names)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate.certificate, certificate.key)
     with closing(Azure()) as service:
-        tunnel = make_proxy(make_proxy(service.host, tls=context).host)
+        tunnel = make_proxy(make_proxy(service.host, tls=certificate.context()).host)
         monkeypatch.setenv("HTTPS_PROXY", f"http://{tunnel.host}")
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate.authority))
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.authority))
