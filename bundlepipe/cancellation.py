@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TypeVar
 from weakref import WeakSet
 
@@ -13,19 +15,62 @@ from bundlepipe.errors import BundlepipeError
 
 Result = TypeVar("Result")
 
-_stopping: ContextVar[threading.Event | None] = ContextVar("stopping", default=None)
-
 
 class Cancelled(BundlepipeError):
     """Work was given up, because other work that it belongs to failed or was interrupted."""
+
+    def __init__(self) -> None:
+        super().__init__("given up, since other work failed")
+
+
+class Cancellation:
+    """Whether some work is given up, which several threads may do; once it is, it stays so."""
+
+    def __init__(self) -> None:
+        self._happened = threading.Event()
+        # A signal may come while it is held, and its handler gives up everything.
+        self._lock = threading.RLock()
+        self._cuts: list[Callable[[], object]] = []
+
+    @property
+    def has_happened(self) -> bool:
+        """Tell whether the work is given up."""
+        return self._happened.is_set()
+
+    def set(self) -> None:
+        """Give the work up, and end what it waits for."""
+        self._happened.set()
+        with self._lock:
+            for cut in self._cuts:
+                cut()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for so many seconds, or until the work is given up; tell whether it is."""
+        return self._happened.wait(seconds)
+
+    @contextmanager
+    def cutting(self, cut: Callable[[], object]) -> Iterator[None]:
+        """Have `cut` called when the work is given up meanwhile, by whoever does that; Cancelled if it is already."""
+        with self._lock:
+            self._cuts.append(cut)
+        try:
+            if self.has_happened:
+                raise Cancelled
+            yield
+        finally:
+            with self._lock:
+                self._cuts.remove(cut)
+
+
+_current: ContextVar[Cancellation | None] = ContextVar("cancellation", default=None)
 
 
 class _Known:
     """What can be given up in this process."""
 
     def __init__(self) -> None:
-        self.events: WeakSet[threading.Event] = WeakSet()
-        # A signal may come while it is held, and its handler gives up everything.
+        self.cancellations: WeakSet[Cancellation] = WeakSet()
+        # Reentrant for the same reason.
         self.lock = threading.RLock()
         self.is_over = False
 
@@ -37,33 +82,87 @@ def cancel_all() -> None:
     """Give up all work of this process, also what begins from now on: the process is to end."""
     with _known.lock:
         _known.is_over = True
-        for event in _known.events:
-            event.set()
+        for cancellation in _known.cancellations:
+            cancellation.set()
 
 
-def cancellable(stopping: threading.Event, function: Callable[[], Result]) -> Result:
-    """Return what `function` returns; where it pauses, it raises Cancelled once `stopping` is set."""
+def cancellable(cancellation: Cancellation, function: Callable[[], Result]) -> Result:
+    """Return what `function` returns; where it waits, it raises Cancelled once the work is given up."""
     with _known.lock:
-        _known.events.add(stopping)
+        _known.cancellations.add(cancellation)
         if _known.is_over:
-            stopping.set()
-    token = _stopping.set(stopping)
+            cancellation.set()
+    token = _current.set(cancellation)
     try:
         return function()
     finally:
-        _stopping.reset(token)
+        _current.reset(token)
 
 
 def is_cancelled() -> bool:
     """Tell whether the work that this thread does is given up."""
-    stopping = _stopping.get()
-    return stopping is not None and stopping.is_set()
+    cancellation = _current.get()
+    return cancellation is not None and cancellation.has_happened
+
+
+def raise_if_cancelled() -> None:
+    """Raise Cancelled if the work that this thread does is given up."""
+    if is_cancelled():
+        raise Cancelled
 
 
 def pause(seconds: float) -> None:
     """Wait for so many seconds; Cancelled, at once, if this work is given up."""
-    stopping = _stopping.get()
-    if stopping is None:
+    cancellation = _current.get()
+    if cancellation is None:
         time.sleep(seconds)
-    elif stopping.wait(seconds):
-        raise Cancelled("given up, since other work failed")
+    elif cancellation.wait(seconds):
+        raise Cancelled
+
+
+@contextmanager
+def cut_off_if_cancelled(cut: Callable[[], object]) -> Iterator[None]:
+    """Let `cut` end what this thread waits for once this work is given up; another thread calls it.
+
+    It is up to the caller to tell what comes of that from a fault, by `is_cancelled`.
+    Raises Cancelled if the work is given up already.
+    """
+    cancellation = _current.get()
+    if cancellation is None:
+        yield
+    else:
+        with cancellation.cutting(cut):
+            yield
+
+
+def left_if_cancelled(function: Callable[[], Result], when_left: Callable[[], object] = lambda: None) -> Result:
+    """Return what `function` returns, which nothing can cut off; Cancelled, at once, if this work is given up.
+
+    The function is then left to itself, in a thread that does not keep the process from
+    ending, and `when_left` is called after it.
+    """
+    # It takes a while, and not all who can be given up get here.
+    from concurrent.futures import CancelledError, Future, InvalidStateError
+
+    if _current.get() is None:
+        return function()
+    outcome: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            settle = partial(outcome.set_result, function())
+        except BaseException as error:  # noqa: BLE001  (whatever it is, it is raised where it is waited for)
+            settle = partial(outcome.set_exception, error)
+        try:
+            settle()
+        except InvalidStateError:
+            when_left()
+
+    try:
+        with cut_off_if_cancelled(outcome.cancel):
+            threading.Thread(target=run, daemon=True).start()
+            return outcome.result()
+    except CancelledError:
+        raise Cancelled from None
+    finally:
+        outcome.cancel()

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
-from bundlepipe.cancellation import Cancelled, is_cancelled
+from bundlepipe.cancellation import raise_if_cancelled
 from bundlepipe.errors import ProgramError, ProgramMissing, command_text, printable
 
 TakeLine = Callable[[str], None]
@@ -194,7 +194,7 @@ def _attend(process: subprocess.Popen[bytes], selector: selectors.BaseSelector) 
             chunks_left = chunks_left - 1 if ready else 0
         for key, _ in ready:
             key.data()
-        _raise_if_cancelled()
+        raise_if_cancelled()
 
 
 def _await(process: subprocess.Popen[bytes]) -> None:
@@ -202,12 +202,7 @@ def _await(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GLANCE)
             return
-        _raise_if_cancelled()
-
-
-def _raise_if_cancelled() -> None:
-    if is_cancelled():
-        raise Cancelled("given up, since other work failed")
+        raise_if_cancelled()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

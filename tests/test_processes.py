@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from bundlepipe.cancellation import Cancelled, cancellable
+from bundlepipe.cancellation import Cancellation, Cancelled, cancellable
 from bundlepipe.errors import ProgramError, ProgramMissing, command_text
 from bundlepipe.processes import run_program
 
@@ -221,7 +221,7 @@ def test_a_program_that_closes_its_output_is_still_waited_for(tmp_path: Path) ->
     ids=["silent", "chatty", "closed"],
 )
 def test_giving_up_ends_the_program(script: str) -> None:
-    stopping = threading.Event()
+    stopping = Cancellation()
     pids: list[str] = []
 
     def stop(line: str) -> None:
@@ -235,7 +235,7 @@ def test_giving_up_ends_the_program(script: str) -> None:
 
 def test_a_program_that_will_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bundlepipe.processes._GRACE", 0.1)
-    stopping = threading.Event()
+    stopping = Cancellation()
     pids: list[str] = []
 
     def stop(line: str) -> None:

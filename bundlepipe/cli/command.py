@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -12,7 +11,7 @@ from typing import Any
 
 import click
 
-from bundlepipe.cancellation import cancellable
+from bundlepipe.cancellation import Cancellation, cancellable
 from bundlepipe.cli.arguments import command_first, normalised
 from bundlepipe.cli.console import Console
 from bundlepipe.cli.tool import Tool
@@ -109,7 +108,7 @@ class Command(click.Command):
         )
         end_orderly()
         # What is interrupted gives up its pauses and the programs that it started.
-        result = cancellable(threading.Event(), partial(super().invoke, context))
+        result = cancellable(Cancellation(), partial(super().invoke, context))
         run.console.succeed()
         return result
 

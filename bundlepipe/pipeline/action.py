@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from doit.action import BaseAction
 from doit.exceptions import BaseFail, TaskError, TaskFailed
 
-from bundlepipe.cancellation import cancellable
+from bundlepipe.cancellation import Cancellation, cancellable
 from bundlepipe.errors import BundlepipeError, printable
 from bundlepipe.pipeline.termination import end_orderly
 
@@ -44,7 +43,7 @@ class Action(BaseAction):  # type: ignore[misc]
         end_orderly()
         try:
             # An interruption gives up all that can be given up: pauses, programs.
-            self.values = cancellable(threading.Event(), self.work)
+            self.values = cancellable(Cancellation(), self.work)
         except BundlepipeError as error:
             return TaskFailed(str(error))
         except OSError as error:

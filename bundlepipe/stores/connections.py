@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import threading
+from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import HTTPResponse
 
+from bundlepipe.cancellation import cut_off_if_cancelled, left_if_cancelled
 from bundlepipe.errors import StoreError
 from bundlepipe.stores.answers import is_http_url, origin
 from bundlepipe.stores.peers import Peer, ProxyAddress
@@ -105,25 +109,42 @@ class Connections:
         return urllib3.Timeout(connect=self._network.connect_timeout, read=awaited)
 
 
-class _Connection(HTTPConnection):
-    """A connection whose limits on connecting and on waiting for an answer do not hold for the bodies."""
+class Connection(HTTPConnection):
+    """A connection that can be given up, and whose limits on time for connecting and for an answer spare the bodies."""
 
     stall_timeout: float
+    _connected: socket.socket | None = None
 
     def connect(self) -> None:
-        super().connect()
+        """Connect; Cancelled if the work of this thread is given up meanwhile."""
+        left_if_cancelled(super().connect, self.close)
+        self._connected = self.sock
         self.sock.settimeout(self.stall_timeout)
 
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request; Cancelled if the work of this thread is given up already."""
+        with cut_off_if_cancelled(self.cut_off):
+            super().request(*args, **kwargs)
+
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3
+        """Return the head of the answer, and what reads the rest."""
         connected = self.sock
-        response = super().getresponse()
+        with cut_off_if_cancelled(self.cut_off):
+            response = super().getresponse()
         # It is closed already where nothing more is to come.
         if connected.fileno() != -1:
             connected.settimeout(self.stall_timeout)
         return response
 
+    def cut_off(self) -> None:
+        """End what another thread waits for at this connection, which is of no use after that."""
+        if self._connected is not None:
+            # It may be closed already. TLS would have the rest read as if it was not encrypted.
+            with suppress(OSError):
+                socket.socket.shutdown(self._connected, socket.SHUT_RDWR)
 
-class _SecureConnection(_Connection, HTTPSConnection):
+
+class _SecureConnection(Connection, HTTPSConnection):
     def connect(self) -> None:
         super().connect()
         if self.cert_reqs == ssl.CERT_NONE:
@@ -132,14 +153,14 @@ class _SecureConnection(_Connection, HTTPSConnection):
 
 
 def _pool_classes(stall: float) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    class Connection(_Connection):
+    class PlainConnection(Connection):
         stall_timeout = stall
 
     class SecureConnection(_SecureConnection):
         stall_timeout = stall
 
     class Pool(urllib3.HTTPConnectionPool):
-        ConnectionCls = Connection
+        ConnectionCls = PlainConnection
 
     class SecurePool(urllib3.HTTPSConnectionPool):
         ConnectionCls = SecureConnection

@@ -5,17 +5,17 @@ Source: Docker Engine API 1.41, "ImageBuild", and the messages that an Engine 20
 
 from __future__ import annotations
 
-import contextlib
 import re
 import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextvars import copy_context
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bundlepipe.cancellation import Cancelled, is_cancelled
+from bundlepipe.cancellation import cut_off_if_cancelled, raise_if_cancelled
 from bundlepipe.errors import AccessDenied, InputError, ProgramError, StoreError, printable, shortened
 from bundlepipe.events import Emit, OutputLine
 from bundlepipe.oci.build_context import ContextFiles
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 _KEPT_LINES = 20
 _LONGEST_STEP = 200
-# Seconds: how often a step that prints nothing is looked after.
-_GLANCE = 0.2
 # What a step writes to stderr comes in red.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STEP = re.compile(r"Step \d+/\d+ : ")
@@ -45,7 +43,7 @@ _STEP = re.compile(r"Step \d+/\d+ : ")
 _REMARKS = (" ---> ", "Removing intermediate container ")
 
 
-@contextlib.contextmanager
+@contextmanager
 def engine_image(
     request: BuildRequest, files: ContextFiles, labels: Mapping[str, str], emit: Emit
 ) -> Iterator[tuple[Source, Manifest]]:
@@ -99,15 +97,14 @@ class _Build:
         with engine_errors(self._command):
             messages, response = _start_build(client, options)
         try:
-            with _ended_when_cancelled(response), engine_errors(self._command):
+            with closing(response), cut_off_if_cancelled(partial(_break_off, response)), engine_errors(self._command):
                 for message in messages:
                     self._take(message)
         except StoreError:
             # An answer that was broken off has no end, or not the right one.
-            if not is_cancelled():
-                raise
-        if is_cancelled():
-            raise Cancelled("given up, since other work failed")
+            raise_if_cancelled()
+            raise
+        raise_if_cancelled()
         if self._image_id is None:
             raise StoreError(f"{self._command}: the Docker Engine ended the build without an image")
         return self._image_id
@@ -177,24 +174,8 @@ def _start_build(client: APIClient, options: Mapping[str, Any]) -> tuple[Iterato
     return messages, response
 
 
-@contextlib.contextmanager
-def _ended_when_cancelled(response: Response) -> Iterator[None]:
-    """Break an answer off when this work is given up, and in any case at the end: the Engine then ends the build."""
-    is_over = threading.Event()
-
-    def watch() -> None:
-        while not is_over.wait(_GLANCE):
-            if is_cancelled():
-                # The answer may just have come to its end.
-                with contextlib.suppress(RuntimeError, OSError):
-                    response.raw.shutdown()
-                return
-
-    watcher = threading.Thread(target=copy_context().run, args=(watch,), daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        watcher.join()
-        response.close()
+def _break_off(response: Response) -> None:
+    """End an answer that another thread reads: the Engine then ends the build."""
+    # It may just have come to its end.
+    with suppress(RuntimeError, OSError):
+        response.raw.shutdown()

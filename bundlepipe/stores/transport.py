@@ -14,12 +14,13 @@ from http import HTTPStatus
 from ipaddress import IPv4Address, ip_network
 from urllib.parse import urljoin, urlsplit
 
-import urllib3
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
+from bundlepipe.cancellation import Cancelled, cut_off_if_cancelled, left_if_cancelled, raise_if_cancelled
 from bundlepipe.errors import StoreError
 from bundlepipe.stores.answers import Answer, describe_status, is_http_url, origin, public_url
-from bundlepipe.stores.connections import Connections
+from bundlepipe.stores.connections import Connection, Connections
 from bundlepipe.stores.faults import as_fault, cannot_connect, original_cause, proxy_is_at_fault, proxy_wants_account
 from bundlepipe.stores.peers import Peer
 from bundlepipe.stores.proxies import is_loopback, parse_address, proxy_for
@@ -70,7 +71,7 @@ class Response:
     `strayed` says that they left the first origin, and credentials behind.
     """
 
-    def __init__(self, request: Request, raw: urllib3.BaseHTTPResponse, exchange: Exchange | None = None) -> None:
+    def __init__(self, request: Request, raw: BaseHTTPResponse, exchange: Exchange | None = None) -> None:
         self.request = request
         self._exchange = exchange
         self.strayed = False
@@ -81,7 +82,7 @@ class Response:
     def read(self, limit: int) -> Answer:
         """Return the answer with the body, which is cut after `limit` bytes; Transient if the connection breaks."""
         body = b""
-        with _translated(self.request, reading=True, exchange=self._exchange):
+        with self._reading(self._exchange):
             while len(body) < limit and (chunk := self._raw.read(limit - len(body), decode_content=False)):
                 body += chunk
         if len(body) == limit:
@@ -95,7 +96,7 @@ class Response:
         if self._exchange:
             self._exchange.streamed()
         while True:
-            with _translated(self.request, reading=True):
+            with self._reading():
                 chunk = self._raw.read(size, decode_content=False)
             if not chunk:
                 return
@@ -106,6 +107,20 @@ class Response:
         if self._exchange:
             self._exchange.streamed()
         self._raw.close()
+
+    @contextmanager
+    def _reading(self, exchange: Exchange | None = None) -> Iterator[None]:
+        try:
+            with _translated(self.request, reading=True, exchange=exchange), cut_off_if_cancelled(self._cut_off):
+                yield
+        except Cancelled:
+            self._raw.close()
+            raise
+
+    def _cut_off(self) -> None:
+        connection = self._raw.connection
+        if isinstance(connection, Connection):
+            connection.cut_off()
 
 
 class Transport:
@@ -211,7 +226,8 @@ class Transport:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
         try:
-            return "https" if speaks_tls(host, port or 443, self._timeout) else "http"
+            found = left_if_cancelled(lambda: speaks_tls(host, port or 443, self._timeout))
+            return "https" if found else "http"
         except OSError as error:
             if port is None and accepts_connections(host, 80, self._timeout):
                 return "http"
@@ -275,6 +291,7 @@ def _translated(
     try:
         yield
     except HTTPError as error:
+        raise_if_cancelled()
         fault = as_fault(error, request.method, request.url, reading=reading, peer=peer())
         if exchange:
             exchange.broke(fault.reason if isinstance(fault, Transient) else str(fault))

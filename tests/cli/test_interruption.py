@@ -19,27 +19,33 @@ from tests.support.services import Registry
 from tests.support.terminal import Terminal
 
 MEGABYTE = 1 << 20
+# Seconds: who takes longer has waited for a server that says nothing until that was taken for a fault.
+PROMPT = 20
 
 
 @pytest.fixture
-def stalled(registry: Registry, proxy: Proxy) -> str:
-    """An image whose layer stops coming after half of it."""
+def stalled(registry: Registry, proxy: Proxy) -> tuple[str, str]:
+    """An image whose layer does not come, and where that is asked for."""
     repository = registry.repository("large")
     manifest = put_image(Homes().repository(repository, writes=True), random_layer(2 * MEGABYTE, 1), tag="1")
-    proxy.fault("GET", f"/blobs/{manifest.layers[0].digest}", Stall(MEGABYTE), times=math.inf)
-    return f"{proxy.host}/{repository.path}:1"
+    layer = f"/blobs/{manifest.layers[0].digest}"
+    proxy.fault("GET", layer, Stall(3600), times=math.inf)
+    return f"{proxy.host}/{repository.path}:1", layer
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("task", ["pull", "copy"])
-def test_old_output_stays(command: Command, proxy: Proxy, stalled: str, task: str, number: int, status: int) -> None:
+def test_old_output_stays(
+    command: Command, proxy: Proxy, stalled: tuple[str, str], task: str, number: int, status: int
+) -> None:
+    image, layer = stalled
     out = command.directory / "out"
     if task == "pull":
         out.mkdir()
         (out / "before").write_text("old")
-        arguments = ["pull", "-i", stalled, "-o", "out"]
+        arguments = ["pull", "-i", image, "-o", "out"]
     else:
-        arguments = ["copy", "-i", stalled, "--to-tar", "out.tar"]
+        arguments = ["copy", "-i", image, "--to-tar", "out.tar"]
     process = subprocess.Popen(
         ["imgpkg", *arguments],
         cwd=command.directory,
@@ -48,11 +54,11 @@ def test_old_output_stays(command: Command, proxy: Proxy, stalled: str, task: st
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not proxy.count("GET", "/blobs/sha256"):
+    while not proxy.count("GET", layer):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     os.kill(process.pid, number)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=PROMPT)
     assert (process.returncode, stdout) == (status, "")
     assert "Traceback" not in stderr
     if task == "pull":

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bundlepipe.cancellation import Cancelled, cancellable
+from bundlepipe.cancellation import Cancellation, Cancelled, cancellable
 from bundlepipe.errors import AccessDenied, BundlepipeError, InputError, ProgramError, Unreachable
 from bundlepipe.events import Emit, Event, OutputLine, ignore
 from bundlepipe.oci.build_context import BuildContext
@@ -254,7 +254,7 @@ def test_options_that_only_buildx_has_are_refused(
 def test_a_build_that_is_given_up_stops_within_its_step(tmp_path: Path, run_build: RunBuild, label: str) -> None:
     marker = str(uuid.uuid4())
     write_files(add_shell(tmp_path), {"Dockerfile": _RUNS % (label, f"echo {marker}; sleep 1000")})
-    stopping = threading.Event()
+    stopping = Cancellation()
 
     def stop_once_it_runs(event: Event) -> None:
         if isinstance(event, OutputLine) and event.text == marker:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bundlepipe.cancellation import Cancelled, cancellable, pause
+from bundlepipe.cancellation import Cancellation, Cancelled, cancellable, pause
 from bundlepipe.stores.single_flight import SingleFlight
 
 
@@ -65,7 +65,7 @@ def test_who_comes_later_works_again() -> None:
 
 def test_who_is_not_given_up_does_not_share_that_another_was() -> None:
     flights: SingleFlight[int] = SingleFlight()
-    stopping, is_in_the_air = threading.Event(), threading.Event()
+    stopping, is_in_the_air = Cancellation(), threading.Event()
 
     def give_up() -> int:
         is_in_the_air.set()

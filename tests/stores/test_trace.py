@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -319,9 +320,9 @@ def test_the_password_of_a_proxy_is_nowhere(
     for name in ("HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, forward.url)
     store = homes(log, insecure=True).repository(Repository(host, authenticated_registry.repository().path))
-    push(store)
-    pull(store)
-    forward.close()
+    with closing(forward):
+        push(store)
+        pull(store)
 
     assert f"\n[through the proxy http://{forward.host}]\n" in log.text
     assert_hidden(log.text, account.password, f"{account.username}:{account.password}", ALICE.password, BASIC)

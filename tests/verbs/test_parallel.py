@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from bundlepipe.cancellation import Cancelled, cancellable, pause
+from bundlepipe.cancellation import Cancellation, Cancelled, cancellable, pause
 from bundlepipe.errors import InvalidContent, StoreError
 from bundlepipe.events import ignore
 from bundlepipe.verbs.parallel import in_parallel, run_in_order
@@ -52,6 +52,23 @@ def test_a_failed_step_ends_the_pauses_of_others() -> None:
     assert outcomes == [Cancelled]
 
 
+def test_what_is_given_up_gives_up_what_it_has_begun() -> None:
+    waiting = threading.Barrier(3)
+
+    def wait(number: int) -> None:
+        waiting.wait(60)
+        pause(FOR_EVER)
+
+    def run(step: str, emit: object) -> None:
+        if step == "fails":
+            waiting.wait(60)
+            raise StoreError("broken")
+        in_parallel(wait, range(2))
+
+    with pytest.raises(StoreError, match="broken"):
+        run_in_order({"waits": [], "fails": []}, run, ignore)
+
+
 def test_steps_in_a_circle_are_an_error() -> None:
     with pytest.raises(InvalidContent, match=r"in a circle: . -> . -> ."):
         run_in_order({"a": ["b"], "b": ["a"]}, lambda step, emit: None, ignore)
@@ -59,4 +76,4 @@ def test_steps_in_a_circle_are_an_error() -> None:
 
 def test_a_pause_by_itself_just_waits() -> None:
     pause(0)
-    cancellable(threading.Event(), lambda: pause(0))
+    cancellable(Cancellation(), lambda: pause(0))

@@ -1,0 +1,93 @@
+"""What is waited for when work is given up."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bundlepipe.cancellation import (
+    Cancellation,
+    Cancelled,
+    cancellable,
+    cut_off_if_cancelled,
+    is_cancelled,
+    left_if_cancelled,
+)
+
+# Seconds: who waits for this long was forgotten.
+LONG = 60
+
+
+def test_a_cut_ends_the_wait() -> None:
+    cancellation, waits, ended = Cancellation(), threading.Event(), threading.Event()
+
+    def work() -> bool:
+        with cut_off_if_cancelled(ended.set):
+            waits.set()
+            assert ended.wait(LONG)
+        return is_cancelled()
+
+    with ThreadPoolExecutor() as pool:
+        result = pool.submit(cancellable, cancellation, work)
+        assert waits.wait(LONG)
+        cancellation.set()
+        assert result.result()
+
+
+def test_nothing_is_cut_before_or_after() -> None:
+    cancellation, cuts = Cancellation(), list[str]()
+
+    def work() -> None:
+        with cut_off_if_cancelled(lambda: cuts.append("first")):
+            pass
+        with cut_off_if_cancelled(lambda: cuts.append("outer")), cut_off_if_cancelled(lambda: cuts.append("inner")):
+            cancellation.set()
+        with pytest.raises(Cancelled), cut_off_if_cancelled(lambda: cuts.append("late")):
+            pytest.fail("it is too late")
+
+    cancellable(cancellation, work)
+    assert cuts == ["outer", "inner"]
+
+
+def test_without_anybody_to_give_it_up_there_is_nothing_to_cut() -> None:
+    with cut_off_if_cancelled(lambda: pytest.fail("nobody asked")):
+        assert left_if_cancelled(threading.current_thread) is threading.current_thread()
+
+
+def _broken() -> None:
+    raise KeyError("broken")
+
+
+def test_what_can_be_left_gives_its_result_or_exception() -> None:
+    left: list[str] = []
+
+    def work() -> int:
+        with pytest.raises(KeyError, match="broken"):
+            left_if_cancelled(_broken, lambda: left.append("broken"))
+        return left_if_cancelled(lambda: 42, lambda: left.append("42"))
+
+    assert cancellable(Cancellation(), work) == 42
+    assert not left
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_left_goes_on_and_is_tidied_up(fails: bool) -> None:
+    cancellation, runs, may_end, tidied = Cancellation(), threading.Event(), threading.Event(), threading.Event()
+
+    def endless() -> None:
+        runs.set()
+        assert may_end.wait(LONG)
+        if fails:
+            _broken()
+
+    with ThreadPoolExecutor() as pool:
+        result = pool.submit(cancellable, cancellation, lambda: left_if_cancelled(endless, tidied.set))
+        assert runs.wait(LONG)
+        cancellation.set()
+        with pytest.raises(Cancelled):
+            result.result(LONG)
+    assert not tidied.is_set()
+    may_end.set()
+    assert tidied.wait(LONG)
