@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
+from http.client import RemoteDisconnected
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -109,28 +110,44 @@ class Connections:
         return urllib3.Timeout(connect=self._network.connect_timeout, read=awaited)
 
 
+class Stale(RemoteDisconnected):
+    """A connection that was kept for reuse turned out to be closed by the other end."""
+
+
 class Connection(HTTPConnection):
     """A connection that can be given up, and whose limits on time for connecting and for an answer spare the bodies."""
 
     stall_timeout: float
     _connected: socket.socket | None = None
+    _is_kept = False
 
     def connect(self) -> None:
         """Connect; Cancelled if the work of this thread is given up meanwhile."""
         left_if_cancelled(super().connect, self.close)
-        self._connected = self.sock
+        self._connected, self._is_kept = self.sock, False
         self.sock.settimeout(self.stall_timeout)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request; Cancelled if the work of this thread is given up already."""
-        with cut_off_if_cancelled(self.cut_off):
-            super().request(*args, **kwargs)
+        try:
+            with cut_off_if_cancelled(self.cut_off):
+                super().request(*args, **kwargs)
+        except ConnectionResetError:
+            # urllib3 looks for an answer all the same, which looks like an orderly end then.
+            self._is_kept = False
+            raise
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3
-        """Return the head of the answer, and what reads the rest."""
+        """Return the head of the answer, and what reads the rest; Stale if the request needs another connection."""
         connected = self.sock
-        with cut_off_if_cancelled(self.cut_off):
-            response = super().getresponse()
+        try:
+            with cut_off_if_cancelled(self.cut_off):
+                response = super().getresponse()
+        except RemoteDisconnected as error:
+            if self._is_kept:
+                raise Stale(*error.args) from error
+            raise
+        self._is_kept = True
         # It is closed already where nothing more is to come.
         if connected.fileno() != -1:
             connected.settimeout(self.stall_timeout)

@@ -14,13 +14,14 @@ from http import HTTPStatus
 from ipaddress import IPv4Address, ip_network
 from urllib.parse import urljoin, urlsplit
 
+import urllib3
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
-from bundlepipe.cancellation import Cancelled, cut_off_if_cancelled, left_if_cancelled, raise_if_cancelled
+from bundlepipe.cancellation import Cancelled, cut_off_if_cancelled, is_cancelled, left_if_cancelled, raise_if_cancelled
 from bundlepipe.errors import StoreError
 from bundlepipe.stores.answers import Answer, describe_status, is_http_url, origin, public_url
-from bundlepipe.stores.connections import Connection, Connections
+from bundlepipe.stores.connections import Connection, Connections, Stale
 from bundlepipe.stores.faults import as_fault, cannot_connect, original_cause, proxy_is_at_fault, proxy_wants_account
 from bundlepipe.stores.peers import Peer
 from bundlepipe.stores.proxies import is_loopback, parse_address, proxy_for
@@ -186,16 +187,7 @@ class Transport:
             return self._connections.peer(request.url)
 
         with _translated(request, reading=False, peer=peer, exchange=exchange):
-            raw = manager.urlopen(
-                request.method,
-                request.url,
-                body=request.body() if callable(request.body) else request.body,
-                headers=headers,
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                decode_content=False,
-            )
+            raw = self._ask(manager, request, headers)
         if exchange:
             exchange.answered(raw.status, raw.headers)
         response = Response(request, raw, exchange)
@@ -203,6 +195,30 @@ class Transport:
             response.close()
             raise proxy_wants_account(f"{request.place}: proxy {proxy.url}", proxy)
         return response
+
+    def _ask(self, manager: urllib3.PoolManager, request: Request, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        """Return the head of an answer, on a new connection if those that were kept turn out to be closed.
+
+        That is no fault but the usual end of a connection, which may come while a request
+        is on its way (RFC 9112, 9.3.1).
+        """
+        while True:
+            try:
+                return manager.urlopen(
+                    request.method,
+                    request.url,
+                    body=request.body() if callable(request.body) else request.body,
+                    headers=headers,
+                    redirect=False,
+                    retries=False,
+                    preload_content=False,
+                    decode_content=False,
+                )
+            except HTTPError as error:
+                if is_cancelled() or not isinstance(original_cause(error), Stale):
+                    raise
+            if self._trace:
+                self._trace.note(f"{request.place}: the connection had been closed; asking on another")
 
     def _begin_trace(self, request: Request, headers: Mapping[str, str]) -> Exchange | None:
         if self._trace is None:

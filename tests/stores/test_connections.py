@@ -116,7 +116,18 @@ def test_a_plain_registry_is_reached_through_a_proxy(
     assert store.read_manifest("v1") == pushed
     assert b"".join(store.read_blob(LAYER.descriptor)) == LAYER.data
     target = f"http://{repository.registry}/v2/{repository.path}/manifests/v1"
-    assert forward_proxy.requests.count(f"GET {target}") == 1
+    assert f"GET {target}" in forward_proxy.requests
+
+
+def test_a_proxy_that_closes_each_connection_costs_no_attempt(
+    registry: Registry, forward_proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _use(monkeypatch, forward_proxy.url)
+    client = _plain()
+    for number in range(10):
+        push_image(client.store(_behind(registry)), layer_of(1000, number))
+
+    assert client.retries == []
 
 
 def test_a_tls_registry_is_reached_through_a_tunnel(

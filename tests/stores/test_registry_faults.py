@@ -24,6 +24,7 @@ from tests.support.proxy import (
     Cut,
     Delay,
     Fault,
+    HangUp,
     Header,
     Proxy,
     RequestHeader,
@@ -206,6 +207,26 @@ def test_a_connection_that_is_always_reset_is_an_error(scene: Scene, method: str
     with pytest.raises(Unreachable, match=r"^\w+ http://\S+: the connection broke: .*; gave up after 5 attempts$"):
         scene.do(method)
     assert scene.proxy.count(*REQUESTS[method]) == 5
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_kept_connection_that_the_server_closes_is_replaced_at_once(scene: Scene, method: str) -> None:
+    scene.proxy.fault(*REQUESTS[method], HangUp())
+
+    assert scene.do(method) == scene.expected(method)
+    assert scene.proxy.count(*REQUESTS[method]) == 2
+    assert scene.client.retries == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_server_that_always_hangs_up_is_an_error(scene: Scene, method: str) -> None:
+    scene.proxy.fault(*REQUESTS[method], HangUp(), times=99)
+
+    with pytest.raises(
+        Unreachable, match=r": Remote end closed connection without response; gave up after 5 attempts$"
+    ):
+        scene.do(method)
+    assert len(scene.client.retries) == 4
 
 
 @pytest.mark.parametrize("method", READERS)

@@ -50,6 +50,11 @@ class Reset:
 
 
 @dataclass(frozen=True)
+class HangUp:
+    """Close the connection without an answer, as a server does with one that was idle for too long."""
+
+
+@dataclass(frozen=True)
 class Cut:
     """Close the connection after `after` bytes of the answer's body, whatever length was promised."""
 
@@ -107,7 +112,7 @@ class RequestHeader:
     value: str | None
 
 
-Fault = Respond | Reset | Cut | Truncate | Unframed | Alter | Delay | Stall | Header | RequestHeader
+Fault = Respond | Reset | HangUp | Cut | Truncate | Unframed | Alter | Delay | Stall | Header | RequestHeader
 
 
 @dataclass
@@ -227,7 +232,7 @@ class Proxy:
             self._tls_attempts += 1
 
 
-class _HangUp(Exception):
+class _HungUp(Exception):
     """The connection to the client is to be dropped."""
 
 
@@ -249,7 +254,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         if self._speaks_http:
-            with contextlib.suppress(_HangUp, OSError):
+            with contextlib.suppress(_HungUp, OSError):
                 super().handle()
 
     def finish(self) -> None:
@@ -301,6 +306,11 @@ class _Handler(BaseHTTPRequestHandler):
         for fault in faults:
             if isinstance(fault, Reset):
                 self._receive_and_reset(exchange, fault.after)
+            if isinstance(fault, HangUp):
+                # What is left unread would make a reset of it.
+                for _ in self._request_body(exchange):
+                    pass
+                raise _HungUp
             if isinstance(fault, Delay):
                 self.proxy.closing.wait(fault.seconds)
         respond = next((fault for fault in faults if isinstance(fault, Respond)), None)
@@ -332,7 +342,7 @@ class _Handler(BaseHTTPRequestHandler):
         while left:
             chunk = self.rfile.read1(min(left, _CHUNK))
             if not chunk:
-                raise _HangUp
+                raise _HungUp
             left -= len(chunk)
             exchange.bytes_up += len(chunk)
             yield chunk
@@ -343,7 +353,7 @@ class _Handler(BaseHTTPRequestHandler):
             pass
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.request.close()
-        raise _HangUp
+        raise _HungUp
 
     def _ask_upstream(self, exchange: Exchange, faults: tuple[Fault, ...]) -> http.client.HTTPResponse:
         headers = {
