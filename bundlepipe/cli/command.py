@@ -107,7 +107,7 @@ class Command(click.Command):
             columns=comma_separated(chosen["columns"]),
         )
         end_orderly()
-        # What is interrupted gives up its pauses and the programs that it started.
+        # What is interrupted gives up what it waits for: pauses, connections, programs.
         result = cancellable(Cancellation(), partial(super().invoke, context))
         run.console.succeed()
         return result

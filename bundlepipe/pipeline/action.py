@@ -42,7 +42,7 @@ class Action(BaseAction):  # type: ignore[misc]
         """Do the work; return the failure that doit reports, or None."""
         end_orderly()
         try:
-            # An interruption gives up all that can be given up: pauses, programs.
+            # An interruption gives up all that can be given up: pauses, connections, programs.
             self.values = cancellable(Cancellation(), self.work)
         except BundlepipeError as error:
             return TaskFailed(str(error))
