@@ -73,6 +73,8 @@ class _Known:
         # Reentrant for the same reason.
         self.lock = threading.RLock()
         self.is_over = False
+        self.at_work = 0
+        self.may_be_idle = threading.Condition(self.lock)
 
 
 _known = _Known()
@@ -86,17 +88,28 @@ def cancel_all() -> None:
             cancellation.set()
 
 
+def await_the_end_of_work(seconds: float) -> None:
+    """Wait until all work that can be given up has ended, in whatever thread, but for so many seconds at most."""
+    with _known.lock:
+        _known.may_be_idle.wait_for(lambda: _known.at_work == 0, seconds)
+
+
 def cancellable(cancellation: Cancellation, function: Callable[[], Result]) -> Result:
-    """Return what `function` returns; where it waits, it raises Cancelled once the work is given up."""
+    """Return what `function` returns; Cancelled before it begins, and where it waits, once the work is given up."""
     with _known.lock:
         _known.cancellations.add(cancellation)
         if _known.is_over:
             cancellation.set()
+        _known.at_work += 1
     token = _current.set(cancellation)
     try:
+        raise_if_cancelled()
         return function()
     finally:
         _current.reset(token)
+        with _known.lock:
+            _known.at_work -= 1
+            _known.may_be_idle.notify_all()
 
 
 def is_cancelled() -> bool:

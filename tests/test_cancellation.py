@@ -10,6 +10,7 @@ import pytest
 from bundlepipe.cancellation import (
     Cancellation,
     Cancelled,
+    await_the_end_of_work,
     cancellable,
     cut_off_if_cancelled,
     is_cancelled,
@@ -49,6 +50,25 @@ def test_nothing_is_cut_before_or_after() -> None:
 
     cancellable(cancellation, work)
     assert cuts == ["outer", "inner"]
+
+
+def test_what_is_given_up_does_not_begin() -> None:
+    cancellation = Cancellation()
+    cancellation.set()
+    with pytest.raises(Cancelled):
+        cancellable(cancellation, lambda: pytest.fail("it is too late"))
+
+
+def test_the_end_of_work_is_waited_for_and_not_for_ever() -> None:
+    may_end = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        work = pool.submit(cancellable, Cancellation(), lambda: may_end.wait(LONG))
+        await_the_end_of_work(0.01)
+        assert not work.done()
+        waiting = pool.submit(await_the_end_of_work, LONG)
+        may_end.set()
+        waiting.result()
+    assert work.done()
 
 
 def test_without_anybody_to_give_it_up_there_is_nothing_to_cut() -> None:

@@ -68,9 +68,9 @@ def run(program: str, arguments: Sequence[str]) -> int:
     except (BundlepipeError, OSError, click.ClickException) as error:
         return _fail(this, error)
     except click.Abort:
-        from bundlepipe.cancellation import cancel_all
+        from bundlepipe.pipeline.termination import give_up_all
 
-        cancel_all()
+        give_up_all()
         this.console.note(f"{this.tool.name}: interrupted")
         return 130
 

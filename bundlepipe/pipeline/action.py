@@ -9,7 +9,7 @@ from doit.exceptions import BaseFail, TaskError, TaskFailed
 
 from bundlepipe.cancellation import Cancellation, cancellable
 from bundlepipe.errors import BundlepipeError, printable
-from bundlepipe.pipeline.termination import end_orderly
+from bundlepipe.pipeline.termination import end_orderly, ending_behind
 
 SUMMARY = "summary"
 UNCHANGED = "unchanged"
@@ -44,12 +44,11 @@ class Action(BaseAction):  # type: ignore[misc]
         try:
             # An interruption gives up all that can be given up: pauses, connections, programs.
             self.values = cancellable(Cancellation(), self.work)
-        except BundlepipeError as error:
-            return TaskFailed(str(error))
-        except OSError as error:
-            return TaskFailed(f"{printable(str(error.filename or 'writing'))}: {error.strerror or error}")
-        except Exception as error:  # noqa: BLE001  (a defect here: doit shows its traceback, and other tasks go on)
-            return TaskError(f"a defect of bundlepipe: {type(error).__name__}", error)
+        except Exception as error:  # noqa: BLE001  (whatever it is, other tasks go on)
+            # What fails while an interruption tidies up must not hide it.
+            if ending := ending_behind(error):
+                raise ending from None
+            return _failure(error)
         self.result = {"digest": self.values.get("digest", "")}
         return None
 
@@ -63,3 +62,12 @@ class Action(BaseAction):  # type: ignore[misc]
 
     def __str__(self) -> str:
         return f"bundlepipe: {type(self).__name__}"
+
+
+def _failure(error: Exception) -> BaseFail:
+    if isinstance(error, BundlepipeError):
+        return TaskFailed(str(error))
+    if isinstance(error, OSError):
+        return TaskFailed(f"{printable(str(error.filename or 'writing'))}: {error.strerror or error}")
+    # doit shows the traceback of a defect.
+    return TaskError(f"a defect of bundlepipe: {type(error).__name__}", error)

@@ -19,7 +19,6 @@ from doit.exceptions import BaseFail, UnmetDependency
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
-from bundlepipe.cancellation import cancel_all
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED
 from bundlepipe.pipeline.edges import PipelineTask
 from bundlepipe.pipeline.name_search import NameSearch, announce_searches
@@ -27,6 +26,7 @@ from bundlepipe.pipeline.progress import display
 from bundlepipe.pipeline.push_task import DestinationStaleness
 from bundlepipe.pipeline.remote import announce
 from bundlepipe.pipeline.staleness import WHY, summary
+from bundlepipe.pipeline.termination import give_up_all
 
 
 class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
@@ -86,8 +86,8 @@ def _tell_interrupts_shortly() -> None:
 
     def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
-            # Threads at work would otherwise be waited for until they have done all.
-            cancel_all()
+            # Threads and workers would otherwise be waited for until they have done all.
+            give_up_all()
             sys.stderr.write("interrupted: the next run does what is not finished\n")
         else:
             previous(kind, error, trace)

@@ -68,6 +68,39 @@ def test_old_output_stays(
         assert not (command.directory / "out.tar").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("parallel", [[], ["-n", "2", "-P", "thread"], ["-n", "2", "-P", "process"]])
+def test_tasks_end_with_their_workers(
+    command: Command, proxy: Proxy, stalled: tuple[str, str], parallel: list[str], number: int
+) -> None:
+    image, layer = stalled
+    (command.directory / "bundlepipe.yml").write_text(
+        "apiVersion: bundlepipe.dev/v1alpha1\n"
+        "kind: Pipeline\n"
+        f"pulls: {{one: {{from: '{image}', to: out/one}}}}\n"
+        f"copies: {{two: {{from: '{image}', to: 'tar:out/two.tar'}}}}\n"
+    )
+    process = subprocess.Popen(
+        ["bundlepipe", "doit", *parallel, "pull_bundle", "copy_bundle"],
+        cwd=command.directory,
+        env=command.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while proxy.count("GET", layer) < (2 if parallel else 1):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    os.killpg(process.pid, number)
+    # Workers hold the streams as long as they live.
+    stdout, stderr = process.communicate(timeout=PROMPT)
+    assert (process.returncode, stdout) == (128 + number, "")
+    assert "Traceback" not in stderr
+    # The next run takes over what the tar has already.
+    assert {path.name for path in command.directory.glob("out/*")} <= {".two.tar.partial"}
+
+
 def test_registry_that_goes_away(command: Command, own_registry: Registry) -> None:
     repository = own_registry.repository()
     put_image(Homes().repository(repository, writes=True), random_layer(1000, 1), tag="1")

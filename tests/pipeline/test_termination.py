@@ -1,0 +1,101 @@
+"""Ends that are asked for, while others are on their way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundlepipe.errors import StoreError
+from bundlepipe.pipeline.action import Action
+from bundlepipe.pipeline.termination import ending_behind
+
+# Seconds: what has not ended by then does not end.
+LONG = 60
+
+
+def _run(directory: Path, script: str) -> subprocess.CompletedProcess[str]:
+    path = directory / "script.py"
+    path.write_text(script)
+    return subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=LONG, check=False)
+
+
+def test_workers_are_told_to_end_until_they_do(tmp_path: Path) -> None:
+    result = _run(
+        tmp_path,
+        """
+import multiprocessing, signal, sys, time
+from bundlepipe.pipeline.termination import give_up_all
+
+def work(is_ready):
+    told = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7) if len(told) == 2 else told.append("again"))
+    is_ready.set()
+    while True:
+        time.sleep(3600)
+
+if __name__ == "__main__":
+    is_ready = multiprocessing.Event()
+    worker = multiprocessing.Process(target=work, args=(is_ready,))
+    worker.start()
+    is_ready.wait()
+    give_up_all()
+    print("given up")
+""",
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "given up\n", "")
+
+
+def test_a_termination_does_not_come_in_the_middle_of_an_interruption(tmp_path: Path) -> None:
+    result = _run(
+        tmp_path,
+        """
+import signal
+from bundlepipe.pipeline.termination import end_orderly
+
+end_orderly()
+try:
+    try:
+        raise KeyboardInterrupt
+    finally:
+        signal.raise_signal(signal.SIGTERM)
+        print("tidied up")
+except KeyboardInterrupt:
+    raise SystemExit(3)
+""",
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (3, "tidied up\n", "")
+
+
+def _masked(ending: type[BaseException], failure: Exception) -> Callable[[], dict[str, Any]]:
+    def work() -> dict[str, Any]:
+        try:
+            raise ending
+        finally:
+            raise failure
+
+    return work
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize(
+    "failure", [RuntimeError("cannot release un-acquired lock"), OSError("disk full"), StoreError("gone")]
+)
+def test_what_fails_while_an_interruption_tidies_up_does_not_hide_it(
+    ending: type[BaseException], failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = Action()
+    monkeypatch.setattr(action, "work", _masked(ending, failure))
+    with pytest.raises(ending):
+        action.execute()
+
+
+def test_other_failures_have_no_ending_behind_them() -> None:
+    failure = StoreError("gone")
+    failure.__context__ = KeyError("x")
+    assert ending_behind(failure) is None
+    assert ending_behind(None) is None
