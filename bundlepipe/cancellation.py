@@ -22,35 +22,44 @@ class Cancelled(BundlepipeError):
     def __init__(self) -> None:
         super().__init__("given up, since other work failed")
 
+    def __reduce__(self) -> tuple[type[Cancelled], tuple[()]]:
+        return Cancelled, ()
+
 
 class Cancellation:
     """Whether some work is given up, which several threads may do; once it is, it stays so."""
 
     def __init__(self) -> None:
-        self._happened = threading.Event()
-        # A signal may come while it is held, and its handler gives up everything.
+        # A signal may come while it is held, and its handler gives up everything. Events do not survive that.
         self._lock = threading.RLock()
+        self._has_happened = False
+        self._gate = threading.Lock()
+        self._gate.acquire()
         self._cuts: list[Callable[[], object]] = []
 
     @property
     def has_happened(self) -> bool:
         """Tell whether the work is given up."""
-        return self._happened.is_set()
+        return self._has_happened
 
     def set(self) -> None:
         """Give the work up, and end what it waits for."""
-        self._happened.set()
         with self._lock:
-            for cut in self._cuts:
-                cut()
+            if not self._has_happened:
+                self._has_happened = True
+                self._gate.release()
+                for cut in self._cuts:
+                    cut()
 
     def wait(self, seconds: float) -> bool:
         """Wait for so many seconds, or until the work is given up; tell whether it is."""
-        return self._happened.wait(seconds)
+        if self._gate.acquire(timeout=seconds):
+            self._gate.release()
+        return self._has_happened
 
     @contextmanager
     def cutting(self, cut: Callable[[], object]) -> Iterator[None]:
-        """Have `cut` called when the work is given up meanwhile, by whoever does that; Cancelled if it is already."""
+        """Have `cut`, which must not raise, called when the work is given up meanwhile; Cancelled if it already is."""
         with self._lock:
             self._cuts.append(cut)
         try:
@@ -135,10 +144,11 @@ def pause(seconds: float) -> None:
 
 @contextmanager
 def cut_off_if_cancelled(cut: Callable[[], object]) -> Iterator[None]:
-    """Let `cut` end what this thread waits for once this work is given up; another thread calls it.
+    """Let `cut` end what this thread waits for once this work is given up.
 
-    It is up to the caller to tell what comes of that from a fault, by `is_cancelled`.
-    Raises Cancelled if the work is given up already.
+    Any thread may call it, and it must not raise. It is up to the caller to tell what
+    comes of that from a fault, by `is_cancelled`. Raises Cancelled if the work is given up
+    already.
     """
     cancellation = _current.get()
     if cancellation is None:

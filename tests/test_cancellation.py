@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -60,15 +63,51 @@ def test_what_is_given_up_does_not_begin() -> None:
 
 
 def test_the_end_of_work_is_waited_for_and_not_for_ever() -> None:
-    may_end = threading.Event()
+    begun, may_end, was_waited_for = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert may_end.wait(LONG)
+
+    def wait() -> bool:
+        await_the_end_of_work(LONG)
+        was_waited_for.set()
+        return may_end.is_set()
+
     with ThreadPoolExecutor() as pool:
-        work = pool.submit(cancellable, Cancellation(), lambda: may_end.wait(LONG))
+        result = pool.submit(cancellable, Cancellation(), work)
+        assert begun.wait(LONG)
         await_the_end_of_work(0.01)
-        assert not work.done()
-        waiting = pool.submit(await_the_end_of_work, LONG)
+        waiting = pool.submit(wait)
+        assert not was_waited_for.wait(0.1)
         may_end.set()
-        waiting.result()
-    assert work.done()
+        assert waiting.result(LONG)
+        result.result()
+
+
+def test_who_is_given_up_in_another_process_says_so() -> None:
+    assert str(pickle.loads(pickle.dumps(Cancelled()))) == "given up, since other work failed"
+
+
+def test_a_signal_may_come_at_any_moment_of_a_pause() -> None:
+    script = """
+import signal
+from bundlepipe.cancellation import Cancellation, Cancelled, cancellable, pause
+
+def work():
+    while True:
+        pause(0)
+
+signal.signal(signal.SIGALRM, lambda *_: cancellation.set())
+for _ in range(5000):
+    cancellation = Cancellation()
+    signal.setitimer(signal.ITIMER_REAL, 0.0001)
+    try:
+        cancellable(cancellation, work)
+    except Cancelled:
+        pass
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=LONG)
 
 
 def test_without_anybody_to_give_it_up_there_is_nothing_to_cut() -> None:

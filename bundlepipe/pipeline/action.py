@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from doit.action import BaseAction
@@ -41,12 +42,13 @@ class Action(BaseAction):  # type: ignore[misc]
     def execute(self, out: Any = None, err: Any = None) -> BaseFail | None:
         """Do the work; return the failure that doit reports, or None."""
         end_orderly()
+        outer = sys.exc_info()[1]
         try:
             # An interruption gives up all that can be given up: pauses, connections, programs.
             self.values = cancellable(Cancellation(), self.work)
         except Exception as error:  # noqa: BLE001  (whatever it is, other tasks go on)
             # What fails while an interruption tidies up must not hide it.
-            if ending := ending_behind(error):
+            if ending := ending_behind(error, outer):
                 raise ending from None
             return _failure(error)
         self.result = {"digest": self.values.get("digest", "")}

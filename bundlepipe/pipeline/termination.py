@@ -9,6 +9,7 @@ import atexit
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from types import FrameType
 
@@ -16,8 +17,9 @@ from bundlepipe.cancellation import await_the_end_of_work, cancel_all
 
 # Seconds for work that is given up to tidy up.
 _GRACE = 5.0
-# Seconds between two signals to the same worker.
+# Seconds between two signals to the same worker, and how many it gets: programs that it runs have their grace as well.
 _PATIENCE = 0.5
+_SIGNALS = 30
 
 
 def end_orderly() -> None:
@@ -39,39 +41,68 @@ def give_up_all() -> None:
 
 
 def _let_threads_tidy_up() -> None:
-    """Wait for what doit has threads do, which would end in the middle of it; an interruption ends the wait."""
-    with suppress(KeyboardInterrupt):
+    """Wait for what doit has threads do, which would end in the middle of it; who asks again ends the wait."""
+    with suppress(KeyboardInterrupt, SystemExit):
         await_the_end_of_work(_GRACE)
 
 
 def _outlive_workers() -> None:
-    """Tell workers to end until they do; an interruption kills them.
+    """Tell workers to end until they do; those that never do, or that somebody else waits for, are killed.
 
     Two signals at once, as Ctrl-C and this one are, may both be taken by a thread that is
     not the main one of a worker, which then waits on for what it waits for: Python has
     them handled by the main thread, and only a further signal wakes that.
     """
-    for worker in sys.modules["multiprocessing"].active_children():
-        try:
-            while worker.is_alive():
+    workers = sys.modules["multiprocessing"].active_children()
+    with suppress(KeyboardInterrupt, SystemExit):
+        for _ in range(_SIGNALS):
+            for worker in workers:
                 worker.terminate()
-                worker.join(_PATIENCE)
-        except KeyboardInterrupt:
-            worker.kill()
+            for worker in workers:
+                worker.join(_PATIENCE / len(workers))
+            if not any(worker.is_alive() for worker in workers):
+                break
+    for worker in workers:
+        worker.kill()
 
 
-def ending_behind(error: BaseException | None) -> KeyboardInterrupt | SystemExit | None:
-    """Return the interruption or exit in the course of which an exception was raised; None if it was in none."""
-    while error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
-        error = error.__context__
-    return error
+def ending_behind(error: BaseException | None, outer: BaseException | None = None) -> BaseException | None:
+    """Return the interruption or exit that an exception came in the way of; None if there is none.
+
+    One that was dealt with, by `raise ... from`, does not count, nor does `outer` and what
+    was before that: what was being handled already when all this began.
+    """
+    seen = {id(outer)}
+    while error is not None and id(error) not in seen:
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            return error
+        seen.add(id(error))
+        error = None if error.__suppress_context__ else error.__context__
+    return None
+
+
+class _Postponement:
+    """How long the order to end has been waiting for an interruption that is on its way."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+
+    def is_over(self) -> bool:
+        if self._began is None:
+            self._began = time.monotonic()
+        return time.monotonic() - self._began > _GRACE
+
+
+_postponement = _Postponement()
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
+    # Who is interrupted at a terminal is told to end as well, and should not be in the middle of tidying up.
+    if ending_behind(sys.exc_info()[1]) and not _postponement.is_over():
+        give_up_all()
+        return
     # Workers are told by doit as well, and the second time would come in the middle of this. Not SIG_IGN, which
     # programs that are started later would inherit.
     signal.signal(number, lambda *_: None)
     give_up_all()
-    # Who is interrupted at a terminal is told to end as well, while the interruption is on its way.
-    if ending_behind(sys.exc_info()[1]) is None:
-        sys.exit(128 + number)
+    sys.exit(128 + number)

@@ -15,7 +15,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import HTTPResponse
 
-from bundlepipe.cancellation import cut_off_if_cancelled, left_if_cancelled
+from bundlepipe.cancellation import cut_off_if_cancelled, left_if_cancelled, raise_if_cancelled
 from bundlepipe.errors import StoreError
 from bundlepipe.stores.answers import is_http_url, origin
 from bundlepipe.stores.peers import Peer, ProxyAddress
@@ -82,7 +82,8 @@ class Connections:
 
     def _names(self, url: str) -> tuple[str, ...]:
         _, host, port = origin(url)
-        return certificate_names(host, port or 443, self._trust.nameless_context(), self._network.connect_timeout)
+        context, timeout = self._trust.nameless_context(), self._network.connect_timeout
+        return left_if_cancelled(lambda: certificate_names(host, port or 443, context, timeout))
 
     def _new_manager(self, scheme: str, proxy: str | None, own: bool) -> urllib3.PoolManager:
         context = self._trust.context(own=own) if scheme == "https" else None
@@ -124,7 +125,10 @@ class Connection(HTTPConnection):
     def connect(self) -> None:
         """Connect; Cancelled if the work of this thread is given up meanwhile."""
         left_if_cancelled(super().connect, self.close)
-        self._connected, self._is_kept = self.sock, False
+        # TLS within that of a proxy is no socket itself.
+        self._connected, self._is_kept = getattr(self.sock, "socket", self.sock), False
+        # Until now there was nothing to cut off.
+        raise_if_cancelled()
         self.sock.settimeout(self.stall_timeout)
 
     def request(self, *args: Any, **kwargs: Any) -> None:

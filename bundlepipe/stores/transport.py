@@ -114,6 +114,8 @@ class Response:
         try:
             with _translated(self.request, reading=True, exchange=exchange), cut_off_if_cancelled(self._cut_off):
                 yield
+                # What has no stated length seems to end where it is cut off.
+                raise_if_cancelled()
         except Cancelled:
             self._raw.close()
             raise
@@ -239,11 +241,13 @@ class Transport:
         url = f"https://{self._host}/v2/"
         if proxy_for(url, os.environ):
             return "https" if self._speaks_tls_behind_proxy(url) else "http"
+        return left_if_cancelled(lambda: self._probed_scheme(url))
+
+    def _probed_scheme(self, url: str) -> str:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
         try:
-            found = left_if_cancelled(lambda: speaks_tls(host, port or 443, self._timeout))
-            return "https" if found else "http"
+            return "https" if speaks_tls(host, port or 443, self._timeout) else "http"
         except OSError as error:
             if port is None and accepts_connections(host, 80, self._timeout):
                 return "http"
@@ -257,6 +261,7 @@ class Transport:
         try:
             manager.urlopen("HEAD", url, redirect=False, retries=False)
         except HTTPError as error:
+            raise_if_cancelled()
             if proxy_is_at_fault(error):
                 raise as_fault(error, "HEAD", url, reading=False, peer=self._connections.peer(url)) from error
             return speaks_tls_all_the_same(original_cause(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doit.exceptions import TaskFailed
 
 from bundlepipe.errors import StoreError
 from bundlepipe.pipeline.action import Action
@@ -50,6 +52,31 @@ if __name__ == "__main__":
     assert (result.returncode, result.stdout, result.stderr) == (0, "given up\n", "")
 
 
+def test_workers_that_never_end_are_killed(tmp_path: Path) -> None:
+    result = _run(
+        tmp_path,
+        """
+import multiprocessing, signal, time
+from bundlepipe.pipeline import termination
+
+def work(is_ready):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    is_ready.set()
+    while True:
+        time.sleep(3600)
+
+if __name__ == "__main__":
+    termination._PATIENCE, termination._SIGNALS = 0.01, 3
+    is_ready = multiprocessing.Event()
+    worker = multiprocessing.Process(target=work, args=(is_ready,))
+    worker.start()
+    is_ready.wait()
+    termination.give_up_all()
+""",
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_a_termination_does_not_come_in_the_middle_of_an_interruption(tmp_path: Path) -> None:
     result = _run(
         tmp_path,
@@ -69,6 +96,45 @@ except KeyboardInterrupt:
 """,
     )
     assert (result.returncode, result.stdout, result.stderr) == (3, "tidied up\n", "")
+
+
+def test_a_termination_does_not_wait_for_an_interruption_for_ever(tmp_path: Path) -> None:
+    result = _run(
+        tmp_path,
+        """
+import signal
+from bundlepipe.pipeline import termination
+
+termination._GRACE = 0
+termination.end_orderly()
+try:
+    raise KeyboardInterrupt
+except KeyboardInterrupt:
+    for _ in range(100000):
+        signal.raise_signal(signal.SIGTERM)
+""",
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (128 + signal.SIGTERM, "", "")
+
+
+def test_who_is_told_to_end_again_while_threads_tidy_up_does_so(tmp_path: Path) -> None:
+    result = _run(
+        tmp_path,
+        """
+import signal, threading, time
+from bundlepipe.cancellation import Cancellation, cancellable
+from bundlepipe.pipeline import termination
+
+termination._GRACE = 3600
+termination.end_orderly()
+threading.Thread(target=cancellable, args=(Cancellation(), lambda: time.sleep(3600)), daemon=True).start()
+time.sleep(0.2)
+termination.give_up_all()
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
+signal.alarm(1)
+""",
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 def _masked(ending: type[BaseException], failure: Exception) -> Callable[[], dict[str, Any]]:
@@ -94,8 +160,33 @@ def test_what_fails_while_an_interruption_tidies_up_does_not_hide_it(
         action.execute()
 
 
+def test_a_failure_after_an_exit_that_was_dealt_with_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> dict[str, Any]:
+        try:
+            sys.exit("inner")
+        except SystemExit as error:
+            raise StoreError("the program said no") from error
+
+    action = Action()
+    monkeypatch.setattr(action, "work", work)
+    assert isinstance(action.execute(), TaskFailed)
+
+
+def test_a_failure_while_an_interruption_is_dealt_with_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> dict[str, Any]:
+        raise StoreError("gone")
+
+    action = Action()
+    monkeypatch.setattr(action, "work", work)
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        assert isinstance(action.execute(), TaskFailed)
+
+
 def test_other_failures_have_no_ending_behind_them() -> None:
     failure = StoreError("gone")
     failure.__context__ = KeyError("x")
+    failure.__context__.__context__ = failure
     assert ending_behind(failure) is None
     assert ending_behind(None) is None

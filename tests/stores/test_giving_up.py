@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,8 @@ from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.settings import RegistrySettings
 from tests.support.clients import Client, layer_of, push_image
 from tests.support.command import LINUX
-from tests.support.proxy import Delay, Fault, Proxy, Stall
+from tests.support.forward_proxy import behind
+from tests.support.proxy import Delay, Fault, Proxy, Stall, Unframed
 from tests.support.services import Registry
 
 MakeProxy = Callable[..., Proxy]
@@ -53,8 +55,13 @@ def _give_up(work: Callable[[], object], is_waiting: Callable[[], object]) -> No
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize(
-    ("method", "path", "fault"),
-    [("GET", "/manifests/", Delay(NEVER)), ("GET", "/blobs/", Stall(NEVER)), ("PUT", "/blobs/uploads/", Delay(NEVER))],
+    ("method", "path", "faults"),
+    [
+        ("GET", "/manifests/", [Delay(NEVER)]),
+        ("GET", "/manifests/", [Stall(NEVER), Unframed()]),
+        ("GET", "/blobs/", [Stall(NEVER)]),
+        ("PUT", "/blobs/uploads/", [Delay(NEVER)]),
+    ],
 )
 def test_no_answer_is_waited_for(
     registry: Registry,
@@ -62,14 +69,14 @@ def test_no_answer_is_waited_for(
     make_proxy: MakeProxy,
     method: str,
     path: str,
-    fault: Fault,
+    faults: list[Fault],
     tls: bool,
 ) -> None:
     proxy = make_proxy(registry.host, tls=tls_registry.tls.context() if tls else None)
     client = Client(RegistrySettings(ca=str(tls_registry.tls.authority)), timeout=NEVER)
     store = client.store(registry.repository(), through=proxy.host)
     push_image(store, LAYER)
-    proxy.fault(method, path, fault)
+    proxy.fault(method, path, *faults)
     actions: dict[str, Callable[[], object]] = {
         "/manifests/": lambda: store.read_manifest("v1"),
         "/blobs/": lambda: b"".join(store.read_blob(LAYER.descriptor)),
@@ -80,6 +87,24 @@ def test_no_answer_is_waited_for(
     _give_up(actions[path], lambda: proxy.count(method, path))
     assert client.retries == []
     assert proxy.count(method, path) == 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_no_answer_through_a_proxy_is_waited_for(
+    registry: Registry, tls_registry: Registry, make_proxy: MakeProxy, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    authority = str(tls_registry.tls.authority)
+    front = make_proxy(registry.host, tls=tls_registry.tls.context())
+    tunnel = make_proxy(front.host, tls=tls_registry.tls.context())
+    monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://{tunnel.host}")
+    monkeypatch.setenv("SSL_CERT_FILE", authority)
+    client = Client(RegistrySettings(ca=authority), timeout=NEVER)
+    store = client.store(registry.repository(), through=behind(front.host))
+    push_image(store, LAYER)
+    assert tunnel.count("CONNECT")
+    front.fault("GET", "/blobs/", Stall(NEVER))
+
+    _give_up(lambda: b"".join(store.read_blob(LAYER.descriptor)), lambda: front.count("GET", "/blobs/"))
 
 
 @pytest.fixture(params=["127.0.0.1", "0.0.0.0"])
@@ -94,11 +119,18 @@ def _resolve(host: str, server: socket.socket) -> Callable[[], object]:
     return lambda: Client(timeout=NEVER).store(repository).resolve("v1")
 
 
+def _is_connecting_to(server: socket.socket) -> bool:
+    """Tell whether a connection is asked for that nobody has answered yet (proc(5), /proc/net/tcp)."""
+    end, state = f":{server.getsockname()[1]:04X}", "02"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return any(row[2].endswith(end) and row[3] == state for row in rows)
+
+
 @LINUX
 def test_no_connection_is_waited_for(host: str) -> None:
     # Who comes to a full queue hears nothing.
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.create_connection(server.getsockname()):
-        _give_up(_resolve(host, server), lambda: True)
+        _give_up(_resolve(host, server), lambda: _is_connecting_to(server))
 
 
 def test_no_greeting_is_waited_for(host: str) -> None:
