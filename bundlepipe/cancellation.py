@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from typing import TypeVar
@@ -142,20 +142,15 @@ def pause(seconds: float) -> None:
         raise Cancelled
 
 
-@contextmanager
-def cut_off_if_cancelled(cut: Callable[[], object]) -> Iterator[None]:
-    """Let `cut` end what this thread waits for once this work is given up.
+def cut_off_if_cancelled(cut: Callable[[], object]) -> AbstractContextManager[None]:
+    """Let `cut` end what this thread waits for within the context, once this work is given up.
 
     Any thread may call it, and it must not raise. It is up to the caller to tell what
     comes of that from a fault, by `is_cancelled`. Raises Cancelled if the work is given up
     already.
     """
     cancellation = _current.get()
-    if cancellation is None:
-        yield
-    else:
-        with cancellation.cutting(cut):
-            yield
+    return nullcontext() if cancellation is None else cancellation.cutting(cut)
 
 
 def left_if_cancelled(function: Callable[[], Result], when_left: Callable[[], object] = lambda: None) -> Result:

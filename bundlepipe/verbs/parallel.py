@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
@@ -29,20 +30,13 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
     todo = list(items)
     if len(todo) < 2:
         return [function(item) for item in todo]
-    stopping = Cancellation()
-    threads = ThreadPoolExecutor(min(CONCURRENT_REQUESTS, len(todo)), thread_name_prefix="requests")
-    with cut_off_if_cancelled(stopping.set), threads as pool:
-        try:
-            futures = [pool.submit(cancellable, stopping, partial(function, item)) for item in todo]
-            finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in futures:
-                if future in finished:
-                    future.result()
-            return [future.result() for future in futures]
-        except BaseException:
-            stopping.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    with _given_up_together(min(CONCURRENT_REQUESTS, len(todo)), "requests") as (pool, stopping):
+        futures = [pool.submit(cancellable, stopping, partial(function, item)) for item in todo]
+        finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in futures:
+            if future in finished:
+                future.result()
+        return [future.result() for future in futures]
 
 
 def run_in_order(steps: Mapping[Step, Sequence[Step]], run: Callable[[Step, Emit], None], emit: Emit) -> None:
@@ -58,24 +52,30 @@ def run_in_order(steps: Mapping[Step, Sequence[Step]], run: Callable[[Step, Emit
     except CycleError as error:
         circle = " -> ".join(map(str, error.args[1]))
         raise InvalidContent(f"these belong to one another in a circle: {circle}") from None
-    stopping = Cancellation()
     done: queue.SimpleQueue[tuple[Step, Future[None]]] = queue.SimpleQueue()
+    with _given_up_together(CONCURRENT_REQUESTS, "transfers") as (pool, stopping):
 
-    def emit_unless_stopping(event: Event) -> None:
-        if stopping.has_happened:
-            raise Cancelled
-        emit(event)
+        def emit_unless_stopping(event: Event) -> None:
+            if stopping.has_happened:
+                raise Cancelled
+            emit(event)
 
-    threads = ThreadPoolExecutor(CONCURRENT_REQUESTS, thread_name_prefix="transfers")
-    with cut_off_if_cancelled(stopping.set), threads as pool:
+        while sorter.is_active():
+            for step in sorter.get_ready():
+                future = pool.submit(cancellable, stopping, partial(run, step, emit_unless_stopping))
+                future.add_done_callback(lambda future, step=step: done.put((step, future)))  # type: ignore[misc]
+            step, future = done.get()
+            future.result()
+            sorter.done(step)
+
+
+@contextmanager
+def _given_up_together(threads: int, name: str) -> Iterator[tuple[ThreadPoolExecutor, Cancellation]]:
+    """Give a pool, and what gives up its work: a failure in the context does, and whatever gives up the caller's."""
+    stopping = Cancellation()
+    with cut_off_if_cancelled(stopping.set), ThreadPoolExecutor(threads, thread_name_prefix=name) as pool:
         try:
-            while sorter.is_active():
-                for step in sorter.get_ready():
-                    future = pool.submit(cancellable, stopping, partial(run, step, emit_unless_stopping))
-                    future.add_done_callback(lambda future, step=step: done.put((step, future)))  # type: ignore[misc]
-                step, future = done.get()
-                future.result()
-                sorter.done(step)
+            yield pool, stopping
         except BaseException:
             stopping.set()
             pool.shutdown(wait=True, cancel_futures=True)
