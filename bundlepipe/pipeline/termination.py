@@ -12,8 +12,12 @@ import threading
 import time
 from contextlib import suppress
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from bundlepipe.cancellation import await_the_end_of_work, cancel_all
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 # Seconds for work that is given up to tidy up.
 _GRACE = 5.0
@@ -32,28 +36,30 @@ def end_orderly() -> None:
 def give_up_all() -> None:
     """Give up all work of this process and of its workers: it is to end."""
     cancel_all()
-    atexit.register(_let_threads_tidy_up)
-    # Workers would wait for tasks for ever, and be waited for. Where nobody has imported it, there are none.
-    if multiprocessing := sys.modules.get("multiprocessing"):
-        for worker in multiprocessing.active_children():
-            worker.terminate()
-        atexit.register(_outlive_workers)
+    for worker in _workers():
+        worker.terminate()
+    # Once, and so late that it comes before what multiprocessing does at the end: that waits for workers for ever.
+    atexit.unregister(_let_all_end)
+    atexit.register(_let_all_end)
 
 
-def _let_threads_tidy_up() -> None:
-    """Wait for what doit has threads do, which would end in the middle of it; who asks again ends the wait."""
-    with suppress(KeyboardInterrupt, SystemExit):
-        await_the_end_of_work(_GRACE)
+def _workers() -> list[BaseProcess]:
+    # Where nobody has imported it, there are none.
+    multiprocessing = sys.modules.get("multiprocessing")
+    return multiprocessing.active_children() if multiprocessing else []
 
 
-def _outlive_workers() -> None:
-    """Tell workers to end until they do; those that never do, or that somebody else waits for, are killed.
+def _let_all_end() -> None:
+    """Wait for workers, and then for what doit has threads do, which would end in the middle of it.
 
-    Two signals at once, as Ctrl-C and this one are, may both be taken by a thread that is
-    not the main one of a worker, which then waits on for what it waits for: Python has
-    them handled by the main thread, and only a further signal wakes that.
+    Workers that never end are killed; who asks again ends the waits.
+
+    Two signals at once, as Ctrl-C and the order to end are, may both be taken by a thread
+    that is not the main one of a worker, which then waits on for what it waits for: Python
+    has them handled by the main thread, and only a further signal wakes that. So workers
+    are told until they have ended.
     """
-    workers = sys.modules["multiprocessing"].active_children()
+    workers = _workers()
     with suppress(KeyboardInterrupt, SystemExit):
         for _ in range(_SIGNALS):
             for worker in workers:
@@ -64,6 +70,8 @@ def _outlive_workers() -> None:
                 break
     for worker in workers:
         worker.kill()
+    with suppress(KeyboardInterrupt, SystemExit):
+        await_the_end_of_work(_GRACE)
 
 
 def ending_behind(error: BaseException | None, outer: BaseException | None = None) -> BaseException | None:
