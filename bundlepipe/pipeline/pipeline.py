@@ -6,9 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from doit import get_var
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
@@ -26,18 +24,15 @@ from bundlepipe.pipeline.declaration import (
     Render,
     Source,
     Verify,
-    images_lock_path,
 )
 from bundlepipe.pipeline.paths import normal_exclusion, normal_location, normalise
 from bundlepipe.pipeline.reading import Declared, read_pipeline
-from bundlepipe.pipeline.settings import REFRESH_ALL, Settings
-from bundlepipe.pipeline.sources import is_remote
+from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.termination import end_orderly
+from bundlepipe.pipeline.variables import wanted_refresh, wanted_verify
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
 
 DEFAULT_PATH = "bundlepipe.yml"
-_VERIFY_VARIABLE = "BUNDLEPIPE_VERIFY"
-_VERIFY_REGISTRY = "registry"
 
 
 class Pipeline:
@@ -177,51 +172,9 @@ def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:
         raise InvalidDodoFile("\n".join(problems))
     settings = Settings(
         registries=declared.registries,
-        refresh=_refresh(declared),
-        verify=_verify(declared.verify),
+        refresh=wanted_refresh(declared),
+        verify=wanted_verify(declared.verify),
         run_id=secrets.token_hex(8),
     )
     end_orderly()
     yield from create_tasks(declared, settings)
-
-
-def _refresh(declared: Declared) -> frozenset[str]:
-    """Return what `doit refresh=` names; a name that nothing has would otherwise be passed over in silence."""
-    wanted = frozenset(name for name in _variable("refresh").split(",") if name)
-    sourced: list[Copy | Pull] = [*declared.copies, *declared.pulls]
-    known = {REFRESH_ALL, *(bundle.name for bundle in declared.bundles), *(thing.name for thing in sourced)}
-    known |= {thing.source for thing in sourced if is_remote(thing.source)}
-    for image in declared.images:
-        if image.source and is_remote(image.source):
-            known |= {image.name, image.source}
-        elif image.build or image.program:
-            known.add(image.name)
-    known |= {render.name for render in declared.renders if render.apply}
-    for name in sorted(wanted - known):
-        if not any(_mentions(images_lock_path(bundle), name) for bundle in declared.bundles if bundle.lock):
-            raise InvalidDodoFile(
-                f"refresh={name}: nothing has that name: expected {REFRESH_ALL}, a bundle, copy or pull, "
-                "an image that is not of files, a render that is applied, or a reference as a lock has it"
-            )
-    return wanted
-
-
-def _mentions(path: str, text: str) -> bool:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return text in file.read()
-    except OSError:
-        return False
-
-
-def _variable(name: str) -> str:
-    """Return a variable of doit's command line; read while loading, as spawned workers have none."""
-    value: Any = get_var(name)
-    return str(value) if value else ""
-
-
-def _verify(declared: Verify | None) -> bool:
-    wanted = _variable("verify") or os.environ.get(_VERIFY_VARIABLE) or declared
-    if wanted not in (None, _VERIFY_REGISTRY):
-        raise InvalidDodoFile(f"verify={wanted}: expected verify={_VERIFY_REGISTRY}, which asks every destination")
-    return wanted == _VERIFY_REGISTRY

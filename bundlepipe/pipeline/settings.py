@@ -25,17 +25,23 @@ class Settings:
     """Values only, so that they reach worker processes however those are started.
 
     `refresh` holds what `doit refresh=...` names; `verify` is true where destinations are
-    asked although the local state is fresh. `run_id` tells one run of doit from the next.
+    asked although the local state is fresh; `force` what `doit force=...` names. `run_id` tells
+    one run of doit from the next.
     """
 
     registries: Mapping[str, RegistrySettings] = field(default_factory=dict)
     refresh: frozenset[str] = frozenset()
     verify: bool = False
+    force: frozenset[str] = frozenset()
     run_id: str = ""
 
     def refreshes(self, *names: str) -> bool:
         """Tell whether one of these names, or everything, is to be resolved anew."""
         return REFRESH_ALL in self.refresh or not self.refresh.isdisjoint(names)
+
+    def forces(self, *names: str) -> bool:
+        """Tell whether the output of a task with one of these names may be replaced whatever it is."""
+        return not self.force.isdisjoint(names)
 
     @property
     def homes(self) -> Homes:
