@@ -35,6 +35,8 @@ def options_of(apply: Apply, rendered: str) -> Values:
 class ApplyStaleness(Staleness):
     """What was applied is stale by the rendered file, and on request: what a cluster has is not looked at."""
 
+    compared = "the rendered file and the options of the apply"
+
     def __init__(self, name: str, rendered: str, apply: Apply, settings: Settings) -> None:
         super().__init__(options_of(apply, rendered))
         self._name = name

@@ -84,6 +84,8 @@ def _archives_read(copy: Copy) -> list[str]:
 class CopyStaleness(SourceStaleness):
     """A copy is stale by its source's digest, by its locks and tars, and under `verify=registry` by its destination."""
 
+    compared = "the source of the copy, its locks and tars, its destination and other options"
+
     def __init__(self, copy: Copy, source_tag: str | None, settings: Settings) -> None:
         archives = [*_archives_read(copy), *archives_in([copy.to])]
         super().__init__(copy, options_of(copy, source_tag, settings), settings, archives)

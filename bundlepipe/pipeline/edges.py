@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from doit.dependency import UptodateCalculator
-from doit.task import Task
+from doit.task import Stream, Task
 
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY
 from bundlepipe.pipeline.paths import ancestors, below, is_excluded, normalise
@@ -20,11 +20,26 @@ GENERATED_INPUTS = "_generated_inputs"
 
 
 class PipelineTask(Task):  # type: ignore[misc]
-    """A task whose late edges are picked by name from what a private `calc_dep` task found for all."""
+    """A task whose late edges are picked by name from what a private `calc_dep` task found for all.
+
+    `is_in_run` tells whether a run has come to it: other commands, which only look at it,
+    change nothing. `has_late_edges` is for these: they are not found twice.
+    """
+
+    is_in_run = False
+    has_late_edges = False
+    # What `doit -v` or the configuration say, 0 to 2; of the task itself only afterwards.
+    asked_verbosity = 0
 
     def update_deps(self, deps: Mapping[str, Any]) -> None:
         """Take this task's edges."""
         super().update_deps(deps.get(EDGES, {}).get(self.name, {}))
+
+    def overwrite_verbosity(self, stream: Stream) -> None:
+        """Take what a run, and nothing but a run, says before it looks whether the task is up to date."""
+        self.is_in_run = True
+        self.asked_verbosity = stream.verbosity
+        super().overwrite_verbosity(stream)
 
 
 # Tells of a path below one that is read whether it is left out.
@@ -140,5 +155,12 @@ class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
             for reader, producer in producers(self._reads, targets):
                 edges.setdefault(reader, {"task_dep": []})["task_dep"].append(producer)
         task.values = {EDGES: edges}
-        self._dependencies._set(task.name, "_values_:", task.values)
+        if not isinstance(task, PipelineTask) or task.is_in_run:
+            self._dependencies._set(task.name, "_values_:", task.values)
         return True
+
+    def __str__(self) -> str:
+        """Say what it is for."""
+        return "a search for the tasks that generate inputs"
+
+    __repr__ = __str__

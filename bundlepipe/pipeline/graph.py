@@ -62,6 +62,7 @@ from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import described, paths_read
 from bundlepipe.pipeline.staleness import Staleness
 from bundlepipe.pipeline.state import digest_file, tag_file
+from bundlepipe.pipeline.status import GroupStatus
 from bundlepipe.stores.location import ARCHIVE_PREFIX, EngineLocation, LayoutLocation, parse_location
 
 GROUPS = {
@@ -93,7 +94,7 @@ def create_tasks(declared: Declared, settings: Settings) -> Iterator[Task]:
         raise InvalidDodoFile(f"these tasks need one another: {' -> '.join(cycle)}: break the circle")
     for group, doc in GROUPS.items():
         members = [task.name for task in tasks if task.subtask_of == group]
-        yield PipelineTask(group, None, doc=doc, has_subtask=True, task_dep=members)
+        yield PipelineTask(group, None, doc=doc, has_subtask=True, task_dep=members, uptodate=[GroupStatus()])
     yield PipelineTask(
         GENERATED_INPUTS, None, doc="tasks that generate inputs", uptodate=[GeneratedInputs(graph.reads)]
     )

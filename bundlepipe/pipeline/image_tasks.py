@@ -47,6 +47,8 @@ def _build_options(image: Image, build: Build, destination: Reference, settings:
 class BuildStaleness(DestinationStaleness):
     """A built image is stale by what the build gets to see; whether an Engine still has it does not matter."""
 
+    compared = "what the builder gets to see, the destination and other options"
+
     def __init__(self, image: Image, build: Build, destination: Reference, settings: Settings) -> None:
         super().__init__(_build_options(image, build, destination, settings), destination, image.tags, settings)
         self._name = image.name
@@ -122,6 +124,8 @@ def _program_options(image: Image, program: Program, destination: Reference | No
 
 class ProgramStaleness(Staleness):
     """An image made by a program is stale by what the program reads; under `verify=registry` it is looked for."""
+
+    compared = "the files that the program reads, and its options"
 
     def __init__(self, image: Image, program: Program, destination: Reference | None, settings: Settings) -> None:
         super().__init__(_program_options(image, program, destination, settings))

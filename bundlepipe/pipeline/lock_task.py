@@ -65,6 +65,8 @@ def searched_now(bundle: Bundle, before: Snapshot) -> Snapshot:
 class LockStaleness(Staleness):
     """A lock is stale by what it searches and builds, by images.yml itself, and when a refresh is asked for."""
 
+    compared = "the searched files, what is built of them, images.yml and the options of the lock"
+
     def __init__(self, bundle: Bundle, lock_path: str, settings: Settings) -> None:
         super().__init__(options_of(bundle))
         self._bundle = bundle

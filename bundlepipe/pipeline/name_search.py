@@ -19,6 +19,7 @@ from bundlepipe.pipeline.programs import text_printed
 from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.staleness import FILES, Staleness, Values, from_values, remember, to_values
+from bundlepipe.pipeline.status import is_looked_at
 
 _NAMES = "names"
 _KNOWN = "known"
@@ -102,10 +103,12 @@ class NameSearch(Staleness):
         self._made_here = made_here
         self._settings = settings
         self._built_from: list[str] = []
+        self._may_run_programs = True
 
     def __call__(self, task: Task, values: Values) -> bool:
         """Search what changed since the last run; always up to date, as it is itself the work."""
         before = from_values(values)
+        self._may_run_programs = not is_looked_at(task)
         # With other names made here, or another declaration, what was found earlier says nothing.
         known = self._known()
         names_before = values.get(_NAMES, {}) if values.get(_KNOWN) == known else {}
@@ -124,9 +127,15 @@ class NameSearch(Staleness):
             _KNOWN: known,
             _BUILT_FROM: self._built_from,
         }
-        if task.values != values and self._dependencies:
+        if task.values != values and self._dependencies and not is_looked_at(task):
             remember(self._dependencies, task, task.values)
         return True
+
+    def __str__(self) -> str:
+        """Say what it is for."""
+        return f"a search for images made here in the configuration of bundle {self._bundle.name}"
+
+    __repr__ = __str__
 
     def _names(self, before: Snapshot, now: Snapshot, names_before: Mapping[str, list[str]]) -> dict[str, list[str]]:
         """Return the names by the path that has them; those that kbld's rules or programs bring have none."""
@@ -139,6 +148,8 @@ class NameSearch(Staleness):
         if len(unchanged) == len(now) == len(names_before) - 1:
             return dict(names_before)
         if programs_searched(self._bundle):
+            if not self._may_run_programs:
+                return dict(names_before)
             self._run_announced()
         found = search_by_rules(self._bundle, self._made_here, self._settings)
         self._built_from = found.built_from

@@ -35,6 +35,8 @@ def options_of(pull: Pull) -> Values:
 class PullStaleness(SourceStaleness):
     """A pull is stale by its source's digest and by any change in the directory it made."""
 
+    compared = "the source of the pull, the directory that it made, and its options"
+
     def __init__(self, pull: Pull, settings: Settings) -> None:
         super().__init__(pull, options_of(pull), settings)
         self._pull = pull

@@ -75,6 +75,8 @@ class DestinationStaleness(Staleness):
 class PushStaleness(DestinationStaleness):
     """The files of a push are its inputs."""
 
+    compared = "the files of the push, its destination and other options"
+
     def __init__(self, thing: Pushable, destination: Reference, settings: Settings) -> None:
         super().__init__(options_of(thing, destination, settings), destination, thing.tags, settings)
         self._inputs = inputs_of(thing)

@@ -48,6 +48,8 @@ def _read_now(render: Render, before: Snapshot) -> Snapshot:
 class RenderStaleness(Staleness):
     """A render is stale by what it reads, and by any change in the file that it wrote."""
 
+    compared = "the rendered files, the locks, the output and the options of the render"
+
     def __init__(self, render: Render) -> None:
         super().__init__(options_of(render))
         self._render = render

@@ -20,6 +20,7 @@ from doit.task import Task
 
 from bundlepipe.errors import printable
 from bundlepipe.oci.inputs import FileState, Snapshot, differences
+from bundlepipe.pipeline.status import is_looked_at, take_late_edges
 
 Values = dict[str, Any]
 
@@ -58,15 +59,18 @@ def summary(reasons: Sequence[str]) -> str:
 class Staleness(UptodateCalculator):  # type: ignore[misc]
     """Compares a task's options and files with those of its last run.
 
-    `options` are JSON-able values; a subclass says in `files_now` what else is compared.
+    `options` are JSON-able values; a subclass says in `files_now` what else is compared, and
+    in `compared` what that is called.
     """
 
     __signature__ = UPTODATE_SIGNATURE
+    compared = "options and files"
 
     def __init__(self, options: Values) -> None:
         super().__init__()
         self._options = options
         self._dependencies: Dependency | None = None
+        self._found: list[str] = []
 
     def setup(self, dep_manager: Dependency, tasks_dict: Mapping[str, Task]) -> None:
         """Remember doit's database, to bring file stamps up to date in it."""
@@ -77,11 +81,21 @@ class Staleness(UptodateCalculator):  # type: ignore[misc]
         """Tell doit whether the task is up to date; the reasons go to `task.meta`."""
         task.meta = {}
         try:
+            if self._dependencies:
+                take_late_edges(task, self._dependencies, self.tasks_dict)
             reasons = self.reasons(task, values)
         except Exception as error:  # noqa: BLE001  (the action meets it again, and reports it)
             reasons = [str(error).splitlines()[0] if str(error) else type(error).__name__]
-        task.meta[WHY] = reasons
+        self._found = reasons
+        if reasons:
+            task.meta[WHY] = reasons
         return not reasons
+
+    def __str__(self) -> str:
+        """Say what is compared with the last run and, where that was done, what has changed."""
+        return f"{self.compared}, compared with the last run{f': {summary(self._found)}' if self._found else ''}"
+
+    __repr__ = __str__
 
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Return why the task has to run; empty if it has not."""
@@ -104,7 +118,7 @@ class Staleness(UptodateCalculator):  # type: ignore[misc]
 
     def _refresh_stamps(self, task: Task, values: Values, before: Snapshot, now: Snapshot) -> None:
         """Keep the new stamps of files that were touched but not changed, so they are not read in every run."""
-        if before != now and self._dependencies:
+        if before != now and self._dependencies and not is_looked_at(task):
             remember(self._dependencies, task, {**values, FILES: to_values(now)})
 
 
