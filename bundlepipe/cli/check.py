@@ -15,6 +15,7 @@ from bundlepipe.errors import DocumentError
     examples={
         "Check bundlepipe.yml and all that it names": "check",
         "Tell of each document what it is": "check --tty",
+        "Tell a program what is wrong, and where": "check --json",
         "Check another pipeline": "check apps/shop/bundlepipe.yml",
     },
 )
@@ -25,14 +26,19 @@ def check(run: Run, file: str) -> None:
 
     Those are pipeline files that it includes, configuration that is searched for images, kbld's
     configuration, locks, bundle.yml and Dockerfiles. All faults are told at once, each with line
-    and column.
+    and column; with --json as a list of objects with file, line, column and message.
     """
+    from bundlepipe.documents.problem import parse_problem
     from bundlepipe.pipeline.checked_documents import check_documents
 
     report = check_documents(file, os.environ)
     for path, what in report.checked.items():
         run.console.line(f"{path}: {what}")
     for path in report.absent:
-        run.console.note(f"{run.tool.name}: {path}: is not there, which is fine if a task makes it")
+        run.console.note(f"{run.tool.name}: {path}: does not exist, which is fine if a task makes it")
+    found = [
+        parse_problem(problem, lambda name: name == file or os.path.exists(name), file) for problem in report.problems
+    ]
+    run.console.document([problem.as_json() for problem in found])
     if report.problems:
         raise DocumentError(report.problems)

@@ -66,6 +66,7 @@ class Console:
         self._lines: list[str] = []
         self._blocks: list[str] = []
         self._tables: list[Table] = []
+        self._document: object = None
         self._has_printed = False
         self.write: Callable[[str, TextIO], None] = _write_at_once
 
@@ -94,6 +95,10 @@ class Console:
             # One column, too, has its tab: scripts cut the first field.
             lines = ([*line, ""] if len(line) == 1 else line for line in _lines(table.rows))
             self._write("".join("\t".join(line) + "\n" for line in lines))
+
+    def document(self, document: object) -> None:
+        """Let this be the JSON document that `--json` prints, in place of tables, blocks and lines."""
+        self._document = document
 
     def note(self, text: str) -> None:
         """Say something on the side, on stderr, in whole lines."""
@@ -128,6 +133,13 @@ class Console:
         self.write(text, sys.stdout)
 
     def _write_json(self) -> None:
+        text = json.dumps(self._json_document(), indent=4, ensure_ascii=False) + "\n"
+        # JSON is UTF-8, and a file name may be none; Go writes the same in place of such bytes.
+        sys.stdout.write(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+
+    def _json_document(self) -> object:
+        if self._document is not None:
+            return self._document
         tables = [
             {
                 "Content": table.content,
@@ -137,10 +149,7 @@ class Console:
             }
             for table in self._tables
         ]
-        document = {"Tables": tables or None, "Blocks": self._blocks or None, "Lines": self._lines}
-        text = json.dumps(document, indent=4, ensure_ascii=False) + "\n"
-        # JSON is UTF-8, and a file name may be none; Go writes the same in place of such bytes.
-        sys.stdout.write(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+        return {"Tables": tables or None, "Blocks": self._blocks or None, "Lines": self._lines}
 
 
 def _for_people(table: Table) -> str:

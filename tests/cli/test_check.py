@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import json
+
+import jsonschema
 import pytest
 
+from bundlepipe.documents.schema import schema_text
 from tests.support.command import Command
 
 PIPELINE = """\
@@ -139,7 +143,7 @@ def test_what_is_not_there_may_be_made(command: Command, declared: str, absent: 
     write(command, {"bundlepipe.yml": f"{PIPELINE}{declared}\n", "web/page.txt": ""})
     result = command("bundlepipe", "check")
     assert (result.status, result.stdout) == (0, "")
-    assert result.stderr == f"bundlepipe: {absent}: is not there, which is fine if a task makes it\n"
+    assert result.stderr == f"bundlepipe: {absent}: does not exist, which is fine if a task makes it\n"
 
 
 def test_what_the_pipeline_makes_need_not_be_there(command: Command) -> None:
@@ -200,3 +204,47 @@ copies:
     )
     command.silently("bundlepipe", "check")
     assert sorted(path.name for path in command.directory.iterdir()) == ["bundlepipe.yml", "config"]
+
+
+def test_programs_get_a_list_of_problems(command: Command) -> None:
+    write(
+        command,
+        {
+            "bundlepipe.yml": PIPELINE
+            + """\
+bundles:
+  app: {files: [app], lock: {config: [kbld.yml]}}
+  none: {files: [gone]}
+pulls:
+  x: {from: {bundle: nobody}, to: out}
+""",
+            "app/.imgpkg/images.yml": "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: x\n",
+            "app/a.yml": "a: [\n",
+            "kbld.yml": "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\nsearchRulez: []\n",
+        },
+    )
+    result = command("bundlepipe", "check", "--json")
+    document = json.loads(result.stdout)
+    assert result.status == 1
+    jsonschema.validate(document, json.loads(schema_text("problems")))
+    lines = command("bundlepipe", "check").stderr.splitlines()
+    told = [line for line in lines if line != "bundlepipe: Error: " and "fine if a task makes it" not in line]
+    assert [f"{it['file']}:{it['line']}:{it['column']}: {it['message']}" for it in document] == told
+    assert {it["file"] for it in document} == {"bundlepipe.yml", "app/.imgpkg/images.yml", "app/a.yml", "kbld.yml"}
+    assert "nobody" in next(it["message"] for it in document if it["file"] == "bundlepipe.yml")
+
+
+def test_programs_get_an_empty_list_where_all_is_well(command: Command) -> None:
+    write(command, {"bundlepipe.yml": PIPELINE})
+    assert json.loads(command("bundlepipe", "check", "--json").output) == []
+
+
+def test_programs_are_told_of_whole_files(command: Command) -> None:
+    result = command("bundlepipe", "check", "gone.yml", "--json")
+    (problem,) = json.loads(result.stdout)
+    assert (result.status, problem["file"], problem["line"], problem["column"]) == (1, "gone.yml", None, None)
+    assert problem["message"] == "cannot be read: No such file or directory"
+    write(command, {"bundlepipe.yml": PIPELINE + 'registries: {"a.example": {ca: ca.pem}}\n', "ca.pem/x": ""})
+    (problem,) = json.loads(command("bundlepipe", "check", "--json").stdout)
+    assert (problem["file"], problem["line"]) == ("ca.pem", None)
+    assert problem["message"] == "cannot be read: Is a directory"
