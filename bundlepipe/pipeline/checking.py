@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from bundlepipe.errors import InvalidContent, InvalidReference, quoted
-from bundlepipe.oci.build_request import Builder
 from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.oci.labels import BUNDLE_LABEL, INPUTS_LABEL
 from bundlepipe.oci.manifest import Platform
@@ -148,10 +147,6 @@ def _build_faults(image: Image, build: Build) -> Iterator[Fault]:
                 Platform.parse(platform)
         except InvalidContent as error:
             yield image.where, f"{what}: {error}"
-    if build.builder not in (None, *get_args(Builder)):
-        yield image.where, f"{what}: builder: expected 'docker' or 'buildx', found {quoted(str(build.builder))}"
-    if not all(isinstance(value, str) for value in build.args.values()):
-        yield image.where, f"{what}: args: expected texts"
     if INPUTS_LABEL in image.labels:
         yield image.where, f"{what}: label '{INPUTS_LABEL}' is how built images are told apart: use a different key"
 
@@ -277,7 +272,7 @@ def _render_faults(render: Render) -> Iterator[Fault]:
 
 
 def _program_faults(programs: Sequence[Program]) -> Iterator[str]:
-    if not all(program.run and not isinstance(program.run, str) for program in programs):
+    if not all(program.run for program in programs):
         yield "run: expected a program and its arguments, as a list of texts"
 
 

@@ -15,6 +15,16 @@ from bundlepipe.documents.bundle_paths import IMAGES_LOCK
 from bundlepipe.errors import command_text
 from bundlepipe.oci.build_request import Builder
 from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
+from bundlepipe.pipeline.field_kinds import (
+    Argument,
+    Exclusion,
+    Location,
+    Path,
+    PathInContext,
+    Plain,
+    Size,
+    Text,
+)
 from bundlepipe.pipeline.position import Position
 
 Refresh = Literal["always"]
@@ -26,7 +36,7 @@ DryRun = Literal["client", "server"]
 class BundleSource:
     """A bundle of this pipeline, by name."""
 
-    name: str
+    name: Text
     kind: ClassVar[str] = "bundle"
 
 
@@ -34,7 +44,7 @@ class BundleSource:
 class ImageSource:
     """An image of this pipeline, by name."""
 
-    name: str
+    name: Text
     kind: ClassVar[str] = "image"
 
 
@@ -42,7 +52,7 @@ class ImageSource:
 class CopySource:
     """What a copy of this pipeline made at its destination, by name."""
 
-    name: str
+    name: Text
     kind: ClassVar[str] = "copy"
 
 
@@ -50,11 +60,11 @@ class CopySource:
 class LockSource:
     """What a BundleLock file names; a copy takes an ImagesLock as well."""
 
-    path: str
+    path: Path
 
 
 MadeHere = BundleSource | ImageSource
-Source = BundleSource | ImageSource | CopySource | LockSource | str
+Source = BundleSource | ImageSource | CopySource | LockSource | Location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +76,12 @@ class Pushable:
     declaration in messages.
     """
 
-    name: str
-    files: Sequence[str] = ()
-    push: str | None = None
-    tags: Sequence[str] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    exclude: Sequence[str] = DEFAULT_EXCLUDE
+    name: Text
+    files: Sequence[Path] = ()
+    push: Text | None = None
+    tags: Sequence[Text] = ()
+    labels: Mapping[Plain, Plain] = field(default_factory=dict)
+    exclude: Sequence[PathInContext] = DEFAULT_EXCLUDE
     preserve_permissions: bool = False
     where: Position | None = field(default=None, compare=False)
     kind: ClassVar[str]
@@ -85,9 +95,9 @@ class Program:
     command as it stands in the declaration, where variables in it may be secret.
     """
 
-    run: Sequence[str]
-    files: Sequence[str] = ()
-    directory: str = "."
+    run: Sequence[Argument]
+    files: Sequence[Path] = ()
+    directory: Path = "."
     written: str | None = field(default=None, compare=False)
 
     @property
@@ -105,11 +115,11 @@ class Build:
     every step anew: they matter when something is built, and do not make it stale.
     """
 
-    context: str
-    dockerfile: str | None = None
-    target: str | None = None
-    args: Mapping[str, str] = field(default_factory=dict)
-    platform: str | None = None
+    context: Path
+    dockerfile: PathInContext | None = None
+    target: Text | None = None
+    args: Mapping[Plain, Argument] = field(default_factory=dict)
+    platform: Text | None = None
     pull: bool = False
     no_cache: bool = False
     builder: Builder | None = None
@@ -126,7 +136,7 @@ class Image(Pushable):
 
     build: Build | None = None
     program: Program | None = None
-    source: str | None = None
+    source: Location | None = None
     refresh: Refresh | None = None
     kind: ClassVar[str] = "image"
 
@@ -141,11 +151,11 @@ class Lock:
     pins the children of indexes; with `refresh="always"` tags are resolved anew in every run.
     """
 
-    files: Sequence[str | Program] | None = None
-    config: Sequence[str] = ()
-    directory: str = "."
-    include: Sequence[MadeHere | str] = ()
-    platform: str | None = None
+    files: Sequence[Path | Program] | None = None
+    config: Sequence[Path] = ()
+    directory: Path = "."
+    include: Sequence[MadeHere | Text] = ()
+    platform: Text | None = None
     refresh: Refresh | None = None
     where: Position | None = field(default=None, compare=False)
 
@@ -155,7 +165,7 @@ class Bundle(Pushable):
     """A bundle; without `lock`, its images.yml is the author's. `lock_output` is where a BundleLock goes."""
 
     lock: Lock | None = None
-    lock_output: str | None = None
+    lock_output: Path | None = None
     kind: ClassVar[str] = "bundle"
 
 
@@ -168,17 +178,17 @@ class Copy:
     lock files whose layers the reader of the tar has. `lock_output` is where the lock of the copy goes.
     """
 
-    name: str
+    name: Text
     source: Source
-    to: str
-    tags: Sequence[str] = ()
-    lock_output: str | None = None
+    to: Location
+    tags: Sequence[Text] = ()
+    lock_output: Path | None = None
     include_non_distributable_layers: bool = False
     cosign_signatures: bool = False
     referrers: bool = False
     repo_based_tags: bool = False
     resume: bool = True
-    exclude: Sequence[str] = ()
+    exclude: Sequence[Exclusion] = ()
     refresh: Refresh | None = None
     where: Position | None = field(default=None, compare=False)
     kind: ClassVar[str] = "copy"
@@ -198,12 +208,12 @@ class Pull:
     `max_size` bounds what may be extracted, in bytes (None: the default of 64 GiB).
     """
 
-    name: str
+    name: Text
     source: Source
-    to: str
+    to: Path
     recursive: bool = False
     refresh: Refresh | None = None
-    max_size: int | None = None
+    max_size: Size | None = None
     where: Position | None = field(default=None, compare=False)
 
 
@@ -217,15 +227,15 @@ class Apply:
     `dry_run` makes kubectl say what it would do.
     """
 
-    context: str | None = None
-    namespace: str | None = None
-    kubeconfig: str | None = None
+    context: Text | None = None
+    namespace: Text | None = None
+    kubeconfig: Path | None = None
     server_side: bool = False
-    field_manager: str | None = None
+    field_manager: Text | None = None
     force_conflicts: bool = False
     dry_run: DryRun | None = None
-    prune_label: str | None = None
-    wait: str | None = None
+    prune_label: Text | None = None
+    wait: Text | None = None
     where: Position | None = field(default=None, compare=False)
 
 
@@ -238,11 +248,11 @@ class Render:
     configuration, for its search rules. `apply` applies the output to a cluster.
     """
 
-    name: str
-    files: Sequence[str | Program]
-    output: str
-    locks: Sequence[str] = ()
-    config: Sequence[str] = ()
+    name: Text
+    files: Sequence[Path | Program]
+    output: Path
+    locks: Sequence[Path] = ()
+    config: Sequence[Path] = ()
     apply: Apply | None = None
     where: Position | None = field(default=None, compare=False)
 

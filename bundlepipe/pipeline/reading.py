@@ -74,6 +74,16 @@ def read_pipeline(path: str, environment: Mapping[str, str], *, remembers: bool 
     return reading.declared
 
 
+def registry_fault(host: str, settings: RegistrySettings) -> str | None:
+    """Return why the settings of a registry do not go together, or None."""
+    if settings.layout and settings.resolve:
+        return (
+            f"registry {host} is kept in a directory, so there is nothing to ask the Docker Engine for: "
+            "remove 'layout' or 'resolve'"
+        )
+    return None
+
+
 class _ValidatedCache:
     """The data of pipeline files that validated, by content hash.
 
@@ -185,12 +195,8 @@ class _Reading:
                 layout=None if new.layout is None else normalise(new.layout, base),
                 ca=None if new.ca is None else normalise(new.ca, base),
             )
-            if new.layout and new.resolve:
-                where = Position(path, ("registries", host, "resolve"), at_key=True)
-                self.problems.append(
-                    f"{where}: registry {host} is kept in a directory, so there is nothing to ask the Docker Engine "
-                    "for: remove 'layout' or 'resolve'"
-                )
+            if fault := registry_fault(host, new):
+                self.problems.append(f"{Position(path, ('registries', host, 'resolve'), at_key=True)}: {fault}")
             if known and known != new and known is not self._built_in:
                 where = Position(path, ("registries", host), at_key=True)
                 self.problems.append(f"{where}: registry {host} is described differently in another file")
