@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 from weakref import WeakSet
 
+from bundlepipe.base_directory import carried
 from bundlepipe.errors import BundlepipeError
 
 Result = TypeVar("Result")
@@ -178,7 +179,7 @@ def left_if_cancelled(function: Callable[[], Result], when_left: Callable[[], ob
 
     try:
         with cut_off_if_cancelled(outcome.cancel):
-            threading.Thread(target=run, daemon=True).start()
+            threading.Thread(target=carried(run), daemon=True).start()
             return outcome.result()
     except CancelledError:
         raise Cancelled from None

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from typing import IO
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import InputError
 
 _PREFIX = ".incoming-"
@@ -27,7 +28,7 @@ def is_utf8(name: str) -> bool:
 def read_file(path: str) -> bytes:
     """Return the content of a file that is given as input; InputError if it cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with open(anchored(path), "rb") as file:
             return file.read()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
@@ -39,6 +40,7 @@ def write_if_changed(path: str, content: bytes) -> bool:
     A file that already has the content is not touched, so its time stamps stay. Missing
     directories are made. Raises OSError.
     """
+    path = anchored(path)
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
         if file.read() == content:
             return False
@@ -69,7 +71,7 @@ def incoming(directory: str) -> Iterator[IO[bytes]]:
 
 def _locked_file(directory: str) -> IO[bytes]:
     while True:
-        path = os.path.join(directory, _PREFIX + secrets.token_hex(8))
+        path = os.path.join(anchored(directory), _PREFIX + secrets.token_hex(8))
         file = open(path, "xb")  # noqa: SIM115  (the caller closes it)
         fcntl.flock(file, fcntl.LOCK_EX)
         # Between the two calls another process may have taken the file for an abandoned one.
@@ -80,6 +82,7 @@ def _locked_file(directory: str) -> IO[bytes]:
 
 def remove_abandoned(directory: str) -> None:
     """Remove the files that killed processes left incomplete in `directory`."""
+    directory = anchored(directory)
     for name in os.listdir(directory):
         if name.startswith(_PREFIX):
             with contextlib.suppress(OSError), open(os.path.join(directory, name), "rb") as file:
@@ -90,7 +93,7 @@ def remove_abandoned(directory: str) -> None:
 @contextlib.contextmanager
 def locked(directory: str) -> Iterator[None]:
     """Hold the lock of a directory, against other processes and other threads alike."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(anchored(directory), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.cancellation import raise_if_cancelled
 from bundlepipe.errors import ProgramError, ProgramMissing, command_text, printable
 
@@ -95,13 +96,14 @@ def _started(
     has_input: bool,
     captures_output: bool,
 ) -> subprocess.Popen[bytes]:
-    if directory is not None and not os.path.isdir(directory):
+    if directory is not None and not os.path.isdir(anchored(directory)):
         raise ProgramError(name, None, (), f"{directory}: no such directory to run it in")
     variables = {**os.environ, **(environment or {})}
+    place = anchored(os.curdir if directory is None else directory)
     try:
         return subprocess.Popen(
             list(command),
-            cwd=directory,
+            cwd=None if place == os.curdir else place,
             env=variables,
             stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -109,7 +111,8 @@ def _started(
             bufsize=0,
         )
     except FileNotFoundError:
-        if not shutil.which(os.path.join(directory or "", command[0]), path=variables.get("PATH")):
+        program = os.path.join(place, command[0]) if os.sep in command[0] else command[0]
+        if not shutil.which(program, path=variables.get("PATH")):
             raise ProgramMissing(name.partition(" ")[0]) from None
         reason = "the interpreter that its first line names is missing"
     except (OSError, ValueError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY
 from bundlepipe.errors import InputError
 from bundlepipe.oci.inputs import in_byte_order
@@ -22,9 +23,9 @@ def searched_files(paths: Sequence[str], exclude: Collection[str] = (), *, with_
     left_out = frozenset() if with_bundles_own else frozenset({BUNDLE_DIRECTORY})
     found: list[str] = []
     for path in paths:
-        if os.path.isdir(path):
+        if os.path.isdir(anchored(path)):
             found.extend(_files_below(path.rstrip("/") or "/", "", exclude, left_out))
-        elif os.path.isfile(path):
+        elif os.path.isfile(anchored(path)):
             if os.path.basename(path) not in exclude:
                 found.append(path)
         else:

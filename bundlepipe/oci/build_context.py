@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from bundlepipe.base_directory import anchored, as_given
 from bundlepipe.errors import InputError
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.dockerignore import DockerIgnore, Verdict
@@ -42,13 +43,13 @@ class BuildContext:
         Raises InputError for a missing directory or Dockerfile, a faulty `.dockerignore`, and
         for what cannot be sent.
         """
-        if not os.path.isdir(self.directory):
+        if not os.path.isdir(anchored(self.directory)):
             raise InputError(f"{self.directory}: no such directory to build in")
         dockerfile, ignore_file = self._dockerfile(), self._ignore_file()
         entries: list[Entry] = []
         _walk(self.directory, "", _read_ignore_file(ignore_file), Verdict(), entries)
         # A link is looked through, since what it leads to may be left out.
-        dockerfile = os.path.realpath(dockerfile) if os.path.islink(dockerfile) else dockerfile
+        dockerfile = os.path.realpath(anchored(dockerfile)) if os.path.islink(anchored(dockerfile)) else dockerfile
         return ContextFiles(self.directory, dockerfile, ignore_file, entries)
 
     def snapshot(self, known: Mapping[str, FileState]) -> Snapshot:
@@ -81,8 +82,8 @@ class BuildContext:
         """Return the ignore file that counts: the Dockerfile's own, where there is one."""
         dockerfiles = self._dockerfiles()
         # Without a Dockerfile, which may be made yet, there may be its ignore file.
-        present = [path for path in dockerfiles if os.path.isfile(path)][:1] or dockerfiles
-        own = [f"{path}{IGNORE_FILE}" for path in present if os.path.isfile(f"{path}{IGNORE_FILE}")]
+        present = [path for path in dockerfiles if os.path.isfile(anchored(path))][:1] or dockerfiles
+        own = [f"{path}{IGNORE_FILE}" for path in present if os.path.isfile(anchored(f"{path}{IGNORE_FILE}"))]
         return own[0] if own else os.path.join(self.directory, IGNORE_FILE)
 
     def _dockerfiles(self) -> list[str]:
@@ -92,7 +93,7 @@ class BuildContext:
     def _dockerfile(self) -> str:
         paths = self._dockerfiles()
         for path in paths:
-            if os.path.isfile(path):
+            if os.path.isfile(anchored(path)):
                 return path
         raise InputError(f"{paths[0]}: no such Dockerfile: write it, or name another one")
 
@@ -118,7 +119,7 @@ class ContextFiles:
     @cached_property
     def dockerfile_entry(self) -> Entry:
         """The Dockerfile; its name is its path in the context, or "" outside of it."""
-        path = os.path.relpath(os.path.realpath(self.dockerfile), os.path.realpath(self.directory))
+        path = os.path.relpath(os.path.realpath(anchored(self.dockerfile)), os.path.realpath(anchored(self.directory)))
         name = "" if path.startswith("../") else path
         if name in self.by_name:
             return self.by_name[name]
@@ -149,7 +150,7 @@ class ContextFiles:
 
 def _read_ignore_file(path: str) -> DockerIgnore:
     try:
-        with open(path, "rb") as file:
+        with open(anchored(path), "rb") as file:
             return DockerIgnore.parse(file.read(), path)
     except FileNotFoundError:
         return DockerIgnore()
@@ -179,12 +180,12 @@ def _lstat(child: os.DirEntry[str]) -> os.stat_result:
     try:
         return child.stat(follow_symlinks=False)
     except OSError as error:
-        raise InputError(f"{child.path}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{as_given(child.path)}: cannot be read: {error.strerror}") from None
 
 
 def _stat(path: str) -> os.stat_result:
     try:
-        return os.stat(path)
+        return os.stat(anchored(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -208,6 +209,6 @@ def _state(entry: Entry, known: Mapping[str, FileState]) -> FileState:
 def read_link(entry: Entry) -> str:
     """Return where a link leads to, as it says; InputError if it is gone."""
     try:
-        return os.readlink(entry.path)
+        return os.readlink(anchored(entry.path))
     except OSError as error:
         raise InputError(f"{entry.path}: cannot be read: {error.strerror}") from None

@@ -13,6 +13,7 @@ import stat
 import tarfile
 from typing import IO, cast
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.oci.build_context import IGNORE_FILE, ContextFiles, read_link
 from bundlepipe.oci.chunks import ChunkFile
 from bundlepipe.oci.inputs import Entry, read_file
@@ -46,7 +47,7 @@ def _hidden_files(files: ContextFiles) -> tuple[str, dict[str, bytes]]:
         return dockerfile.name, {}
     content = b"".join(read_file(dockerfile))
     if dockerfile.name and os.path.basename(files.ignore_file) == IGNORE_FILE:
-        with open(files.ignore_file, "rb") as file:
+        with open(anchored(files.ignore_file), "rb") as file:
             return dockerfile.name, {dockerfile.name: content, IGNORE_FILE: file.read()}
     name = f".dockerfile.{hashlib.sha256(content).hexdigest()[:20]}"
     shown = files.by_name.get(IGNORE_FILE)

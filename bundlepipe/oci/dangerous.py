@@ -10,6 +10,7 @@ import pwd
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from bundlepipe.base_directory import anchored, base_directory
 from bundlepipe.errors import OutputError
 
 # imgpkg's words, which scripts look for.
@@ -39,7 +40,7 @@ def refuse_dangerous(target: str, protected: Iterable[str] = ()) -> None:
 
 def _resolve(path: str) -> str:
     try:
-        return os.path.realpath(path)
+        return os.path.realpath(anchored(path))
     except FileNotFoundError:
         raise OutputError(f"{path}: cannot be resolved: the current directory was removed") from None
     except ValueError:
@@ -50,7 +51,7 @@ def _kept(protected: Iterable[str]) -> Iterator[tuple[str, str]]:
     yield os.sep, "the root directory"
     # Without a current directory (it was removed) no output can contain it.
     with suppress(FileNotFoundError):
-        yield os.getcwd(), "the current directory"
+        yield base_directory(), "the current directory"
     for home in _homes():
         yield home, f"the home directory {home}"
     for path in protected:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import InputError
 
 DEFAULT_EXCLUDE = (".git",)
@@ -120,7 +121,7 @@ def walk(inputs: Inputs) -> list[Entry]:
 
 def _lstat(path: str) -> os.stat_result:
     try:
-        return os.lstat(path)
+        return os.lstat(anchored(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -146,7 +147,7 @@ def _walk_directory(directory: str, prefix: str, excluded: frozenset[str], entri
 def in_byte_order(directory: str) -> list[os.DirEntry[str]]:
     """Return what is in a directory in the byte order of the names; InputError if it cannot be read."""
     try:
-        with os.scandir(directory) as found:
+        with os.scandir(anchored(directory)) as found:
             children = sorted(found, key=_name)
     except OSError as error:
         raise InputError(f"{directory}: cannot be read: {error.strerror}") from None
@@ -190,7 +191,7 @@ def read_file(entry: Entry) -> Iterator[bytes]:
 @contextmanager
 def _opened(entry: Entry) -> Iterator[int]:
     try:
-        descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(anchored(entry.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise InputError(f"{entry.path}: cannot be read: {error.strerror}") from None
     try:
@@ -280,13 +281,13 @@ def file_snapshot(paths: Sequence[str], known: Mapping[str, FileState]) -> Snaps
     now: Snapshot = {}
     for path in paths:
         try:
-            status = os.stat(path)
+            status = os.stat(anchored(path))
             before = known.get(path)
             if before and before.vouches_for(status):
                 now[path] = before
                 continue
             read_at_ns = time.time_ns()
-            with open(path, "rb") as file:
+            with open(anchored(path), "rb") as file:
                 sha256 = hashlib.sha256(file.read()).hexdigest()
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from None

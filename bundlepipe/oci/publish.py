@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import OutputError
 from bundlepipe.oci.exchange import exchange
 from bundlepipe.oci.remove import remove_tree
@@ -69,7 +70,7 @@ class _Publication:
         if base in ("", os.curdir, os.pardir) or "\0" in target:
             raise OutputError(f"{target}: cannot be replaced: expected the name of a directory")
         self._shown = target
-        self._parent = os.path.realpath(head or os.curdir)
+        self._parent = os.path.realpath(anchored(head or os.curdir))
         self._target = os.path.join(self._parent, base)
         self._base = base if len(os.fsencode(base)) <= _LONGEST_BASE else base[: _LONGEST_BASE // 4]
         self._previous: list[str] = []

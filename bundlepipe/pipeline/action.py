@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 from doit.action import BaseAction
 from doit.exceptions import BaseFail, TaskError, TaskFailed
 
+from bundlepipe.base_directory import as_given, paths_from
 from bundlepipe.cancellation import Cancellation, cancellable
 from bundlepipe.errors import BundlepipeError, printable
 from bundlepipe.pipeline.termination import end_orderly, ending_behind
@@ -38,19 +40,22 @@ class Action(BaseAction):  # type: ignore[misc]
         self.err: str | None = None
         self.result: dict[str, Any] | None = None
         self.values: dict[str, Any] = {}
+        self._directory = os.getcwd()
 
     def execute(self, out: Any = None, err: Any = None) -> BaseFail | None:
         """Do the work; return the failure that doit reports, or None."""
         end_orderly()
         outer = sys.exc_info()[1]
-        try:
-            # An interruption gives up all that can be given up: pauses, connections, programs.
-            self.values = cancellable(Cancellation(), self.work)
-        except Exception as error:  # noqa: BLE001  (whatever it is, other tasks go on)
-            # What fails while an interruption tidies up must not hide it.
-            if ending := ending_behind(error, outer):
-                raise ending from None
-            return _failure(error)
+        # Where other tasks have changed the directory to is no concern of this one.
+        with paths_from(self._directory):
+            try:
+                # An interruption gives up all that can be given up: pauses, connections, programs.
+                self.values = cancellable(Cancellation(), self.work)
+            except Exception as error:  # noqa: BLE001  (whatever it is, other tasks go on)
+                # What fails while an interruption tidies up must not hide it.
+                if ending := ending_behind(error, outer):
+                    raise ending from None
+                return _failure(error)
         self.result = {"digest": self.values.get("digest", "")}
         return None
 
@@ -70,6 +75,7 @@ def _failure(error: Exception) -> BaseFail:
     if isinstance(error, BundlepipeError):
         return TaskFailed(str(error))
     if isinstance(error, OSError):
-        return TaskFailed(f"{printable(str(error.filename or 'writing'))}: {error.strerror or error}")
+        where = as_given(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else "writing"
+        return TaskFailed(f"{printable(where)}: {error.strerror or error}")
     # doit shows the traceback of a defect.
     return TaskError(f"a defect of bundlepipe: {type(error).__name__}", error)

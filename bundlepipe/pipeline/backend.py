@@ -47,6 +47,8 @@ class AppendOnlyDB:
 
     def __init__(self, name: str, codec: Codec, *, module_name: str | None = None) -> None:
         self.name = name
+        # Actions of users may change the directory.
+        self._path = os.path.abspath(name)
         self._codec = codec
         self._encoded: dict[str, bytes] = {}
         self._records: dict[str, dict[str, Any]] = {}
@@ -126,20 +128,20 @@ class AppendOnlyDB:
         with self._locked_file() as file:
             file.seek(0)
             encoded, self._line_count = _read_lines(file)
-            with incoming(os.path.dirname(self.name) or ".") as fresh:
+            with incoming(os.path.dirname(self._path)) as fresh:
                 fresh.writelines(_line(task_id, record) for task_id, record in encoded.items())
                 fresh.flush()
-                os.replace(fresh.name, self.name)
+                os.replace(fresh.name, self._path)
 
     @contextlib.contextmanager
     def _locked_file(self) -> Iterator[IO[bytes]]:
         """Open the file for appending, alone; another run may just have replaced it by a compacted one."""
-        os.makedirs(os.path.dirname(self.name) or ".", exist_ok=True)
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
         while True:
-            with open(self.name, "a+b") as file:
+            with open(self._path, "a+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 with contextlib.suppress(FileNotFoundError):
-                    if os.path.samestat(os.fstat(file.fileno()), os.stat(self.name)):
+                    if os.path.samestat(os.fstat(file.fileno()), os.stat(self._path)):
                         _end_cut_line(file)
                         yield file
                         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -10,7 +9,7 @@ from bundlepipe.errors import InputError
 from bundlepipe.oci.build_context import BuildContext
 from bundlepipe.pipeline.declaration import Build
 from bundlepipe.pipeline.edges import Ignores
-from bundlepipe.pipeline.paths import ancestors, below
+from bundlepipe.pipeline.paths import absolute, ancestors, below
 
 
 def context_of(build: Build) -> BuildContext:
@@ -34,7 +33,7 @@ def by_directory(paths: Iterable[str]) -> dict[str, list[str]]:
     """Return paths by every directory, absolute, that they lie within; a path lies within itself."""
     within: dict[str, list[str]] = {}
     for path in paths:
-        for directory in ancestors(os.path.abspath(path)):
+        for directory in ancestors(absolute(path)):
             within.setdefault(directory, []).append(path)
     return within
 
@@ -44,7 +43,7 @@ def faults(context: BuildContext, written: Mapping[str, Sequence[str]]) -> Itera
 
     `written` has the paths by directory, as `by_directory` returns them.
     """
-    for path in written.get(os.path.abspath(context.directory), ()):
+    for path in written.get(absolute(context.directory), ()):
         if not _leaves_out(context, name := below(path, context.directory)):
             advice = f"add the line '{name}' to {context.directory}/.dockerignore"
             yield f"its context {context.directory} holds {path}, which every run changes: {advice}"

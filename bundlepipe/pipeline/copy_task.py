@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from doit.task import Task
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import BundlepipeError, NotFound
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.digest import Digest
@@ -256,7 +257,7 @@ def _check_may_replace(path: str, copy_name: str) -> None:
     if made_output(KIND, copy_name, path):
         return
     try:
-        with open(path, "rb") as file:
+        with open(anchored(path), "rb") as file:
             start = file.read(_LONGEST_NAME)
     except OSError:
         return
@@ -271,11 +272,11 @@ def remove_archives(task_name: str, copy: Copy, dryrun: bool) -> None:
         found = [os.path.join(directory, f".{name}.{kind}") for kind in ("partial", "previous")]
         if made_output(KIND, copy.name, path):
             found.append(path)
-        elif os.path.lexists(path):
+        elif os.path.lexists(anchored(path)):
             print(f"{task_name} - not removing '{path}', which was not made by this copy")
-        for file in filter(os.path.lexists, found):
+        for file in (path for path in found if os.path.lexists(anchored(path))):
             print(f"{task_name} - removing file '{file}'")
             if not dryrun:
-                os.remove(file)
+                os.remove(anchored(file))
         if not dryrun:
             forget_output(KIND, copy.name)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.documents.bundle_paths import IMAGES_LOCK
 from bundlepipe.errors import command_text
 from bundlepipe.oci.build_request import Builder
@@ -262,15 +263,19 @@ def lock_directory(bundle: Bundle) -> str | None:
 
     What is not there yet counts as a directory unless its name has an extension.
     """
-    for is_directory in (os.path.isdir, _may_become_directory):
+    for is_directory in (_is_directory, _may_become_directory):
         for path in bundle.files:
             if is_directory(path):
                 return path
     return None
 
 
+def _is_directory(path: str) -> bool:
+    return os.path.isdir(anchored(path))
+
+
 def _may_become_directory(path: str) -> bool:
-    return not os.path.exists(path) and not os.path.splitext(path)[1]
+    return not os.path.exists(anchored(path)) and not os.path.splitext(path)[1]
 
 
 def images_lock_path(bundle: Bundle) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 from doit.dependency import UptodateCalculator
 from doit.task import Stream, Task
 
+from bundlepipe.base_directory import paths_from
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY
-from bundlepipe.pipeline.paths import ancestors, below, is_excluded, normalise
+from bundlepipe.pipeline.paths import absolute, ancestors, below, is_excluded, normalise
 
 EDGES = "edges"
 # The name of the one private task whose uptodate object is GeneratedInputs.
@@ -95,13 +96,13 @@ def producers(reads: Sequence[Reads], targets: Mapping[str, str]) -> Iterator[tu
 
     A target concerns a reader when it equals, holds or lies in a path that is read.
     """
-    absolute = {os.path.abspath(target): producer for target, producer in targets.items()}
-    ordered = sorted(absolute)
+    by_path = {absolute(target): producer for target, producer in targets.items()}
+    ordered = sorted(by_path)
     for reader in reads:
         found = {
-            absolute[target]
-            for path in map(os.path.abspath, reader.paths)
-            for target in (*_around(path, absolute), *_within(path, ordered, reader))
+            by_path[target]
+            for path in map(absolute, reader.paths)
+            for target in (*_around(path, by_path), *_within(path, ordered, reader))
         }
         yield from ((reader.task_name, producer) for producer in sorted(found - {reader.task_name}))
 
@@ -141,6 +142,7 @@ class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
         super().__init__()
         self._reads = reads
         self._dependencies: Any = None
+        self._directory = os.getcwd()
 
     def setup(self, dep_manager: Any, tasks_dict: Mapping[str, Task]) -> None:
         """Remember doit's database, from which it hands values on."""
@@ -149,10 +151,10 @@ class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
 
     def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
         """Find the edges; always up to date, as this is itself the work."""
-        targets = targets_of_others(self.tasks_dict)
         edges: dict[str, dict[str, list[str]]] = {}
-        if targets:
-            for reader, producer in producers(self._reads, targets):
+        with paths_from(self._directory):
+            targets = targets_of_others(self.tasks_dict)
+            for reader, producer in producers(self._reads, targets) if targets else ():
                 edges.setdefault(reader, {"task_dep": []})["task_dep"].append(producer)
         task.values = {EDGES: edges}
         if not isinstance(task, PipelineTask) or task.is_in_run:

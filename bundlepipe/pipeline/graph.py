@@ -10,9 +10,11 @@ from typing import Any
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.oci.reference import DEFAULT_TAG
 from bundlepipe.pipeline.action import Action
 from bundlepipe.pipeline.apply_task import ApplyAction, ApplyStaleness
+from bundlepipe.pipeline.clean import Clean
 from bundlepipe.pipeline.contexts import context_of, is_ignored
 from bundlepipe.pipeline.copy_task import KIND as COPY
 from bundlepipe.pipeline.copy_task import CopyAction, CopyStaleness, remove_archives
@@ -193,7 +195,7 @@ class _Graph:
             uptodate=[PushStaleness(thing, destination, self._settings)],
             targets=targets,
             task_dep=task_dep,
-            clean=[(_forget_digest, [], {"path": targets[0]})],
+            clean=[Clean(_forget_digest, {"path": targets[0]})],
             reads=[(thing.files, thing.exclude)],
         )
 
@@ -246,7 +248,7 @@ class _Graph:
             doc=doc,
             uptodate=[staleness],
             targets=[digest_path],
-            clean=[(_forget_digest, [], {"path": digest_path})],
+            clean=[Clean(_forget_digest, {"path": digest_path})],
             reads=reads,
         )
 
@@ -295,8 +297,8 @@ class _Graph:
             uptodate=[CopyStaleness(copy, source_tag, self._settings)],
             targets=[digest_path, tag_path, *outputs_of(copy)],
             clean=[
-                *((_forget_digest, [], {"path": path}) for path in (digest_path, tag_path)),
-                (remove_archives, [], {"task_name": task_name, "copy": copy}),
+                *(Clean(_forget_digest, {"path": path}) for path in (digest_path, tag_path)),
+                Clean(remove_archives, {"task_name": task_name, "copy": copy}),
             ],
             reads=[([*paths_read(copy.source), *excluded], ())],
             **edges,
@@ -312,8 +314,8 @@ class _Graph:
             uptodate=[PullStaleness(pull, self._settings)],
             targets=[digest_path, pull.to],
             clean=[
-                (remove_pulled, [], {"task_name": f"pull_bundle:{pull.name}", "pull": pull}),
-                (_forget_digest, [], {"path": digest_path}),
+                Clean(remove_pulled, {"task_name": f"pull_bundle:{pull.name}", "pull": pull}),
+                Clean(_forget_digest, {"path": digest_path}),
             ],
             reads=[(paths_read(pull.source), ())],
             **_edges(pull.source),
@@ -328,7 +330,7 @@ class _Graph:
             doc=f"render {render.output}",
             uptodate=[RenderStaleness(render)],
             targets=[render.output],
-            clean=[(remove_rendered, [], {"task_name": task_name, "render": render})],
+            clean=[Clean(remove_rendered, {"task_name": task_name, "render": render})],
             reads=[
                 (paths_among(render.files), is_bundles_own),
                 ([*render.locks, *render.config, *_program_files(render.files)], ()),
@@ -415,7 +417,7 @@ def _edges(source: Source) -> dict[str, list[str]]:
 
 def _forget_digest(path: str, dryrun: bool) -> None:
     """Remove the record of what was made: `doit clean` removes no more of a push."""
-    if os.path.exists(path):
+    if os.path.exists(anchored(path)):
         print(f"removing file '{path}'")
         if not dryrun:
-            os.remove(path)
+            os.remove(anchored(path))

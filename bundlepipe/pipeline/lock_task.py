@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from doit.task import Task
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.oci.reference import Reference
@@ -99,7 +100,7 @@ def _refresh_reasons(bundle: Bundle, settings: Settings) -> list[str]:
 
 
 def _present(path: str, before: Snapshot) -> Snapshot:
-    return file_snapshot([path], before) if os.path.isfile(path) else {}
+    return file_snapshot([path], before) if os.path.isfile(anchored(path)) else {}
 
 
 class LockAction(Action):
@@ -166,7 +167,7 @@ def _read_lock(path: str) -> ImagesLock:
     from bundlepipe.documents.images_lock import ImagesLock
 
     try:
-        with open(path, "rb") as file:
+        with open(anchored(path), "rb") as file:
             return ImagesLock.parse(file.read(), path)
     except FileNotFoundError:
         return ImagesLock(())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from doit.task import Task
 
+from bundlepipe.base_directory import anchored, paths_from
 from bundlepipe.documents.kbld_kinds import may_configure
 from bundlepipe.errors import BundlepipeError, DocumentError, InvalidReference
 from bundlepipe.oci.inputs import Snapshot, differences
@@ -30,7 +31,7 @@ BY_RULES = "*"
 
 def names_in(path: str, known: Collection[str]) -> list[str]:
     """Return the names that one file holds under its `image` keys, or BY_RULES if it may change what others hold."""
-    with open(path, "rb") as file:
+    with open(anchored(path), "rb") as file:
         content = file.read()
     if may_configure(content):
         return [BY_RULES]
@@ -107,6 +108,11 @@ class NameSearch(Staleness):
 
     def __call__(self, task: Task, values: Values) -> bool:
         """Search what changed since the last run; always up to date, as it is itself the work."""
+        with paths_from(self._directory):
+            self._search(task, values)
+        return True
+
+    def _search(self, task: Task, values: Values) -> None:
         before = from_values(values)
         self._may_run_programs = not is_looked_at(task)
         # With other names made here, or another declaration, what was found earlier says nothing.
@@ -129,7 +135,6 @@ class NameSearch(Staleness):
         }
         if task.values != values and self._dependencies and not is_looked_at(task):
             remember(self._dependencies, task, task.values)
-        return True
 
     def __str__(self) -> str:
         """Say what it is for."""

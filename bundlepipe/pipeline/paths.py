@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from functools import cache
 
+from bundlepipe.base_directory import anchored, base_directory
 from bundlepipe.stores.location import ARCHIVE_PREFIX, LAYOUT_PREFIX
 
 
@@ -15,9 +16,9 @@ def normalise(path: str | os.PathLike[str], base: str = "") -> str:
     Links in the directories above it are followed, as they are in the current directory
     itself; the path may be a link and stays one.
     """
-    joined = os.path.abspath(os.path.join(base, os.fspath(path)))
+    joined = os.path.abspath(anchored(os.path.join(base, os.fspath(path)) or os.curdir))
     parent, name = os.path.split(joined)
-    return os.path.relpath(os.path.join(_real_directory(parent), name))
+    return os.path.relpath(os.path.join(_real_directory(parent), name), base_directory())
 
 
 def normal_location(text: str, base: str = "") -> str:
@@ -44,15 +45,20 @@ def archives_in(texts: Iterable[str]) -> list[str]:
 _real_directory = cache(os.path.realpath)
 
 
+def absolute(path: str) -> str:
+    """Return a path as one from the root, which tells whether two lead to the same place."""
+    return os.path.abspath(anchored(path))
+
+
 def is_within(path: str, directory: str) -> bool:
     """Tell whether `path` is `directory` or lies below it; both normalised."""
-    path, directory = os.path.abspath(path), os.path.abspath(directory)
+    path, directory = absolute(path), absolute(directory)
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 def below(path: str, directory: str) -> str:
     """Return `path`, which lies within `directory`, relative to it; `.` for the directory itself."""
-    return os.path.relpath(path, directory)
+    return os.path.relpath(absolute(path), absolute(directory))
 
 
 def ancestors(path: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import DocumentError
 from bundlepipe.pipeline.interpolation import Keys
 
@@ -21,7 +22,7 @@ class Position:
         from bundlepipe.documents.yaml_source import load_one
 
         try:
-            with open(self.path, "rb") as file:
+            with open(anchored(self.path), "rb") as file:
                 line, column = load_one(file.read(), self.path).position(self.keys, key=self.at_key)
         except (OSError, DocumentError, LookupError):
             return self.path

@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.cancellation import Cancelled
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.files import locked, write_if_changed
@@ -39,8 +40,8 @@ def text_printed(program: Program, settings: Settings, emit: Emit) -> Text:
     # By the command as it is written: what variables bring changes, and would leave a directory each time.
     directory = os.path.join(_OUTPUTS, fingerprint([program.shown, list(program.files), program.directory]))
     # Templates bring secrets.
-    os.makedirs(_OUTPUTS, mode=0o700, exist_ok=True)
-    os.makedirs(directory, exist_ok=True)
+    os.makedirs(anchored(_OUTPUTS), mode=0o700, exist_ok=True)
+    os.makedirs(anchored(directory), exist_ok=True)
     # Tasks that want the same are let in one by one, whether they are threads, processes, or other runs.
     with locked(directory):
         output = _output(program, os.path.join(directory, "output"), settings, emit)
@@ -53,7 +54,7 @@ def _output(program: Program, path: str, settings: Settings, emit: Emit) -> byte
     files = files_among(program.files, {}, with_bundles_own=True)
     state = [settings.run_id, options_of(program), {file: entry.sha256 for file, entry in files.items()}]
     try:
-        with open(path, "rb") as file:
+        with open(anchored(path), "rb") as file:
             known = json.loads(file.readline())
             content = file.read()
     except (FileNotFoundError, ValueError):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from doit.task import Task
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.oci.inputs import Inputs, Snapshot, file_snapshot, snapshot
 from bundlepipe.oci.remove import remove_tree
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
@@ -105,19 +106,19 @@ class PullAction(Action):
     def _protected(self) -> Sequence[str]:
         """Return what must not be replaced: inputs too, unless they can only come from this pull."""
         to = self._pull.to
-        if made_output(KIND, self._pull.name, to) or not os.path.isdir(to) or not os.listdir(to):
+        if made_output(KIND, self._pull.name, to) or not os.path.isdir(anchored(to)) or not os.listdir(anchored(to)):
             return self._pipeline_files
         return [*self._pipeline_files, *self._inputs]
 
 
 def remove_pulled(task_name: str, pull: Pull, dryrun: bool) -> None:
     """Remove the directory of a pull: what `doit clean` does. A directory that this pull did not make stays."""
-    if not os.path.lexists(pull.to):
+    if not os.path.lexists(anchored(pull.to)):
         return
-    if os.path.islink(pull.to) or not made_output(KIND, pull.name, pull.to):
+    if os.path.islink(anchored(pull.to)) or not made_output(KIND, pull.name, pull.to):
         print(f"{task_name} - not removing '{pull.to}', which was not made by this pull")
         return
     print(f"{task_name} - removing dir '{pull.to}'")
     if not dryrun:
-        remove_tree(os.fsencode(pull.to))
+        remove_tree(os.fsencode(anchored(pull.to)))
         forget_output(KIND, pull.name)

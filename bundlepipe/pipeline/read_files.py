@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY
 from bundlepipe.errors import InputError
 from bundlepipe.oci.inputs import Snapshot, file_snapshot, in_byte_order
@@ -27,9 +28,9 @@ def files_among(paths: Sequence[str], before: Snapshot, *, with_bundles_own: boo
 
 def _files_among(paths: Sequence[str], left_out: frozenset[str]) -> Iterator[str]:
     for path in paths:
-        if os.path.isdir(path):
+        if os.path.isdir(anchored(path)):
             yield from _files_below(path, left_out, frozenset())
-        elif os.path.exists(path):
+        elif os.path.exists(anchored(path)):
             yield path
         else:
             raise InputError(f"{path}: no such file or directory, though what is made depends on it")
@@ -37,13 +38,13 @@ def _files_among(paths: Sequence[str], left_out: frozenset[str]) -> Iterator[str
 
 def _files_below(directory: str, left_out: frozenset[str], above: frozenset[str]) -> Iterator[str]:
     """Yield the files in a directory, through links as well, but not round in circles."""
-    real = os.path.realpath(directory)
+    real = os.path.realpath(anchored(directory))
     if real in above:
         return
     for child in in_byte_order(directory):
         path = f"{directory}/{child.name}"
         if child.is_dir():
-            if child.name not in left_out and not os.path.exists(os.path.join(path, _LAYOUT_MARK)):
+            if child.name not in left_out and not os.path.exists(anchored(os.path.join(path, _LAYOUT_MARK))):
                 yield from _files_below(path, left_out, above | {real})
         elif child.is_file():
             yield path

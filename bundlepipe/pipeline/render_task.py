@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
@@ -102,12 +103,12 @@ class RenderAction(Action):
 
 def remove_rendered(task_name: str, render: Render, dryrun: bool) -> None:
     """Remove the output of a render: what `doit clean` does. A file that this render did not write stays."""
-    if not os.path.lexists(render.output):
+    if not os.path.lexists(anchored(render.output)):
         return
     if not made_output(KIND, render.name, render.output):
         print(f"{task_name} - not removing '{render.output}', which was not written by this render")
         return
     print(f"{task_name} - removing file '{render.output}'")
     if not dryrun:
-        os.remove(render.output)
+        os.remove(anchored(render.output))
         forget_output(KIND, render.name)

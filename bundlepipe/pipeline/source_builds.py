@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import OutputLine
 from bundlepipe.files import locked
@@ -66,7 +67,7 @@ class SourceBuilder:
         # Locks that want the same image are let in one by one, whatever thread, process or run they are in: builds
         # are not reproducible, and the second finds what the first has pushed.
         key = fingerprint([source.path, repr(source.builder), built.destination and built.destination.new_image])
-        os.makedirs(os.path.join(_LOCKS, key), exist_ok=True)
+        os.makedirs(anchored(os.path.join(_LOCKS, key)), exist_ok=True)
         with locked(os.path.join(_LOCKS, key)):
             # Taken before, so that what is edited meanwhile is stale.
             before = sources_now([described], {})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from doit.task import Task
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import BundlepipeError, NotFound, Unreachable
 from bundlepipe.files import read_file
 from bundlepipe.oci.reference import Reference
@@ -119,7 +120,7 @@ def stamps(paths: Sequence[str]) -> Stamps:
     found = {}
     for path in paths:
         with contextlib.suppress(OSError):
-            status = os.stat(path)
+            status = os.stat(anchored(path))
             found[path] = [status.st_size, status.st_mtime_ns]
     return found
 

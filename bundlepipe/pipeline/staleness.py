@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from inspect import Parameter, Signature
 from typing import Any
 
 from doit.dependency import Dependency, UptodateCalculator
 from doit.task import Task
 
+from bundlepipe.base_directory import anchored, paths_from
 from bundlepipe.errors import printable
 from bundlepipe.oci.inputs import FileState, Snapshot, differences
 from bundlepipe.pipeline.status import is_looked_at, take_late_edges
@@ -30,6 +32,9 @@ UPTODATE_SIGNATURE = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD)
 FILES = "files"
 OPTIONS = "options"
 WHY = "why"
+# What doit asks of the object that looks at files, by their paths.
+_CHECKS = ("exists", "info", "check_modified", "get_state")
+_ANCHORED = "_bundlepipe_anchored"
 _FIRST_RUN = "no local record"
 _MOST_REASONS = 3
 
@@ -56,6 +61,23 @@ def summary(reasons: Sequence[str]) -> str:
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 
+def anchor_checks(dependencies: Dependency, directory: str) -> None:
+    """Let doit look for targets and dependencies, the user's own included, from `directory`: its strings are relative.
+
+    By the instance that this run has: doit records the name of its class, which the user may choose.
+    """
+    checker = dependencies.checker
+    if hasattr(checker, _ANCHORED):
+        return
+    setattr(checker, _ANCHORED, True)
+    for name in _CHECKS:
+        setattr(checker, name, partial(_from_directory, directory, getattr(checker, name)))
+
+
+def _from_directory(directory: str, check: Callable[..., Any], path: str, *arguments: Any) -> Any:
+    return check(os.path.join(directory, path), *arguments)
+
+
 class Staleness(UptodateCalculator):  # type: ignore[misc]
     """Compares a task's options and files with those of its last run.
 
@@ -71,21 +93,24 @@ class Staleness(UptodateCalculator):  # type: ignore[misc]
         self._options = options
         self._dependencies: Dependency | None = None
         self._found: list[str] = []
+        self._directory = os.getcwd()
 
     def setup(self, dep_manager: Dependency, tasks_dict: Mapping[str, Task]) -> None:
         """Remember doit's database, to bring file stamps up to date in it."""
         super().setup(dep_manager, tasks_dict)
+        anchor_checks(dep_manager, self._directory)
         self._dependencies = dep_manager
 
     def __call__(self, task: Task, values: Values) -> bool:
         """Tell doit whether the task is up to date; the reasons go to `task.meta`."""
         task.meta = {}
-        try:
-            if self._dependencies:
-                take_late_edges(task, self._dependencies, self.tasks_dict)
-            reasons = self.reasons(task, values)
-        except Exception as error:  # noqa: BLE001  (the action meets it again, and reports it)
-            reasons = [str(error).splitlines()[0] if str(error) else type(error).__name__]
+        with paths_from(self._directory):
+            try:
+                if self._dependencies:
+                    take_late_edges(task, self._dependencies, self.tasks_dict)
+                reasons = self.reasons(task, values)
+            except Exception as error:  # noqa: BLE001  (the action meets it again, and reports it)
+                reasons = [str(error).splitlines()[0] if str(error) else type(error).__name__]
         self._found = reasons
         if reasons:
             task.meta[WHY] = reasons
@@ -101,7 +126,7 @@ class Staleness(UptodateCalculator):  # type: ignore[misc]
         """Return why the task has to run; empty if it has not."""
         if OPTIONS not in values:
             return [_FIRST_RUN]
-        missing = [f"{target} is missing" for target in task.targets if not os.path.exists(target)]
+        missing = [f"{target} is missing" for target in task.targets if not os.path.exists(anchored(target))]
         if missing:
             return missing
         reasons = _changed_options(values[OPTIONS], self._options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import BundlepipeError, InvalidDigest, InvalidReference
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.digest import Digest
@@ -25,13 +26,13 @@ def record_output(kind: str, name: str, path: str) -> None:
 def forget_output(kind: str, name: str) -> None:
     """Forget what a task made, since it is removed."""
     with contextlib.suppress(FileNotFoundError):
-        os.remove(os.path.join(_OUTPUTS, kind, name))
+        os.remove(anchored(os.path.join(_OUTPUTS, kind, name)))
 
 
 def made_output(kind: str, name: str, path: str) -> bool:
     """Tell whether what is at this path was made by the task of this kind and name."""
     try:
-        with open(os.path.join(_OUTPUTS, kind, name), "rb") as file:
+        with open(anchored(os.path.join(_OUTPUTS, kind, name)), "rb") as file:
             return file.read() == os.fsencode(path)
     except OSError:
         return False
@@ -53,7 +54,7 @@ def write_tag(name: str, tag: str | None) -> None:
 def read_tag(name: str) -> str | None:
     """Return the tag of what a copy made; None if it has none, or that is not known."""
     try:
-        with open(tag_file(name), "rb") as file:
+        with open(anchored(tag_file(name)), "rb") as file:
             return file.read().decode(errors="replace").strip() or None
     except OSError:
         return None
@@ -99,7 +100,7 @@ def _copied(text: str) -> Location:
 
 def _read_made(kind: str, name: str, task: str) -> str:
     try:
-        with open(digest_file(kind, name), "rb") as file:
+        with open(anchored(digest_file(kind, name)), "rb") as file:
             return file.read().decode(errors="replace").strip()
     except FileNotFoundError:
         raise BundlepipeError(f"{kind} '{name}' has not been made yet: run doit {task}") from None

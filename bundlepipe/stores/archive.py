@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, NamedTuple
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.documents import archive_manifest
 from bundlepipe.documents.archive_manifest import ArchivedManifest
 from bundlepipe.errors import InvalidContent, NotFound, StoreError, UnsafeArchive
@@ -125,7 +126,7 @@ class ArchiveStore:
         if span is None:
             raise NotFound(f"{self.name}: {_absent_layer(blob)}")
         try:
-            with open(self.path, "rb") as file:
+            with open(anchored(self.path), "rb") as file:
                 yield from verified(read_at(file.fileno(), *span), blob, self.name)
         except OSError as error:
             raise StoreError(f"{self.name}: cannot be read: {error.strerror}") from None
@@ -145,7 +146,7 @@ class ArchiveStore:
     @cached_property
     def _content(self) -> _Content:
         try:
-            with open(self.path, "rb") as file:
+            with open(anchored(self.path), "rb") as file:
                 spans = scan(file, self.name)
                 raw = _read_manifest_file(file, spans, self.name)
         except FileNotFoundError:

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
+from bundlepipe.base_directory import anchored, as_given
 from bundlepipe.documents import archive_manifest
 from bundlepipe.documents.archive_manifest import ArchivedManifest
 from bundlepipe.errors import IntegrityError, StoreError
@@ -44,7 +45,8 @@ class ArchiveWriter:
     ) -> None:
         self._given = path
         # What a link leads to is exchanged, and the link stays.
-        self._path = os.path.realpath(path) if os.path.islink(path) else path
+        place = anchored(path)
+        self._path = os.path.realpath(place) if os.path.islink(place) else place
         directory, name = os.path.split(self._path)
         self._partial = os.path.join(directory, f".{name}.partial")
         self._previous = os.path.join(directory, f".{name}.previous")
@@ -93,7 +95,7 @@ class ArchiveWriter:
         with self._translated():
             if os.path.isdir(self._path):
                 raise StoreError(f"{self.name}: cannot be written: there is a directory: name a file")
-            if os.path.exists(self._given) and not os.path.isfile(self._given):
+            if os.path.exists(self._path) and not os.path.isfile(self._path):
                 # A tar is renamed into its place, and a device or pipe would be gone.
                 raise StoreError(f"{self.name}: cannot be written: there is a device or pipe: name a file")
             self.is_complete = self._resume and self._is_there()
@@ -194,7 +196,7 @@ class ArchiveWriter:
         if self._resume:
             for path in (self._previous, self._path):
                 with contextlib.suppress(OSError), open(path, "rb") as file:
-                    self._earlier.append((path, scan(file, path, may_be_cut=True)))
+                    self._earlier.append((path, scan(file, as_given(path), may_be_cut=True)))
 
     def _is_arranged_so(self, descriptor: int) -> bool:
         """Tell whether a file was begun for the very same archive."""

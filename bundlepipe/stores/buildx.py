@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import ProgramError, ProgramMissing
 from bundlepipe.events import Emit, OutputLine
 from bundlepipe.oci.build_context import ContextFiles
@@ -49,7 +50,8 @@ def buildx_image(
 def _run(
     request: BuildRequest, files: ContextFiles, labels: Mapping[str, str], output: Sequence[str], emit: Emit
 ) -> None:
-    command = ["docker", "buildx", "build", "--progress=plain", f"--file={os.path.abspath(files.dockerfile)}", *output]
+    dockerfile = os.path.abspath(anchored(files.dockerfile))
+    command = ["docker", "buildx", "build", "--progress=plain", f"--file={dockerfile}", *output]
     command += [f"--build-arg={key}={value}" for key, value in request.args.items()]
     command += [f"--label={key}={value}" for key, value in labels.items()]
     command += [f"--target={request.target}"] if request.target else []

@@ -15,6 +15,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.cancellation import cut_off_if_cancelled, raise_if_cancelled
 from bundlepipe.errors import AccessDenied, InputError, ProgramError, StoreError, printable, shortened
 from bundlepipe.events import Emit, OutputLine
@@ -72,7 +73,7 @@ def _write_context(files: ContextFiles, archive: IO[bytes]) -> str:
 
 
 def _require_no_buildkit(files: ContextFiles, request: BuildRequest) -> None:
-    with open(files.dockerfile, "rb") as file:
+    with open(anchored(files.dockerfile), "rb") as file:
         found = find_buildkit_feature(file.read().decode("utf-8", "replace"), request.args)
     if found:
         raise InputError(

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
+from bundlepipe.base_directory import anchored, as_given
 from bundlepipe.errors import InvalidDigest, NotFound, StoreError
 from bundlepipe.files import incoming, locked, remove_abandoned, write_if_changed
 from bundlepipe.oci.digest import Digest
@@ -237,7 +238,7 @@ class LayoutStore:
 
     @property
     def _index_path(self) -> str:
-        return os.path.join(self.directory, _INDEX_FILE)
+        return os.path.join(anchored(self.directory), _INDEX_FILE)
 
     def _read_index(self) -> _Index | None:
         """Return index.json, None if there is none; it is read again only where it was replaced."""
@@ -250,13 +251,13 @@ class LayoutStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise StoreError(f"{self._index_path}: cannot be read: {error.strerror}") from None
+            raise StoreError(f"{as_given(self._index_path)}: cannot be read: {error.strerror}") from None
         except ValueError:
             raise StoreError(
-                f"{self._index_path}: is not JSON, so {self.directory} is not an OCI image layout"
+                f"{as_given(self._index_path)}: is not JSON, so {self.directory} is not an OCI image layout"
             ) from None
         if not isinstance(document, dict) or not _are_entries(document.setdefault("manifests", [])):
-            raise StoreError(f"{self._index_path}: is not the index of an OCI image layout")
+            raise StoreError(f"{as_given(self._index_path)}: is not the index of an OCI image layout")
         index = _Index(document)
         self._last_read = (stamp, index)
         return index
@@ -269,7 +270,7 @@ class LayoutStore:
         return raw
 
     def _blob_path(self, digest: Digest) -> str:
-        return os.path.join(self.directory, "blobs", digest.algorithm, digest.encoded)
+        return os.path.join(anchored(self.directory), "blobs", digest.algorithm, digest.encoded)
 
     @contextlib.contextmanager
     def _translated(self, what: str) -> Iterator[None]:
@@ -278,7 +279,7 @@ class LayoutStore:
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"{self.name}: {what} not found in the layout {self.directory}") from None
         except OSError as error:
-            raise StoreError(f"{self.name}: {error.filename or self.directory}: {error.strerror}") from None
+            raise StoreError(f"{self.name}: {as_given(error.filename or self.directory)}: {error.strerror}") from None
 
 
 def _tag_of(entry: dict[str, Any]) -> str | None:

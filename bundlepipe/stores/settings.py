@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bundlepipe.base_directory import anchored
+
 # The host that a directory backs unless something else is declared.
 LAYOUT_HOST = "layout.localhost"
 DEFAULT_LAYOUT_DIRECTORY = "build/registry"
@@ -61,7 +63,7 @@ class NetworkSettings:
 
 def docker_directory(environ: Mapping[str, str]) -> str:
     """Return the directory of Docker's configuration: `$DOCKER_CONFIG`, or `~/.docker` where that is not set."""
-    return environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+    return anchored(environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker"))
 
 
 # How registries are spoken to unless somebody wants it otherwise.

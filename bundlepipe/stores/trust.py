@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import StoreError
 from bundlepipe.stores.settings import NetworkSettings, RegistrySettings, docker_directory
 from bundlepipe.stores.tls_probe import lenient_context
@@ -109,7 +110,7 @@ class Trust:
 
 def _names(directory: str) -> list[str]:
     try:
-        return sorted(os.listdir(directory))
+        return sorted(os.listdir(anchored(directory)))
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         # On many machines nobody but root may look into /etc/docker.
         return []
@@ -142,7 +143,7 @@ def _trust(context: ssl.SSLContext, path: str, what: str) -> None:
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
-        context.load_verify_locations(cafile=path)
+        context.load_verify_locations(cafile=anchored(path))
     except OSError as error:
         reason = error.strerror if not isinstance(error, ssl.SSLError) else "it holds no PEM certificate"
         raise StoreError(f"'{path}', {what}, cannot be used: {reason}") from None
@@ -158,7 +159,7 @@ def _show(context: ssl.SSLContext, client: ClientCertificate) -> None:
         raise _Encrypted
 
     try:
-        context.load_cert_chain(client.certificate, client.key, password=no_password)
+        context.load_cert_chain(anchored(client.certificate), anchored(client.key), password=no_password)
     except _Encrypted:
         raise StoreError(f"'{client.key}' cannot be used: it is protected by a password; store it without") from None
     except OSError as error:
@@ -166,7 +167,8 @@ def _show(context: ssl.SSLContext, client: ClientCertificate) -> None:
 
 
 def _culprit(client: ClientCertificate) -> str:
-    unreadable = next((path for path in (client.certificate, client.key) if not os.access(path, os.R_OK)), None)
+    paths = (client.certificate, client.key)
+    unreadable = next((path for path in paths if not os.access(anchored(path), os.R_OK)), None)
     if unreadable:
         return f"'{unreadable}'"
     return f"the client certificate '{client.certificate}' with its key '{client.key}'"

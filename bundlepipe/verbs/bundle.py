@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.documents.bundle import check_bundle
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, BUNDLE_METADATA, IMAGES_LOCK
 from bundlepipe.documents.images_lock import ImagesLock
@@ -96,7 +97,7 @@ def check_placement(entries: Sequence[Entry], roots: Sequence[str]) -> None:
 
 def _check_documents(documents: dict[str, str]) -> None:
     for name, path in documents.items():
-        with open(path, "rb") as file:
+        with open(anchored(path), "rb") as file:
             content = file.read()
         if name == IMAGES_LOCK:
             ImagesLock.parse(content, path)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.documents.archive_manifest import ROOT_BUNDLE_LABEL, ArchivedManifest
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
@@ -128,7 +129,7 @@ def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
         raise BundlepipeError(f"{request.destination}: only a tar can leave out layers that the other side has")
     if any(_is_same_file(request.destination, earlier) for earlier in request.exclude):
         raise BundlepipeError(f"{request.destination}: cannot leave out what is in it alone: write another tar")
-    if isinstance(request.source, ArchiveLocation) and not os.path.exists(request.source.path):
+    if isinstance(request.source, ArchiveLocation) and not os.path.exists(anchored(request.source.path)):
         # Before a destination is asked, which may take its time.
         raise NotFound(f"{request.source}: there is no such file")
     if isinstance(request.destination, EngineLocation):
@@ -150,7 +151,7 @@ def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
 def _is_same_file(destination: object, earlier: Excluded) -> bool:
     if not isinstance(destination, ArchiveLocation) or not isinstance(earlier, ArchiveLocation):
         return False
-    return os.path.realpath(destination.path) == os.path.realpath(earlier.path)
+    return os.path.realpath(anchored(destination.path)) == os.path.realpath(anchored(earlier.path))
 
 
 def _load(request: CopyRequest, destination: EngineLocation, homes: Homes, emit: Emit) -> Copied:

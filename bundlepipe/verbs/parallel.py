@@ -10,6 +10,7 @@ from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
+from bundlepipe.base_directory import carried
 from bundlepipe.cancellation import Cancellation, Cancelled, cancellable, cut_off_if_cancelled
 from bundlepipe.errors import InvalidContent
 from bundlepipe.events import Emit, Event
@@ -31,7 +32,7 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
     if len(todo) < 2:
         return [function(item) for item in todo]
     with _given_up_together(min(CONCURRENT_REQUESTS, len(todo)), "requests") as (pool, stopping):
-        futures = [pool.submit(cancellable, stopping, partial(function, item)) for item in todo]
+        futures = [pool.submit(cancellable, stopping, carried(partial(function, item))) for item in todo]
         finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
         for future in futures:
             if future in finished:
@@ -62,7 +63,7 @@ def run_in_order(steps: Mapping[Step, Sequence[Step]], run: Callable[[Step, Emit
 
         while sorter.is_active():
             for step in sorter.get_ready():
-                future = pool.submit(cancellable, stopping, partial(run, step, emit_unless_stopping))
+                future = pool.submit(cancellable, stopping, carried(partial(run, step, emit_unless_stopping)))
                 future.add_done_callback(lambda future, step=step: done.put((step, future)))  # type: ignore[misc]
             step, future = done.get()
             future.result()

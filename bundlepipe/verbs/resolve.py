@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.documents.image_search import Annotation, FoundImage, SearchedFile
 from bundlepipe.documents.images_annotation import (
     ORIGINS_ANNOTATION,
@@ -158,7 +159,7 @@ def _resolved(reference: str, planned: Plan, resolver: Resolver, build: Build) -
 
 
 def _origins_of_build(built: FromSource) -> Iterator[Origin]:
-    path = os.path.abspath(built.source.path)
+    path = os.path.abspath(anchored(built.source.path))
     yield local_origin(path)
     git = find_git_origin(path)
     if git:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.images_lock import ImagesLock
 from bundlepipe.errors import InvalidReference
@@ -42,7 +43,7 @@ def wanted(request: CopyRequest, homes: Homes, present: Present) -> Iterator[Wan
         yield Wanted(
             identifier=digest,
             places=(layout,),
-            reference=_local_reference(os.path.basename(os.path.abspath(source.directory)), digest),
+            reference=_local_reference(os.path.basename(os.path.abspath(anchored(source.directory))), digest),
             tag=request.root_tag or (None if ":" in (tag or "") else tag),
             is_root=True,
         )

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import StoreError
 from bundlepipe.events import ignore
 from bundlepipe.stores.answers import LARGEST_ERROR_BODY, Answer, refusal
@@ -107,7 +108,7 @@ def _cloud_of(host: str) -> _Cloud | None:
 
 def _read_config(path: str) -> _Config:
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open(anchored(path), encoding="utf-8-sig") as file:
             document = json.load(file)
     except OSError as error:
         raise Unavailable(f"{path} cannot be read: {error.strerror}") from None

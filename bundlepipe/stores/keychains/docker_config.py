@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, Repository
 from bundlepipe.stores.answers import one_line
@@ -82,7 +83,7 @@ class DockerConfig:
         if self._path is None:
             return {}
         try:
-            with open(self._path, encoding="utf-8-sig") as file:
+            with open(anchored(self._path), encoding="utf-8-sig") as file:
                 document = json.load(file)
         except OSError as error:
             raise StoreError(f"{self._path}: cannot be read: {error.strerror}") from None
@@ -160,7 +161,7 @@ def _words_of(failure: Exception) -> str:
 
 def _is_absent(path: str) -> bool:
     try:
-        os.stat(path)
+        os.stat(anchored(path))
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
