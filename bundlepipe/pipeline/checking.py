@@ -12,6 +12,7 @@ from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.oci.labels import BUNDLE_LABEL, INPUTS_LABEL
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, Reference, Repository
+from bundlepipe.pipeline.checking_names import included_name_faults, source_name_faults
 from bundlepipe.pipeline.checking_outputs import Fault, output_faults
 from bundlepipe.pipeline.contexts import by_directory, context_of
 from bundlepipe.pipeline.contexts import faults as context_faults
@@ -21,13 +22,12 @@ from bundlepipe.pipeline.declaration import (
     Bundle,
     BundleSource,
     Copy,
-    CopySource,
     Image,
-    ImageSource,
     Program,
     Pull,
     Pushable,
     Render,
+    Source,
     images_lock_path,
     lock_directory,
     paths_among,
@@ -70,14 +70,17 @@ def _faults(declared: Declared) -> Iterator[Fault]:
     yield from _repeated(declared.renders, "render")
     for thing in made:
         yield from _pushable_faults(thing, declared)
+    for image in declared.images:
+        if image.source:
+            yield from _source_faults(image, image.source, names)
     yield from _context_faults(declared)
     for bundle in declared.bundles:
         yield from _lock_faults(bundle, names)
     for copy in declared.copies:
-        yield from _source_faults(copy, names)
+        yield from _source_faults(copy, copy.source, names)
         yield from _copy_faults(copy)
     for pull in declared.pulls:
-        yield from _source_faults(pull, names)
+        yield from _source_faults(pull, pull.source, names)
     for render in declared.renders:
         yield from _render_faults(render)
     yield from output_faults(declared)
@@ -133,8 +136,6 @@ def _image_faults(image: Image) -> Iterator[Fault]:
         yield image.where, f"{what}: tags are for its destination: add 'push: REGISTRY/REPOSITORY'"
     if image.program:
         yield from ((image.where, f"{what}: {text}") for text in _program_faults([image.program]))
-    if image.source:
-        yield from _location_faults(image, image.source)
     if image.build:
         yield from _build_faults(image, image.build)
 
@@ -174,8 +175,7 @@ def _lock_faults(bundle: Bundle, names: set[tuple[str, str]]) -> Iterator[Fault]
                 Reference.parse(included)
             except InvalidReference as error:
                 yield bundle.lock.where, f"lock of bundle '{bundle.name}': {error}"
-        else:
-            yield from _unknown(included, names, bundle.lock.where, f"lock of bundle '{bundle.name}'")
+    yield from included_name_faults(bundle, names)
     if bundle.lock.platform is not None:
         try:
             Platform.parse(bundle.lock.platform)
@@ -183,15 +183,10 @@ def _lock_faults(bundle: Bundle, names: set[tuple[str, str]]) -> Iterator[Fault]
             yield bundle.lock.where, f"lock of bundle '{bundle.name}': {error}"
 
 
-def _source_faults(thing: Copy | Pull, names: set[tuple[str, str]]) -> Iterator[Fault]:
-    what = called(thing)
-    if isinstance(thing.source, BundleSource | ImageSource | CopySource):
-        yield from _unknown(thing.source, names, thing.where, what)
-    elif isinstance(thing.source, str):
-        yield from _location_faults(thing, thing.source)
-
-
-def _location_faults(thing: Image | Copy | Pull, source: str) -> Iterator[Fault]:
+def _source_faults(thing: Image | Copy | Pull, source: Source, names: set[tuple[str, str]]) -> Iterator[Fault]:
+    yield from source_name_faults(thing, source, names)
+    if not isinstance(source, str):
+        return
     try:
         parse_location(source)
     except InvalidReference as error:
@@ -244,15 +239,6 @@ def _tag_faults(thing: Pushable | Copy, repository: Repository) -> Iterator[Faul
     for tag in thing.tags:
         if Reference.parse(f"{repository}:{tag}").tag != tag:
             yield thing.where, f"{called(thing)}: '{tag}' is not a tag"
-
-
-def _unknown(
-    source: BundleSource | ImageSource | CopySource, names: set[tuple[str, str]], where: object, what: str
-) -> Iterator[Fault]:
-    if (source.kind, source.name) in names:
-        return
-    known = ", ".join(sorted(name for kind, name in names if kind == source.kind)) or "none"
-    yield where, f"{what}: there is no {source.kind} '{source.name}' in this pipeline; there are: {known}"
 
 
 def _render_faults(render: Render) -> Iterator[Fault]:
