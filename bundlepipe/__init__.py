@@ -6,6 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bundlepipe.api import copy, describe, lock, pull, push
+    from bundlepipe.documents.bundle_lock import BundleLock
+    from bundlepipe.documents.images_lock import ImageRef, ImagesLock
     from bundlepipe.errors import BundlepipeError
     from bundlepipe.pipeline.config import DOIT_CONFIG
     from bundlepipe.pipeline.declaration import (
@@ -24,7 +27,12 @@ if TYPE_CHECKING:
         Render,
     )
     from bundlepipe.pipeline.pipeline import Pipeline
-    from bundlepipe.stores.settings import RegistrySettings
+    from bundlepipe.stores.homes import Homes
+    from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
+    from bundlepipe.verbs.copy import Copied, CopiedRoot
+    from bundlepipe.verbs.description import BundleDescription, ImageDescription
+    from bundlepipe.verbs.pull import Pulled, PulledBundle
+    from bundlepipe.verbs.push import Pushed
 
 __version__ = "0.1.0"
 
@@ -33,32 +41,59 @@ __all__ = [
     "Apply",
     "Build",
     "Bundle",
+    "BundleDescription",
+    "BundleLock",
     "BundleSource",
     "BundlepipeError",
+    "Copied",
+    "CopiedRoot",
     "Copy",
     "CopySource",
+    "Homes",
     "Image",
+    "ImageDescription",
+    "ImageRef",
     "ImageSource",
+    "ImagesLock",
     "Lock",
     "LockSource",
+    "NetworkSettings",
     "Pipeline",
     "Program",
     "Pull",
+    "Pulled",
+    "PulledBundle",
+    "Pushed",
     "RegistrySettings",
     "Render",
     "__version__",
+    "copy",
+    "describe",
+    "lock",
+    "pull",
+    "push",
 ]
 
-_HOMES = {
-    "BundlepipeError": "bundlepipe.errors",
-    "DOIT_CONFIG": "bundlepipe.pipeline.config",
-    "Pipeline": "bundlepipe.pipeline.pipeline",
-    "RegistrySettings": "bundlepipe.stores.settings",
+# What is not a declaration, by the module that it is in.
+_MODULES = {
+    "api": ("copy", "describe", "lock", "pull", "push"),
+    "documents.bundle_lock": ("BundleLock",),
+    "documents.images_lock": ("ImageRef", "ImagesLock"),
+    "errors": ("BundlepipeError",),
+    "pipeline.config": ("DOIT_CONFIG",),
+    "pipeline.pipeline": ("Pipeline",),
+    "stores.homes": ("Homes",),
+    "stores.settings": ("NetworkSettings", "RegistrySettings"),
+    "verbs.copy": ("Copied", "CopiedRoot"),
+    "verbs.description": ("BundleDescription", "ImageDescription"),
+    "verbs.pull": ("Pulled", "PulledBundle"),
+    "verbs.push": ("Pushed",),
 }
+_PLACES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: whoever needs the content model alone loads no doit."""
     if name not in __all__:
         raise AttributeError(f"module 'bundlepipe' has no attribute '{name}'")
-    return getattr(import_module(_HOMES.get(name, "bundlepipe.pipeline.declaration")), name)
+    return getattr(import_module(f"bundlepipe.{_PLACES.get(name, 'pipeline.declaration')}"), name)

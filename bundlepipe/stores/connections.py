@@ -55,6 +55,14 @@ class Connections:
                     manager = self._managers[key] = self._new_manager(*key)
         return manager
 
+    def close(self) -> None:
+        """Close the connections that are kept for reuse."""
+        with self._lock:
+            managers = list(self._managers.values())
+            self._managers.clear()
+        for manager in managers:
+            manager.clear()
+
     def peer(self, url: str) -> Peer:
         """Return who is at the other end of a connection for an absolute URL."""
         host, proxy = urlsplit(url).netloc, self._proxy(url)

@@ -40,7 +40,8 @@ class Homes:
     and the limit on concurrent transfers, `concurrency`, are shared by all stores of one
     `Homes` within a process. `keychain` is where credentials come from; without it they are
     looked for wherever bundlepipe does, and StoreError is raised for variables that it does
-    not understand when a registry is opened. `trace` is called with blocks of lines that
+    not understand when a registry is opened. As a context manager it closes its connections
+    in the end; without, they are closed with the process. `trace` is called with blocks of lines that
     show what is said over HTTP, less its secrets, by several threads but one at a time.
     """
 
@@ -65,6 +66,20 @@ class Homes:
         self._lock = threading.Lock()
         self._transfers = threading.BoundedSemaphore(concurrency)
         self._hosts: dict[tuple[int, str], RegistryHost] = {}
+
+    def __enter__(self) -> Homes:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections that are kept for reuse. Whoever asks after that opens new ones."""
+        with self._lock:
+            own = [key for key in self._hosts if key[0] == os.getpid()]
+            hosts = [self._hosts.pop(key) for key in own]
+        for host in hosts:
+            host.close()
 
     def repository(self, repository: Repository, *, writes: bool = False) -> Store:
         """Return the store of a repository; `writes` says that it will be pushed to."""

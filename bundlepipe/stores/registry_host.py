@@ -86,6 +86,10 @@ class RegistryHost:
     def __repr__(self) -> str:
         return f"RegistryHost({self.host!r})"
 
+    def close(self) -> None:
+        """Close the connections that are kept for reuse."""
+        self._transport.close()
+
     def slot(self) -> AbstractContextManager[None]:
         """Hold one of the places for the transfer of a blob."""
         return self._slots.slot()

@@ -158,6 +158,10 @@ class Transport:
                 self._trace.note(f"{self._host} is spoken to at {self._base}")
         return self._base
 
+    def close(self) -> None:
+        """Close the connections that are kept for reuse."""
+        self._connections.close()
+
     def send(self, request: Request, authorization: str | None) -> Response:
         """Send a request and follow redirects; `authorization` goes to no other origin than the request's.
 

@@ -1,0 +1,321 @@
+"""What bundlepipe does, as functions for Python programs that do without doit.
+
+A door: `bundlepipe.push`, `pull`, `copy`, `lock` and `describe`. They take paths and texts, make
+requests of them and hand those to the verbs. Nothing is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bundlepipe.errors import BundlepipeError, InvalidReference
+
+if TYPE_CHECKING:
+    from bundlepipe.documents.bundle_lock import BundleLock
+    from bundlepipe.documents.images_lock import ImagesLock
+    from bundlepipe.oci.reference import Reference, Repository
+    from bundlepipe.pipeline.declaration import LockSource
+    from bundlepipe.stores.homes import Homes
+    from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
+    from bundlepipe.verbs.copy import Copied
+    from bundlepipe.verbs.description import BundleDescription
+    from bundlepipe.verbs.pull import Pulled
+    from bundlepipe.verbs.push import Pushed
+
+_Text = TypeVar("_Text", bound="str | os.PathLike[str]")
+
+# How many images of kbld's sources are built at once.
+_BUILDS = 4
+
+
+def push(
+    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    to: str | Reference,
+    *,
+    bundle: bool = True,
+    tags: str | Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+    exclude: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (".git",),
+    preserve_permissions: bool = False,
+    homes: Homes | None = None,
+) -> Pushed:
+    """Make files a bundle, or with `bundle=False` a plain image, at `to`; nothing is uploaded if it is there already.
+
+    `files` are packed as by `imgpkg push -f`, less what `exclude` names relative to them. `to`
+    is `REGISTRY/REPOSITORY[:TAG]`, with the tag `latest` where there is none; `tags` are
+    further ones. Raises InputError, DocumentError, InvalidReference, StoreError and its kin,
+    BundlepipeError for other things that make no sense; TypeError for values of other types.
+    """
+    from bundlepipe.oci.inputs import Inputs
+    from bundlepipe.verbs.push import PushRequest
+    from bundlepipe.verbs.push import push as push_files
+
+    destination = _registry_reference(to)
+    request = PushRequest(
+        inputs=Inputs(_paths("files", files), _paths("exclude", exclude), preserve_permissions),
+        destination=destination,
+        is_bundle=bundle,
+        labels=_labels(labels or {}),
+        tags=_tags(tags),
+    )
+    if not request.inputs.paths:
+        raise BundlepipeError(f"{destination}: there is nothing to push: name at least one file or directory")
+    with _opened(homes) as opened:
+        return push_files(request, opened)
+
+
+def pull(
+    source: str | Location,
+    to: str | os.PathLike[str],
+    *,
+    recursive: bool = False,
+    max_size: int | None = None,
+    homes: Homes | None = None,
+) -> Pulled:
+    """Replace the directory `to` by the files of a bundle or image, with `recursive` those of nested bundles too.
+
+    `source` is a reference, `oci:DIR[:TAG]`, `tar:FILE` or `docker-daemon:NAME[:TAG]`. `max_size`
+    bounds the bytes that may be extracted (None: 64 GiB). The directory is replaced as a
+    whole, or left as it was. Raises InvalidReference, OutputError, UnsafeArchive,
+    InvalidContent, IntegrityError, DocumentError, StoreError and its kin, BundlepipeError
+    for an index of images.
+    """
+    from bundlepipe.oci.unpack import Limits
+    from bundlepipe.verbs.pull import pull as pull_files
+
+    limits = None if max_size is None else Limits(size=max_size)
+    with _opened(homes) as opened:
+        return pull_files(_location(source), os.fspath(to), opened, recursive=recursive, limits=limits)
+
+
+def copy(
+    source: str | Location | LockSource | BundleLock | ImagesLock,
+    to: str | Location,
+    *,
+    tags: str | Sequence[str] = (),
+    include_non_distributable_layers: bool = False,
+    cosign_signatures: bool = False,
+    referrers: bool = False,
+    repo_based_tags: bool = False,
+    resume: bool = True,
+    exclude: str | Sequence[str] = (),
+    homes: Homes | None = None,
+) -> Copied:
+    """Make `to` have a bundle or image with everything that it names; what is there is not sent again.
+
+    `source` is what `pull` takes, or a lock, of which everything is copied: as an object, or as
+    `LockSource(path)`. `to` is a repository, with a tag if the copy is to have another one than
+    the source, or a local home. `exclude` are tars (`tar:FILE`) and paths of locks whose
+    layers a tar leaves out. Raises InvalidReference, InvalidContent, IntegrityError,
+    DocumentError, InputError for a lock that cannot be read, OutputError, StoreError and its
+    kin, BundlepipeError for other things that make no sense.
+    """
+    from bundlepipe.verbs.copy import CopyRequest
+    from bundlepipe.verbs.copy import copy as copy_images
+
+    destination, tag = _destination(to)
+    request = CopyRequest(
+        source=_source(source),
+        destination=destination,
+        tag=tag,
+        tags=_tags(tags),
+        include_non_distributable=include_non_distributable_layers,
+        cosign=cosign_signatures,
+        referrers=referrers,
+        repo_based_tags=repo_based_tags,
+        resume=resume,
+        exclude=[_excluded(item) for item in _texts("exclude", exclude)],
+    )
+    with _opened(homes) as opened:
+        return copy_images(request, opened)
+
+
+def lock(
+    files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    exclude: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    config: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    include: str | Sequence[str] = (),
+    platform: str | None = None,
+    refresh: bool = False,
+    homes: Homes | None = None,
+) -> ImagesLock:
+    """Return the lock of all images that configuration names, and write it to `output` if that is given.
+
+    `files` are searched as for a bundle's lock, less what `exclude` names relative to them;
+    `config` are files of kbld's configuration, whose sources are built; `include` holds further
+    references. A reference that the file at `output` has already keeps its digest, unless
+    `refresh`. A file that is no ImagesLock is not replaced. Raises InputError, DocumentError
+    for all faults of configuration, ResolutionError for all references that cannot be resolved
+    or built, InvalidContent for a text that is no platform, OutputError.
+    """
+    from bundlepipe.oci.manifest import Platform
+    from bundlepipe.verbs.kbld_builders import SourceBuilds
+    from bundlepipe.verbs.lock import LockRequest
+    from bundlepipe.verbs.lock import lock as lock_images
+    from bundlepipe.verbs.resolution import Resolver
+
+    request = LockRequest(
+        files=_paths("files", files),
+        exclude=_paths("exclude", exclude),
+        config=_paths("config", config),
+        include=dict.fromkeys(_texts("include", include), "include"),
+        platform=None if platform is None else Platform.parse(platform),
+        refresh=lambda reference: refresh,
+    )
+    path = None if output is None else os.fspath(output)
+    current = _current_lock(path)
+    with _opened(homes) as opened:
+        builds = SourceBuilds(opened, _BUILDS, lambda name, event: None)
+        locked = lock_images(request, current, Resolver(opened), builds.build)
+    if path is not None:
+        _write(path, locked)
+    return locked
+
+
+def describe(
+    source: str | Location,
+    *,
+    layers: bool = True,
+    cosign_artifacts: bool = True,
+    homes: Homes | None = None,
+) -> BundleDescription:
+    """Return what a bundle consists of: its images and nested bundles, where they are and where they came from.
+
+    `source` is what `pull` takes. Without `layers` there are no digests of layers; without
+    `cosign_artifacts` nobody is asked for what cosign attached. Raises InvalidReference,
+    InvalidContent, IntegrityError, DocumentError, StoreError and its kin, BundlepipeError for
+    what is not a bundle.
+    """
+    from bundlepipe.verbs.describe import describe as describe_bundle
+
+    with _opened(homes) as opened:
+        return describe_bundle(_location(source), opened, layers=layers, cosign_artifacts=cosign_artifacts)
+
+
+@contextmanager
+def _opened(homes: Homes | None) -> Iterator[Homes]:
+    """Lend the homes that were given, or some of our own, whose connections are closed in the end."""
+    if homes is not None:
+        yield homes
+        return
+    from bundlepipe.stores.homes import Homes as AllHomes
+
+    with AllHomes() as own:
+        yield own
+
+
+def _paths(what: str, given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
+    several = [given] if isinstance(given, (str, os.PathLike)) else _listed(what, given)
+    # As the command has it: a directory is the same with a slash after its name.
+    return [os.fspath(path).rstrip("/") or "/" for path in several]
+
+
+def _texts(what: str, given: str | Sequence[str]) -> list[str]:
+    texts = [given] if isinstance(given, str) else _listed(what, given)
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"{what}: expected texts, found {text!r}")
+    return texts
+
+
+def _listed(what: str, given: Sequence[_Text]) -> list[_Text]:
+    if isinstance(given, (bytes, Mapping)):
+        raise TypeError(f"{what}: expected one or a sequence, found {given!r}")
+    return list(given)
+
+
+def _tags(given: str | Sequence[str]) -> list[str]:
+    from bundlepipe.oci.reference import Reference
+
+    tags = _texts("tags", given)
+    for tag in tags:
+        if Reference.parse(f"any/repository:{tag}").tag != tag:
+            raise InvalidReference(f"'{tag}' is not a tag")
+    return tags
+
+
+def _labels(labels: Mapping[Any, Any]) -> dict[str, str]:
+    for key, value in labels.items():
+        if not (isinstance(key, str) and isinstance(value, str)):
+            raise TypeError(f"labels: expected texts, found {key!r}: {value!r}")
+    return dict(labels)
+
+
+def _location(given: str | Location) -> Location:
+    from bundlepipe.stores.location import parse_location
+
+    return parse_location(given) if isinstance(given, str) else given
+
+
+def _registry_reference(given: str | Reference) -> Reference:
+    from bundlepipe.oci.reference import Reference
+    from bundlepipe.stores.location import LOCAL_PREFIXES
+
+    if isinstance(given, Reference):
+        return given
+    if given.startswith(LOCAL_PREFIXES):
+        raise BundlepipeError(f"'{given}': files are pushed to a repository: expected REGISTRY/REPOSITORY[:TAG]")
+    return Reference.parse(given)
+
+
+def _destination(
+    given: str | Location,
+) -> tuple[Repository | LayoutLocation | ArchiveLocation | EngineLocation, str | None]:
+    """Return where a copy goes, and the tag that it is to have there if that is said."""
+    from bundlepipe.oci.reference import Reference
+
+    location = _location(given)
+    if not isinstance(location, Reference):
+        return location, None
+    if location.digest:
+        raise BundlepipeError(f"{location}: the destination of a copy cannot be a digest: give a repository")
+    return location.repository, location.tag
+
+
+def _source(
+    given: str | Location | LockSource | BundleLock | ImagesLock,
+) -> Location | BundleLock | ImagesLock:
+    from bundlepipe.pipeline.declaration import LockSource
+
+    if isinstance(given, LockSource):
+        return _read_lock(given.path)
+    return _location(given) if isinstance(given, str) else given
+
+
+def _excluded(text: str) -> ArchiveLocation | BundleLock | ImagesLock:
+    from bundlepipe.stores.location import ArchiveLocation, parse_location
+
+    if text.startswith("tar:") and isinstance(archive := parse_location(text), ArchiveLocation):
+        return archive
+    return _read_lock(text)
+
+
+def _read_lock(path: str) -> BundleLock | ImagesLock:
+    from bundlepipe.documents.locks import parse_lock
+    from bundlepipe.files import read_file
+
+    return parse_lock(read_file(path), path)
+
+
+def _current_lock(path: str | None) -> ImagesLock:
+    from bundlepipe.documents.images_lock import ImagesLock
+    from bundlepipe.files import read_file
+
+    if path is None or not os.path.lexists(path):
+        return ImagesLock(())
+    return ImagesLock.parse(read_file(path), path)
+
+
+def _write(path: str, locked: ImagesLock) -> None:
+    from bundlepipe.errors import OutputError
+    from bundlepipe.files import write_if_changed
+
+    try:
+        write_if_changed(path, locked.to_bytes())
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
