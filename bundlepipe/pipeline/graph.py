@@ -51,6 +51,7 @@ from bundlepipe.pipeline.edges import (
     is_bundles_own,
     producers,
 )
+from bundlepipe.pipeline.groups import GROUPS
 from bundlepipe.pipeline.image_tasks import BuildAction, BuildStaleness, ProgramAction, ProgramStaleness
 from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, edges_to
 from bundlepipe.pipeline.name_search import NameSearch
@@ -67,15 +68,6 @@ from bundlepipe.pipeline.state import digest_file, tag_file
 from bundlepipe.pipeline.status import GroupStatus
 from bundlepipe.stores.location import ARCHIVE_PREFIX, EngineLocation, LayoutLocation, parse_location
 
-GROUPS = {
-    "push_image": "push images made of files, built, or made by programs",
-    "lock_bundle": "lock the images that bundles name to digests",
-    "push_bundle": "push bundles",
-    "copy_bundle": "copy bundles and images, with everything they name",
-    "pull_bundle": "pull bundles and images into directories",
-    "render_config": "render configuration with locked images",
-    "apply_config": "apply rendered configuration to a cluster",
-}
 # Paths that a task reads, and what is left out below them.
 Read = tuple[Sequence[str], Sequence[str] | Ignores]
 

@@ -31,7 +31,7 @@ _MANNERS = ("pull", "no_cache", "builder")
 
 def _refresh_reasons(name: str, settings: Settings) -> list[str]:
     """Return why an image is made anew. Only its name asks for that: `all` means tags that somebody resolved."""
-    return ["refresh asked for"] if name in settings.refresh else []
+    return ["refresh asked for"] if settings.refreshes_by_name(name, f"push_image:{name}") else []
 
 
 def _build_options(image: Image, build: Build, destination: Reference, settings: Settings) -> Values:

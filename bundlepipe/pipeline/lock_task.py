@@ -21,6 +21,7 @@ from bundlepipe.pipeline.declaration import (
     search_exclude,
     searched_paths,
 )
+from bundlepipe.pipeline.groups import is_task
 from bundlepipe.pipeline.programs import options_of as program_options
 from bundlepipe.pipeline.programs import text_printed
 from bundlepipe.pipeline.progress import emitter
@@ -96,7 +97,8 @@ def _refresh_reasons(bundle: Bundle, settings: Settings) -> list[str]:
     if bundle.lock.refresh == "always":
         return ["refresh: always"]
     # Names in `refresh=` may be references as well: only the action sees which ones it has.
-    return ["refresh asked for"] if settings.refresh else []
+    named = f"lock_bundle:{bundle.name}" in settings.refresh or not all(map(is_task, settings.refresh))
+    return ["refresh asked for"] if named else []
 
 
 def _present(path: str, before: Snapshot) -> Snapshot:
@@ -141,7 +143,7 @@ class LockAction(Action):
 
         bundle, settings = self._bundle, self._settings
         assert bundle.lock
-        everything = bundle.lock.refresh == "always" or settings.refreshes(bundle.name)
+        everything = bundle.lock.refresh == "always" or settings.refreshes(bundle.name, f"lock_bundle:{bundle.name}")
         return LockRequest(
             files=searched_paths(bundle),
             exclude=search_exclude(bundle),

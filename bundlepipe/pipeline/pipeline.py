@@ -15,7 +15,7 @@ from bundlepipe.pipeline.declared_types import checked_declarations, checked_pat
 from bundlepipe.pipeline.reading import Declared, read_pipeline
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.termination import end_orderly
-from bundlepipe.pipeline.variables import wanted_refresh, wanted_verify
+from bundlepipe.pipeline.variables import refuse_misspelled, wanted_force, wanted_refresh, wanted_verify
 from bundlepipe.stores.settings import RegistrySettings
 
 DEFAULT_PATH = "bundlepipe.yml"
@@ -77,9 +77,11 @@ def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:
         problems = str(error).splitlines()
     if problems:
         raise InvalidDodoFile("\n".join(problems))
+    refuse_misspelled()
     settings = Settings(
         registries=declared.registries,
         refresh=wanted_refresh(declared),
+        force=wanted_force(declared),
         verify=wanted_verify(declared.verify),
         run_id=secrets.token_hex(8),
     )

@@ -24,7 +24,7 @@ REFRESH_ALL = "all"
 class Settings:
     """Values only, so that they reach worker processes however those are started.
 
-    `refresh` holds what `doit refresh=...` names; `verify` is true where destinations are
+    `refresh` holds what `doit refresh=...` names, tasks as `GROUP:NAME`; `verify` is true where destinations are
     asked although the local state is fresh; `force` what `doit force=...` names. `run_id` tells
     one run of doit from the next.
     """
@@ -37,7 +37,11 @@ class Settings:
 
     def refreshes(self, *names: str) -> bool:
         """Tell whether one of these names, or everything, is to be resolved anew."""
-        return REFRESH_ALL in self.refresh or not self.refresh.isdisjoint(names)
+        return REFRESH_ALL in self.refresh or self.refreshes_by_name(*names)
+
+    def refreshes_by_name(self, *names: str) -> bool:
+        """Tell whether one of these names is asked for, which `all` does not do."""
+        return not self.refresh.isdisjoint(names)
 
     def forces(self, *names: str) -> bool:
         """Tell whether the output of a task with one of these names may be replaced whatever it is."""

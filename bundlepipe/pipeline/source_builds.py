@@ -75,7 +75,7 @@ class SourceBuilder:
                 source,
                 built.destination,
                 self._settings.homes,
-                anew=not self._settings.refresh.isdisjoint((built.name, self._name)),
+                anew=self._settings.refreshes_by_name(built.name, self._name, f"lock_bundle:{self._name}"),
                 emit=partial(self._tell, built.name),
             )
         with self._lock:

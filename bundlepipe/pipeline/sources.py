@@ -166,8 +166,14 @@ class SourceStaleness(Staleness):
             return []
         if self._thing.refresh == "always":
             return ["refresh: always"]
-        asked = self._settings.refreshes(self._thing.name, source)
+        asked = self._settings.refreshes(self._thing.name, f"{self._group}:{self._thing.name}", source)
         return ["refresh asked for"] if asked else []
+
+    @property
+    def _group(self) -> str:
+        if isinstance(self._thing, Pull):
+            return "pull_bundle"
+        return "copy_bundle" if self._thing.kind == CopySource.kind else "push_image"
 
     def _changed_archives(self, values: Values) -> Iterator[str]:
         before, now = values.get(STAMPS, {}), stamps(self._archives)

@@ -1,0 +1,19 @@
+"""The groups that the tasks of a pipeline belong to."""
+
+from __future__ import annotations
+
+GROUPS = {
+    "push_image": "push images made of files, built, or made by programs",
+    "lock_bundle": "lock the images that bundles name to digests",
+    "push_bundle": "push bundles",
+    "copy_bundle": "copy bundles and images, with everything they name",
+    "pull_bundle": "pull bundles and images into directories",
+    "render_config": "render configuration with locked images",
+    "apply_config": "apply rendered configuration to a cluster",
+}
+
+
+def is_task(text: str) -> bool:
+    """Tell whether a text can be the name of a task, `GROUP:NAME`, and so is hardly an image reference."""
+    group, colon, _ = text.partition(":")
+    return bool(colon) and group in GROUPS
