@@ -14,6 +14,7 @@ from bundlepipe.pipeline.declaration import Bundle, Copy, Image, Pull, Render, V
 from bundlepipe.pipeline.declared_types import checked_declarations, checked_path, listed
 from bundlepipe.pipeline.reading import Declared, read_pipeline
 from bundlepipe.pipeline.settings import Settings
+from bundlepipe.pipeline.task_output import separate_output
 from bundlepipe.pipeline.termination import end_orderly
 from bundlepipe.pipeline.variables import refuse_misspelled, wanted_force, wanted_refresh, wanted_verify
 from bundlepipe.stores.settings import RegistrySettings
@@ -86,4 +87,5 @@ def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:
         run_id=secrets.token_hex(8),
     )
     end_orderly()
+    separate_output()
     yield from create_tasks(declared, settings)

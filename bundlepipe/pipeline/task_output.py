@@ -1,0 +1,252 @@
+"""What Python actions print, kept apart where tasks run in threads: whole lines, each with its own task.
+
+doit's PythonAction puts a stream of its own in the place of `sys.stdout` and `sys.stderr`
+while it runs, and the old ones back: two threads at once lose and mix up what they print. Here
+each thread has streams of its own behind one that stays, whatever the reporter. What doit
+says of `verbosity` and of capturing is as in doit.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from types import SimpleNamespace
+from typing import Any, TextIO, cast
+
+from doit.action import PythonAction
+from doit.exceptions import BaseFail
+
+from bundlepipe.pipeline.progress import display
+
+_NAMES = ("stdout", "stderr")
+_MARK = "_bundlepipe_output"
+
+
+class TaskStream:
+    """What `sys.stdout` or `sys.stderr` is to one action and the threads that it starts.
+
+    Whole lines go to `shown` at once, if there is one, and into `text`. What does not end a
+    line waits for its end in the thread that wrote it, or for `close`.
+    """
+
+    def __init__(self, shown: TextIO | None, *, captures: bool) -> None:
+        self.shown = shown
+        self._captured = io.StringIO() if captures else None
+        self._rests: dict[int, str] = {}
+        self.is_closed = False
+
+    @property
+    def text(self) -> str | None:
+        """What was written so far; None if that is not kept."""
+        return self._captured.getvalue() if self._captured else None
+
+    def write(self, text: str) -> int:
+        """Take a text, of any number of lines."""
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        thread = threading.get_ident()
+        lines, newline, rest = (self._rests.pop(thread, "") + text).rpartition("\n")
+        if rest:
+            self._rests[thread] = rest
+        self._put(lines + newline)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write the beginning of a line as well, if nobody else could write into it: an indicator of progress, say."""
+        if _streams.has_one_user and (rest := self._rests.pop(threading.get_ident(), "")):
+            self._put(rest)
+
+    def close(self) -> None:
+        """Take what has no end of line yet for whole lines."""
+        self.is_closed = True
+        for thread in list(self._rests):
+            rest = self._rests.pop(thread)
+            if self._captured:
+                self._captured.write(rest)
+            if self.shown:
+                display.write(f"{rest}\n", self.shown)
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of what is shown."""
+        return getattr(self.shown, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        """Tell whether what is shown goes to a terminal."""
+        return self.shown is not None and self.shown.isatty()
+
+    def fileno(self) -> int:
+        """Return the descriptor of what is shown; io.UnsupportedOperation if nothing is."""
+        if self.shown is None:
+            raise io.UnsupportedOperation("fileno")
+        return self.shown.fileno()
+
+    def _put(self, text: str) -> None:
+        if text and self._captured:
+            self._captured.write(text)
+        if text and self.shown:
+            display.write(text, self.shown)
+
+
+class _Nothing:
+    """A standard stream that whoever started this process has closed."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return False
+
+
+class StreamByThread:
+    """What `sys.stdout` or `sys.stderr` is while actions run in threads: to each thread its own, else the `base`."""
+
+    def __init__(self, name: str, base: TextIO | None) -> None:
+        self._name = name
+        self.base = base
+
+    def write(self, text: str) -> int:
+        """Write to the stream of this thread."""
+        return cast(int, self._target.write(text))
+
+    def flush(self) -> None:
+        """Flush the stream of this thread."""
+        self._target.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    @property
+    def _target(self) -> Any:
+        stream = (_current() or {}).get(self._name)
+        # A pool of threads may outlive the action that started it.
+        if stream is not None and not stream.is_closed:
+            return stream
+        return _Nothing() if self.base is None else self.base
+
+
+_Streams = dict[str, TaskStream]
+# Of work that is handed on with its context, as asyncio does; threads that are started have a mark.
+_of_context: ContextVar[_Streams | None] = ContextVar(_MARK, default=None)
+
+
+def _current() -> _Streams | None:
+    return _of_context.get() or vars(threading.current_thread()).get(_MARK)
+
+
+class _StandardStreams:
+    """Puts streams by thread in the place of the standard ones as long as an action runs in a thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+
+    @property
+    def has_one_user(self) -> bool:
+        return self._users == 1
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        with self._lock:
+            self._users += 1
+            for name in _NAMES:
+                stream = getattr(sys, name)
+                if not isinstance(stream, StreamByThread):
+                    setattr(sys, name, StreamByThread(name, stream))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                for name in _NAMES:
+                    stream = getattr(sys, name)
+                    if not self._users and isinstance(stream, StreamByThread):
+                        setattr(sys, name, stream.base)
+
+
+_streams = _StandardStreams()
+
+
+@contextmanager
+def _streams_of_this_thread(streams: _Streams) -> Iterator[None]:
+    thread = threading.current_thread()
+    before = vars(thread).get(_MARK)
+    token = _of_context.set(streams)
+    setattr(thread, _MARK, streams)
+    try:
+        with _streams.in_use():
+            yield
+    finally:
+        for stream in streams.values():
+            stream.close()
+        setattr(thread, _MARK, before)
+        _of_context.reset(token)
+
+
+class _WithoutStreams:
+    """A PythonAction as doit's own code sees it that is to leave the standard streams alone."""
+
+    # What doit asks for capturing, of a task.
+    task = SimpleNamespace(io=SimpleNamespace(capture=False))
+
+    def __init__(self, action: PythonAction) -> None:
+        object.__setattr__(self, "_action", action)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._action, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._action, name, value)
+
+
+_execute_by_doit = PythonAction.execute
+
+
+@wraps(_execute_by_doit)
+def _execute(action: PythonAction, out: TextIO | None = None, err: TextIO | None = None) -> BaseFail | None:
+    if threading.current_thread() is threading.main_thread():
+        return cast("BaseFail | None", _execute_by_doit(action, out, err))
+    captures = bool(action.task.io.capture) if action.task else True
+    shown = {"stdout": _behind(out), "stderr": _behind(err)}
+    streams = {name: TaskStream(shown[name], captures=captures) for name in _NAMES if captures or shown[name]}
+    try:
+        with _streams_of_this_thread(streams):
+            return cast("BaseFail | None", _execute_by_doit(_WithoutStreams(action)))
+    finally:
+        if captures:
+            action.out, action.err = streams["stdout"].text, streams["stderr"].text
+
+
+def _behind(stream: Any) -> TextIO | None:
+    """Return a stream that doit found in the place of a standard one as it is without the actions in threads."""
+    return stream.base if isinstance(stream, StreamByThread) else stream
+
+
+_start_thread = threading.Thread.start
+
+
+@wraps(_start_thread)
+def _start(thread: threading.Thread) -> None:
+    if streams := _current():
+        setattr(thread, _MARK, streams)
+    _start_thread(thread)
+
+
+def separate_output() -> None:
+    """Let each Python action that runs in a thread have standard streams of its own, from now on.
+
+    Threads that an action starts print as the action does. In the main thread, and so in runs
+    without threads, all is as doit does it.
+    """
+    PythonAction.execute = _execute
+    threading.Thread.start = _start  # type: ignore[assignment, method-assign]
