@@ -68,7 +68,7 @@ def test_wheel_holds_the_typed_package_and_nothing_beside_it(installed: Path) ->
 def test_entry_points_of_doit_lead_to_its_plugins(installed: Path) -> None:
     (distribution,) = Distribution.discover(path=[str(installed)])
     plugins = {point.group: point.load() for point in distribution.entry_points if "doit" in point.group}
-    assert sorted(plugins) == ["doit.BACKEND", "doit.LOADER", "doit.REPORTER"]
+    assert sorted(plugins) == ["doit.BACKEND", "doit.COMMAND", "doit.LOADER", "doit.REPORTER"]
     assert all(isinstance(plugin, type) for plugin in plugins.values())
 
 

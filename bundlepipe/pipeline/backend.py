@@ -66,6 +66,10 @@ class AppendOnlyDB:
         """Return one part of a task's record; None if there is none."""
         return self._record(task_id).get(dependency)
 
+    def records(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the name and record of every task, in the order in which they are in the file."""
+        return ((task_id, self._record(task_id)) for task_id in self._encoded)
+
     def set(self, task_id: str, dependency: str, value: Any) -> None:
         """Set one part of a task's record; the last part that doit sets makes it durable."""
         self._record(task_id)[dependency] = value

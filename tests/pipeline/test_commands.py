@@ -244,3 +244,32 @@ def test_nothing_to_build_lock_or_render_imports_nothing_heavy(project: Project)
     # Without the images that are not there, a pull does not move the lock: nothing is relocated.
     project.doit("render_config")
     _assert_imports_nothing_heavy(project, "render_config")
+
+
+def test_dumpdb_prints_the_records_of_the_database_of_the_dodo(project: Project) -> None:
+    project.pipeline("images:\n  site: {files: [site]}\n  other: {files: [site]}\n")
+    project.write("site/index.html", "hello")
+    refused = project.doit("dumpdb", status=3)
+    assert refused.stderr == "ERROR: .bundlepipe/doit.db: no such file: no task has run here yet\n"
+    project.doit("push_image:site")
+    lines = project.doit("dumpdb").stdout.splitlines()
+    names = {line.partition(" -> ")[0] for line in lines if " -> " in line}
+    assert names == {"push_image:site", "_generated_inputs"}
+    assert any("'site/index.html'" in line for line in lines)
+
+
+def test_dumpdb_reads_the_database_that_the_command_line_names(project: Project) -> None:
+    project.pipeline("images:\n  site: {files: [site]}\n")
+    project.write("site/index.html", "hello")
+    project.doit("run", "--db-file", "other.db", "push_image")
+    assert "push_image:site -> {" in project.doit("dumpdb", "--db-file", "other.db").stdout
+    (project.directory / "dodo.py").unlink()
+    assert "push_image:site -> " in project.doit("dumpdb", "--db-file", "other.db", "--backend", "bundlepipe").stdout
+
+
+def test_dumpdb_of_other_databases_is_doits_own(project: Project) -> None:
+    project.write("dodo.py", "def task_other():\n    return {'actions': ['true']}\n")
+    project.doit("--backend", "dbm")
+    run = project.doit("dumpdb")
+    assert run.stdout.startswith("DBM type is ")
+    assert "other" in run.stdout
