@@ -31,6 +31,7 @@ from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
 from bundlepipe.stores.tls_faults import speaks_tls_all_the_same
 from bundlepipe.stores.tls_probe import accepts_connections, speaks_tls
 from bundlepipe.stores.trace import Exchange, Trace
+from bundlepipe.stores.traffic import Traffic, traffic
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -86,6 +87,7 @@ class Response:
         with self._reading(self._exchange):
             while len(body) < limit and (chunk := self._raw.read(limit - len(body), decode_content=False)):
                 body += chunk
+                traffic.add(Traffic(received=len(chunk)))
         if len(body) == limit:
             self._raw.close()
         if self._exchange:
@@ -101,6 +103,7 @@ class Response:
                 chunk = self._raw.read(size, decode_content=False)
             if not chunk:
                 return
+            traffic.add(Traffic(received=len(chunk)))
             yield chunk
 
     def close(self) -> None:
@@ -213,7 +216,7 @@ class Transport:
                 return manager.urlopen(
                     request.method,
                     request.url,
-                    body=request.body() if callable(request.body) else request.body,
+                    body=_counted_body(request.body),
                     headers=headers,
                     redirect=False,
                     retries=False,
@@ -263,6 +266,7 @@ class Transport:
         if self._trace:
             self._trace.note(f"asking {url} whether it speaks TLS")
         try:
+            traffic.add(Traffic(requests=1))
             manager.urlopen("HEAD", url, redirect=False, retries=False)
         except HTTPError as error:
             raise_if_cancelled()
@@ -270,6 +274,15 @@ class Transport:
                 raise as_fault(error, "HEAD", url, reading=False, peer=self._connections.peer(url)) from error
             return speaks_tls_all_the_same(original_cause(error))
         return True
+
+
+def _counted_body(body: Body | None) -> bytes | Iterator[bytes] | None:
+    """Count a request, and return its body, opened for this attempt; what is not in memory is counted as it goes."""
+    if callable(body):
+        traffic.add(Traffic(requests=1))
+        return traffic.sending(body())
+    traffic.add(Traffic(requests=1, sent=len(body or b"")))
+    return body
 
 
 def resolve_location(url: str, location: str) -> str:
