@@ -309,7 +309,7 @@ class _Reader:
             # Without what somebody who tried the example left in the checkout.
             left = shutil.ignore_patterns(".bundlepipe", ".doit.db*", ".imgpkg", "__pycache__", "build")
             shutil.copytree(ROOT / story.begin, self._directory, ignore=left)
-        left_out = ("REGISTRY", "VERSION", "BUNDLEPIPE_VERIFY", "KUBECONFIG")
+        left_out = ("REGISTRY", "VERSION", "BUNDLEPIPE_VERIFY", "BUNDLEPIPE_SHOW", "KUBECONFIG")
         self._environment = {name: value for name, value in os.environ.items() if name not in left_out}
         self._environment["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), os.environ["PATH"]))
         self._environment["HOME"] = str(directory)

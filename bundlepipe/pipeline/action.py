@@ -12,10 +12,14 @@ from doit.exceptions import BaseFail, TaskError, TaskFailed
 from bundlepipe.base_directory import as_given, paths_from
 from bundlepipe.cancellation import Cancellation, cancellable
 from bundlepipe.errors import BundlepipeError, printable
+from bundlepipe.pipeline.progress import display
 from bundlepipe.pipeline.termination import end_orderly, ending_behind
+from bundlepipe.stores.traffic import traffic
 
 SUMMARY = "summary"
 UNCHANGED = "unchanged"
+# In `task.meta`, which comes back from workers also where a task fails: process, and what that has counted so far.
+TRAFFIC = "traffic"
 
 # As many digits as tell digests apart for a reader; files and values hold them whole.
 _SHORT_DIGEST = 12
@@ -45,6 +49,7 @@ class Action(BaseAction):  # type: ignore[misc]
     def execute(self, out: Any = None, err: Any = None) -> BaseFail | None:
         """Do the work; return the failure that doit reports, or None."""
         end_orderly()
+        display.is_brief = getattr(self.task, "is_told_briefly", False)
         outer = sys.exc_info()[1]
         # Where other tasks have changed the directory to is no concern of this one.
         with paths_from(self._directory):
@@ -56,6 +61,9 @@ class Action(BaseAction):  # type: ignore[misc]
                 if ending := ending_behind(error, outer):
                     raise ending from None
                 return _failure(error)
+            finally:
+                if self.task:
+                    self.task.meta = {**(self.task.meta or {}), TRAFFIC: (os.getpid(), traffic.counted())}
         self.result = {"digest": self.values.get("digest", "")}
         return None
 

@@ -18,19 +18,21 @@ from bundlepipe.pipeline.paths import absolute, ancestors, below, is_excluded, n
 EDGES = "edges"
 # The name of the one private task whose uptodate object is GeneratedInputs.
 GENERATED_INPUTS = "_generated_inputs"
+# The highest verbosity of doit.
+_ALL_OUTPUT = 2
 
 
 class PipelineTask(Task):  # type: ignore[misc]
     """A task whose late edges are picked by name from what a private `calc_dep` task found for all.
 
     `is_in_run` tells whether a run has come to it: other commands, which only look at it,
-    change nothing. `has_late_edges` is for these: they are not found twice.
+    change nothing. `has_late_edges` is for these: they are not found twice. Where a run has
+    more tasks than a screen has lines, `is_told_briefly`, unless `doit -v 2` wants it all.
     """
 
     is_in_run = False
     has_late_edges = False
-    # What `doit -v` or the configuration say, 0 to 2; of the task itself only afterwards.
-    asked_verbosity = 0
+    is_told_briefly = False
 
     def update_deps(self, deps: Mapping[str, Any]) -> None:
         """Take this task's edges."""
@@ -39,7 +41,8 @@ class PipelineTask(Task):  # type: ignore[misc]
     def overwrite_verbosity(self, stream: Stream) -> None:
         """Take what a run, and nothing but a run, says before it looks whether the task is up to date."""
         self.is_in_run = True
-        self.asked_verbosity = stream.verbosity
+        if stream.force_global and stream.verbosity >= _ALL_OUTPUT:
+            self.is_told_briefly = False
         super().overwrite_verbosity(stream)
 
 

@@ -26,6 +26,7 @@ _DUMB = ("dumb", "unknown")
 class Display:
     """What a process shows of the transfers of all its tasks, and what is printed meanwhile.
 
+    Where it `is_brief`, as there are more tasks than lines on a screen, images have no lines.
     `begin` and `end` enclose a run. All methods may be called by several threads at once.
     """
 
@@ -38,6 +39,7 @@ class Display:
         self._region: LiveRegion | None = None
         self._has_ended = False
         self.draws = False
+        self.is_brief = False
 
     def begin(self) -> None:
         """Draw from now on, if there is a terminal to draw on."""
@@ -109,7 +111,7 @@ def emitter(task_name: str) -> Emit:
     from bundlepipe.pipeline.transfers import EventLines, Transfers, output_line
 
     if not display.draws:
-        return EventLines(task_name, display.tell).take
+        return EventLines(task_name, display.tell, tells_images=not display.is_brief).take
     transfers = Transfers(task_name)
 
     def show(event: Event) -> None:

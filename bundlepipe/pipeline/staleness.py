@@ -22,6 +22,7 @@ from doit.task import Task
 from bundlepipe.base_directory import anchored, paths_from
 from bundlepipe.errors import printable
 from bundlepipe.oci.inputs import FileState, Snapshot, differences
+from bundlepipe.pipeline.phrases import few
 from bundlepipe.pipeline.status import is_looked_at, take_late_edges
 
 Values = dict[str, Any]
@@ -36,7 +37,6 @@ WHY = "why"
 _CHECKS = ("exists", "info", "check_modified", "get_state")
 _ANCHORED = "_bundlepipe_anchored"
 _FIRST_RUN = "no local record"
-_MOST_REASONS = 3
 
 
 def to_values(state: Snapshot) -> dict[str, list[Any]]:
@@ -56,9 +56,7 @@ def fingerprint(value: object) -> str:
 
 def summary(reasons: Sequence[str]) -> str:
     """Return reasons as one phrase, the first few in full."""
-    rest = len(reasons) - _MOST_REASONS
-    shown = ", ".join(printable(reason) for reason in reasons[:_MOST_REASONS])
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    return few([printable(reason) for reason in reasons])
 
 
 def anchor_checks(dependencies: Dependency, directory: str) -> None:

@@ -13,8 +13,7 @@ from doit.dependency import Dependency, UptodateCalculator
 from doit.task import Task
 
 from bundlepipe.pipeline.edges import PipelineTask
-
-_MOST_NAMES = 3
+from bundlepipe.pipeline.phrases import few
 
 
 def is_looked_at(task: Task) -> bool:
@@ -55,9 +54,7 @@ class GroupStatus(UptodateCalculator):  # type: ignore[misc]
 
     def __str__(self) -> str:
         """Say which members are to be run."""
-        rest = len(self._stale) - _MOST_NAMES
-        names = ", ".join(self._stale[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
-        return f"the members of the group{f', to be run: {names}' if names else ''}"
+        return f"the members of the group{f', to be run: {few(self._stale)}' if self._stale else ''}"
 
     __repr__ = __str__
 

@@ -133,9 +133,10 @@ def output_line(task_name: str, text: str) -> str:
 class EventLines:
     """Tells of the images of a copy, each once, and what other programs print, by lines that name the task."""
 
-    def __init__(self, task_name: str, tell: Callable[[str], None]) -> None:
+    def __init__(self, task_name: str, tell: Callable[[str], None], *, tells_images: bool = True) -> None:
         self._task_name = task_name
         self._tell = tell
+        self._tells_images = tells_images
         self._lock = threading.Lock()
         self._held: list[str] = []
         self._told: set[str] = set()
@@ -145,6 +146,8 @@ class EventLines:
         """Tell of an image that is done, or keep it until something is known to change."""
         with self._lock:
             match event:
+                case ImageDone() if not self._tells_images:
+                    pass
                 case ImageDone(image, "present") if not self._changes:
                     self._held.append(image)
                 case ImageDone(image, how):
