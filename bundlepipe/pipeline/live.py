@@ -33,9 +33,10 @@ class LiveRegion:
     nothing is ever left half drawn, and nobody who emits or writes waits for the terminal.
     """
 
-    def __init__(self, stream: TextIO, transfers: Transfers) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, force_terminal=True, force_jupyter=False, highlight=False)
-        self._shown: tuple[Transfers, ...] = (transfers,)
+        self._heading = ""
+        self._shown: tuple[Transfers, ...] = ()
         self._written = ""
         self._lock = threading.Lock()
         self._waking = threading.Event()
@@ -52,8 +53,13 @@ class LiveRegion:
         self._thread = threading.Thread(target=self._draw, name="progress", daemon=True)
 
     def start(self) -> None:
-        """Begin to draw."""
+        """Begin to draw; there has to be something by then."""
         self._thread.start()
+
+    def head(self, line: str) -> None:
+        """Draw a line above the bars, from now on."""
+        self._heading = line
+        self._waking.set()
 
     def add(self, transfers: Transfers) -> None:
         """Draw these transfers, too."""
@@ -62,12 +68,13 @@ class LiveRegion:
         self._waking.set()
 
     def remove(self, task_name: str) -> bool:
-        """Draw the transfers of a task no more, unless they are the last; tell whether others are left."""
+        """Draw the transfers of a task no more, unless nothing else is left; tell whether something is."""
         with self._lock:
             left = tuple(transfers for transfers in self._shown if transfers.task_name != task_name)
+            is_empty = not left and not self._heading
             # rich before 13.9 leaves an empty line of a region that had none in the end.
-            self._shown = left or self._shown
-            return bool(left)
+            self._shown = self._shown if is_empty else left
+            return not is_empty
 
     def write(self, text: str) -> None:
         """Write above the bars, soon. What does not end a line waits until it is whole."""
@@ -107,11 +114,16 @@ class LiveRegion:
         width, height = self._console.size
         standings = [transfers.standing() for transfers in self._shown]
         # The last column stays free: not all terminals wait with going to the next line.
-        return Group(*render(standings, lines=max(1, min(_LINES, height - 2)), width=max(1, width - 1)))
+        width = max(1, width - 1)
+        heading = [_text(self._heading, width)] if self._heading else []
+        lines = max(1, min(_LINES, height - 2 - len(heading)))
+        return Group(*heading, *render(standings, lines=lines, width=width))
 
 
 def render(standings: Sequence[Standing], *, lines: int, width: int) -> Iterator[RenderableType]:
     """Yield at most so many lines: what each task is at, then, as far as there is room, its transfers."""
+    if not standings:
+        return
     shown = standings if len(standings) <= lines else standings[: lines - 1]
     is_detailed = sum(1 + bool(standing.images) for standing in standings) <= lines
     room = lines - sum(1 + (is_detailed and bool(standing.images)) for standing in shown)

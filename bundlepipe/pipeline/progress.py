@@ -11,6 +11,7 @@ import atexit
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -55,16 +56,12 @@ class Display:
 
     def show(self, transfers: Transfers) -> None:
         """Draw what these transfers are at, until `finish` is called with the name of their task."""
-        from bundlepipe.pipeline.live import LiveRegion
+        self._draw(lambda region: region.add(transfers))
 
-        with self._lock:
-            if self._has_ended or not sys.__stderr__:
-                return
-            if self._region:
-                self._region.add(transfers)
-            else:
-                self._region = LiveRegion(sys.__stderr__, transfers)
-                self._region.start()
+    def head(self, line: str) -> None:
+        """Draw a line that says how far the run has come, until it ends or another one does; on a terminal only."""
+        if self.draws:
+            self._draw(lambda region: region.head(line))
 
     def finish(self, task_name: str) -> None:
         """Take the bars of a task away."""
@@ -85,6 +82,18 @@ class Display:
         """Write a line to stderr."""
         if sys.__stderr__ and not self._has_ended:
             self.write(f"   {line}\n", sys.__stderr__)
+
+    def _draw(self, add: Callable[[LiveRegion], None]) -> None:
+        from bundlepipe.pipeline.live import LiveRegion
+
+        with self._lock:
+            if self._has_ended or not sys.__stderr__:
+                return
+            region = self._region or LiveRegion(sys.__stderr__)
+            add(region)
+            if not self._region:
+                self._region = region
+                region.start()
 
     def _close(self) -> None:
         if self._region:

@@ -30,7 +30,7 @@ from bundlepipe.pipeline.remote import announce
 from bundlepipe.pipeline.screen import height_of, wants_all
 from bundlepipe.pipeline.staleness import WHY, summary
 from bundlepipe.pipeline.tally import Outcome, Tally
-from bundlepipe.pipeline.termination import give_up_all
+from bundlepipe.pipeline.termination import give_up_all, has_workers
 from bundlepipe.stores.traffic import Traffic, traffic
 
 # The part of a screen that lines of tasks may take where it cannot hold all of them.
@@ -53,6 +53,8 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         self._ends_with_summary = False
         self._is_brief = False
         self._room = 0
+        # What users' own tasks print goes to the terminal by itself, and would meet what is drawn there.
+        self._shows_standing = False
         # Until the first task of a pipeline tells whether `-v` was given.
         self._held_back: list[str] = []
 
@@ -80,6 +82,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         self._ends_with_summary = is_large or all_wanted
         self._is_brief = is_large and not all_wanted
         self._room = height // _SHARE
+        self._shows_standing = all(_is_ours(tasks[name]) for name in planned)
         for task in tasks.values():
             if isinstance(task, PipelineTask):
                 task.is_told_briefly = self._is_brief
@@ -109,6 +112,8 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             mark = "= " if outcome is Outcome.UNCHANGED else ". "
             why = f"  ({summary(reasons)})" if reasons else ""
             self.write(f"{mark} {task.title()}  {task.values.get(SUMMARY, '')}{why}\n")
+        elif self._shows_standing and not has_workers():
+            display.head(self._tally.standing())
 
     def add_failure(self, task: Task, fail: BaseFail) -> None:
         """Say what failed, once if several tasks fail by the same; what waits for it is just counted."""

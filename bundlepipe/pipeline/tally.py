@@ -89,6 +89,11 @@ class Tally:
         """Tell whether nothing failed, and nothing was kept back by what failed."""
         return not {Outcome.FAILED, Outcome.NOT_REACHED} & set(self._outcomes.values())
 
+    def standing(self) -> str:
+        """Return in a line how far the run has come."""
+        ended = len(self._outcomes)
+        return f"{ended} of {max(ended, len(self.planned))} tasks: {self._counts()}"
+
     def lines(self, seconds: float, traffic: Traffic, *, is_complete: bool) -> Iterator[str]:
         """Yield the lines that tell of the whole run, which took so long. One that is not complete was cut short."""
         if not is_complete or not self.is_good:
@@ -99,15 +104,17 @@ class Tally:
         left = sorted(name for name, outcome in self._outcomes.items() if outcome is Outcome.NOT_REACHED)
         if left:
             yield f"not reached  {few(left)}"
-        counts = Counter(self._outcomes.values())
-        shown = ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome])
-        yield f"{shown or 'nothing done'} in {seconds:.1f} s, {_told(traffic)}"
+        yield f"{self._counts() or 'nothing done'} in {seconds:.1f} s, {_told(traffic)}"
 
     def _count_the_rest(self, is_complete: bool) -> None:
         """Count what was planned and has not come to an end; without interruption, what began has."""
         for name in [*self.planned, *sorted(self._started)]:
             is_cut = name in self._started and not is_complete
             self._outcomes.setdefault(name, Outcome.INTERRUPTED if is_cut else Outcome.NOT_REACHED)
+
+    def _counts(self) -> str:
+        counts = Counter(self._outcomes.values())
+        return ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome])
 
     def _group_lines(self) -> Iterator[str]:
         keys = [key for key, has_untold in self._has_untold.items() if has_untold]

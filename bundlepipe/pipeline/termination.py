@@ -43,6 +43,11 @@ def give_up_all() -> None:
     atexit.register(_let_all_end)
 
 
+def has_workers() -> bool:
+    """Tell whether this process has workers, which share its terminal."""
+    return bool(_workers())
+
+
 def _workers() -> list[BaseProcess]:
     # Where nobody has imported it, there are none.
     multiprocessing = sys.modules.get("multiprocessing")

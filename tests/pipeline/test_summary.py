@@ -254,3 +254,32 @@ def test_images_of_many_copies_have_no_lines(project: Project) -> None:
     run = project.doit("-n", "4", "-P", "process", "copy_bundle")
     assert run.stderr == ""
     assert len(run.stdout.splitlines()) <= SCREEN
+
+
+@pytest.mark.parametrize("parallel", [FOUR_WAYS["serial"], FOUR_WAYS["thread"]])
+def test_a_terminal_shows_how_far_a_long_run_has_come(project: Project, parallel: tuple[str, ...]) -> None:
+    _declare(project, MANY)
+    command = [sys.executable, "-m", "doit", *parallel, *ALL]
+    terminal = Terminal(rows=24)
+    assert terminal.run(command, cwd=project.directory, env=project.environment) == 0
+    assert re.search(r"\d+ of 120 tasks: \d+ done", terminal.output)
+    assert not [line for line in terminal.screen if " of 120 tasks" in line]
+    assert _summary("\n".join(terminal.screen)) == "120 done"
+    assert terminal.shows_cursor
+    again = Terminal(rows=24)
+    assert again.run(command, cwd=project.directory, env=project.environment) == 0
+    assert not again.drew and len(again.screen) == 1
+
+
+def test_what_draws_has_the_terminal_to_itself(project: Project) -> None:
+    _declare(project, MANY)
+    command = [sys.executable, "-m", "doit"]
+    terminal = Terminal(rows=24)
+    assert terminal.run([*command, *FOUR_WAYS["fork"], *ALL], cwd=project.directory, env=project.environment) == 0
+    assert not terminal.drew
+    own = "def task_own():\n    return {'actions': ['echo mine'], 'verbosity': 2}\n"
+    project.write("dodo.py", DODO + own)
+    project.doit("forget", "-a")
+    terminal = Terminal(rows=24)
+    assert terminal.run([*command, *ALL, "own"], cwd=project.directory, env=project.environment) == 0
+    assert not terminal.drew and "mine" in terminal.screen
