@@ -30,6 +30,7 @@ _COMMANDS = {
         "init": ("init:init", "Write a bundlepipe.yml and a dodo.py for what is in a directory"),
         "doit": ("doit:doit", "Run doit, with the tasks of bundlepipe.yml where there is no dodo.py"),
         "check": ("check:check", "Check all documents of a pipeline, without network"),
+        "doctor": ("doctor:doctor", "Find out why a registry does not answer"),
         **_IMGPKG_COMMANDS,
         "resolve": ("resolve:resolve", "Resolve the images in configuration to digests"),
         "inspect": ("inspect:inspect", "List the images in resolved configuration"),

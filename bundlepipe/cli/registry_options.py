@@ -104,7 +104,7 @@ class Access:
         return Homes(
             network=self.network,
             concurrency=concurrency or CONCURRENT_TRANSFERS,
-            keychain=self._keychain(run.tool),
+            keychain=self.keychain(run.tool),
             trace=run.trace,
             emit=emit,
         )
@@ -130,7 +130,8 @@ class Access:
             tries=max(1, self.values.get("registry_retry_count", DEFAULT_NETWORK.tries)),
         )
 
-    def _keychain(self, tool: Tool) -> Keychain:
+    def keychain(self, tool: Tool) -> Keychain:
+        """Return where credentials come from; StoreError for options and variables that contradict themselves."""
         from bundlepipe.stores.keychains.chain import find_keychain
 
         return find_keychain(os.environ, tool.name, self._flags(tool), self.network)

@@ -22,7 +22,8 @@ class Credentials:
     registry_token: sent to the registry as it is.
     identity_token: exchanged for access tokens at the token service.
     username, password: sent to the token service, or to a registry that wants Basic.
-    `source` says where they were found, for messages. `expires` is when they have to be
+    `source` says where they were found, for messages; `entry` is their key there, if they
+    have one. `expires` is when they have to be
     found anew, on the monotonic clock; it does not tell one from another.
     """
 
@@ -31,6 +32,7 @@ class Credentials:
     identity_token: str = field(default="", repr=False)
     registry_token: str = field(default="", repr=False)
     source: str = ""
+    entry: str = field(default="", compare=False)
     expires: float = field(default=float("inf"), repr=False, compare=False)
 
     @property

@@ -18,9 +18,9 @@ from bundlepipe.stores.tls_faults import tls_refusal
 _NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 _NOBODY = Peer()
 # How http.client begins to say that a proxy did not connect to the server.
-_NO_TUNNEL = "Tunnel connection failed: "
+NO_TUNNEL = "Tunnel connection failed: "
 # Not every proxy says 407 of a wrong password (tinyproxy).
-_WHO_ARE_YOU = (f"{_NO_TUNNEL}407", f"{_NO_TUNNEL}401")
+WHO_ARE_YOU = (f"{NO_TUNNEL}407", f"{NO_TUNNEL}401")
 # What a server sends that took a request for the greeting of TLS: an alert (RFC 8446, 5.1).
 _TLS_ALERT = "\x15\x03"
 
@@ -61,9 +61,9 @@ def _connection_fault(
     if isinstance(cause, http.client.BadStatusLine) and str(cause).startswith(_TLS_ALERT):
         return StoreError(f"{place}: {SPOKEN_TO_BY_HTTP}")
     text = _describe(cause)
-    if text.startswith(_WHO_ARE_YOU) and peer.proxy:
+    if text.startswith(WHO_ARE_YOU) and peer.proxy:
         return proxy_wants_account(place, peer.proxy)
-    if text.startswith(f"{_NO_TUNNEL}4"):
+    if text.startswith(f"{NO_TUNNEL}4"):
         return StoreError(f"{place}: {text}")
     return _transient(place, url, f"the connection broke: {text}")
 
@@ -73,7 +73,7 @@ def proxy_is_at_fault(error: urllib3_errors.HTTPError) -> bool:
     if not isinstance(error, urllib3_errors.ProxyError):
         return False
     text = str(original_cause(_original(error)))
-    return not text.startswith(_NO_TUNNEL) or text.startswith(_WHO_ARE_YOU)
+    return not text.startswith(NO_TUNNEL) or text.startswith(WHO_ARE_YOU)
 
 
 def proxy_wants_account(place: str, proxy: ProxyAddress) -> StoreError:

@@ -130,7 +130,10 @@ class Response:
 
 
 class Transport:
-    """Connections on behalf of one registry host; `send` may be called by several threads at once."""
+    """Connections on behalf of one registry host; `send` may be called by several threads at once.
+
+    `plain_allowed` tells whether it may be spoken to by plain HTTP, if it does not speak TLS.
+    """
 
     def __init__(
         self,
@@ -144,7 +147,7 @@ class Transport:
         self._trace = trace
         self._timeout = network.connect_timeout
         insecure = settings.insecure or network.insecure
-        self._plain_allowed = insecure or _is_local(urlsplit(f"//{host}").hostname or "")
+        self.plain_allowed = insecure or _is_local(urlsplit(f"//{host}").hostname or "")
         self._base: str | None = None
         self._connections = Connections(host, settings, network, redactor or Redactor())
 
@@ -243,7 +246,7 @@ class Transport:
         )
 
     def _choose_scheme(self) -> str:
-        if not self._plain_allowed:
+        if not self.plain_allowed:
             return "https"
         url = f"https://{self._host}/v2/"
         if proxy_for(url, os.environ):

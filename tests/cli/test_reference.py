@@ -59,7 +59,7 @@ def test_options_of_commands(name: str) -> None:
 
 def _registry_options(name: str) -> set[str]:
     """Return what the reference says that a command has of them: all, those of kbld, or none."""
-    if name in ("push", "pull", "copy", "describe", "tag list", "tag resolve"):
+    if name in ("push", "pull", "copy", "describe", "tag list", "tag resolve", "doctor"):
         return listed("Registries")
     rows = [line for line in SECTIONS["Registries"].splitlines() if "(`k`)" in line]
     return {option for row in rows for option in _OPTION.findall(row)} if name in ("resolve", "inspect") else set()

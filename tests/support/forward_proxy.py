@@ -34,7 +34,7 @@ class ForwardProxy:
         self._log = directory / "tinyproxy.log"
         # Somebody else may take the port between the search for it and its use.
         for _ in range(5):
-            self._port = _free_port()
+            self._port = free_port()
             self._process = self._start()
             if self._is_listening():
                 break
@@ -93,7 +93,8 @@ class ForwardProxy:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback at which nobody listens now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

@@ -45,10 +45,19 @@ class DockerConfig:
         self._answers = Memory()
         self._reading = threading.Lock()
 
+    @property
+    def place(self) -> str:
+        """The configuration file, or the names under which none was found."""
+        return self._path or " or ".join(f"{path} (absent)" for path in self._candidates())
+
+    def check(self) -> None:
+        """Read the configuration file, if there is one; StoreError if it is malformed."""
+        with self._reading:
+            _ = self._document
+
     def searched(self, repository: Repository) -> str:
         """Return the configuration file, or the names under which none was found; and how to put something there."""
-        place = self._path or " or ".join(f"{path} (absent)" for path in self._candidates())
-        return f"{place}; 'docker login {repository.registry}' stores some"
+        return f"{self.place}; 'docker login {repository.registry}' stores some"
 
     def find(self, repository: Repository, refused: Credentials | None = None) -> Credentials | None:
         """Return the credentials for a repository: from its helper or the store, else from `auths`.
@@ -193,7 +202,8 @@ def _parse_entry(key: str, entry: Any, source: str) -> Credentials | None:
     username, password = _text(entry, "username"), _text(entry, "password")
     if auth := _text(entry, "auth"):
         username, password = _decode(auth, f"{source}: 'auth' of the entry '{key}'")
-    found = Credentials(username, password, _text(entry, "identitytoken"), _text(entry, "registrytoken"), source)
+    tokens = _text(entry, "identitytoken"), _text(entry, "registrytoken")
+    found = Credentials(username, password, *tokens, source, entry=key)
     return found if username or found.identity_token or found.registry_token else None
 
 
