@@ -12,6 +12,7 @@ from doit.exceptions import BaseFail, TaskError, TaskFailed
 from bundlepipe.base_directory import as_given, paths_from
 from bundlepipe.cancellation import Cancellation, cancellable
 from bundlepipe.errors import BundlepipeError, printable
+from bundlepipe.pipeline.edges import REFUSAL
 from bundlepipe.pipeline.progress import display
 from bundlepipe.pipeline.termination import end_orderly, ending_behind
 from bundlepipe.stores.traffic import traffic
@@ -50,6 +51,8 @@ class Action(BaseAction):  # type: ignore[misc]
         """Do the work; return the failure that doit reports, or None."""
         end_orderly()
         display.is_brief = getattr(self.task, "is_told_briefly", False)
+        if refusal := getattr(self.task, REFUSAL, None):
+            return TaskFailed(refusal)
         outer = sys.exc_info()[1]
         # Where other tasks have changed the directory to is no concern of this one.
         with paths_from(self._directory):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from doit.dependency import UptodateCalculator
 from doit.task import Stream, Task
 
-from bundlepipe.base_directory import paths_from
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY
 from bundlepipe.pipeline.paths import absolute, ancestors, below, is_excluded, normalise
 
 EDGES = "edges"
+REFUSAL = "refusal"
 # The name of the one private task whose uptodate object is GeneratedInputs.
 GENERATED_INPUTS = "_generated_inputs"
 # The highest verbosity of doit.
@@ -25,18 +23,22 @@ _ALL_OUTPUT = 2
 class PipelineTask(Task):  # type: ignore[misc]
     """A task whose late edges are picked by name from what a private `calc_dep` task found for all.
 
+    `refusal` says why it must not run, where its inputs cannot be complete.
     `is_in_run` tells whether a run has come to it: other commands, which only look at it,
     change nothing. `has_late_edges` is for these: they are not found twice. Where a run has
     more tasks than a screen has lines, `is_told_briefly`, unless `doit -v 2` wants it all.
     """
 
+    refusal: str | None = None
     is_in_run = False
     has_late_edges = False
     is_told_briefly = False
 
     def update_deps(self, deps: Mapping[str, Any]) -> None:
-        """Take this task's edges."""
-        super().update_deps(deps.get(EDGES, {}).get(self.name, {}))
+        """Take this task's edges, or why there can be none."""
+        found = deps.get(EDGES, {}).get(self.name, {})
+        self.refusal = found.get(REFUSAL, self.refusal)
+        super().update_deps(found)
 
     def overwrite_verbosity(self, stream: Stream) -> None:
         """Take what a run, and nothing but a run, says before it looks whether the task is up to date."""
@@ -99,15 +101,21 @@ def producers(reads: Sequence[Reads], targets: Mapping[str, str]) -> Iterator[tu
 
     A target concerns a reader when it equals, holds or lies in a path that is read.
     """
+    yield from ((reader, producer) for reader, producer, _ in found_outputs(reads, targets))
+
+
+def found_outputs(reads: Sequence[Reads], targets: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield (task, producer, path) as `producers` does, once for each pair, with one of the paths."""
     by_path = {absolute(target): producer for target, producer in targets.items()}
     ordered = sorted(by_path)
     for reader in reads:
         found = {
-            by_path[target]
+            by_path[target]: target
             for path in map(absolute, reader.paths)
             for target in (*_around(path, by_path), *_within(path, ordered, reader))
         }
-        yield from ((reader.task_name, producer) for producer in sorted(found - {reader.task_name}))
+        for producer in sorted(found.keys() - {reader.task_name}):
+            yield reader.task_name, producer, found[producer]
 
 
 def targets_of_others(tasks: Mapping[str, Task]) -> dict[str, str]:
@@ -132,40 +140,3 @@ def _within(path: str, ordered: Sequence[str], reader: Reads) -> Iterator[str]:
             return
         if reader.includes(path, target):
             yield target
-
-
-class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
-    """Finds the user's own tasks that generate files into what the pipeline's tasks read.
-
-    The uptodate object of one private task that all readers have as `calc_dep`: only when
-    a run begins are all tasks known.
-    """
-
-    def __init__(self, reads: Sequence[Reads]) -> None:
-        super().__init__()
-        self._reads = reads
-        self._dependencies: Any = None
-        self._directory = os.getcwd()
-
-    def setup(self, dep_manager: Any, tasks_dict: Mapping[str, Task]) -> None:
-        """Remember doit's database, from which it hands values on."""
-        super().setup(dep_manager, tasks_dict)
-        self._dependencies = dep_manager
-
-    def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
-        """Find the edges; always up to date, as this is itself the work."""
-        edges: dict[str, dict[str, list[str]]] = {}
-        with paths_from(self._directory):
-            targets = targets_of_others(self.tasks_dict)
-            for reader, producer in producers(self._reads, targets) if targets else ():
-                edges.setdefault(reader, {"task_dep": []})["task_dep"].append(producer)
-        task.values = {EDGES: edges}
-        if not isinstance(task, PipelineTask) or task.is_in_run:
-            self._dependencies._set(task.name, "_values_:", task.values)
-        return True
-
-    def __str__(self) -> str:
-        """Say what it is for."""
-        return "a search for the tasks that generate inputs"
-
-    __repr__ = __str__

@@ -43,7 +43,6 @@ from bundlepipe.pipeline.declaration import (
 from bundlepipe.pipeline.destinations import destination_of, outputs_of, tag_of_push
 from bundlepipe.pipeline.edges import (
     GENERATED_INPUTS,
-    GeneratedInputs,
     Ignores,
     PipelineTask,
     Reads,
@@ -51,6 +50,7 @@ from bundlepipe.pipeline.edges import (
     is_bundles_own,
     producers,
 )
+from bundlepipe.pipeline.generated_inputs import GeneratedInputs
 from bundlepipe.pipeline.groups import GROUPS
 from bundlepipe.pipeline.image_tasks import BuildAction, BuildStaleness, ProgramAction, ProgramStaleness
 from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, edges_to

@@ -215,15 +215,15 @@ class NameSearch(Staleness):
         def edges(task_name: str) -> list[str]:
             task = self.tasks_dict[task_name]
             late = [dep for search in task.calc_dep for dep in _late_edges(self.tasks_dict[search], task_name)]
-            return [*task.task_dep, *late]
+            return [*task.task_dep, *task.calc_dep, *late]
 
         made = [self._made_here[name] for name in sorted(names)]
         return [thing for thing in made if not _reaches(task_that_makes(thing), self._lock_task, edges)]
 
 
 def _late_edges(search: Task, task_name: str) -> list[str]:
-    found: list[str] = (search.values or {}).get(EDGES, {}).get(task_name, {}).get("task_dep", [])
-    return found
+    found: dict[str, list[str]] = (search.values or {}).get(EDGES, {}).get(task_name, {})
+    return [*found.get("task_dep", ()), *found.get("calc_dep", ())]
 
 
 def _reaches(start: str, end: str, edges: Callable[[str], list[str]]) -> bool:

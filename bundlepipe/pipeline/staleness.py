@@ -22,6 +22,7 @@ from doit.task import Task
 from bundlepipe.base_directory import anchored, paths_from
 from bundlepipe.errors import printable
 from bundlepipe.oci.inputs import FileState, Snapshot, differences
+from bundlepipe.pipeline.edges import REFUSAL
 from bundlepipe.pipeline.phrases import few
 from bundlepipe.pipeline.status import is_looked_at, take_late_edges
 
@@ -102,6 +103,8 @@ class Staleness(UptodateCalculator):  # type: ignore[misc]
     def __call__(self, task: Task, values: Values) -> bool:
         """Tell doit whether the task is up to date; the reasons go to `task.meta`."""
         task.meta = {}
+        if getattr(task, REFUSAL, None):
+            return False  # the action tells of it
         with paths_from(self._directory):
             try:
                 if self._dependencies:

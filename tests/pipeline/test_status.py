@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bundlepipe.pipeline.graph import GROUPS
+from bundlepipe.pipeline.groups import GROUPS
 from tests.pipeline.conftest import Project
 from tests.support.proxy import Proxy
 
