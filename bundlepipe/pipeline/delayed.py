@@ -123,7 +123,8 @@ class _Guarded:
         """Create the tasks."""
         created = generate_tasks(self._delayed.name, self._creator(**options), self._creator.__doc__)
         with paths_from(self._directory):
-            return iter(self._delayed.checked(created, self._reads, self._tasks))
+            checked = self._delayed.checked(created, self._reads, self._tasks)
+        return (task for task in checked)  # doit takes a generator alone
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Let a spawned process, which creates nothing, have the creator alone: what is read cannot be sent there."""
