@@ -26,13 +26,14 @@ class PipelineTask(Task):  # type: ignore[misc]
     `refusal` says why it must not run, where its inputs cannot be complete.
     `is_in_run` tells whether a run has come to it: other commands, which only look at it,
     change nothing. `has_late_edges` is for these: they are not found twice. Where a run has
-    more tasks than a screen has lines, `is_told_briefly`, unless `doit -v 2` wants it all.
+    more tasks than a screen has lines, `is_told_briefly`, unless `doit -v 2` `wants_all`.
     """
 
     refusal: str | None = None
     is_in_run = False
     has_late_edges = False
     is_told_briefly = False
+    wants_all = False
 
     def update_deps(self, deps: Mapping[str, Any]) -> None:
         """Take this task's edges, or why there can be none."""
@@ -44,7 +45,7 @@ class PipelineTask(Task):  # type: ignore[misc]
         """Take what a run, and nothing but a run, says before it looks whether the task is up to date."""
         self.is_in_run = True
         if stream.force_global and stream.verbosity >= _ALL_OUTPUT:
-            self.is_told_briefly = False
+            self.is_told_briefly, self.wants_all = False, True
         super().overwrite_verbosity(stream)
 
 

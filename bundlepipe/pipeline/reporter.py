@@ -51,8 +51,11 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         self._began = time.monotonic()
         self._traffic_of_workers: dict[int, Traffic] = {}
         self._ends_with_summary = False
+        self._all_wanted = False
         self._is_brief = False
-        self._room = 0
+        self._height = 0
+        self._told = 0
+        self._tasks: Mapping[str, Task] = {}
         # What users' own tasks print goes to the terminal by itself, and would meet what is drawn there.
         self._shows_standing = False
         # Until the first task of a pipeline tells whether `-v` was given.
@@ -77,15 +80,19 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         planned = [task.name for task in _reachable(tasks, selected, with_setup=False) if _counts(task)]
         self._tally = Tally(planned, [task.name for task in tasks.values() if task.has_subtask])
         self._began = time.monotonic()
-        height, all_wanted = height_of(self.outstream), wants_all()
-        is_large = len(planned) > height
-        self._ends_with_summary = is_large or all_wanted
-        self._is_brief = is_large and not all_wanted
-        self._room = height // _SHARE
+        self._tasks, self._height = tasks, height_of(self.outstream)
+        self._all_wanted = self._ends_with_summary = wants_all()
+        if len(planned) > self._height:
+            self._be_brief()
         self._shows_standing = all(_is_ours(tasks[name]) for name in planned)
-        for task in tasks.values():
+
+    def _be_brief(self) -> None:
+        """From now on, leave lines out unless all are wanted; tell of the whole run at its end in any case."""
+        self._ends_with_summary = True
+        self._is_brief = not self._all_wanted
+        for task in self._tasks.values():
             if isinstance(task, PipelineTask):
-                task.is_told_briefly = self._is_brief
+                task.is_told_briefly = self._is_brief and not task.wants_all
 
     def execute_task(self, task: Task) -> None:
         """Say that a task starts, unless it is ours and will say more when it is done."""
@@ -105,10 +112,10 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             return
         display.finish(task.name)
         reasons = (task.meta or {}).get(WHY) or _changed_dependencies(task)
-        is_told = not self._has_to_be_brief(task) or self._room > 0
+        is_told = not self._has_to_be_brief(task) or self._told < self._height // _SHARE
         self._tally.count_for_group(task.name, outcome, reasons, is_told=is_told)
         if is_told:
-            self._room -= 1
+            self._told += 1
             mark = "= " if outcome is Outcome.UNCHANGED else ". "
             why = f"  ({summary(reasons)})" if reasons else ""
             self.write(f"{mark} {task.title()}  {task.values.get(SUMMARY, '')}{why}\n")
@@ -134,6 +141,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         is_brief = self._has_to_be_brief(task)
         if task.has_subtask or task.name.startswith("_"):
             return
+        self._told += not is_brief
         if is_brief:
             self._held_back.append(f"-- {task.title()}\n")
         else:
@@ -156,10 +164,16 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             self.write("".join(f"{line}\n" for line in lines))
 
     def _has_to_be_brief(self, task: Task) -> bool:
-        """Tell whether lines have to be left out; by the first task of a pipeline, it is known that they need not."""
-        if self._is_brief and isinstance(task, PipelineTask) and not task.is_told_briefly:
-            self._is_brief = False
+        """Tell whether lines have to be left out.
+
+        By the first task of a pipeline it is known that they need not; by more lines than a screen holds, that
+        locks have found more tasks than anybody knew of.
+        """
+        if not self._all_wanted and isinstance(task, PipelineTask) and task.wants_all:
+            self._all_wanted, self._is_brief = True, False
             self.write("".join(self._held_back))
+        if not self._is_brief and not self._all_wanted and self._told >= self._height:
+            self._be_brief()
         return self._is_brief
 
     def _count_traffic(self, task: Task) -> None:

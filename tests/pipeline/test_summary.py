@@ -73,6 +73,21 @@ def test_every_run_of_many_tasks_fits_on_a_screen(project: Project, parallel: tu
     assert _summary(failed.stdout) == "1 failed, 119 not reached"
 
 
+def test_a_run_that_turns_out_to_be_long_stops_to_give_each_task_a_line(project: Project) -> None:
+    images = "".join(f"  i{number:02}: {{files: [site]}}\n" for number in range(40))
+    project.pipeline(f"images:\n{images}bundles:\n  app: {{files: [app], lock: {{}}}}\n")
+    project.write("site/index.html", "hello")
+    project.write("app/config.yml", "".join(f"---\nimage: i{number:02}\n" for number in range(40)))
+    first = project.doit("push_bundle")
+    assert len(first.output.splitlines()) <= SCREEN + 2, first.output
+    assert "\n.  push_image  40 tasks: i00, i01, i02 and 37 more  (no local record)\n" in first.stdout
+    assert _summary(first.stdout) == "42 done"
+    again = project.doit("push_bundle")
+    assert len(again.stdout.splitlines()) == SCREEN - 1
+    assert _summary(again.stdout) == "42 up to date"
+    assert len(project.doit("-v", "2", "push_bundle").marks) == 42
+
+
 def test_what_little_is_done_among_many_is_told_in_full(project: Project) -> None:
     _declare(project, MANY)
     project.doit(*ALL)
