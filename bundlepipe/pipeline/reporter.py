@@ -178,9 +178,10 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
 
     def _count_traffic(self, task: Task) -> None:
         """Take what a worker process has counted until now; what threads do is counted here anyway."""
-        process, counted = (task.meta or {}).get(TRAFFIC, (os.getpid(), None))
-        if process != os.getpid():
-            self._traffic_of_workers[process] = counted
+        if isinstance(task, PipelineTask) and TRAFFIC in (task.meta or {}):
+            process, counted = task.meta[TRAFFIC]
+            if process != os.getpid():
+                self._traffic_of_workers[process] = counted
 
 
 def _tell_interrupts_shortly() -> None:

@@ -197,7 +197,7 @@ def task_python():
     return {"actions": [act]}
 
 def task_command():
-    return {"actions": ["exit 3"]}
+    return {"actions": ["exit 3"], "meta": {"traffic": "mine", "why": 1}}
 
 def task_after():
     return {"actions": ["true"], "task_dep": ["command"]}
