@@ -10,7 +10,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TextIO
@@ -116,12 +115,14 @@ class Console:
 
     def fail(self, message: str) -> None:
         """Say why nothing came of it: on stderr, and with `--json` in the document as well."""
-        # What cannot be written is what may have failed.
-        with suppress(OSError):
+        try:
             if self.as_json:
                 self._lines.append(message)
                 self._write_json()
             sys.stdout.flush()
+        except OSError:
+            # What cannot be written is what may have failed. It stays in the buffer, and would fail again.
+            discard_output()
         head, colon, rest = message.partition(": ")
         _write_at_once(f"{self._painted(head, _RED, sys.stderr.isatty())}{colon}{rest}\n", sys.stderr)
 
@@ -150,6 +151,13 @@ class Console:
             for table in self._tables
         ]
         return {"Tables": tables or None, "Blocks": self._blocks or None, "Lines": self._lines}
+
+
+def discard_output() -> None:
+    """Let what is printed from now on, and what is not written yet, go nowhere."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def _for_people(table: Table) -> str:

@@ -10,6 +10,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from bundlepipe.cli.command import Commands, Run
+from bundlepipe.cli.console import discard_output
 from bundlepipe.cli.messages import message_of
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, KBLD, Tool, tool_of
 from bundlepipe.errors import BundlepipeError
@@ -92,7 +93,7 @@ def command_of(tool: Tool) -> Commands:
 def _fail(this: Run, error: BundlepipeError | OSError | click.ClickException) -> int:
     if isinstance(error, BrokenPipeError):
         # Whoever read the output has seen enough; what is left must not be flushed at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 1
     this.console.fail(f"{this.tool.name}: Error: {message_of(error, this.tool)}")
     return 1
