@@ -54,10 +54,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line which services were missing."""
+    """Say which services were missing, each in a line of its own."""
     skipped = terminalreporter.stats.get("skipped", [])
-    line = missing_services(str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple))
-    if line:
+    for line in missing_services(str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple)):
         terminalreporter.write_line(line, yellow=True)
 
 
@@ -68,13 +67,17 @@ def _no_docker_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nobody(_no_docker_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the credentials and proxies of whoever runs the tests out of them."""
+    """Keep the credentials, proxies and settings of git of whoever runs the tests out of them."""
     monkeypatch.setenv("DOCKER_CONFIG", str(_no_docker_config))
     for name in [name for name in os.environ if name.startswith(_CREDENTIAL_VARIABLES)]:
         monkeypatch.delenv(name)
     for name in ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for name in [name for name in os.environ if name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_"))]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Missing services are told in one line, and fail where they are required."""
+"""Missing services are told, each in one line, and fail where they are required."""
 
 from __future__ import annotations
 
@@ -30,8 +30,17 @@ def test_a_missing_service_fails_where_services_are_required(monkeypatch: pytest
         require(NAME)
 
 
-def test_what_was_missing_is_told_in_one_line() -> None:
+@pytest.mark.usefixtures("_missing")
+def test_each_thing_that_was_missing_is_told_in_a_line() -> None:
     reasons = [f"Skipped: {MISSING}umoci (x)", "Skipped: another reason", *[f"Skipped: {MISSING}registry (y)"] * 2]
 
-    assert missing_services(reasons) == "3 tests were skipped for want of services: registry (y), umoci (x)"
-    assert missing_services(["Skipped: another reason"]) is None
+    lines = missing_services(reasons)
+
+    assert f"{MISSING}umoci (x): 1 test was skipped" in lines
+    assert f"{MISSING}registry (y): 2 tests were skipped" in lines
+    assert f"{MISSING}{NAME} (no no-such-program in PATH): its tests were skipped for another one" in lines
+
+
+@pytest.mark.usefixtures("_missing")
+def test_nothing_is_told_of_what_no_test_lacked() -> None:
+    assert missing_services(["Skipped: another reason"]) == []

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.support.command import LINUX, Command
+from tests.support.services import program, require
 
 HEAVY = {"docker", "doit", "jsonschema", "requests", "rich", "semver", "urllib3", "yaml", "zlib_ng"}
 TOOLS = ("bundlepipe", "imgpkg", "kbld")
@@ -76,6 +77,8 @@ def test_arguments_are_not_among_options_in_help(command: Command) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(command: Command, shell: str) -> None:
+    if shell == "bash":
+        require(shell)  # which is asked for its version
     assert "_IMGPKG_COMPLETE" in command("imgpkg", "completion", shell).output
 
 
@@ -110,11 +113,12 @@ def test_completion(command: Command, words: str, completed: list[str]) -> None:
 
 @LINUX
 def test_bash_completes(command: Command) -> None:
+    bash = program("bash")
     script = (
         'eval "$(imgpkg completion bash)"; COMP_WORDS=(imgpkg pu); COMP_CWORD=1; '
         '_imgpkg_completion imgpkg pu imgpkg; echo "${COMPREPLY[@]}"'
     )
-    done = subprocess.run(["bash", "-c", script], env=command.environment(), capture_output=True, text=True, check=True)
+    done = subprocess.run([bash, "-c", script], env=command.environment(), capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["push", "pull"]
 
 
@@ -126,9 +130,12 @@ def test_closed_streams(command: Command, closed: str) -> None:
 
 
 @LINUX
-def test_output_that_cannot_be_written(command: Command) -> None:
-    line = "bundlepipe version --json >/dev/full"
-    done = subprocess.run(["sh", "-c", line], env=command.environment(), capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("option", ["", "--json"])
+def test_output_that_cannot_be_written(command: Command, option: str, unbuffered: str) -> None:
+    line = f"bundlepipe version {option} >/dev/full"
+    env = command.environment({"PYTHONUNBUFFERED": unbuffered})
+    done = subprocess.run(["sh", "-c", line], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == ("bundlepipe: Error: standard output, or the current directory: No space left on device\n")
 

@@ -2,7 +2,8 @@
 
 A test that needs one says so with `require("skopeo")`, or takes a fixture that does. What
 is missing skips the test, or fails it where BUNDLEPIPE_REQUIRE_SERVICES=1; the terminal
-summary says once what was missing and how many tests that concerned.
+summary has a line for each thing that is missing, with the number of tests that were
+skipped because of it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
@@ -34,6 +36,7 @@ MISSING = "missing service: "
 DIRECTORY = "{directory}"
 
 _PROGRAMS = {
+    "bash": ("bash",),
     "docker-client": ("docker",),
     "git": ("git",),
     "kubectl": ("kubectl",),
@@ -45,6 +48,7 @@ _PROGRAMS = {
 }
 # What a program that is linked dynamically names in its head.
 _INTERPRETER = b"/ld-"
+_OTHERS = ("registry", "docker", "ipv6")
 _REGISTRY_PROGRAMS = ("docker-registry", "registry")
 _REGISTRY_IMAGES = ("registry:3", "registry:2", "registry:latest")
 _CONTAINER_PORT = 5000
@@ -57,7 +61,7 @@ def require(service: str) -> None:
     """Skip the test that calls this, or fail it if services are required, unless `service` is to be had.
 
     Known are `registry`, `docker` (an Engine that answers), `docker-client` (the program),
-    `git`, `kubectl`, `skopeo`, `tinyproxy`, `umoci`, `qemu-x86_64`, `busybox` (linked
+    `bash`, `git`, `kubectl`, `skopeo`, `tinyproxy`, `umoci`, `qemu-x86_64`, `busybox` (linked
     statically) and `ipv6` (its loopback address).
     """
     problem = _problem(service)
@@ -84,13 +88,24 @@ def locate_here(longrepr: tuple[str, int, str]) -> tuple[str, int, str]:
     return str(Path(__file__)), require.__code__.co_firstlineno, reason
 
 
-def missing_services(reasons: Iterable[str]) -> str | None:
-    """Return the one line that says what was missing, given the reasons of all skips; None if nothing was."""
-    missing = [reason.partition(MISSING)[2] for reason in reasons if MISSING in reason]
-    if not missing:
-        return None
-    services = ", ".join(sorted(set(missing)))
-    return f"{len(missing)} tests were skipped for want of services: {services}"
+def missing_services(reasons: Iterable[str]) -> list[str]:
+    """Return a line for each service that is missing here, given the reasons of all skips; none if none was for that.
+
+    A test is skipped for the first thing that it lacks, so what only such tests need has
+    no skips of its own, and has a line all the same.
+    """
+    skips = Counter(reason.partition(MISSING)[2] for reason in reasons if MISSING in reason)
+    if not skips:
+        return []
+    for problem in filter(None, map(_problem, [*_PROGRAMS, *_OTHERS])):
+        skips.setdefault(problem, 0)
+    return [f"{MISSING}{problem}: {_skipped(count)}" for problem, count in sorted(skips.items())]
+
+
+def _skipped(count: int) -> str:
+    if count == 0:
+        return "its tests were skipped for another one"
+    return "1 test was skipped" if count == 1 else f"{count} tests were skipped"
 
 
 class Registry:
