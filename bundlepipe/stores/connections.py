@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError
 from urllib3.response import HTTPResponse
 
 from bundlepipe.cancellation import cut_off_if_cancelled, left_if_cancelled, raise_if_cancelled
@@ -132,7 +133,11 @@ class Connection(HTTPConnection):
 
     def connect(self) -> None:
         """Connect; Cancelled if the work of this thread is given up meanwhile."""
-        left_if_cancelled(super().connect, self.close)
+        try:
+            left_if_cancelled(super().connect, self.close)
+        except TimeoutError as error:
+            # Of TLS or of a proxy's answer; urllib3 would take it for one of the answer to the request.
+            raise ConnectTimeoutError(self, "timeout connecting") from error
         # TLS within that of a proxy is no socket itself.
         self._connected, self._is_kept = getattr(self.sock, "socket", self.sock), False
         # Until now there was nothing to cut off.

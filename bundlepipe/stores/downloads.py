@@ -32,7 +32,7 @@ class Download:
         After a fault the next request asks for the rest only; every one that brought
         something refills the number of tries. Raises StoreError.
         """
-        failures = 0
+        failures, waited = 0, 0.0
         while True:
             start = self._offset
             try:
@@ -40,8 +40,10 @@ class Download:
             except Transient as fault:
                 if self._offset >= self._size:
                     return
-                failures = 1 if self._offset > start else failures + 1
-                self._host.retries.pause(fault, failures)
+                if self._offset > start:
+                    failures, waited = 0, 0.0
+                failures += 1
+                waited += self._host.retries.pause(fault, failures, waited)
             else:
                 return
 

@@ -33,39 +33,49 @@ def as_fault(
     `reading` says that the head of the answer had arrived. The result is Transient where
     another attempt may succeed.
     """
-    place = f"{method} {public_url(url)}"
+    place, via = f"{method} {public_url(url)}", ""
     if isinstance(error, urllib3_errors.ProxyError):
         error = _original(error)
         if peer.proxy:
-            place = f"{place}: proxy {peer.proxy.url}"
+            via = f"proxy {peer.proxy.url}: "
             # It is not the proxy to which certificates are shown, nor whose names are asked for.
             peer = Peer(urlsplit(peer.proxy.url).netloc, peer.proxy)
     cause = original_cause(error)
     if isinstance(cause, ssl.SSLError):
-        refusal = tls_refusal(cause, place, peer)
-        return refusal or _transient(place, url, f"TLS failed: {_describe(cause)}")
-    return _connection_fault(error, cause, place, url, reading, peer)
+        refusal = tls_refusal(cause, f"{place}: {via}".removesuffix(": "), peer)
+        return refusal or _transient(place, url, f"{via}TLS failed: {_describe(cause)}")
+    return _connection_fault(error, cause, place, url, reading, peer, via)
 
 
 def _connection_fault(
-    error: urllib3_errors.HTTPError, cause: BaseException, place: str, url: str, reading: bool, peer: Peer
+    error: urllib3_errors.HTTPError,
+    cause: BaseException,
+    place: str,
+    url: str,
+    reading: bool,
+    peer: Peer,
+    via: str,
 ) -> Transient | StoreError:
     if isinstance(error, urllib3_errors.ReadTimeoutError):
-        return _transient(place, url, "timeout awaiting data" if reading else "timeout awaiting response headers")
+        return _transient(place, url, f"{via}timeout awaiting {'data' if reading else 'response headers'}")
     if isinstance(error, urllib3_errors.NewConnectionError) and isinstance(cause, OSError):
-        return cannot_connect(cause, place, url)
+        return cannot_connect(cause, place, url, via)
     if isinstance(error, urllib3_errors.ConnectTimeoutError):
-        return _transient(place, url, "timeout connecting")
+        through = f" through proxy {peer.proxy.url}" if peer.proxy and not via else ""
+        return _unreachable(place, url, f"{via}timeout connecting{through}")
     if isinstance(error, urllib3_errors.LocationValueError):
         return StoreError(f"{place}: not a usable URL")
     if isinstance(cause, http.client.BadStatusLine) and str(cause).startswith(_TLS_ALERT):
         return StoreError(f"{place}: {SPOKEN_TO_BY_HTTP}")
     text = _describe(cause)
     if text.startswith(WHO_ARE_YOU) and peer.proxy:
-        return proxy_wants_account(place, peer.proxy)
+        return proxy_wants_account(f"{place}: {via}".removesuffix(": "), peer.proxy)
     if text.startswith(f"{NO_TUNNEL}4"):
-        return StoreError(f"{place}: {text}")
-    return _transient(place, url, f"the connection broke: {text}")
+        return StoreError(f"{place}: {via}{text}")
+    if text.startswith(NO_TUNNEL):
+        # A proxy that cannot reach the host says so by 5xx.
+        return _unreachable(place, url, f"{via}{text}")
+    return _transient(place, url, f"{via}the connection broke: {text}")
 
 
 def proxy_is_at_fault(error: urllib3_errors.HTTPError) -> bool:
@@ -85,15 +95,30 @@ def proxy_wants_account(place: str, proxy: ProxyAddress) -> StoreError:
     return StoreError(f"{place}: 407 Proxy Authentication Required: {hint}")
 
 
-def cannot_connect(cause: OSError, place: str, url: str) -> Transient | StoreError:
-    """Return what to raise when no connection to the host of `url` came about."""
+class NoSuchHost(Unreachable):
+    """A name that no host has, `host`, which further attempts will not change."""
+
+    def __init__(self, message: str, host: str, reason: str) -> None:
+        super().__init__(message)
+        self.host = host
+        self.reason = reason
+
+
+def cannot_connect(cause: OSError, place: str, url: str, via: str = "") -> Transient | NoSuchHost:
+    """Return what to raise when no connection to the host of `url` came about; `via` names the proxy in between."""
     if isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME:
-        return Unreachable(f"{place}: there is no such host: {_describe(cause)}")
-    return _transient(place, url, f"cannot connect: {_describe(cause)}")
+        reason = f"{via}there is no such host: {_describe(cause)}"
+        return NoSuchHost(f"{place}: {reason}", urlsplit(public_url(url)).netloc, reason)
+    return _unreachable(place, url, f"{via}cannot connect: {_describe(cause)}")
 
 
 def _transient(place: str, url: str, reason: str) -> Transient:
     return Transient(Unreachable(f"{place}: {reason}"), public_url(url), reason)
+
+
+def _unreachable(place: str, url: str, reason: str) -> Transient:
+    public = public_url(url)
+    return Transient(Unreachable(f"{place}: {reason}"), public, reason, unreachable=urlsplit(public).netloc)
 
 
 def _original(error: urllib3_errors.ProxyError) -> urllib3_errors.HTTPError:

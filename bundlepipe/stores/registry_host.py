@@ -7,9 +7,12 @@ http, the limit on concurrent transfers.
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from bundlepipe.cancellation import pause
 from bundlepipe.errors import StoreError
@@ -26,9 +29,10 @@ from bundlepipe.stores.authentication import Authenticator
 from bundlepipe.stores.credentials import Keychain
 from bundlepipe.stores.grants import Access, Grant
 from bundlepipe.stores.keychains.docker_config import DockerConfig
+from bundlepipe.stores.reachability import Reachability
 from bundlepipe.stores.redaction import Redactor
 from bundlepipe.stores.retries import RETRIED_STATUSES, Retries, Transient, raise_if_transient
-from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings
+from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings, patience
 from bundlepipe.stores.single_flight import SingleFlight
 from bundlepipe.stores.tokens import Scopes
 from bundlepipe.stores.trace import Trace
@@ -55,7 +59,7 @@ class RegistryHost:
     `host` is the registry of a Repository. `transfers` limits the blobs that are
     transferred at once, over all hosts. `keychain` is where credentials come from, by
     default Docker's configuration. `redactor` learns all secrets, and `trace` shows what
-    is said. `sleep` rarely needs to be given.
+    is said. `sleep` and `clock` rarely need to be given.
     """
 
     def __init__(
@@ -70,10 +74,13 @@ class RegistryHost:
         redactor: Redactor | None = None,
         trace: Trace | None = None,
         sleep: Callable[[float], None] = pause,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.host = host
         self.emit = emit
-        self.retries = Retries(emit, network.tries, sleep)
+        self.retries = Retries(emit, network.tries, sleep, patience(network, os.environ))
+        self._reachability = Reachability(host, self.retries, clock)
+        self._token_reachability = Reachability(host, self.retries, clock)
         self._slots = TransferSlots(transfers, settings.concurrency)
         self._redactor = redactor or Redactor()
         self._transport = Transport(host, settings, network, self._redactor, trace)
@@ -121,9 +128,14 @@ class RegistryHost:
     def exchange(self, call: Call) -> Response:
         """Make one attempt at a call, authenticating if the registry wants that; the response must be read or closed.
 
-        Raises Transient for faults and statuses that are worth another attempt, StoreError
-        if there is no answer to be had or to be trusted. Any other status is the caller's.
+        Where no connection to a host comes about, one thread makes further attempts for all.
+        Raises Unreachable if they fail, Transient for other faults and statuses that are worth
+        another attempt, StoreError if the answer cannot be trusted. Any other status is the
+        caller's.
         """
+        return self._reachability.run(self.host, lambda: self._exchange(call))
+
+    def _exchange(self, call: Call) -> Response:
         response, grant = self._contact(call)
         if response.status == 401 and self._is_own(response):
             answer = response.read(LARGEST_ERROR_BODY)
@@ -196,4 +208,5 @@ class RegistryHost:
             self._raise_if_transient(response)
             return response.read(_LARGEST_TOKEN_ANSWER)
 
-        return self.retries.run(attempt)
+        host = urlsplit(request.url).netloc
+        return self.retries.run(lambda: self._token_reachability.run(host, attempt))

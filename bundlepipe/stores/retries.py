@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from bundlepipe.cancellation import pause
 from bundlepipe.errors import StoreError
 from bundlepipe.events import Emit, Retrying
 from bundlepipe.stores.answers import Answer, describe_status, public_url, refusal
 from bundlepipe.stores.redaction import Redactor
+from bundlepipe.stores.settings import DEFAULT_PATIENCE, PATIENCE_VARIABLE
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
-# A registry that wants to be left alone for longer gets its wish: the error says so.
-LONGEST_WAIT = 120.0
-
 _FIRST_DELAY = 0.25
 _LONGEST_DELAY = 30.0
+# What is added to a wait that a server asked for, so that not all come back at once.
+_LONGEST_SPREAD = 1.1
 _USUAL_TRIES = 5
 # Who is told to slow down is not told that something is wrong: it takes minutes to give up,
 # unless fewer tries than usual were asked for.
@@ -37,10 +39,18 @@ class Transient(Exception):
     `error` is what to raise if there is no next attempt, `reason` says in few words what
     happened at `url` (which has no query string), and `wait` how many seconds the server
     asked for. `throttled` says that there were too many requests, not that one failed.
+    `unreachable` is the HOST[:PORT] to which no connection came about, if that is what failed.
     """
 
     def __init__(
-        self, error: StoreError, url: str, reason: str, wait: float | None = None, *, throttled: bool = False
+        self,
+        error: StoreError,
+        url: str,
+        reason: str,
+        wait: float | None = None,
+        *,
+        throttled: bool = False,
+        unreachable: str = "",
     ) -> None:
         super().__init__(reason)
         self.error = error
@@ -48,49 +58,89 @@ class Transient(Exception):
         self.reason = reason
         self.wait = wait
         self.throttled = throttled
+        self.unreachable = unreachable
 
 
-@dataclass(frozen=True)
 class Retries:
-    """How often something is tried, and what is done between two attempts.
+    """How often something is tried, and what is done between two attempts; one for all requests to a host.
 
-    Delays grow exponentially and are spread at random, so that clients that failed
-    together do not come back together.
+    `tries` is the number of attempts, and `patience` the seconds that are waited between all
+    attempts at one request. Delays grow exponentially and are spread at random, so that
+    clients that failed together do not come back together. May be used by several threads.
     """
 
-    emit: Emit
-    tries: int = _USUAL_TRIES
-    sleep: Callable[[float], None] = pause
+    def __init__(
+        self,
+        emit: Emit,
+        tries: int = _USUAL_TRIES,
+        sleep: Callable[[float], None] = pause,
+        patience: float = DEFAULT_PATIENCE,
+    ) -> None:
+        self._emit = emit
+        self._tries = tries
+        self._sleep = sleep
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._told: set[tuple[str, str]] = set()
 
     def run(self, attempt: Callable[[], _Result]) -> _Result:
         """Return what `attempt` returns, calling it again while it raises Transient and tries are left.
 
         Raises the error of the last Transient, and whatever else `attempt` raises.
         """
-        failures = 0
+        failures, waited = 0, 0.0
         while True:
             try:
                 return attempt()
             except Transient as fault:
                 failures += 1
-                self.pause(fault, failures)
+                waited += self.pause(fault, failures, waited)
 
-    def pause(self, fault: Transient, failures: int) -> None:
-        """Wait before the next attempt after `failures` failed ones; raise the fault's error if there is to be none.
+    def pause(self, fault: Transient, failures: int, waited: float = 0.0) -> float:
+        """Wait before the next attempt, and return for how many seconds that was.
 
-        Raises Cancelled if the work that this belongs to is given up meanwhile.
+        `failures` attempts have failed, between which `waited` seconds were waited. Raises the
+        fault's error, with the reason for it, if there is to be no other attempt, and
+        Cancelled if the work that this belongs to is given up meanwhile.
         """
-        patient = fault.throttled and self.tries >= _USUAL_TRIES
-        if failures >= (max(self.tries, _TRIES_WHEN_THROTTLED) if patient else self.tries):
-            attempts = "attempt" if failures == 1 else "attempts"
-            raise type(fault.error)(f"{fault.error}; gave up after {failures} {attempts}") from fault
-        if fault.wait is not None and fault.wait > LONGEST_WAIT:
-            raise type(fault.error)(f"{fault.error}; the server asks to come back in {fault.wait:.0f} s") from fault
-        delay = min(_FIRST_DELAY * 2 ** (failures - 1), _LONGEST_DELAY) * random.uniform(0.5, 1)
+        patient = fault.throttled and self._tries >= _USUAL_TRIES
+        if failures >= (max(self._tries, _TRIES_WHEN_THROTTLED) if patient else self._tries):
+            raise type(fault.error)(f"{fault.error}; gave up after {_counted(failures)}") from fault
+        delay: float = min(_FIRST_DELAY * 2 ** (failures - 1), _LONGEST_DELAY) * random.uniform(0.5, 1)
         if fault.wait is not None:
-            delay = max(delay, fault.wait * random.uniform(1, 1.1))
-        self.emit(Retrying(fault.url, fault.reason, delay))
-        self.sleep(delay)
+            delay = max(delay, fault.wait * random.uniform(1, _LONGEST_SPREAD))
+        if waited + (delay if fault.wait is None else fault.wait) > self._patience:
+            raise type(fault.error)(f"{fault.error}; {self._out_of_patience(fault, failures, waited)}") from fault
+        with self._telling(fault, delay):
+            self._sleep(delay)
+        return delay
+
+    def _out_of_patience(self, fault: Transient, failures: int, waited: float) -> str:
+        limit = f"the limit is {self._patience:.0f} s in all: try later, or set {PATIENCE_VARIABLE}"
+        if fault.wait is not None and fault.wait > self._patience:
+            return f"the server asks to come back in {fault.wait:.0f} s, and {limit}"
+        return f"gave up after {_counted(failures)} and {waited:.0f} s of waiting, and {limit}"
+
+    @contextmanager
+    def _telling(self, fault: Transient, delay: float) -> Iterator[None]:
+        """Tell of a wait, unless another thread waits for the same reason at the same host and has told."""
+        what = (urlsplit(fault.url).netloc, fault.reason)
+        with self._lock:
+            tells = what not in self._told
+            self._told.add(what)
+        if not tells:
+            yield
+            return
+        try:
+            self._emit(Retrying(fault.url, fault.reason, delay))
+            yield
+        finally:
+            with self._lock:
+                self._told.discard(what)
+
+
+def _counted(attempts: int) -> str:
+    return "1 attempt" if attempts == 1 else f"{attempts} attempts"
 
 
 def raise_if_transient(answer: Answer, redactor: Redactor) -> None:

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bundlepipe.base_directory import anchored
+from bundlepipe.errors import StoreError, quoted
 
 # The host that a directory backs unless something else is declared.
 LAYOUT_HOST = "layout.localhost"
 DEFAULT_LAYOUT_DIRECTORY = "build/registry"
+# Seconds that are waited between the attempts at one request, all together.
+DEFAULT_PATIENCE = 300.0
+PATIENCE_VARIABLE = "BUNDLEPIPE_PATIENCE"
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class NetworkSettings:
         connect; None or 0 sets no limit (`--registry-response-header-timeout`).
     tries: how often a request is sent before it is given up (`--registry-retry-count`).
     stall_timeout: seconds to connect, and between two pieces of a body.
+    patience: seconds that are waited between all attempts at one request, what a server asks
+        for by `Retry-After` included; None is what `$BUNDLEPIPE_PATIENCE` says, or 300.
     """
 
     authorities: Sequence[str] = ()
@@ -54,11 +60,24 @@ class NetworkSettings:
     response_header_timeout: float | None = 30.0
     tries: int = 5
     stall_timeout: float = 30.0
+    patience: float | None = None
 
     @property
     def connect_timeout(self) -> float:
         """Seconds to connect, TLS included."""
         return min(self.response_header_timeout or self.stall_timeout, self.stall_timeout)
+
+
+def patience(network: NetworkSettings, environ: Mapping[str, str]) -> float:
+    """Return the seconds that are waited between all attempts at one request; StoreError for a wrong variable."""
+    if network.patience is not None:
+        return network.patience
+    text = environ.get(PATIENCE_VARIABLE)
+    if not text:
+        return DEFAULT_PATIENCE
+    if not (text.isascii() and text.isdigit()):
+        raise StoreError(f"{PATIENCE_VARIABLE}: {quoted(text)} is not a number of seconds: write 300, say")
+    return float(text)
 
 
 def docker_directory(environ: Mapping[str, str]) -> str:

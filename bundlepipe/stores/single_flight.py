@@ -35,6 +35,17 @@ class SingleFlight(Generic[_Result]):
                     raise
         return self._lead(key, flight, work), True
 
+    def join(self, key: Hashable) -> None:
+        """Wait for the work for a key to end, if some thread is at it. Raises what it raised."""
+        with self._lock:
+            flight = self._flights.get(key)
+        if flight:
+            try:
+                flight.result()
+            except Cancelled:
+                if is_cancelled():
+                    raise
+
     def _lead(self, key: Hashable, flight: Future[_Result], work: Callable[[], _Result]) -> _Result:
         try:
             result = work()

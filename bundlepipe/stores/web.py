@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -10,7 +11,7 @@ from bundlepipe.events import Emit, ignore
 from bundlepipe.stores.answers import Answer, is_http_url, public_url, refusal
 from bundlepipe.stores.redaction import Redactor
 from bundlepipe.stores.retries import RETRIED_STATUSES, Retries, Transient, retry_after
-from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings
+from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings, patience
 from bundlepipe.stores.trace import Trace, Write
 from bundlepipe.stores.transport import Request, Transport
 
@@ -41,7 +42,8 @@ def fetch(
     authorization = f"Basic {credentials}" if account else None
     if account:
         redactor.keep(credentials, unquote(password) or unquote(user))
-    answer = Retries(emit, network.tries).run(lambda: _attempt(transport, request, authorization, redactor))
+    retries = Retries(emit, network.tries, patience=patience(network, os.environ))
+    answer = retries.run(lambda: _attempt(transport, request, authorization, redactor))
     if answer.status != 200:
         raise refusal(answer, redactor)
     if len(answer.body) >= _LARGEST_DOCUMENT:

@@ -17,6 +17,7 @@ from bundlepipe.errors import BundlepipeError, IntegrityError, StoreError, Unrea
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import Repository
+from bundlepipe.stores.reachability import LOOK_AGAIN
 from bundlepipe.stores.registry import RegistryStore
 from tests.support.clients import Client, Content, layer_of, push_image
 from tests.support.proxy import (
@@ -443,6 +444,7 @@ def test_a_registry_that_goes_away_and_comes_back_is_used_again(own_registry: Re
     with pytest.raises(Unreachable):
         store.read_manifest("v1")
     own_registry.start()
+    client.now += LOOK_AGAIN
 
     assert store.read_manifest("v1") == pushed
 

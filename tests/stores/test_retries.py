@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
@@ -9,7 +12,8 @@ import pytest
 
 from bundlepipe.errors import StoreError, Unreachable
 from bundlepipe.events import Event, Retrying
-from bundlepipe.stores.retries import LONGEST_WAIT, Retries, Transient, retry_after
+from bundlepipe.stores.retries import Retries, Transient, retry_after
+from bundlepipe.stores.settings import NetworkSettings, patience
 
 
 def _fault(wait: float | None = None) -> Transient:
@@ -60,8 +64,55 @@ def test_a_wait_that_the_server_asks_for_is_not_cut_short() -> None:
 
     assert 30 <= pauses[0] <= 33
     assert pauses[1] > 0
-    with pytest.raises(Unreachable, match="asks to come back in 121 s"):
-        retries.pause(_fault(wait=LONGEST_WAIT + 1), 1)
+
+
+def test_patience_has_an_end() -> None:
+    pauses: list[float] = []
+    retries = Retries(lambda _: None, 5, pauses.append, patience=60)
+    limit = "the limit is 60 s in all: try later, or set BUNDLEPIPE_PATIENCE"
+
+    with pytest.raises(Unreachable, match=f"asks to come back in 61 s, and {limit}$"):
+        retries.pause(_fault(wait=61), 1)
+    assert retries.pause(_fault(wait=40), 1) == pauses[0]
+    with pytest.raises(Unreachable, match=f"gave up after 2 attempts and 40 s of waiting, and {limit}$"):
+        retries.pause(_fault(wait=40), 2, 40)
+    with pytest.raises(Unreachable, match=r"gave up after 2 attempts and 4\d s of waiting"):
+        retries.run(_failing(_fault(wait=40)))
+
+
+def _failing(fault: Transient) -> Callable[[], None]:
+    def attempt() -> None:
+        raise fault
+
+    return attempt
+
+
+def test_of_threads_that_wait_for_the_same_reason_one_tells() -> None:
+    events: list[Event] = []
+    meeting = threading.Barrier(3)
+
+    def meet(_: float) -> None:
+        meeting.wait(10)
+
+    retries = Retries(events.append, 5, meet)
+    faults = [_fault(), _fault(), Transient(Unreachable("x"), "https://r.example/y", "broken")]
+
+    with ThreadPoolExecutor(3) as pool:
+        assert len(list(pool.map(lambda fault: retries.pause(fault, 1), faults))) == 3
+
+    assert len(events) == 1
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("", 300), ("7", 7), ("0", 0)])
+def test_patience_is_a_matter_of_the_environment(text: str, seconds: float) -> None:
+    assert patience(NetworkSettings(), {"BUNDLEPIPE_PATIENCE": text}) == seconds
+    assert patience(NetworkSettings(patience=1), {"BUNDLEPIPE_PATIENCE": text}) == 1
+
+
+@pytest.mark.parametrize("text", ["5m", "-1", "1.5", "٣"])
+def test_a_patience_that_is_no_number_is_an_error(text: str) -> None:
+    with pytest.raises(StoreError, match=r"^BUNDLEPIPE_PATIENCE: '.*' is not a number of seconds"):
+        patience(NetworkSettings(), {"BUNDLEPIPE_PATIENCE": text})
 
 
 @pytest.mark.parametrize(

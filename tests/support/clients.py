@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Callable
 from typing import IO
 
 from bundlepipe.events import Event, Retrying
@@ -18,7 +19,8 @@ from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
 class Client:
     """Opens the repositories of registries; hosts are shared among them, as in one process.
 
-    `pauses` has the seconds that were to be waited between attempts: nothing waits.
+    `pauses` has the seconds that were to be waited between attempts: nothing waits, but
+    `during_pauses` is called. `now` is the time, which stands still until a test sets it.
     `timeout` is every limit in seconds; `network` stands in for it and for `tries`.
     """
 
@@ -34,6 +36,8 @@ class Client:
     ) -> None:
         self.events: list[Event] = []
         self.pauses: list[float] = []
+        self.during_pauses: Callable[[], object] = lambda: None
+        self.now = 0.0
         self._settings = settings or RegistrySettings()
         self._keychain = keychain
         self._transfers = threading.BoundedSemaphore(transfers)
@@ -52,7 +56,8 @@ class Client:
                     transfers=self._transfers,
                     emit=self.events.append,
                     keychain=self._keychain,
-                    sleep=self.pauses.append,
+                    sleep=self._pause,
+                    clock=lambda: self.now,
                 )
             return self._hosts[name]
 
@@ -61,6 +66,10 @@ class Client:
         if through is not None:
             repository = Repository(through, repository.path)
         return RegistryStore(self.host(repository.registry), repository, writes=writes)
+
+    def _pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.during_pauses()
 
     @property
     def retries(self) -> list[str]:
