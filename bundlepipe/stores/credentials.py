@@ -32,7 +32,7 @@ class Credentials:
     identity_token: str = field(default="", repr=False)
     registry_token: str = field(default="", repr=False)
     source: str = ""
-    entry: str = field(default="", compare=False)
+    entry: str = field(default="", repr=False, compare=False)
     expires: float = field(default=float("inf"), repr=False, compare=False)
 
     @property
