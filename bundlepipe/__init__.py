@@ -24,7 +24,9 @@ if TYPE_CHECKING:
         LockSource,
         Program,
         Pull,
+        PullSource,
         Render,
+        RenderSource,
     )
     from bundlepipe.pipeline.pipeline import Pipeline
     from bundlepipe.stores.homes import Homes
@@ -61,11 +63,13 @@ __all__ = [
     "Pipeline",
     "Program",
     "Pull",
+    "PullSource",
     "Pulled",
     "PulledBundle",
     "Pushed",
     "RegistrySettings",
     "Render",
+    "RenderSource",
     "__version__",
     "copy",
     "describe",

@@ -159,6 +159,10 @@ class Unreachable(StoreError):
     """The store did not answer."""
 
 
+class LayersMissing(StoreError):
+    """What is copied leaves out layers that its destination was expected to have, and has not."""
+
+
 def _ending(status: int | None) -> str:
     if status is not None and status < 0:
         return f"was ended by signal {-status}"

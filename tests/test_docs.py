@@ -154,6 +154,7 @@ def _objects() -> dict[str, Mapping[str, Any]]:
         "pulls": definitions["pull"],
         "from": definitions["source"]["anyOf"][1],
         "renders": definitions["render"],
+        "after": definitions["after"]["items"]["anyOf"][1],
         "apply": definitions["apply"],
     }
 

@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from doit.exceptions import InvalidDodoFile
+
 from bundlepipe.documents.bundle import check_bundle
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.bundle_paths import BUNDLE_METADATA, IMAGES_LOCK
@@ -37,8 +39,10 @@ from bundlepipe.pipeline.declaration import (
     programs_among,
     search_exclude,
 )
+from bundlepipe.pipeline.graph import create_tasks
 from bundlepipe.pipeline.paths import is_within
 from bundlepipe.pipeline.reading import Declared, read_pipeline
+from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import paths_read
 from bundlepipe.verbs.bundle import check_is_plain, check_placement
 from bundlepipe.verbs.configuration import Configuration, read_rules, read_text, search
@@ -87,7 +91,7 @@ class _Checking:
     def pipeline(self) -> None:
         """Check the declarations, then every document."""
         declared = self._declared
-        self._report.problems += faults(declared)
+        self._report.problems += faults(declared) or _circles(declared)
         for read in declared.paths:
             self._says(read, "Pipeline")
         for bundle in declared.bundles:
@@ -208,6 +212,15 @@ class _Checking:
 
     def _says(self, path: str, what: str) -> None:
         self._report.checked.setdefault(path, what)
+
+
+def _circles(declared: Declared) -> list[str]:
+    """Return what is wrong with the order of tasks of declarations that have no other faults."""
+    try:
+        list(create_tasks(declared, Settings(registries=declared.registries)))
+    except InvalidDodoFile as error:
+        return [str(error)]
+    return []
 
 
 def _local_sources(declared: Declared) -> Iterator[str]:

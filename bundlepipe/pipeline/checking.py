@@ -35,6 +35,7 @@ from bundlepipe.pipeline.declaration import (
     programs_searched,
 )
 from bundlepipe.pipeline.destinations import called, destination_of, kept_by_runs, stays_where_made
+from bundlepipe.pipeline.ordering import order_faults
 from bundlepipe.pipeline.paths import below, is_excluded, is_within
 from bundlepipe.stores.location import (
     ARCHIVE_PREFIX,
@@ -83,6 +84,7 @@ def _faults(declared: Declared) -> Iterator[Fault]:
         yield from _source_faults(pull, pull.source, names)
     for render in declared.renders:
         yield from _render_faults(render)
+    yield from order_faults(declared)
     yield from output_faults(declared)
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from doit.task import Task
 
 from bundlepipe.base_directory import anchored
-from bundlepipe.errors import BundlepipeError, NotFound
+from bundlepipe.errors import BundlepipeError, LayersMissing, NotFound
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
 from bundlepipe.pipeline.declaration import Copy, CopySource, LockSource
+from bundlepipe.pipeline.ordering import order_advice
 from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.progress import emitter, human_size
 from bundlepipe.pipeline.push_task import answer_for, mismatch, placed
@@ -152,12 +153,14 @@ def _misnamed(location: EngineLocation, tags: Sequence[str], copied: str) -> lis
 class CopyAction(Action):
     """Copies, records the digest and the tag, writes the lock.
 
-    `source_tag` is what a push of this pipeline calls the source, which is copied by digest.
+    `source_tag` is what a push of this pipeline calls the source, which is copied by digest;
+    `beside` names the copies of tars that go to the same place, in no order to this one.
     """
 
-    def __init__(self, copy: Copy, source_tag: str | None, settings: Settings) -> None:
+    def __init__(self, copy: Copy, source_tag: str | None, settings: Settings, beside: Sequence[str] = ()) -> None:
         super().__init__()
         self._copy = copy
+        self._beside = beside
         self._source_tag = source_tag
         self._settings = settings
 
@@ -174,7 +177,10 @@ class CopyAction(Action):
         read = stamps(_archives_read(declared))
         image = image_id(declared.source)
         started = time.monotonic()
-        copied = copy(self._request(), homes, emit=emitter(self.task.name))
+        try:
+            copied = copy(self._request(), homes, emit=emitter(self.task.name))
+        except LayersMissing as error:
+            raise LayersMissing(f"{error}{order_advice(self._beside)}") from error
         seconds = time.monotonic() - started
         if declared.lock_output:
             self._write_lock(declared.lock_output, copied)

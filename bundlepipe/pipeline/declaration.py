@@ -58,6 +58,22 @@ class CopySource:
 
 
 @dataclass(frozen=True)
+class PullSource:
+    """A pull of this pipeline, by name, which something else comes after."""
+
+    name: str
+    kind: ClassVar[str] = "pull"
+
+
+@dataclass(frozen=True)
+class RenderSource:
+    """A render of this pipeline, by name, which something else comes after."""
+
+    name: str
+    kind: ClassVar[str] = "render"
+
+
+@dataclass(frozen=True)
 class LockSource:
     """What a BundleLock file names; a copy takes an ImagesLock as well."""
 
@@ -66,6 +82,8 @@ class LockSource:
 
 MadeHere = BundleSource | ImageSource
 Source = BundleSource | ImageSource | CopySource | LockSource | Location
+# What comes first: something of this pipeline, or any task of doit by its name.
+Earlier = BundleSource | ImageSource | CopySource | PullSource | RenderSource | Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +91,8 @@ class Pushable:
     """What images and bundles have in common.
 
     `files` are packed as by `imgpkg push -f`. `push` is the destination,
-    `registry/repository[:tag]`; `{name}` in it stands for the name. `where` locates the
-    declaration in messages.
+    `registry/repository[:tag]`; `{name}` in it stands for the name. `after` names what has to be done
+    before, though nothing of it is used. `where` locates the declaration in messages.
     """
 
     name: Text
@@ -84,6 +102,7 @@ class Pushable:
     labels: Mapping[Plain, Plain] = field(default_factory=dict)
     exclude: Sequence[PathInContext] = DEFAULT_EXCLUDE
     preserve_permissions: bool = False
+    after: Sequence[Earlier] = ()
     where: Position | None = field(default=None, compare=False)
     kind: ClassVar[str]
 
@@ -191,6 +210,7 @@ class Copy:
     resume: bool = True
     exclude: Sequence[Exclusion] = ()
     refresh: Refresh | None = None
+    after: Sequence[Earlier] = ()
     where: Position | None = field(default=None, compare=False)
     kind: ClassVar[str] = "copy"
 
@@ -215,6 +235,7 @@ class Pull:
     recursive: bool = False
     refresh: Refresh | None = None
     max_size: Size | None = None
+    after: Sequence[Earlier] = ()
     where: Position | None = field(default=None, compare=False)
 
 
@@ -255,6 +276,7 @@ class Render:
     locks: Sequence[Path] = ()
     config: Sequence[Path] = ()
     apply: Apply | None = None
+    after: Sequence[Earlier] = ()
     where: Position | None = field(default=None, compare=False)
 
 

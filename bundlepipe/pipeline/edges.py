@@ -23,13 +23,15 @@ _ALL_OUTPUT = 2
 class PipelineTask(Task):  # type: ignore[misc]
     """A task whose late edges are picked by name from what a private `calc_dep` task found for all.
 
-    `refusal` says why it must not run, where its inputs cannot be complete.
+    `refusal` says why it must not run, where its inputs cannot be complete; `directory` is what it makes
+    with all that will be in there.
     `is_in_run` tells whether a run has come to it: other commands, which only look at it,
     change nothing. `has_late_edges` is for these: they are not found twice. Where a run has
     more tasks than a screen has lines, `is_told_briefly`, unless `doit -v 2` `wants_all`.
     """
 
     refusal: str | None = None
+    directory: str | None = None
     is_in_run = False
     has_late_edges = False
     is_told_briefly = False
@@ -117,6 +119,17 @@ def found_outputs(reads: Sequence[Reads], targets: Mapping[str, str]) -> Iterato
         }
         for producer in sorted(found.keys() - {reader.task_name}):
             yield reader.task_name, producer, found[producer]
+
+
+def depend_on_directories(tasks: Mapping[str, Task]) -> None:
+    """Let the user's own tasks wait for the pulls that bring their `file_dep`: doit knows no files inside a target."""
+    made = {task.directory: name for name, task in tasks.items() if isinstance(task, PipelineTask) and task.directory}
+    if not made:
+        return
+    for task in tasks.values():
+        if not isinstance(task, PipelineTask):
+            around = {ancestor for path in task.file_dep for ancestor in ancestors(normalise(path))}
+            task.task_dep += [made[path] for path in sorted(around & made.keys()) if made[path] not in task.task_dep]
 
 
 def targets_of_others(tasks: Mapping[str, Task]) -> dict[str, str]:

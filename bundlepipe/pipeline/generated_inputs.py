@@ -21,6 +21,7 @@ from bundlepipe.pipeline.edges import (
     REFUSAL,
     PipelineTask,
     Reads,
+    depend_on_directories,
     find_cycle,
     found_outputs,
     targets_of_others,
@@ -57,6 +58,7 @@ class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
         is_looked_at = isinstance(task, PipelineTask) and not task.is_in_run
         edges: dict[str, Late] = {}
         with paths_from(self._directory):
+            depend_on_directories(self.tasks_dict)  # for tasks that were created since the run began
             targets = targets_of_others(self.tasks_dict)
             if targets:
                 self._connect(edges, targets)

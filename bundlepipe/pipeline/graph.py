@@ -25,6 +25,7 @@ from bundlepipe.pipeline.declaration import (
     BundleSource,
     Copy,
     CopySource,
+    Earlier,
     Image,
     ImageCopy,
     ImageSource,
@@ -55,6 +56,7 @@ from bundlepipe.pipeline.groups import GROUPS
 from bundlepipe.pipeline.image_tasks import BuildAction, BuildStaleness, ProgramAction, ProgramStaleness
 from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, edges_to
 from bundlepipe.pipeline.name_search import NameSearch
+from bundlepipe.pipeline.ordering import tasks_before, unordered_beside
 from bundlepipe.pipeline.paths import is_excluded
 from bundlepipe.pipeline.pull_task import KIND as PULL
 from bundlepipe.pipeline.pull_task import PullAction, PullStaleness, remove_pulled
@@ -189,6 +191,7 @@ class _Graph:
             task_dep=task_dep,
             clean=[Clean(_forget_digest, {"path": targets[0]})],
             reads=[(thing.files, thing.exclude)],
+            after=thing.after,
         )
 
     def _build(self, image: Image, build: Build) -> Task:
@@ -242,6 +245,7 @@ class _Graph:
             targets=[digest_path],
             clean=[Clean(_forget_digest, {"path": digest_path})],
             reads=reads,
+            after=image.after,
         )
 
     def _lock(self, bundle: Bundle) -> Task:
@@ -258,6 +262,7 @@ class _Graph:
             targets=[lock_path],
             calc_dep=[f"{_NAME_SEARCH}:{bundle.name}"],
             reads=_reads_of_lock(bundle),
+            after=bundle.after,
             **edges_to(included),
         )
 
@@ -271,6 +276,7 @@ class _Graph:
             doc=f"find which images made here bundle {bundle.name} names",
             uptodate=[search],
             calc_dep=[GENERATED_INPUTS],
+            task_dep=tasks_before(bundle.after),
         )
 
     def _copy(self, copy: Copy) -> Task:
@@ -284,7 +290,7 @@ class _Graph:
         return self._task(
             "copy_bundle",
             copy.name,
-            CopyAction(copy, source_tag, self._settings),
+            CopyAction(copy, source_tag, self._settings, unordered_beside(copy, self._declared.copies)),
             doc=f"copy {described(copy.source)} to {copy.to}",
             uptodate=[CopyStaleness(copy, source_tag, self._settings)],
             targets=[digest_path, tag_path, *outputs_of(copy)],
@@ -293,12 +299,13 @@ class _Graph:
                 Clean(remove_archives, {"task_name": task_name, "copy": copy}),
             ],
             reads=[([*paths_read(copy.source), *excluded], ())],
+            after=copy.after,
             **edges,
         )
 
     def _pull(self, pull: Pull) -> Task:
         digest_path = digest_file(PULL, pull.name)
-        return self._task(
+        task = self._task(
             "pull_bundle",
             pull.name,
             PullAction(pull, self._declared.paths, self._inputs, self._settings),
@@ -310,8 +317,11 @@ class _Graph:
                 Clean(_forget_digest, {"path": digest_path}),
             ],
             reads=[(paths_read(pull.source), ())],
+            after=pull.after,
             **_edges(pull.source),
         )
+        task.directory = pull.to
+        return task
 
     def _render(self, render: Render) -> Task:
         task_name = f"render_config:{render.name}"
@@ -327,6 +337,7 @@ class _Graph:
                 (paths_among(render.files), is_bundles_own),
                 ([*render.locks, *render.config, *_program_files(render.files)], ()),
             ],
+            after=render.after,
         )
 
     def _apply(self, render: Render, apply: Apply) -> Task:
@@ -358,9 +369,11 @@ class _Graph:
         action: Action,
         *,
         reads: Sequence[Read],
+        after: Sequence[Earlier] = (),
         calc_dep: Sequence[str] = (),
+        task_dep: Sequence[str] = (),
         **attributes: Any,
-    ) -> Task:
+    ) -> PipelineTask:
         task_name = f"{group}:{name}"
         found = [Reads(task_name, paths, exclude) for paths, exclude in reads if paths]
         if found:
@@ -371,6 +384,7 @@ class _Graph:
             [action],
             subtask_of=group,
             calc_dep=calc_dep,
+            task_dep=[*task_dep, *tasks_before(after)],
             # Nothing is captured, so there is nothing to show again after a failure.
             io={"capture": False},
             verbosity=2,

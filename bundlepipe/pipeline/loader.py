@@ -12,8 +12,10 @@ from typing import Any
 
 from doit.cmd_base import DodoTaskLoader, NamespaceTaskLoader, opt_cwd, opt_dodo, opt_seek_file
 from doit.exceptions import InvalidCommand, InvalidDodoFile
+from doit.task import Task
 
 from bundlepipe.pipeline.config import DOIT_CONFIG
+from bundlepipe.pipeline.edges import depend_on_directories
 from bundlepipe.pipeline.pipeline import DEFAULT_PATH, Pipeline
 
 _DODO = "dodo.py"
@@ -34,6 +36,10 @@ class PipelineLoader(NamespaceTaskLoader):  # type: ignore[misc]
     """Loads the tasks of a pipeline file, with the DOIT_CONFIG that suits them."""
 
     cmd_options = (_FILE_OPTION,)
+
+    def load_tasks(self, cmd: Any, pos_args: Any) -> Any:
+        """Load the tasks, with the edges that doit does not see, whatever reporter there is."""
+        return _connected(super().load_tasks(cmd, pos_args), cmd)
 
     def setup(self, opt_values: Any) -> None:
         """Take the file that the command line names."""
@@ -56,6 +62,10 @@ class DirectoryLoader(DodoTaskLoader):  # type: ignore[misc]
         opt_seek_file,
     )
 
+    def load_tasks(self, cmd: Any, pos_args: Any) -> Any:
+        """Load the tasks, with the edges that doit does not see, whatever reporter there is."""
+        return _connected(super().load_tasks(cmd, pos_args), cmd)
+
     def setup(self, opt_values: Any) -> None:
         """Take the file that there is; InvalidDodoFile where there is none."""
         seeks = opt_values["seek_file"] and opt_values["dodoFile"] == _DODO
@@ -68,6 +78,12 @@ class DirectoryLoader(DodoTaskLoader):  # type: ignore[misc]
         if directory:
             _change_directory(directory)
         self.namespace = _namespace(os.path.relpath(path), self.config)
+
+
+def _connected(tasks: list[Task], command: Any) -> list[Task]:
+    if command.execute_tasks:
+        depend_on_directories({task.name: task for task in tasks})
+    return tasks
 
 
 def _pipeline_file(named: str, seeks: bool) -> str | None:

@@ -7,7 +7,7 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
@@ -22,13 +22,16 @@ from bundlepipe.pipeline.declaration import (
     BundleSource,
     Copy,
     CopySource,
+    Earlier,
     Image,
     ImageSource,
     Lock,
     LockSource,
     Program,
     Pull,
+    PullSource,
     Render,
+    RenderSource,
     Source,
     Verify,
 )
@@ -40,6 +43,9 @@ from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, Re
 
 _CACHE = os.path.join(STATE_DIRECTORY, "pipeline.json")
 _SCHEMA = "pipeline"
+_EARLIER: dict[str, Callable[[str], Earlier]] = {
+    each.kind: each for each in (ImageSource, BundleSource, CopySource, PullSource, RenderSource)
+}
 # No key of a declaration begins so.
 _WRITTEN = "$written"
 
@@ -91,7 +97,7 @@ class _ValidatedCache:
     """
 
     def __init__(self) -> None:
-        self._generation = f"{version('bundlepipe')} 3"
+        self._generation = f"{version('bundlepipe')} 4"
         self._known: dict[str, Any] = {}
         self._used: dict[str, Any] = {}
         try:
@@ -226,6 +232,7 @@ def _pushable(path: str, section: str, name: str, value: dict[str, Any], default
         "labels": dict(value.get("labels") or {}),
         "exclude": list(value.get("exclude", DEFAULT_EXCLUDE)),
         "preserve_permissions": value.get("preservePermissions", False),
+        "after": _after(value),
         "where": Position(path, (section, name), at_key=True),
     }
 
@@ -313,6 +320,7 @@ def _copy(path: str, name: str, value: dict[str, Any]) -> Copy:
         resume=value.get("resume", True),
         exclude=[normal_exclusion(item, base) for item in value.get("exclude") or ()],
         refresh=value.get("refresh"),
+        after=_after(value),
         where=Position(path, ("copies", name), at_key=True),
     )
 
@@ -326,6 +334,7 @@ def _pull(path: str, name: str, value: dict[str, Any]) -> Pull:
         recursive=value.get("recursive", False),
         refresh=value.get("refresh"),
         max_size=value.get("maxSize"),
+        after=_after(value),
         where=Position(path, ("pulls", name), at_key=True),
     )
 
@@ -339,6 +348,7 @@ def _render(path: str, name: str, value: dict[str, Any]) -> Render:
         locks=_paths(value.get("locks"), base),
         config=_paths(value.get("config"), base),
         apply=_apply(path, name, value["apply"]) if "apply" in value else None,
+        after=_after(value),
         where=Position(path, ("renders", name), at_key=True),
     )
 
@@ -357,6 +367,11 @@ def _apply(path: str, name: str, value: dict[str, Any]) -> Apply:
         wait=value.get("wait"),
         where=Position(path, ("renders", name, "apply")),
     )
+
+
+def _after(value: dict[str, Any]) -> list[Earlier]:
+    items = (item if isinstance(item, str) else next(iter(item.items())) for item in value.get("after") or ())
+    return [item if isinstance(item, str) else _EARLIER[item[0]](item[1]) for item in items]
 
 
 def _source(value: Any, base: str) -> Source:

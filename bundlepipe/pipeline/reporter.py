@@ -22,7 +22,7 @@ from doit.reporter import ConsoleReporter
 from doit.task import Task
 
 from bundlepipe.pipeline.action import SUMMARY, TRAFFIC, UNCHANGED
-from bundlepipe.pipeline.edges import PipelineTask
+from bundlepipe.pipeline.edges import PipelineTask, depend_on_directories
 from bundlepipe.pipeline.name_search import NameSearch, announce_searches
 from bundlepipe.pipeline.progress import display
 from bundlepipe.pipeline.push_task import DestinationStaleness
@@ -68,6 +68,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Iterable[str]) -> None:
         """Begin to show progress; announce what the run may come to ask and to search, so that it is done together."""
         super().initialize(tasks, selected_tasks)
+        depend_on_directories(tasks)
         display.begin()
         _tell_interrupts_shortly()
         self._begin_summary(tasks, selected_tasks)

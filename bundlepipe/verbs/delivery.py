@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import IO, cast
 
 from bundlepipe.documents.image_locations import ImageLocation, ImageLocations
-from bundlepipe.errors import StoreError
+from bundlepipe.errors import LayersMissing, StoreError
 from bundlepipe.events import BlobDone, CopyPlanned, Emit, ImageDone
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Descriptor
@@ -113,7 +113,7 @@ class Delivery:
             if any(blob.descriptor.is_non_distributable for blob in lacking):
                 raise StoreError(_absence(lacking[0]))
             layers, them = ("1 layer", "it") if len(lacking) == 1 else (f"{len(lacking)} layers", "them")
-            raise StoreError(
+            raise LayersMissing(
                 f"{lacking[0].source.name} leaves out {layers}, and {self._destination.name} does not have {them}: "
                 f"{digests}: copy there first what it continues"
             )

@@ -248,3 +248,11 @@ def test_programs_are_told_of_whole_files(command: Command) -> None:
     (problem,) = json.loads(command("bundlepipe", "check", "--json").stdout)
     assert (problem["file"], problem["line"]) == ("ca.pem", None)
     assert problem["message"] == "cannot be read: Is a directory"
+
+
+def test_a_circle_of_tasks_is_told(command: Command) -> None:
+    images = "images: {a: {files: [a], after: [{image: b}]}, b: {files: [a], after: [{image: a}]}}\n"
+    write(command, {"bundlepipe.yml": PIPELINE + images, "a/index.html": "hello"})
+    assert problems(command) == [
+        "these tasks need one another: push_image:a -> push_image:b -> push_image:a: break the circle"
+    ]
