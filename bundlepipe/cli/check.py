@@ -19,18 +19,20 @@ from bundlepipe.errors import DocumentError
         "Check another pipeline": "check apps/shop/bundlepipe.yml",
     },
 )
-@click.argument("file", default="bundlepipe.yml", type=PATH)
+@click.argument("file", required=False, type=PATH)
 @click.pass_obj
-def check(run: Run, file: str) -> None:
+def check(run: Run, file: str | None) -> None:
     """Check a pipeline file and every document that it names, without network and without running anything.
 
     Those are pipeline files that it includes, configuration that is searched for images, kbld's
     configuration, locks, bundle.yml and Dockerfiles. All faults are told at once, each with line
-    and column; with --json as a list of objects with file, line, column and message.
+    and column; with --json as a list of objects with file, line, column and message. Without FILE that
+    is the bundlepipe.yml here, or in the nearest directory above.
     """
     from bundlepipe.documents.problem import parse_problem
     from bundlepipe.pipeline.checked_documents import check_documents
 
+    file = file or _found(run)
     report = check_documents(file, os.environ)
     for path, what in report.checked.items():
         run.console.line(f"{path}: {what}")
@@ -42,3 +44,15 @@ def check(run: Run, file: str) -> None:
     run.console.document([problem.as_json() for problem in found])
     if report.problems:
         raise DocumentError(report.problems)
+
+
+def _found(run: Run) -> str:
+    """Return the pipeline file, after going where it is, as doit would."""
+    from bundlepipe.pipeline.pipeline import DEFAULT_PATH
+    from bundlepipe.pipeline.project_search import directory_above
+
+    above = None if os.path.exists(DEFAULT_PATH) else directory_above([DEFAULT_PATH])
+    if above:
+        run.console.note(f"{run.tool.name}: checking in {os.path.relpath(above)}, where {DEFAULT_PATH} is")
+        os.chdir(above)
+    return DEFAULT_PATH

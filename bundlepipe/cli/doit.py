@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from bundlepipe.errors import BundlepipeError
+
+# Options of doit that say where its file is.
+_NAME_A_PLACE = ("-f", "--file", "-d", "--dir", "-k", "--seek-file")
 
 
 class _Untouched(click.Command):
@@ -25,15 +30,16 @@ class _Untouched(click.Command):
 def doit(context: click.Context, arguments: list[str]) -> None:
     """Run doit: `bundlepipe doit list`, `bundlepipe doit push_bundle`, `bundlepipe doit help run`.
 
-    Without a dodo.py the tasks are those of bundlepipe.yml. The exit status is doit's.
+    Without a dodo.py the tasks are those of bundlepipe.yml. Where neither is here, the nearest
+    directory above that has one is where doit runs. The exit status is doit's.
     """
     name = f"{context.find_root().info_name} doit"
     # A dodo.py may look at it, and the script of `tabcompletion` is for the program of this name.
     sys.argv = ["doit", *arguments]
-    context.exit(_main(name).run(arguments))
+    context.exit(_main(name, arguments).run(arguments))
 
 
-def _main(name: str) -> Any:
+def _main(name: str, arguments: Sequence[str]) -> Any:
     """Return doit's program, called `name` in messages; BundlepipeError for a faulty pyproject.toml or doit.cfg."""
     from configparser import Error
 
@@ -41,11 +47,31 @@ def _main(name: str) -> Any:
 
     from bundlepipe.pipeline.loader import DirectoryLoader
 
+    above, here = _project_above(name, arguments), os.getcwd()
     try:
+        # Settings are those beside the pipeline.
+        os.chdir(above or here)
         main = DoitMain()
     except (Error, ValueError) as error:
         raise BundlepipeError(f"pyproject.toml or doit.cfg, where doit's settings are: {error}") from None
     main.BIN_NAME = name
     if "loader" not in main.config.get("GLOBAL", {}):
-        main.task_loader = DirectoryLoader()
+        main.task_loader = DirectoryLoader(above)
+        # From where a dodo.py is told that doit was called.
+        os.chdir(here)
     return main
+
+
+def _project_above(name: str, arguments: Sequence[str]) -> str | None:
+    """Return the directory of the pipeline above, and say so, if there is none here and no other file is named."""
+    from bundlepipe.pipeline.loader import PROJECT_FILES
+    from bundlepipe.pipeline.project_search import directory_above
+
+    named = any(argument.startswith(_NAME_A_PLACE) for argument in arguments) or "DOIT_FILE" in os.environ
+    if named or any(map(os.path.exists, PROJECT_FILES)):
+        return None
+    above = directory_above(PROJECT_FILES)
+    if above:
+        found = next(file for file in PROJECT_FILES if os.path.exists(os.path.join(above, file)))
+        sys.stderr.write(f"{name}: running in {os.path.relpath(above)}, where {found} is\n")
+    return above

@@ -7,7 +7,7 @@ doit.cfg; `DirectoryLoader` is that of `bundlepipe doit`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from doit.cmd_base import DodoTaskLoader, NamespaceTaskLoader, opt_cwd, opt_dodo, opt_seek_file
@@ -20,6 +20,10 @@ from bundlepipe.pipeline.pipeline import DEFAULT_PATH, Pipeline
 
 _DODO = "dodo.py"
 _EXTENSIONS = (".yml", ".yaml")
+# What makes a directory one that `bundlepipe doit` runs in; the first counts if there are both.
+PROJECT_FILES = (_DODO, DEFAULT_PATH)
+
+_DEFAULT_TASKS = "default_tasks"
 
 _FILE_OPTION = {
     "section": "task loader",
@@ -43,7 +47,7 @@ class PipelineLoader(NamespaceTaskLoader):  # type: ignore[misc]
 
     def setup(self, opt_values: Any) -> None:
         """Take the file that the command line names."""
-        self.namespace = _namespace(opt_values["pipelineFile"], self.config)
+        self.namespace = _namespace(opt_values["pipelineFile"], self.config, opt_values)
 
 
 class DirectoryLoader(DodoTaskLoader):  # type: ignore[misc]
@@ -62,22 +66,26 @@ class DirectoryLoader(DodoTaskLoader):  # type: ignore[misc]
         opt_seek_file,
     )
 
+    def __init__(self, above: str | None = None) -> None:
+        super().__init__()
+        self._directories = ["", *filter(None, [above])]
+
     def load_tasks(self, cmd: Any, pos_args: Any) -> Any:
         """Load the tasks, with the edges that doit does not see, whatever reporter there is."""
         return _connected(super().load_tasks(cmd, pos_args), cmd)
 
     def setup(self, opt_values: Any) -> None:
-        """Take the file that there is; InvalidDodoFile where there is none."""
-        seeks = opt_values["seek_file"] and opt_values["dodoFile"] == _DODO
-        path = _pipeline_file(opt_values["dodoFile"], seeks)
-        if path is None:
-            super().setup(opt_values)
+        """Take the file that there is, here or in a directory above; InvalidDodoFile where there is none."""
+        named, seeks = opt_values["dodoFile"], opt_values["seek_file"]
+        path = _found(list(_upwards()) if seeks else self._directories) if named == _DODO else named
+        if not path.endswith(_EXTENSIONS):
+            super().setup({**opt_values, "dodoFile": path})
             return
-        directory = opt_values["cwdPath"] or (os.path.dirname(path) if seeks else "")
+        directory = opt_values["cwdPath"] or (os.path.dirname(path) if named == _DODO else "")
         path = os.path.abspath(path)
         if directory:
             _change_directory(directory)
-        self.namespace = _namespace(os.path.relpath(path), self.config)
+        self.namespace = _namespace(os.path.relpath(path), self.config, opt_values)
 
 
 def _connected(tasks: list[Task], command: Any) -> list[Task]:
@@ -86,18 +94,16 @@ def _connected(tasks: list[Task], command: Any) -> list[Task]:
     return tasks
 
 
-def _pipeline_file(named: str, seeks: bool) -> str | None:
-    """Return the path of the pipeline file that is meant, None where it is a dodo.py; `seeks` looks above, too."""
-    if named != _DODO:
-        return named if named.endswith(_EXTENSIONS) else None
-    for directory in _upwards() if seeks else ("",):
-        if os.path.exists(os.path.join(directory, _DODO)):
-            return None
-        path = os.path.join(directory, DEFAULT_PATH)
-        if os.path.exists(path):
-            return path
-    place = "here, nor in a directory above" if seeks else "here"
-    raise InvalidDodoFile(f"there is neither a {_DODO} nor a {DEFAULT_PATH} {place}: 'bundlepipe init' writes both")
+def _found(directories: Iterable[str]) -> str:
+    """Return the path of the first dodo.py or pipeline file in some directories."""
+    for directory in directories:
+        for name in PROJECT_FILES:
+            path = os.path.join(directory, name)
+            if os.path.exists(path):
+                return path
+    raise InvalidDodoFile(
+        f"there is neither a {_DODO} nor a {DEFAULT_PATH} here, nor in a directory above: 'bundlepipe init' writes both"
+    )
 
 
 def _upwards() -> Iterator[str]:
@@ -114,11 +120,24 @@ def _change_directory(directory: str) -> None:
         raise InvalidCommand(f"{directory}: cannot run there: {error.strerror}") from None
 
 
-def _namespace(path: str, config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what a dodo.py for a pipeline file would define."""
+def _namespace(path: str, config: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a dodo.py for a pipeline file would define; `options` are those of the command that runs."""
     # What the user's own configuration file says wins over what merely suits most.
-    chosen = (config or {}).get("GLOBAL", {})
-    return {
-        "DOIT_CONFIG": {key: value for key, value in DOIT_CONFIG.items() if key not in chosen},
-        "pipeline": Pipeline.load(path),
-    }
+    chosen = dict((config or {}).get("GLOBAL", {}))
+    for section in (config or {}).values():
+        # Which command runs is not told to a loader, but its options have the values of its section.
+        chosen |= {key: value for key, value in section.items() if str(options.get(key)) == str(value)}
+    defaults = {key: value for key, value in DOIT_CONFIG.items() if key not in chosen}
+    if _DEFAULT_TASKS in chosen:
+        # No option of any command, so doit itself takes it from a dodo.py alone.
+        defaults[_DEFAULT_TASKS] = _names(chosen[_DEFAULT_TASKS])
+    return {"DOIT_CONFIG": defaults, "pipeline": Pipeline.load(path)}
+
+
+def _names(value: Any) -> list[str]:
+    """Return names of tasks from TOML, where they are a list, or doit.cfg, where they are a text."""
+    if isinstance(value, str):
+        return value.replace(",", " ").split()
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return value
+    raise InvalidCommand(f"{_DEFAULT_TASKS}, where doit's settings are: expected a list of names of tasks")

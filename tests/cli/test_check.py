@@ -256,3 +256,12 @@ def test_a_circle_of_tasks_is_told(command: Command) -> None:
     assert problems(command) == [
         "these tasks need one another: push_image:a -> push_image:b -> push_image:a: break the circle"
     ]
+
+
+def test_the_pipeline_above_is_checked(command: Command) -> None:
+    write(command, {"bundlepipe.yml": PIPELINE + "images: {a: {files: [b]}}\n", "a/deep/index.html": "hello"})
+    result = command("bundlepipe", "check", cwd=command.directory / "a/deep")
+    assert result.status == 0
+    first, *others = result.stderr.splitlines()
+    assert first == "bundlepipe: checking in ../.., where bundlepipe.yml is"
+    assert others == ["bundlepipe: b: is not there, which is fine if a task makes it"]

@@ -82,15 +82,98 @@ def test_nothing_to_load(command: Command) -> None:
     result = command("bundlepipe", "doit")
     assert (result.status, result.stdout) == (3, "")
     assert result.stderr == (
-        "ERROR: there is neither a dodo.py nor a bundlepipe.yml here: 'bundlepipe init' writes both\n"
+        "ERROR: there is neither a dodo.py nor a bundlepipe.yml here, nor in a directory above: 'bundlepipe init' "
+        "writes both\n"
     )
     assert "bundlepipe doit list" in command("bundlepipe", "doit", "help").output
+
+
+def test_the_pipeline_above_is_found(pipeline: Command) -> None:
+    deep = pipeline.directory / "one/deep"
+    deep.mkdir()
+    result = pipeline("bundlepipe", "doit", "push_bundle:one", cwd=deep)
+    assert result.stderr == "bundlepipe doit: running in ../.., where bundlepipe.yml is\n"
+    assert ".  lock_bundle:one  one/.imgpkg/images.yml 0 images" in result.stdout
+    assert (pipeline.directory / ".bundlepipe").is_dir()
+    assert not (deep / ".bundlepipe").exists()
+    assert "-- push_bundle:one" in pipeline("bundlepipe", "doit", "push_bundle:one").output
+    # Settings are those beside the pipeline, not those of a directory below.
+    (pipeline.directory / "pyproject.toml").write_text('[tool.doit]\nreporter = "zero"\n')
+    (deep / "pyproject.toml").write_text('[tool.doit]\nreporter = "console"\n')
+    assert pipeline("bundlepipe", "doit", cwd=deep).stdout == ""
+    (pipeline.directory / "pyproject.toml").write_text('[tool.doit]\nloader = "bundlepipe"\n')
+    assert "-- push_bundle:one" in pipeline("bundlepipe", "doit", "push_bundle:one", cwd=deep).stdout
+
+
+def test_a_dodo_above_is_found_and_told_where_doit_was_called(command: Command) -> None:
+    below = command.directory / "below"
+    below.mkdir()
+    (command.directory / "dodo.py").write_text(
+        "import os, doit\n"
+        "def task_own():\n"
+        "    print(os.getcwd(), doit.get_initial_workdir())\n"
+        "    return {'actions': None}\n"
+    )
+    result = command("bundlepipe", "doit", "list", cwd=below)
+    assert result.stdout.splitlines()[0].split() == [str(command.directory), str(below)]
+    assert result.stderr == "bundlepipe doit: running in .., where dodo.py is\n"
+    (below / "bundlepipe.yml").write_text(PIPELINE)
+    assert "push_bundle" in command("bundlepipe", "doit", "list", cwd=below).output
+
+
+@pytest.mark.parametrize("top", ["git", "home", "everybody's"])
+def test_nothing_is_looked_for_above_what_is_ones_own(pipeline: Command, top: str) -> None:
+    deep = pipeline.directory / "top/deep"
+    deep.mkdir(parents=True)
+    env = {}
+    if top == "git":
+        (pipeline.directory / "top/.git").touch()
+    elif top == "home":
+        env["HOME"] = str(pipeline.directory / "top")
+    else:
+        pipeline.directory.chmod(0o1777)
+    assert pipeline("bundlepipe", "doit", "list", cwd=deep, env=env).status == 3
+    assert pipeline("bundlepipe", "check", cwd=deep, env=env).status == 1
+    assert "push_bundle" in pipeline("bundlepipe", "doit", "list", "-k", cwd=deep, env=env).output
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("pyproject.toml", '[tool.doit]\ndefault_tasks = ["lock_bundle:one"]\n'),
+        ("doit.cfg", "[GLOBAL]\ndefault_tasks = lock_bundle:one\n"),
+    ],
+)
+@pytest.mark.parametrize("loader", [True, False])
+def test_default_tasks_of_settings_count(pipeline: Command, name: str, settings: str, *, loader: bool) -> None:
+    said = 'loader = "bundlepipe"\n' if name == "pyproject.toml" else "loader = bundlepipe\n"
+    (pipeline.directory / name).write_text(settings + (said if loader else ""))
+    assert pipeline("bundlepipe", "doit").output.startswith(".  lock_bundle:one ")
+    assert not (pipeline.directory / "build/registry").exists()
+
+
+def test_faulty_default_tasks_are_told(pipeline: Command) -> None:
+    (pipeline.directory / "pyproject.toml").write_text("[tool.doit]\ndefault_tasks = 7\n")
+    result = pipeline("bundlepipe", "doit")
+    assert (result.status, result.stdout) == (3, "")
+    assert "default_tasks, where doit's settings are: expected a list of names of tasks" in result.stderr
+
+
+def test_settings_for_a_command_win_over_the_usual_ones(pipeline: Command) -> None:
+    settings = '[tool.doit.commands.run]\nreporter = "zero"\ndep_file = "run.db"\nbackend = "json"\n'
+    (pipeline.directory / "pyproject.toml").write_text(settings)
+    pipeline.silently("bundlepipe", "doit")
+    assert (pipeline.directory / "run.db").read_text().startswith("{")
+    assert not (pipeline.directory / ".bundlepipe/doit.db").exists()
+    # Those of another command do not.
+    (pipeline.directory / "pyproject.toml").write_text(settings.replace("commands.run", "commands.clean"))
+    assert "=  push_bundle:one" in pipeline("bundlepipe", "doit", "-a").output
+    assert (pipeline.directory / ".bundlepipe/doit.db").exists()
 
 
 def test_files_and_directories_elsewhere(pipeline: Command) -> None:
     below = pipeline.directory / "below"
     below.mkdir()
-    assert pipeline("bundlepipe", "doit", "list", cwd=below).status == 3
     assert "push_bundle:two" in pipeline("bundlepipe", "doit", "list", "--all", "-k", cwd=below).output
     listed = pipeline("bundlepipe", "doit", "-f", "../bundlepipe.yml", "-d", "..", "list", "--all", cwd=below)
     assert "push_bundle:two" in listed.output
