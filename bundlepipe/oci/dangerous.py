@@ -1,4 +1,4 @@
-"""Refusal of output directories whose replacement would cost somebody his work.
+"""Refusal of outputs in places where nobody means anything to be replaced, whoever asks for it.
 
 imgpkg refuses `/`, `.` and `..`; this refuses also what else nobody means to delete.
 """
@@ -23,19 +23,36 @@ _Identity = tuple[int, int]
 def refuse_dangerous(target: str, protected: Iterable[str] = ()) -> None:
     """Raise OutputError unless `target` may be deleted and made anew.
 
-    It must not be or contain the root, the current directory, a home directory, a git
-    repository or work tree, or one of the `protected` paths (which need not exist).
-    Links among the parents of all of them are followed, and names that the file system
-    takes for the same (case, mounts) count as the same.
+    It must not be or contain the root, the current directory, a home directory, a mount
+    point, a git repository or work tree, or one of the `protected` paths (which need not
+    exist), nor lie in the `.git` of a repository. Links among the parents of all of them are
+    followed, and names that the file system takes for the same (case, mounts) count as the
+    same.
     """
+    refuse_repository(target)
     resolved = _resolve(target)
     identity = _identity(resolved)
     for path, what in _kept(protected):
         if _contains(resolved, identity, _resolve(path)):
             raise OutputError(f"{target}: {_DISALLOWED}: it is or contains {what}")
-    repository = _find_repository(resolved)
-    if repository:
-        raise OutputError(f"{target}: {_DISALLOWED}: it is or contains the git repository {repository}")
+    found = _find_repository_or_mount(resolved)
+    if found:
+        raise OutputError(f"{target}: {_DISALLOWED}: it is or contains {found}")
+
+
+def refuse_repository(target: str) -> None:
+    """Raise OutputError if an output, a file or a directory, is the `.git` of a repository or lies in one."""
+    if names_repository(target) or names_repository(_resolve(target)):
+        raise OutputError(f"{target}: {_DISALLOWED}: it is or lies in {_GIT}, where git keeps a repository")
+
+
+def names_repository(path: str) -> bool:
+    """Tell whether `.git` is one of the names in a path; in any case of letters, as some file systems have it."""
+    return any(map(_is_repository, path.split(os.sep)))
+
+
+def _is_repository(name: str) -> bool:
+    return name.lower() == _GIT
 
 
 def _resolve(path: str) -> str:
@@ -91,8 +108,11 @@ def _identity(path: str) -> _Identity | None:
     return status.st_dev, status.st_ino
 
 
-def _find_repository(directory: str) -> str | None:
-    """Return the first directory here or below that holds a `.git`, be it a directory or a file."""
+def _find_repository_or_mount(directory: str) -> str | None:
+    """Return what is found first here or below: a directory with a `.git`, directory or file, or a mount point."""
+    device = _device(directory)
+    if device is not None and os.path.ismount(directory):
+        return f"the mount point {directory}"
     directories = [directory]
     while directories:
         current = directories.pop()
@@ -104,8 +124,17 @@ def _find_repository(directory: str) -> str | None:
         except OSError as error:
             raise OutputError(f"{current}: cannot be searched for git repositories: {error.strerror}") from None
         for entry in found:
-            if entry.name == _GIT:
-                return current
+            if _is_repository(entry.name):
+                return f"the git repository {current}"
             if entry.is_dir(follow_symlinks=False):
+                if _device(entry.path) not in (device, None):
+                    return f"the mount point {entry.path}"
                 directories.append(entry.path)
     return None
+
+
+def _device(directory: str) -> int | None:
+    try:
+        return os.lstat(directory).st_dev
+    except OSError:
+        return None

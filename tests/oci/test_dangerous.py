@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.errors import OutputError
-from bundlepipe.oci.dangerous import refuse_dangerous
+from bundlepipe.oci import dangerous
+from bundlepipe.oci.dangerous import refuse_dangerous, refuse_repository
 
 IMGPKG = "Disallowed output directory (trying to avoid accidental deletion)"
 
@@ -130,6 +131,27 @@ def test_git_repositories_are_refused(project: Path, target: str, is_work_tree: 
     assert refusal(target) == f"the git repository {repository}"
     refuse_dangerous("clones/one/below")
     refuse_dangerous("clones/two")
+
+
+@pytest.mark.parametrize("name", [".git", ".GIT", ".Git"])
+def test_a_repository_of_any_case_is_refused(project: Path, name: str) -> None:
+    (project / "clone" / name / "hooks").mkdir(parents=True)
+    assert refusal("clone") == f"the git repository {project}/clone"
+    (project / "link").symlink_to(project / "clone" / name)
+    for target in (f"clone/{name}", f"clone/{name}/hooks/new", "link/hooks", f"absent/{name}"):
+        for refuse in (refuse_dangerous, refuse_repository):
+            with pytest.raises(OutputError, match=f"^{target}: .*: it is or lies in .git, where git keeps"):
+                refuse(target)
+
+
+def test_mount_points_are_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = project / "out/below/mounted"
+    below.mkdir(parents=True)
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(project / "out"))
+    assert refusal("out") == f"the mount point {project}/out"
+    refuse_dangerous("out/below")
+    monkeypatch.setattr(dangerous, "_device", lambda path: int(path == str(below)))
+    assert refusal("out/below") == f"the mount point {below}"
 
 
 def test_git_repositories_behind_links_are_no_reason_to_refuse(project: Path, tmp_path: Path) -> None:
