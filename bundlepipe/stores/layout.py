@@ -200,7 +200,8 @@ class LayoutStore:
         remove_abandoned(self.directory)
 
     def _list(self, waiting: Iterable[tuple[Descriptor, str | None]]) -> None:
-        write_if_changed(os.path.join(self.directory, _LAYOUT_FILE), _LAYOUT_VERSION)
+        if not self._has_layout_file():
+            write_if_changed(os.path.join(self.directory, _LAYOUT_FILE), _LAYOUT_VERSION)
         index = self._read_index() or _Index({"schemaVersion": 2, "manifests": []})
         for descriptor, tag in waiting:
             index.add(descriptor, tag)
@@ -256,11 +257,16 @@ class LayoutStore:
             raise StoreError(
                 f"{as_given(self._index_path)}: is not JSON, so {self.directory} is not an OCI image layout"
             ) from None
-        if not isinstance(document, dict) or not _are_entries(document.setdefault("manifests", [])):
+        if not isinstance(document, dict) or not ("manifests" in document or self._has_layout_file()):
+            raise StoreError(f"{as_given(self._index_path)}: is not the index of an OCI image layout")
+        if not _are_entries(document.setdefault("manifests", [])):
             raise StoreError(f"{as_given(self._index_path)}: is not the index of an OCI image layout")
         index = _Index(document)
         self._last_read = (stamp, index)
         return index
+
+    def _has_layout_file(self) -> bool:
+        return os.path.isfile(os.path.join(self.directory, _LAYOUT_FILE))
 
     def _read_manifest_bytes(self, digest: Digest) -> bytes:
         with self._translated(f"manifest {digest}"), open(self._blob_path(digest), "rb") as file:

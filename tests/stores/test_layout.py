@@ -121,6 +121,15 @@ def test_what_is_no_index_is_an_error(store: LayoutStore, content: str, message:
         store.resolve("v1")
 
 
+def test_an_index_of_something_else_is_not_written_into(store: LayoutStore) -> None:
+    index = Path(store.directory, "index.json")
+    index.parent.mkdir(parents=True, exist_ok=True)
+    index.write_text('{"name": "a web page"}')
+    with pytest.raises(StoreError, match=r"index\.json: is not the index of an OCI image layout"):
+        put_image(store, file_layer("file", "content"), tag="v1")
+    assert index.read_text() == '{"name": "a web page"}'
+
+
 def test_what_is_not_there_is_not_found(store: LayoutStore) -> None:
     with pytest.raises(NotFound, match="there is no OCI image layout in"):
         store.resolve("v1")
