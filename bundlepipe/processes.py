@@ -11,7 +11,7 @@ import selectors
 import shutil
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import IO
 
 from bundlepipe.base_directory import anchored
@@ -41,6 +41,7 @@ def run_program(
     *,
     directory: str | None = None,
     environment: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
     stdin: bytes | None = None,
     captures_output: bool = False,
     shown: str | None = None,
@@ -50,14 +51,16 @@ def run_program(
     Each line that it writes to stderr goes to `take_line` as it comes; so does stdout, and
     nothing is returned, unless `captures_output`. Of a line that a program overwrites, as
     progress bars do, it is the last state; lines of more than 64 Ki characters come in
-    pieces. `environment` holds variables beside those of this process; `shown` is what
-    messages call the command, where its arguments may be secret. What the program leaves
-    running is not waited for. Raises ProgramMissing where there is no such program,
+    pieces. `environment` holds variables beside those of this process, less what `without`
+    names; `shown` is what messages call the command, where its arguments may be secret. What
+    the program leaves running is not waited for. Raises ProgramMissing where there is no such program,
     ProgramError if it ends by a signal or with another exit status than 0, and Cancelled if
     this work is given up meanwhile, after ending the program, as whatever `take_line` raises does.
     """
     name = command_text(command) if shown is None else shown
-    process = _started(command, name, directory, environment, stdin is not None, captures_output)
+    inherited = {key: value for key, value in os.environ.items() if key not in without}
+    variables = {**inherited, **(environment or {})}
+    process = _started(command, name, directory, variables, stdin is not None, captures_output)
     tail: deque[str] = deque(maxlen=_KEPT_LINES)
     captured = bytearray()
 
@@ -92,13 +95,12 @@ def _started(
     command: Sequence[str],
     name: str,
     directory: str | None,
-    environment: Mapping[str, str] | None,
+    variables: Mapping[str, str],
     has_input: bool,
     captures_output: bool,
 ) -> subprocess.Popen[bytes]:
     if directory is not None and not os.path.isdir(anchored(directory)):
         raise ProgramError(name, None, (), f"{directory}: no such directory to run it in")
-    variables = {**os.environ, **(environment or {})}
     place = anchored(os.curdir if directory is None else directory)
     try:
         return subprocess.Popen(

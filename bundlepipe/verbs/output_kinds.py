@@ -1,0 +1,102 @@
+"""What written files are recognised by, so that newer ones may take their place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.verbs.replacing import Claim, FileOutput, Kind
+
+if TYPE_CHECKING:
+    from bundlepipe.documents.bundle_lock import BundleLock
+    from bundlepipe.documents.images_lock import ImagesLock
+
+# Of an entry, in the header of a tar.
+_LONGEST_NAME = 100
+# More than any lock has: what is larger need not be read to know that it is none.
+_LARGEST_LOCK = 64 << 20
+_KBLD_LOCK_KEY = b"minimumRequiredVersion"
+
+
+def _is_copied_tar(path: str) -> bool:
+    """Tell whether the first entry is that of the tars that copies write."""
+    from bundlepipe.documents.archive_manifest import FILE_NAME
+
+    return _start(path, _LONGEST_NAME).rstrip(b"\0") == FILE_NAME.encode()
+
+
+def _is_partial_tar(path: str) -> bool:
+    """Tell whether a file begins as such a tar, or is what one is before its first byte is written."""
+    start = _start(path, _LONGEST_NAME)
+    return not start.strip(b"\0") or _is_copied_tar(path)
+
+
+def _is_bundle_lock(path: str) -> bool:
+    from bundlepipe.documents.bundle_lock import BundleLock
+
+    return _parses(path, BundleLock.parse)
+
+
+def _is_images_lock(path: str) -> bool:
+    from bundlepipe.documents.images_lock import ImagesLock
+
+    return _parses(path, ImagesLock.parse)
+
+
+def _is_kbld_lock(path: str) -> bool:
+    """Tell whether a file is configuration of kbld that only says what references were resolved to."""
+    from bundlepipe.documents.kbld_config import parse_config
+
+    content = _start(path, _LARGEST_LOCK)
+    try:
+        config = parse_config(content, path)
+    except BundlepipeError:
+        return False
+    if config.sources or config.destinations or _KBLD_LOCK_KEY not in content:
+        return False
+    # One without images has nothing to lose, unless somebody wrote rules into it.
+    return all(each.preresolved for each in config.overrides) if config.overrides else not config.search_rules
+
+
+def _parses(path: str, parse: Callable[[bytes, str], object]) -> bool:
+    try:
+        parse(_start(path, _LARGEST_LOCK), path)
+    except BundlepipeError:
+        return False
+    return True
+
+
+def _start(path: str, size: int) -> bytes:
+    """Return the first bytes of a file; none of one that cannot be read, which is of no kind then."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(size)
+    except OSError:
+        return b""
+
+
+COPIED_TAR = Kind("a tar of a copy", _is_copied_tar)
+PARTIAL_TAR = Kind("the beginning of a tar of a copy", _is_partial_tar)
+BUNDLE_LOCK = Kind("a BundleLock", _is_bundle_lock)
+IMAGES_LOCK = Kind("an ImagesLock", _is_images_lock)
+KBLD_LOCK = Kind("a lock of kbld", _is_kbld_lock)
+
+
+def kind_of(lock: BundleLock | ImagesLock) -> Kind:
+    """Return the kind of a lock that is known by now."""
+    from bundlepipe.documents.bundle_lock import BundleLock
+
+    return BUNDLE_LOCK if isinstance(lock, BundleLock) else IMAGES_LOCK
+
+
+def tar_outputs(path: str, claim: Claim) -> list[FileOutput]:
+    """Return the files that a copy into a tar writes: the tar, and what it is until it is complete."""
+    # What a link leads to is exchanged, and the link stays.
+    place = os.path.realpath(path) if os.path.islink(path) else path
+    directory, name = os.path.split(place)
+    unfinished = replace(claim, unknown=f"it is not {PARTIAL_TAR.name}", made=lambda: False)
+    beside = (os.path.join(directory, f".{name}.{suffix}") for suffix in ("partial", "previous"))
+    return [FileOutput(place, claim, [COPIED_TAR]), *(FileOutput(each, unfinished, [PARTIAL_TAR]) for each in beside)]
