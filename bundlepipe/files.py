@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from bundlepipe.base_directory import anchored
@@ -34,11 +34,14 @@ def read_file(path: str) -> bytes:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def write_if_changed(path: str, content: bytes) -> bool:
+def write_if_changed(
+    path: str, content: bytes, *, about_to: Callable[[os.stat_result], object] = lambda status: None
+) -> bool:
     """Make `content` the content of the file at `path`; tell whether it was not so before.
 
     A file that already has the content is not touched, so its time stamps stay. Missing
-    directories are made. Raises OSError.
+    directories are made. `about_to` gets the status of the new file just before it takes
+    the place of what is there. Raises OSError.
     """
     path = anchored(path)
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
@@ -49,6 +52,7 @@ def write_if_changed(path: str, content: bytes) -> bool:
     with incoming(directory) as file:
         file.write(content)
         file.flush()
+        about_to(os.fstat(file.fileno()))
         os.replace(file.name, path)
     return True
 

@@ -25,7 +25,8 @@ def check(run: Run, file: str | None) -> None:
     """Check a pipeline file and every document that it names, without network and without running anything.
 
     Those are pipeline files that it includes, configuration that is searched for images, kbld's
-    configuration, locks, bundle.yml and Dockerfiles. All faults are told at once, each with line
+    configuration, locks, bundle.yml and Dockerfiles. What outputs would replace that is there
+    already is a fault as well, unless nothing is lost by it. All faults are told at once, each with line
     and column; with --json as a list of objects with file, line, column and message. Without FILE that
     is the bundlepipe.yml here, or in the nearest directory above.
     """
@@ -38,6 +39,8 @@ def check(run: Run, file: str | None) -> None:
         run.console.line(f"{path}: {what}")
     for path in report.absent:
         run.console.note(f"{run.tool.name}: {path}: does not exist, which is fine if a task makes it")
+    for note in report.notes:
+        run.console.note(f"{run.tool.name}: {note}")
     found = [
         parse_problem(problem, lambda name: name == file or os.path.exists(name), file) for problem in report.problems
     ]

@@ -25,6 +25,7 @@ from bundlepipe.oci.build_context import IGNORE_FILE, BuildContext
 from bundlepipe.oci.inputs import Inputs, walk
 from bundlepipe.pipeline.checking import faults
 from bundlepipe.pipeline.checking_outputs import outputs
+from bundlepipe.pipeline.checking_replacement import replacements
 from bundlepipe.pipeline.contexts import context_of
 from bundlepipe.pipeline.copy_task import locks_read
 from bundlepipe.pipeline.declaration import (
@@ -54,12 +55,14 @@ class Report:
     """What was found: `checked` says of each document what it is, by its path, in the order of the pipeline.
 
     `problems` are its faults, each one line with where it is; `absent` has the paths that are not
-    there although no task of the pipeline makes them: a task of somebody's own may.
+    there although no task of the pipeline makes them: a task of somebody's own may. `notes` are
+    further lines that are worth knowing.
     """
 
     checked: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def check_documents(path: str, environment: Mapping[str, str]) -> Report:
@@ -74,6 +77,9 @@ def check_documents(path: str, environment: Mapping[str, str]) -> Report:
         report.problems += str(error).splitlines()
         return report
     _Checking(declared, report).pipeline()
+    refused, replaced = replacements(declared, os.path.dirname(path))
+    report.problems += refused
+    report.notes += replaced
     report.problems = list(dict.fromkeys(report.problems))
     report.absent = list(dict.fromkeys(report.absent))
     return report

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bundlepipe.errors import InvalidReference
+from bundlepipe.oci.dangerous import names_repository
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.pipeline.declaration import (
     Bundle,
@@ -22,6 +23,8 @@ from bundlepipe.pipeline.destinations import (
     called,
     destination_of,
     is_from,
+    kept_by_runs,
+    layouts_written,
     outputs_of,
     stays_where_made,
     tag_of_push,
@@ -47,6 +50,7 @@ def output_faults(declared: Declared) -> Iterator[Fault]:
         yield from _output_faults(bundle)
     yield from _shared_outputs(declared)
     yield from _nested_outputs(declared)
+    yield from _outputs_in_repositories(declared)
     yield from _replaced_inputs(declared)
 
 
@@ -140,6 +144,16 @@ def _nested_outputs(declared: Declared) -> Iterator[Fault]:
             yield pull.where, f"pull '{pull.name}' would replace {pull.to}, which holds {STATE_DIRECTORY}"
 
 
+def _outputs_in_repositories(declared: Declared) -> Iterator[Fault]:
+    """Find outputs that lie in the `.git` of a repository, or are one."""
+    made = list(outputs(declared))
+    made += [(copy.where, path, called(copy)) for copy in declared.copies for path in layouts_written(copy)]
+    made += [(None, path, "the layout of a registry") for path in kept_by_runs(declared.registries)]
+    for where, path, what in made:
+        if names_repository(path):
+            yield where, f"{what}: {path} is in a repository of git: write it elsewhere"
+
+
 def outputs(declared: Declared) -> Iterator[tuple[object, str, str]]:
     """Yield each path that a task writes, with where it is declared and what it is."""
     for pull in declared.pulls:
@@ -154,6 +168,14 @@ def outputs(declared: Declared) -> Iterator[tuple[object, str, str]]:
             yield copy.where, path, f"the output of copy '{copy.name}'"
     for render in declared.renders:
         yield render.where, render.output, f"the output of render '{render.name}'"
+
+
+def declared_inputs(declared: Declared) -> list[str]:
+    """Return what a pipeline packs, builds and searches."""
+    files = [path for thing in (*declared.images, *declared.bundles) for path in thing.files]
+    contexts = [image.build.context for image in declared.images if image.build]
+    searched = [path for bundle in declared.bundles for path in searched_paths(bundle)]
+    return [*files, *contexts, *searched]
 
 
 def _replaced_inputs(declared: Declared) -> Iterator[Fault]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from doit.task import Task
 
 from bundlepipe.base_directory import anchored
 from bundlepipe.errors import BundlepipeError, LayersMissing, NotFound
-from bundlepipe.files import write_if_changed
+from bundlepipe.oci.dangerous import refuse_repository
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
 from bundlepipe.pipeline.declaration import Copy, CopySource, LockSource
+from bundlepipe.pipeline.destinations import layouts_written
 from bundlepipe.pipeline.ordering import order_advice
 from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.progress import emitter, human_size
@@ -46,10 +48,9 @@ from bundlepipe.stores.location import (
 
 if TYPE_CHECKING:
     from bundlepipe.verbs.copy import Copied, CopyRequest, Excluded
+    from bundlepipe.verbs.replacing import FileOutput
 
 KIND = "copy"
-# Of an entry, in the header of a tar.
-_LONGEST_NAME = 100
 
 
 def options_of(copy: Copy, source_tag: str | None, settings: Settings) -> Values:
@@ -166,13 +167,18 @@ class CopyAction(Action):
 
     def work(self) -> Values:
         """Make the destination have everything that the source stands for."""
+        from bundlepipe.pipeline.replacing import lock_output, tar_files
         from bundlepipe.verbs.copy import copy
 
         declared, homes = self._copy, self._settings.homes
-        answer_for(self.task)  # which fails if the destination could not be asked
         archives = archives_in([declared.to])
-        for path in archives:
-            _check_may_replace(path, declared.name)
+        lock = lock_output(declared, declared.lock_output, self._settings) if declared.lock_output else None
+        files = [file for path in archives for file in tar_files(declared, path, self._settings)]
+        for file in [*files, lock] if lock else files:
+            file.check()
+        for directory in layouts_written(declared):
+            refuse_repository(directory)
+        answer_for(self.task)  # which fails if the destination could not be asked
         locks = file_snapshot(locks_read(declared), {})
         read = stamps(_archives_read(declared))
         image = image_id(declared.source)
@@ -182,8 +188,8 @@ class CopyAction(Action):
         except LayersMissing as error:
             raise LayersMissing(f"{error}{order_advice(self._beside)}") from error
         seconds = time.monotonic() - started
-        if declared.lock_output:
-            self._write_lock(declared.lock_output, copied)
+        if lock:
+            _write_lock(lock, copied)
         made = [str(root.image) if root.image else f"{declared.to}@{root.digest}" for root in copied.roots]
         for path in archives:
             record_output(KIND, declared.name, path)
@@ -231,10 +237,14 @@ class CopyAction(Action):
         source = self._copy.source
         return read_tag(source.name) if isinstance(source, CopySource) else self._source_tag
 
-    def _write_lock(self, path: str, copied: Copied) -> None:
-        if copied.lock is None:
-            raise BundlepipeError(f"{path}: {len(copied.roots)} bundles were copied, and a lock names one: copy each")
-        write_if_changed(path, copied.lock.to_bytes())
+
+def _write_lock(output: FileOutput, copied: Copied) -> None:
+    if copied.lock is None:
+        count = len(copied.roots)
+        raise BundlepipeError(f"{output.path}: {count} bundles were copied, and a lock names one: copy each")
+    from bundlepipe.verbs.output_kinds import kind_of
+
+    replace(output, kinds=[kind_of(copied.lock)]).write(copied.lock.to_bytes())
 
 
 def _tag_of(to: Location) -> str | None:
@@ -256,26 +266,14 @@ def _summary(declared: Copy, copied: Copied, seconds: float) -> str:
     return f"{declared.to} {root}: {images}, {blobs}{skipped}, {human_size(copied.size)} in {seconds:.1f} s"
 
 
-def _check_may_replace(path: str, copy_name: str) -> None:
-    """Raise BundlepipeError if there is a file that neither this copy made nor another one may have made."""
-    from bundlepipe.documents.archive_manifest import FILE_NAME
-
-    if made_output(KIND, copy_name, path):
-        return
-    try:
-        with open(anchored(path), "rb") as file:
-            start = file.read(_LONGEST_NAME)
-    except OSError:
-        return
-    if start and start.rstrip(b"\0") != FILE_NAME.encode():
-        raise BundlepipeError(f"{path}: is there, and is no tar of a copy: remove it, or let the copy write elsewhere")
-
-
 def remove_archives(task_name: str, copy: Copy, dryrun: bool) -> None:
     """Remove the tar of a copy, and what an interrupted copy left of it: what `doit clean` does."""
+    from bundlepipe.verbs.output_kinds import PARTIAL_TAR
+
     for path in archives_in([copy.to]):
         directory, name = os.path.split(path)
-        found = [os.path.join(directory, f".{name}.{kind}") for kind in ("partial", "previous")]
+        beside = [os.path.join(directory, f".{name}.{kind}") for kind in ("partial", "previous")]
+        found = [file for file in beside if os.path.lexists(anchored(file)) and PARTIAL_TAR.matches(anchored(file))]
         if made_output(KIND, copy.name, path):
             found.append(path)
         elif os.path.lexists(anchored(path)):

@@ -53,11 +53,16 @@ def outputs_of(thing: Copy | Render) -> list[str]:
 
 def written_by(copy: Copy) -> list[str]:
     """Return what a copy writes, an OCI image layout included, which it may share with other copies."""
+    return [*outputs_of(copy), *layouts_written(copy)]
+
+
+def layouts_written(copy: Copy) -> list[str]:
+    """Return the OCI image layout that a copy writes into, if that is its destination."""
     try:
         location = parse_location(copy.to)
     except InvalidReference:
         return []  # which is a fault of its own
-    return [*outputs_of(copy), *([location.directory] if isinstance(location, LayoutLocation) else [])]
+    return [location.directory] if isinstance(location, LayoutLocation) else []
 
 
 def called(thing: Pushable | Copy | Pull | Render) -> str:

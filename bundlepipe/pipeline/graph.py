@@ -14,6 +14,7 @@ from bundlepipe.base_directory import anchored
 from bundlepipe.oci.reference import DEFAULT_TAG
 from bundlepipe.pipeline.action import Action
 from bundlepipe.pipeline.apply_task import ApplyAction, ApplyStaleness
+from bundlepipe.pipeline.checking_outputs import declared_inputs
 from bundlepipe.pipeline.clean import Clean
 from bundlepipe.pipeline.contexts import context_of, is_ignored
 from bundlepipe.pipeline.copy_task import KIND as COPY
@@ -357,10 +358,7 @@ class _Graph:
     @cached_property
     def _inputs(self) -> list[str]:
         """Return every declared input."""
-        files = [path for thing in self._pushables for path in thing.files]
-        contexts = [image.build.context for image in self._declared.images if image.build]
-        searched = [path for bundle in self._declared.bundles for path in searched_paths(bundle)]
-        return [*files, *contexts, *searched]
+        return declared_inputs(self._declared)
 
     def _task(
         self,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from doit.task import Task
 
 from bundlepipe.base_directory import anchored
-from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action
@@ -117,16 +116,19 @@ class LockAction(Action):
 
     def work(self) -> Values:
         """Lock; references keep the digest that images.yml has for them."""
+        from bundlepipe.pipeline.replacing import images_lock_output
         from bundlepipe.verbs.lock import lock
 
         bundle, settings = self._bundle, self._settings
         assert bundle.lock
+        output = images_lock_output(bundle, self._lock_path, settings)
+        output.check_place()
         before = searched_now(bundle, {})
         path = self._lock_path
         emit = emitter(self.task.name)
         builder = SourceBuilder(bundle, path, settings, emit)
         locked = lock(self._request(emit), _read_lock(path), settings.resolver, builder.build)
-        written = write_if_changed(path, locked.to_bytes())
+        written = output.write(locked.to_bytes())
         count = len(locked.images)
         what = f"{count} image{'' if count == 1 else 's'}"
         return {

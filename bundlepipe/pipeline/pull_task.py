@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from doit.task import Task
 
@@ -17,7 +18,7 @@ from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import IMAGE_ID, STAMPS, SourceStaleness, image_id, location_of, source_text, stamps
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Values, to_values
-from bundlepipe.pipeline.state import forget_output, made_output, record_output, write_digest
+from bundlepipe.pipeline.state import forget_output, intend_output, made_output, record_output, write_digest
 
 KIND = "pull"
 _FRESH = "fresh"
@@ -69,9 +70,12 @@ class PullAction(Action):
     def work(self) -> Values:
         """Replace the directory by what the source holds."""
         from bundlepipe.oci.unpack import Limits
+        from bundlepipe.pipeline.replacing import protected_from, pull_output
         from bundlepipe.verbs.pull import pull
 
         declared, homes = self._pull, self._settings.homes
+        protected = protected_from(declared, self._pipeline_files, self._inputs)
+        output = pull_output(declared, protected, self._settings)
         location = location_of(declared.source)
         fresh: Values | None = (self.task.meta or {}).get(_FRESH)
         if fresh and homes.locate(location)[1].digest == fresh["digest"]:
@@ -86,7 +90,8 @@ class PullAction(Action):
             homes,
             recursive=declared.recursive,
             limits=Limits(size=declared.max_size) if declared.max_size else None,
-            protected=self._protected(),
+            replaces=output,
+            about_to=partial(intend_output, KIND, declared.name, declared.to),
             emit=emitter(self.task.name),
         )
         made = f"{pulled.store_name}@{pulled.digest}"
@@ -102,13 +107,6 @@ class PullAction(Action):
             STAMPS: read,
             IMAGE_ID: image,
         }
-
-    def _protected(self) -> Sequence[str]:
-        """Return what must not be replaced: inputs too, unless they can only come from this pull."""
-        to = self._pull.to
-        if made_output(KIND, self._pull.name, to) or not os.path.isdir(anchored(to)) or not os.listdir(anchored(to)):
-            return self._pipeline_files
-        return [*self._pipeline_files, *self._inputs]
 
 
 def remove_pulled(task_name: str, pull: Pull, dryrun: bool) -> None:

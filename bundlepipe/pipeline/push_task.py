@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from doit.task import Task
 
 from bundlepipe.errors import StoreError
-from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import Inputs, Snapshot, snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
@@ -17,6 +17,9 @@ from bundlepipe.pipeline.remote import ANSWER, Answer, Question, ask, ask_togeth
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, to_values
 from bundlepipe.pipeline.state import write_digest
+
+if TYPE_CHECKING:
+    from bundlepipe.verbs.replacing import FileOutput
 
 
 def inputs_of(thing: Pushable) -> Inputs:
@@ -109,6 +112,9 @@ class PushAction(Action):
         from bundlepipe.verbs.push import NOT_ASKED, PushRequest, push
 
         thing = self._thing
+        lock = _lock_output(thing, self._settings)
+        if lock:
+            lock.check()
         request = PushRequest(
             inputs=inputs_of(thing),
             destination=self._destination,
@@ -119,8 +125,8 @@ class PushAction(Action):
         homes = self._settings.homes
         answer = answer_for(self.task)
         pushed = push(request, homes, answer.manifest if answer else NOT_ASKED, emit=emitter(self.task.name))
-        if isinstance(thing, Bundle) and thing.lock_output:
-            write_bundle_lock(thing.lock_output, pushed.reference, request.tag)
+        if lock:
+            write_bundle_lock(lock, pushed.reference, request.tag)
         return {
             **made_values(thing, pushed.reference, str(self._destination), was_there=pushed.was_there),
             OPTIONS: options_of(thing, self._destination, self._settings),
@@ -148,8 +154,16 @@ def made_values(thing: Pushable, image: Reference, place: str, *, was_there: boo
     }
 
 
-def write_bundle_lock(path: str, image: Reference, tag: str) -> None:
+def _lock_output(thing: Pushable, settings: Settings) -> FileOutput | None:
+    if not isinstance(thing, Bundle) or not thing.lock_output:
+        return None
+    from bundlepipe.pipeline.replacing import lock_output
+
+    return lock_output(thing, thing.lock_output, settings)
+
+
+def write_bundle_lock(output: FileOutput, image: Reference, tag: str) -> None:
     """Write the BundleLock of a pushed bundle, as `imgpkg push --lock-output` does."""
     from bundlepipe.documents.bundle_lock import BundleLock
 
-    write_if_changed(path, BundleLock(image, tag).to_bytes())
+    output.write(BundleLock(image, tag).to_bytes())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bundlepipe.base_directory import anchored
-from bundlepipe.files import write_if_changed
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
 from bundlepipe.pipeline.declaration import Program, Render, paths_among, programs_among
@@ -16,7 +16,7 @@ from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.read_files import files_among
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.staleness import FILES, OPTIONS, Staleness, Values, to_values
-from bundlepipe.pipeline.state import forget_output, made_output, record_output
+from bundlepipe.pipeline.state import forget_output, intend_output, made_output, record_output
 
 if TYPE_CHECKING:
     from bundlepipe.events import Emit
@@ -71,12 +71,15 @@ class RenderAction(Action):
     def work(self) -> Values:
         """Render; nothing but files is read."""
         from bundlepipe.oci.digest import Digest
+        from bundlepipe.pipeline.replacing import render_output
         from bundlepipe.verbs.render import RenderRequest, render
 
         declared, emit = self._render, emitter(self.task.name)
+        output = render_output(declared, self._settings)
+        output.check_place()
         before = _read_now(declared, {})
         content = render(RenderRequest(self._texts(emit), declared.locks, declared.config))
-        written = write_if_changed(declared.output, content)
+        written = output.write(content, partial(intend_output, KIND, declared.name, declared.output))
         record_output(KIND, declared.name, declared.output)
         digest = str(Digest.of(content))
         return {

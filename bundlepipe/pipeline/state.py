@@ -15,27 +15,63 @@ from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLo
 STATE_DIRECTORY = ".bundlepipe"
 _DIGESTS = os.path.join(STATE_DIRECTORY, "digests")
 _OUTPUTS = os.path.join(STATE_DIRECTORY, "outputs")
+_INTENDED = os.path.join(STATE_DIRECTORY, "intended")
 _TAGS = os.path.join(STATE_DIRECTORY, "tags")
+
+
+def intend_output(kind: str, name: str, path: str, status: os.stat_result) -> None:
+    """Record what is about to get its place at `path`, by its identity: a rename keeps that.
+
+    A task that is killed between the rename and `record_output` so knows its own output again,
+    and one that is killed before the rename does not take for its own what it was to replace.
+    """
+    write_if_changed(os.path.join(_INTENDED, kind, name), _intention(path, status))
 
 
 def record_output(kind: str, name: str, path: str) -> None:
     """Record that a task made the file or the content of the directory at `path`."""
     write_if_changed(os.path.join(_OUTPUTS, kind, name), os.fsencode(path))
+    _forget(_INTENDED, kind, name)
 
 
 def forget_output(kind: str, name: str) -> None:
     """Forget what a task made, since it is removed."""
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(anchored(os.path.join(_OUTPUTS, kind, name)))
+    for records in (_OUTPUTS, _INTENDED):
+        _forget(records, kind, name)
 
 
-def made_output(kind: str, name: str, path: str) -> bool:
-    """Tell whether what is at this path was made by the task of this kind and name."""
+def made_output(kind: str, name: str, path: str, base: str = "") -> bool:
+    """Tell whether what is at this path was made by the task of this kind and name.
+
+    `base` is the directory of the pipeline, to which paths in records are relative; without
+    it the current one.
+    """
+    own = os.path.relpath(anchored(path), anchored(base)) if base else path
+    if _read_record(os.path.join(base, _OUTPUTS, kind, name)) == os.fsencode(own):
+        return True
     try:
-        with open(anchored(os.path.join(_OUTPUTS, kind, name)), "rb") as file:
-            return file.read() == os.fsencode(path)
+        intended = _intention(own, os.lstat(anchored(path)))
     except OSError:
         return False
+    return _read_record(os.path.join(base, _INTENDED, kind, name)) == intended
+
+
+def _intention(path: str, status: os.stat_result) -> bytes:
+    # The time too, since the number of what was removed is given again.
+    return b"%d:%d:%d %s" % (status.st_dev, status.st_ino, status.st_mtime_ns, os.fsencode(path))
+
+
+def _read_record(path: str) -> bytes | None:
+    try:
+        with open(anchored(path), "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _forget(records: str, kind: str, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(anchored(os.path.join(records, kind, name)))
 
 
 def tag_file(name: str) -> str:

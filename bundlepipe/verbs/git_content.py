@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 
+from bundlepipe.base_directory import anchored, as_given
 from bundlepipe.errors import ProgramError, ProgramMissing
 from bundlepipe.processes import run_program
 
@@ -36,15 +37,16 @@ def find_unkept(path: str) -> str | None:
     directories are no loss. Where git is missing or fails, or there is no repository, `path`
     itself is what would be lost.
     """
-    is_directory = stat.S_ISDIR(os.lstat(path).st_mode)
-    parent, name = os.path.split(path)
-    directory, inside = (path, os.curdir) if is_directory else (parent or os.curdir, name)
+    place = anchored(path)
+    is_directory = stat.S_ISDIR(os.lstat(place).st_mode)
+    parent, name = os.path.split(place)
+    directory, inside = (place, os.curdir) if is_directory else (parent or os.curdir, name)
     try:
         tracked = _tracked(directory, inside)
-        for below in _files_below(path) if is_directory else [os.fsencode(inside)]:
+        for below in _files_below(place) if is_directory else [os.fsencode(inside)]:
             file = os.path.join(os.fsencode(directory), below)
             if below not in tracked or tracked[below] != _object_name(file, len(tracked[below])):
-                return os.fsdecode(file) if is_directory else path
+                return as_given(os.fsdecode(file)) if is_directory else path
         # The index has it all, a commit perhaps not.
         return path if _status(directory, inside) else None
     except (ProgramError, ProgramMissing, OSError):

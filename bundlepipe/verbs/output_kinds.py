@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bundlepipe.base_directory import anchored, as_given
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.verbs.replacing import Claim, FileOutput, Kind
 
@@ -72,7 +73,7 @@ def _parses(path: str, parse: Callable[[bytes, str], object]) -> bool:
 def _start(path: str, size: int) -> bytes:
     """Return the first bytes of a file; none of one that cannot be read, which is of no kind then."""
     try:
-        with open(path, "rb") as file:
+        with open(anchored(path), "rb") as file:
             return file.read(size)
     except OSError:
         return b""
@@ -95,7 +96,7 @@ def kind_of(lock: BundleLock | ImagesLock) -> Kind:
 def tar_outputs(path: str, claim: Claim) -> list[FileOutput]:
     """Return the files that a copy into a tar writes: the tar, and what it is until it is complete."""
     # What a link leads to is exchanged, and the link stays.
-    place = os.path.realpath(path) if os.path.islink(path) else path
+    place = as_given(os.path.realpath(anchored(path))) if os.path.islink(anchored(path)) else path
     directory, name = os.path.split(place)
     unfinished = replace(claim, unknown=f"it is not {PARTIAL_TAR.name}", made=lambda: False)
     beside = (os.path.join(directory, f".{name}.{suffix}") for suffix in ("partial", "previous"))

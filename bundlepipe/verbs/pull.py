@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, IMAGES_LOCK
@@ -25,6 +25,7 @@ from bundlepipe.stores.store import Source, find_manifest
 from bundlepipe.verbs.bundle import Kind, is_bundle, require_kind
 from bundlepipe.verbs.locations import read_locations
 from bundlepipe.verbs.parallel import in_parallel
+from bundlepipe.verbs.replacing import DirectoryOutput
 from bundlepipe.verbs.transfer import receive_blob
 
 _NESTED_BUNDLES = f"{BUNDLE_DIRECTORY}/bundles"
@@ -64,6 +65,8 @@ def pull(
     recursive: bool = False,
     limits: Limits | None = None,
     protected: Iterable[str] = (),
+    replaces: DirectoryOutput | None = None,
+    about_to: Callable[[os.stat_result], object] = lambda status: None,
     emit: Emit = ignore,
 ) -> Pulled:
     """Replace the directory `output` by the files of an image or bundle.
@@ -73,10 +76,15 @@ def pull(
     rewritten to the bundle's own repository if every image it names is there; with
     `recursive`, nested bundles go to `.imgpkg/bundles/sha256-HEX`. The directory is replaced
     as a whole, or left as it was. An `output` that is or holds one of the `protected` paths,
-    a home directory or the like is refused. Raises OutputError, UnsafeArchive,
-    IntegrityError, StoreError, DocumentError.
+    a home directory or the like is refused; with `replaces`, which has its own protected
+    paths, also one in which something would be lost, where possible before anything is
+    transferred. `about_to` gets the status of the new directory just before it takes its
+    place. Raises OutputError, UnsafeArchive, IntegrityError, StoreError, DocumentError.
     """
-    refuse_dangerous(output, protected)
+    if replaces:
+        is_settled = replaces.check_before() is not None
+    else:
+        refuse_dangerous(output, protected)
     store, manifest = homes.locate(source)
     if manifest.is_index:
         raise BundlepipeError(
@@ -85,11 +93,16 @@ def pull(
         )
     has_bundle = not files_alone and is_bundle(store, manifest)
     require_kind(source, "pulling", is_bundle=has_bundle, expected=expected)
+    if replaces and not is_settled:
+        replace(replaces, is_bundle=has_bundle).check_before()
     with replace_directory(output) as directory:
         pulling = _Pulling(homes, directory, limits or Limits(), recursive, emit)
         pulling.image(store, manifest, is_bundle=has_bundle)
         state = extracted_snapshot(directory, pulling.written)
         below_output = {os.path.normpath(output + path.removeprefix(directory)): was for path, was in state.items()}
+        if replaces:
+            replaces.check_against(directory)
+        about_to(os.lstat(directory))
     return Pulled(store.name, manifest.digest, tuple(pulling.bundles), below_output)
 
 

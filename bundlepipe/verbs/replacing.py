@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from bundlepipe.base_directory import anchored, as_given
 from bundlepipe.documents.bundle_paths import IMAGES_LOCK
 from bundlepipe.errors import OutputError
 from bundlepipe.files import write_if_changed
@@ -95,14 +96,14 @@ class FileOutput:
         """Return the status of what is there, None for nothing; OutputError if it stays whatever is written."""
         refuse_repository(self.path)
         try:
-            status = os.lstat(self.path)
+            status = os.lstat(anchored(self.path))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be looked at: {error.strerror}") from None
         if stat.S_ISDIR(status.st_mode):
             raise OutputError(f"{self.path}: is a directory: name a file")
-        if os.path.ismount(self.path):
+        if os.path.ismount(anchored(self.path)):
             raise OutputError(f"{self.path}: is a mount point, which nothing can take the place of: name another file")
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
             raise OutputError(f"{self.path}: is a device, a pipe or a socket: name a file")
@@ -157,7 +158,7 @@ class DirectoryOutput:
         """Return why what is there may be replaced, or what of it would be lost."""
         refuse_dangerous(self.path, self.protected)
         try:
-            status = os.lstat(self.path)
+            status = os.lstat(anchored(self.path))
             is_empty = stat.S_ISDIR(status.st_mode) and not _has_entries(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return "absent", ""
@@ -176,12 +177,12 @@ class DirectoryOutput:
         return ("git", "") if lost is None else (None, lost)
 
     def _lacks_lock(self) -> bool:
-        return self.is_bundle is True and not os.path.isfile(os.path.join(self.path, IMAGES_LOCK))
+        return self.is_bundle is True and not os.path.isfile(anchored(os.path.join(self.path, IMAGES_LOCK)))
 
 
 def _has_content(path: str, content: bytes) -> bool:
     try:
-        with open(path, "rb") as file:
+        with open(anchored(path), "rb") as file:
             return os.fstat(file.fileno()).st_size == len(content) and file.read() == content
     except OSError:
         return False
@@ -193,7 +194,7 @@ def _has_entries(directory: str) -> bool:
 
 
 def _files_below(directory: str) -> Iterator[os.DirEntry[str]]:
-    directories = [directory]
+    directories = [anchored(directory)]
     while directories:
         with os.scandir(directories.pop()) as entries:
             for entry in entries:
@@ -211,9 +212,9 @@ def _find_foreign(directory: str) -> str | None:
 def _find_missing(directory: str, incoming: str) -> str | None:
     """Return a file of a directory that is not the same in the one that is to replace it; None without one."""
     for entry in _files_below(directory):
-        other = os.path.join(incoming, os.path.relpath(entry.path, directory))
+        other = os.path.join(incoming, os.path.relpath(entry.path, anchored(directory)))
         if not entry.is_file(follow_symlinks=False) or not _is_same_file(entry.path, other):
-            return entry.path
+            return as_given(entry.path)
     return None
 
 

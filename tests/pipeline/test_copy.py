@@ -258,7 +258,7 @@ def test_a_tar_that_is_there_is_read_and_not_written_again(copied: Project) -> N
 def test_what_comes_after_a_clean_is_nobodys_output(copied: Project) -> None:
     copied.doit("clean", "copy_bundle:usb", "pull_bundle:usb")
     copied.write("dist/top.tar", "precious")
-    assert "is no tar of a copy" in copied.doit("copy_bundle:usb", status=1).output
+    assert "it is not a tar of a copy" in copied.doit("copy_bundle:usb", status=1).output
     copied.doit("clean", "copy_bundle:usb")
     assert copied.read("dist/top.tar") == "precious"
 
@@ -274,7 +274,10 @@ def test_a_file_that_no_copy_made_is_kept(project: Project) -> None:
     _write(project, "copies:\n  a: {from: {bundle: top}, to: tar:precious.txt}\n")
     project.write("precious.txt", "precious")
     run = project.doit("copy_bundle", status=1)
-    assert "precious.txt: is there, and is no tar of a copy: remove it, or let the copy write elsewhere" in run.output
+    assert (
+        "precious.txt: exists, but it is not a tar of a copy, and git does not have it: "
+        "remove it, name another path, or replace it with 'doit copy_bundle:a force=a'" in run.output
+    )
     assert (
         "not removing 'precious.txt', which was not made by this copy" in project.doit("clean", "copy_bundle:a").stdout
     )
