@@ -65,10 +65,16 @@ def _no_docker_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("no-docker-config")
 
 
+@pytest.fixture(scope="session")
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
 @pytest.fixture(autouse=True)
-def _nobody(_no_docker_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the credentials, proxies and settings of git of whoever runs the tests out of them."""
+def _nobody(_no_docker_config: Path, _own_state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the credentials, proxies, settings of git and records of whoever runs the tests out of them."""
     monkeypatch.setenv("DOCKER_CONFIG", str(_no_docker_config))
+    monkeypatch.setenv("XDG_STATE_HOME", str(_own_state))
     for name in [name for name in os.environ if name.startswith(_CREDENTIAL_VARIABLES)]:
         monkeypatch.delenv(name)
     for name in ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "http_proxy", "https_proxy", "no_proxy"):

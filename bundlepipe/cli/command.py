@@ -26,11 +26,14 @@ DIRECTORY = click.Path(file_okay=False, readable=False)
 
 
 class Option(click.Option):
-    """An option; `section` is where the help lists it."""
+    """An option; `section` is where the help lists it, `only_for` the name of the one tool that has it."""
 
-    def __init__(self, declarations: Sequence[str], section: str = "Options", **settings: Any) -> None:
+    def __init__(
+        self, declarations: Sequence[str], section: str = "Options", only_for: str | None = None, **settings: Any
+    ) -> None:
         super().__init__(declarations, **settings)
         self.section = section
+        self.only_for = only_for
 
 
 class Switch(Option):
@@ -86,6 +89,15 @@ class Command(click.Command):
         self.examples = examples or {}
         self.params = [*self.params, *global_options()]
         self.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH}
+
+    def get_params(self, context: click.Context) -> list[click.Parameter]:
+        """Return the parameters that the command has under the name that it was called by."""
+        run = context.find_object(Run)
+        return [
+            each
+            for each in super().get_params(context)
+            if run is None or getattr(each, "only_for", None) in (None, run.tool.name)
+        ]
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Parse, after bringing the arguments into click's form."""

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bundlepipe.cli.command import PATH, Command, Option, Run, Switch
-from bundlepipe.cli.images import bundle_option, image_option, read_lock, sole, write_lock
+from bundlepipe.cli.images import bundle_option, image_option, read_lock, sole
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.outputs import check_tar, force_option, lock_writer
 from bundlepipe.cli.registry_options import Access, registry_options
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import CopyPlanned, Event
+from bundlepipe.oci.dangerous import refuse_repository
 from bundlepipe.stores.location import parse_location
+from bundlepipe.verbs.output_kinds import BUNDLE_LOCK, IMAGES_LOCK, kind_of
 
 if TYPE_CHECKING:
+    from bundlepipe.documents.bundle_lock import BundleLock
+    from bundlepipe.documents.images_lock import ImagesLock
     from bundlepipe.oci.reference import Repository
     from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation
     from bundlepipe.verbs.copy import Copied, CopyRequest
+    from bundlepipe.verbs.replacing import Kind
 
 _SOURCES = "Expected either --lock, --bundle (-b), --image (-i), or --tar as a source"
 _DESTINATIONS = "Expected either --to-tar or --to-repo"
@@ -59,6 +66,7 @@ _NO_REPOSITORY = "a copy to this destination has no lock"
 )
 @click.option("--repo-based-tags", cls=Switch, help="Begin internal tags with the repository that images came from")
 @click.option("--resume", cls=Switch, help="Use the layers again that an interrupted copy left in the tar")
+@force_option
 @registry_options
 @click.pass_obj
 def copy(
@@ -73,6 +81,7 @@ def copy(
     concurrency: int | None,
     lock_output: str | None,
     access: Access,
+    force: bool = False,
     **options: Any,
 ) -> None:
     """Copy a bundle or images, with everything that they name, to one repository or into a tar.
@@ -87,6 +96,7 @@ def copy(
     if options["resume"] and not to_tar:
         raise BundlepipeError("Flag --resume can only be used when copying to tar")
     request = _request(source, destination, options)
+    write_lock = _checked_outputs(run, request, lock_output, force=force)
 
     from bundlepipe.verbs.copy import copy as copy_images
 
@@ -96,7 +106,21 @@ def copy(
         run.console.line("copy | Tagging images")
     _tell_non_distributable(run, copied, include=request.include_non_distributable)
     if lock_output:
-        _write_lock(run, lock_output, copied)
+        made = _lock_of(copied, lock_output)
+        write_lock(made.to_bytes(), kind_of(made))
+
+
+def _checked_outputs(
+    run: Run, request: CopyRequest, lock_output: str | None, *, force: bool
+) -> Callable[[bytes, Kind], None]:
+    """Refuse places that must not be written; return what writes the lock."""
+    from bundlepipe.stores.location import ArchiveLocation, LayoutLocation
+
+    if isinstance(request.destination, ArchiveLocation):
+        check_tar(run, request.destination.path, force=force)
+    elif isinstance(request.destination, LayoutLocation):
+        refuse_repository(request.destination.directory)
+    return lock_writer(run, lock_output, [BUNDLE_LOCK, IMAGES_LOCK], force=force)
 
 
 def _request(source: tuple[str, str], destination: tuple[str, str], options: dict[str, bool]) -> CopyRequest:
@@ -154,8 +178,9 @@ def _tell_non_distributable(run: Run, copied: Copied, *, include: bool) -> None:
         say("'--include-non-distributable-layers' flag provided, but no images contained a non-distributable layer.")
 
 
-def _write_lock(run: Run, path: str, copied: Copied) -> None:
+def _lock_of(copied: Copied, path: str) -> BundleLock | ImagesLock:
+    """Return the lock of what was copied; BundlepipeError if it has none."""
     if copied.lock is None:
         what = _NO_REPOSITORY if copied.roots and copied.roots[0].image is None else "several bundles have no one lock"
         raise BundlepipeError(f"--lock-output {path}: {what}; everything is copied")
-    write_lock(path, copied.lock.to_bytes(), run.console.block)
+    return copied.lock

@@ -61,14 +61,18 @@ def read_lock(path: str) -> BundleLock | ImagesLock:
     return parse_lock(read_file(path), path)
 
 
+def is_stream(path: str) -> bool:
+    """Tell whether a path stands for a device or a pipe, which is written into, and nothing put in its place."""
+    return path.startswith(_STREAMS) or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
+
+
 def write_lock(path: str, content: bytes, print_block: Callable[[str], None]) -> None:
     """Write a lock to a file, or print it (`-`); OutputError if it cannot be written."""
     if path == STANDARD:
         print_block(content.decode())
         return
     try:
-        if path.startswith(_STREAMS) or (os.path.exists(path) and not os.path.isfile(path)):
-            # A device or a pipe is written into, and nothing put in its place.
+        if is_stream(path):
             with open(path, "ab") as stream:
                 stream.write(content)
         else:

@@ -10,7 +10,9 @@ from bundlepipe.cli.command import DIRECTORY, PATH, Command, Option, Run, Switch
 from bundlepipe.cli.images import bundle_option, image_option, read_lock, sole
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.outputs import force_option, pull_output
 from bundlepipe.cli.registry_options import Access, registry_options
+from bundlepipe.cli.tool import BUNDLEPIPE
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import Event, ImageLaidOut, LayerLaidOut
 from bundlepipe.stores.location import parse_location
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 )
 @click.option("-r", "--recursive", cls=Switch, help="Pull nested bundles as well, into .imgpkg/bundles")
 @click.option("--image-is-bundle-check", cls=Switch, default=None, help="Let -i pull the files of a bundle, too")
+@force_option
 @registry_options
 @click.pass_obj
 def pull(
@@ -60,6 +63,7 @@ def pull(
     recursive: bool,
     image_is_bundle_check: bool | None,
     access: Access,
+    force: bool = False,
 ) -> None:
     """Pull the files of a bundle or image into a directory, which is replaced as a whole.
 
@@ -75,8 +79,12 @@ def pull(
     files_alone = image_is_bundle_check is False
     narrator = _Narrator(run)
 
+    from bundlepipe.cli.pulled import is_as_pulled, record_pulled
     from bundlepipe.verbs.pull import pull as pull_files
 
+    # Under imgpkg's name its rule holds, and it keeps no records.
+    is_bundle = None if files_alone else expected == "bundle"
+    replaces = pull_output(output, lambda: is_as_pulled(output), is_bundle=is_bundle, force=force)
     with narrated(run, "pull", narrator.take) as emit, fetching():
         homes = access.homes(run, emit)
         pulled = pull_files(
@@ -86,8 +94,11 @@ def pull(
             expected=None if files_alone else expected,
             files_alone=files_alone,
             recursive=recursive,
+            replaces=replaces if run.tool is BUNDLEPIPE else None,
             emit=emit,
         )
+    if run.tool is BUNDLEPIPE:
+        record_pulled(output, pulled.snapshot)
     narrator.finish(pulled)
 
 

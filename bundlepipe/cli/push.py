@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from bundlepipe.cli.command import PATH, Command, Option, Run, Switch, comma_separated, paths
-from bundlepipe.cli.images import bundle_option, image_option, registry_reference, sole, write_lock
+from bundlepipe.cli.images import bundle_option, image_option, registry_reference, sole
 from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.outputs import force_option, lock_writer
 from bundlepipe.cli.registry_options import Access, registry_options
 from bundlepipe.errors import BundlepipeError, quoted
 from bundlepipe.events import EntryPacked, Event
 from bundlepipe.files import is_utf8
+from bundlepipe.verbs.output_kinds import BUNDLE_LOCK
 
 if TYPE_CHECKING:
     from bundlepipe.verbs.push import PushRequest
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     help="Write a BundleLock with the digest (- prints it)",
 )
 @click.option("--preserve-permissions", cls=Switch, help="Keep the permissions of files and directories")
+@force_option
 @registry_options
 @click.pass_obj
 def push(
@@ -69,6 +72,7 @@ def push(
     lock_output: str | None,
     preserve_permissions: bool,
     access: Access,
+    force: bool = False,
 ) -> None:
     """Push files as a bundle or as a plain image.
 
@@ -81,6 +85,7 @@ def push(
     if not files:
         raise BundlepipeError("Expected at least one file or directory: give it with --file (-f)")
     request = _request(destination, kind == "bundle", files, file_exclusion, labels, preserve_permissions)
+    write_lock = lock_writer(run, lock_output, [BUNDLE_LOCK], force=force)
 
     def tell(event: Event) -> None:
         if isinstance(event, EntryPacked):
@@ -94,7 +99,7 @@ def push(
     if lock_output:
         from bundlepipe.documents.bundle_lock import BundleLock
 
-        write_lock(lock_output, BundleLock(pushed.reference, request.tag).to_bytes(), run.console.block)
+        write_lock(BundleLock(pushed.reference, request.tag).to_bytes(), BUNDLE_LOCK)
 
 
 def _request(

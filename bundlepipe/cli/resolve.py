@@ -11,11 +11,13 @@ from click.shell_completion import CompletionItem
 from bundlepipe.cli.command import PATH, Command, Commands, Option, Run, Switch
 from bundlepipe.cli.configuration import files_option, read_files
 from bundlepipe.cli.console import Table
-from bundlepipe.cli.images import STANDARD, write_lock
+from bundlepipe.cli.images import STANDARD
 from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.outputs import force_option, lock_writer
 from bundlepipe.cli.registry_options import Access, tls_options
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import Emit, Event, OutputLine
+from bundlepipe.verbs.output_kinds import IMAGES_LOCK, KBLD_LOCK
 
 if TYPE_CHECKING:
     from bundlepipe.documents.kbld_config import Override
@@ -118,6 +120,7 @@ def _others(context: click.Context) -> Commands | None:
     help="Choose the image of this platform where an image is for several: OS/ARCHITECTURE[/VARIANT][:OS.VERSION]",
 )
 @click.option("--sort", cls=Switch, help="Sort documents by namespace, kind and name")
+@force_option
 @tls_options
 @click.pass_obj
 def resolve(
@@ -129,6 +132,7 @@ def resolve(
     imgpkg_lock_output: str | None,
     unresolved_inspect: bool,
     access: Access,
+    force: bool = False,
     **options: Any,
 ) -> None:
     """Print configuration with every image resolved to a digest.
@@ -140,6 +144,8 @@ def resolve(
     """
     if lock_output and imgpkg_lock_output:
         raise BundlepipeError("Expected only one of --lock-output and --imgpkg-lock-output")
+    kind = KBLD_LOCK if lock_output else IMAGES_LOCK
+    write_lock = lock_writer(run, lock_output or imgpkg_lock_output, [kind], force=force)
     with narrated(run, "resolve") as emit:
         texts = read_files(run, files, emit, access.network)
         if unresolved_inspect:
@@ -147,9 +153,9 @@ def resolve(
             return
         resolved = _resolved(_request(texts, options), access.homes(run, emit), build_concurrency, emit)
     if lock_output:
-        write_lock(lock_output, resolved.kbld_lock(), run.console.block)
+        write_lock(resolved.kbld_lock(), KBLD_LOCK)
     if imgpkg_lock_output:
-        write_lock(imgpkg_lock_output, resolved.images_lock().to_bytes(), run.console.block)
+        write_lock(resolved.images_lock().to_bytes(), IMAGES_LOCK)
     for image in resolved.images:
         run.console.note(f"resolve | final: {image.reference} -> {image.image}")
     if resolved.documents and STANDARD not in (lock_output, imgpkg_lock_output):

@@ -1,0 +1,81 @@
+"""What commands write in the place of what is there: nothing that would be lost, unless `--force` is given.
+
+Under the names of imgpkg and kbld their rule holds, which is to replace it; repositories of git
+stay even then.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from bundlepipe.cli.command import Run, Switch
+from bundlepipe.cli.images import STANDARD, is_stream, write_lock
+from bundlepipe.cli.tool import BUNDLEPIPE
+from bundlepipe.errors import OutputError
+from bundlepipe.oci.dangerous import refuse_repository
+from bundlepipe.verbs.output_kinds import COPIED_TAR, tar_outputs
+from bundlepipe.verbs.replacing import Claim, DirectoryOutput, FileOutput, Kind
+
+
+def force_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--force`, under the name bundlepipe alone."""
+    text = "Replace what is in the place of the output even if it would be lost"
+    return click.option("--force", cls=Switch, only_for=BUNDLEPIPE.name, help=text)(function)
+
+
+def check_tar(run: Run, path: str, *, force: bool) -> None:
+    """Raise OutputError if a tar must not be written at `path`."""
+    refuse_repository(path)
+    if run.tool is BUNDLEPIPE:
+        for output in tar_outputs(path, _claim(f"it is not {COPIED_TAR.name}", "file", force=force)):
+            output.check()
+
+
+def lock_writer(run: Run, path: str | None, kinds: Collection[Kind], *, force: bool) -> Callable[[bytes, Kind], None]:
+    """Return what writes a lock, of one of these kinds, to a file, or prints it (`-`).
+
+    OutputError, now or when it is written, if what is there must stay.
+    """
+    output = _lock_output(run, path, kinds, force=force) if path else None
+    if output:
+        output.check()
+
+    def write(content: bytes, kind: Kind) -> None:
+        if path:
+            if output:
+                replace(output, kinds=[kind]).check(content)
+            write_lock(path, content, run.console.block)
+
+    return write
+
+
+def _lock_output(run: Run, path: str, kinds: Collection[Kind], *, force: bool) -> FileOutput | None:
+    """Return a file that must be asked before it is replaced; None for a stream, and under another name."""
+    if path == STANDARD or is_stream(path):
+        return None
+    refuse_repository(path)
+    if os.path.isdir(path):
+        raise OutputError(f"{path}: is a directory: name a file")
+    if run.tool is not BUNDLEPIPE:
+        return None
+    names = " nor ".join(kind.name for kind in kinds)
+    unknown = f"it is {'neither' if len(kinds) > 1 else 'not'} {names}"
+    # What a link leads to is replaced, and the link stays.
+    place = os.path.realpath(path) if os.path.islink(path) else path
+    return FileOutput(place, _claim(unknown, "file", force=force), kinds, takes_empty=True)
+
+
+def pull_output(path: str, made: Callable[[], bool], *, is_bundle: bool | None, force: bool) -> DirectoryOutput:
+    """Return the directory of a pull; `made` tells whether it is what an earlier pull left there."""
+    claim = _claim("its files are not as a pull left them", "directory", force=force, made=made)
+    return DirectoryOutput(path, claim, is_bundle=is_bundle)
+
+
+def _claim(unknown: str, what: str, *, force: bool, made: Callable[[], bool] = lambda: False) -> Claim:
+    advice = f"remove it, name another {what}, or replace it with --force"
+    return Claim(unknown=unknown, advice=advice, forced=force, made=made)
