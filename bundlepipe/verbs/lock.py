@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
 from bundlepipe.documents.images_annotation import ORIGINS_ANNOTATION
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.documents.kbld_config import KbldConfig
 from bundlepipe.errors import DocumentError, InputError, InvalidReference
+from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import Reference
 from bundlepipe.verbs.configuration import Text, read_rules, read_texts, search
@@ -53,8 +56,23 @@ class LockRequest:
     refresh: Callable[[str], bool] = lambda reference: False
 
 
+class SharedAnswers(Protocol):
+    """What questions to registries were answered with, kept for all locks of a pipeline."""
+
+    def known(self, question: Question) -> Digest | None:
+        """Return the digest that a question was answered with; None where it was not asked yet."""
+        ...
+
+    def keep(self, answers: Mapping[Question, Digest]) -> None:
+        """Keep what was answered just now, unless another lock was quicker: `known` tells what counts."""
+        ...
+
+
 def lock(
-    request: LockRequest, current: ImagesLock, resolver: Resolver, build: Callable[[FromSource], Reference]
+    request: LockRequest,
+    current: ImagesLock | SharedAnswers,
+    resolver: Resolver,
+    build: Callable[[FromSource], Reference],
 ) -> ImagesLock:
     """Return the lock of everything that the files and includes name, sorted by reference.
 
@@ -66,13 +84,16 @@ def lock(
     """
     problems: list[str] = []
     wanted, rules = _wanted(request, problems)
-    locked = {entry.annotations.get(KBLD_ID): entry for entry in current.images}
+    own = current.images if isinstance(current, ImagesLock) else ()
+    locked = {entry.annotations.get(KBLD_ID): entry for entry in own}
     entries: dict[str, ImageRef] = {}
     open_plans: dict[str, FromSource | Question] = {}
     for reference, where in wanted.items():
         try:
             planned = plan(reference, rules, request.made, request.platform)
-            entry = _known_entry(reference, planned, request, locked.get(reference))
+            entry = _settled_entry(reference, planned) or _known_entry(
+                reference, planned, request, locked.get(reference)
+            )
             if entry:
                 entries[reference] = entry
             elif isinstance(planned, FromSource | Question):
@@ -81,7 +102,11 @@ def lock(
             problems.append(f"{where}: {error}")
     if problems:
         raise DocumentError(problems)
-    answers = answer_all(open_plans, lambda item: _answer(item, resolver, build), lambda text: wanted[text])
+    shared = None if isinstance(current, ImagesLock) else current
+    ask = partial(_answer, resolver=resolver, build=build, known=_known_answers(open_plans, request, shared))
+    answers = answer_all(open_plans, ask, lambda text: wanted[text])
+    if shared:
+        _keep(open_plans, answers, shared)
     for reference, image in answers.items():
         entries[reference] = ImageRef(image, _annotations(reference, open_plans[reference], request.platform))
     return ImagesLock(tuple(entries[reference] for reference in sorted(entries)))
@@ -104,19 +129,56 @@ def _wanted(request: LockRequest, problems: list[str]) -> tuple[dict[str, object
     return wanted, configuration.rules
 
 
-def _known_entry(reference: str, planned: Plan, request: LockRequest, current: ImageRef | None) -> ImageRef | None:
-    """Return the entry of a reference that needs no registry: made here, preresolved, a digest, or locked already."""
+def _settled_entry(reference: str, planned: Plan) -> ImageRef | None:
+    """Return the entry of a reference that nobody is asked for: preresolved, made here, or a digest."""
     if isinstance(planned, Preresolved):
         return ImageRef(_preresolved(reference, planned), {KBLD_ID: reference})
     if isinstance(planned, Made):
         return ImageRef(made_now(planned), {KBLD_ID: reference})
+    if isinstance(planned, Question) and planned.is_answered:
+        return ImageRef(planned.reference, {KBLD_ID: reference})
+    return None
+
+
+def _answer(
+    planned: FromSource | Question,
+    resolver: Resolver,
+    build: Callable[[FromSource], Reference],
+    known: Mapping[Question, Digest],
+) -> Reference:
     if isinstance(planned, FromSource):
+        return build(planned)
+    digest = known.get(planned)
+    return planned.reference.with_digest(digest) if digest else resolver.resolve(planned)
+
+
+def _known_answers(
+    plans: Mapping[str, Plan], request: LockRequest, shared: SharedAnswers | None
+) -> dict[Question, Digest]:
+    """Return the shared answers that count: not those to questions that are to be asked again."""
+    if shared is None:
+        return {}
+    asked = {reference: planned for reference, planned in plans.items() if isinstance(planned, Question)}
+    # Shared answers show references spelled out, so that is how they may be named, too.
+    again = {question for text, question in asked.items() if any(map(request.refresh, (text, str(question.reference))))}
+    found = {question: shared.known(question) for question in asked.values() if question not in again}
+    return {question: digest for question, digest in found.items() if digest}
+
+
+def _keep(plans: Mapping[str, Plan], images: dict[str, Reference], answers: SharedAnswers) -> None:
+    """Keep what registries answered for other locks, and take over what these have kept already."""
+    asked = {reference: planned for reference, planned in plans.items() if isinstance(planned, Question)}
+    answers.keep({asked[text]: image.digest for text, image in images.items() if text in asked and image.digest})
+    for text, question in asked.items():
+        digest = answers.known(question)
+        assert digest
+        images[text] = question.reference.with_digest(digest)
+
+
+def _known_entry(reference: str, planned: Plan, request: LockRequest, current: ImageRef | None) -> ImageRef | None:
+    if not isinstance(planned, Question) or current is None or request.refresh(reference):
         return None
     annotations = _annotations(reference, planned, request.platform)
-    if planned.is_answered:
-        return ImageRef(planned.reference, {KBLD_ID: reference})
-    if current is None or request.refresh(reference):
-        return None
     if current.image.repository != planned.reference.repository:
         # An override, or whatever else led elsewhere, is gone.
         return None
@@ -146,7 +208,3 @@ def _annotations(reference: str, planned: FromSource | Question, platform: Platf
         elif platform:
             annotations[PLATFORM_ANNOTATION] = str(platform)
     return annotations
-
-
-def _answer(planned: FromSource | Question, resolver: Resolver, build: Callable[[FromSource], Reference]) -> Reference:
-    return build(planned) if isinstance(planned, FromSource) else resolver.resolve(planned)

@@ -17,6 +17,7 @@ import yaml
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.documents.kbld_config import parse_config, parse_image_map
 from bundlepipe.errors import DocumentError, InputError, ResolutionError
+from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Manifest, Platform
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
@@ -438,3 +439,56 @@ def test_an_image_map_comes_after_the_configuration(tmp_path: Path) -> None:
 def test_a_config_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none.yml: cannot be read: No such file"):
         lock(LockRequest([], config=[str(tmp_path / "none.yml")]), ImagesLock(), Resolver(Homes()), refuse)
+
+
+class Answered:
+    """Answers that other locks share, in memory."""
+
+    def __init__(self, known: dict[Question, Digest]) -> None:
+        self.kept = known
+
+    def known(self, question: Question) -> Digest | None:
+        return self.kept.get(question)
+
+    def keep(self, answers: Mapping[Question, Digest]) -> None:
+        self.kept.update(answers)
+
+
+def test_shared_answers_take_the_place_of_the_lock(images: Images, tmp_path: Path) -> None:
+    known, new = f"{images.app}:v0.9.0", f"{images.app}:1.0.0"
+    (tmp_path / "app.yml").write_text(f"- image: {known}\n- image: {new}\n- image: {images.app}@{DIGEST}\n")
+    other = Digest.of(b"another")
+    answers = Answered({Question(Reference.parse(known)): other})
+    request = LockRequest([str(tmp_path / "app.yml")], refresh=lambda name: False)
+    locked = lock(request, answers, Resolver(Homes()), _no_build)
+    assert {entry.annotations[KBLD_ID]: entry.digest for entry in locked.images} == {
+        known: other,
+        new: images.versions["1.0.0"].digest,
+        f"{images.app}@{DIGEST}": DIGEST,
+    }
+    assert answers.kept == {
+        Question(Reference.parse(known)): other,
+        Question(Reference.parse(new)): images.versions["1.0.0"].digest,
+    }
+
+
+@pytest.mark.parametrize("spelled_out", [True, False])
+def test_a_refresh_moves_a_shared_answer_for_all_spellings(
+    images: Images, tmp_path: Path, *, spelled_out: bool
+) -> None:
+    reference = f"{images.app}:1.0.0"
+    (tmp_path / "app.yml").write_text("- image: one\n- image: two\n")
+    config = "".join(f"- image: {name}\n  newImage: {reference}\n" for name in ("one", "two"))
+    (tmp_path / "kbld.yml").write_text(f"{KBLD}overrides:\n{config}")
+    answers = Answered({Question(Reference.parse(reference)): Digest.of(b"another")})
+    request = LockRequest(
+        [str(tmp_path / "app.yml")],
+        config=[str(tmp_path / "kbld.yml")],
+        refresh=lambda name: name == (reference if spelled_out else "one"),
+    )
+    locked = lock(request, answers, Resolver(Homes()), _no_build)
+    assert {entry.digest for entry in locked.images} == {images.versions["1.0.0"].digest}
+
+
+def _no_build(source: FromSource) -> Reference:
+    raise AssertionError(source)

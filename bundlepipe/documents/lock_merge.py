@@ -1,0 +1,50 @@
+"""Lock files of two branches become one, entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from bundlepipe.documents.lock_file import LockFile, LockKey, with_conflicts
+from bundlepipe.oci.digest import Digest
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What came of a merge: the entries that are settled, and both digests, ours first, of those that are not."""
+
+    entries: Mapping[LockKey, Digest]
+    conflicts: Mapping[LockKey, tuple[Digest, Digest]]
+
+    def to_bytes(self) -> bytes:
+        """Return the lock file, with git's marks around each entry that is not settled."""
+        return with_conflicts(self.entries, self.conflicts) if self.conflicts else LockFile(self.entries).to_bytes()
+
+
+def merge(base: LockFile, ours: LockFile, theirs: LockFile) -> Merged:
+    """Return the lock file of both sides, which began as `base`.
+
+    An entry that one side added, moved or removed is so. One that a side moved and the other
+    removed stays moved, since somebody needs it; what nobody needs goes with the next run. Two
+    different digests are a conflict.
+    """
+    entries: dict[LockKey, Digest] = {}
+    conflicts: dict[LockKey, tuple[Digest, Digest]] = {}
+    for key in _keys(ours, theirs):
+        before, our, their = (side.entries.get(key) for side in (base, ours, theirs))
+        if our in (before, their):
+            chosen = their
+        elif their == before:
+            chosen = our
+        elif our is not None and their is not None:
+            conflicts[key] = our, their
+            continue
+        else:
+            chosen = our or their
+        if chosen is not None:
+            entries[key] = chosen
+    return Merged(entries, conflicts)
+
+
+def _keys(*files: LockFile) -> Iterator[LockKey]:
+    yield from sorted({key for file in files for key in file.entries})
