@@ -228,7 +228,7 @@ def test_yaml_is_yaml_and_pipelines_are_valid(page: str, block: str) -> None:
     if key in _schema()["properties"].keys() - {"apiVersion", "kind"}:
         block = "apiVersion: bundlepipe.dev/v1alpha1\nkind: Pipeline\n" + block
     if block.startswith("apiVersion: bundlepipe.dev"):
-        check(load_one(block.encode(), page), "pipeline")
+        check(load_one(block.encode(), page), "lock-file" if "\nkind: Lock\n" in block else "pipeline")
     elif block.startswith("apiVersion: kbld.k14s.io"):
         parse_config(block.encode(), page)
     else:

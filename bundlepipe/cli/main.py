@@ -35,6 +35,7 @@ _COMMANDS = {
         **_IMGPKG_COMMANDS,
         "resolve": ("resolve:resolve", "Resolve the images in configuration to digests"),
         "inspect": ("inspect:inspect", "List the images in resolved configuration"),
+        "lock": ("lock:lock", "Merge lock files of pipelines"),
         "schema": ("schema:schema", "Print the JSON Schema of a document"),
         **_EVERYWHERE,
     },

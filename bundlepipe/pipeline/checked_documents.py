@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.bundle_paths import BUNDLE_METADATA, IMAGES_LOCK
 from bundlepipe.documents.images_lock import ImagesLock
 from bundlepipe.documents.kbld_config import KbldConfig
+from bundlepipe.documents.lock_file import LockFile
 from bundlepipe.documents.locks import parse_lock
 from bundlepipe.documents.searched_files import searched_files
 from bundlepipe.errors import BundlepipeError, InvalidReference
@@ -40,6 +42,7 @@ from bundlepipe.pipeline.declaration import (
     programs_among,
     search_exclude,
 )
+from bundlepipe.pipeline.git_tracked import tracked
 from bundlepipe.pipeline.graph import create_tasks
 from bundlepipe.pipeline.paths import is_within
 from bundlepipe.pipeline.reading import Declared, read_pipeline
@@ -100,6 +103,8 @@ class _Checking:
         self._report.problems += faults(declared) or _circles(declared)
         for read in declared.paths:
             self._says(read, "Pipeline")
+        if declared.lock_file:
+            self._lock_file(declared.lock_file)
         for bundle in declared.bundles:
             self._bundle(bundle)
         for image in declared.images:
@@ -112,6 +117,16 @@ class _Checking:
             self._searched(render.files, [*render.locks, *render.config])
         for authorities in filter(None, (settings.ca for settings in declared.registries.values())):
             self._each(authorities, lambda path: self._says(path, f"{len(read_file(path))} bytes of certificates"))
+
+    def _lock_file(self, path: str) -> None:
+        """Check the lock file, and that git does not have what is generated of it."""
+        if os.path.exists(path):
+            self._attempt(lambda: self._says(path, _described_lock_file(LockFile.parse(read_file(path), path))))
+        for generated in tracked([images_lock_path(bundle) for bundle in self._declared.bundles if bundle.lock]):
+            self._report.notes.append(
+                f"{generated}: git tracks it, but it is generated of {path}: add it to .gitignore, and run "
+                f"git rm --cached {shlex.quote(generated)}"
+            )
 
     def _bundle(self, bundle: Bundle) -> None:
         there = self._packed(bundle)
@@ -248,6 +263,10 @@ def _locks_named(declared: Declared) -> Iterator[str]:
 
 def _described_lock(lock: BundleLock | ImagesLock) -> str:
     return "BundleLock" if isinstance(lock, BundleLock) else f"ImagesLock, {_counted(len(lock.images), 'image')}"
+
+
+def _described_lock_file(lock: LockFile) -> str:
+    return f"Lock, {len(lock.entries)} {'entry' if len(lock.entries) == 1 else 'entries'}"
 
 
 def _counted(count: int, what: str) -> str:

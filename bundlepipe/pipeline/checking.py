@@ -114,7 +114,7 @@ def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[Fault]:
             yield from _tag_faults(thing, destination_of(thing).repository)
     except InvalidReference as error:
         yield thing.where, f"{what}: {error}"
-    for kept in kept_by_runs(declared.registries):
+    for kept in [*kept_by_runs(declared.registries), *filter(None, [declared.lock_file])]:
         for path in thing.files:
             if is_within(kept, path) and not is_excluded(below(kept, path), thing.exclude):
                 advice = f"exclude it with 'exclude: [.git, {below(kept, path)}]'"

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bundlepipe.pipeline.reading import Declared
 
 _DODO = "dodo.py"
+_LOCK_FILE = "the lock file"
 
 # Where something is declared, which becomes text when a message needs it, and what is wrong with it.
 Fault = tuple[object, str]
@@ -133,6 +134,8 @@ def _nested_outputs(declared: Declared) -> Iterator[Fault]:
     for where, path, what in made:
         if path in (*declared.paths, _DODO) or is_within(path, STATE_DIRECTORY):
             yield where, f"{what} would replace {path}: write it elsewhere"
+        elif path == declared.lock_file and what is not _LOCK_FILE:
+            yield where, f"{what} would replace {path}, which is the lock file: write it elsewhere"
     for pull in declared.pulls:
         for where, path, what in made:
             if path is not pull.to and is_within(path, pull.to):
@@ -156,6 +159,8 @@ def _outputs_in_repositories(declared: Declared) -> Iterator[Fault]:
 
 def outputs(declared: Declared) -> Iterator[tuple[object, str, str]]:
     """Yield each path that a task writes, with where it is declared and what it is."""
+    if declared.lock_file:
+        yield declared.lock_where, declared.lock_file, _LOCK_FILE
     for pull in declared.pulls:
         yield pull.where, pull.to, f"the output of pull '{pull.name}'"
     for bundle in declared.bundles:

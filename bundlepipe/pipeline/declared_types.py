@@ -8,7 +8,7 @@ from typing import Any
 from bundlepipe.errors import DocumentError
 from bundlepipe.pipeline.declaration import Bundle, Copy, Image, Pull, Render, Verify
 from bundlepipe.pipeline.destinations import called
-from bundlepipe.pipeline.field_kinds import PathInContext
+from bundlepipe.pipeline.field_kinds import Path, PathInContext
 from bundlepipe.pipeline.field_types import ListType, ObjectType, type_of
 from bundlepipe.pipeline.reading import Declared, registry_fault
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
@@ -36,10 +36,11 @@ def checked_declarations(given: Mapping[str, Any]) -> Declared:
     problems: list[str] = []
     lists = {name: _declarations(name, kind, given[name], problems) for name, kind in _KINDS.items()}
     verify = type_of(Verify | None).checked(given["verify"], f"{_PIPELINE}: verify", problems.append)
+    lock_file = type_of(Path | None).checked(given["lock_file"], f"{_PIPELINE}: lock", problems.append)
     registries = _registries({} if given["registries"] is None else given["registries"], problems)
     if problems:
         raise DocumentError(problems)
-    return Declared(**lists, registries=registries, verify=verify)
+    return Declared(**lists, registries=registries, verify=verify, lock_file=lock_file)
 
 
 def checked_path(given: Any) -> str:

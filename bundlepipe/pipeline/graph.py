@@ -56,6 +56,7 @@ from bundlepipe.pipeline.generated_inputs import GeneratedInputs
 from bundlepipe.pipeline.groups import GROUPS
 from bundlepipe.pipeline.image_tasks import BuildAction, BuildStaleness, ProgramAction, ProgramStaleness
 from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, edges_to
+from bundlepipe.pipeline.lock_unused import UnusedEntries
 from bundlepipe.pipeline.name_search import NameSearch
 from bundlepipe.pipeline.ordering import tasks_before, unordered_beside
 from bundlepipe.pipeline.paths import is_excluded
@@ -91,7 +92,10 @@ def create_tasks(declared: Declared, settings: Settings) -> Iterator[Task]:
         raise InvalidDodoFile(f"these tasks need one another: {' -> '.join(cycle)}: break the circle")
     for group, doc in GROUPS.items():
         members = [task.name for task in tasks if task.subtask_of == group]
-        yield PipelineTask(group, None, doc=doc, has_subtask=True, task_dep=members, uptodate=[GroupStatus()])
+        # All locks have run or were up to date when the turn of such a group comes.
+        unused = graph.unused_entries() if group in ("lock_bundle", "push_bundle") else []
+        uptodate = [GroupStatus(), *unused]
+        yield PipelineTask(group, None, doc=doc, has_subtask=True, task_dep=members, uptodate=uptodate)
     yield PipelineTask(
         GENERATED_INPUTS, None, doc="tasks that generate inputs", uptodate=[GeneratedInputs(graph.reads)]
     )
@@ -105,6 +109,7 @@ class _Graph:
         self._declared = declared
         self._settings = settings
         self.reads: list[Reads] = []
+        self._lock_checks: dict[str, LockStaleness] = {}
         self._made_here: dict[str, MadeHere] = {
             **{image.name: ImageSource(image.name) for image in declared.images},
             **{bundle.name: BundleSource(bundle.name) for bundle in declared.bundles},
@@ -127,6 +132,11 @@ class _Graph:
             yield self._render(render)
             if render.apply:
                 yield self._apply(render, render.apply)
+
+    def unused_entries(self) -> list[UnusedEntries]:
+        """Return what removes entries that no lock has from the lock file, if there is one."""
+        path = self._settings.lock_file
+        return [UnusedEntries(path, self._lock_checks, self._settings.run_id)] if path else []
 
     def connect(self, tasks: Sequence[Task]) -> None:
         """Add an edge wherever a task reads what another of these makes."""
@@ -254,12 +264,14 @@ class _Graph:
         # Once for all: a path that does not exist yet may be a directory or a file when the lock runs.
         lock_path = images_lock_path(bundle)
         included = [item for item in bundle.lock.include if not isinstance(item, str)]
+        staleness = LockStaleness(bundle, lock_path, self._settings)
+        self._lock_checks[f"lock_bundle:{bundle.name}"] = staleness
         return self._task(
             "lock_bundle",
             bundle.name,
-            LockAction(bundle, lock_path, self._made_here, self._settings),
+            LockAction(bundle, lock_path, self._made_here, self._settings, self._images_locks),
             doc=f"lock the images of bundle {bundle.name}",
-            uptodate=[LockStaleness(bundle, lock_path, self._settings)],
+            uptodate=[staleness],
             targets=[lock_path],
             calc_dep=[f"{_NAME_SEARCH}:{bundle.name}"],
             reads=_reads_of_lock(bundle),
@@ -350,6 +362,10 @@ class _Graph:
             uptodate=[ApplyStaleness(render.name, render.output, apply, self._settings)],
             reads=[([render.output, *filter(None, [apply.kubeconfig])], ())],
         )
+
+    @cached_property
+    def _images_locks(self) -> list[str]:
+        return [images_lock_path(bundle) for bundle in self._declared.bundles if bundle.lock]
 
     @property
     def _pushables(self) -> list[Pushable]:

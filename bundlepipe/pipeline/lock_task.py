@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from doit.task import Task
@@ -21,6 +21,7 @@ from bundlepipe.pipeline.declaration import (
     searched_paths,
 )
 from bundlepipe.pipeline.groups import is_task
+from bundlepipe.pipeline.lock_file import LockFileAnswers, begin, changes, from_list, to_list
 from bundlepipe.pipeline.programs import options_of as program_options
 from bundlepipe.pipeline.programs import text_printed
 from bundlepipe.pipeline.progress import emitter
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.lock import LockRequest
 
 _SOURCES = "sources"
+ENTRIES = "entries"
+RUN = "run"
 
 
 def options_of(bundle: Bundle) -> Values:
@@ -51,6 +54,10 @@ def options_of(bundle: Bundle) -> Values:
     }
 
 
+def _all_options(bundle: Bundle, settings: Settings) -> Values:
+    return {**options_of(bundle), "lockFile": settings.lock_file}
+
+
 def searched_now(bundle: Bundle, before: Snapshot) -> Snapshot:
     """Return the state of what is searched, of kbld's configuration, and of what programs read."""
     from bundlepipe.documents.searched_files import searched_files
@@ -64,23 +71,39 @@ def searched_now(bundle: Bundle, before: Snapshot) -> Snapshot:
 
 
 class LockStaleness(Staleness):
-    """A lock is stale by what it searches and builds, by images.yml itself, and when a refresh is asked for."""
+    """A lock is stale by what it searches and builds, by images.yml itself, and when a refresh is asked for.
+
+    With a lock file, it is stale by those of its entries that it used, too. `is_current` tells
+    afterwards that it was not.
+    """
 
     compared = "the searched files, what is built of them, images.yml and the options of the lock"
 
     def __init__(self, bundle: Bundle, lock_path: str, settings: Settings) -> None:
-        super().__init__(options_of(bundle))
+        super().__init__(_all_options(bundle, settings))
+        self.is_current = False
         self._bundle = bundle
         self._lock_path = lock_path
         self._settings = settings
         self._sources: list[Values] = []
 
+    def __call__(self, task: Task, values: Values) -> bool:
+        """Tell doit whether the task is up to date; the reasons go to `task.meta`."""
+        self.is_current = super().__call__(task, values)
+        return self.is_current
+
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Compare as all tasks do; a refresh always runs. What was built is looked for if that is wanted."""
         # Which they are is written in files that are compared as well.
         self._sources = values.get(_SOURCES, [])
-        reasons = [*_refresh_reasons(self._bundle, self._settings), *super().reasons(task, values)]
+        reasons = [*_refresh_reasons(self._bundle, self._settings), *self._moved(values)]
+        reasons += super().reasons(task, values)
         return reasons if reasons or not self._settings.verify else missing_images(self._sources, self._settings)
+
+    def _moved(self, values: Values) -> list[str]:
+        """Return which entries of the lock file are others than this lock used."""
+        path = self._settings.lock_file
+        return changes(path, from_list(values.get(ENTRIES, []))) if path else []
 
     def files_now(self, before: Snapshot) -> Snapshot:
         """Look at every searched file, at what is built, and at images.yml."""
@@ -105,17 +128,28 @@ def _present(path: str, before: Snapshot) -> Snapshot:
 
 
 class LockAction(Action):
-    """Writes images.yml if it has to say something else."""
+    """Writes images.yml if it has to say something else.
 
-    def __init__(self, bundle: Bundle, lock_path: str, made_here: Mapping[str, MadeHere], settings: Settings) -> None:
+    `images_locks` are those of all locks of the pipeline: a new lock file begins with them.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        lock_path: str,
+        made_here: Mapping[str, MadeHere],
+        settings: Settings,
+        images_locks: Sequence[str] = (),
+    ) -> None:
         super().__init__()
+        self._images_locks = images_locks
         self._bundle = bundle
         self._lock_path = lock_path
         self._made_here = made_here
         self._settings = settings
 
     def work(self) -> Values:
-        """Lock; references keep the digest that images.yml has for them."""
+        """Lock; references keep the digest that the lock file has for them, or without one images.yml."""
         from bundlepipe.pipeline.replacing import images_lock_output
         from bundlepipe.verbs.lock import lock
 
@@ -127,17 +161,27 @@ class LockAction(Action):
         path = self._lock_path
         emit = emitter(self.task.name)
         builder = SourceBuilder(bundle, path, settings, emit)
-        locked = lock(self._request(emit), _read_lock(path), settings.resolver, builder.build)
+        answers = self._answers()
+        locked = lock(self._request(emit), answers or _read_lock(path), settings.resolver, builder.build)
         written = output.write(locked.to_bytes())
         count = len(locked.images)
         what = f"{count} image{'' if count == 1 else 's'}"
+        used = {ENTRIES: to_list(answers.used), RUN: settings.run_id} if answers else {}
         return {
-            UNCHANGED: not written,
+            **used,
+            UNCHANGED: not (written or (answers and answers.has_changed)),
             SUMMARY: f"{path} {'' if written else 'unchanged, '}{what}",
-            OPTIONS: options_of(bundle),
+            OPTIONS: _all_options(bundle, settings),
             _SOURCES: builder.sources,
             FILES: to_values({**before, **builder.snapshot, **file_snapshot([path], {})}),
         }
+
+    def _answers(self) -> LockFileAnswers | None:
+        path = self._settings.lock_file
+        if path is None:
+            return None
+        begin(path, self._images_locks, self._made_here)
+        return LockFileAnswers(path)
 
     def _request(self, emit: Emit) -> LockRequest:
         from bundlepipe.oci.manifest import Platform

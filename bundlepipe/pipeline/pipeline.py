@@ -42,6 +42,7 @@ class Pipeline:
         renders: Sequence[Render] = (),
         registries: Mapping[str, RegistrySettings] | None = None,
         verify: Verify | None = None,
+        lock: str | os.PathLike[str] | None = None,
     ) -> None:
         given = {
             "images": listed(images),
@@ -51,6 +52,7 @@ class Pipeline:
             "renders": listed(renders),
             "registries": registries,
             "verify": verify,
+            "lock_file": lock,
         }
         self._read: Callable[[], Declared] = lambda: checked_declarations(given)
         self.create_doit_tasks = self._create_doit_tasks
@@ -85,6 +87,7 @@ def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:
         force=wanted_force(declared),
         verify=wanted_verify(declared.verify),
         run_id=secrets.token_hex(8),
+        lock_file=declared.lock_file,
     )
     end_orderly()
     separate_output()

@@ -62,6 +62,8 @@ class Declared:
     registries: dict[str, RegistrySettings] = field(default_factory=dict)
     verify: Verify | None = None
     paths: list[str] = field(default_factory=list)
+    lock_file: str | None = None
+    lock_where: Position | None = None
 
 
 def read_pipeline(path: str, environment: Mapping[str, str], *, remembers: bool = True) -> Declared:
@@ -152,6 +154,8 @@ class _Reading:
         base = os.path.dirname(path)
         self._registries(path, data.get("registries") or {}, base)
         self.declared.verify = data.get("verify", self.declared.verify)
+        if "lock" in data:
+            self._lock_file(Position(path, ("lock",)), normalise(data["lock"], base))
         default_push = (data.get("defaults") or {}).get("push", default_push)
         for name, image in (data.get("images") or {}).items():
             self.declared.images.append(_image(path, name, image, default_push))
@@ -191,6 +195,16 @@ class _Reading:
             # A file may be reached by several patterns, its own included.
             elif path not in self.declared.paths:
                 self.read(path, default_push)
+
+    def _lock_file(self, where: Position, lock_file: str) -> None:
+        known = self.declared.lock_file
+        if known not in (None, lock_file):
+            self.problems.append(
+                f"{where}: the lock file is {lock_file} here, and {known} at {self.declared.lock_where}: "
+                "a pipeline has one: remove the key from one of the two files"
+            )
+        else:
+            self.declared.lock_file, self.declared.lock_where = lock_file, self.declared.lock_where or where
 
     def _registries(self, path: str, registries: dict[str, dict[str, Any]], base: str) -> None:
         for host, settings in registries.items():

@@ -26,7 +26,7 @@ class Settings:
 
     `refresh` holds what `doit refresh=...` names, tasks as `GROUP:NAME`; `verify` is true where destinations are
     asked although the local state is fresh; `force` what `doit force=...` names. `run_id` tells
-    one run of doit from the next.
+    one run of doit from the next. `lock_file` holds what locks resolve, in place of each images.yml.
     """
 
     registries: Mapping[str, RegistrySettings] = field(default_factory=dict)
@@ -34,6 +34,7 @@ class Settings:
     verify: bool = False
     force: frozenset[str] = frozenset()
     run_id: str = ""
+    lock_file: str | None = None
 
     def refreshes(self, *names: str) -> bool:
         """Tell whether one of these names, or everything, is to be resolved anew."""

@@ -52,6 +52,7 @@ def wanted_refresh(declared: Declared) -> frozenset[str]:
     given += [pull.source for pull in declared.pulls]
     sources = {source for source in given if source is not None and is_remote(source)}
     locks = [images_lock_path(bundle) for bundle in declared.bundles if bundle.lock]
+    locks += filter(None, [declared.lock_file])
     return _wanted(
         _REFRESH,
         tasks,

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import jsonschema
 import pytest
 
 from bundlepipe.documents.schema import schema_text
 from tests.support.command import Command
+from tests.support.services import require
 
 PIPELINE = """\
 apiVersion: bundlepipe.dev/v1alpha1
@@ -265,3 +267,30 @@ def test_the_pipeline_above_is_checked(command: Command) -> None:
     first, *others = result.stderr.splitlines()
     assert first == "bundlepipe: checking in ../.., where bundlepipe.yml is"
     assert others == ["bundlepipe: b: is not there, which is fine if a task makes it"]
+
+
+def test_lock_file_and_what_is_generated_of_it(command: Command) -> None:
+    require("git")
+    write(
+        command,
+        {
+            "bundlepipe.yml": PIPELINE + "lock: bundlepipe.lock\nbundles: {app: {files: [app], lock: {}}}\n",
+            "app/config.yml": "kind: X\n",
+            "bundlepipe.lock": "apiVersion: bundlepipe.dev/v1alpha1\nkind: Lock\nimages:\n",
+        },
+    )
+    command("bundlepipe", "doit", "lock_bundle")
+    command.silently("bundlepipe", "check")
+    assert "bundlepipe.lock: Lock, 0 entries\n" in command("bundlepipe", "check", "--tty").output
+    for arguments in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *arguments], cwd=command.directory, check=True)
+    told = command("bundlepipe", "check")
+    assert (told.status, told.stdout) == (0, "")
+    assert told.stderr == (
+        "bundlepipe: app/.imgpkg/images.yml: git tracks it, but it is generated of bundlepipe.lock: "
+        "add it to .gitignore, and run git rm --cached app/.imgpkg/images.yml\n"
+    )
+    subprocess.run(["git", "rm", "-q", "--cached", "app/.imgpkg/images.yml"], cwd=command.directory, check=True)
+    command.silently("bundlepipe", "check")
+    write(command, {"bundlepipe.lock": "<<<<<<< HEAD\n=======\n>>>>>>> main\n"})
+    assert "bundlepipe.lock:1:1: a merge conflict that git left here" in command("bundlepipe", "check").failed

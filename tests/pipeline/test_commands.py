@@ -228,6 +228,22 @@ def test_nothing_to_do_imports_nothing_heavy(declared: Project) -> None:
     _assert_imports_nothing_heavy(declared, "push_bundle")
 
 
+def test_nothing_to_do_with_a_lock_file_imports_nothing_heavy(project: Project) -> None:
+    put = 'images: {site: {files: [site], push: "layout.localhost/vendor/site:1"}}\n'
+    project.pipeline(put)
+    project.write("site/index.html", "hello")
+    project.doit("push_image")
+    project.pipeline("lock: bundlepipe.lock\nbundles: {app: {files: [app], lock: {}}}\n")
+    project.write("app/config.yml", "image: layout.localhost/vendor/site:1\n")
+    project.doit()
+    _assert_imports_nothing_heavy(project, "push_bundle")
+    # What git brings for others is read once.
+    entry = f"- reference: a.example/other:1\n  digest: sha256:{'ab' * 32}\n"
+    project.write("bundlepipe.lock", project.read("bundlepipe.lock").replace("images:\n\n", f"images:\n\n{entry}\n"))
+    project.doit("lock_bundle:app")
+    _assert_imports_nothing_heavy(project, "push_bundle:app")
+
+
 def test_nothing_to_build_lock_or_render_imports_nothing_heavy(project: Project) -> None:
     require("docker")
     digest = "sha256:" + "ab" * 32
