@@ -31,9 +31,10 @@ def init(run: Run, directory: str, force: bool) -> None:
 
     Directories with .imgpkg, and those with Kubernetes configuration, become bundles,
     Dockerfiles images. In an empty directory there is an example to begin with. Nothing is
-    replaced that is there.
+    replaced that is there. In git, .gitignore and .gitattributes get the lines that they lack.
     """
     from bundlepipe.pipeline.found_parts import find_parts
+    from bundlepipe.pipeline.git_files import add_lines, git_lines, is_in_git
     from bundlepipe.pipeline.starter import DODO, EXAMPLE, example_path, pipeline_text
 
     if not os.path.isdir(directory):
@@ -51,10 +52,16 @@ def init(run: Run, directory: str, force: bool) -> None:
         parts = find_parts(directory)
     _write(os.path.join(directory, _PIPELINE), pipeline_text(parts))
     _write(os.path.join(directory, _DODO), DODO)
-    run.console.block("".join(f"{printable(line)}\n" for line in _told(found, written, directory)))
+    in_git = is_in_git(directory)
+    if in_git:
+        lines = git_lines(parts)
+        written += [name for name in lines if add_lines(os.path.join(directory, name), lines[name])]
+    run.console.block("".join(f"{printable(line)}\n" for line in _told(found, written, directory, in_git)))
 
 
-def _told(parts: FoundParts, written: Iterable[str], directory: str) -> Iterator[str]:
+def _told(parts: FoundParts, written: Iterable[str], directory: str, in_git: bool) -> Iterator[str]:
+    from bundlepipe.pipeline.git_files import MERGE_DRIVER
+
     for bundle in parts.bundles:
         yield f"found   {bundle.path}: bundle '{bundle.name}'"
     for image in parts.dockerfiles:
@@ -64,7 +71,10 @@ def _told(parts: FoundParts, written: Iterable[str], directory: str) -> Iterator
     for name in written:
         yield f"wrote   {os.path.normpath(os.path.join(directory, name))}"
     yield "next    " + ("" if directory == "." else f"cd {directory}, then ") + "bundlepipe check, bundlepipe doit"
-    yield "ignore  .bundlepipe and build, in git"
+    if in_git:
+        yield f"git     once in each clone, so that lock files are merged: {MERGE_DRIVER}"
+    else:
+        yield "ignore  .bundlepipe, build and each images.yml that a lock writes, in git"
 
 
 def _write(path: str, content: str) -> None:

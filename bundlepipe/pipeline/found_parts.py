@@ -29,7 +29,10 @@ _LARGEST = 4 << 20
 # What others write into a checkout, and what this pipeline will.
 _PASSED_OVER = frozenset({"build", "dist", "node_modules", "target", "vendor", "venv", "__pycache__"})
 # What the pipeline itself consists of, and its runs write, in the directory where it is.
-_OF_THE_PIPELINE = (".git", STATE_DIRECTORY, "__pycache__", "build", "bundlepipe.yml", "dodo.py")
+_OF_THE_PIPELINE = (
+    *(".git", ".gitattributes", ".gitignore", STATE_DIRECTORY),
+    *("__pycache__", "build", "bundlepipe.lock", "bundlepipe.yml", "dodo.py"),
+)
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9._-]+")
 # What looks like a resource, and is for a tool instead of a cluster: the beginnings of its apiVersion.
 _OF_TOOLS = (

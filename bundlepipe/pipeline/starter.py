@@ -18,6 +18,7 @@ from bundlepipe import DOIT_CONFIG, Pipeline
 
 pipeline = Pipeline.load("bundlepipe.yml")
 '''
+LOCK_FILE = "bundlepipe.lock"
 _EXAMPLE_FILE = "settings.yml"
 _EXAMPLE_DIRECTORY = "config"
 EXAMPLE = """\
@@ -30,16 +31,20 @@ data:
   greeting: hello
 """
 
-_HEAD = """\
+_HEAD = f"""\
 # What is made of this directory, and where it goes. `bundlepipe check` finds mistakes, `bundlepipe doit list`
 # shows the tasks, `bundlepipe doit` locks and pushes. All keys: `bundlepipe schema pipeline`.
 apiVersion: bundlepipe.dev/v1alpha1
 kind: Pipeline
 
+# What the images that configuration names were resolved to: commit this file. Each .imgpkg/images.yml that a lock
+# writes is made of it, and belongs into .gitignore.
+lock: {LOCK_FILE}
+
 defaults:
   # layout.localhost is a directory, build/registry, so this works without any registry.
   # With REGISTRY=registry.example in the environment the same goes there; VERSION is the tag.
-  push: "${REGISTRY:-layout.localhost}/{name}:${VERSION:-dev}"
+  push: "${{REGISTRY:-layout.localhost}}/{{name}}:${{VERSION:-dev}}"
 """
 _TAIL = """
 # Further things that can be declared:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
+from bundlepipe.oci.digest import Digest
 from bundlepipe.pipeline.reading import read_pipeline
 from bundlepipe.stores.homes import Homes
 from tests.support.command import LINUX, Command
 from tests.support.files import write_bundle
 from tests.support.images import file_layer, put_image
-from tests.support.services import Registry
+from tests.support.services import Registry, require
 
 DEPLOYMENT = """\
 apiVersion: apps/v1
@@ -46,7 +49,7 @@ def test_empty_directory(command: Command) -> None:
         "wrote   dodo.py\n"
         "wrote   config/settings.yml\n"
         "next    bundlepipe check, bundlepipe doit\n"
-        "ignore  .bundlepipe and build, in git\n"
+        "ignore  .bundlepipe, build and each images.yml that a lock writes, in git\n"
     )
     assert ".  push_bundle:config  layout.localhost/config:dev sha256:" in check_and_run(command)
 
@@ -258,3 +261,37 @@ def test_names_that_yaml_cannot_have_are_passed_over(command: Command) -> None:
     assert "found   good: bundle 'good'\n" in told
     assert "found   two\\nlines: a Helm chart" in told
     check_and_run(command)
+
+
+def git(command: Command, *arguments: str) -> str:
+    require("git")
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    done = subprocess.run(["git", *identity, *arguments], cwd=command.directory, check=True, capture_output=True)
+    return done.stdout.decode()
+
+
+def test_in_git_what_runs_write_is_ignored_and_locks_are_merged(command: Command, registry: Registry) -> None:
+    repository = registry.repository("site")
+    put_image(Homes().repository(repository, writes=True), file_layer("index.html", "hello"), tag="1")
+    deployment = DEPLOYMENT.replace("IMAGE", f"{repository}:1")
+    write(command, {"de[pl]oy/web.yml": deployment, ".gitignore": "*.pyc\n/build/", ".gitattributes": "* text\n"})
+    bundle = write_bundle(command.directory / "mine", {"settings.yml": SETTINGS}, [repository.at(Digest.of(b"x"))])
+    git(command, "init", "-q")
+    told = command("bundlepipe", "init").output
+    assert "wrote   .gitignore\nwrote   .gitattributes\n" in told
+    assert 'git     once in each clone, so that lock files are merged: git config merge.bundlepipe.driver "bund' in told
+    ignored = (command.directory / ".gitignore").read_text()
+    assert ignored == "*.pyc\n/build/\n/.bundlepipe/\n/de\\[pl]oy/.imgpkg/images.yml\n"
+    assert (command.directory / ".gitattributes").read_text() == "* text\nbundlepipe.lock merge=bundlepipe\n"
+    assert "wrote   .git" not in command("bundlepipe", "init", "--force").output
+    assert "\nlock: bundlepipe.lock\n" in pipeline_of(command)
+    command("bundlepipe", "doit", "lock_bundle", "push_bundle:de-pl-oy")
+    git(command, "add", "-A")
+    git(command, "commit", "-qm", "begin")
+    assert git(command, "ls-files").split() == [
+        *(".gitattributes", ".gitignore", "bundlepipe.lock", "bundlepipe.yml", "de[pl]oy/web.yml", "dodo.py"),
+        *("mine/.imgpkg/images.yml", "mine/settings.yml"),
+    ]
+    assert bundle.exists()
+    command("bundlepipe", "doit", "push_bundle:de-pl-oy", env={"REGISTRY": str(registry.repository("other"))})
+    assert git(command, "status", "--short") == ""
