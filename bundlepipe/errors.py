@@ -68,6 +68,22 @@ class InputError(BundlepipeError):
     """A file or directory given as input cannot be packed."""
 
 
+class NotRegular(InputError):
+    """What is at `path`, found in the input `root`, is neither file nor directory; the text is imgpkg's.
+
+    `explained` says what it is as well, and what to do.
+    """
+
+    def __init__(self, path: str, root: str, what: str) -> None:
+        super().__init__(f"Expected file '{path}' to be a regular file")
+        self.path, self.root, self.what = path, root, what
+        self.explained = f"{self}: it is {what}: put a file or directory there, or take it out of the input"
+
+    def __reduce__(self) -> tuple[type[NotRegular], tuple[str, str, str]]:
+        """Keep what is known of it across processes."""
+        return NotRegular, (self.path, self.root, self.what)
+
+
 class UnsafeArchive(BundlepipeError):
     """A layer would write outside its output directory, or beyond the declared limits."""
 

@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from bundlepipe.base_directory import anchored
-from bundlepipe.errors import InputError
+from bundlepipe.errors import InputError, NotRegular, quoted
 
 DEFAULT_EXCLUDE = (".git",)
 READ_SIZE = 1 << 20
@@ -108,9 +108,9 @@ def walk(inputs: Inputs) -> list[Entry]:
         status = _lstat(root)
         if stat.S_ISDIR(status.st_mode):
             entries.append(Entry(".", root, status))
-            _walk_directory(root, "", excluded, entries)
+            _walk_directory(root, root, "", excluded, entries)
         else:
-            _require_regular(root, status)
+            _require_regular(root, root, status)
             name = os.path.basename(root)
             if name not in excluded:
                 entries.append(Entry(name, root, status))
@@ -126,7 +126,7 @@ def _lstat(path: str) -> os.stat_result:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _walk_directory(directory: str, prefix: str, excluded: frozenset[str], entries: list[Entry]) -> None:
+def _walk_directory(root: str, directory: str, prefix: str, excluded: frozenset[str], entries: list[Entry]) -> None:
     for child in in_byte_order(directory):
         name = prefix + child.name
         path = f"{directory}/{child.name}"
@@ -137,9 +137,9 @@ def _walk_directory(directory: str, prefix: str, excluded: frozenset[str], entri
         if stat.S_ISDIR(status.st_mode):
             if name not in excluded:
                 entries.append(Entry(name, path, status))
-                _walk_directory(path, name + "/", excluded, entries)
+                _walk_directory(root, path, name + "/", excluded, entries)
         else:
-            _require_regular(path, status)
+            _require_regular(root, path, status)
             if name not in excluded:
                 entries.append(Entry(name, path, status))
 
@@ -156,9 +156,20 @@ def in_byte_order(directory: str) -> list[os.DirEntry[str]]:
     return children
 
 
-def _require_regular(path: str, status: os.stat_result) -> None:
+def _require_regular(root: str, path: str, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"Expected file '{path}' to be a regular file")
+        raise NotRegular(path, root, _what(path, status.st_mode))
+
+
+def _what(path: str, mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        try:
+            return f"a symbolic link to {quoted(os.readlink(anchored(path)))}"
+        except OSError:
+            return "a symbolic link"
+    if stat.S_ISFIFO(mode):
+        return "a named pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def _refuse_duplicates(entries: Sequence[Entry]) -> None:

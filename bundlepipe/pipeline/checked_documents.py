@@ -21,10 +21,10 @@ from bundlepipe.documents.kbld_config import KbldConfig
 from bundlepipe.documents.lock_file import LockFile
 from bundlepipe.documents.locks import parse_lock
 from bundlepipe.documents.searched_files import searched_files
-from bundlepipe.errors import BundlepipeError, InvalidReference
+from bundlepipe.errors import BundlepipeError, InputError, InvalidReference, NotRegular
 from bundlepipe.files import read_file
 from bundlepipe.oci.build_context import IGNORE_FILE, BuildContext
-from bundlepipe.oci.inputs import Inputs, walk
+from bundlepipe.oci.inputs import Entry, Inputs, walk
 from bundlepipe.pipeline.checking import faults
 from bundlepipe.pipeline.checking_outputs import outputs
 from bundlepipe.pipeline.checking_replacement import replacements
@@ -45,6 +45,7 @@ from bundlepipe.pipeline.declaration import (
 from bundlepipe.pipeline.git_tracked import tracked
 from bundlepipe.pipeline.graph import create_tasks
 from bundlepipe.pipeline.paths import is_within
+from bundlepipe.pipeline.push_task import where_named
 from bundlepipe.pipeline.reading import Declared, read_pipeline
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import paths_read
@@ -130,7 +131,7 @@ class _Checking:
 
     def _bundle(self, bundle: Bundle) -> None:
         there = self._packed(bundle)
-        self._attempt(lambda: check_placement(walk(Inputs(there, bundle.exclude)), bundle.files))
+        self._attempt(lambda: check_placement(_entries(bundle, there), bundle.files))
         places = [os.path.join(path, IMAGES_LOCK) for path in there if os.path.isdir(path)]
         own = [path for path in places if os.path.exists(path)]
         if there and not own and len(there) == len(bundle.files):
@@ -150,7 +151,7 @@ class _Checking:
     def _image(self, image: Image) -> None:
         there = self._packed(image)
         if there:
-            self._attempt(lambda: check_is_plain(walk(Inputs(there, image.exclude))))
+            self._attempt(lambda: check_is_plain(_entries(image, there)))
         if image.build and self._is_there(image.build.context):
             self._context(context_of(image.build))
         if image.program:
@@ -233,6 +234,14 @@ class _Checking:
 
     def _says(self, path: str, what: str) -> None:
         self._report.checked.setdefault(path, what)
+
+
+def _entries(thing: Pushable, there: Sequence[str]) -> list[Entry]:
+    """Return what would be packed of the inputs that are there; InputError with the place of the one at fault."""
+    try:
+        return walk(Inputs(there, thing.exclude))
+    except NotRegular as error:
+        raise InputError(f"{where_named(thing, error.root)}{error.explained}") from None
 
 
 def _circles(declared: Declared) -> list[str]:

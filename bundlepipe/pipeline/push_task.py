@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from doit.task import Task
 
-from bundlepipe.errors import StoreError
+from bundlepipe.errors import InputError, NotRegular, StoreError
 from bundlepipe.oci.inputs import Inputs, Snapshot, snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
 from bundlepipe.pipeline.declaration import Bundle, Pushable
+from bundlepipe.pipeline.position import Position
 from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.remote import ANSWER, Answer, Question, ask, ask_together
 from bundlepipe.pipeline.settings import Settings
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 def inputs_of(thing: Pushable) -> Inputs:
     """Return what an image or bundle is packed from."""
     return Inputs(list(thing.files), list(thing.exclude), thing.preserve_permissions)
+
+
+def where_named(thing: Pushable, path: str) -> str:
+    """Return where an input is declared, as a message begins; empty if that is not known."""
+    if thing.where is None:
+        return ""
+    keys = (*thing.where.keys, "files", list(thing.files).index(path))
+    return f"{Position(thing.where.path, keys)}: "
 
 
 def options_of(thing: Pushable, destination: Reference, settings: Settings) -> Values:
@@ -124,7 +133,10 @@ class PushAction(Action):
         )
         homes = self._settings.homes
         answer = answer_for(self.task)
-        pushed = push(request, homes, answer.manifest if answer else NOT_ASKED, emit=emitter(self.task.name))
+        try:
+            pushed = push(request, homes, answer.manifest if answer else NOT_ASKED, emit=emitter(self.task.name))
+        except NotRegular as error:
+            raise InputError(f"{where_named(thing, error.root)}{error.explained}") from error
         if lock:
             write_bundle_lock(lock, pushed.reference, request.tag)
         return {

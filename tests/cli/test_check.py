@@ -294,3 +294,13 @@ def test_lock_file_and_what_is_generated_of_it(command: Command) -> None:
     command.silently("bundlepipe", "check")
     write(command, {"bundlepipe.lock": "<<<<<<< HEAD\n=======\n>>>>>>> main\n"})
     assert "bundlepipe.lock:1:1: a merge conflict that git left here" in command("bundlepipe", "check").failed
+
+
+def test_a_symbolic_link_is_told_with_its_place(command: Command) -> None:
+    write(command, {"bundlepipe.yml": PIPELINE + "images: {a: {files: [b, a]}}\n", "a/index.html": "", "b/x": ""})
+    (command.directory / "a/link").symlink_to("index.html")
+    (problem,) = problems(command)
+    assert problem == (
+        "bundlepipe.yml:4:25: Expected file 'a/link' to be a regular file: it is a symbolic link to 'index.html': put "
+        "a file or directory there, or take it out of the input"
+    )

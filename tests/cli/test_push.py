@@ -138,6 +138,10 @@ def test_link_among_the_inputs(command: Command, bundle: Path) -> None:
     assert command("imgpkg", "push", "-b", "localhost:1/b", "-f", "config").failed == (
         "imgpkg: Error: Expected file 'config/link' to be a regular file\n"
     )
+    assert command("bundlepipe", "push", "-b", "localhost:1/b", "-f", "config").failed == (
+        "bundlepipe: Error: Expected file 'config/link' to be a regular file: it is a symbolic link to 'config.yml': "
+        "put a file or directory there, or take it out of the input\n"
+    )
 
 
 def test_output_that_nobody_reads_is_no_fault_to_tell(command: Command, registry: Registry, bundle: Path) -> None:

@@ -145,7 +145,21 @@ def test_a_symbolic_link_is_refused_in_imgpkgs_words(project: Project) -> None:
     project.pipeline("bundles: {one: {files: [one]}}")
     project.bundle("one")
     (project.directory / "one/link").symlink_to("config.yml")
-    assert "Expected file 'one/link' to be a regular file" in project.doit(status=1).stdout
+    told = (
+        "bundlepipe.yml:5:25: Expected file 'one/link' to be a regular file: it is a symbolic link to 'config.yml': "
+        "put a file or directory there, or take it out of the input"
+    )
+    assert told in project.doit(status=1).stdout.splitlines()
+    assert told in project.doit("-n", "2", "-P", "process", status=1).stdout.splitlines()
+
+
+def test_an_input_that_is_a_link_itself_is_refused_at_its_place(project: Project) -> None:
+    project.pipeline("bundles:\n  one:\n    files:\n      - one\n      - ./here/../link\n")
+    project.bundle("one")
+    (project.directory / "here").mkdir()
+    (project.directory / "link").symlink_to("/nowhere\n")
+    told = "bundlepipe.yml:9:9: Expected file 'link' to be a regular file: it is a symbolic link to '/nowhere\\n': "
+    assert told in project.doit(status=1).stdout
 
 
 def test_duplicate_paths_are_refused_in_imgpkgs_words(project: Project) -> None:
