@@ -6,7 +6,9 @@ any callable that takes an event; it may be called from several threads at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 
@@ -82,6 +84,15 @@ class ImageDone:
 
 
 @dataclass(frozen=True)
+class HelperAwaited:
+    """The credential helper `program` has not answered yet for a server; it may take `limit` seconds altogether."""
+
+    program: str
+    server: str
+    limit: float
+
+
+@dataclass(frozen=True)
 class Retrying:
     """A request failed for `reason` and is tried again after `delay` seconds."""
 
@@ -106,6 +117,7 @@ Event = (
     | BlobAdvanced
     | BlobDone
     | ImageDone
+    | HelperAwaited
     | Retrying
     | OutputLine
 )
@@ -114,3 +126,21 @@ Emit = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """Render nothing."""
+
+
+_current: ContextVar[Emit] = ContextVar("emit", default=ignore)
+
+
+@contextmanager
+def emitting(emit: Emit) -> Iterator[None]:
+    """Let `emit_here` emit by `emit` in this block: what is deep below has no other way to tell."""
+    token = _current.set(emit)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def emit_here(event: Event) -> None:
+    """Emit by the emitter of the innermost `emitting` block of this thread, if any."""
+    _current.get()(event)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bundlepipe.cli.command import Run
-from bundlepipe.events import Emit, Event, OutputLine, Retrying, ignore
+from bundlepipe.events import Emit, Event, HelperAwaited, OutputLine, Retrying, ignore
 
 
 @contextmanager
@@ -31,6 +31,10 @@ def _emitter(run: Run, tell: Callable[[Event], None], draw: Emit) -> Emit:
         match event:
             case Retrying(url, reason, delay):
                 run.console.note(f"{run.tool.name}: {url}: {reason}, trying again in {delay:.1f} s")
+            case HelperAwaited():
+                from bundlepipe.pipeline.progress import awaited
+
+                run.console.note(f"{run.tool.name}: {awaited(event)}")
             case OutputLine(text):
                 run.console.note(text)
             case _:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from bundlepipe.events import Emit, Event
+    from bundlepipe.events import Emit, Event, HelperAwaited
     from bundlepipe.pipeline.live import LiveRegion
     from bundlepipe.pipeline.transfers import Transfers
 
@@ -136,10 +136,17 @@ def emitter(task_name: str) -> Emit:
 
 def tell_retries(event: Event) -> None:
     """Tell of waiting; everything else that stores do is in results."""
-    from bundlepipe.events import Retrying
+    from bundlepipe.events import HelperAwaited, Retrying
 
     if isinstance(event, Retrying):
         display.tell(f"{event.url}: {event.reason}, trying again in {event.delay:.1f} s")
+    elif isinstance(event, HelperAwaited):
+        display.tell(awaited(event))
+
+
+def awaited(event: HelperAwaited) -> str:
+    """Return the line that tells of a credential helper that takes long."""
+    return f"waiting for {event.program}, which is asked for credentials of {event.server}, for up to {event.limit:g} s"
 
 
 def human_size(size: float) -> str:

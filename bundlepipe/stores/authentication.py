@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 
 from bundlepipe.errors import StoreError
+from bundlepipe.events import Emit, emitting, ignore
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.answers import one_line
 from bundlepipe.stores.challenges import Challenge, parse_challenges
@@ -23,8 +24,9 @@ class Authenticator:
     returns the answer whatever its status; StoreError if there is none.
     """
 
-    def __init__(self, host: str, keychain: Keychain, fetch: Fetch, redactor: Redactor) -> None:
+    def __init__(self, host: str, keychain: Keychain, fetch: Fetch, redactor: Redactor, emit: Emit = ignore) -> None:
         self._keychain = keychain
+        self._emit = emit
         self._redactor = redactor
         self._tokens = TokenGrants(host, keychain, fetch, redactor)
         self._challenge: Challenge | None = None
@@ -101,7 +103,8 @@ class Authenticator:
 
     def _find_credentials(self, repository: Repository, refused: Credentials | None = None) -> Credentials | None:
         def search() -> Credentials | None:
-            found = self._keychain.find(repository, refused)
+            with emitting(self._emit):
+                found = self._keychain.find(repository, refused)
             if found:
                 self._redactor.keep(*found.secrets)
             return found

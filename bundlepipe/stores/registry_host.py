@@ -84,7 +84,7 @@ class RegistryHost:
         self._slots = TransferSlots(transfers, settings.concurrency)
         self._redactor = redactor or Redactor()
         self._transport = Transport(host, settings, network, self._redactor, trace)
-        self._authenticator = Authenticator(host, keychain or DockerConfig(), self._fetch_token, self._redactor)
+        self._authenticator = Authenticator(host, keychain or DockerConfig(), self._fetch_token, self._redactor, emit)
         # Not known until the first question for referrers is answered.
         self.has_referrers_api: bool | None = None
         self._acquainted = False

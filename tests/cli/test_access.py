@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,25 @@ def test_docker_configuration_that_is_broken(command: Command, registry: Registr
     assert command("imgpkg", "tag", "list", "-i", f"{registry.repository()}", env=env).failed.startswith(
         "imgpkg: Error: "
     )
+
+
+@TOOLS
+def test_a_credential_helper_that_hangs(
+    command: Command,
+    authenticated_registry: PasswordRegistry,
+    docker_config: WriteDockerConfig,
+    tmp_path: Path,
+    tool: str,
+) -> None:
+    docker_config({"credHelpers": {authenticated_registry.host: "stuck"}})
+    program = tmp_path / "docker-credential-stuck"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    told = push(command, tool, authenticated_registry, PATH=path, BUNDLEPIPE_CREDENTIAL_HELPER_TIMEOUT="0.6")
+    first, *others = told.splitlines()
+    host = authenticated_registry.host
+    assert first == (
+        f"{tool}: waiting for docker-credential-stuck, which is asked for credentials of {host}, for up to 0.6 s"
+    )
+    assert "the helper 'docker-credential-stuck' did not answer within 0.6 s and was ended: " in "".join(others)

@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted, CopyPlanned, Event, ImageDone
+from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted, CopyPlanned, Event, HelperAwaited, ImageDone
 from bundlepipe.pipeline.live import render
-from bundlepipe.pipeline.progress import human_size
+from bundlepipe.pipeline.progress import human_size, tell_retries
 from bundlepipe.pipeline.transfers import EventLines, Standing, Transfer, Transfers
 from tests.pipeline.conftest import DODO, Project
 from tests.support.proxy import Alter, Cut, Delay, Proxy
@@ -607,3 +607,10 @@ def test_another_reporter_keeps_its_output_to_itself(project: Project) -> None:
     assert _doit(project, terminal, "-r", "json", "-n", "0", "push_image:one") == 0
     assert not terminal.drew
     assert {task["name"] for task in json.loads("".join(terminal.screen))["tasks"]} >= {"push_image:one"}
+
+
+def test_a_credential_helper_that_takes_long_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    tell_retries(HelperAwaited("docker-credential-slow", "r.example", 30.0))
+    assert capfd.readouterr().err == (
+        "   waiting for docker-credential-slow, which is asked for credentials of r.example, for up to 30 s\n"
+    )

@@ -1,10 +1,9 @@
 """Docker's configuration file, where `docker login`, `podman login` and `skopeo login` keep credentials.
 
-docker-py finds and runs credential helpers and stores. The rest of its lookup is too
-coarse for registries (repository paths collapse to hosts, `username`/`password` and
-`registrytoken` entries are dropped, Docker Hub's other names fail with a store), so
-matching an entry to a repository is done here, as docker, podman and go-containerregistry
-do it.
+The lookup of docker-py is too coarse for registries (repository paths collapse to hosts,
+`username`/`password` and `registrytoken` entries are dropped, Docker Hub's other names fail
+with a store, a helper may hang for ever), so matching an entry to a repository is done here,
+as docker, podman and go-containerregistry do it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import base64
 import binascii
 import json
 import os
-import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -22,14 +20,12 @@ from typing import Any
 from bundlepipe.base_directory import anchored
 from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, Repository
-from bundlepipe.stores.answers import one_line
 from bundlepipe.stores.credentials import Credentials, host_names
+from bundlepipe.stores.keychains.helper_program import run_helper
 from bundlepipe.stores.keychains.memory import Memory
 from bundlepipe.stores.settings import docker_directory
 
 _HUB_URL = "https://index.docker.io/v1/"
-# What a helper gives as user name when its secret is an identity token.
-_TOKEN_USERNAME = "<token>"
 
 
 class DockerConfig:
@@ -126,46 +122,6 @@ class DockerConfig:
                 if found:
                     return found
         return None
-
-
-def run_helper(helper: str, server: str) -> Credentials | None:
-    """Return what the program `docker-credential-HELPER` holds for a server; None if it holds nothing.
-
-    Raises StoreError, naming the program, if it is missing, fails or answers nonsense.
-    docker-py runs it, and is imported only here: that takes about 0.2 s.
-    """
-    program = f"docker-credential-{helper}"
-    if shutil.which(program) is None:
-        raise StoreError(
-            f"credentials for {server}: the helper '{program}', which Docker's configuration names, is not in PATH"
-        )
-    from docker.credentials import Store as HelperProgram
-    from docker.credentials.errors import CredentialsNotFound
-    from docker.credentials.errors import StoreError as HelperFailed
-
-    try:
-        answer = HelperProgram(helper).get(server)  # type: ignore[no-untyped-call]
-        username, secret = str(answer["Username"]), str(answer["Secret"])
-    except CredentialsNotFound:
-        return None
-    except HelperFailed as error:
-        raise StoreError(f"credentials for {server}: the helper '{program}' failed{_words_of(error)}") from None
-    except (ValueError, KeyError, TypeError):
-        raise StoreError(f"credentials for {server}: the helper '{program}' did not answer with credentials") from None
-    if username == _TOKEN_USERNAME:
-        return Credentials(identity_token=secret, source=program)
-    return Credentials(username, secret, source=program)
-
-
-def _words_of(failure: Exception) -> str:
-    """Return what a failing helper said: by its protocol that is on standard output, where credentials go otherwise."""
-    from subprocess import CalledProcessError
-
-    cause = failure.__cause__
-    if not isinstance(cause, CalledProcessError):
-        return f": {one_line(str(failure))}"
-    words = one_line(cause.output.decode(errors="replace"))
-    return f": {words}" if words and "Secret" not in words else f" with status {cause.returncode}"
 
 
 def _is_absent(path: str) -> bool:

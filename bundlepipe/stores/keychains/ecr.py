@@ -19,7 +19,7 @@ from typing import Any
 from bundlepipe.errors import StoreError
 from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.keychains.cloud import CONNECT_TIMEOUT, READ_TIMEOUT, Unavailable, expiry, failed, not_installed
-from bundlepipe.stores.keychains.docker_config import run_helper
+from bundlepipe.stores.keychains.helper_program import run_helper
 
 _PUBLIC = "public.ecr.aws"
 # The one region in which the public registry answers questions.

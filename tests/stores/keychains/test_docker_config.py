@@ -14,10 +14,14 @@ from typing import Any
 
 import pytest
 
+from bundlepipe.cancellation import Cancellation, Cancelled, cancellable
 from bundlepipe.errors import StoreError
+from bundlepipe.events import Event, HelperAwaited, emitting
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.credentials import Credentials, none_found
+from bundlepipe.stores.keychains import helper_program
 from bundlepipe.stores.keychains.docker_config import DockerConfig
+from bundlepipe.stores.keychains.helper_program import LIMIT_VARIABLE
 
 
 def _auth(username: str, password: str) -> dict[str, str]:
@@ -325,6 +329,59 @@ def test_a_helper_that_is_missing_is_named(tmp_path: Path) -> None:
         "credentials for r.example: the helper 'docker-credential-absent', which Docker's configuration names, "
         "is not in PATH"
     )
+
+
+def test_a_helper_that_hangs_is_told_and_given_up(
+    tmp_path: Path, helper: WriteHelper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper("vault", "exec sleep 60")
+    monkeypatch.setenv(LIMIT_VARIABLE, "0.5")
+    monkeypatch.setattr(helper_program, "_SILENCE", 0.1)
+    told: list[Event] = []
+    with pytest.raises(StoreError) as error, emitting(told.append):
+        _find(tmp_path, {"credsStore": "vault"}, "r.example/app")
+    assert told == [HelperAwaited("docker-credential-vault", "r.example", 0.5)]
+    assert str(error.value) == (
+        "credentials for r.example: the helper 'docker-credential-vault' did not answer within 0.5 s and was ended: "
+        "run 'docker-credential-vault get' by hand to see what it waits for, or set "
+        "BUNDLEPIPE_CREDENTIAL_HELPER_TIMEOUT to more seconds"
+    )
+
+
+def test_a_helper_that_is_waited_for_may_answer(
+    tmp_path: Path, helper: WriteHelper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper("vault", f"sleep 0.5; {GRANT}")
+    monkeypatch.setattr(helper_program, "_SILENCE", 0.1)
+    told: list[Event] = []
+    with emitting(told.append):
+        assert _user(_find(tmp_path, {"credsStore": "vault"}, "r.example/app")) == "helped"
+    assert told == [HelperAwaited("docker-credential-vault", "r.example", 30)]
+
+
+def test_a_helper_is_given_up_with_the_work_that_needs_it(
+    tmp_path: Path, helper: WriteHelper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper("vault", "exec sleep 60")
+    monkeypatch.setattr(helper_program, "_SILENCE", 0.1)
+    cancellation = Cancellation()
+
+    def find() -> None:
+        with emitting(lambda event: cancellation.set()):
+            _find(tmp_path, {"credsStore": "vault"}, "r.example/app")
+
+    with pytest.raises(Cancelled):
+        cancellable(cancellation, find)
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "nan", "inf", "soon"])
+def test_a_limit_that_is_none_is_told(
+    tmp_path: Path, helper: WriteHelper, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    helper("vault", GRANT)
+    monkeypatch.setenv(LIMIT_VARIABLE, limit)
+    with pytest.raises(StoreError, match=f"{LIMIT_VARIABLE}: '{limit}' is not a limit: expected a number of seconds"):
+        _find(tmp_path, {"credsStore": "vault"}, "r.example/app")
 
 
 def test_docker_py_is_not_imported_without_a_helper(tmp_path: Path) -> None:
