@@ -10,10 +10,10 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from bundlepipe.cli.command import Commands, Run
-from bundlepipe.cli.console import discard_output
 from bundlepipe.cli.messages import message_of
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, KBLD, Tool, tool_of
 from bundlepipe.errors import BundlepipeError
+from bundlepipe.pipeline.closed_output import end_quietly
 
 _IMGPKG_COMMANDS = {
     "push": ("push:push", "Push files as a bundle or an image"),
@@ -50,13 +50,17 @@ _ABOUT = {
 
 
 def main() -> None:
-    """Run the command that the arguments of the process name, and exit: 0, 1 for an error, 130 if interrupted."""
+    """Run the command that the arguments of the process name, and exit: 0, 1 for an error, 130 if interrupted.
+
+    It is 141 if nobody reads the output any more, as it is of imgpkg and kbld.
+    """
     sys.exit(run(sys.argv[0], sys.argv[1:]))
 
 
 def run(program: str, arguments: Sequence[str]) -> int:
     """Run a command under the name of a program; return the exit status."""
     _open_closed_streams()
+    end_quietly()
     # Documents are UTF-8 whatever the terminal is, and names of files any bytes.
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -92,9 +96,5 @@ def command_of(tool: Tool) -> Commands:
 
 
 def _fail(this: Run, error: BundlepipeError | OSError | click.ClickException) -> int:
-    if isinstance(error, BrokenPipeError):
-        # Whoever read the output has seen enough; what is left must not be flushed at the end.
-        discard_output()
-        return 1
     this.console.fail(f"{this.tool.name}: Error: {message_of(error, this.tool)}")
     return 1

@@ -16,6 +16,7 @@ from doit.cmd_dumpdb import DumpDB
 from doit.exceptions import InvalidCommand, InvalidDodoFile
 
 from bundlepipe.pipeline.backend import AppendOnlyDB
+from bundlepipe.pipeline.closed_output import end_quietly
 
 
 class DumpCommand(DoitCmdBase):  # type: ignore[misc]
@@ -29,6 +30,7 @@ class DumpCommand(DoitCmdBase):  # type: ignore[misc]
 
     def execute(self, params: Any, args: Sequence[str]) -> Any:
         """Print the records; InvalidCommand if there is no database yet."""
+        end_quietly()
         try:
             self.loader.setup(params)
             params.update_defaults(self.loader.load_doit_config())

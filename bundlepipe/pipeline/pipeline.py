@@ -10,6 +10,7 @@ from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
 from bundlepipe.errors import BundlepipeError
+from bundlepipe.pipeline.closed_output import end_quietly
 from bundlepipe.pipeline.declaration import Bundle, Copy, Image, Pull, Render, Verify
 from bundlepipe.pipeline.declared_types import checked_declarations, checked_path, listed
 from bundlepipe.pipeline.reading import Declared, read_pipeline
@@ -90,5 +91,6 @@ def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:
         lock_file=declared.lock_file,
     )
     end_orderly()
+    end_quietly()
     separate_output()
     yield from create_tasks(declared, settings)

@@ -6,6 +6,7 @@ What these have started themselves is theirs to end.
 from __future__ import annotations
 
 import atexit
+import os
 import signal
 import sys
 import threading
@@ -25,11 +26,16 @@ _GRACE = 5.0
 _PATIENCE = 0.5
 _SIGNALS = 30
 
+# The process that let SIGTERM end it; a forked one has that from its parent.
+_watched_process: int | None = None
+
 
 def end_orderly() -> None:
     """Let SIGTERM end this process by an exit, unless something else is set for it. Only the main thread can set it."""
+    global _watched_process  # noqa: PLW0603  (as the handler is, it is that of the process)
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        _watched_process = os.getpid()
         signal.signal(signal.SIGTERM, _exit)
 
 
@@ -109,7 +115,22 @@ class _Postponement:
 _postponement = _Postponement()
 
 
+def _is_being_forked(frame: FrameType | None) -> bool:
+    """Tell whether this is a worker that does not work yet: what is raised there may be printed, and lost."""
+    if os.getpid() == _watched_process:
+        return False
+    while frame:
+        if frame.f_globals.get("__name__") == "multiprocessing.popen_fork":
+            return True
+        if frame.f_code.co_name == "_bootstrap":
+            return False
+        frame = frame.f_back
+    return False
+
+
 def _exit(number: int, frame: FrameType | None) -> None:
+    if _is_being_forked(frame):
+        os._exit(128 + number)
     # Who is interrupted at a terminal is told to end as well, and should not be in the middle of tidying up.
     if ending_behind(sys.exc_info()[1]) and not _postponement.is_over():
         give_up_all()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -127,6 +128,23 @@ def test_closed_streams(command: Command, closed: str) -> None:
     line = f"bundlepipe version {closed}"
     done = subprocess.run(["sh", "-c", line], env=command.environment(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("line", ["bundlepipe schema pipeline", "bundlepipe help", "imgpkg version", "kbld --help"])
+@pytest.mark.parametrize("errors", ["", " 2>&1"])
+def test_output_that_nobody_reads(command: Command, line: str, errors: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        ["sh", "-c", f"exec {line}{errors}"],
+        env=command.environment(),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @LINUX
