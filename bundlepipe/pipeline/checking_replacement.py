@@ -27,10 +27,14 @@ def replacements(declared: Declared, base: str) -> tuple[list[str], list[str]]:
     notes: list[str] = []
     for where, what, path, ask in _questions(declared, base):
         try:
-            if ask() == "git":
-                notes.append(f"{path}: {what} replaces it, which git has as it is")
+            why = ask()
         except OutputError as error:
             problems.append(f"{where}: {what}: {error}" if where else f"{what}: {error}")
+            continue
+        if why == "git":
+            notes.append(f"{path}: {what} replaces it, which git has as it is")
+        elif why is None:
+            notes.append(f"{path}: exists without a record: {what} replaces it only if that brings all of its files")
     return problems, notes
 
 
@@ -39,13 +43,16 @@ def _questions(declared: Declared, base: str) -> Iterator[_Question]:
     inputs = declared_inputs(declared)
     for pull in declared.pulls:
         protected = protected_from(pull, declared.paths, inputs, base)
-        yield pull.where, called(pull), pull.to, pull_output(pull, protected, settings, base).check
+        output = pull_output(pull, protected, settings, base)
+        # Somebody else's pull may have made it: then the task compares.
+        ask = output.check_before if output.may_be_pulled() else output.check
+        yield pull.where, called(pull), pull.to, ask
     for render in declared.renders:
         yield render.where, called(render), render.output, render_output(render, settings, base).check
     for copy in declared.copies:
         for path in archives_in([copy.to]):
-            for output in tar_files(copy, path, settings, base):
-                yield copy.where, called(copy), output.path, output.check
+            for file in tar_files(copy, path, settings, base):
+                yield copy.where, called(copy), file.path, file.check
     things: list[Bundle | Copy] = [*declared.bundles, *declared.copies]
     for thing in things:
         if thing.lock_output:

@@ -206,6 +206,18 @@ def test_check_mentions_what_git_has(command: Command, here: Path) -> None:
     )
 
 
+def test_check_mentions_what_another_may_have_pulled(command: Command, here: Path) -> None:
+    write(command, {"bundlepipe.yml": OUTPUTS})
+    command.silently("imgpkg", *arguments(PULL, "src"))
+    result = command("bundlepipe", "check")
+    assert (result.status, result.stderr) == (
+        0,
+        "bundlepipe: src: exists without a record: pull 'shop' replaces it only if that brings all of its files\n",
+    )
+    (here / "src/link").symlink_to("config.yml")
+    assert "src: exists, but this pull did not make it" in command("bundlepipe", "check").failed
+
+
 def test_check_knows_what_was_made_here(command: Command, here: Path) -> None:
     write(command, {"bundlepipe.yml": OUTPUTS, "other/keep": ""})
     assert command("bundlepipe", "doit", "pull_bundle", "render_config", "copy_bundle").status == 0
