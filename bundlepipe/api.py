@@ -7,7 +7,7 @@ requests of them and hand those to the verbs. Nothing is imported before it is n
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.description import BundleDescription
     from bundlepipe.verbs.pull import Pulled
     from bundlepipe.verbs.push import Pushed
+    from bundlepipe.verbs.replacing import Claim
 
 _Text = TypeVar("_Text", bound="str | os.PathLike[str]")
 
@@ -73,22 +74,36 @@ def pull(
     *,
     recursive: bool = False,
     max_size: int | None = None,
+    force: bool = False,
     homes: Homes | None = None,
 ) -> Pulled:
     """Replace the directory `to` by the files of a bundle or image, with `recursive` those of nested bundles too.
 
     `source` is a reference, `oci:DIR[:TAG]`, `tar:FILE` or `docker-daemon:NAME[:TAG]`. `max_size`
     bounds the bytes that may be extracted (None: 64 GiB). The directory is replaced as a
-    whole, or left as it was. Raises InvalidReference, OutputError, UnsafeArchive,
+    whole, or left as it was. What would be lost by that is not replaced, unless `force`:
+    files that no pull left there, and that git does not have. Raises InvalidReference, OutputError, UnsafeArchive,
     InvalidContent, IntegrityError, DocumentError, StoreError and its kin, BundlepipeError
     for an index of images.
     """
     from bundlepipe.oci.unpack import Limits
     from bundlepipe.verbs.pull import pull as pull_files
+    from bundlepipe.verbs.pulled import is_as_pulled, record_pulled
+    from bundlepipe.verbs.replacing import DirectoryOutput
 
-    limits = None if max_size is None else Limits(size=max_size)
+    limits, directory = None if max_size is None else Limits(size=max_size), os.fspath(to)
+    claim = _claim("its files are not as a pull left them", force=force, made=lambda: is_as_pulled(directory))
     with _opened(homes) as opened:
-        return pull_files(_location(source), os.fspath(to), opened, recursive=recursive, limits=limits)
+        pulled = pull_files(
+            _location(source),
+            directory,
+            opened,
+            recursive=recursive,
+            limits=limits,
+            replaces=DirectoryOutput(directory, claim),
+        )
+    record_pulled(directory, pulled.snapshot)
+    return pulled
 
 
 def copy(
@@ -102,6 +117,7 @@ def copy(
     repo_based_tags: bool = False,
     resume: bool = True,
     exclude: str | Sequence[str] = (),
+    force: bool = False,
     homes: Homes | None = None,
 ) -> Copied:
     """Make `to` have a bundle or image with everything that it names; what is there is not sent again.
@@ -109,7 +125,8 @@ def copy(
     `source` is what `pull` takes, or a lock, of which everything is copied: as an object, or as
     `LockSource(path)`. `to` is a repository, with a tag if the copy is to have another one than
     the source, or a local home. `exclude` are tars (`tar:FILE`) and paths of locks whose
-    layers a tar leaves out. Raises InvalidReference, InvalidContent, IntegrityError,
+    layers a tar leaves out. A file in the place of a tar that is not a tar of a copy is replaced
+    only if git has it, or with `force`. Raises InvalidReference, InvalidContent, IntegrityError,
     DocumentError, InputError for a lock that cannot be read, OutputError, StoreError and its
     kin, BundlepipeError for other things that make no sense.
     """
@@ -117,6 +134,7 @@ def copy(
     from bundlepipe.verbs.copy import copy as copy_images
 
     destination, tag = _destination(to)
+    _check_place(destination, force=force)
     request = CopyRequest(
         source=_source(source),
         destination=destination,
@@ -311,11 +329,33 @@ def _current_lock(path: str | None) -> ImagesLock:
     return ImagesLock.parse(read_file(path), path)
 
 
+def _claim(unknown: str, *, force: bool = False, made: Callable[[], bool] = lambda: False) -> Claim:
+    from bundlepipe.verbs.replacing import Claim
+
+    return Claim(
+        unknown=unknown, advice="remove it, name another path, or replace it with force=True", forced=force, made=made
+    )
+
+
+def _check_place(destination: Repository | Location, *, force: bool) -> None:
+    """Raise OutputError if a copy to a local home would replace what would be lost."""
+    from bundlepipe.oci.dangerous import refuse_repository
+    from bundlepipe.stores.location import ArchiveLocation, LayoutLocation
+    from bundlepipe.verbs.output_kinds import COPIED_TAR, tar_outputs
+
+    if isinstance(destination, LayoutLocation):
+        refuse_repository(destination.directory)
+    elif isinstance(destination, ArchiveLocation):
+        for output in tar_outputs(destination.path, _claim(f"it is not {COPIED_TAR.name}", force=force)):
+            output.check()
+
+
 def _write(path: str, locked: ImagesLock) -> None:
     from bundlepipe.errors import OutputError
-    from bundlepipe.files import write_if_changed
+    from bundlepipe.verbs.output_kinds import IMAGES_LOCK
+    from bundlepipe.verbs.replacing import FileOutput
 
     try:
-        write_if_changed(path, locked.to_bytes())
+        FileOutput(path, _claim(f"it is not {IMAGES_LOCK.name}"), [IMAGES_LOCK]).write(locked.to_bytes())
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from None

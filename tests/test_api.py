@@ -10,7 +10,15 @@ import pytest
 
 import bundlepipe
 from bundlepipe import BundleLock, BundlepipeError, Homes, ImagesLock, LockSource, RegistrySettings
-from bundlepipe.errors import DocumentError, InputError, InvalidReference, NotFound, ResolutionError, UnsafeArchive
+from bundlepipe.errors import (
+    DocumentError,
+    InputError,
+    InvalidReference,
+    NotFound,
+    OutputError,
+    ResolutionError,
+    UnsafeArchive,
+)
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.connections import Connection
 from tests.support.files import write_bundle
@@ -65,6 +73,29 @@ def test_what_was_pushed_is_pulled_copied_and_described() -> None:
         assert bundlepipe.describe(place).digest == pushed.reference.digest
     bundlepipe.copy(pushed.reference, "tar:delta.tar", exclude=["tar:app.tar", "app.lock.yml"])
     assert Path("delta.tar").stat().st_size < Path("app.tar").stat().st_size
+
+
+def test_what_would_be_lost_is_replaced_by_force_alone() -> None:
+    first = bundlepipe.push("app", "layout.localhost/app:1").reference
+    Path("out").mkdir()
+    Path("out/notes.md").write_text("mine")
+    with pytest.raises(OutputError, match=r"^out: exists, but its files are not as a pull left them"):
+        bundlepipe.pull(first, "out")
+    assert files("out") == {"notes.md"}
+    bundlepipe.pull(first, "out", force=True)
+    Path("app/app.yml").write_text("kind: Other\n")
+    second = bundlepipe.push("app", "layout.localhost/app:2").reference
+    assert bundlepipe.pull(second, "out").digest == second.digest
+    Path("out/app.yml").write_text("edited")
+    with pytest.raises(OutputError):
+        bundlepipe.pull(first, "out")
+    assert Path("out/app.yml").read_text() == "edited"
+    Path("app.tar").write_text("notes")
+    with pytest.raises(OutputError, match=r"^app.tar: exists, but it is not a tar of a copy"):
+        bundlepipe.copy(first, "tar:app.tar")
+    assert Path("app.tar").read_text() == "notes"
+    bundlepipe.copy(first, "tar:app.tar", force=True)
+    bundlepipe.copy(second, "tar:app.tar")
 
 
 def test_nested_bundles_are_locked_and_pulled() -> None:

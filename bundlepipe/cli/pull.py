@@ -79,8 +79,8 @@ def pull(
     files_alone = image_is_bundle_check is False
     narrator = _Narrator(run)
 
-    from bundlepipe.cli.pulled import is_as_pulled, record_pulled
     from bundlepipe.verbs.pull import pull as pull_files
+    from bundlepipe.verbs.pulled import is_as_pulled, record_pulled
 
     # Under imgpkg's name its rule holds, and it keeps no records.
     is_bundle = None if files_alone else expected == "bundle"

@@ -61,7 +61,7 @@ class CopySource:
 class PullSource:
     """A pull of this pipeline, by name, which something else comes after."""
 
-    name: str
+    name: Text
     kind: ClassVar[str] = "pull"
 
 
@@ -69,7 +69,7 @@ class PullSource:
 class RenderSource:
     """A render of this pipeline, by name, which something else comes after."""
 
-    name: str
+    name: Text
     kind: ClassVar[str] = "render"
 
 

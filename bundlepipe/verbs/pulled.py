@@ -1,4 +1,4 @@
-"""What the command pulled where: a directory that is still so may be replaced by a newer version.
+"""What was pulled where outside of a pipeline: a directory that is still so may be replaced by a newer version.
 
 Each directory has a small file below $XDG_STATE_HOME (~/.local/state without it), named for its
 path: the hash of the names, modes and contents that a pull left, and the path.
