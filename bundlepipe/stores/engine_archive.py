@@ -14,13 +14,12 @@ import io
 import json
 import posixpath
 import tarfile
-import tempfile
 import weakref
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from bundlepipe.errors import IntegrityError, InvalidContent, NotFound, StoreError
+from bundlepipe.errors import IntegrityError, InvalidContent, NotFound
 from bundlepipe.files import read_at
 from bundlepipe.oci import gzip, tar
 from bundlepipe.oci.chunks import ChunkFile
@@ -28,6 +27,7 @@ from bundlepipe.oci.decompress import decompress, is_zstd, with_start
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, docker_manifest
 from bundlepipe.stores.store import verified
+from bundlepipe.temporary import temporary_file, temporary_room
 
 _MANIFEST_FILE = "manifest.json"
 _LEGACY_LAYER = "/layer.tar"
@@ -57,13 +57,13 @@ class SavedImage:
 
     def __init__(self, chunks: Iterable[bytes], what: str) -> None:
         self._what = what
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the image)
+        self._file = temporary_file("layers")
         weakref.finalize(self, self._file.close)
         self._documents: dict[str, bytes] = {}
         self._layers: dict[str, _Layer] = {}
         self._links: dict[str, str] = {}
         try:
-            with _room():
+            with temporary_room("layers"):
                 self._read(chunks)
         except tarfile.TarError as error:
             raise IntegrityError(f"{what}: what the Docker Engine saved is no complete tar: {error}") from None
@@ -197,8 +197,8 @@ def _layer_entry(name: str, size: int, chunks: Iterator[bytes]) -> Iterator[byte
         yield from stream
         yield tar.padding(size)
         return
-    with tempfile.TemporaryFile() as file:
-        with _room():
+    with temporary_file("layers") as file:
+        with temporary_room("layers"):
             for block in decompress(stream):
                 file.write(block)
             file.flush()
@@ -206,15 +206,3 @@ def _layer_entry(name: str, size: int, chunks: Iterator[bytes]) -> Iterator[byte
         yield tar.header(name, _MODE, size, tar.REGULAR)
         yield from read_at(file.fileno(), 0, size)
         yield tar.padding(size)
-
-
-@contextlib.contextmanager
-def _room() -> Iterator[None]:
-    """Raise StoreError where a temporary file cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"{tempfile.gettempdir()}: layers cannot be kept there: {error.strerror}: "
-            "make room, or name another directory with TMPDIR"
-        ) from None

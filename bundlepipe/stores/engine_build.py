@@ -6,7 +6,6 @@ Source: Docker Engine API 1.41, "ImageBuild", and the messages that an Engine 20
 from __future__ import annotations
 
 import re
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -30,6 +29,7 @@ from bundlepipe.stores.engine import EngineStore
 from bundlepipe.stores.engine_client import engine_client, engine_errors, engine_words
 from bundlepipe.stores.location import EngineLocation
 from bundlepipe.stores.store import Source
+from bundlepipe.temporary import temporary_file, temporary_room
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -52,7 +52,7 @@ def engine_image(
     _require_no_buildkit(files, request)
     options = engine_options(request, labels)
     # A file without a name is gone with the process, however that ends.
-    with tempfile.TemporaryFile() as archive:
+    with temporary_file(f"the context of {files.dockerfile}") as archive:
         dockerfile = _write_context(files, archive)
         archive.seek(0)
         image_id = _Build(files.dockerfile, emit).run(
@@ -63,13 +63,8 @@ def engine_image(
 
 
 def _write_context(files: ContextFiles, archive: IO[bytes]) -> str:
-    try:
+    with temporary_room(f"the context of {files.dockerfile}"):
         return write_context(files, archive)
-    except OSError as error:
-        raise StoreError(
-            f"{tempfile.gettempdir()}: the context of {files.dockerfile} cannot be kept there: {error.strerror}: "
-            "make room, or name another directory with TMPDIR"
-        ) from None
 
 
 def _require_no_buildkit(files: ContextFiles, request: BuildRequest) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tempfile
+from collections.abc import Iterator
 
 from bundlepipe.documents.image_locations import FILE_NAME, ImageLocations
 from bundlepipe.errors import InvalidContent
@@ -14,6 +16,7 @@ from bundlepipe.oci.inputs import Inputs
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.unpack import Limits, unpack
 from bundlepipe.stores.store import Source, find_manifest
+from bundlepipe.temporary import temporary_room
 from bundlepipe.verbs.bundle import locations_tag
 
 _LIMITS = Limits(size=64 << 20, entries=16)
@@ -28,7 +31,7 @@ def read_locations(store: Source, digest: Digest) -> ImageLocations | None:
     if manifest is None:
         return None
     what = f"{store.name}:{locations_tag(digest)}: {FILE_NAME}"
-    with tempfile.TemporaryDirectory(prefix="bundlepipe-") as directory:
+    with _directory() as directory:
         layers = (store.read_blob(layer) for layer in manifest.layers)
         unpack(layers, directory, limits=_LIMITS, what=f"{store.name}@{manifest.digest}")
         try:
@@ -40,9 +43,15 @@ def read_locations(store: Source, digest: Digest) -> ImageLocations | None:
 
 def make_locations(locations: ImageLocations) -> tuple[Manifest, dict[Digest, bytes]]:
     """Return the image-locations image that imgpkg makes: its manifest, and its blobs."""
-    with tempfile.TemporaryDirectory(prefix="bundlepipe-") as directory:
+    with _directory() as directory:
         with open(os.path.join(directory, FILE_NAME), "wb") as file:
             file.write(locations.to_bytes())
         layer = io.BytesIO()
         image, manifest = build(Inputs([directory]), {}, layer)
     return manifest, {manifest.layers[0].digest: layer.getvalue(), manifest.config.digest: image.config}
+
+
+@contextlib.contextmanager
+def _directory() -> Iterator[str]:
+    with temporary_room("where images of a bundle are"), tempfile.TemporaryDirectory(prefix="bundlepipe-") as directory:
+        yield directory

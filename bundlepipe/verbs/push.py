@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
@@ -17,6 +16,7 @@ from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.store import Store, find_manifest
+from bundlepipe.temporary import temporary_file, temporary_room
 from bundlepipe.verbs.bundle import check_contents, check_is_plain
 from bundlepipe.verbs.transfer import put_further_tags, put_tags, send_blob
 
@@ -118,10 +118,11 @@ def _reopened(file: IO[bytes]) -> IO[bytes]:
 
 
 def _upload(store: Store, request: PushRequest, entries: Sequence[Entry], emit: Emit) -> tuple[FilesImage, Manifest]:
-    # A file without a name is gone with the process, however that ends.
-    with tempfile.TemporaryFile() as layer:
-        image, manifest = build(request.inputs, request.all_labels, layer, entries)
-        layer.flush()
+    size = sum(entry.status.st_size for entry in entries)
+    with temporary_file("the layer", size) as layer:
+        with temporary_room("the layer", size):
+            image, manifest = build(request.inputs, request.all_labels, layer, entries)
+            layer.flush()
         send_blob(store, manifest.layers[0], lambda: _reopened(layer), emit)
     send_blob(store, manifest.config, lambda: io.BytesIO(image.config), emit)
     put_tags(store, manifest, (*request.tags, request.tag))

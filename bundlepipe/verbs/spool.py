@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import IO, cast
 
-from bundlepipe.errors import StoreError
 from bundlepipe.files import read_at, write_at
 from bundlepipe.oci.chunks import ChunkFile
 from bundlepipe.stores.store import OpenContent
+from bundlepipe.temporary import temporary_file, temporary_room
 
 
 class Spool:
@@ -25,7 +24,7 @@ class Spool:
     def keep(self, chunks: Generator[bytes, None, None], size: int) -> tuple[Generator[bytes, None, None], OpenContent]:
         """Return chunks that keep themselves as they are taken, and how to open them once all have been.
 
-        `size` is what they amount to. The chunks raise StoreError where there is no room.
+        `size` is what they amount to. The chunks raise NoRoom where there is no room.
         """
         with self._lock:
             offset = self._size
@@ -45,15 +44,10 @@ class Spool:
                 yield chunk
 
     def _write(self, chunk: bytes, offset: int) -> None:
-        try:
+        with temporary_room("layers of bundles", self._size):
             with self._lock:
-                self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115  (closed with the spool)
+                self._file = self._file or temporary_file("layers of bundles", self._size)
             write_at(self._file.fileno(), chunk, offset)
-        except OSError as error:
-            raise StoreError(
-                f"{tempfile.tempdir or 'no directory for temporary files'}: layers of bundles cannot be kept there: "
-                f"{error.strerror}: make room, or name another directory with TMPDIR"
-            ) from None
 
     def _read(self, offset: int, size: int) -> Iterator[bytes]:
         if self._file:

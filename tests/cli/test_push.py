@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -164,3 +166,28 @@ def test_lock_goes_into_a_stream(command: Command, registry: Registry, bundle: P
     for stream in ("/dev/stdout", "/proc/self/fd/1"):
         printed = command("imgpkg", "push", "-b", f"{registry.repository()}", "-f", "config", "--lock-output", stream)
         assert "kind: BundleLock" in printed.output
+
+
+def test_a_directory_for_temporary_files_without_room_is_named(command: Command, bundle: Path, tmp_path: Path) -> None:
+    (bundle / "large").write_bytes(os.urandom(1_000_000))
+    room = tmp_path / "room"
+    room.mkdir()
+    # A limit for the sizes of files stands for a full disk, which takes root to make.
+    line = "ulimit -f 200; exec bundlepipe push -b layout.localhost/b:1 -f config"
+    done = subprocess.run(
+        ["sh", "-c", line],
+        check=False,
+        cwd=command.directory,
+        env=command.environment({"TMPDIR": str(room)}),
+        capture_output=True,
+        text=True,
+    )
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+    told = re.fullmatch(
+        rf"bundlepipe: Error: {room}: the layer \(up to (\d+) bytes\) cannot be kept there: File too large: make room, "
+        r"or name another directory with TMPDIR\n",
+        done.stderr,
+    )
+    assert told, done.stderr
+    assert int(told[1]) >= size
+    assert list(room.iterdir()) == []

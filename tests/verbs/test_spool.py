@@ -36,5 +36,7 @@ def test_nothing_kept_makes_no_file() -> None:
 def test_a_place_without_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     chunks, _ = Spool().keep(_chunks(b"a"), 1)
-    with pytest.raises(StoreError, match=f"{tmp_path}/gone: layers of bundles cannot be kept there: .*TMPDIR"):
+    with pytest.raises(
+        StoreError, match=f"{tmp_path}/gone: layers of bundles .up to 1 byte. cannot be kept there: .*TMPDIR"
+    ):
         list(chunks)

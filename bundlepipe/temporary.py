@@ -1,0 +1,51 @@
+"""Temporary files, and what to say where there is no room for them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import IO
+
+from bundlepipe.errors import StoreError, printable
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class NoRoom(StoreError):
+    """The directory for temporary files cannot take what has to be there for a while."""
+
+
+def temporary_file(what: str, size: int | None = None) -> IO[bytes]:
+    """Return a new file without a name, which is gone with the process however that ends.
+
+    `what` will be kept there, `size` bytes at most, if that is known. Raises NoRoom if no
+    file can be made.
+    """
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise _no_room(error, what, size) from None
+
+
+@contextlib.contextmanager
+def temporary_room(what: str, size: int | None = None) -> Iterator[None]:
+    """Raise NoRoom where there is no more room for what is written to a temporary file in this block."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise _no_room(error, what, size) from None
+
+
+def _no_room(error: OSError, what: str, size: int | None) -> NoRoom:
+    # Not by gettempdir(), which fails where no directory takes a file.
+    directory = tempfile.tempdir or os.environ.get("TMPDIR") or "the directory for temporary files"
+    needed = "" if size is None else f" (up to {size} byte{'' if size == 1 else 's'})"
+    return NoRoom(
+        f"{printable(directory)}: {what}{needed} cannot be kept there: {error.strerror}: make room, or name another "
+        "directory with TMPDIR"
+    )
