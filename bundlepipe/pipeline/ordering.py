@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declaration import Copy, CopySource, Earlier, Pull, Pushable, Render
@@ -31,7 +31,7 @@ def tasks_before(after: Sequence[Earlier]) -> list[str]:
 
 
 def order_faults(declared: Declared) -> Iterator[tuple[object, str]]:
-    """Yield where and what is wrong with each `after`: names that nothing has, and what is not a name."""
+    """Yield where and what is wrong with each `after`: names that nothing has."""
     things: list[Pushable | Copy | Pull | Render] = [
         *declared.images,
         *declared.bundles,
@@ -41,10 +41,6 @@ def order_faults(declared: Declared) -> Iterator[tuple[object, str]]:
     ]
     known = _known(declared)
     for thing in things:
-        if isinstance(thing.after, str) or not all(isinstance(item, get_args(Earlier)) for item in thing.after):
-            expected = "expected a list of names of tasks, and of what is declared here"
-            yield thing.where, f"{called(thing)}: after: {expected}"
-            continue
         for item in thing.after:
             yield from ((thing.where, f"{called(thing)}: after: {text}") for text in _unknown(item, known))
 

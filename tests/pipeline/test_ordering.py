@@ -101,15 +101,23 @@ def test_a_task_that_is_nowhere_is_told_by_doit(project: Project) -> None:
     assert "Task dependency 'nothing' does not exist" in project.doit(status=3).stderr
 
 
-@pytest.mark.parametrize("after", ["'push_bundle:two'", "[Bundle(name='two', files=['two'])]", "[7]"])
-def test_python_takes_names_only(project: Project, after: str) -> None:
+@pytest.mark.parametrize(
+    ("after", "problem"),
+    [
+        ("'push_bundle:two'", "after: expected a list of "),
+        ("[Bundle(name='two', files=['two'])]", "found Bundle 'two': name it with BundleSource('two')"),
+        ("[7]", "after[0]: expected a BundleSource, "),
+    ],
+)
+def test_python_takes_names_only(project: Project, after: str, problem: str) -> None:
     project.write(
         "dodo.py",
         "from bundlepipe import DOIT_CONFIG, Bundle, Pipeline\n"
         f"bundle = Bundle(name='one', files=['one'], push='layout.localhost/one', after={after})\n"
         "pipeline = Pipeline(bundles=[bundle])\n",
     )
-    assert "bundle 'one': after: expected a list of names of tasks" in project.doit("list", status=3).stderr
+    error = project.doit("list", status=3).stderr
+    assert error.startswith("ERROR: bundle 'one': after") and problem in error
 
 
 def test_python_takes_what_the_file_takes(project: Project) -> None:
