@@ -35,6 +35,7 @@ from bundlepipe.pipeline.declaration import (
     programs_searched,
 )
 from bundlepipe.pipeline.destinations import called, destination_of, kept_by_runs, stays_where_made
+from bundlepipe.pipeline.names import NAME_CHARACTERS, is_name
 from bundlepipe.pipeline.ordering import order_faults
 from bundlepipe.pipeline.paths import below, is_excluded, is_within
 from bundlepipe.stores.location import (
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 # For what is asked of references only, where there is none.
 _ANY = Repository(DEFAULT_REGISTRY, "a/b")
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+")
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 def faults(declared: Declared) -> list[str]:
@@ -91,8 +91,8 @@ def _faults(declared: Declared) -> Iterator[Fault]:
 def _repeated(things: Sequence[Pushable | Copy | Pull | Render], what: str) -> Iterator[Fault]:
     seen: dict[str, Pushable | Copy | Pull | Render] = {}
     for thing in things:
-        if not _NAME.fullmatch(thing.name):
-            yield thing.where, f"'{thing.name}' is not a name: expected lower-case letters, digits, '.', '_' and '-'"
+        if not is_name(thing.name):
+            yield thing.where, f"{quoted(thing.name)} is not a name: expected {NAME_CHARACTERS}"
         first = seen.setdefault(thing.name, thing)
         if first is not thing:
             yield thing.where, f"another {what} has the name '{thing.name}' too: {first.where or 'see above'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from bundlepipe.errors import OutputError
 from bundlepipe.pipeline.checking_outputs import declared_inputs
@@ -12,6 +12,7 @@ from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.reading import Declared
 from bundlepipe.pipeline.replacing import lock_output, protected_from, pull_output, render_output, tar_files
 from bundlepipe.pipeline.settings import Settings
+from bundlepipe.pipeline.state import recorded_prefixes
 from bundlepipe.verbs.replacing import Why
 
 # Where it is declared, what the messages call it, the path, and what tells why that may be replaced.
@@ -21,13 +22,16 @@ _Question = tuple[object, str, str, Callable[[], Why | None]]
 def replacements(declared: Declared, base: str) -> tuple[list[str], list[str]]:
     """Return the outputs that must not be written, and those that replace what git has: a line each.
 
-    `base` is the directory of the pipeline, where the records of its tasks are.
+    `base` is the directory of the pipeline, where the records of its tasks are. The prefix that a
+    dodo.py gives the pipeline is in no file of it, so what it made with any prefix is its own.
     """
     problems: list[str] = []
     notes: list[str] = []
-    for where, what, path, ask in _questions(declared, base):
+    by_prefix = [_questions(declared, base, Settings(prefix=prefix)) for prefix in recorded_prefixes(base)]
+    for alike in zip(*by_prefix, strict=True):
+        where, what, path, _ = alike[0]
         try:
-            why = ask()
+            why = _best_answer([ask for *_, ask in alike])
         except OutputError as error:
             problems.append(f"{where}: {what}: {error}" if where else f"{what}: {error}")
             continue
@@ -38,11 +42,25 @@ def replacements(declared: Declared, base: str) -> tuple[list[str], list[str]]:
     return problems, notes
 
 
-def _questions(declared: Declared, base: str) -> Iterator[_Question]:
-    settings = Settings()
+def _best_answer(asked: Sequence[Callable[[], Why | None]]) -> Why | None:
+    """Return the answer that allows most, or raise the first OutputError if all refuse."""
+    answers: list[Why | None] = []
+    errors: list[OutputError] = []
+    for ask in asked:
+        try:
+            answers.append(ask())
+        except OutputError as error:
+            errors.append(error)
+    if not answers:
+        raise errors[0]
+    # Its own output needs no word, what git has needs fewer than what nobody knows.
+    return min(answers, key=lambda why: (why is None, why == "git"))
+
+
+def _questions(declared: Declared, base: str, settings: Settings) -> Iterator[_Question]:
     inputs = declared_inputs(declared)
     for pull in declared.pulls:
-        protected = protected_from(pull, declared.paths, inputs, base)
+        protected = protected_from(pull, declared.paths, inputs, settings, base)
         output = pull_output(pull, protected, settings, base)
         # Somebody else's pull may have made it: then the task compares.
         ask = output.check_before if output.may_be_pulled() else output.check

@@ -171,7 +171,7 @@ class CopyAction(Action):
         from bundlepipe.verbs.copy import copy
 
         declared, homes = self._copy, self._settings.homes
-        archives = archives_in([declared.to])
+        archives, record = archives_in([declared.to]), self._settings.record(declared.name)
         lock = lock_output(declared, declared.lock_output, self._settings) if declared.lock_output else None
         files = [file for path in archives for file in tar_files(declared, path, self._settings)]
         for file in [*files, lock] if lock else files:
@@ -192,15 +192,15 @@ class CopyAction(Action):
             _write_lock(lock, copied)
         made = [str(root.image) if root.image else f"{declared.to}@{root.digest}" for root in copied.roots]
         for path in archives:
-            record_output(KIND, declared.name, path)
+            record_output(KIND, record, path)
         tag = copied.roots[0].tag if len(copied.roots) == 1 else None
         if declared.kind == KIND:
-            write_tag(declared.name, tag)
+            write_tag(record, tag)
         elif len(made) != 1:
             raise BundlepipeError(
                 f"{declared.source}: holds {len(made)} images, expected one: copy them, or name another"
             )
-        write_digest(declared.kind, declared.name, "\n".join(made))
+        write_digest(declared.kind, record, "\n".join(made))
         return {
             "digest": ",".join(root.digest for root in copied.roots),
             "image": ",".join(made),
@@ -217,7 +217,7 @@ class CopyAction(Action):
         from bundlepipe.verbs.copy import CopyRequest
 
         declared, to = self._copy, parse_location(self._copy.to)
-        source = copied_from(declared.source)
+        source = copied_from(declared.source, self._settings)
         # A tar brings the tags of what is in it along.
         tag = None if isinstance(source, ArchiveLocation) else self._known_tag()
         return CopyRequest(
@@ -235,7 +235,7 @@ class CopyAction(Action):
 
     def _known_tag(self) -> str | None:
         source = self._copy.source
-        return read_tag(source.name) if isinstance(source, CopySource) else self._source_tag
+        return read_tag(self._settings.record(source.name)) if isinstance(source, CopySource) else self._source_tag
 
 
 def _write_lock(output: FileOutput, copied: Copied) -> None:
@@ -266,7 +266,7 @@ def _summary(declared: Copy, copied: Copied, seconds: float) -> str:
     return f"{declared.to} {root}: {images}, {blobs}{skipped}, {human_size(copied.size)} in {seconds:.1f} s"
 
 
-def remove_archives(task_name: str, copy: Copy, dryrun: bool) -> None:
+def remove_archives(task_name: str, copy: Copy, record: str, dryrun: bool) -> None:
     """Remove the tar of a copy, and what an interrupted copy left of it: what `doit clean` does."""
     from bundlepipe.verbs.output_kinds import PARTIAL_TAR
 
@@ -274,7 +274,7 @@ def remove_archives(task_name: str, copy: Copy, dryrun: bool) -> None:
         directory, name = os.path.split(path)
         beside = [os.path.join(directory, f".{name}.{kind}") for kind in ("partial", "previous")]
         found = [file for file in beside if os.path.lexists(anchored(file)) and PARTIAL_TAR.matches(anchored(file))]
-        if made_output(KIND, copy.name, path):
+        if made_output(KIND, record, path):
             found.append(path)
         elif os.path.lexists(anchored(path)):
             print(f"{task_name} - not removing '{path}', which was not made by this copy")
@@ -283,4 +283,4 @@ def remove_archives(task_name: str, copy: Copy, dryrun: bool) -> None:
             if not dryrun:
                 os.remove(anchored(file))
         if not dryrun:
-            forget_output(KIND, copy.name)
+            forget_output(KIND, record)

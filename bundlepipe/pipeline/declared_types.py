@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bundlepipe.errors import DocumentError
+from bundlepipe.errors import DocumentError, quoted
 from bundlepipe.pipeline.declaration import Bundle, Copy, Image, Pull, Render, Verify
 from bundlepipe.pipeline.destinations import called
-from bundlepipe.pipeline.field_kinds import Path, PathInContext
+from bundlepipe.pipeline.field_kinds import Path, PathInContext, Plain
 from bundlepipe.pipeline.field_types import ListType, ObjectType, type_of
+from bundlepipe.pipeline.names import NAME_CHARACTERS, is_name
 from bundlepipe.pipeline.reading import Declared, registry_fault
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
 
@@ -50,6 +51,18 @@ def checked_path(given: Any) -> str:
     if problems:
         raise DocumentError(problems)
     return path
+
+
+def checked_prefix(given: Any) -> str:
+    """Return the prefix of a pipeline, which may be empty; DocumentError if it cannot be part of names."""
+    problems: list[str] = []
+    where = f"{_PIPELINE}: prefix"
+    prefix: str = type_of(Plain).checked(given, where, problems.append)
+    if not problems and prefix and not is_name(prefix):
+        problems.append(f"{where}: {quoted(prefix)} is not a prefix: expected {NAME_CHARACTERS}")
+    if problems:
+        raise DocumentError(problems)
+    return prefix
 
 
 def _declarations(name: str, kind: type[Any], given: Any, problems: list[str]) -> list[Any]:

@@ -66,15 +66,20 @@ class Delayed:
             )
         return None
 
-    def guard(self, reads: Sequence[Reads], tasks: Mapping[str, Task]) -> None:
-        """Refuse what is created if it writes into what is read, by tasks that do not wait for it; and those tasks."""
-        creator = self._loader.creator
-        if reads and not isinstance(creator, _Guarded):
-            self._loader.creator = _Guarded(creator, self, reads, tasks)
+    def guard(self, reads: Sequence[Reads], tasks: Mapping[str, Task], pipeline: str) -> None:
+        """Refuse what is created if it writes into what is read, by tasks that do not wait for it; and those tasks.
 
-    def checked(self, created: Sequence[Task], reads: Sequence[Reads], tasks: Mapping[str, Task]) -> list[Task]:
+        Each `pipeline` does so once, for what its own tasks read.
+        """
+        creator = self._loader.creator
+        if reads and not (isinstance(creator, _Guarded) and creator.is_guarded_for(pipeline)):
+            self._loader.creator = _Guarded(creator, self, reads, tasks, pipeline)
+
+    def checked(
+        self, created: Sequence[Task], reads: Sequence[Reads], tasks: Mapping[str, Task], pipeline: str
+    ) -> list[Task]:
         """Return the created tasks, those refused that write where nobody waited for it."""
-        targets = targets_of_others({task.name: task for task in created})
+        targets = targets_of_others({task.name: task for task in created}, pipeline)
         reasons: dict[str, str] = {}
         for reader, producer, path in found_outputs(reads, targets) if targets else ():
             # A search is none of the user's business, and its lock reads the same.
@@ -110,12 +115,18 @@ class _Guarded:
     """A creator whose tasks are checked as soon as they are created."""
 
     def __init__(
-        self, creator: Callable[..., Any], delayed: Delayed, reads: Sequence[Reads], tasks: Mapping[str, Task]
+        self,
+        creator: Callable[..., Any],
+        delayed: Delayed,
+        reads: Sequence[Reads],
+        tasks: Mapping[str, Task],
+        pipeline: str,
     ) -> None:
         self._creator = creator
         self._delayed = delayed
         self._reads = reads
         self._tasks = tasks
+        self._pipeline = pipeline
         self._directory = base_directory()
         self.__doc__ = creator.__doc__
 
@@ -123,8 +134,13 @@ class _Guarded:
         """Create the tasks."""
         created = generate_tasks(self._delayed.name, self._creator(**options), self._creator.__doc__)
         with paths_from(self._directory):
-            checked = self._delayed.checked(created, self._reads, self._tasks)
+            checked = self._delayed.checked(created, self._reads, self._tasks, self._pipeline)
         return (task for task in checked)  # doit takes a generator alone
+
+    def is_guarded_for(self, pipeline: str) -> bool:
+        """Tell whether a pipeline guards it; pipelines do so one around the other."""
+        within = self._creator
+        return self._pipeline == pipeline or (isinstance(within, _Guarded) and within.is_guarded_for(pipeline))
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Let a spawned process, which creates nothing, have the creator alone: what is read cannot be sent there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from doit.task import Stream, Task
 
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY
 from bundlepipe.pipeline.paths import absolute, ancestors, below, is_excluded, normalise
+from bundlepipe.pipeline.state import STATE_DIRECTORY
 
 EDGES = "edges"
 REFUSAL = "refusal"
@@ -23,8 +25,8 @@ _ALL_OUTPUT = 2
 class PipelineTask(Task):  # type: ignore[misc]
     """A task whose late edges are picked by name from what a private `calc_dep` task found for all.
 
-    `refusal` says why it must not run, where its inputs cannot be complete; `directory` is what it makes
-    with all that will be in there.
+    `pipeline` is the prefix of the pipeline that it is of. `refusal` says why it must not run,
+    where its inputs cannot be complete; `directory` is what it makes with all that will be in there.
     `is_in_run` tells whether a run has come to it: other commands, which only look at it,
     change nothing. `has_late_edges` is for these: they are not found twice. Where a run has
     more tasks than a screen has lines, `is_told_briefly`, unless `doit -v 2` `wants_all`.
@@ -36,6 +38,10 @@ class PipelineTask(Task):  # type: ignore[misc]
     has_late_edges = False
     is_told_briefly = False
     wants_all = False
+
+    def __init__(self, *arguments: Any, pipeline: str = "", **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.pipeline = pipeline
 
     def update_deps(self, deps: Mapping[str, Any]) -> None:
         """Take this task's edges, or why there can be none."""
@@ -132,14 +138,21 @@ def depend_on_directories(tasks: Mapping[str, Task]) -> None:
             task.task_dep += [made[path] for path in sorted(around & made.keys()) if made[path] not in task.task_dep]
 
 
-def targets_of_others(tasks: Mapping[str, Task]) -> dict[str, str]:
-    """Return the targets of the user's own tasks, with the names of these."""
+def targets_of_others(tasks: Mapping[str, Task], pipeline: str) -> dict[str, str]:
+    """Return what the user's own tasks, and those of other pipelines, make, with the names of these."""
     return {
-        normalise(target): name
+        target: name
         for name, other in tasks.items()
-        if not isinstance(other, PipelineTask)
-        for target in other.targets
+        if not isinstance(other, PipelineTask) or other.pipeline != pipeline
+        for target in _targets(other)
     }
+
+
+def _targets(task: Task) -> list[str]:
+    if isinstance(task, PipelineTask):
+        # As they are spelled already; records are for the pipeline itself.
+        return [target for target in task.targets if not target.startswith(STATE_DIRECTORY + os.sep)]
+    return [normalise(target) for target in task.targets]
 
 
 def _around(path: str, targets: Mapping[str, str]) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""The edges from what a pipeline reads to the user's own tasks that make it, found when a run begins.
+"""The edges from what a pipeline reads to others' tasks that make it, the user's own or another pipeline's.
 
-Only then are all tasks known; those of `@create_after` not even then, so whoever may read what
+Only when a run begins are all tasks known; those of `@create_after` not even then, so whoever may read what
 they make waits until they are created, and this looks once more.
 """
 
@@ -26,6 +26,7 @@ from bundlepipe.pipeline.edges import (
     found_outputs,
     targets_of_others,
 )
+from bundlepipe.pipeline.groups import group_name
 from bundlepipe.pipeline.paths import normalise
 
 _CREATED = "_inputs_created"
@@ -35,14 +36,15 @@ Late = dict[str, Any]
 
 
 class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
-    """Finds the user's own tasks that generate files into what the pipeline's tasks read.
+    """Finds the user's own tasks, and those of other pipelines, that generate files into what this one's tasks read.
 
     The uptodate object of one private task that all readers have as `calc_dep`, and of one more
     for each task that is created later.
     """
 
-    def __init__(self, reads: Sequence[Reads], *, waits: bool = True) -> None:
+    def __init__(self, reads: Sequence[Reads], pipeline: str, *, waits: bool = True) -> None:
         super().__init__()
+        self._pipeline = pipeline
         self._reads = reads
         self._waits = waits
         self._dependencies: Any = None
@@ -59,7 +61,7 @@ class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
         edges: dict[str, Late] = {}
         with paths_from(self._directory):
             depend_on_directories(self.tasks_dict)  # for tasks that were created since the run began
-            targets = targets_of_others(self.tasks_dict)
+            targets = targets_of_others(self.tasks_dict, self._pipeline)
             if targets:
                 self._connect(edges, targets)
             for delayed in delayed_tasks(self.tasks_dict) if self._waits and not is_looked_at else ():
@@ -101,20 +103,24 @@ class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
         concerned = {read.task_name for read in self._reads if delayed.may_make(read)}
         waiting = concerned - needed
         if waiting:
-            created = f"{_CREATED}:{delayed.name}"
-            self.tasks_dict.setdefault(created, _creation(created, delayed, GeneratedInputs(self._reads, waits=False)))
+            created = f"{group_name(_CREATED, self._pipeline)}:{delayed.name}"
+            finder = GeneratedInputs(self._reads, self._pipeline, waits=False)
+            self.tasks_dict.setdefault(created, _creation(created, delayed, finder))
             for reader in waiting:
                 edges.setdefault(reader, {"task_dep": []}).setdefault("calc_dep", []).append(created)
         for read in self._reads:
             if read.task_name in needed and (reason := delayed.certainly_makes(read)):
                 edges.setdefault(read.task_name, {"task_dep": []}).setdefault(REFUSAL, reason)
-        delayed.guard([read for read in self._reads if read.task_name not in waiting], self.tasks_dict)
+        delayed.guard([read for read in self._reads if read.task_name not in waiting], self.tasks_dict, self._pipeline)
 
     def _needs(self, name: str, edges: Mapping[str, Late]) -> Iterator[str]:
         """Yield the names of what has to come before a task."""
         task, late = self.tasks_dict.get(name), edges.get(name, {})
         if task is not None:
             yield from (*task.task_dep, *task.setup_tasks, *sorted(task.calc_dep))
+            # What other pipelines have found already, though their tasks have not been given it yet.
+            for search in sorted(task.calc_dep & self.tasks_dict.keys()):
+                yield from _found_edges(self.tasks_dict[search], name)
         yield from (*late.get("task_dep", ()), *late.get("calc_dep", ()))
 
 
@@ -127,6 +133,11 @@ def _creation(name: str, delayed: Delayed, finder: GeneratedInputs) -> Task:
         uptodate=[finder],
         loader=delayed.shared_loader(),
     )
+
+
+def _found_edges(search: Task, name: str) -> Iterator[str]:
+    found: Late = (search.values or {}).get(EDGES, {}).get(name, {})
+    yield from (*found.get("task_dep", ()), *found.get("calc_dep", ()))
 
 
 def _circle_from(start: str, cycle: Sequence[str]) -> str:

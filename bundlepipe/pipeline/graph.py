@@ -53,7 +53,7 @@ from bundlepipe.pipeline.edges import (
     producers,
 )
 from bundlepipe.pipeline.generated_inputs import GeneratedInputs
-from bundlepipe.pipeline.groups import GROUPS
+from bundlepipe.pipeline.groups import GROUPS, group_name
 from bundlepipe.pipeline.image_tasks import BuildAction, BuildStaleness, ProgramAction, ProgramStaleness
 from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, edges_to
 from bundlepipe.pipeline.lock_unused import UnusedEntries
@@ -78,9 +78,10 @@ Read = tuple[Sequence[str], Sequence[str] | Ignores]
 _NAME_SEARCH = "_named_images"
 
 
-def create_tasks(declared: Declared, settings: Settings) -> Iterator[Task]:
+def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task] | None = None) -> Iterator[Task]:
     """Yield the tasks of a pipeline whose declarations have no faults, groups first.
 
+    `shared` are the groups that hold the tasks of all pipelines of a dodo.py, which this one adds to.
     Raises InvalidDodoFile if tasks need one another.
     """
     graph = _Graph(declared, settings)
@@ -90,14 +91,12 @@ def create_tasks(declared: Declared, settings: Settings) -> Iterator[Task]:
     cycle = find_cycle(lambda name: [dep for dep in by_name[name].task_dep if dep in by_name], by_name)
     if cycle:
         raise InvalidDodoFile(f"these tasks need one another: {' -> '.join(cycle)}: break the circle")
-    for group, doc in GROUPS.items():
-        members = [task.name for task in tasks if task.subtask_of == group]
-        # All locks have run or were up to date when the turn of such a group comes.
-        unused = graph.unused_entries() if group in ("lock_bundle", "push_bundle") else []
-        uptodate = [GroupStatus(), *unused]
-        yield PipelineTask(group, None, doc=doc, has_subtask=True, task_dep=members, uptodate=uptodate)
+    yield from graph.groups(tasks, {} if shared is None else shared)
     yield PipelineTask(
-        GENERATED_INPUTS, None, doc="tasks that generate inputs", uptodate=[GeneratedInputs(graph.reads)]
+        group_name(GENERATED_INPUTS, settings.prefix),
+        None,
+        doc="tasks that generate inputs",
+        uptodate=[GeneratedInputs(graph.reads, settings.prefix)],
     )
     yield from tasks
 
@@ -133,7 +132,25 @@ class _Graph:
             if render.apply:
                 yield self._apply(render, render.apply)
 
-    def unused_entries(self) -> list[UnusedEntries]:
+    def groups(self, tasks: Sequence[Task], shared: dict[str, Task]) -> Iterator[Task]:
+        """Yield the groups of this pipeline, and those of all pipelines that are not in `shared` yet."""
+        prefix = self._settings.prefix
+        for group, doc in GROUPS.items():
+            own = group_name(group, prefix)
+            members = [task.name for task in tasks if task.subtask_of == own]
+            # All locks have run or were up to date when the turn of such a group comes.
+            unused = self._unused_entries() if group in ("lock_bundle", "push_bundle") else []
+            if prefix:
+                yield _group(own, f"{doc}, of {prefix}", members, unused)
+                members, unused = [own], []
+            if group in shared:
+                shared[group].task_dep.extend(members)
+                shared[group].uptodate.extend((entries, [], {}) for entries in unused)
+            else:
+                shared[group] = _group(group, doc, members, unused)
+                yield shared[group]
+
+    def _unused_entries(self) -> list[UnusedEntries]:
         """Return what removes entries that no lock has from the lock file, if there is one."""
         path = self._settings.lock_file
         return [UnusedEntries(path, self._lock_checks, self._settings.run_id)] if path else []
@@ -141,8 +158,8 @@ class _Graph:
     def connect(self, tasks: Sequence[Task]) -> None:
         """Add an edge wherever a task reads what another of these makes."""
         by_name = {task.name: task for task in tasks}
-        state_targets = {digest_file(kind, name) for kind, name in self._digests()}
-        state_targets |= {tag_file(copy.name) for copy in self._declared.copies}
+        state_targets = {digest_file(kind, self._settings.record(name)) for kind, name in self._digests()}
+        state_targets |= {tag_file(self._settings.record(copy.name)) for copy in self._declared.copies}
         targets = {target: task.name for task in tasks for target in task.targets if target not in state_targets}
         found = producers(self.reads, targets) if targets else ()
         for reader, producer in (*found, *self._local_edges()):
@@ -155,12 +172,18 @@ class _Graph:
 
         Copies may share a layout by tags, so it is no target, which only one task could have.
         """
-        written = ((f"copy_bundle:{copy.name}", parse_location(copy.to)) for copy in self._declared.copies)
+        written = (
+            (self._settings.task("copy_bundle", copy.name), parse_location(copy.to)) for copy in self._declared.copies
+        )
         writers = [(name, to) for name, to in written if isinstance(to, LayoutLocation | EngineLocation)]
         readers: list[tuple[str, Source]] = [
-            *((f"push_image:{image.name}", image.source) for image in self._declared.images if image.source),
-            *((f"copy_bundle:{copy.name}", copy.source) for copy in self._declared.copies),
-            *((f"pull_bundle:{pull.name}", pull.source) for pull in self._declared.pulls),
+            *(
+                (self._settings.task("push_image", image.name), image.source)
+                for image in self._declared.images
+                if image.source
+            ),
+            *((self._settings.task("copy_bundle", copy.name), copy.source) for copy in self._declared.copies),
+            *((self._settings.task("pull_bundle", pull.name), pull.source) for pull in self._declared.pulls),
         ]
         for reader, source in readers:
             location = parse_location(source) if writers and isinstance(source, str) else None
@@ -185,13 +208,13 @@ class _Graph:
 
     def _push(self, thing: Pushable) -> Task:
         destination = destination_of(thing)
-        targets = [digest_file(thing.kind, thing.name)]
+        targets = [digest_file(thing.kind, self._settings.record(thing.name))]
         task_dep: list[str] = []
         if isinstance(thing, Bundle):
             if thing.lock_output:
                 targets.append(thing.lock_output)
             if thing.lock:
-                task_dep.append(f"lock_bundle:{thing.name}")
+                task_dep.append(self._settings.task("lock_bundle", thing.name))
         return self._task(
             f"push_{thing.kind}",
             thing.name,
@@ -246,7 +269,7 @@ class _Graph:
 
     def _made_image(self, image: Image, action: Action, staleness: Staleness, doc: str, reads: Sequence[Read]) -> Task:
         """Return the task of an image that is not packed from files."""
-        digest_path = digest_file(image.kind, image.name)
+        digest_path = digest_file(image.kind, self._settings.record(image.name))
         return self._task(
             "push_image",
             image.name,
@@ -265,7 +288,7 @@ class _Graph:
         lock_path = images_lock_path(bundle)
         included = [item for item in bundle.lock.include if not isinstance(item, str)]
         staleness = LockStaleness(bundle, lock_path, self._settings)
-        self._lock_checks[f"lock_bundle:{bundle.name}"] = staleness
+        self._lock_checks[self._settings.task("lock_bundle", bundle.name)] = staleness
         return self._task(
             "lock_bundle",
             bundle.name,
@@ -273,32 +296,34 @@ class _Graph:
             doc=f"lock the images of bundle {bundle.name}",
             uptodate=[staleness],
             targets=[lock_path],
-            calc_dep=[f"{_NAME_SEARCH}:{bundle.name}"],
+            calc_dep=[self._settings.task(_NAME_SEARCH, bundle.name)],
             reads=_reads_of_lock(bundle),
             after=bundle.after,
-            **edges_to(included),
+            **edges_to(included, self._settings),
         )
 
     def _name_search(self, bundle: Bundle) -> Task:
-        name = f"{_NAME_SEARCH}:{bundle.name}"
+        name = self._settings.task(_NAME_SEARCH, bundle.name)
         self.reads.extend(Reads(name, *reads) for reads in _reads_of_lock(bundle))
-        search = NameSearch(bundle, f"lock_bundle:{bundle.name}", self._made_here, self._settings)
+        lock_task = self._settings.task("lock_bundle", bundle.name)
+        search = NameSearch(bundle, lock_task, self._made_here, self._settings)
         return PipelineTask(
             name,
             None,
             doc=f"find which images made here bundle {bundle.name} names",
             uptodate=[search],
-            calc_dep=[GENERATED_INPUTS],
-            task_dep=tasks_before(bundle.after),
+            calc_dep=[group_name(GENERATED_INPUTS, self._settings.prefix)],
+            task_dep=tasks_before(bundle.after, self._settings),
+            pipeline=self._settings.prefix,
         )
 
     def _copy(self, copy: Copy) -> Task:
-        task_name = f"copy_bundle:{copy.name}"
-        digest_path, tag_path = digest_file(COPY, copy.name), tag_file(copy.name)
+        task_name, record = self._settings.task("copy_bundle", copy.name), self._settings.record(copy.name)
+        digest_path, tag_path = digest_file(COPY, record), tag_file(record)
         source_tag = tag_of_push(copy.source, self._pushables)
-        edges = _edges(copy.source)
+        edges = self._edges(copy.source)
         if isinstance(copy.source, CopySource):
-            edges["file_dep"].append(tag_file(copy.source.name))
+            edges["file_dep"].append(tag_file(self._settings.record(copy.source.name)))
         excluded = [item.removeprefix(ARCHIVE_PREFIX) for item in copy.exclude]
         return self._task(
             "copy_bundle",
@@ -309,7 +334,7 @@ class _Graph:
             targets=[digest_path, tag_path, *outputs_of(copy)],
             clean=[
                 *(Clean(_forget_digest, {"path": path}) for path in (digest_path, tag_path)),
-                Clean(remove_archives, {"task_name": task_name, "copy": copy}),
+                Clean(remove_archives, {"task_name": task_name, "copy": copy, "record": record}),
             ],
             reads=[([*paths_read(copy.source), *excluded], ())],
             after=copy.after,
@@ -317,7 +342,8 @@ class _Graph:
         )
 
     def _pull(self, pull: Pull) -> Task:
-        digest_path = digest_file(PULL, pull.name)
+        task_name, record = self._settings.task("pull_bundle", pull.name), self._settings.record(pull.name)
+        digest_path = digest_file(PULL, record)
         task = self._task(
             "pull_bundle",
             pull.name,
@@ -326,18 +352,18 @@ class _Graph:
             uptodate=[PullStaleness(pull, self._settings)],
             targets=[digest_path, pull.to],
             clean=[
-                Clean(remove_pulled, {"task_name": f"pull_bundle:{pull.name}", "pull": pull}),
+                Clean(remove_pulled, {"task_name": task_name, "pull": pull, "record": record}),
                 Clean(_forget_digest, {"path": digest_path}),
             ],
             reads=[(paths_read(pull.source), ())],
             after=pull.after,
-            **_edges(pull.source),
+            **self._edges(pull.source),
         )
         task.directory = pull.to
         return task
 
     def _render(self, render: Render) -> Task:
-        task_name = f"render_config:{render.name}"
+        task_name, record = self._settings.task("render_config", render.name), self._settings.record(render.name)
         return self._task(
             "render_config",
             render.name,
@@ -345,7 +371,7 @@ class _Graph:
             doc=f"render {render.output}",
             uptodate=[RenderStaleness(render)],
             targets=[render.output],
-            clean=[Clean(remove_rendered, {"task_name": task_name, "render": render})],
+            clean=[Clean(remove_rendered, {"task_name": task_name, "render": render, "record": record})],
             reads=[
                 (paths_among(render.files), is_bundles_own),
                 ([*render.locks, *render.config, *_program_files(render.files)], ()),
@@ -366,6 +392,11 @@ class _Graph:
     @cached_property
     def _images_locks(self) -> list[str]:
         return [images_lock_path(bundle) for bundle in self._declared.bundles if bundle.lock]
+
+    def _edges(self, source: Source) -> dict[str, list[str]]:
+        if not isinstance(source, BundleSource | ImageSource | CopySource):
+            return {}
+        return edges_to([source], self._settings)
 
     @property
     def _pushables(self) -> list[Pushable]:
@@ -388,22 +419,28 @@ class _Graph:
         task_dep: Sequence[str] = (),
         **attributes: Any,
     ) -> PipelineTask:
-        task_name = f"{group}:{name}"
+        task_name = self._settings.task(group, name)
         found = [Reads(task_name, paths, exclude) for paths, exclude in reads if paths]
         if found:
             self.reads.extend(found)
-            calc_dep = [*calc_dep, GENERATED_INPUTS]
+            calc_dep = [*calc_dep, group_name(GENERATED_INPUTS, self._settings.prefix)]
         return PipelineTask(
             task_name,
             [action],
-            subtask_of=group,
+            subtask_of=group_name(group, self._settings.prefix),
+            pipeline=self._settings.prefix,
             calc_dep=calc_dep,
-            task_dep=[*task_dep, *tasks_before(after)],
+            task_dep=[*task_dep, *tasks_before(after, self._settings)],
             # Nothing is captured, so there is nothing to show again after a failure.
             io={"capture": False},
             verbosity=2,
             **attributes,
         )
+
+
+def _group(name: str, doc: str, members: Sequence[str], unused: Sequence[UnusedEntries]) -> Task:
+    uptodate = [GroupStatus(), *unused]
+    return PipelineTask(name, None, doc=doc, has_subtask=True, task_dep=members, uptodate=uptodate)
 
 
 def _reads_of_lock(bundle: Bundle) -> list[Read]:
@@ -429,10 +466,6 @@ def _may_be_same(location: LayoutLocation | EngineLocation, other: LayoutLocatio
         return str(location) == str(other)
     tags = {location.tag, other.tag}
     return location.directory == other.directory and (None in tags or len(tags) == 1)
-
-
-def _edges(source: Source) -> dict[str, list[str]]:
-    return edges_to([source]) if isinstance(source, BundleSource | ImageSource | CopySource) else {}
 
 
 def _forget_digest(path: str, dryrun: bool) -> None:

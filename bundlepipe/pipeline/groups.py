@@ -1,4 +1,4 @@
-"""The groups that the tasks of a pipeline belong to."""
+"""The groups that the tasks of a pipeline belong to, and what the tasks of one of several pipelines are called."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ GROUPS = {
     "render_config": "render configuration with locked images",
     "apply_config": "apply rendered configuration to a cluster",
 }
+
+
+def group_name(group: str, prefix: str = "") -> str:
+    """Return the name of a group, or of a private task, in the pipeline of this prefix."""
+    if not prefix:
+        return group
+    hidden = group.startswith("_")
+    return f"_{prefix}{group}" if hidden else f"{prefix}_{group}"
 
 
 def is_task(text: str) -> bool:

@@ -89,7 +89,7 @@ class BuildAction(Action):
             emit=emitter(self.task.name),
         )
         return {
-            **made_values(image, built.reference, str(self._destination), was_there=built.was_there),
+            **made_values(image, built.reference, str(self._destination), self._settings, was_there=built.was_there),
             OPTIONS: _build_options(image, self._build, self._destination, self._settings),
             FILES: to_values(built.inputs.snapshot),
         }
@@ -175,7 +175,7 @@ class ProgramAction(Action):
         elif not self._settings.homes.repository(made.repository).has_manifest(Digest(made.identifier)):
             raise BundlepipeError(f"{program.shown}: printed {made}, which is not there: let it push the image as well")
         return {
-            **made_values(image, made, str(destination or made.repository), was_there=False),
+            **made_values(image, made, str(destination or made.repository), self._settings, was_there=False),
             OPTIONS: _program_options(image, program, destination, self._settings),
             FILES: to_values(before),
         }

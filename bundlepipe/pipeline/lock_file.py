@@ -30,7 +30,7 @@ Key = tuple[str, str, str]
 Entries = dict[Key, str]
 
 _CACHE = os.path.join(STATE_DIRECTORY, "lock-file.json")
-_GENERATION = 1
+_GENERATION = 2
 _LOCK = os.path.join(STATE_DIRECTORY, "locks", "lock-file")
 # The annotation `dev.bundlepipe.question`: neither references nor what follows them have ", platform " in them.
 _QUESTION = re.compile(r"(?P<reference>[^\s,]+)(?:, tags (?P<tags>.*?))?(?:, platform (?P<platform>.*))?")
@@ -164,7 +164,7 @@ def _write(path: str, entries: Entries) -> None:
 
     content = LockFile({LockKey(*key): Digest(digest) for key, digest in entries.items()}).to_bytes()
     write_if_changed(path, content)
-    _remember(content, entries)
+    _remember(path, content, entries)
 
 
 def _question_of(entry: ImageRef, made_here: Collection[str]) -> Iterator[Key]:
@@ -188,33 +188,44 @@ def _question_of(entry: ImageRef, made_here: Collection[str]) -> Iterator[Key]:
 
 
 def _entries_of(content: bytes, path: str) -> Entries:
-    entries = _remembered(content)
+    entries = _remembered(path, content)
     if entries is None:
         from bundlepipe.documents.lock_file import LockFile
 
         found = LockFile.parse(content, path).entries
         entries = {(key.reference, key.tags, key.platform): str(digest) for key, digest in found.items()}
-        _remember(content, entries)
+        _remember(path, content, entries)
     return entries
 
 
-def _remembered(content: bytes) -> Entries | None:
+def _remembered(path: str, content: bytes) -> Entries | None:
     try:
-        with open(anchored(_CACHE), "rb") as file:
-            stored: dict[str, Any] = json.load(file)
+        stored = _records()[path]
         if stored["of"] == _fingerprint(content):
             return from_list(stored["entries"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         # Without a usable record the file is parsed, that is all.
         return None
     return None
 
 
-def _remember(content: bytes, entries: Entries) -> None:
-    stored = json.dumps({"of": _fingerprint(content), "entries": to_list(entries)})
+def _remember(path: str, content: bytes, entries: Entries) -> None:
+    # Several pipelines of a dodo.py have a lock file each.
+    others = {other: record for other, record in _records().items() if os.path.lexists(anchored(other))}
+    records = {**others, path: {"of": _fingerprint(content), "entries": to_list(entries)}}
     # Where it cannot be written, the next run parses the file, that is all.
     with contextlib.suppress(OSError):
-        write_if_changed(_CACHE, stored.encode())
+        write_if_changed(_CACHE, json.dumps(records).encode())
+
+
+def _records() -> dict[str, Any]:
+    """Return what is remembered of each lock file, by its path; nothing if that cannot be read."""
+    try:
+        with open(anchored(_CACHE), "rb") as file:
+            stored = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def _fingerprint(content: bytes) -> str:

@@ -206,9 +206,10 @@ class LockAction(Action):
 
     def _current(self, made: MadeHere) -> Reference | None:
         """Return the digest of something made here, if this task was known to depend on it."""
-        if digest_file(made.kind, made.name) not in self.task.file_dep:
+        record = self._settings.record(made.name)
+        if digest_file(made.kind, record) not in self.task.file_dep:
             return None
-        return read_digest(made.kind, made.name)
+        return read_digest(made.kind, record)
 
 
 def _read_lock(path: str) -> ImagesLock:
@@ -221,15 +222,16 @@ def _read_lock(path: str) -> ImagesLock:
         return ImagesLock(())
 
 
-def edges_to(made: Collection[MadeHere | CopySource]) -> dict[str, list[str]]:
+def edges_to(made: Collection[MadeHere | CopySource], settings: Settings) -> dict[str, list[str]]:
     """Return the doit dependencies of a task on things made here: what makes them, and the digest it leaves."""
     ordered = sorted(made, key=lambda thing: (thing.kind, thing.name))
     return {
-        "task_dep": [task_that_makes(thing) for thing in ordered],
-        "file_dep": [digest_file(thing.kind, thing.name) for thing in ordered],
+        "task_dep": [task_that_makes(thing, settings) for thing in ordered],
+        "file_dep": [digest_file(thing.kind, settings.record(thing.name)) for thing in ordered],
     }
 
 
-def task_that_makes(thing: MadeHere | CopySource) -> str:
+def task_that_makes(thing: MadeHere | CopySource, settings: Settings) -> str:
     """Return the name of the task that makes something."""
-    return f"copy_bundle:{thing.name}" if isinstance(thing, CopySource) else f"push_{thing.kind}:{thing.name}"
+    group = "copy_bundle" if isinstance(thing, CopySource) else f"push_{thing.kind}"
+    return settings.task(group, thing.name)

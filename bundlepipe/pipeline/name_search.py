@@ -14,6 +14,7 @@ from bundlepipe.errors import BundlepipeError, DocumentError, InvalidReference
 from bundlepipe.oci.inputs import Snapshot, differences
 from bundlepipe.pipeline.declaration import Bundle, MadeHere, Program, programs_searched, search_exclude, searched_paths
 from bundlepipe.pipeline.edges import EDGES, GENERATED_INPUTS, Reads, producers, targets_of_others
+from bundlepipe.pipeline.groups import group_name
 from bundlepipe.pipeline.lock_task import edges_to, options_of, searched_now, task_that_makes
 from bundlepipe.pipeline.paths import normalise
 from bundlepipe.pipeline.programs import text_printed
@@ -63,7 +64,7 @@ def search_by_rules(bundle: Bundle, known: Collection[str], settings: Settings) 
     from bundlepipe.verbs.resolution import FromSource, Made, plan
 
     assert bundle.lock
-    emit = emitter(f"lock_bundle:{bundle.name}")
+    emit = emitter(settings.task("lock_bundle", bundle.name))
     texts = read_texts(searched_paths(bundle), search_exclude(bundle))
     texts += [text_printed(program, settings, emit) for program in programs_searched(bundle)]
     configuration = search(texts, read_rules(bundle.lock.config))
@@ -125,7 +126,7 @@ class NameSearch(Staleness):
         except (BundlepipeError, OSError):
             now, names = {}, {}
         found = {name for in_path in names.values() for name in in_path} & self._made_here.keys()
-        edges = edges_to(self._acyclic(found))
+        edges = edges_to(self._acyclic(found), self._settings)
         task.values = {
             EDGES: {self._lock_task: {**edges, "task_dep": [*edges["task_dep"], *self._generators()]}},
             FILES: to_values(now),
@@ -167,8 +168,11 @@ class NameSearch(Staleness):
         """
         from bundlepipe.verbs.parallel import in_parallel
 
-        searches, generated = dict(_announced), self.tasks_dict[GENERATED_INPUTS].values.get(EDGES, {})
-        _announced.clear()
+        inputs = self.tasks_dict[group_name(GENERATED_INPUTS, self._settings.prefix)]
+        generated = inputs.values.get(EDGES, {})
+        # What those of other pipelines wait for is not known here.
+        own = [name for name, search in _announced.items() if search._settings.prefix == self._settings.prefix]
+        searches = {name: _announced.pop(name) for name in own}
         # What is made by another task may not be there yet.
         ready = [
             search
@@ -201,7 +205,7 @@ class NameSearch(Staleness):
         """Return the user's own tasks that make what sources are built of."""
         if not self._built_from:
             return []
-        targets = targets_of_others(self.tasks_dict)
+        targets = targets_of_others(self.tasks_dict, self._settings.prefix)
         return [producer for _, producer in producers([Reads(self._lock_task, self._built_from)], targets)]
 
     def _goes_by_rules(self, names: Mapping[str, list[str]]) -> bool:
@@ -218,7 +222,7 @@ class NameSearch(Staleness):
             return [*task.task_dep, *task.calc_dep, *late]
 
         made = [self._made_here[name] for name in sorted(names)]
-        return [thing for thing in made if not _reaches(task_that_makes(thing), self._lock_task, edges)]
+        return [thing for thing in made if not _reaches(task_that_makes(thing, self._settings), self._lock_task, edges)]
 
 
 def _late_edges(search: Task, task_name: str) -> list[str]:

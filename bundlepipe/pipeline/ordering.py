@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declaration import Copy, CopySource, Earlier, Pull, Pushable, Render
 from bundlepipe.pipeline.destinations import called
+from bundlepipe.pipeline.groups import GROUPS, group_name
 from bundlepipe.stores.location import ARCHIVE_PREFIX, LayoutLocation, parse_location
 
 if TYPE_CHECKING:
     from bundlepipe.pipeline.reading import Declared
+    from bundlepipe.pipeline.settings import Settings
 
 _TASKS = {
     "image": "push_image",
@@ -25,9 +27,18 @@ _LOCK, _APPLY = "lock_bundle", "apply_config"
 _MOST_NAMES = 5
 
 
-def tasks_before(after: Sequence[Earlier]) -> list[str]:
-    """Return the names of the tasks that come first."""
-    return [item if isinstance(item, str) else f"{_TASKS[item.kind]}:{item.name}" for item in after]
+def tasks_before(after: Sequence[Earlier], settings: Settings) -> list[str]:
+    """Return the names of the tasks that come first; texts with a group of pipelines mean that of the own one."""
+    return [_with_prefix(_task(item), settings.prefix) for item in after]
+
+
+def _task(item: Earlier) -> str:
+    return item if isinstance(item, str) else f"{_TASKS[item.kind]}:{item.name}"
+
+
+def _with_prefix(task: str, prefix: str) -> str:
+    group, colon, name = task.partition(":")
+    return f"{group_name(group, prefix)}{colon}{name}" if group in GROUPS else task
 
 
 def order_faults(declared: Declared) -> Iterator[tuple[object, str]]:
@@ -99,7 +110,7 @@ def _known(declared: Declared) -> dict[str, set[str]]:
 
 
 def _unknown(item: Earlier, known: dict[str, set[str]]) -> Iterator[str]:
-    (task,) = tasks_before([item])
+    task = _task(item)
     group, colon, name = task.partition(":")
     # Tasks of other groups, and what a pattern matches, only doit knows.
     if not colon or group not in known or "*" in name or name in known[group]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
-from bundlepipe.errors import BundlepipeError
+from bundlepipe.errors import BundlepipeError, DocumentError, printable
 from bundlepipe.pipeline.closed_output import end_quietly
 from bundlepipe.pipeline.declaration import Bundle, Copy, Image, Pull, Render, Verify
-from bundlepipe.pipeline.declared_types import checked_declarations, checked_path, listed
+from bundlepipe.pipeline.declared_types import checked_declarations, checked_path, checked_prefix, listed
+from bundlepipe.pipeline.one_load import claim_lock_file, enter
 from bundlepipe.pipeline.reading import Declared, read_pipeline
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.task_output import separate_output
@@ -21,13 +25,18 @@ from bundlepipe.pipeline.variables import refuse_misspelled, wanted_force, wante
 from bundlepipe.stores.settings import RegistrySettings
 
 DEFAULT_PATH = "bundlepipe.yml"
+Result = TypeVar("Result")
+
+# What `refresh=NAME` names may be in any of them.
+_pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()
 
 
 class Pipeline:
     """Images, bundles, copies, pulls and renders as doit tasks.
 
     Assigned to a name in a dodo.py, it is all that doit needs. Declare everything here, or
-    in a file with `Pipeline.load`.
+    in a file with `Pipeline.load`. With a `prefix`, tasks are `PREFIX_push_bundle:NAME`, so that a
+    dodo.py may hold several pipelines.
     """
 
     # On instances only: doit asks it of every name in a dodo.py, imported classes included.
@@ -44,6 +53,7 @@ class Pipeline:
         registries: Mapping[str, RegistrySettings] | None = None,
         verify: Verify | None = None,
         lock: str | os.PathLike[str] | None = None,
+        prefix: str = "",
     ) -> None:
         given = {
             "images": listed(images),
@@ -56,41 +66,65 @@ class Pipeline:
             "lock_file": lock,
         }
         self._read: Callable[[], Declared] = lambda: checked_declarations(given)
+        self._called = "one declared in Python"
+        self._prefix = prefix
         self.create_doit_tasks = self._create_doit_tasks
+        _pipelines.add(self)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] = DEFAULT_PATH) -> Pipeline:
+    def load(cls, path: str | os.PathLike[str] = DEFAULT_PATH, *, prefix: str = "") -> Pipeline:
         """Return the pipeline that a file declares; the file is read when doit asks for the tasks."""
-        pipeline = cls()
-        pipeline._read = lambda: read_pipeline(checked_path(path), os.environ)
+        pipeline = cls(prefix=prefix)
+        pipeline._read = lambda: read_pipeline(checked_path(path), os.environ, prefix=prefix)
+        pipeline._called = printable(str(path))
         return pipeline
 
     def _create_doit_tasks(self) -> Iterator[Task]:
         """tasks of a bundlepipe pipeline"""
-        yield from _tasks(self._read)
+        yield from self._tasks()
+
+    def _tasks(self) -> Iterator[Task]:
+        from bundlepipe.pipeline.graph import create_tasks
+
+        prefix = _told(lambda: checked_prefix(self._prefix))
+        groups = enter(self, prefix, self._called)
+        declared = _told(lambda: _without_faults(self._read()))
+        if declared.lock_file:
+            claim_lock_file(declared.lock_file, prefix)
+        refuse_misspelled()
+        settings = Settings(
+            registries=declared.registries,
+            refresh=wanted_refresh(declared, prefix, self._others),
+            force=wanted_force(declared, prefix, self._others),
+            verify=wanted_verify(declared.verify),
+            run_id=secrets.token_hex(8),
+            lock_file=declared.lock_file,
+            prefix=prefix,
+        )
+        end_orderly()
+        end_quietly()
+        separate_output()
+        yield from create_tasks(declared, settings, groups)
+
+    def _others(self) -> Iterator[tuple[Declared, str]]:
+        """Yield what other pipelines declare, with their prefixes; faulty ones tell so themselves."""
+        for other in [each for each in _pipelines if each is not self]:
+            with contextlib.suppress(BundlepipeError):
+                yield other._read(), checked_prefix(other._prefix)
 
 
-def _tasks(read: Callable[[], Declared]) -> Iterator[Task]:
+def _without_faults(declared: Declared) -> Declared:
     from bundlepipe.pipeline.checking import faults
-    from bundlepipe.pipeline.graph import create_tasks
 
-    try:
-        declared = read()
-        problems = faults(declared)
-    except BundlepipeError as error:
-        problems = str(error).splitlines()
+    problems = faults(declared)
     if problems:
-        raise InvalidDodoFile("\n".join(problems))
-    refuse_misspelled()
-    settings = Settings(
-        registries=declared.registries,
-        refresh=wanted_refresh(declared),
-        force=wanted_force(declared),
-        verify=wanted_verify(declared.verify),
-        run_id=secrets.token_hex(8),
-        lock_file=declared.lock_file,
-    )
-    end_orderly()
-    end_quietly()
-    separate_output()
-    yield from create_tasks(declared, settings)
+        raise DocumentError(problems)
+    return declared
+
+
+def _told(read: Callable[[], Result]) -> Result:
+    """Return what is read; what is wrong with it becomes the error that doit tells without a traceback."""
+    try:
+        return read()
+    except BundlepipeError as error:
+        raise InvalidDodoFile(str(error)) from None

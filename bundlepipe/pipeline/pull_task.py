@@ -74,9 +74,10 @@ class PullAction(Action):
         from bundlepipe.verbs.pull import pull
 
         declared, homes = self._pull, self._settings.homes
-        protected = protected_from(declared, self._pipeline_files, self._inputs)
+        protected = protected_from(declared, self._pipeline_files, self._inputs, self._settings)
         output = pull_output(declared, protected, self._settings)
-        location = location_of(declared.source)
+        record = self._settings.record(declared.name)
+        location = location_of(declared.source, self._settings)
         fresh: Values | None = (self.task.meta or {}).get(_FRESH)
         if fresh and homes.locate(location)[1].digest == fresh["digest"]:
             return {**fresh, UNCHANGED: True, SUMMARY: f"{declared.to} unchanged, {short(fresh['digest'])}"}
@@ -91,12 +92,12 @@ class PullAction(Action):
             recursive=declared.recursive,
             limits=Limits(size=declared.max_size) if declared.max_size else None,
             replaces=output,
-            about_to=partial(intend_output, KIND, declared.name, declared.to),
+            about_to=partial(intend_output, KIND, record, declared.to),
             emit=emitter(self.task.name),
         )
         made = f"{pulled.store_name}@{pulled.digest}"
-        record_output(KIND, declared.name, declared.to)
-        write_digest(KIND, declared.name, made)
+        record_output(KIND, record, declared.to)
+        write_digest(KIND, record, made)
         return {
             "digest": str(pulled.digest),
             "image": made,
@@ -109,14 +110,14 @@ class PullAction(Action):
         }
 
 
-def remove_pulled(task_name: str, pull: Pull, dryrun: bool) -> None:
+def remove_pulled(task_name: str, pull: Pull, record: str, dryrun: bool) -> None:
     """Remove the directory of a pull: what `doit clean` does. A directory that this pull did not make stays."""
     if not os.path.lexists(anchored(pull.to)):
         return
-    if os.path.islink(anchored(pull.to)) or not made_output(KIND, pull.name, pull.to):
+    if os.path.islink(anchored(pull.to)) or not made_output(KIND, record, pull.to):
         print(f"{task_name} - not removing '{pull.to}', which was not made by this pull")
         return
     print(f"{task_name} - removing dir '{pull.to}'")
     if not dryrun:
         remove_tree(os.fsencode(anchored(pull.to)))
-        forget_output(KIND, pull.name)
+        forget_output(KIND, record)

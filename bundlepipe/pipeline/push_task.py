@@ -140,7 +140,7 @@ class PushAction(Action):
         if lock:
             write_bundle_lock(lock, pushed.reference, request.tag)
         return {
-            **made_values(thing, pushed.reference, str(self._destination), was_there=pushed.was_there),
+            **made_values(thing, pushed.reference, str(self._destination), self._settings, was_there=pushed.was_there),
             OPTIONS: options_of(thing, self._destination, self._settings),
             FILES: to_values(pushed.snapshot),
         }
@@ -154,9 +154,9 @@ def answer_for(task: Task) -> Answer | None:
     return answer
 
 
-def made_values(thing: Pushable, image: Reference, place: str, *, was_there: bool) -> Values:
+def made_values(thing: Pushable, image: Reference, place: str, settings: Settings, *, was_there: bool) -> Values:
     """Record what was made and return the values that tell of it; `place` is what people call where it is."""
-    write_digest(thing.kind, thing.name, str(image))
+    write_digest(thing.kind, settings.record(thing.name), str(image))
     digest = str(image.digest)
     return {
         "digest": digest,

@@ -41,7 +41,7 @@ from bundlepipe.pipeline.position import Position
 from bundlepipe.pipeline.state import STATE_DIRECTORY
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
 
-_CACHE = os.path.join(STATE_DIRECTORY, "pipeline.json")
+_CACHE = "pipeline.json"
 _SCHEMA = "pipeline"
 _EARLIER: dict[str, Callable[[str], Earlier]] = {
     each.kind: each for each in (ImageSource, BundleSource, CopySource, PullSource, RenderSource)
@@ -66,14 +66,15 @@ class Declared:
     lock_where: Position | None = None
 
 
-def read_pipeline(path: str, environment: Mapping[str, str], *, remembers: bool = True) -> Declared:
+def read_pipeline(path: str, environment: Mapping[str, str], *, remembers: bool = True, prefix: str = "") -> Declared:
     """Return what the pipeline file at `path` and the files it includes declare.
 
-    Unless it `remembers` which files validated, nothing is written. Raises InputError for a file
-    that cannot be read, DocumentError with all faults of all files otherwise.
+    Unless it `remembers` which files validated, apart for each `prefix`, nothing is written.
+    Raises InputError for a file that cannot be read, DocumentError with all faults of all files otherwise.
     """
     root = normalise(path)
-    reading = _Reading(environment, os.path.dirname(root))
+    cache = os.path.join(STATE_DIRECTORY, f"{prefix}:{_CACHE}" if prefix else _CACHE)
+    reading = _Reading(environment, os.path.dirname(root), cache)
     reading.read(root, None)
     if reading.problems:
         raise DocumentError(reading.problems)
@@ -98,12 +99,13 @@ class _ValidatedCache:
     It spares a run in which nothing changed the YAML parser and the schema validator.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cache: str) -> None:
+        self._cache = cache
         self._generation = f"{version('bundlepipe')} 4"
         self._known: dict[str, Any] = {}
         self._used: dict[str, Any] = {}
         try:
-            with open(_CACHE, "rb") as file:
+            with open(cache, "rb") as file:
                 stored = json.load(file)
             if stored["generation"] == self._generation:
                 self._known = stored["files"]
@@ -132,17 +134,17 @@ class _ValidatedCache:
             content = json.dumps({"generation": self._generation, "files": self._used})
             # Where it cannot be written, the next run parses and validates again, that is all.
             with contextlib.suppress(OSError):
-                write_if_changed(_CACHE, content.encode())
+                write_if_changed(self._cache, content.encode())
 
 
 class _Reading:
     """The state of reading one pipeline: what was found, and what is wrong with it."""
 
-    def __init__(self, environment: Mapping[str, str], directory: str) -> None:
+    def __init__(self, environment: Mapping[str, str], directory: str, cache: str) -> None:
         self._built_in = RegistrySettings(layout=normalise(DEFAULT_LAYOUT_DIRECTORY, directory))
         self.declared = Declared()
         self.problems: list[str] = []
-        self.cache = _ValidatedCache()
+        self.cache = _ValidatedCache(cache)
         self._environment = environment
         self.declared.registries[LAYOUT_HOST] = self._built_in
 

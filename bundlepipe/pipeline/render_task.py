@@ -74,13 +74,13 @@ class RenderAction(Action):
         from bundlepipe.pipeline.replacing import render_output
         from bundlepipe.verbs.render import RenderRequest, render
 
-        declared, emit = self._render, emitter(self.task.name)
+        declared, emit, record = self._render, emitter(self.task.name), self._settings.record(self._render.name)
         output = render_output(declared, self._settings)
         output.check_place()
         before = _read_now(declared, {})
         content = render(RenderRequest(self._texts(emit), declared.locks, declared.config))
-        written = output.write(content, partial(intend_output, KIND, declared.name, declared.output))
-        record_output(KIND, declared.name, declared.output)
+        written = output.write(content, partial(intend_output, KIND, record, declared.output))
+        record_output(KIND, record, declared.output)
         digest = str(Digest.of(content))
         return {
             "digest": digest,
@@ -104,14 +104,14 @@ class RenderAction(Action):
         return texts
 
 
-def remove_rendered(task_name: str, render: Render, dryrun: bool) -> None:
+def remove_rendered(task_name: str, render: Render, record: str, dryrun: bool) -> None:
     """Remove the output of a render: what `doit clean` does. A file that this render did not write stays."""
     if not os.path.lexists(anchored(render.output)):
         return
-    if not made_output(KIND, render.name, render.output):
+    if not made_output(KIND, record, render.output):
         print(f"{task_name} - not removing '{render.output}', which was not written by this render")
         return
     print(f"{task_name} - removing file '{render.output}'")
     if not dryrun:
         os.remove(anchored(render.output))
-        forget_output(KIND, render.name)
+        forget_output(KIND, record)

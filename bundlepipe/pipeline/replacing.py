@@ -56,10 +56,12 @@ def images_lock_output(bundle: Bundle, path: str, settings: Settings) -> FileOut
     return FileOutput(path, claim, [IMAGES_LOCK])
 
 
-def protected_from(pull: Pull, pipeline_files: Sequence[str], inputs: Sequence[str], base: str = "") -> Sequence[str]:
+def protected_from(
+    pull: Pull, pipeline_files: Sequence[str], inputs: Sequence[str], settings: Settings, base: str = ""
+) -> Sequence[str]:
     """Return what a pull must not replace: inputs too, unless they can only come from this pull."""
-    to = pull.to
-    if made_output("pull", pull.name, to, base) or not os.path.isdir(anchored(to)) or not os.listdir(anchored(to)):
+    to, record = pull.to, settings.record(pull.name)
+    if made_output("pull", record, to, base) or not os.path.isdir(anchored(to)) or not os.listdir(anchored(to)):
         return pipeline_files
     return [*pipeline_files, *inputs]
 
@@ -67,10 +69,9 @@ def protected_from(pull: Pull, pipeline_files: Sequence[str], inputs: Sequence[s
 def _claim(
     group: str, name: str, unknown: str, settings: Settings, path: str = "", *, kind: str = "", base: str = ""
 ) -> Claim:
-    task = f"{group}:{name}"
     return Claim(
         unknown=unknown,
-        advice=f"remove it, name another path, or replace it with 'doit {task} force={name}'",
-        forced=settings.forces(task, name),
-        made=partial(made_output, kind, name, path, base) if kind else lambda: False,
+        advice=f"remove it, name another path, or replace it with 'doit {settings.task(group, name)} force={name}'",
+        forced=settings.forces(f"{group}:{name}", name),
+        made=partial(made_output, kind, settings.record(name), path, base) if kind else lambda: False,
     )

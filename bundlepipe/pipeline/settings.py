@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
+from bundlepipe.pipeline.groups import group_name
 from bundlepipe.pipeline.progress import tell_retries
 from bundlepipe.stores.settings import RegistrySettings
 
@@ -26,7 +27,8 @@ class Settings:
 
     `refresh` holds what `doit refresh=...` names, tasks as `GROUP:NAME`; `verify` is true where destinations are
     asked although the local state is fresh; `force` what `doit force=...` names. `run_id` tells
-    one run of doit from the next. `lock_file` holds what locks resolve, in place of each images.yml.
+    one run of doit from the next. `lock_file` holds what locks resolve, in place of each images.yml;
+    `prefix` is that of the pipeline, empty for the only one.
     """
 
     registries: Mapping[str, RegistrySettings] = field(default_factory=dict)
@@ -35,6 +37,15 @@ class Settings:
     force: frozenset[str] = frozenset()
     run_id: str = ""
     lock_file: str | None = None
+    prefix: str = ""
+
+    def task(self, group: str, name: str) -> str:
+        """Return the name of a task of this pipeline."""
+        return f"{group_name(group, self.prefix)}:{name}"
+
+    def record(self, name: str) -> str:
+        """Return what the records of something made here are called: other pipelines may have the name too."""
+        return f"{self.prefix}:{name}" if self.prefix else name
 
     def refreshes(self, *names: str) -> bool:
         """Tell whether one of these names, or everything, is to be resolved anew."""

@@ -57,8 +57,8 @@ def is_remote(source: Source) -> TypeGuard[str]:
     return isinstance(source, str) and isinstance(parse_location(source), Reference)
 
 
-def location_of(source: Source) -> Location:
-    """Return where the one image of a source is now.
+def location_of(source: Source, settings: Settings) -> Location:
+    """Return where the one image of a source of the pipeline with these settings is now.
 
     Raises BundlepipeError if what makes it has not run yet, DocumentError for a faulty
     lock and for one that names several images.
@@ -70,16 +70,16 @@ def location_of(source: Source) -> Location:
 
         return BundleLock.parse(read_file(source.path), source.path).image
     if isinstance(source, CopySource):
-        locations = read_copied(source.name)
+        locations = read_copied(settings.record(source.name))
         if len(locations) == 1:
             return locations[0]
         raise BundlepipeError(
             f"copy '{source.name}' copied {len(locations)} images: name one of them instead, or a bundle of them"
         )
-    return read_digest(source.kind, source.name)
+    return read_digest(source.kind, settings.record(source.name))
 
 
-def copied_from(source: Source) -> Location | BundleLock | ImagesLock:
+def copied_from(source: Source, settings: Settings) -> Location | BundleLock | ImagesLock:
     """Return what a copy takes: one image, a tar with all that is in it, or a lock.
 
     Raises BundlepipeError if what makes the source has not run yet, DocumentError for a
@@ -88,12 +88,12 @@ def copied_from(source: Source) -> Location | BundleLock | ImagesLock:
     if isinstance(source, LockSource):
         return read_lock_file(source.path)
     if isinstance(source, CopySource):
-        images = read_copied(source.name)
+        images = read_copied(settings.record(source.name))
         if len(images) > 1 and (references := [image for image in images if isinstance(image, Reference)]):
             from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 
             return ImagesLock(tuple(ImageRef(reference, {KBLD_ID: str(reference)}) for reference in references))
-    return location_of(source)
+    return location_of(source, settings)
 
 
 def read_lock_file(path: str) -> BundleLock | ImagesLock:

@@ -1,4 +1,7 @@
-"""What bundlepipe remembers beside doit's database: the digest of everything that was made."""
+"""What bundlepipe remembers beside doit's database: the digest of everything that was made.
+
+The name of a record is that of what was made, in a pipeline with a prefix `PREFIX:NAME`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from bundlepipe.errors import BundlepipeError, InvalidDigest, InvalidReference
 from bundlepipe.files import write_if_changed
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.groups import group_name
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location, parse_location
 
 STATE_DIRECTORY = ".bundlepipe"
@@ -54,6 +58,15 @@ def made_output(kind: str, name: str, path: str, base: str = "") -> bool:
     except OSError:
         return False
     return _read_record(os.path.join(base, _INTENDED, kind, name)) == intended
+
+
+def recorded_prefixes(base: str) -> list[str]:
+    """Return the prefixes of the pipelines that made outputs, as records in `base` have them; first the empty one."""
+    found = {""}
+    for records in (_OUTPUTS, _INTENDED):
+        for _, _, names in os.walk(anchored(os.path.join(base, records))):
+            found.update(name.rpartition(":")[0] for name in names)
+    return sorted(found)
 
 
 def _intention(path: str, status: os.stat_result) -> bytes:
@@ -108,16 +121,17 @@ def write_digest(kind: str, name: str, made: str) -> None:
 
 def read_digest(kind: str, name: str) -> Reference:
     """Return what was pushed last; BundlepipeError if that is not known."""
-    text = _read_made(kind, name, f"push_{kind}:{name}")
+    task = _task(f"push_{kind}", name)
+    text = _read_made(kind, name, task)
     try:
         return Reference.parse(text)
     except InvalidReference as error:
-        raise _damaged(kind, name, str(error), f"push_{kind}:{name}") from None
+        raise _damaged(kind, name, str(error), task) from None
 
 
 def read_copied(name: str) -> list[Location]:
     """Return where a copy put its images, a tar as a whole; BundlepipeError if that is not known."""
-    task, kind = f"copy_bundle:{name}", "copy"
+    task, kind = _task("copy_bundle", name), "copy"
     try:
         return list(dict.fromkeys(map(_copied, _read_made(kind, name, task).splitlines())))
     except (InvalidReference, InvalidDigest) as error:
@@ -139,7 +153,13 @@ def _read_made(kind: str, name: str, task: str) -> str:
         with open(anchored(digest_file(kind, name)), "rb") as file:
             return file.read().decode(errors="replace").strip()
     except FileNotFoundError:
-        raise BundlepipeError(f"{kind} '{name}' has not been made yet: run doit {task}") from None
+        own_name = name.rpartition(":")[2]
+        raise BundlepipeError(f"{kind} '{own_name}' has not been made yet: run doit {task}") from None
+
+
+def _task(group: str, record: str) -> str:
+    prefix, _, name = record.rpartition(":")
+    return f"{group_name(group, prefix)}:{name}"
 
 
 def _damaged(kind: str, name: str, why: str, task: str) -> BundlepipeError:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from doit import doit_cmd, get_var
 from doit.exceptions import InvalidDodoFile
 
 from bundlepipe.pipeline.declaration import Image, Source, Verify, images_lock_path
+from bundlepipe.pipeline.groups import group_name, is_task
 from bundlepipe.pipeline.reading import Declared
 from bundlepipe.pipeline.settings import REFRESH_ALL
 from bundlepipe.pipeline.sources import is_remote
@@ -21,8 +23,8 @@ _REFRESH, _VERIFY, _FORCE = "refresh", "verify", "force"
 # How much of a name is that of another variable of ours: one letter less, more or exchanged is enough.
 _LIKENESS = 0.8
 
-# Group and name of a task: `pull_bundle` and `g`.
-Task = tuple[str, str]
+# Returns what other pipelines declare, with their prefixes; asked only where a name is of none here.
+Others = Callable[[], Iterable[tuple[Declared, str]]]
 
 
 def refuse_misspelled() -> None:
@@ -41,81 +43,113 @@ def refuse_misspelled() -> None:
             )
 
 
-def wanted_refresh(declared: Declared) -> frozenset[str]:
-    """Return what `doit refresh=` names: `all`, names, tasks as `GROUP:NAME`, references.
+def wanted_refresh(declared: Declared, prefix: str = "", others: Others = tuple) -> frozenset[str]:
+    """Return what `doit refresh=` names in a pipeline: `all`, names, tasks as `GROUP:NAME`, references.
 
-    Raises InvalidDodoFile for what nothing has, which would otherwise be passed over in silence.
+    `others` returns the other pipelines, with their prefixes. Raises InvalidDodoFile for what
+    nothing has, which would otherwise be passed over in silence.
     """
-    tasks = list(_refreshable(declared))
+    expected = (
+        f"{REFRESH_ALL}, a bundle, copy or pull, an image that is not of files, a render that is applied, or a "
+        "reference as a lock has it"
+    )
+    return _wanted(_REFRESH, declared, prefix, others, _refreshable, expected)
+
+
+def wanted_force(declared: Declared, prefix: str = "", others: Others = tuple) -> frozenset[str]:
+    """Return what `doit force=` names in a pipeline, `NAME` or `GROUP:NAME`: tasks that replace whatever is there.
+
+    `others` and errors are as those of `wanted_refresh`.
+    """
+    expected = "a pull, render or copy, or a bundle with a lock or lockOutput"
+    return _wanted(_FORCE, declared, prefix, others, _forcible, expected)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What a variable may name in one pipeline: tasks, as `GROUP:NAME`, by their whole names; words; texts in locks."""
+
+    tasks: Mapping[str, str]
+    words: Collection[str] = ()
+    locks: Sequence[str] = ()
+
+    @property
+    def names(self) -> set[str]:
+        """The names of what the tasks make."""
+        return {task.partition(":")[2] for task in self.tasks}
+
+    def chosen(self, text: str) -> str | None:
+        """Return what a text names here, without the prefix of the pipeline; None for nothing."""
+        if text in self.names or text in self.words:
+            return text
+        return self.tasks.get(text) or (text if any(_mentions(path, text) for path in self.locks) else None)
+
+
+def _wanted(
+    variable: str,
+    declared: Declared,
+    prefix: str,
+    others: Others,
+    choice: Callable[[Declared, str], _Choice],
+    expected: str,
+) -> frozenset[str]:
+    wanted = [text for text in _variable(variable).split(",") if text]
+    if not wanted:
+        return frozenset()
+    here = choice(declared, prefix)
+    found = {text: here.chosen(text) for text in wanted}
+    unknown = sorted(text for text in wanted if found[text] is None)
+    elsewhere = [choice(*other) for other in others()] if unknown else []
+    for text in unknown:
+        if not any(each.chosen(text) for each in elsewhere):
+            raise InvalidDodoFile(f"{variable}={text}: {_unknown(text, [here, *elsewhere], expected)}")
+    return frozenset(chosen for chosen in found.values() if chosen is not None)
+
+
+def _unknown(text: str, choices: Sequence[_Choice], expected: str) -> str:
+    tasks = {task for choice in choices for task in choice.tasks}
+    if is_task(text) or text.partition(":")[0] in {task.partition(":")[0] for task in tasks}:
+        return f"there is no such task for it; {suggestions(text, tasks)}"
+    names = {name for choice in choices for name in choice.names}
+    return f"nothing has that name: expected {expected}; {suggestions(text, names)}"
+
+
+def _refreshable(declared: Declared, prefix: str) -> _Choice:
     given: list[Source | None] = [image.source for image in declared.images]
     given += [copy.source for copy in declared.copies]
     given += [pull.source for pull in declared.pulls]
-    sources = {source for source in given if source is not None and is_remote(source)}
+    tasks = [
+        *(("lock_bundle", bundle.name) for bundle in declared.bundles),
+        *(("copy_bundle", copy.name) for copy in declared.copies),
+        *(("pull_bundle", pull.name) for pull in declared.pulls),
+        *(("push_image", image.name) for image in declared.images if _can_be_made_anew(image)),
+        *(("apply_config", render.name) for render in declared.renders if render.apply),
+    ]
     locks = [images_lock_path(bundle) for bundle in declared.bundles if bundle.lock]
-    locks += filter(None, [declared.lock_file])
-    return _wanted(
-        _REFRESH,
-        tasks,
-        {REFRESH_ALL, *sources},
-        f"{REFRESH_ALL}, a bundle, copy or pull, an image that is not of files, a render that is applied, or a "
-        "reference as a lock has it",
-        lambda name: any(_mentions(path, name) for path in locks),
+    return _Choice(
+        _by_whole_name(tasks, prefix),
+        {REFRESH_ALL, *(source for source in given if source is not None and is_remote(source))},
+        [*locks, *filter(None, [declared.lock_file])],
     )
-
-
-def _refreshable(declared: Declared) -> Iterator[Task]:
-    yield from (("lock_bundle", bundle.name) for bundle in declared.bundles)
-    yield from (("copy_bundle", copy.name) for copy in declared.copies)
-    yield from (("pull_bundle", pull.name) for pull in declared.pulls)
-    yield from (("push_image", image.name) for image in declared.images if _can_be_made_anew(image))
-    yield from (("apply_config", render.name) for render in declared.renders if render.apply)
 
 
 def _can_be_made_anew(image: Image) -> bool:
     return bool(image.build or image.program or (image.source and is_remote(image.source)))
 
 
-def wanted_force(declared: Declared) -> frozenset[str]:
-    """Return what `doit force=` names, `NAME` or `GROUP:NAME`: tasks whose output replaces whatever is there.
-
-    Raises InvalidDodoFile for what nothing has.
-    """
-    return _wanted(
-        _FORCE, list(_forcible(declared)), (), "a pull, render or copy, or a bundle with a lock or lockOutput"
-    )
-
-
-def _forcible(declared: Declared) -> Iterator[Task]:
-    yield from (("pull_bundle", pull.name) for pull in declared.pulls)
-    yield from (("render_config", render.name) for render in declared.renders)
-    yield from (("copy_bundle", copy.name) for copy in declared.copies)
-    yield from (("push_bundle", bundle.name) for bundle in declared.bundles if bundle.lock_output)
-    yield from (("lock_bundle", bundle.name) for bundle in declared.bundles if bundle.lock)
+def _forcible(declared: Declared, prefix: str) -> _Choice:
+    tasks = [
+        *(("pull_bundle", pull.name) for pull in declared.pulls),
+        *(("render_config", render.name) for render in declared.renders),
+        *(("copy_bundle", copy.name) for copy in declared.copies),
+        *(("push_bundle", bundle.name) for bundle in declared.bundles if bundle.lock_output),
+        *(("lock_bundle", bundle.name) for bundle in declared.bundles if bundle.lock),
+    ]
+    return _Choice(_by_whole_name(tasks, prefix))
 
 
-def _wanted(
-    variable: str,
-    tasks: Collection[Task],
-    more: Collection[str],
-    expected: str,
-    is_known: Callable[[str], bool] = lambda name: False,
-) -> frozenset[str]:
-    """Return what a variable names among tasks, by name or by `GROUP:NAME`, and among `more`."""
-    wanted = frozenset(name for name in _variable(variable).split(",") if name)
-    if not wanted:
-        return wanted
-    names = {name for _, name in tasks}
-    by_group = {f"{group}:{name}" for group, name in tasks}
-    groups = {group for group, _ in tasks}
-    for name in sorted(wanted - names - by_group - {*more}):
-        group = name.partition(":")[0]
-        if group in groups:
-            of_group = [task for task in by_group if task.startswith(f"{group}:")]
-            raise InvalidDodoFile(f"{variable}={name}: there is no such task; {suggestions(name, of_group)}")
-        if not is_known(name):
-            offered = suggestions(name, names)
-            raise InvalidDodoFile(f"{variable}={name}: nothing has that name: expected {expected}; {offered}")
-    return wanted
+def _by_whole_name(tasks: Iterable[tuple[str, str]], prefix: str) -> dict[str, str]:
+    return {f"{group_name(group, prefix)}:{name}": f"{group}:{name}" for group, name in tasks}
 
 
 def _mentions(path: str, text: str) -> bool:

@@ -49,10 +49,13 @@ def test_a_refresh_of_a_name_means_all_that_have_it(same_names: Project) -> None
         ("VERIFY=registry", "VERIFY=registry: no variable has that name: expected verify=; "),
         ("refesh=all", "refesh=all: no variable has that name: expected refresh=; "),
         ("forse=app", "forse=app: no variable has that name: expected force=; "),
-        ("refresh=pull_bundle:ap", "refresh=pull_bundle:ap: there is no such task; there are: pull_bundle:app\n"),
-        ("refresh=push_bundle:app", "refresh=push_bundle:app: nothing has that name: expected all, a bundle"),
-        ("refresh=ap", "has it; there are: app\n"),
-        ("force=pull_bundle:ap", "force=pull_bundle:ap: there is no such task; there are: pull_bundle:app\n"),
+        ("refresh=pull_bundle:ap", "refresh=pull_bundle:ap: there is no such task for it; there are: "),
+        (
+            "refresh=push_bundle:app",
+            "refresh=push_bundle:app: there is no such task for it; there are: copy_bundle:app, ",
+        ),
+        ("refresh=ap", "as a lock has it; there are: app\n"),
+        ("force=pull_bundle:ap", "force=pull_bundle:ap: there is no such task for it; there are: copy_bundle:app, "),
         ("force=site", "force=site: nothing has that name: expected a pull, render or copy, or a bundle with a lock"),
     ],
 )

@@ -1,0 +1,13 @@
+"""What names in a pipeline look like."""
+
+from __future__ import annotations
+
+import re
+
+NAME_CHARACTERS = "lower-case letters, digits, '.', '_' and '-', and a letter or digit first"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+def is_name(text: str) -> bool:
+    """Tell whether something can be called so."""
+    return bool(_NAME.fullmatch(text))
