@@ -74,7 +74,7 @@ def test_what_is_there_stays_unless_forced(project: Project, task: str) -> None:
 def test_force_names_what_it_is_for(project: Project) -> None:
     for path in OTHERS.values():
         project.write(path, "mine")
-    project.doit("--continue", *OTHERS, "force=site,pull_bundle:other,render_config:app", status=None)
+    project.doit("--continue", *OTHERS, "force=site,render_config:app", status=None)
     files = {task: project.directory / path for task, path in OTHERS.items()}
     kept = {task for task, path in files.items() if path.exists() and path.read_bytes() == b"mine"}
     assert kept == set(OTHERS) - {"pull_bundle:site", "render_config:app"}
