@@ -69,7 +69,7 @@ def _switch(option: click.Option, name: str, value: str) -> str:
     from bundlepipe.stores.keychains.flags import GO_TRUTHS
 
     if value not in GO_TRUTHS:
-        raise click.UsageError(f"'{value}' is no value for {name}: expected true or false")
+        raise click.UsageError(f"'{value}' is not a value for {name}: expected true or false")
     return name if GO_TRUTHS[value] else option.secondary_opts[0]
 
 

@@ -124,5 +124,5 @@ def _labels(texts: Sequence[str]) -> dict[str, str]:
     pairs = [pair for text in texts for pair in ([text] if text.count("=") == 1 else comma_separated([text]))]
     for pair in pairs:
         if "=" not in pair or not is_utf8(pair):
-            raise BundlepipeError(f"{quoted(pair)} is no label: expected KEY=VALUE, in UTF-8")
+            raise BundlepipeError(f"{quoted(pair)} is not a label: expected KEY=VALUE, in UTF-8")
     return dict(pair.split("=", 1) for pair in pairs)

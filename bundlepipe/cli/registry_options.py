@@ -44,7 +44,7 @@ class Duration(click.ParamType[float]):
         if text == "0":
             return 0.0
         if not text or _DURATION_PART.sub("", text):
-            self.fail(f"'{text}' is no length of time: expected one such as 30s or 1m30s", parameter, context)
+            self.fail(f"'{text}' is not a length of time: expected one such as 30s or 1m30s", parameter, context)
         return sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
 
 

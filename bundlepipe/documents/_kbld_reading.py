@@ -142,7 +142,7 @@ def _misspelt(document: YamlDocument) -> list[Fault]:
     unknown = [key for key in document.data if key not in _KEYS.values()]
     meant = [(key, name) for key in unknown for name in difflib.get_close_matches(key.lower(), _KEYS, 1, _CLOSE)]
     return [
-        document.fault((key,), f"{shown(key)} is no key here, did you mean {shown(_KEYS[name])}?", key=True)
+        document.fault((key,), f"{shown(key)} is not a key here, did you mean {shown(_KEYS[name])}?", key=True)
         for key, name in meant
     ]
 

@@ -125,7 +125,7 @@ class _Checking:
             self._attempt(lambda: self._says(path, _described_lock_file(LockFile.parse(read_file(path), path))))
         for generated in tracked([images_lock_path(bundle) for bundle in self._declared.bundles if bundle.lock]):
             self._report.notes.append(
-                f"{generated}: git tracks it, but it is generated of {path}: add it to .gitignore, and run "
+                f"{generated}: git tracks it, but it is generated from {path}: add it to .gitignore, and run "
                 f"git rm --cached {shlex.quote(generated)}"
             )
 

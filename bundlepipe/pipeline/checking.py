@@ -215,7 +215,7 @@ def _copy_faults(copy: Copy) -> Iterator[Fault]:
         )
         yield copy.where, f"{what}: lockOutput: {copy.to} {reason}: a lock names images by their repository"
     if copy.exclude and not isinstance(destination, ArchiveLocation):
-        yield copy.where, f"{what}: exclude: only a tar can leave out layers, and {copy.to} is none"
+        yield copy.where, f"{what}: exclude: only a tar can leave out layers, and {copy.to} is not a tar"
     for item in copy.exclude:
         if item == ARCHIVE_PREFIX or os.path.basename(item).startswith((LAYOUT_PREFIX, ENGINE_PREFIX)):
             yield copy.where, f"{what}: exclude: '{item}': expected tar:FILE or the path of a lock"

@@ -260,7 +260,8 @@ def _excluded(item: str) -> Excluded:
 def _summary(declared: Copy, copied: Copied, seconds: float) -> str:
     root = short(copied.roots[0].digest) if len(copied.roots) == 1 else f"{len(copied.roots)} roots"
     images = f"{copied.images} image{'' if copied.images == 1 else 's'}"
-    blobs = f"{copied.uploaded} blobs uploaded, {copied.mounted} mounted, {copied.present} already there"
+    uploaded = f"{copied.uploaded} blob{'' if copied.uploaded == 1 else 's'} uploaded"
+    blobs = f"{uploaded}, {copied.mounted} mounted, {copied.present} already there"
     left_out = sum(map(len, copied.skipped.values()))
     skipped = f", {left_out} non-distributable left out" if left_out else ""
     return f"{declared.to} {root}: {images}, {blobs}{skipped}, {human_size(copied.size)} in {seconds:.1f} s"

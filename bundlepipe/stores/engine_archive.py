@@ -66,7 +66,7 @@ class SavedImage:
             with temporary_room("layers"):
                 self._read(chunks)
         except tarfile.TarError as error:
-            raise IntegrityError(f"{what}: what the Docker Engine saved is no complete tar: {error}") from None
+            raise IntegrityError(f"{what}: the Docker Engine saved a broken tar: {error}") from None
         self.config, layers = self._contents()
         self._blobs = {layer.blob.digest: layer for layer in layers}
         descriptor = Descriptor(DOCKER_CONFIG, Digest.of(self.config), len(self.config))
@@ -160,7 +160,7 @@ def diff_ids_of(config: bytes, what: str) -> list[str]:
     except (KeyError, TypeError, ValueError):
         found = None
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-        raise InvalidContent(f"{what}: is no container image: its configuration has no rootfs with diff_ids")
+        raise InvalidContent(f"{what}: is not a container image: its configuration has no rootfs with diff_ids")
     return found
 
 

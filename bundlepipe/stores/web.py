@@ -47,7 +47,7 @@ def fetch(
     if answer.status != 200:
         raise refusal(answer, redactor)
     if len(answer.body) >= _LARGEST_DOCUMENT:
-        raise StoreError(f"{answer.place}: more than {_LARGEST_DOCUMENT} bytes, which is no configuration")
+        raise StoreError(f"{answer.place}: more than {_LARGEST_DOCUMENT} bytes, too many for configuration")
     return answer.body
 
 

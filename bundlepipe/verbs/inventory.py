@@ -280,7 +280,7 @@ class Inventory:
         failure = failures[wanted.places[-1].name]
         if len(failures) == 1:
             raise failure
-        raise type(failure)(f"{wanted.origin} cannot be had: " + "; ".join(map(str, failures.values())))
+        raise type(failure)(f"{wanted.origin} cannot be fetched: " + "; ".join(map(str, failures.values())))
 
     def _ordered(self, wanted: Wanted) -> list[Source]:
         """Return the places in the order in which they are asked.

@@ -86,7 +86,9 @@ def _choose(what: str, index: Manifest, platform: Platform) -> Digest:
 def _check(store: Source, manifest: Manifest, what: str) -> None:
     """Raise BundlepipeError for what an Engine cannot keep."""
     if manifest.config.media_type not in (DOCKER_CONFIG, OCI_CONFIG):
-        raise BundlepipeError(f"{what}: is no container image, but an artifact of type '{manifest.config.media_type}'")
+        raise BundlepipeError(
+            f"{what}: is not a container image but an artifact of type '{manifest.config.media_type}'"
+        )
     if any(layer.is_non_distributable for layer in manifest.layers):
         raise BundlepipeError(
             f"{what}: has layers that may not be redistributed: let the Docker Engine pull it, which gets them "

@@ -178,7 +178,7 @@ def test_retries_are_counted_and_told(command: Command, proxy: Proxy) -> None:
 @pytest.mark.parametrize("time", ["soon", "30", "-1s", "1s1"])
 def test_times_that_are_none(command: Command, time: str) -> None:
     error = command("imgpkg", "tag", "list", "-i", "x/y", f"--registry-response-header-timeout={time}").failed
-    assert f"'{time}' is no length of time: expected one such as 30s or 1m30s" in error
+    assert f"'{time}' is not a length of time: expected one such as 30s or 1m30s" in error
 
 
 # What is shown

@@ -287,7 +287,7 @@ def test_lock_file_and_what_is_generated_of_it(command: Command) -> None:
     told = command("bundlepipe", "check")
     assert (told.status, told.stdout) == (0, "")
     assert told.stderr == (
-        "bundlepipe: app/.imgpkg/images.yml: git tracks it, but it is generated of bundlepipe.lock: "
+        "bundlepipe: app/.imgpkg/images.yml: git tracks it, but it is generated from bundlepipe.lock: "
         "add it to .gitignore, and run git rm --cached app/.imgpkg/images.yml\n"
     )
     subprocess.run(["git", "rm", "-q", "--cached", "app/.imgpkg/images.yml"], cwd=command.directory, check=True)

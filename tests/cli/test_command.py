@@ -52,7 +52,7 @@ def test_unknown_command(command: Command) -> None:
 
 def test_bad_truth_value(command: Command) -> None:
     error = command("imgpkg", "version", "--tty=maybe").failed
-    assert error.startswith("imgpkg: Error: 'maybe' is no value for --tty: expected true or false")
+    assert error.startswith("imgpkg: Error: 'maybe' is not a value for --tty: expected true or false")
 
 
 @pytest.mark.parametrize("tool", ["bundlepipe", "imgpkg"])

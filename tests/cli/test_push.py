@@ -121,7 +121,9 @@ def test_refusals(command: Command, bundle: Path, tool: str) -> None:
         "Lock output is not compatible with image"
     )
     assert error("-i", "a/b", "-f", "gone") == "gone: cannot be read: No such file or directory\n"
-    assert error("-i", "a/b", "-f", "plain", "-l", "novalue") == "'novalue' is no label: expected KEY=VALUE, in UTF-8\n"
+    assert (
+        error("-i", "a/b", "-f", "plain", "-l", "novalue") == "'novalue' is not a label: expected KEY=VALUE, in UTF-8\n"
+    )
     assert error("-i", "docker-daemon:x", "-f", "plain").startswith("'docker-daemon:x': push is for registries")
     assert "in UTF-8" in error("-i", "a/b", "-f", "plain", "-l", "a=\udcff")
     assert "reserved and cannot be overriden. Please use a different key" in error(

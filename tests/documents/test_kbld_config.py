@@ -250,7 +250,7 @@ def test_the_older_kinds_are_read(kind: str) -> None:
 @pytest.mark.parametrize("key", ["searchrules", "searchRule", "Overrides", "source"])
 def test_a_misspelt_key_is_a_problem_although_unknown_ones_are_not(key: str) -> None:
     (problem,) = problems(f"{key}: []\n")
-    assert problem.startswith(f"k.yml:3:1: '{key}' is no key here, did you mean '")
+    assert problem.startswith(f"k.yml:3:1: '{key}' is not a key here, did you mean '")
 
 
 def test_unknown_keys_and_metadata_are_ignored() -> None:

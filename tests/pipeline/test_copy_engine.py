@@ -69,7 +69,7 @@ copies:
   local: {{from: {{image: site}}, to: "docker-daemon:{name}", tags: [stable]}}
 """
     )
-    assert "1 image, 1 blobs uploaded" in project.doit("copy_bundle").stdout
+    assert "1 image, 1 blob uploaded" in project.doit("copy_bundle").stdout
     assert image_id(name) == image_id(further)
     assert project.doit("copy_bundle").ran == []
     project.doit("forget", "copy_bundle")

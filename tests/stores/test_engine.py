@@ -142,8 +142,8 @@ def test_an_image_without_layers_is_an_image() -> None:
 @pytest.mark.parametrize(
     ("content", "kind", "message"),
     [
-        (_as_engine_20(LAYERS)[:4000], IntegrityError, "no complete tar"),
-        (b"", IntegrityError, "no complete tar"),
+        (_as_engine_20(LAYERS)[:4000], IntegrityError, "a broken tar"),
+        (b"", IntegrityError, "a broken tar"),
         (_tar({"hello": b"hello"}), InvalidContent, "lacks what its manifest.json promises"),
         (_as_engine_25(LAYERS, stored=[LAYERS[1], LAYERS[0]]), IntegrityError, "other layers"),
         (_as_engine_20(LAYERS).replace(b'"amd64"', b'"arm64"'), IntegrityError, "as image"),

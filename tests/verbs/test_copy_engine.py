@@ -201,7 +201,7 @@ def test_a_lock_of_one_image_is_loaded_and_one_of_several_is_not(
     [
         ("bundle", "is a bundle, and the Docker Engine keeps single images"),
         ("windows", "may not be redistributed: let the Docker Engine pull it"),
-        ("artifact", "is no container image, but an artifact of type 'application/example'"),
+        ("artifact", "is not a container image but an artifact of type 'application/example'"),
         ("odd", "its configuration has no rootfs"),
     ],
 )
