@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar, cast
@@ -53,6 +54,7 @@ class Reachability:
         self._lock = threading.Lock()
         self._outages: dict[str, _Outage] = {}
         self._waiting: SingleFlight[Callable[[], object]] = SingleFlight()
+        self._here = threading.local()
 
     def run(self, host: str, attempt: Callable[[], _Result]) -> _Result:
         """Return what `attempt` returns, which asks `host` first, and is called again until a connection comes about.
@@ -60,6 +62,10 @@ class Reachability:
         Raises Unreachable, with a message that names the host alone, if that does not happen,
         and what else `attempt` raises, Transient included.
         """
+        if self._is_led_here:
+            # What it tries again asks for something else meanwhile, as an upload whose body is a
+            # download does: that must not wait for itself.
+            return self._attempt(host, attempt)
         self._waiting.join(host)
         self._raise_if_known(host)
         for _ in range(_ROUNDS):
@@ -117,7 +123,8 @@ class Reachability:
             except Unreachable as error:
                 raise self._note(host, str(error)) from fault
             try:
-                result = self._attempt(host, attempt)
+                with self._leading():
+                    result = self._attempt(host, attempt)
             except Cancelled:
                 raise
             except (Transient, BundlepipeError) as error:
@@ -126,6 +133,18 @@ class Reachability:
                 fault = error
             else:
                 return partial(_give, result)
+
+    @contextmanager
+    def _leading(self) -> Iterator[None]:
+        self._here.leads = True
+        try:
+            yield
+        finally:
+            self._here.leads = False
+
+    @property
+    def _is_led_here(self) -> bool:
+        return getattr(self._here, "leads", False)
 
     def _about_host(self, fault: Transient) -> Transient:
         """Return a fault in words that are the same for every request to the host."""

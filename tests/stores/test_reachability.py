@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bundlepipe.errors import BundlepipeError, Unreachable
-from bundlepipe.events import Retrying
+from bundlepipe.events import Retrying, ignore
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.reachability import LOOK_AGAIN
+from bundlepipe.stores.reachability import LOOK_AGAIN, Reachability
+from bundlepipe.stores.retries import Retries, Transient
 from tests.support.clients import Client
 from tests.support.proxy import Proxy, Respond
 from tests.support.services import Registry
@@ -167,3 +168,24 @@ def test_a_greeting_of_tls_that_is_not_answered_is_a_host_that_is_down(monkeypat
 
     assert messages == {f"registry {host}: timeout connecting; gave up after 2 attempts"}
     assert len(client.pauses) == 1
+
+
+def test_what_is_tried_again_may_ask_the_same_host() -> None:
+    """As an upload does whose body is a download: it must not wait for itself."""
+    host = "registry.example"
+    reachability = Reachability(host, Retries(ignore, sleep=lambda seconds: None))
+    attempts: list[str] = []
+
+    def upload() -> str:
+        attempts.append("upload")
+        if len(attempts) == 1:
+            reason = "cannot connect"
+            raise Transient(Unreachable(reason), f"https://{host}/v2/", reason, unreachable=host)
+        return f"sent {reachability.run(host, lambda: 'a blob')}"
+
+    ended: list[str] = []
+    thread = threading.Thread(target=lambda: ended.append(reachability.run(host, upload)), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert (ended, attempts) == (["sent a blob"], ["upload", "upload"])
+    assert reachability.run(host, lambda: "another") == "another"
