@@ -48,10 +48,12 @@ def read_entries(path: str) -> Entries:
         return {}
     # All locks of a run ask, so what the same bytes mean is found out once.
     content, place = read_file(path), absolute(path)
-    if place not in _seen or _seen[place][0] != content:
-        _seen[place] = (content, _entries_of(content, path))
-        _first.setdefault(place, _seen[place][1])
-    return _seen[place][1]
+    # Looked up once: another thread may replace it with an older state of the file at any moment.
+    seen = _seen.get(place)
+    if seen is None or seen[0] != content:
+        seen = _seen[place] = content, _entries_of(content, path)
+        _first.setdefault(place, seen[1])
+    return dict(seen[1])
 
 
 def entries_at_first(path: str) -> Entries:
