@@ -22,3 +22,26 @@ def conflict_faults(text: str, advice: str) -> list[Fault]:
     return [
         Fault(number, 1, f"a merge conflict that git left here ({shown(line)}): {advice}") for number, line in begun
     ]
+
+
+def without_conflicts(text: str) -> str:
+    """Return a text without the lines of its conflicts, which may lie in each other; marks that pair with none stay."""
+    kept, depth = [], 0
+    for line in text.splitlines(keepends=True):
+        is_mark = _MARKER.fullmatch(line.rstrip()) is not None
+        if is_mark and line.startswith("<"):
+            depth += 1
+        elif is_mark and depth and line.startswith(">"):
+            depth -= 1
+        elif not depth:
+            kept.append(line)
+    return "".join(kept)
+
+
+def both_sides(ours: bytes, theirs: bytes) -> bytes:
+    """Return one conflict, between git's marks, of two whole files."""
+    return b"<<<<<<< ours\n" + _ended(ours) + b"=======\n" + _ended(theirs) + b">>>>>>> theirs\n"
+
+
+def _ended(content: bytes) -> bytes:
+    return content if not content or content.endswith(b"\n") else content + b"\n"

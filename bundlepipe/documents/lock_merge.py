@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from bundlepipe.documents.conflict_markers import without_conflicts
 from bundlepipe.documents.lock_file import LockFile, LockKey, with_conflicts
+from bundlepipe.errors import DocumentError
 from bundlepipe.oci.digest import Digest
 
 
@@ -44,6 +46,21 @@ def merge(base: LockFile, ours: LockFile, theirs: LockFile) -> Merged:
         if chosen is not None:
             entries[key] = chosen
     return Merged(entries, conflicts)
+
+
+def parse_base(content: bytes) -> LockFile:
+    """Return the entries that two sides surely began with: none of those in conflicts, or of a file that is none.
+
+    Where branches have merged each other before, git merges their bases first, by the same
+    driver, so a base may hold conflicts that nobody was asked about. An entry that it lacks is
+    a conflict where the sides differ, so nothing is lost.
+    """
+    from bundlepipe.documents.yaml_source import decoded
+
+    try:
+        return LockFile.parse(without_conflicts(decoded(content, "base")).encode(), "base")
+    except DocumentError:
+        return LockFile()
 
 
 def _keys(*files: LockFile) -> Iterator[LockKey]:

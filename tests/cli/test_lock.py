@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bundlepipe.documents.conflict_markers import without_conflicts
 from bundlepipe.documents.lock_file import LockFile, LockKey
 from bundlepipe.oci.digest import Digest
 from tests.support.command import Command
@@ -136,15 +137,59 @@ def test_what_both_moved_is_a_conflict_of_that_entry(repository: Repository) -> 
     assert text.count("<<<<<<<") == 1 and "e0" in text and "e1" in text
 
 
-def test_files_that_are_none_are_left_alone(command: Command) -> None:
-    for name in ("base", "ours", "theirs"):
+def test_branches_that_merged_each_other_before_lose_nothing(repository: Repository) -> None:
+    use_driver(repository)
+    repository.commit("main", ENTRIES)
+    repository.commit("left", {**ENTRIES, entry("d"): B})
+    repository.commit("right", {**ENTRIES, entry("d"): C})
+    for branch, other, kept in (("left", "right^0", B), ("right", "left~1", C)):
+        repository.git("checkout", "-q", branch)
+        repository.git("merge", other, status=1)
+        repository.lock.write_bytes(LockFile({**ENTRIES, entry("d"): kept}).to_bytes())
+        repository.git("commit", "-qam", "criss-cross")
+    for branch, added in (("right", "k"), ("left", "n")):
+        repository.git("checkout", "-q", branch)
+        repository.lock.write_bytes(LockFile({**repository.entries(), entry(added): A}).to_bytes())
+        repository.git("commit", "-qam", added)
+    assert len(repository.git("merge-base", "--all", "left", "right").split()) == 2
+    repository.git("merge", "right", status=1)
+    text = repository.lock.read_text()
+    assert text.count("<<<<<<<") == 1
+    conflict = text[text.index("<<<<<<<") : text.index(">>>>>>>")]
+    assert "registry.example/d:1" in conflict and conflict.count("reference:") == 2
+    repository.lock.write_text(without_conflicts(text))
+    assert repository.entries() == {**{key: A for key in ENTRIES if key != entry("d")}, entry("k"): A, entry("n"): A}
+
+
+def test_a_side_that_is_no_lock_file_is_merged_by_lines(repository: Repository) -> None:
+    use_driver(repository)
+    repository.commit("main", ENTRIES)
+    repository.commit("theirs", {**ENTRIES, entry("d"): B, entry("z"): B})
+    repository.lock.write_text(repository.lock.read_text().replace(f"digest: {B}", "digest: none"))
+    repository.git("commit", "-qam", "faulty")
+    repository.commit("ours", {**ENTRIES, entry("d"): C, entry("a"): B})
+    told = repository.git("merge", "theirs", status=1)
+    assert "bundlepipe.lock, theirs:" in told and "bundlepipe.lock: merged line by line, since one side" in told
+    text = repository.lock.read_text()
+    assert f"<<<<<<< ours\n  digest: {C}\n=======\n  digest: none\n>>>>>>> theirs\n" in text
+    assert "registry.example/a:1" in text and "registry.example/z:1" in text
+
+
+def test_without_git_both_sides_stand_whole_between_marks(command: Command) -> None:
+    for name in ("base", "theirs"):
         (command.directory / name).write_bytes(LockFile(ENTRIES).to_bytes())
-    (command.directory / "theirs").write_text("<<<<<<< HEAD\n")
+    (command.directory / "ours").write_text("<<<<<<< HEAD")
+    failed = command("bundlepipe", "lock", "merge", "base", "ours", "theirs", env={"PATH": "/nowhere"}).failed
+    assert "ours:1:1: a merge conflict that git left here" in failed
+    both = f"<<<<<<< ours\n<<<<<<< HEAD\n=======\n{LockFile(ENTRIES).to_bytes().decode()}>>>>>>> theirs\n"
+    assert (command.directory / "ours").read_text() == both
+
+
+def test_a_file_that_cannot_be_read_leaves_ours_alone(command: Command) -> None:
+    for name in ("base", "ours"):
+        (command.directory / name).write_bytes(LockFile(ENTRIES).to_bytes())
     before = (command.directory / "ours").read_bytes()
     merge = ("bundlepipe", "lock", "merge", "base", "ours", "theirs")
-    assert "theirs:1:1: a merge conflict that git left here" in command(*merge).failed
-    assert "bundlepipe.lock, theirs:1:1: a merge conflict" in command(*merge, "bundlepipe.lock").failed
-    (command.directory / "theirs").unlink()
     assert "theirs: cannot be read: No such file" in command(*merge).failed
     assert "THEIRS is missing" in command(*merge[:-1]).failed
     assert (command.directory / "ours").read_bytes() == before

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from bundlepipe.documents.lock_file import LockFile, LockKey
-from bundlepipe.documents.lock_merge import merge
+from bundlepipe.documents.lock_merge import merge, parse_base
 from bundlepipe.errors import DocumentError
 from bundlepipe.oci.digest import Digest
 
@@ -127,3 +127,12 @@ def test_merges_do_not_depend_on_the_side() -> None:
         assert one.entries == other.entries
         assert one.conflicts == {key: (our, their) for key, (their, our) in other.conflicts.items()}
         assert merge(base, ours, base).entries == ours.entries
+
+
+def test_a_base_is_what_is_settled_in_it() -> None:
+    text = LockFile({NGINX: A, ARM: A}).to_bytes().decode()
+    inner = f"<<<<<<< x\n- reference: x:1\n  digest: {A}\n=======\n>>>>>>> y\n"
+    conflict = f"<<<<<<< ours\n{inner}=======\n- reference: x:1\n  digest: {B}\n>>>>>>> theirs\n"
+    assert parse_base(text.replace("\n...", f"\n{conflict}\n...").encode()).entries == {NGINX: A, ARM: A}
+    for faulty in (b"notes\n", b"\xff", text.replace("\n...", "\n>>>>>>> x\n...").encode()):
+        assert parse_base(faulty) == LockFile()
