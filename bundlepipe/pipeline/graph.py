@@ -55,7 +55,7 @@ from bundlepipe.pipeline.edges import (
 from bundlepipe.pipeline.generated_inputs import GeneratedInputs
 from bundlepipe.pipeline.groups import GROUPS, group_name
 from bundlepipe.pipeline.image_tasks import BuildAction, BuildStaleness, ProgramAction, ProgramStaleness
-from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, edges_to
+from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, edges_to, refreshed_locks
 from bundlepipe.pipeline.lock_unused import UnusedEntries
 from bundlepipe.pipeline.name_search import NameSearch
 from bundlepipe.pipeline.ordering import tasks_before, unordered_beside
@@ -109,6 +109,7 @@ class _Graph:
         self._settings = settings
         self.reads: list[Reads] = []
         self._lock_checks: dict[str, LockStaleness] = {}
+        self._refreshed = refreshed_locks(declared.bundles, settings)
         self._made_here: dict[str, MadeHere] = {
             **{image.name: ImageSource(image.name) for image in declared.images},
             **{bundle.name: BundleSource(bundle.name) for bundle in declared.bundles},
@@ -287,7 +288,7 @@ class _Graph:
         # Once for all: a path that does not exist yet may be a directory or a file when the lock runs.
         lock_path = images_lock_path(bundle)
         included = [item for item in bundle.lock.include if not isinstance(item, str)]
-        staleness = LockStaleness(bundle, lock_path, self._settings)
+        staleness = LockStaleness(bundle, lock_path, self._settings, self._refreshed)
         self._lock_checks[self._settings.task("lock_bundle", bundle.name)] = staleness
         return self._task(
             "lock_bundle",

@@ -99,11 +99,13 @@ class LockFileAnswers:
     """The answers of a lock file, for the lock of one bundle; `used` are the entries that it needs.
 
     An entry that another lock added or moved after this one began counts as it is: of several
-    locks that ask the same question at once, the first one decides.
+    locks that ask the same question at once, the first one decides. `again` holds entries to
+    be asked for once more, as long as they still have the digest given there.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, again: Mapping[Key, str]) -> None:
         self._path = path
+        self._again = again
         self._before = read_entries(path)
         self.used: Entries = {}
         self.has_changed = False
@@ -112,6 +114,8 @@ class LockFileAnswers:
         """Return the digest of the entry, which may be one that was kept just now."""
         key = key_of(question)
         digest = self.used.get(key) or self._before.get(key)
+        if key not in self.used and digest == self._again.get(key):
+            return None
         return Digest(digest) if digest else None
 
     def keep(self, answers: Mapping[Question, Digest]) -> None:

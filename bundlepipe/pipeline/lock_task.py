@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from doit.task import Task
@@ -21,7 +21,7 @@ from bundlepipe.pipeline.declaration import (
     searched_paths,
 )
 from bundlepipe.pipeline.groups import is_task
-from bundlepipe.pipeline.lock_file import LockFileAnswers, begin, changes, from_list, to_list
+from bundlepipe.pipeline.lock_file import Entries, LockFileAnswers, begin, changes, from_list, to_list
 from bundlepipe.pipeline.programs import options_of as program_options
 from bundlepipe.pipeline.programs import text_printed
 from bundlepipe.pipeline.progress import emitter
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 _SOURCES = "sources"
 ENTRIES = "entries"
 RUN = "run"
+# In `task.meta`, which reaches workers: entries that other locks refresh in this run, as they were before.
+_AGAIN = "again"
 
 
 def options_of(bundle: Bundle) -> Values:
@@ -73,14 +75,18 @@ def searched_now(bundle: Bundle, before: Snapshot) -> Snapshot:
 class LockStaleness(Staleness):
     """A lock is stale by what it searches and builds, by images.yml itself, and when a refresh is asked for.
 
-    With a lock file, it is stale by those of its entries that it used, too. `is_current` tells
-    afterwards that it was not.
+    With a lock file, it is stale by those of its entries that it used, too, and by a refresh of
+    one of the `refreshed` locks that used one of them: any lock may come first, and all have the
+    new digest then. `is_current` tells afterwards that it was not.
     """
 
     compared = "the searched files, what is built of them, images.yml and the options of the lock"
 
-    def __init__(self, bundle: Bundle, lock_path: str, settings: Settings) -> None:
+    def __init__(
+        self, bundle: Bundle, lock_path: str, settings: Settings, refreshed: Collection[str] = frozenset()
+    ) -> None:
         super().__init__(_all_options(bundle, settings))
+        self._refreshed = refreshed
         self.is_current = False
         self._bundle = bundle
         self._lock_path = lock_path
@@ -96,9 +102,29 @@ class LockStaleness(Staleness):
         """Compare as all tasks do; a refresh always runs. What was built is looked for if that is wanted."""
         # Which they are is written in files that are compared as well.
         self._sources = values.get(_SOURCES, [])
-        reasons = [*_refresh_reasons(self._bundle, self._settings), *self._moved(values)]
+        reasons = [*_refresh_reasons(self._bundle, self._settings), *self._refreshed_reasons(task, values)]
+        reasons += self._moved(values)
         reasons += super().reasons(task, values)
         return reasons if reasons or not self._settings.verify else missing_images(self._sources, self._settings)
+
+    def _refreshed_reasons(self, task: Task, values: Values) -> list[str]:
+        """Return whether other locks refresh an entry of this one; the action finds all such entries in `task.meta`."""
+        if self._settings.lock_file is None or not self._refreshed:
+            return []
+        again: Entries = {}
+        reasons = []
+        own = from_list(values.get(ENTRIES, [])).keys()
+        for name in sorted({*self._refreshed} - {task.name}):
+            other: Values = self.get_val(name, "_values_:") or {}
+            # One that ran in this run has moved its entries already.
+            if other.get(RUN) == self._settings.run_id:
+                continue
+            entries = from_list(other.get(ENTRIES, []))
+            again.update(entries)
+            reasons += [f"{name} refreshes {key[0]}" for key in sorted(own & entries.keys())]
+        if again:
+            task.meta[_AGAIN] = to_list(again)
+        return reasons
 
     def _moved(self, values: Values) -> list[str]:
         """Return which entries of the lock file are others than this lock used."""
@@ -112,6 +138,16 @@ class LockStaleness(Staleness):
             **sources_now(self._sources, before),
             **_present(self._lock_path, before),
         }
+
+
+def refreshed_locks(bundles: Iterable[Bundle], settings: Settings) -> frozenset[str]:
+    """Return the tasks of the locks that are refreshed as a whole: where all of them are, they need no list."""
+    return frozenset(
+        settings.task("lock_bundle", bundle.name)
+        for bundle in bundles
+        if bundle.lock
+        and (bundle.lock.refresh == "always" or settings.refreshes_by_name(bundle.name, f"lock_bundle:{bundle.name}"))
+    )
 
 
 def _refresh_reasons(bundle: Bundle, settings: Settings) -> list[str]:
@@ -181,7 +217,7 @@ class LockAction(Action):
         if path is None:
             return None
         begin(path, self._images_locks, self._made_here)
-        return LockFileAnswers(path)
+        return LockFileAnswers(path, from_list((self.task.meta or {}).get(_AGAIN, [])))
 
     def _request(self, emit: Emit) -> LockRequest:
         from bundlepipe.oci.manifest import Platform

@@ -178,6 +178,40 @@ def test_refresh_always_follows_the_tag(nested: Project) -> None:
     assert entries(nested) == {f"{VENDOR}/db:1": moved}
 
 
+@pytest.mark.parametrize("refreshed", ["app", "leaf"])
+def test_a_refresh_of_one_bundle_reaches_all_that_share_its_entries(
+    nested: Project, way: tuple[str, ...], refreshed: str
+) -> None:
+    nested.write(*names("other", f"{VENDOR}/proxy:2"))
+    nested.write(*names("alone", f"{VENDOR}/alone:1"))
+    alone = put(nested, "alone:1", "alone")
+    declared = "".join(f"  {bundle}: {{files: [{bundle}], lock: {{}}}}\n" for bundle in ("alone", "other"))
+    nested.pipeline(KEY + BUNDLES + declared, DEFAULTS)
+    nested.doit(*way)
+    moved = {f"{VENDOR}/{name}": put(nested, name, f"another {name}") for name in ("db:1", "proxy:2")}
+    put(nested, "alone:1", "another")
+    run = nested.doit(*way, f"refresh={refreshed}")
+    assert "lock_bundle:alone" not in run.executed
+    shared = moved if refreshed == "app" else {f"{VENDOR}/db:1": moved[f"{VENDOR}/db:1"]}
+    now = entries(nested)
+    assert now == {**now, f"{VENDOR}/alone:1": alone, **shared}
+    assert now[f"{VENDOR}/db:1"] in nested.read(f"leaf/{IMAGES_LOCK}")
+    assert now[f"{VENDOR}/db:1"] in nested.read(f"app/{IMAGES_LOCK}")
+    assert now[f"{VENDOR}/proxy:2"] in nested.read(f"other/{IMAGES_LOCK}")
+    assert nested.doit(*way).ran == []
+
+
+def test_a_bundle_that_always_refreshes_takes_along_those_that_share_its_entries(nested: Project) -> None:
+    always = BUNDLES.replace("lock: {include", "lock: {refresh: always, include")
+    nested.pipeline(KEY + always, DEFAULTS)
+    nested.doit()
+    moved = put(nested, "db:1", "another db")
+    run = nested.doit()
+    assert f"(lock_bundle:app refreshes {VENDOR}/db:1)" in run.stdout
+    assert all(moved in nested.read(f"{bundle}/{IMAGES_LOCK}") for bundle in ("leaf", "app"))
+    assert entries(nested)[f"{VENDOR}/db:1"] == moved
+
+
 def test_only_what_needs_an_entry_runs_when_it_moves(nested: Project) -> None:
     nested.doit()
     proxy = entries(nested)[f"{VENDOR}/proxy:2"]
