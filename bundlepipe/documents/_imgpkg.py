@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from bundlepipe.documents import schema
+from bundlepipe.documents.conflict_markers import conflict_faults
 from bundlepipe.documents.fault import Fault, reason, rendered
 from bundlepipe.errors import DocumentError, InvalidReference
 from bundlepipe.oci.reference import Reference
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from bundlepipe.documents.yaml_source import YamlDocument
 
 API_VERSION = "imgpkg.carvel.dev/v1alpha1"
+
+_RESOLVE = "keep the lines of one side and remove the marks; where a task of doit writes the file, run it then"
 
 _Images = Iterator[tuple[tuple[str | int, ...], str]]
 
@@ -24,14 +27,21 @@ def read(
     """Return the data of a document and the digest references in it, without their tags.
 
     `images` yields where in the data they stand, whatever the data looks like. Raises
-    DocumentError with all faults of YAML, or else of structure and references.
+    DocumentError with the conflicts that git left in a faulty file, or else with all faults of
+    YAML, or else of structure and references.
     """
-    from bundlepipe.documents.yaml_source import load_one
+    from bundlepipe.documents.yaml_source import decoded, load_one
 
-    document = load_one(content, path)
-    references, faults = checked(document, schema_name, images)
-    if faults:
-        raise DocumentError(rendered(path, faults))
+    try:
+        document = load_one(content, path)
+        references, faults = checked(document, schema_name, images)
+        if faults:
+            raise DocumentError(rendered(path, faults))
+    except DocumentError:
+        conflicts = conflict_faults(decoded(content, path), _RESOLVE)
+        if conflicts:
+            raise DocumentError(rendered(path, conflicts)) from None
+        raise
     return document.data, references
 
 

@@ -38,6 +38,21 @@ def without_conflicts(text: str) -> str:
     return "".join(kept)
 
 
+def sides_of(text: str) -> tuple[str, str]:
+    """Return what a text with conflicts was on our side and on theirs."""
+    sides: tuple[list[str], list[str]] = [], []
+    # Which sides have the lines that follow; none has those of the base, which the style `diff3` shows.
+    having = {"<": (0,), "|": (), "=": (1,), ">": (0, 1)}
+    current: tuple[int, ...] = (0, 1)
+    for line in text.splitlines(keepends=True):
+        if _MARKER.fullmatch(line.rstrip()):
+            current = having[line[0]]
+        else:
+            for side in current:
+                sides[side].append(line)
+    return "".join(sides[0]), "".join(sides[1])
+
+
 def both_sides(ours: bytes, theirs: bytes) -> bytes:
     """Return one conflict, between git's marks, of two whole files."""
     return b"<<<<<<< ours\n" + _ended(ours) + b"=======\n" + _ended(theirs) + b">>>>>>> theirs\n"

@@ -10,7 +10,7 @@ from bundlepipe.base_directory import anchored
 from bundlepipe.pipeline.declaration import Bundle, BundleSource, Copy, ImageSource, LockSource, Pull, Render
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.state import made_output
-from bundlepipe.verbs.output_kinds import BUNDLE_LOCK, COPIED_TAR, IMAGES_LOCK, tar_outputs
+from bundlepipe.verbs.output_kinds import BUNDLE_LOCK, COPIED_TAR, IMAGES_LOCK, IMAGES_LOCK_IN_CONFLICT, tar_outputs
 from bundlepipe.verbs.replacing import Claim, DirectoryOutput, FileOutput
 
 
@@ -53,7 +53,9 @@ def lock_output(thing: Bundle | Copy, path: str, settings: Settings) -> FileOutp
 def images_lock_output(bundle: Bundle, path: str, settings: Settings) -> FileOutput:
     """Return the images.yml that a lock maintains."""
     claim = _claim("lock_bundle", bundle.name, f"it is not {IMAGES_LOCK.name}", settings)
-    return FileOutput(path, claim, [IMAGES_LOCK])
+    # Beside a lock file it has nothing of its own that a choice between two sides could lose.
+    kinds = [IMAGES_LOCK, IMAGES_LOCK_IN_CONFLICT] if settings.lock_file else [IMAGES_LOCK]
+    return FileOutput(path, claim, kinds)
 
 
 def protected_from(

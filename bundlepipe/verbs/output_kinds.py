@@ -47,6 +47,19 @@ def _is_images_lock(path: str) -> bool:
     return _parses(path, ImagesLock.parse)
 
 
+def _is_images_lock_in_conflict(path: str) -> bool:
+    """Tell whether a file is what git made of two ImagesLocks that it could not merge."""
+    from bundlepipe.documents.conflict_markers import sides_of
+    from bundlepipe.documents.images_lock import ImagesLock
+
+    try:
+        for side in sides_of(_start(path, _LARGEST_LOCK).decode()):
+            ImagesLock.parse(side.encode(), path)
+    except (UnicodeDecodeError, BundlepipeError):
+        return False
+    return True
+
+
 def _is_kbld_lock(path: str) -> bool:
     """Tell whether a file is configuration of kbld that only says what references were resolved to."""
     from bundlepipe.documents.kbld_config import parse_config
@@ -83,6 +96,7 @@ COPIED_TAR = Kind("a tar of a copy", _is_copied_tar)
 PARTIAL_TAR = Kind("the beginning of a tar of a copy", _is_partial_tar)
 BUNDLE_LOCK = Kind("a BundleLock", _is_bundle_lock)
 IMAGES_LOCK = Kind("an ImagesLock", _is_images_lock)
+IMAGES_LOCK_IN_CONFLICT = Kind("an ImagesLock with conflicts of git", _is_images_lock_in_conflict)
 KBLD_LOCK = Kind("a lock of kbld", _is_kbld_lock)
 
 

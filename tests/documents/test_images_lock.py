@@ -268,3 +268,17 @@ def test_importing_the_documents_loads_neither_yaml_nor_jsonschema() -> None:
     program += "print(sorted({'yaml', 'jsonschema', 'referencing'} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("base", ["", "||||||| 12ab\n"])
+def test_conflict_marks_are_called_so(base: str) -> None:
+    head = "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n"
+    conflict = (
+        f"<<<<<<< HEAD\n- image: x@sha256:{'a' * 64}\n{base}=======\n- image: x@sha256:{'b' * 64}\n>>>>>>> main\n"
+    )
+    with pytest.raises(DocumentError) as caught:
+        ImagesLock.parse((head + conflict).encode(), "images.yml")
+    (told,) = caught.value.problems
+    assert told.startswith(
+        "images.yml:4:1: a merge conflict that git left here ('<<<<<<< HEAD'): keep the lines of one"
+    )

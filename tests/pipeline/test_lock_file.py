@@ -338,6 +338,26 @@ def test_conflict_markers_fail_the_lock_by_name(nested: Project) -> None:
     assert nested.doit().executed == set()
 
 
+@pytest.mark.parametrize("base", ["", "||||||| 12ab\n- image: x:1\n"])
+def test_conflict_marks_in_images_yml_are_regenerated(nested: Project, base: str) -> None:
+    nested.doit()
+    path, before = f"app/{IMAGES_LOCK}", nested.read(f"app/{IMAGES_LOCK}")
+    head, _, rest = before.partition("images:\n")
+    images, kind, tail = rest.partition("kind:")
+    conflict = (
+        f"{head}images:\n<<<<<<< HEAD\n{images}{base}=======\n- image: x@sha256:{'ab' * 32}\n>>>>>>> main\n{kind}{tail}"
+    )
+    nested.write(path, conflict)
+    nested.doit()
+    assert nested.read(path) == before
+    # What is more than two such files, and all of it where there is no lock file, is somebody's.
+    for text, key in ((conflict.replace("- image: x@", "- mine: x@"), KEY), (conflict, "")):
+        nested.pipeline(key + BUNDLES, DEFAULTS)
+        nested.write(path, text)
+        assert path in nested.doit(status=None).stdout
+        assert nested.read(path) == text
+
+
 def test_a_file_that_is_no_lock_file_is_never_replaced(nested: Project) -> None:
     nested.write(LOCK, "my notes\n")
     assert f"{LOCK}:1:1: " in nested.doit(status=1).stdout
