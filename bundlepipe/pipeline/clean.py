@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bundlepipe.base_directory import paths_from
+from bundlepipe.base_directory import anchored, paths_from
+from bundlepipe.errors import OutputError
+from bundlepipe.oci.dangerous import refuse_repository
 
 
 class Clean:
@@ -25,3 +28,33 @@ class Clean:
     def __str__(self) -> str:
         """Return what doit shows of the function itself."""
         return str(self._function)
+
+
+def removed(task_name: str, path: str, what: str, check: Callable[[], object], remove: Callable[[], object]) -> bool:
+    """Remove an output, a `what`, and say so; tell whether that was done.
+
+    `check` raises OutputError for what must stay; that, and an OSError of `remove`, is a line.
+    """
+    try:
+        check()
+        print(f"{task_name} - removing {what} '{path}'")
+        remove()
+    except OutputError as error:
+        print(f"{task_name} - not removing '{path}': {str(error).removeprefix(f'{path}: ')}")
+        return False
+    except OSError as error:
+        print(f"{task_name} - cannot remove '{path}': {error.strerror}")
+        return False
+    return True
+
+
+def remove_file(task_name: str, path: str, *, dryrun: bool) -> bool:
+    """Remove a file or a link as `removed` does; with `dryrun` only say so."""
+
+    def check() -> None:
+        refuse_repository(path)
+        mode = os.lstat(anchored(path)).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+            raise OutputError(f"{path}: it is not a file")
+
+    return removed(task_name, path, "file", check, lambda: dryrun or os.remove(anchored(path)))

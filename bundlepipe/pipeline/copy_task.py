@@ -17,6 +17,7 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
+from bundlepipe.pipeline.clean import remove_file
 from bundlepipe.pipeline.declaration import Copy, CopySource, LockSource
 from bundlepipe.pipeline.destinations import layouts_written
 from bundlepipe.pipeline.ordering import order_advice
@@ -279,9 +280,7 @@ def remove_archives(task_name: str, copy: Copy, record: str, dryrun: bool) -> No
             found.append(path)
         elif os.path.lexists(anchored(path)):
             print(f"{task_name} - not removing '{path}', which was not made by this copy")
-        for file in (path for path in found if os.path.lexists(anchored(path))):
-            print(f"{task_name} - removing file '{file}'")
-            if not dryrun:
-                os.remove(anchored(file))
-        if not dryrun:
+        there = [file for file in found if os.path.lexists(anchored(file))]
+        gone = [remove_file(task_name, file, dryrun=dryrun) for file in there]
+        if all(gone) and not dryrun:
             forget_output(KIND, record)

@@ -353,7 +353,10 @@ class _Graph:
             uptodate=[PullStaleness(pull, self._settings)],
             targets=[digest_path, pull.to],
             clean=[
-                Clean(remove_pulled, {"task_name": task_name, "pull": pull, "record": record}),
+                Clean(
+                    remove_pulled,
+                    {"task_name": task_name, "pull": pull, "record": record, "protected": self._declared.paths},
+                ),
                 Clean(_forget_digest, {"path": digest_path}),
             ],
             reads=[(paths_read(pull.source), ())],

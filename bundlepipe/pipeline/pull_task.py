@@ -9,9 +9,11 @@ from functools import partial
 from doit.task import Task
 
 from bundlepipe.base_directory import anchored
+from bundlepipe.oci.dangerous import refuse_dangerous
 from bundlepipe.oci.inputs import Inputs, Snapshot, file_snapshot, snapshot
 from bundlepipe.oci.remove import remove_tree
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
+from bundlepipe.pipeline.clean import removed
 from bundlepipe.pipeline.declaration import LockSource, Pull
 from bundlepipe.pipeline.paths import archives_in
 from bundlepipe.pipeline.progress import emitter
@@ -110,14 +112,19 @@ class PullAction(Action):
         }
 
 
-def remove_pulled(task_name: str, pull: Pull, record: str, dryrun: bool) -> None:
-    """Remove the directory of a pull: what `doit clean` does. A directory that this pull did not make stays."""
+def remove_pulled(task_name: str, pull: Pull, record: str, protected: Sequence[str], dryrun: bool) -> None:
+    """Remove the directory of a pull: what `doit clean` does.
+
+    A directory that this pull did not make stays, and so does one that no pull would replace:
+    with a repository, a mount point or one of the `protected` paths in it.
+    """
     if not os.path.lexists(anchored(pull.to)):
         return
-    if os.path.islink(anchored(pull.to)) or not made_output(KIND, record, pull.to):
+    is_directory = os.path.isdir(anchored(pull.to)) and not os.path.islink(anchored(pull.to))
+    if not is_directory or not made_output(KIND, record, pull.to):
         print(f"{task_name} - not removing '{pull.to}', which was not made by this pull")
         return
-    print(f"{task_name} - removing dir '{pull.to}'")
-    if not dryrun:
-        remove_tree(os.fsencode(anchored(pull.to)))
+    check = partial(refuse_dangerous, pull.to, protected)
+    remove = partial(remove_tree, os.fsencode(anchored(pull.to)))
+    if removed(task_name, pull.to, "dir", check, lambda: dryrun or remove()) and not dryrun:
         forget_output(KIND, record)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bundlepipe.base_directory import anchored
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
+from bundlepipe.pipeline.clean import remove_file
 from bundlepipe.pipeline.declaration import Program, Render, paths_among, programs_among
 from bundlepipe.pipeline.programs import options_of as program_options
 from bundlepipe.pipeline.programs import text_printed
@@ -111,7 +112,5 @@ def remove_rendered(task_name: str, render: Render, record: str, dryrun: bool) -
     if not made_output(KIND, record, render.output):
         print(f"{task_name} - not removing '{render.output}', which was not written by this render")
         return
-    print(f"{task_name} - removing file '{render.output}'")
-    if not dryrun:
-        os.remove(anchored(render.output))
+    if remove_file(task_name, render.output, dryrun=dryrun) and not dryrun:
         forget_output(KIND, record)

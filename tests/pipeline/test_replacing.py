@@ -158,6 +158,50 @@ def test_a_directory_that_holds_a_repository_stays_even_when_forced(project: Pro
     assert "it is or contains the git repository" in run.output
 
 
+# doit clean
+
+
+def test_clean_leaves_what_no_run_would_replace(project: Project) -> None:
+    project.doit(*OTHERS)
+    project.write("out/app/clone/.git/HEAD", "ref: refs/heads/main\n")
+    output = project.doit("clean", "pull_bundle:app").stdout
+    assert "pull_bundle:app - not removing 'out/app': Disallowed output directory" in output
+    assert "it is or contains the git repository" in output
+    assert project.read("out/app/clone/.git/HEAD")
+    shutil.rmtree(project.directory / "out/app/clone")
+    assert "removing dir 'out/app'" in project.doit("clean", "pull_bundle:app").stdout
+    assert not (project.directory / "out/app").exists()
+
+
+def test_clean_leaves_the_file_of_the_pipeline(project: Project) -> None:
+    project.doit(*OTHERS)
+    project.write("out/site/more.yml", project.read("bundlepipe.yml"))
+    shutil.copy(project.directory / "dodo.py", project.directory / "out/site/dodo.py")
+    (project.directory / "bundlepipe.yml").unlink()
+    (project.directory / "bundlepipe.yml").symlink_to("out/site/more.yml")
+    output = project.doit("clean", "pull_bundle:site").stdout
+    assert "not removing 'out/site': Disallowed output directory" in output
+    assert (project.directory / "out/site/more.yml").exists()
+
+
+@pytest.mark.parametrize("task", ["pull_bundle:site", "copy_bundle:tar"])
+def test_clean_of_another_kind_of_thing_is_a_line(project: Project, task: str) -> None:
+    """Records of older releases hold a path alone, which says nothing about what is there now."""
+    project.doit(*OTHERS)
+    group, name = task.split(":")
+    path = project.directory / OUTPUTS[task]
+    project.write(f".bundlepipe/outputs/{group.partition('_')[0]}/{name}", OUTPUTS[task])
+    if path.is_dir():
+        shutil.rmtree(path)
+        path.write_text("mine")
+    else:
+        path.unlink()
+        path.mkdir()
+    run = project.doit("clean", task)
+    assert f"{task} - not removing '{OUTPUTS[task]}'" in run.stdout and "Traceback" not in run.output
+    assert path.exists()
+
+
 # Killed runs
 
 KILLED = """\
