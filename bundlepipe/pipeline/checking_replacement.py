@@ -69,7 +69,7 @@ def _questions(declared: Declared, base: str, settings: Settings) -> Iterator[_Q
         yield render.where, called(render), render.output, render_output(render, settings, base).check
     for copy in declared.copies:
         for path in archives_in([copy.to]):
-            for file in tar_files(copy, path, settings, base):
+            for file in tar_files(copy, path, settings):
                 yield copy.where, called(copy), file.path, file.check
     things: list[Bundle | Copy] = [*declared.bundles, *declared.copies]
     for thing in things:

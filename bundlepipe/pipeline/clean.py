@@ -57,4 +57,4 @@ def remove_file(task_name: str, path: str, *, dryrun: bool) -> bool:
         if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
             raise OutputError(f"{path}: it is not a file")
 
-    return removed(task_name, path, "file", check, lambda: dryrun or os.remove(anchored(path)))
+    return removed(task_name, path, "file", check, lambda: None if dryrun else os.remove(anchored(path)))

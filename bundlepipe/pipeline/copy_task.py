@@ -270,13 +270,13 @@ def _summary(declared: Copy, copied: Copied, seconds: float) -> str:
 
 def remove_archives(task_name: str, copy: Copy, record: str, dryrun: bool) -> None:
     """Remove the tar of a copy, and what an interrupted copy left of it: what `doit clean` does."""
-    from bundlepipe.verbs.output_kinds import PARTIAL_TAR
+    from bundlepipe.verbs.output_kinds import COPIED_TAR, PARTIAL_TAR
 
     for path in archives_in([copy.to]):
         directory, name = os.path.split(path)
         beside = [os.path.join(directory, f".{name}.{kind}") for kind in ("partial", "previous")]
         found = [file for file in beside if os.path.lexists(anchored(file)) and PARTIAL_TAR.matches(anchored(file))]
-        if made_output(KIND, record, path):
+        if made_output(KIND, record, path) and COPIED_TAR.matches(path):
             found.append(path)
         elif os.path.lexists(anchored(path)):
             print(f"{task_name} - not removing '{path}', which was not made by this copy")

@@ -126,5 +126,5 @@ def remove_pulled(task_name: str, pull: Pull, record: str, protected: Sequence[s
         return
     check = partial(refuse_dangerous, pull.to, protected)
     remove = partial(remove_tree, os.fsencode(anchored(pull.to)))
-    if removed(task_name, pull.to, "dir", check, lambda: dryrun or remove()) and not dryrun:
+    if removed(task_name, pull.to, "dir", check, lambda: None if dryrun else remove()) and not dryrun:
         forget_output(KIND, record)

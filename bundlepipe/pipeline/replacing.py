@@ -35,10 +35,10 @@ def render_output(render: Render, settings: Settings, base: str = "") -> FileOut
     return FileOutput(render.output, claim)
 
 
-def tar_files(copy: Copy, path: str, settings: Settings, base: str = "") -> list[FileOutput]:
+def tar_files(copy: Copy, path: str, settings: Settings) -> list[FileOutput]:
     """Return the tar of a copy, and what it is until it is complete."""
-    unknown = f"it is not {COPIED_TAR.name}"
-    return tar_outputs(path, _claim("copy_bundle", copy.name, unknown, settings, path, kind="copy", base=base))
+    # Records do not count: a tar of a copy is recognised by what is in it.
+    return tar_outputs(path, _claim("copy_bundle", copy.name, f"it is not {COPIED_TAR.name}", settings))
 
 
 def lock_output(thing: Bundle | Copy, path: str, settings: Settings) -> FileOutput:

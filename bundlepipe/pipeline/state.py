@@ -14,6 +14,7 @@ from bundlepipe.files import write_if_changed
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.groups import group_name
+from bundlepipe.pipeline.identity import identity
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location, parse_location
 
 STATE_DIRECTORY = ".bundlepipe"
@@ -33,8 +34,8 @@ def intend_output(kind: str, name: str, path: str, status: os.stat_result) -> No
 
 
 def record_output(kind: str, name: str, path: str) -> None:
-    """Record that a task made the file or the content of the directory at `path`."""
-    write_if_changed(os.path.join(_OUTPUTS, kind, name), os.fsencode(path))
+    """Record that a task made the file or directory that is at `path` now."""
+    write_if_changed(os.path.join(_OUTPUTS, kind, name), _making(path, identity(path)))
     _forget(_INTENDED, kind, name)
 
 
@@ -45,15 +46,18 @@ def forget_output(kind: str, name: str) -> None:
 
 
 def made_output(kind: str, name: str, path: str, base: str = "") -> bool:
-    """Tell whether what is at this path was made by the task of this kind and name.
+    """Tell whether what is at this path was made by the task of this kind and name, whatever was edited in it since.
 
+    What was made anew at the path by others is not, unless the record is one of an older
+    release, which holds the path alone.
     `base` is the directory of the pipeline, to which paths in records are relative; without
     it the current one.
     """
     own = os.path.relpath(anchored(path), anchored(base)) if base else path
-    if _read_record(os.path.join(base, _OUTPUTS, kind, name)) == os.fsencode(own):
-        return True
+    recorded = _read_record(os.path.join(base, _OUTPUTS, kind, name))
     try:
+        if recorded in (os.fsencode(own), _making(own, identity(path))):
+            return True
         intended = _intention(own, os.lstat(anchored(path)))
     except OSError:
         return False
@@ -67,6 +71,10 @@ def recorded_prefixes(base: str) -> list[str]:
         for _, _, names in os.walk(anchored(os.path.join(base, records))):
             found.update(name.rpartition(":")[0] for name in names)
     return sorted(found)
+
+
+def _making(path: str, made: bytes) -> bytes:
+    return b"%s %s" % (made, os.fsencode(path))
 
 
 def _intention(path: str, status: os.stat_result) -> bytes:

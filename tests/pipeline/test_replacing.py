@@ -158,6 +158,56 @@ def test_a_directory_that_holds_a_repository_stays_even_when_forced(project: Pro
     assert "it is or contains the git repository" in run.output
 
 
+def make_anew(path: Path) -> None:
+    """Put something else at a path; file systems give it the number of what was removed."""
+    if path.is_dir():
+        shutil.rmtree(path)
+        path.mkdir()
+        (path / "fork.c").write_text("mine")
+    else:
+        path.unlink()
+        path.write_text("mine")
+
+
+@pytest.mark.parametrize("task", ["pull_bundle:app", "pull_bundle:site", "render_config:app", "copy_bundle:tar"])
+def test_what_somebody_makes_anew_is_not_the_tasks_own(project: Project, task: str) -> None:
+    project.doit(*OTHERS)
+    path = project.directory / OUTPUTS[task]
+    make_anew(path)
+    assert f"{OUTPUTS[task]}: exists, but " in project.doit(task, status=1).output
+    assert f"not removing '{OUTPUTS[task]}'" in project.doit("clean", task).stdout
+    assert (path / "fork.c" if path.is_dir() else path).read_text() == "mine"
+
+
+@pytest.mark.parametrize("task", ["pull_bundle:app", "pull_bundle:site", "render_config:app"])
+def test_a_record_of_an_older_release_counts_once(project: Project, task: str) -> None:
+    """Such a record holds the path alone."""
+    project.doit(*OTHERS)
+    group, name = task.split(":")
+    project.write(f".bundlepipe/outputs/{group.partition('_')[0]}/{name}", OUTPUTS[task])
+    path = project.directory / OUTPUTS[task]
+    make_anew(path)
+    assert project.doit(task).marks[task] == "."
+    make_anew(path)
+    assert f"{OUTPUTS[task]}: exists, but " in project.doit(task, status=1).output
+
+
+@pytest.mark.parametrize("task", ["pull_bundle:app", "pull_bundle:site", "render_config:app"])
+def test_an_output_that_was_edited_or_not_touched_is_still_its_tasks_own(project: Project, task: str) -> None:
+    project.doit(*OTHERS)
+    project.write("app/config.yml", "kind: Newer\n")
+    project.write("site/index.html", "newer")
+    project.doit("push_image", "push_bundle")
+    assert project.doit(task).marks[task] == "."
+    project.doit("forget", task)
+    project.doit(task)
+    there = project.directory / OUTPUTS[task]
+    file = there / "new.txt" if there.is_dir() else there
+    file.write_text("by hand")
+    assert project.doit(task).marks[task] == "."
+    assert not file.exists() or file.read_text() != "by hand"
+
+
 # doit clean
 
 
