@@ -15,24 +15,23 @@ if TYPE_CHECKING:
     from bundlepipe.documents.bundle_lock import BundleLock
     from bundlepipe.documents.images_lock import ImagesLock
 
-# Of an entry, in the header of a tar.
-_LONGEST_NAME = 100
 # More than any lock has: what is larger need not be read to know that it is none.
 _LARGEST_LOCK = 64 << 20
 _KBLD_LOCK_KEY = b"minimumRequiredVersion"
 
 
 def _is_copied_tar(path: str) -> bool:
-    """Tell whether the first entry is that of the tars that copies write."""
-    from bundlepipe.documents.archive_manifest import FILE_NAME
+    """Tell whether a file is a tar as copies write them, here or elsewhere."""
+    from bundlepipe.stores.archive_recognition import is_archive
 
-    return _start(path, _LONGEST_NAME).rstrip(b"\0") == FILE_NAME.encode()
+    return is_archive(path)
 
 
 def _is_partial_tar(path: str) -> bool:
     """Tell whether a file begins as such a tar, or is what one is before its first byte is written."""
-    start = _start(path, _LONGEST_NAME)
-    return not start.strip(b"\0") or _is_copied_tar(path)
+    from bundlepipe.stores.archive_recognition import is_beginning
+
+    return is_beginning(path)
 
 
 def _is_bundle_lock(path: str) -> bool:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import os
 import socket
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from bundlepipe.documents import archive_manifest
+from bundlepipe.documents.archive_manifest import ArchivedManifest
 from bundlepipe.errors import OutputError
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.manifest import OCI_MANIFEST, Manifest
+from bundlepipe.oci.reference import Reference
 from bundlepipe.verbs.git_content import find_unkept
-from bundlepipe.verbs.output_kinds import BUNDLE_LOCK, COPIED_TAR, IMAGES_LOCK, KBLD_LOCK, tar_outputs
+from bundlepipe.verbs.output_kinds import BUNDLE_LOCK, COPIED_TAR, IMAGES_LOCK, KBLD_LOCK, PARTIAL_TAR, tar_outputs
 from bundlepipe.verbs.replacing import Claim, DirectoryOutput, FileOutput, Kind
 from tests.support.git import commit_all, git
 
@@ -247,8 +255,8 @@ def test_what_is_no_file_stays_even_when_forced(here: Path) -> None:
         (BUNDLE + "---\n" + BUNDLE, set()),
         ("bundle: {}\n", set()),
         ("", set()),
-        ("manifest.json", {"a tar of a copy"}),
-        ("manifest.json\0\0\0", {"a tar of a copy"}),
+        ("manifest.json", set()),
+        ("manifest.json\0\0\0", set()),
         ("manifest.json is what I wrote about", set()),
         ("\0" * 600, set()),
         (": [", set()),
@@ -260,10 +268,65 @@ def test_kinds(here: Path, content: str, kinds: set[str]) -> None:
     assert {kind.name for kind in known if kind.matches("file")} == kinds
 
 
+def tar_of(*entries: tuple[str, bytes]) -> bytes:
+    """Return a tar as the tool of that name writes it."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, content in entries:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def manifest_file() -> bytes:
+    """Return the manifest.json of a copy of one image, which is longer than a block."""
+    config = b'{"rootfs":{"type":"layers","diff_ids":[]}}'
+    descriptor = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": len(config)}
+    descriptor["digest"] = str(Digest.of(config))
+    image = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor, "layers": []}
+    manifest = Manifest.parse(json.dumps(image).encode(), OCI_MANIFEST, "image")
+    reference = Reference.parse(f"registry.example/shop@{manifest.digest}")
+    return archive_manifest.to_bytes([ArchivedManifest(manifest, (reference,), config=config)])
+
+
+def copied_tar() -> bytes:
+    return tar_of(("manifest.json", manifest_file()), (f"sha256-{'0' * 64}.tar.gz", b"layer"))
+
+
+@pytest.mark.parametrize(
+    ("content", "is_tar", "is_partial"),
+    [
+        (copied_tar(), True, True),
+        (tar_of(("manifest.json", manifest_file())), True, True),
+        (tar_of(("manifest.json", b"[]")), True, True),
+        (tar_of(("manifest.json", b'{"name": "my extension"}'), ("background.js", b"mine")), False, False),
+        (tar_of(("manifest.json", manifest_file()), ("notes.md", b"mine")), False, False),
+        (tar_of(("notes.md", b"mine"), ("manifest.json", manifest_file())), False, False),
+        (tar_of(("manifest.json", b'[{"Config":"a","RepoTags":[],"Layers":[]}]')), False, False),
+        (copied_tar()[:300], False, False),
+        (copied_tar()[: 512 + len(manifest_file()) + -len(manifest_file()) % 512 + 100], True, True),
+        (copied_tar()[:512], False, True),
+        (copied_tar()[:520], False, True),
+        (copied_tar()[:700], False, True),
+        (copied_tar()[:700] + bytes(10_000), False, True),
+        (tar_of(("manifest.json", b'{"name": "my extension", "list": ' + b"[" * 600))[:700], False, False),
+        (b"manifest.json" + bytes(1000), False, False),
+        (bytes(2000), False, True),
+        (bytes(2000) + b"mine", False, False),
+        (b"", False, True),
+    ],
+)
+def test_a_tar_of_a_copy_is_told_by_what_is_in_it(here: Path, content: bytes, is_tar: bool, is_partial: bool) -> None:
+    (here / "a.tar").write_bytes(content)
+    assert COPIED_TAR.matches("a.tar") is is_tar
+    assert PARTIAL_TAR.matches("a.tar") is is_partial
+
+
 def test_the_files_beside_a_tar_are_asked_as_well(here: Path) -> None:
     outputs = tar_outputs("dist/a.tar", MADE)
     assert [output.path for output in outputs] == ["dist/a.tar", "dist/.a.tar.partial", "dist/.a.tar.previous"]
-    for content in ("", "\0" * 600, "manifest.json\0"):
+    for content in ("", "\0" * 600, copied_tar()[:700].decode()):
         write(here / "dist/.a.tar.partial", content)
         assert [output.check() for output in outputs] == ["absent", "kind", "absent"]
     write(here / "dist/.a.tar.partial")
