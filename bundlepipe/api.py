@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bundlepipe.errors import BundlepipeError, InvalidReference
@@ -134,7 +135,8 @@ def copy(
     from bundlepipe.verbs.copy import copy as copy_images
 
     destination, tag = _destination(to)
-    _check_place(destination, force=force)
+    check = partial(_check_place, destination, force=force)
+    check()
     request = CopyRequest(
         source=_source(source),
         destination=destination,
@@ -148,7 +150,7 @@ def copy(
         exclude=[_excluded(item) for item in _texts("exclude", exclude)],
     )
     with _opened(homes) as opened:
-        return copy_images(request, opened)
+        return copy_images(request, opened, about_to=partial(check, is_written=True))
 
 
 def lock(
@@ -337,17 +339,21 @@ def _claim(unknown: str, *, force: bool = False, made: Callable[[], bool] = lamb
     )
 
 
-def _check_place(destination: Repository | Location, *, force: bool) -> None:
-    """Raise OutputError if a copy to a local home would replace what would be lost."""
+def _check_place(destination: Repository | Location, *, force: bool, is_written: bool = False) -> None:
+    """Raise OutputError if a copy to a local home would replace what would be lost.
+
+    Of a tar that `is_written` only its own place is asked, not that of the partial file.
+    """
     from bundlepipe.oci.dangerous import refuse_repository
     from bundlepipe.stores.location import ArchiveLocation, LayoutLocation
     from bundlepipe.verbs.output_kinds import COPIED_TAR, tar_outputs
+    from bundlepipe.verbs.replacing import check_all
 
     if isinstance(destination, LayoutLocation):
         refuse_repository(destination.directory)
     elif isinstance(destination, ArchiveLocation):
-        for output in tar_outputs(destination.path, _claim(f"it is not {COPIED_TAR.name}", force=force)):
-            output.check()
+        outputs = tar_outputs(destination.path, _claim(f"it is not {COPIED_TAR.name}", force=force))
+        check_all(outputs[:1] if is_written else outputs)
 
 
 def _write(path: str, locked: ImagesLock) -> None:

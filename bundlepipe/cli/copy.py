@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -101,7 +102,8 @@ def copy(
     from bundlepipe.verbs.copy import copy as copy_images
 
     with narrated(run, "copy", lambda event: _tell(run, event, to_tar is not None)) as emit, fetching():
-        copied = copy_images(request, access.homes(run, emit, concurrency=concurrency), emit=emit)
+        homes = access.homes(run, emit, concurrency=concurrency)
+        copied = copy_images(request, homes, about_to=_last_check(run, request, force=force), emit=emit)
     if not to_tar:
         run.console.line("copy | Tagging images")
     _tell_non_distributable(run, copied, include=request.include_non_distributable)
@@ -121,6 +123,15 @@ def _checked_outputs(
     elif isinstance(request.destination, LayoutLocation):
         refuse_repository(request.destination.directory)
     return lock_writer(run, lock_output, [BUNDLE_LOCK, IMAGES_LOCK], force=force)
+
+
+def _last_check(run: Run, request: CopyRequest, *, force: bool) -> Callable[[], object]:
+    """Return what looks again, just before a tar takes its place, at what is there by then."""
+    from bundlepipe.stores.location import ArchiveLocation
+
+    if not isinstance(request.destination, ArchiveLocation):
+        return lambda: None
+    return partial(check_tar, run, request.destination.path, force=force, is_written=True)
 
 
 def _request(source: tuple[str, str], destination: tuple[str, str], options: dict[str, bool]) -> CopyRequest:

@@ -19,7 +19,7 @@ from bundlepipe.cli.tool import BUNDLEPIPE
 from bundlepipe.errors import OutputError
 from bundlepipe.oci.dangerous import refuse_repository
 from bundlepipe.verbs.output_kinds import COPIED_TAR, tar_outputs
-from bundlepipe.verbs.replacing import Claim, DirectoryOutput, FileOutput, Kind
+from bundlepipe.verbs.replacing import Claim, DirectoryOutput, FileOutput, Kind, check_all
 
 
 def force_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,12 +28,13 @@ def force_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--force", cls=Switch, only_for=BUNDLEPIPE.name, help=text)(function)
 
 
-def check_tar(run: Run, path: str, *, force: bool) -> None:
-    """Raise OutputError if a tar must not be written at `path`."""
+def check_tar(run: Run, path: str, *, force: bool, is_written: bool = False) -> None:
+    """Raise OutputError if a tar must not be written at `path`; once it `is_written` there, put in its place."""
     refuse_repository(path)
     if run.tool is BUNDLEPIPE:
-        for output in tar_outputs(path, _claim(f"it is not {COPIED_TAR.name}", "file", force=force)):
-            output.check()
+        outputs = tar_outputs(path, _claim(f"it is not {COPIED_TAR.name}", "file", force=force))
+        # The partial file is whole by then, and about to go.
+        check_all(outputs[:1] if is_written else outputs)
 
 
 def lock_writer(run: Run, path: str | None, kinds: Collection[Kind], *, force: bool) -> Callable[[bytes, Kind], None]:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from doit.task import Task
@@ -170,13 +171,13 @@ class CopyAction(Action):
         """Make the destination have everything that the source stands for."""
         from bundlepipe.pipeline.replacing import lock_output, tar_files
         from bundlepipe.verbs.copy import copy
+        from bundlepipe.verbs.replacing import check_all
 
         declared, homes = self._copy, self._settings.homes
         archives, record = archives_in([declared.to]), self._settings.record(declared.name)
         lock = lock_output(declared, declared.lock_output, self._settings) if declared.lock_output else None
         files = [file for path in archives for file in tar_files(declared, path, self._settings)]
-        for file in [*files, lock] if lock else files:
-            file.check()
+        check_all([*files, lock] if lock else files)
         for directory in layouts_written(declared):
             refuse_repository(directory)
         answer_for(self.task)  # which fails if the destination could not be asked
@@ -185,7 +186,7 @@ class CopyAction(Action):
         image = image_id(declared.source)
         started = time.monotonic()
         try:
-            copied = copy(self._request(), homes, emit=emitter(self.task.name))
+            copied = copy(self._request(), homes, about_to=partial(check_all, files[:1]), emit=emitter(self.task.name))
         except LayersMissing as error:
             raise LayersMissing(f"{error}{order_advice(self._beside)}") from error
         seconds = time.monotonic() - started

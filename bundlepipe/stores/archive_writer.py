@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from bundlepipe.base_directory import anchored, as_given
@@ -36,12 +36,19 @@ class ArchiveWriter:
     `entries` are what is copied, `layers` the sizes of the layers that it contains. With
     `resume`, layers are taken over from an interrupted copy and from an archive that is
     at `path`, if they verify; if that is the very archive, it `is_complete` and stays.
-    Raises StoreError where the file system refuses, and while another process writes the
-    same archive.
+    `about_to` is called just before the archive takes its place; what that raises leaves the
+    place as it is, and the partial file, from which the next copy goes on. Raises StoreError
+    where the file system refuses, and while another process writes the same archive.
     """
 
     def __init__(
-        self, path: str, entries: Sequence[ArchivedManifest], layers: Mapping[Digest, int], *, resume: bool
+        self,
+        path: str,
+        entries: Sequence[ArchivedManifest],
+        layers: Mapping[Digest, int],
+        *,
+        resume: bool,
+        about_to: Callable[[], object] = lambda: None,
     ) -> None:
         self._given = path
         # What a link leads to is exchanged, and the link stays.
@@ -51,6 +58,7 @@ class ArchiveWriter:
         self._partial = os.path.join(directory, f".{name}.partial")
         self._previous = os.path.join(directory, f".{name}.previous")
         self._resume = resume
+        self._about_to = about_to
         self._blocks: list[tuple[int, bytes]] = []
         self._spans: dict[Digest, Span] = {}
         self._size = self._arrange(archive_manifest.to_bytes(entries), layers)
@@ -116,12 +124,16 @@ class ArchiveWriter:
     ) -> None:
         if self.is_complete:
             return
-        with self._translated():
+        try:
             if kind is None:
-                os.replace(self._partial, self._path)
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self._previous)
-            self._close()
+                self._about_to()
+                with self._translated():
+                    os.replace(self._partial, self._path)
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self._previous)
+        finally:
+            with self._translated():
+                self._close()
 
     def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
         """Write a layer, and tell whether it had to be had from elsewhere; configurations are in manifest.json."""

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -117,10 +117,13 @@ class Copied:
     has_non_distributable: bool = False
 
 
-def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
+def copy(
+    request: CopyRequest, homes: Homes, *, about_to: Callable[[], object] = lambda: None, emit: Emit = ignore
+) -> Copied:
     """Make the destination have everything that the source stands for; what is there is not sent again.
 
-    Raises StoreError and its kin where a home refuses, IntegrityError for content that is
+    `about_to` is called just before a tar takes its place; what that raises leaves the place as
+    it is. Raises StoreError and its kin where a home refuses, IntegrityError for content that is
     not what its digest says, InvalidContent and DocumentError for faulty images and
     bundles, BundlepipeError for a request that makes no sense.
     """
@@ -145,7 +148,7 @@ def copy(request: CopyRequest, homes: Homes, *, emit: Emit = ignore) -> Copied:
     )
     with closing(Inventory(homes, present, scope, request.tag_of)) as inventory:
         inventory.collect(wanted(request, homes, present))
-        return _deliver(request, list(inventory.items.values()), present, homes, emit)
+        return _deliver(request, list(inventory.items.values()), present, homes, about_to, emit)
 
 
 def _is_same_file(destination: object, earlier: Excluded) -> bool:
@@ -173,7 +176,14 @@ def _load(request: CopyRequest, destination: EngineLocation, homes: Homes, emit:
     return tally.copied(roots=(root,), images=1, changed=loaded.changed)
 
 
-def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: Homes, emit: Emit) -> Copied:
+def _deliver(
+    request: CopyRequest,
+    items: list[Item],
+    present: Present,
+    homes: Homes,
+    about_to: Callable[[], object],
+    emit: Emit,
+) -> Copied:
     roots = _roots(request, items)
     non_distributable = _non_distributable(items)
     skipped = {} if request.include_non_distributable else non_distributable
@@ -182,7 +192,8 @@ def _deliver(request: CopyRequest, items: list[Item], present: Present, homes: H
     if isinstance(request.destination, ArchiveLocation):
         left_out |= _excluded(request.exclude, homes)
         path = request.destination.path
-        with ArchiveWriter(path, list(_entries(items)), _sizes(items, left_out), resume=request.resume) as archive:
+        sizes = _sizes(items, left_out)
+        with ArchiveWriter(path, list(_entries(items)), sizes, resume=request.resume, about_to=about_to) as archive:
             for item in items:
                 item.is_complete |= archive.is_complete
             delivery = Delivery(items, archive, present, left_out=left_out, tag_of=request.tag_of)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import filecmp
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -115,6 +115,12 @@ class FileOutput:
         if self.takes_empty and not status.st_size:
             return "kind"
         return "kind" if any(kind.matches(self.path) for kind in self.kinds) else None
+
+
+def check_all(outputs: Iterable[FileOutput]) -> None:
+    """Raise OutputError if one of some files may not be written."""
+    for output in outputs:
+        output.check()
 
 
 @dataclass(frozen=True)

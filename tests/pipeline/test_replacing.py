@@ -208,6 +208,30 @@ def test_an_output_that_was_edited_or_not_touched_is_still_its_tasks_own(project
     assert not file.exists() or file.read_text() != "by hand"
 
 
+APPEARS = """\
+from pathlib import Path
+import bundlepipe.pipeline.copy_task as module
+answer_for = module.answer_for
+def appear(task):
+    Path("out/app.tar").write_text("mine")
+    return answer_for(task)
+module.answer_for = appear
+"""
+
+
+def test_a_file_that_appears_while_a_tar_is_written_stays(project: Project) -> None:
+    project.doit("push_bundle")
+    (project.directory / "out").mkdir(exist_ok=True)
+    dodo = project.read("dodo.py")
+    project.write("dodo.py", APPEARS + dodo)
+    run = project.doit("copy_bundle:tar", status=1)
+    assert "out/app.tar: exists, but it is not a tar of a copy" in run.output
+    assert project.read("out/app.tar") == "mine"
+    assert project.doit("-n", "0", "copy_bundle:tar", "force=tar").marks["copy_bundle:tar"] == "."
+    assert (project.directory / "out/app.tar").stat().st_size > 1000
+    assert not (project.directory / "out/.app.tar.partial").exists()
+
+
 # doit clean
 
 
