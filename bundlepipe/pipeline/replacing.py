@@ -11,7 +11,7 @@ from bundlepipe.pipeline.declaration import Bundle, BundleSource, Copy, ImageSou
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.state import made_output
 from bundlepipe.verbs.output_kinds import BUNDLE_LOCK, COPIED_TAR, IMAGES_LOCK, IMAGES_LOCK_IN_CONFLICT, tar_outputs
-from bundlepipe.verbs.replacing import Claim, DirectoryOutput, FileOutput
+from bundlepipe.verbs.replacing import Claim, DirectoryOutput, FileOutput, followed
 
 
 def pull_output(pull: Pull, protected: Sequence[str], settings: Settings, base: str = "") -> DirectoryOutput:
@@ -45,9 +45,9 @@ def lock_output(thing: Bundle | Copy, path: str, settings: Settings) -> FileOutp
     """Return the lock that a push or a copy writes."""
     if isinstance(thing, Bundle):
         claim = _claim("push_bundle", thing.name, f"it is not {BUNDLE_LOCK.name}", settings)
-        return FileOutput(path, claim, [BUNDLE_LOCK])
+        return FileOutput(followed(path), claim, [BUNDLE_LOCK], takes_empty=True)
     claim = _claim("copy_bundle", thing.name, f"it is neither {BUNDLE_LOCK.name} nor {IMAGES_LOCK.name}", settings)
-    return FileOutput(path, claim, [BUNDLE_LOCK, IMAGES_LOCK])
+    return FileOutput(followed(path), claim, [BUNDLE_LOCK, IMAGES_LOCK], takes_empty=True)
 
 
 def images_lock_output(bundle: Bundle, path: str, settings: Settings) -> FileOutput:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bundlepipe.base_directory import anchored, as_given
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import BundlepipeError
-from bundlepipe.verbs.replacing import Claim, FileOutput, Kind
+from bundlepipe.verbs.replacing import Claim, FileOutput, Kind, followed
 
 if TYPE_CHECKING:
     from bundlepipe.documents.bundle_lock import BundleLock
@@ -108,8 +108,7 @@ def kind_of(lock: BundleLock | ImagesLock) -> Kind:
 
 def tar_outputs(path: str, claim: Claim) -> list[FileOutput]:
     """Return the files that a copy into a tar writes: the tar, and what it is until it is complete."""
-    # What a link leads to is exchanged, and the link stays.
-    place = as_given(os.path.realpath(anchored(path))) if os.path.islink(anchored(path)) else path
+    place = followed(path)
     directory, name = os.path.split(place)
     unfinished = replace(claim, unknown=f"it is not {PARTIAL_TAR.name}", made=lambda: False)
     beside = (os.path.join(directory, f".{name}.{suffix}") for suffix in ("partial", "previous"))

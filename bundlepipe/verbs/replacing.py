@@ -97,8 +97,10 @@ class FileOutput:
         refuse_repository(self.path)
         try:
             status = os.lstat(anchored(self.path))
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
+        except NotADirectoryError:
+            raise _no_directory(self.path) from None
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be looked at: {error.strerror}") from None
         if stat.S_ISDIR(status.st_mode):
@@ -166,8 +168,10 @@ class DirectoryOutput:
         try:
             status = os.lstat(anchored(self.path))
             is_empty = stat.S_ISDIR(status.st_mode) and not _has_entries(self.path)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return "absent", ""
+        except NotADirectoryError:
+            raise _no_directory(self.path) from None
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be looked at: {error.strerror}") from None
         if stat.S_ISLNK(status.st_mode):
@@ -188,6 +192,18 @@ class DirectoryOutput:
 
     def _lacks_lock(self) -> bool:
         return self.is_bundle is True and not os.path.isfile(anchored(os.path.join(self.path, IMAGES_LOCK)))
+
+
+def followed(path: str) -> str:
+    """Return where a link leads whose target is to be replaced while the link stays; else the path."""
+    return as_given(os.path.realpath(anchored(path))) if os.path.islink(anchored(path)) else path
+
+
+def _no_directory(path: str) -> OutputError:
+    parent = os.path.dirname(path)
+    while os.path.dirname(parent) not in ("", parent) and not os.path.lexists(anchored(parent)):
+        parent = os.path.dirname(parent)
+    return OutputError(f"{path}: cannot be written: {parent} is not a directory")
 
 
 def _has_content(path: str, content: bytes) -> bool:

@@ -208,6 +208,24 @@ def test_an_output_that_was_edited_or_not_touched_is_still_its_tasks_own(project
     assert not file.exists() or file.read_text() != "by hand"
 
 
+@pytest.mark.parametrize("task", ["push_bundle:app", "copy_bundle:there"])
+def test_a_lock_output_may_be_a_link_or_an_empty_file(project: Project, task: str) -> None:
+    project.doit(task)
+    path = project.directory / OUTPUTS[task]
+    lock = path.read_text()
+    project.write("elsewhere.yml", lock.replace("layout.localhost", "other.localhost"))
+    path.unlink()
+    path.symlink_to(project.directory / "elsewhere.yml")
+    project.doit("forget", task)
+    project.doit(task)
+    assert path.is_symlink() and project.read("elsewhere.yml") == lock
+    path.unlink()
+    path.touch()
+    project.doit("forget", task)
+    project.doit(task)
+    assert path.read_text() == lock
+
+
 APPEARS = """\
 from pathlib import Path
 import bundlepipe.pipeline.copy_task as module

@@ -333,6 +333,15 @@ def test_the_files_beside_a_tar_are_asked_as_well(here: Path) -> None:
     assert "exists, but it is not the beginning of a tar of a copy" in refusal(outputs[1])
 
 
+@pytest.mark.parametrize("path", ["file/x", "file/x/y", "here/file/x"])
+def test_a_parent_that_is_a_file_is_named(here: Path, path: str) -> None:
+    write(here / "file")
+    write(here / "here/file")
+    text = f"{path}: cannot be written: {path.partition('/x')[0]} is not a directory"
+    assert refusal(FileOutput(path, FORCED)) == text
+    assert refusal(DirectoryOutput(path, FORCED)) == text
+
+
 # Directories
 
 
