@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
+from bundlepipe.base_directory import anchored
 from bundlepipe.errors import OutputError
 from bundlepipe.pipeline.checking_outputs import declared_inputs
 from bundlepipe.pipeline.declaration import Bundle, Copy
@@ -13,7 +16,10 @@ from bundlepipe.pipeline.reading import Declared
 from bundlepipe.pipeline.replacing import lock_output, protected_from, pull_output, render_output, tar_files
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.state import recorded_prefixes
-from bundlepipe.verbs.replacing import Why
+from bundlepipe.verbs.output_kinds import is_configuration
+from bundlepipe.verbs.replacing import FileOutput, Why
+
+_COMPARED = "fails unless it would write the same"
 
 # Where it is declared, what the messages call it, the path, and what tells why that may be replaced.
 _Question = tuple[object, str, str, Callable[[], Why | None]]
@@ -38,7 +44,9 @@ def replacements(declared: Declared, base: str) -> tuple[list[str], list[str]]:
         if why == "git":
             notes.append(f"{path}: {what} replaces it, which git has as it is")
         elif why is None:
-            notes.append(f"{path}: exists without a record: {what} replaces it only if that brings all of its files")
+            is_directory = os.path.isdir(anchored(path))
+            condition = "replaces it only if that brings all of its files"
+            notes.append(f"{path}: exists without a record: {what} {condition if is_directory else _COMPARED}")
     return problems, notes
 
 
@@ -57,16 +65,26 @@ def _best_answer(asked: Sequence[Callable[[], Why | None]]) -> Why | None:
     return min(answers, key=lambda why: (why is None, why == "git"))
 
 
+def _check_rendered(output: FileOutput) -> Why | None:
+    """Return why a rendered file may be written; None if it may be what is there already."""
+    output.check_place()
+    try:
+        return output.check()
+    except OutputError:
+        if is_configuration(output.path):
+            return None
+        raise
+
+
 def _questions(declared: Declared, base: str, settings: Settings) -> Iterator[_Question]:
     inputs = declared_inputs(declared)
     for pull in declared.pulls:
         protected = protected_from(pull, declared.paths, inputs, settings, base)
         output = pull_output(pull, protected, settings, base)
-        # Somebody else's pull may have made it: then the task compares.
-        ask = output.check_before if output.may_be_pulled() else output.check
-        yield pull.where, called(pull), pull.to, ask
+        yield pull.where, called(pull), pull.to, output.check_before
     for render in declared.renders:
-        yield render.where, called(render), render.output, render_output(render, settings, base).check
+        output_file = render_output(render, settings, base)
+        yield render.where, called(render), render.output, partial(_check_rendered, output_file)
     for copy in declared.copies:
         for path in archives_in([copy.to]):
             for file in tar_files(copy, path, settings):

@@ -74,6 +74,17 @@ def _is_kbld_lock(path: str) -> bool:
     return all(each.preresolved for each in config.overrides) if config.overrides else not config.search_rules
 
 
+def is_configuration(path: str) -> bool:
+    """Tell whether a file consists of YAML or JSON documents with keys, at least one, as configuration does."""
+    from bundlepipe.documents.yaml_source import parse
+
+    try:
+        documents = parse(_start(path, _LARGEST_LOCK), path)
+    except BundlepipeError:
+        return False
+    return bool(documents) and all(isinstance(document.data, dict) for document in documents)
+
+
 def _parses(path: str, parse: Callable[[bytes, str], object]) -> bool:
     try:
         parse(_start(path, _LARGEST_LOCK), path)

@@ -186,10 +186,6 @@ class DirectoryOutput:
         lost = find_unkept(self.path)
         return ("git", "") if lost is None else (None, lost)
 
-    def may_be_pulled(self) -> bool:
-        """Tell whether what is there looks like a bundle that was pulled, by this program or another."""
-        return os.path.isfile(os.path.join(self.path, IMAGES_LOCK)) and not _find_foreign(self.path)
-
     def _lacks_lock(self) -> bool:
         return self.is_bundle is True and not os.path.isfile(anchored(os.path.join(self.path, IMAGES_LOCK)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,21 @@ def test_check_mentions_what_another_may_have_pulled(command: Command, here: Pat
     )
     (here / "src/link").symlink_to("config.yml")
     assert "src: exists, but this pull did not make it" in command("bundlepipe", "check").failed
+
+
+def test_check_without_records_leaves_to_the_run_what_only_that_can_tell(command: Command, here: Path) -> None:
+    write(command, {"bundlepipe.yml": OUTPUTS})
+    assert command("bundlepipe", "doit", "pull_bundle", "render_config").status == 0
+    shutil.rmtree(here / ".bundlepipe")
+    result = command("bundlepipe", "check")
+    assert (result.status, result.stderr.splitlines()) == (
+        0,
+        [
+            "bundlepipe: src: exists without a record: pull 'shop' replaces it only if that brings all of its files",
+            "bundlepipe: notes.md: exists without a record: render 'shop' fails unless it would write the same",
+        ],
+    )
+    assert command("bundlepipe", "doit", "pull_bundle", "render_config").status == 0
 
 
 def test_check_knows_what_was_made_here(command: Command, here: Path) -> None:

@@ -278,4 +278,4 @@ def test_a_check_knows_what_was_made_with_any_prefix(teams: Project) -> None:
     declared, base = read_pipeline(str(teams.directory / "bundlepipe.yml"), {}, remembers=False), str(teams.directory)
     assert replacements(declared, base)[0] == []
     shutil.rmtree(teams.directory / ".bundlepipe")
-    assert [problem for problem in replacements(declared, base)[0] if "out/blue.yml" in problem]
+    assert [note for note in replacements(declared, base)[1] if "out/blue.yml" in note]
