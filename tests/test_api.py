@@ -20,6 +20,7 @@ from bundlepipe.errors import (
     UnsafeArchive,
 )
 from bundlepipe.oci.reference import Reference
+from bundlepipe.stores.archive_writer import ArchiveWriter
 from bundlepipe.stores.connections import Connection
 from tests.support.files import write_bundle
 from tests.support.services import Registry
@@ -96,6 +97,23 @@ def test_what_would_be_lost_is_replaced_by_force_alone() -> None:
     assert Path("app.tar").read_text() == "notes"
     bundlepipe.copy(first, "tar:app.tar", force=True)
     bundlepipe.copy(second, "tar:app.tar")
+
+
+def test_a_file_that_appears_while_a_tar_is_written_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = bundlepipe.push("app", "layout.localhost/app:1").reference
+    enter = ArchiveWriter.__enter__
+
+    def appear(writer: ArchiveWriter) -> ArchiveWriter:
+        entered = enter(writer)
+        Path("app.tar").write_text("notes")
+        return entered
+
+    monkeypatch.setattr(ArchiveWriter, "__enter__", appear)
+    with pytest.raises(OutputError, match=r"^app.tar: exists, but it is not a tar of a copy"):
+        bundlepipe.copy(made, "tar:app.tar")
+    assert Path("app.tar").read_text() == "notes"
+    bundlepipe.copy(made, "tar:app.tar", force=True)
+    assert Path("app.tar").stat().st_size > 1000
 
 
 def test_nested_bundles_are_locked_and_pulled() -> None:
