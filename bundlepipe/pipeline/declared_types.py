@@ -37,7 +37,7 @@ def checked_declarations(given: Mapping[str, Any]) -> Declared:
     problems: list[str] = []
     lists: dict[str, Any] = {name: _declarations(name, kind, given[name], problems) for name, kind in _KINDS.items()}
     verify = type_of(Verify | None).checked(given["verify"], f"{_PIPELINE}: verify", problems.append)
-    lock_file = type_of(Path | None).checked(given["lock_file"], f"{_PIPELINE}: lock", problems.append)
+    lock_file = type_of(Path | None).checked(given.get("lock_file"), f"{_PIPELINE}: lock", problems.append)
     registries = _registries({} if given["registries"] is None else given["registries"], problems)
     if problems:
         raise DocumentError(problems)

@@ -266,7 +266,7 @@ def test_the_pipeline_above_is_checked(command: Command) -> None:
     assert result.status == 0
     first, *others = result.stderr.splitlines()
     assert first == "bundlepipe: checking in ../.., where bundlepipe.yml is"
-    assert others == ["bundlepipe: b: is not there, which is fine if a task makes it"]
+    assert others == ["bundlepipe: b: does not exist, which is fine if a task makes it"]
 
 
 def test_lock_file_and_what_is_generated_of_it(command: Command) -> None:
