@@ -136,6 +136,7 @@ class StreamByThread:
 
 
 _Streams = dict[str, TaskStream]
+_Bases = dict[str, TextIO | None]
 # Of work that is handed on with its context, as asyncio does; threads that are started have a mark.
 _of_context: ContextVar[_Streams | None] = ContextVar(_MARK, default=None)
 
@@ -150,28 +151,38 @@ class _StandardStreams:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
+        self._bases: _Bases = {}
 
     @property
     def has_one_user(self) -> bool:
         return self._users == 1
 
     @contextmanager
-    def in_use(self) -> Iterator[None]:
+    def in_use(self) -> Iterator[_Bases]:
+        """Yield what stood there before the first use. It comes back at the last, whatever users left there.
+
+        Redirections of several threads that overlap are undone in any order, and so leave each other's streams.
+        """
         with self._lock:
+            if not self._users:
+                self._bases = {name: _base_of(getattr(sys, name)) for name in _NAMES}
             self._users += 1
-            for name in _NAMES:
-                stream = getattr(sys, name)
-                if not isinstance(stream, StreamByThread):
-                    setattr(sys, name, StreamByThread(name, stream))
+            for name, base in self._bases.items():
+                if not isinstance(getattr(sys, name), StreamByThread):
+                    setattr(sys, name, StreamByThread(name, base))
+            bases = self._bases
         try:
-            yield
+            yield bases
         finally:
             with self._lock:
                 self._users -= 1
-                for name in _NAMES:
-                    stream = getattr(sys, name)
-                    if not self._users and isinstance(stream, StreamByThread):
-                        setattr(sys, name, stream.base)
+                if not self._users:
+                    for name, base in bases.items():
+                        setattr(sys, name, base)
+
+
+def _base_of(stream: Any) -> TextIO | None:
+    return stream.base if isinstance(stream, StreamByThread) else stream
 
 
 _streams = _StandardStreams()
@@ -184,8 +195,7 @@ def _streams_of_this_thread(streams: _Streams) -> Iterator[None]:
     token = _of_context.set(streams)
     setattr(thread, _MARK, streams)
     try:
-        with _streams.in_use():
-            yield
+        yield
     finally:
         for stream in streams.values():
             stream.close()
@@ -217,19 +227,23 @@ def _execute(action: PythonAction, out: TextIO | None = None, err: TextIO | None
     if threading.current_thread() is threading.main_thread():
         return cast("BaseFail | None", _execute_by_doit(action, out, err))
     captures = bool(action.task.io.capture) if action.task else True
-    shown = {"stdout": _behind(out), "stderr": _behind(err)}
-    streams = {name: TaskStream(shown[name], captures=captures) for name in _NAMES if captures or shown[name]}
-    try:
-        with _streams_of_this_thread(streams):
-            return cast("BaseFail | None", _execute_by_doit(_WithoutStreams(action)))
-    finally:
-        if captures:
-            action.out, action.err = streams["stdout"].text, streams["stderr"].text
+    with _streams.in_use() as bases:
+        shown = {name: _shown(action, given, bases[name]) for name, given in zip(_NAMES, (out, err), strict=True)}
+        streams = {name: TaskStream(shown[name], captures=captures) for name in _NAMES if captures or shown[name]}
+        try:
+            with _streams_of_this_thread(streams):
+                return cast("BaseFail | None", _execute_by_doit(_WithoutStreams(action)))
+        finally:
+            if captures:
+                action.out, action.err = streams["stdout"].text, streams["stderr"].text
 
 
-def _behind(stream: Any) -> TextIO | None:
-    """Return a stream that doit found in the place of a standard one as it is without the actions in threads."""
-    return stream.base if isinstance(stream, StreamByThread) else stream
+def _shown(action: PythonAction, given: TextIO | None, base: TextIO | None) -> TextIO | None:
+    """Return where an action's output is shown; `given` is what doit found in the place of a standard stream."""
+    if given is None:
+        return None
+    # For a task, that may be where another action redirects its own output. An action without task is a user's own.
+    return base if action.task or isinstance(given, StreamByThread) else given
 
 
 _start_thread = threading.Thread.start

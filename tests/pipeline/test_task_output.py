@@ -104,8 +104,8 @@ def test_threads_print_what_a_run_without_them_prints(project: Project, verbosit
         project.doit("--continue", "-v", verbosity, *options, "say", "later", status=2)
         for options in (("-n", str(TASKS), "-P", "thread"), ("-n", "0"))
     )
-    # Frames of our own are on the way to the action.
-    without_frames = re.compile(r'  File ".*\n(    .*\n)+')
+    # Frames of our own are on the way to the action; how long it takes differs.
+    without_frames = re.compile(r'  File ".*\n(    .*\n)+| in \d+\.\d s')
     for stream in ("stdout", "stderr"):
         lines = [sorted(without_frames.sub("", getattr(run, stream)).splitlines()) for run in (threads, serial)]
         assert lines[0] == lines[1]
@@ -215,3 +215,52 @@ def test_uncaptured_output_and_teardown_are_shown(project: Project) -> None:
     project.write("dodo.py", SPECIAL)
     lines = project.doit("-n", "2", "-P", "thread", "shown", "teardown").stdout.splitlines()
     assert {"shown without capture", "action", "torn down"} <= set(lines)
+
+
+OVERLAPPING = """\
+import contextlib, io, sys, threading
+from bundlepipe import DOIT_CONFIG, Pipeline
+
+pipeline = Pipeline()
+first_redirects, second_redirects, first_is_back = (threading.Event() for _ in range(3))
+
+def first():
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        first_redirects.set()
+        assert second_redirects.wait(60)
+    first_is_back.set()
+
+def second():
+    first_redirects.wait(60)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        second_redirects.set()
+        assert first_is_back.wait(60)
+    print("second is back")
+
+def say(name):
+    print("hello from", name)
+    print("complaint of", name, file=sys.stderr)
+
+def task_first():
+    return {"actions": [first]}
+
+def task_second():
+    # The action is to begin while the other one redirects.
+    return {"actions": [first_redirects.wait, second, (say, ["second"])]}
+
+def task_third():
+    return {"actions": [(say, ["third"])], "task_dep": ["first", "second"]}
+
+def task_fourth():
+    return {"actions": [(say, ["fourth"]), "echo hello from a program"], "task_dep": ["third"]}
+"""
+
+
+@pytest.mark.parametrize("verbosity", ["1", "2"])
+def test_redirections_that_overlap_swallow_nothing_of_later_tasks(project: Project, verbosity: str) -> None:
+    project.write("dodo.py", OVERLAPPING)
+    run = project.doit("-n", "2", "-P", "thread", "-v", verbosity, "first", "second", "third", "fourth")
+    for name in ("second", "third", "fourth"):
+        assert (f"hello from {name}" in run.stdout.splitlines()) == (verbosity == "2")
+        assert f"complaint of {name}" in run.stderr.splitlines()
+    assert ("hello from a program" in run.stdout.splitlines()) == (verbosity == "2")
