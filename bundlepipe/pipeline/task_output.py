@@ -8,6 +8,7 @@ says of `verbosity` and of capturing is as in doit.
 
 from __future__ import annotations
 
+import codecs
 import io
 import sys
 import threading
@@ -16,18 +17,93 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from types import SimpleNamespace
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from doit.action import PythonAction
 from doit.exceptions import BaseFail
 
 from bundlepipe.pipeline.progress import display
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 _NAMES = ("stdout", "stderr")
 _MARK = "_bundlepipe_output"
 
 
-class TaskStream:
+class _Bytes(io.BufferedIOBase):
+    """The `buffer` of a text stream: takes bytes, and hands on the text that they are."""
+
+    def __init__(self, stream: io.TextIOBase) -> None:
+        self._stream = stream
+        self._decoders: dict[int, codecs.IncrementalDecoder] = {}
+
+    def writable(self) -> bool:
+        """Tell that bytes can be written."""
+        return True
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Take bytes; a character may be divided among several calls of a thread. What is no text is shown escaped."""
+        content = bytes(memoryview(data))
+        thread = threading.get_ident()
+        if thread not in self._decoders:
+            self._decoders[thread] = codecs.getincrementaldecoder(self._stream.encoding)("backslashreplace")
+        self._stream.write(self._decoders[thread].decode(content))
+        return len(content)
+
+    def flush(self) -> None:
+        """Flush the text stream."""
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Hand on what waits for the rest of a character; the text stream stays open."""
+        while self._decoders:
+            _, decoder = self._decoders.popitem()
+            self._stream.write(decoder.decode(b"", final=True))
+        super().close()
+
+    def isatty(self) -> bool:
+        """Tell whether the text stream is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the descriptor of the text stream; io.UnsupportedOperation if it has none."""
+        return self._stream.fileno()
+
+
+class _TextStream(io.TextIOBase):
+    """What text streams are expected to have beside `write`."""
+
+    encoding = "utf-8"
+    errors = "strict"
+
+    def __init__(self) -> None:
+        self._bytes: _Bytes | None = None
+
+    def writable(self) -> bool:
+        """Tell that text can be written."""
+        return True
+
+    @property
+    def buffer(self) -> _Bytes:
+        """Where bytes can be written."""
+        if self._bytes is None or self._bytes.closed:
+            self._bytes = _Bytes(self)
+        return self._bytes
+
+    def close(self) -> None:
+        """Take what has come as bytes so far, and no more."""
+        if self._bytes:
+            self._bytes.close()
+        super().close()
+
+    def reconfigure(self, **settings: Any) -> None:
+        """Take settings as io.TextIOWrapper does. Lines are written at once anyway."""
+        if settings.get("encoding"):
+            self._bytes = None
+
+
+class TaskStream(_TextStream):
     """What `sys.stdout` or `sys.stderr` is to one action and the threads that it starts.
 
     Whole lines go to `shown` at once, if there is one, and into `text`. What does not end a
@@ -35,17 +111,18 @@ class TaskStream:
     """
 
     def __init__(self, shown: TextIO | None, *, captures: bool) -> None:
+        super().__init__()
         self.shown = shown
+        self._take_settings()
         self._captured = io.StringIO() if captures else None
         self._rests: dict[int, str] = {}
-        self.is_closed = False
 
     @property
     def text(self) -> str | None:
         """What was written so far; None if that is not kept."""
         return self._captured.getvalue() if self._captured else None
 
-    def write(self, text: str) -> int:
+    def write(self, text: str, /) -> int:
         """Take a text, of any number of lines."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
@@ -63,7 +140,7 @@ class TaskStream:
 
     def close(self) -> None:
         """Take what has no end of line yet for whole lines."""
-        self.is_closed = True
+        super().close()
         for thread in list(self._rests):
             rest = self._rests.pop(thread)
             if self._captured:
@@ -71,10 +148,16 @@ class TaskStream:
             if self.shown:
                 display.write(f"{rest}\n", self.shown)
 
-    @property
-    def encoding(self) -> str:
-        """The encoding of what is shown."""
-        return getattr(self.shown, "encoding", None) or "utf-8"
+    def reconfigure(self, **settings: Any) -> None:
+        """Let what is shown have the settings, for other tasks as well, as without threads."""
+        if isinstance(self.shown, io.TextIOWrapper):
+            self.shown.reconfigure(**settings)
+            self._take_settings()
+        super().reconfigure(**settings)
+
+    def _take_settings(self) -> None:
+        self.encoding = getattr(self.shown, "encoding", None) or "utf-8"
+        self.errors = getattr(self.shown, "errors", None) or "strict"
 
     def isatty(self) -> bool:
         """Tell whether what is shown goes to a terminal."""
@@ -93,19 +176,11 @@ class TaskStream:
             display.write(text, self.shown)
 
 
-class _Nothing:
+class _Nothing(_TextStream):
     """A standard stream that whoever started this process has closed."""
 
-    encoding = "utf-8"
-
-    def write(self, text: str) -> int:
+    def write(self, text: str, /) -> int:
         return len(text)
-
-    def flush(self) -> None:
-        pass
-
-    def isatty(self) -> bool:
-        return False
 
 
 class StreamByThread:
@@ -130,7 +205,7 @@ class StreamByThread:
     def _target(self) -> Any:
         stream = (_current() or {}).get(self._name)
         # A pool of threads may outlive the action that started it.
-        if stream is not None and not stream.is_closed:
+        if stream is not None and not stream.closed:
             return stream
         return _Nothing() if self.base is None else self.base
 

@@ -264,3 +264,50 @@ def test_redirections_that_overlap_swallow_nothing_of_later_tasks(project: Proje
         assert (f"hello from {name}" in run.stdout.splitlines()) == (verbosity == "2")
         assert f"complaint of {name}" in run.stderr.splitlines()
     assert ("hello from a program" in run.stdout.splitlines()) == (verbosity == "2")
+
+
+WHOLE = """\
+import io, sys
+from bundlepipe import DOIT_CONFIG, Pipeline
+
+pipeline = Pipeline()
+
+def say():
+    out = sys.stdout
+    out.writelines(["first\\n", "second\\n"])
+    out.buffer.write("third: ".encode() + b"\\xc3")
+    out.buffer.write(b"\\xa9\\n")
+    out.buffer.write(bytearray(b"no text: \\xff\\n"))
+    out.buffer.flush()
+    wrapper = io.TextIOWrapper(out.buffer, encoding="utf-8")
+    print("wrapped", file=wrapper)
+    wrapper.close()
+    out.buffer.write(b"after the wrapper\\n")
+    out.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")
+    print(out.writable(), out.closed, out.encoding, out.errors)
+    try:
+        out.buffer.write("text")
+    except TypeError:
+        print("text is refused")
+    out.buffer.write(b"cut \\xc3")
+
+def task_say():
+    return {"actions": [say], "io": {"capture": False}, "verbosity": 2}
+"""
+
+
+def test_an_uncaptured_stream_is_a_whole_text_stream(project: Project) -> None:
+    project.write("dodo.py", WHOLE)
+    options = ("-r", "zero", "say")
+    threads = project.doit("-n", "2", "-P", "thread", *options, env={"PYTHONIOENCODING": "utf-8"}).stdout.splitlines()
+    assert threads == [
+        "first",
+        "second",
+        "third: \u00e9",
+        r"no text: \xff",
+        "wrapped",
+        "after the wrapper",
+        "True False utf-8 backslashreplace",
+        "text is refused",
+        r"cut \xc3",
+    ]
