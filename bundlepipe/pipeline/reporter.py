@@ -159,6 +159,8 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         display.end()
         super().complete_run()
         is_complete = not self.runtime_errors and sys.exc_info()[1] is None
+        if self._tally.is_empty and not is_complete:
+            return
         if self._ends_with_summary or not is_complete or not self._tally.is_good:
             spent = sum(self._traffic_of_workers.values(), traffic.counted())
             lines = self._tally.lines(time.monotonic() - self._began, spent, is_complete=is_complete)

@@ -85,6 +85,11 @@ class Tally:
         return len(known.tasks) == 1
 
     @property
+    def is_empty(self) -> bool:
+        """Tell whether no task has come to anything yet: what goes wrong then is no fault of a run."""
+        return not self._started and not self._outcomes
+
+    @property
     def is_good(self) -> bool:
         """Tell whether nothing failed, and nothing was kept back by what failed."""
         return not {Outcome.FAILED, Outcome.NOT_REACHED} & set(self._outcomes.values())
