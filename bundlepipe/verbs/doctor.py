@@ -32,8 +32,8 @@ def parse_subject(text: str) -> Subject:
         raise InvalidReference(
             f"{quoted(text.rpartition('@')[2])}: expected HOST[:PORT], HOST/REPOSITORY or a reference"
         )
-    _, at, digest = text.rpartition("@")
-    if at and not digest.startswith(("sha256:", "sha512:")):
+    name, at, digest = text.rpartition("@")
+    if at and ("@" in name or not digest.startswith(("sha256:", "sha512:"))):
         # What stands before the host may be a password.
         raise InvalidReference("a registry has no user and password in its name: remove what is before '@'")
     if "/" in text or at:

@@ -432,6 +432,8 @@ def test_programs_get_a_list(command: Command, registry: Registry) -> None:
         (f"https://x:{WRONG}@a.example", "'a.example': expected HOST[:PORT]"),
         (f"x:{WRONG}@a.example/b", "a registry has no user and password in its name"),
         (f"x:{WRONG}@a.example", "a registry has no user and password in its name: remove what is before '@'"),
+        (f"x:{WRONG}@a.example@sha256:{'a' * 64}", "a registry has no user and password in its name"),
+        (f"x:{WRONG}@a.example/b@sha256:abc", "a registry has no user and password in its name"),
     ],
 )
 def test_what_is_no_registry(command: Command, host: str, error: str) -> None:
