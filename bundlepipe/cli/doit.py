@@ -45,12 +45,14 @@ def _main(name: str, arguments: Sequence[str]) -> Any:
 
     from doit.doit_cmd import DoitMain
 
+    from bundlepipe.pipeline.doit_settings import check_settings
     from bundlepipe.pipeline.loader import DirectoryLoader
 
     above, here = _project_above(name, arguments), os.getcwd()
     try:
         # Settings are those beside the pipeline.
         os.chdir(above or here)
+        check_settings()
         main = DoitMain()
     except (Error, ValueError) as error:
         raise BundlepipeError(f"pyproject.toml or doit.cfg, where doit's settings are: {error}") from None

@@ -205,6 +205,25 @@ def test_faulty_configuration_of_doit(pipeline: Command) -> None:
     assert error.startswith("bundlepipe: Error: pyproject.toml or doit.cfg, where doit's settings are: ")
 
 
+@pytest.mark.parametrize(
+    ("settings", "key", "expected"),
+    [
+        ("[tool]\ndoit = 3\n", "tool.doit", "expected a table"),
+        ('[tool.doit]\ncommands = "x"\n', "tool.doit.commands", "expected a table"),
+        ('[tool.doit.commands]\nlist = "x"\n', "tool.doit.commands.list", "expected a table"),
+        ('[tool.doit.commands.run]\nreporter = "nope"\n', "tool.doit.commands.run.reporter", "expected one of "),
+        ('[tool.doit]\nreporter = ["zero"]\n', "tool.doit.reporter", "expected one of "),
+        ("[tool.doit]\nnum_process = [1]\n", "tool.doit.num_process", "expected a whole number"),
+        ('[tool.doit.commands.run]\nnum_process = "x"\n', "tool.doit.commands.run.num_process", "expected a whole"),
+    ],
+)
+def test_wrong_settings_are_told_with_their_key(pipeline: Command, settings: str, key: str, expected: str) -> None:
+    (pipeline.directory / "pyproject.toml").write_text(settings)
+    error = pipeline("bundlepipe", "doit").failed
+    assert error.startswith(f"bundlepipe: Error: pyproject.toml: {key}: {expected}")
+    assert len(error.splitlines()) == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ends_when_told(command: Command, number: signal.Signals) -> None:
     program = "touch started && exec sleep 60"
