@@ -45,9 +45,9 @@ def lock_output(thing: Bundle | Copy, path: str, settings: Settings) -> FileOutp
     """Return the lock that a push or a copy writes."""
     if isinstance(thing, Bundle):
         claim = _claim("push_bundle", thing.name, f"it is not {BUNDLE_LOCK.name}", settings)
-        return FileOutput(followed(path), claim, [BUNDLE_LOCK], takes_empty=True)
+        return FileOutput(followed(path), claim, [BUNDLE_LOCK])
     claim = _claim("copy_bundle", thing.name, f"it is neither {BUNDLE_LOCK.name} nor {IMAGES_LOCK.name}", settings)
-    return FileOutput(followed(path), claim, [BUNDLE_LOCK, IMAGES_LOCK], takes_empty=True)
+    return FileOutput(followed(path), claim, [BUNDLE_LOCK, IMAGES_LOCK])
 
 
 def images_lock_output(bundle: Bundle, path: str, settings: Settings) -> FileOutput:
