@@ -52,6 +52,7 @@ class Demo:
             "One question to each destination shows that all is there; nothing is uploaded.",
         )
         shutil.rmtree(self.directory / ".bundlepipe")
+        shutil.rmtree(self.directory / "build/app")
         self.doit("push_bundle")
 
         self.say("One file of the nested bundle changes", "Only what depends on it is done again.")
