@@ -19,7 +19,7 @@ from bundlepipe.cli.tool import BUNDLEPIPE
 from bundlepipe.errors import OutputError
 from bundlepipe.oci.dangerous import refuse_repository
 from bundlepipe.verbs.output_kinds import COPIED_TAR, tar_outputs
-from bundlepipe.verbs.replacing import Claim, DirectoryOutput, FileOutput, Kind, check_all
+from bundlepipe.verbs.replacing import Claim, DirectoryOutput, FileOutput, Kind, check_all, followed
 
 
 def force_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,9 +66,7 @@ def _lock_output(run: Run, path: str, kinds: Collection[Kind], *, force: bool) -
         return None
     names = " nor ".join(kind.name for kind in kinds)
     unknown = f"it is {'neither' if len(kinds) > 1 else 'not'} {names}"
-    # What a link leads to is replaced, and the link stays.
-    place = os.path.realpath(path) if os.path.islink(path) else path
-    return FileOutput(place, _claim(unknown, "file", force=force), kinds, takes_empty=True)
+    return FileOutput(followed(path), _claim(unknown, "file", force=force), kinds, takes_empty=True)
 
 
 def pull_output(path: str, made: Callable[[], bool], *, is_bundle: bool | None, force: bool) -> DirectoryOutput:

@@ -7,6 +7,7 @@ it: lists where a tuple or a generator was given, texts where paths were, and pa
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
@@ -45,16 +46,16 @@ _MORE_HINTS: Mapping[type, Mapping[str, Any]] = {
 }
 
 
-class Type:
+class Type(ABC):
     """What a field takes: `expected` is what messages call it, `several` what they call many of it."""
 
     expected: str = ""
     several: str = ""
     is_secret = False
 
+    @abstractmethod
     def accepts(self, value: Any) -> bool:
         """Tell whether a value is of this type, without a look at what it holds."""
-        raise NotImplementedError(type(self).__name__)
 
     def inside(self, value: Any, where: str, tell: Tell) -> Any:
         """Check what an accepted value holds, and return the value as code expects it."""
