@@ -34,7 +34,11 @@ settings.load_profile("bundlepipe")
 
 
 def pytest_sessionstart() -> None:
-    """Let tests interrupt what they start: who runs in the background of a shell ignores Ctrl-C, and hands that on."""
+    """Let what tests start have the signals and the buffers that users' programs have, whatever runs the tests.
+
+    Who runs in the background of a shell ignores Ctrl-C, and hands that on.
+    """
+    os.environ.pop("PYTHONUNBUFFERED", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

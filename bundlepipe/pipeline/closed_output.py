@@ -8,6 +8,7 @@ an interruption does, and ends the process with the exit status that shells give
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import signal
 import sys
@@ -31,13 +32,16 @@ _ended: list[TextIO] = []
 
 
 def end_quietly() -> None:
-    """Let this process end with ClosedOutput as soon as it writes to a standard stream that nobody reads.
+    """Let this process end with ClosedOutput as soon as it writes a line to a standard stream that nobody reads.
 
     A stream that was closed from the start takes all, as if it were the null device.
     """
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream and stream not in _ended:
             _ended.append(stream)
+            if isinstance(stream, io.TextIOWrapper):
+                # What is written when Python ends cannot change the exit status.
+                stream.reconfigure(line_buffering=True)
             for name in _WRITERS:
                 # By the object, which doit and others already have in their hands.
                 setattr(stream, name, _ending(getattr(stream, name)))

@@ -31,12 +31,19 @@ _watched_process: int | None = None
 
 
 def end_orderly() -> None:
-    """Let SIGTERM end this process by an exit, unless something else is set for it. Only the main thread can set it."""
-    global _watched_process  # noqa: PLW0603  (as the handler is, it is that of the process)
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    """Let SIGTERM end this process by an exit, and SIGINT a worker even while it is being forked.
+
+    Unless something else is set for them. Only the main thread can set it.
+    """
+    global _watched_process  # noqa: PLW0603  (as the handlers are, it is that of the process)
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         _watched_process = os.getpid()
         signal.signal(signal.SIGTERM, _exit)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        _watched_process = os.getpid()
+        signal.signal(signal.SIGINT, _interrupt)
 
 
 def give_up_all() -> None:
@@ -126,6 +133,12 @@ def _is_being_forked(frame: FrameType | None) -> bool:
             return False
         frame = frame.f_back
     return False
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if _is_being_forked(frame):
+        os._exit(128 + number)
+    signal.default_int_handler(number, frame)
 
 
 def _exit(number: int, frame: FrameType | None) -> None:

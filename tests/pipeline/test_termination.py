@@ -52,6 +52,26 @@ if __name__ == "__main__":
     assert (result.returncode, result.stdout, result.stderr) == (0, "given up\n", "")
 
 
+def test_interrupted_while_it_is_forked_a_worker_ends(tmp_path: Path) -> None:
+    result = _run(
+        tmp_path,
+        """
+import multiprocessing, os, signal, time
+from bundlepipe.pipeline.termination import end_orderly
+
+if __name__ == "__main__":
+    end_orderly()
+    # As the terminal does it to all at once. What a hook raises is printed, and lost.
+    os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGINT))
+    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+    worker.start()
+    worker.join()
+    print(worker.exitcode)
+""",
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "130\n", "")
+
+
 def test_workers_that_never_end_are_killed(tmp_path: Path) -> None:
     result = _run(
         tmp_path,
