@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import TypeVar
@@ -15,6 +16,9 @@ from bundlepipe.base_directory import carried
 from bundlepipe.errors import BundlepipeError
 
 Result = TypeVar("Result")
+
+# Seconds.
+_TURN = 0.5
 
 
 class Cancelled(BundlepipeError):
@@ -141,6 +145,17 @@ def pause(seconds: float) -> None:
         time.sleep(seconds)
     elif cancellation.wait(seconds):
         raise Cancelled
+
+
+def awaited(get: Callable[..., Result]) -> Result:
+    """Return what the `get` of a queue returns, however long that takes; signals that come are dealt with meanwhile.
+
+    Python looks for them before it waits for other threads to let it go on. Those that come
+    while it does would have to wait for what is in the queue, so this waits in turns.
+    """
+    while True:
+        with suppress(queue.Empty):
+            return get(timeout=_TURN)
 
 
 def cut_off_if_cancelled(cut: Callable[[], object]) -> AbstractContextManager[None]:

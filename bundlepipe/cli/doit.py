@@ -36,7 +36,20 @@ def doit(context: click.Context, arguments: list[str]) -> None:
     name = f"{context.find_root().info_name} doit"
     # A dodo.py may look at it, and the script of `tabcompletion` is for the program of this name.
     sys.argv = ["doit", *arguments]
-    context.exit(_main(name, arguments).run(arguments))
+    context.exit(_run(_main(name, arguments), arguments))
+
+
+def _run(main: Any, arguments: Sequence[str]) -> int:
+    """Return doit's exit status; 130 and the words of plain doit if it is interrupted."""
+    try:
+        status: int = main.run(arguments)
+    except KeyboardInterrupt:
+        from bundlepipe.pipeline.termination import INTERRUPTED, give_up_all
+
+        give_up_all()
+        sys.stderr.write(f"{INTERRUPTED}\n")
+        return 130
+    return status
 
 
 def _main(name: str, arguments: Sequence[str]) -> Any:

@@ -30,7 +30,7 @@ from bundlepipe.pipeline.remote import announce
 from bundlepipe.pipeline.screen import height_of, wants_all
 from bundlepipe.pipeline.staleness import WHY, summary
 from bundlepipe.pipeline.tally import Outcome, Tally
-from bundlepipe.pipeline.termination import give_up_all, has_workers
+from bundlepipe.pipeline.termination import INTERRUPTED, give_up_all, has_workers
 from bundlepipe.stores.traffic import Traffic, traffic
 
 # The part of a screen that lines of tasks may take where it cannot hold all of them.
@@ -195,7 +195,7 @@ def _tell_interrupts_shortly() -> None:
         if issubclass(kind, KeyboardInterrupt):
             # Threads and workers would otherwise be waited for until they have done all.
             give_up_all()
-            sys.stderr.write("interrupted: the next run does what is not finished\n")
+            sys.stderr.write(f"{INTERRUPTED}\n")
         else:
             previous(kind, error, trace)
 

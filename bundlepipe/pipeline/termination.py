@@ -11,15 +11,18 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bundlepipe.cancellation import await_the_end_of_work, cancel_all
+from bundlepipe.cancellation import await_the_end_of_work, awaited, cancel_all
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
+# What is said of a run that Ctrl-C ended.
+INTERRUPTED = "interrupted: the next run does what is not finished"
 # Seconds for work that is given up to tidy up.
 _GRACE = 5.0
 # Seconds between two signals to the same worker, and how many it gets: programs that it runs have their grace as well.
@@ -44,6 +47,38 @@ def end_orderly() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         _watched_process = os.getpid()
         signal.signal(signal.SIGINT, _interrupt)
+
+
+def let_waits_be_interrupted() -> None:
+    """Let doit deal with signals while it waits for what threads or workers do, and not before all of these have begun.
+
+    Until then it may have workers that nobody would end.
+    """
+    from doit.runner import MRunner, MThreadRunner
+
+    for runner in (MRunner, MThreadRunner):
+        if runner.Queue not in _queues:
+            _queues.append(_with_awaited_get(runner.Queue))
+            runner.Queue = staticmethod(_queues[-1])
+
+
+_queues: list[Callable[[], Any]] = []
+
+
+def _with_awaited_get(make: Callable[[], Any]) -> Callable[[], Any]:
+    def made() -> Any:
+        results = make()
+        get = results.get
+
+        def get_or_end() -> Any:
+            while _postponed:
+                signal.raise_signal(_postponed.pop())
+            return awaited(get)
+
+        results.get = get_or_end
+        return results
+
+    return made
 
 
 def give_up_all() -> None:
@@ -135,15 +170,36 @@ def _is_being_forked(frame: FrameType | None) -> bool:
     return False
 
 
+# Signals that came while doit began to have workers.
+_postponed: list[int] = []
+
+
+def _is_starting_worker(frame: FrameType | None) -> bool:
+    """Tell whether doit is in the middle of starting a worker, which this process does not know yet."""
+    modules = set()
+    while frame:
+        modules.add(frame.f_globals.get("__name__"))
+        if frame.f_code.co_name == "_run_start_processes":
+            return os.getpid() == _watched_process and "multiprocessing.process" in modules
+        frame = frame.f_back
+    return False
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     if _is_being_forked(frame):
         os._exit(128 + number)
+    if _is_starting_worker(frame):
+        _postponed.append(number)
+        return
     signal.default_int_handler(number, frame)
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
     if _is_being_forked(frame):
         os._exit(128 + number)
+    if _is_starting_worker(frame):
+        _postponed.append(number)
+        return
     # Who is interrupted at a terminal is told to end as well, and should not be in the middle of tidying up.
     if ending_behind(sys.exc_info()[1]) and not _postponement.is_over():
         give_up_all()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
 from bundlepipe.base_directory import carried
-from bundlepipe.cancellation import Cancellation, Cancelled, cancellable, cut_off_if_cancelled
+from bundlepipe.cancellation import Cancellation, Cancelled, awaited, cancellable, cut_off_if_cancelled
 from bundlepipe.errors import InvalidContent
 from bundlepipe.events import Emit, Event
 
@@ -31,12 +31,13 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
     todo = list(items)
     if len(todo) < 2:
         return [function(item) for item in todo]
+    done: queue.SimpleQueue[Future[Result]] = queue.SimpleQueue()
     with _given_up_together(min(CONCURRENT_REQUESTS, len(todo)), "requests") as (pool, stopping):
         futures = [pool.submit(cancellable, stopping, carried(partial(function, item))) for item in todo]
-        finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
         for future in futures:
-            if future in finished:
-                future.result()
+            future.add_done_callback(done.put)
+        for _ in futures:
+            awaited(done.get).result()
         return [future.result() for future in futures]
 
 
@@ -65,7 +66,7 @@ def run_in_order(steps: Mapping[Step, Sequence[Step]], run: Callable[[Step, Emit
             for step in sorter.get_ready():
                 future = pool.submit(cancellable, stopping, carried(partial(run, step, emit_unless_stopping)))
                 future.add_done_callback(lambda future, step=step: done.put((step, future)))  # type: ignore[misc]
-            step, future = done.get()
+            step, future = awaited(done.get)
             future.result()
             sorter.done(step)
 

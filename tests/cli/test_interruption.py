@@ -99,6 +99,8 @@ def test_tasks_end_with_their_workers(
     assert process.returncode == 128 + number
     assert re.fullmatch(r"2 interrupted in \d+\.\d s, .*\n", stdout)
     assert "Traceback" not in stderr
+    is_told = "interrupted: the next run does what is not finished" in stderr.splitlines()
+    assert is_told == (number == signal.SIGINT), stderr
     # The next run takes over what the tar has already.
     assert {path.name for path in command.directory.glob("out/*")} <= {".two.tar.partial"}
 

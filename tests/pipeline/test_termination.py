@@ -15,6 +15,7 @@ from doit.exceptions import TaskFailed
 from bundlepipe.errors import StoreError
 from bundlepipe.pipeline.action import Action
 from bundlepipe.pipeline.termination import ending_behind
+from tests.pipeline.conftest import DODO, Project
 
 # Seconds: what has not ended by then does not end.
 LONG = 60
@@ -70,6 +71,25 @@ if __name__ == "__main__":
 """,
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "130\n", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_told_to_end_while_it_starts_workers_a_run_ends_all_of_them(project: Project, number: signal.Signals) -> None:
+    hook = f"""
+import os, signal
+process = os.getpid()
+os.register_at_fork(after_in_parent=lambda: os.getpid() == process and os.kill(process, signal.{number.name}))
+
+def task_wait():
+    for number in range(2):
+        yield {{"name": number, "actions": ["exec sleep 300"]}}
+"""
+    project.pipeline("")
+    project.write("dodo.py", DODO + hook)
+    # Whoever is left would hold the streams.
+    run = project.doit("-n", "2", "-P", "process", "wait", status=None)
+    assert run.status == (-number if number == signal.SIGINT else 128 + number)
+    assert "Exception ignored" not in run.stderr
 
 
 def test_workers_that_never_end_are_killed(tmp_path: Path) -> None:

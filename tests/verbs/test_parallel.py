@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -31,6 +34,23 @@ def test_a_failure_ends_the_pauses_of_others(kind: type[BaseException]) -> None:
 
     with pytest.raises(kind, match="broken"):
         in_parallel(work, range(3))
+
+
+@pytest.mark.parametrize(
+    "run", [partial(in_parallel, items=range(3)), lambda work: run_in_order({0: [], 1: [], 2: []}, work, ignore)]
+)
+def test_a_signal_that_another_thread_takes_ends_the_wait(run: Callable[[Callable[..., None]], object]) -> None:
+    waiting = threading.Barrier(3)
+
+    def work(number: int, *_: object) -> None:
+        waiting.wait(60)
+        if number == 0:
+            # As if it had come between the look of the main thread and its wait, which only a signal to itself ends.
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        pause(FOR_EVER)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(work)
 
 
 def test_a_failed_step_ends_the_pauses_of_others() -> None:
