@@ -37,6 +37,8 @@ class Outcome(Enum):
 
 # How many reasons the line of a group gives.
 _MOST_REASONS = 2
+# How many failures in different words have lines of their own.
+_MOST_FAILURES = 8
 _MARKS = {Outcome.DONE: ". ", Outcome.UNCHANGED: "= "}
 
 
@@ -104,12 +106,20 @@ class Tally:
         if not is_complete or not self.is_good:
             self._count_the_rest(is_complete)
         yield from self._group_lines()
-        for failure in self._failures.values():
-            yield f"failed  {few(sorted(failure.tasks))}: {failure.line}"
+        yield from self._failure_lines()
         left = sorted(name for name, outcome in self._outcomes.items() if outcome is Outcome.NOT_REACHED)
         if left:
             yield f"not reached  {few(left)}"
         yield f"{self._counts() or 'nothing done'} in {seconds:.1f} s, {_told(traffic)}"
+
+    def _failure_lines(self) -> Iterator[str]:
+        failures = list(self._failures.values())
+        for failure in failures[:_MOST_FAILURES]:
+            yield f"failed  {few(sorted(failure.tasks))}: {failure.line}"
+        others = failures[_MOST_FAILURES:]
+        if others:
+            tasks = sorted(name for failure in others for name in failure.tasks)
+            yield f"failed  {few(tasks)}: told above"
 
     def _count_the_rest(self, is_complete: bool) -> None:
         """Count what was planned and has not come to an end; without interruption, what began has."""

@@ -113,7 +113,7 @@ def cannot_connect(cause: OSError, place: str, url: str, via: str = "") -> Trans
 
 
 def _transient(place: str, url: str, reason: str) -> Transient:
-    return Transient(Unreachable(f"{place}: {reason}"), public_url(url), reason)
+    return Transient(Unreachable(f"{place}: {reason}"), public_url(url), reason, of_host=True)
 
 
 def _unreachable(place: str, url: str, reason: str) -> Transient:

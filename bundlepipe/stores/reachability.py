@@ -82,6 +82,11 @@ class Reachability:
         # It comes and goes, and each time this one came too late.
         return self._attempt(host, attempt)
 
+    def note_connection(self) -> None:
+        """Let others go on at once: a connection came about for what this thread tries again, which may take long."""
+        if self._is_led_here:
+            self._waiting.share(self._here.host, _nothing)
+
     def _attempt(self, host: str, attempt: Callable[[], _Result]) -> _Result:
         try:
             result = attempt()
@@ -123,7 +128,7 @@ class Reachability:
             except Unreachable as error:
                 raise self._note(host, str(error)) from fault
             try:
-                with self._leading():
+                with self._leading(host):
                     result = self._attempt(host, attempt)
             except Cancelled:
                 raise
@@ -135,16 +140,16 @@ class Reachability:
                 return partial(_give, result)
 
     @contextmanager
-    def _leading(self) -> Iterator[None]:
-        self._here.leads = True
+    def _leading(self, host: str) -> Iterator[None]:
+        self._here.host = host
         try:
             yield
         finally:
-            self._here.leads = False
+            self._here.host = ""
 
     @property
     def _is_led_here(self) -> bool:
-        return getattr(self._here, "leads", False)
+        return bool(getattr(self._here, "host", ""))
 
     def _about_host(self, fault: Transient) -> Transient:
         """Return a fault in words that are the same for every request to the host."""
@@ -174,6 +179,10 @@ class Reachability:
     def _forget(self, host: str) -> None:
         with self._lock:
             self._outages.pop(host, None)
+
+
+def _nothing() -> None:
+    """Take the place of a result: those who wait for another request make their own."""
 
 
 def _give(result: object) -> object:

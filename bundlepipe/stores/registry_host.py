@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -182,13 +182,25 @@ class RegistryHost:
     def _send(self, call: Call, grant: Grant | None) -> Response:
         base = self._transport.base
         url = base + call.target if call.target.startswith("/") else call.target
-        request = Request(call.method, url, call.headers, call.body)
+        request = Request(call.method, url, call.headers, self._noting_connection(call.body))
         own = origin(request.url) == origin(base)
         response = self._transport.send(request, grant.header if grant and own else None)
         if response.status == 401 and self._is_own(response):
             # At once: others wait for the first contact, and go by what it has taught.
             self._learn(response)
         return response
+
+    def _noting_connection(self, body: Body | None) -> Body | None:
+        """Let a body that is not in memory tell that there is a connection: there is when its bytes are asked for."""
+        if not callable(body):
+            return body
+        open_body = body
+
+        def noted(chunks: Iterator[bytes]) -> Iterator[bytes]:
+            self._reachability.note_connection()
+            yield from chunks
+
+        return lambda: noted(open_body())
 
     def _learn(self, response: Response) -> Scopes:
         return self._authenticator.learn(response.headers.getlist("WWW-Authenticate"), response.request.url)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from bundlepipe.cancellation import pause
 from bundlepipe.errors import StoreError
@@ -29,6 +30,10 @@ _USUAL_TRIES = 5
 # Who is told to slow down is not told that something is wrong: it takes minutes to give up,
 # unless fewer tries than usual were asked for.
 _TRIES_WHEN_THROTTLED = 12
+# What a gateway says for servers that are not there. A 500 may be about one request alone.
+_OF_THE_HOST = frozenset({502, 503, 504})
+# After so many requests were tried in vain, others by the same fault of the host are not tried again.
+_ENOUGH_IN_VAIN = 2
 
 _Result = TypeVar("_Result")
 
@@ -40,6 +45,7 @@ class Transient(Exception):
     happened at `url` (which has no query string), and `wait` how many seconds the server
     asked for. `throttled` says that there were too many requests, not that one failed.
     `unreachable` is the HOST[:PORT] to which no connection came about, if that is what failed.
+    `of_host` says that other requests to the host are likely to fail by the same.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Transient(Exception):
         *,
         throttled: bool = False,
         unreachable: str = "",
+        of_host: bool = False,
     ) -> None:
         super().__init__(reason)
         self.error = error
@@ -59,6 +66,12 @@ class Transient(Exception):
         self.wait = wait
         self.throttled = throttled
         self.unreachable = unreachable
+        self.of_host = of_host
+
+    @property
+    def host(self) -> str:
+        """The HOST[:PORT] that was asked."""
+        return urlsplit(self.url).netloc
 
 
 class Retries:
@@ -66,7 +79,9 @@ class Retries:
 
     `tries` is the number of attempts, and `patience` the seconds that are waited between all
     attempts at one request. Delays grow exponentially and are spread at random, so that
-    clients that failed together do not come back together. May be used by several threads.
+    clients that failed together do not come back together. What is a fault of the host is tried
+    again by its first requests; those after them are made once, until one has an answer. May
+    be used by several threads.
     """
 
     def __init__(
@@ -82,6 +97,7 @@ class Retries:
         self._patience = patience
         self._lock = threading.Lock()
         self._told: set[tuple[str, str]] = set()
+        self._in_vain: Counter[str] = Counter()
 
     def run(self, attempt: Callable[[], _Result]) -> _Result:
         """Return what `attempt` returns, calling it again while it raises Transient and tries are left.
@@ -91,10 +107,13 @@ class Retries:
         failures, waited = 0, 0.0
         while True:
             try:
-                return attempt()
+                result = attempt()
             except Transient as fault:
                 failures += 1
                 waited += self.pause(fault, failures, waited)
+            else:
+                self._in_vain.clear()
+                return result
 
     def pause(self, fault: Transient, failures: int, waited: float = 0.0) -> float:
         """Wait before the next attempt, and return for how many seconds that was.
@@ -103,8 +122,13 @@ class Retries:
         fault's error, with the reason for it, if there is to be no other attempt, and
         Cancelled if the work that this belongs to is given up meanwhile.
         """
+        if fault.of_host and self._in_vain[fault.host] >= _ENOUGH_IN_VAIN:
+            place = urlunsplit((*urlsplit(fault.url)[:2], "", "", ""))
+            raise type(fault.error)(f"{place}: {fault.reason}; other requests were tried again in vain") from fault
         patient = fault.throttled and self._tries >= _USUAL_TRIES
         if failures >= (max(self._tries, _TRIES_WHEN_THROTTLED) if patient else self._tries):
+            if fault.of_host:
+                self._in_vain[fault.host] += 1
             raise type(fault.error)(f"{fault.error}; gave up after {_counted(failures)}") from fault
         delay: float = min(_FIRST_DELAY * 2 ** (failures - 1), _LONGEST_DELAY) * random.uniform(0.5, 1)
         if fault.wait is not None:
@@ -124,7 +148,7 @@ class Retries:
     @contextmanager
     def _telling(self, fault: Transient, delay: float) -> Iterator[None]:
         """Tell of a wait, unless another thread waits for the same reason at the same host and has told."""
-        what = (urlsplit(fault.url).netloc, fault.reason)
+        what = (fault.host, fault.reason)
         with self._lock:
             tells = what not in self._told
             self._told.add(what)
@@ -148,7 +172,8 @@ def raise_if_transient(answer: Answer, redactor: Redactor) -> None:
     if answer.status in RETRIED_STATUSES:
         error, reason = refusal(answer, redactor), describe_status(answer.status)
         wait, throttled = retry_after(answer.headers), answer.status == HTTPStatus.TOO_MANY_REQUESTS
-        raise Transient(error, public_url(answer.url), reason, wait, throttled=throttled)
+        of_host = answer.status in _OF_THE_HOST and wait is None
+        raise Transient(error, public_url(answer.url), reason, wait, throttled=throttled, of_host=of_host)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -46,20 +46,31 @@ class SingleFlight(Generic[_Result]):
                 if is_cancelled():
                     raise
 
+    def share(self, key: Hashable, result: _Result) -> None:
+        """Give a result to those who wait, before the work for it ends. Only for the thread that does the work."""
+        with self._lock:
+            flight = self._flights.pop(key, None)
+        if flight:
+            flight.set_result(result)
+
     def _lead(self, key: Hashable, flight: Future[_Result], work: Callable[[], _Result]) -> _Result:
         try:
             result = work()
         except BaseException as error:
-            self._land(key)
-            flight.set_exception(error)
+            if self._land(key, flight):
+                flight.set_exception(error)
             raise
-        self._land(key)
-        flight.set_result(result)
+        if self._land(key, flight):
+            flight.set_result(result)
         return result
 
-    def _land(self, key: Hashable) -> None:
+    def _land(self, key: Hashable, flight: Future[_Result]) -> bool:
+        """Let others begin anew; return whether there is still something to share."""
         with self._lock:
-            del self._flights[key]
+            is_under_way = self._flights.get(key) is flight
+            if is_under_way:
+                del self._flights[key]
+        return is_under_way
 
 
 class Once(Generic[_Result]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ import sys
 import pytest
 
 from tests.pipeline.conftest import DODO, FOUR_WAYS, Project
-from tests.support.proxy import Proxy
+from tests.support.proxy import Proxy, Respond
 from tests.support.terminal import Terminal
 
 SCREEN = 24
@@ -204,6 +205,32 @@ def test_what_failed_by_something_else_is_told_by_itself(project: Project) -> No
     run = project.doit("--continue", status=2)
     assert run.stdout.count("TaskFailed - ") == 3
     assert len([line for line in run.stdout.splitlines() if line.startswith("failed  push_bundle:b0")]) == 3
+
+
+def test_of_many_different_failures_the_first_are_repeated(project: Project) -> None:
+    names = _names(12)
+    project.pipeline("bundles:\n" + "".join(f"  {name}: {{files: [{name}]}}\n" for name in names))
+    for name in names:
+        project.write(f"{name}/.imgpkg/images.yml", "kind: Wrong\n")
+    run = project.doit("--continue", "-n", "0", status=2)
+    assert run.stdout.count("TaskFailed - ") == 12
+    failed = [line for line in run.stdout.splitlines() if line.startswith("failed  ")]
+    assert len(failed) == 9
+    assert re.fullmatch(r"failed  (push_bundle:b\d\d, ){2}push_bundle:b\d\d and 1 more: told above", failed[-1])
+    assert _summary(run.stdout) == "12 failed"
+
+
+def test_a_gateway_that_reaches_no_registry_is_told_on_a_screen(project: Project, proxy: Proxy) -> None:
+    project.environment["REGISTRY"] = f"{proxy.host}/gateway"
+    proxy.fault("*", "/v2/gateway/", Respond(503), times=math.inf)
+    for name in _names(40):
+        project.bundle(name)
+    project.pipeline("bundles:\n" + "".join(f"  {name}: {{files: [{name}]}}\n" for name in _names(40)))
+    run = project.doit("--continue", "push_bundle", status=2)
+    assert _summary(run.stdout) == "40 failed"
+    at_once = f"http://{proxy.host}: 503 Service Unavailable; other requests were tried again in vain"
+    assert run.stdout.splitlines().count(at_once) == 1
+    assert len(run.output.splitlines()) < 60
 
 
 def test_a_failure_of_a_users_task_is_one_line_of_the_summary(project: Project) -> None:

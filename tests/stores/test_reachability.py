@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from bundlepipe.errors import BundlepipeError, Unreachable
 from bundlepipe.events import Retrying, ignore
+from bundlepipe.oci.manifest import DOCKER_MANIFEST
 from bundlepipe.oci.reference import Repository
+from bundlepipe.stores.grants import Access
 from bundlepipe.stores.reachability import LOOK_AGAIN, Reachability
+from bundlepipe.stores.registry_host import Call
 from bundlepipe.stores.retries import Retries, Transient
 from tests.support.clients import Client
 from tests.support.proxy import Proxy, Respond
@@ -135,6 +139,29 @@ def test_an_error_of_one_repository_is_that_of_no_other(registry: Registry, prox
     assert client.retries == ["503 Service Unavailable"] * 8
 
 
+def test_a_gateway_that_reaches_no_registry_is_found_out_by_its_first_requests(
+    registry: Registry, proxy: Proxy
+) -> None:
+    client = Client()
+    proxy.fault("HEAD", "/manifests/", Respond(503), times=math.inf)
+    through = [Repository(proxy.host, repository.path) for repository in repositories(registry)]
+    messages = ask_many(client, through)
+
+    at_once = f"http://{proxy.host}: 503 Service Unavailable; other requests were tried again in vain"
+    gave_up = [message for message in messages if message != at_once]
+    assert all(message.endswith("503 Service Unavailable; gave up after 5 attempts") for message in gave_up)
+    assert 2 <= len(gave_up) <= THREADS
+    assert len(client.pauses) <= 4 * THREADS
+    # Each was made once, so that the first that has an answer ends this.
+    assert proxy.count("HEAD", "/manifests/") == REQUESTS + len(client.pauses)
+    proxy.heal()
+    with pytest.raises(BundlepipeError, match="404"):
+        client.store(through[0]).resolve("v1")
+    proxy.fault("HEAD", "/manifests/", Respond(503))
+    with pytest.raises(BundlepipeError, match="404"):
+        client.store(through[0]).resolve("v1")
+
+
 def test_a_proxy_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
@@ -189,3 +216,33 @@ def test_what_is_tried_again_may_ask_the_same_host() -> None:
     thread.join(20)
     assert (ended, attempts) == (["sent a blob"], ["upload", "upload"])
     assert reachability.run(host, lambda: "another") == "another"
+
+
+def test_who_waits_goes_on_when_a_long_upload_has_a_connection(own_registry: Registry) -> None:
+    client, repository = Client(), own_registry.repository()
+    is_answered = threading.Event()
+
+    def ask() -> None:
+        with pytest.raises(BundlepipeError, match="404"):
+            client.store(repository).resolve("v1")
+        is_answered.set()
+
+    def body() -> Iterator[bytes]:
+        assert is_answered.wait(60), "the other request waits for the end of the upload"
+        yield b"{}"
+
+    other = threading.Thread(target=ask, daemon=True)
+
+    def come_back() -> None:
+        other.start()
+        own_registry.start()
+
+    ask()
+    is_answered.clear()
+    own_registry.stop()
+    client.during_pauses = come_back
+    target, access = f"/v2/{repository.path}/manifests/v1", Access(repository, frozenset(), frozenset())
+    call = Call("PUT", target, access, {"Content-Length": "2", "Content-Type": DOCKER_MANIFEST}, body)
+    assert client.host(repository.registry).exchange(call).read(1000).status == 400
+    other.join(60)
+    assert client.retries == ["cannot connect: Connection refused"]
