@@ -1,62 +1,88 @@
-"""Checks of doit's settings in pyproject.toml which doit itself would end by a traceback."""
+"""Checks of doit's settings in pyproject.toml and doit.cfg which doit itself would end by a traceback."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import tomllib
+from doit.doit_cmd import DoitConfig
 
 from bundlepipe.errors import BundlepipeError
 
-_FILE = "pyproject.toml"
+_TOML = "pyproject.toml"
+_FILES = (_TOML, "doit.cfg")
 _TABLES = ("plugins", "commands", "tasks")
 _REPORTERS = ("console", "executed-only", "json", "zero", "error-only")
+# The sections that doit makes of the plugins in either file.
+_OF_PLUGINS = ("COMMAND", "LOADER", "BACKEND", "REPORTER")
+_OF_A_TASK = "task:"
 
 
 def check_settings() -> None:
-    """Check pyproject.toml in the current directory, if there is one; BundlepipeError names a key that is wrong.
+    """Check the files in the current directory, as far as they are there.
 
-    tomllib.TOMLDecodeError if it is not TOML.
+    BundlepipeError names file and key; configparser.Error or ValueError is raised for what is
+    neither TOML nor an INI file.
     """
+    _check_tables()
+    settings = {name: _read(name) for name in _FILES if os.path.exists(name)}
+    reporters = {*_REPORTERS, *_installed_reporters()}
+    for sections in settings.values():
+        reporters |= set(sections.get("REPORTER", {}))
+    for name, sections in settings.items():
+        for section, options in sections.items():
+            if section not in _OF_PLUGINS and not section.startswith(_OF_A_TASK):
+                _check_options(f"{name}: {_key(name, section)}", options, reporters)
+
+
+def _check_tables() -> None:
+    """Check that tables are tables in pyproject.toml: doit reads what is in them."""
+    toml = DoitConfig().toml
+    if toml is None:
+        return  # doit warns of that
     try:
-        with open(_FILE, "rb") as file:
-            content = tomllib.load(file)
+        with open(_TOML, encoding="utf-8") as file:
+            content = toml.loads(file.read())
     except FileNotFoundError:
         return
     except OSError as error:
-        raise BundlepipeError(f"{_FILE}: cannot be read: {error.strerror}") from None
+        raise BundlepipeError(f"{_TOML}: cannot be read: {error.strerror}") from None
     settings = _table(_table(content, "tool", ""), "doit", "tool.")
-    own = _table(settings, "plugins", "tool.doit.")
-    for key, options in _options(settings):
-        _check_options(key, options, _table(own, "reporter", "tool.doit.plugins."))
-
-
-def _options(settings: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield all tables that have options of commands, with their keys."""
-    yield "tool.doit", {key: value for key, value in settings.items() if key not in _TABLES}
-    commands = _table(settings, "commands", "tool.doit.")
-    for name in commands:
-        yield f"tool.doit.commands.{name}", _table(commands, name, "tool.doit.commands.")
-    tasks = _table(settings, "tasks", "tool.doit.")
-    for name in tasks:
-        _table(tasks, name, "tool.doit.tasks.")
+    for name in _TABLES:
+        tables = _table(settings, name, "tool.doit.")
+        for inner in tables:
+            _table(tables, inner, f"tool.doit.{name}.")
 
 
 def _table(parent: Mapping[str, Any], name: str, prefix: str) -> Mapping[str, Any]:
     table = parent.get(name, {})
     if not isinstance(table, dict):
-        raise BundlepipeError(f"{_FILE}: {prefix}{name}: expected a table")
+        raise BundlepipeError(f"{_TOML}: {prefix}{name}: expected a table")
     return table
 
 
-def _check_options(key: str, options: Mapping[str, Any], own_reporters: Mapping[str, Any]) -> None:
+def _read(name: str) -> Mapping[str, Mapping[str, Any]]:
+    config = DoitConfig()
+    config.loads([name])
+    sections: Mapping[str, Mapping[str, Any]] = config.as_dict()
+    return sections
+
+
+def _key(name: str, section: str) -> str:
+    """Return what the keys of a section are called in a file."""
+    if name != _TOML:
+        return f"[{section}] "
+    return "tool.doit." if section == "GLOBAL" else f"tool.doit.commands.{section}."
+
+
+def _check_options(place: str, options: Mapping[str, Any], reporters: set[str]) -> None:
     if "num_process" in options and not _is_whole(options["num_process"]):
-        raise BundlepipeError(f"{_FILE}: {key}.num_process: expected a whole number")
+        raise BundlepipeError(f"{place}num_process: expected a whole number")
     if "reporter" in options:
-        known = {*_REPORTERS, *own_reporters, *_installed_reporters()}
-        if not isinstance(options["reporter"], str) or options["reporter"] not in known:
-            raise BundlepipeError(f"{_FILE}: {key}.reporter: expected one of {', '.join(sorted(known))}")
+        reporter = options["reporter"]
+        if not isinstance(reporter, str) or reporter not in reporters:
+            raise BundlepipeError(f"{place}reporter: expected one of {', '.join(sorted(reporters))}")
 
 
 def _is_whole(value: object) -> bool:

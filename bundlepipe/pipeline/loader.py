@@ -14,7 +14,9 @@ from doit.cmd_base import DodoTaskLoader, NamespaceTaskLoader, opt_cwd, opt_dodo
 from doit.exceptions import InvalidCommand, InvalidDodoFile
 from doit.task import Task
 
+from bundlepipe.errors import BundlepipeError
 from bundlepipe.pipeline.config import DOIT_CONFIG
+from bundlepipe.pipeline.doit_settings import check_settings
 from bundlepipe.pipeline.edges import depend_on_directories
 from bundlepipe.pipeline.pipeline import DEFAULT_PATH, Pipeline
 
@@ -46,7 +48,12 @@ class PipelineLoader(NamespaceTaskLoader):  # type: ignore[misc]
         return _connected(super().load_tasks(cmd, pos_args), cmd)
 
     def setup(self, opt_values: Any) -> None:
-        """Take the file that the command line names."""
+        """Take the file that the command line names; InvalidCommand for settings that doit cannot use."""
+        if any("reporter" in section for section in (self.config or {}).values()):
+            try:
+                check_settings()
+            except BundlepipeError as error:
+                raise InvalidCommand(str(error)) from None
         self.namespace = _namespace(opt_values["pipelineFile"], self.config, opt_values)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -222,6 +223,34 @@ def test_wrong_settings_are_told_with_their_key(pipeline: Command, settings: str
     error = pipeline("bundlepipe", "doit").failed
     assert error.startswith(f"bundlepipe: Error: pyproject.toml: {key}: {expected}")
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "expected"),
+    [
+        ("[GLOBAL]\nreporter = nope\n", "[GLOBAL] reporter", "expected one of "),
+        ("[run]\nnum_process = x\n", "[run] num_process", "expected a whole number"),
+    ],
+)
+def test_wrong_settings_in_the_older_file_are_told_too(
+    pipeline: Command, settings: str, key: str, expected: str
+) -> None:
+    (pipeline.directory / "doit.cfg").write_text(settings)
+    error = pipeline("bundlepipe", "doit").failed
+    assert error.startswith(f"bundlepipe: Error: doit.cfg: {key}: {expected}")
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_reporter_that_settings_bring_themselves_is_known(pipeline: Command, *, is_known: bool) -> None:
+    own = '[tool.doit.plugins.reporter]\nmine = "doit.reporter:ZeroReporter"\n' if is_known else ""
+    (pipeline.directory / "pyproject.toml").write_text(f'[tool.doit]\nloader = "bundlepipe"\nreporter = "mine"\n{own}')
+    result = pipeline("bundlepipe", "doit", "list")
+    assert result.status == (0 if is_known else 1), result.stderr
+    # doit itself, which reads its settings before it asks whom they are for.
+    result = pipeline(sys.executable, "-m", "doit")
+    assert result.status == (0 if is_known else 3), result.stderr
+    assert result.stderr.startswith("ERROR: pyproject.toml: tool.doit.reporter: expected one of ") != is_known
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
