@@ -42,7 +42,6 @@ from bundlepipe.pipeline.declaration import (
     programs_among,
     search_exclude,
 )
-from bundlepipe.pipeline.git_tracked import tracked
 from bundlepipe.pipeline.graph import create_tasks
 from bundlepipe.pipeline.paths import is_within
 from bundlepipe.pipeline.push_task import where_named
@@ -51,6 +50,7 @@ from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import paths_read
 from bundlepipe.verbs.bundle import check_is_plain, check_placement
 from bundlepipe.verbs.configuration import Configuration, read_rules, read_text, search
+from bundlepipe.verbs.git_content import tracked
 from bundlepipe.verbs.resolution import plan
 
 

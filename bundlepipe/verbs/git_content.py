@@ -1,11 +1,11 @@
-"""Whether git can give back what is at a path, which is asked before something else takes its place."""
+"""What git has of files: before something else takes their place, whether it can give them back."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bundlepipe.base_directory import anchored, as_given
 from bundlepipe.errors import ProgramError, ProgramMissing
@@ -27,6 +27,18 @@ _OF_ONE_REPOSITORY = (
 _SHA1_DIGITS = 40
 _LINK_MODE = b"120000"
 _CHUNK = 1 << 20
+
+
+def tracked(paths: Sequence[str]) -> list[str]:
+    """Return those of some paths that git tracks; none where it cannot tell (no repository, say)."""
+    if not paths:
+        return []
+    try:
+        output = _git(anchored(os.curdir), "ls-files", "-z", "--", *paths)
+    except (ProgramError, ProgramMissing):
+        return []
+    found = {os.path.normpath(os.fsdecode(path)) for path in output.split(b"\0") if path}
+    return [path for path in paths if os.path.normpath(path) in found]
 
 
 def find_unkept(path: str) -> str | None:

@@ -95,14 +95,9 @@ class FileOutput:
     def check_place(self) -> os.stat_result | None:
         """Return the status of what is there, None for nothing; OutputError if it stays whatever is written."""
         refuse_repository(self.path)
-        try:
-            status = os.lstat(anchored(self.path))
-        except FileNotFoundError:
+        status = _status(self.path)
+        if status is None:
             return None
-        except NotADirectoryError:
-            raise _no_directory(self.path) from None
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be looked at: {error.strerror}") from None
         if stat.S_ISDIR(status.st_mode):
             raise OutputError(f"{self.path}: is a directory: name a file")
         if os.path.ismount(anchored(self.path)):
@@ -165,20 +160,14 @@ class DirectoryOutput:
     def _judge(self) -> tuple[Why | None, str]:
         """Return why what is there may be replaced, or what of it would be lost."""
         refuse_dangerous(self.path, self.protected)
-        try:
-            status = os.lstat(anchored(self.path))
-            is_empty = stat.S_ISDIR(status.st_mode) and not _has_entries(self.path)
-        except FileNotFoundError:
+        status = _status(self.path)
+        if status is None:
             return "absent", ""
-        except NotADirectoryError:
-            raise _no_directory(self.path) from None
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be looked at: {error.strerror}") from None
         if stat.S_ISLNK(status.st_mode):
             raise OutputError(f"{self.path}: cannot be replaced: it is a symbolic link; name the directory itself")
         if not stat.S_ISDIR(status.st_mode):
             raise OutputError(f"{self.path}: cannot be replaced: it is not a directory")
-        if is_empty:
+        if not _has_entries(self.path):
             return "absent", ""
         why = self.claim.why()
         if why:
@@ -195,11 +184,23 @@ def followed(path: str) -> str:
     return as_given(os.path.realpath(anchored(path))) if os.path.islink(anchored(path)) else path
 
 
-def _no_directory(path: str) -> OutputError:
-    parent = os.path.dirname(path)
-    while os.path.dirname(parent) not in ("", parent) and not os.path.lexists(anchored(parent)):
-        parent = os.path.dirname(parent)
-    return OutputError(f"{path}: cannot be written: {parent} is not a directory")
+def _status(path: str) -> os.stat_result | None:
+    """Return the status of what is at a path, None for nothing; OutputError where that cannot be told."""
+    try:
+        return os.lstat(anchored(path))
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        parent = os.path.dirname(path)
+        while os.path.dirname(parent) not in ("", parent) and not os.path.lexists(anchored(parent)):
+            parent = os.path.dirname(parent)
+        raise OutputError(f"{path}: cannot be written: {parent} is not a directory") from None
+    except OSError as error:
+        raise _not_looked_at(path, error) from None
+
+
+def _not_looked_at(path: str, error: OSError) -> OutputError:
+    return OutputError(f"{path}: cannot be looked at: {error.strerror}")
 
 
 def _has_content(path: str, content: bytes) -> bool:
@@ -211,8 +212,11 @@ def _has_content(path: str, content: bytes) -> bool:
 
 
 def _has_entries(directory: str) -> bool:
-    """Tell whether there is anything but empty directories."""
-    return next(_files_below(directory), None) is not None
+    """Tell whether there is anything but empty directories; OutputError where that cannot be told."""
+    try:
+        return next(_files_below(directory), None) is not None
+    except OSError as error:
+        raise _not_looked_at(directory, error) from None
 
 
 def _files_below(directory: str) -> Iterator[os.DirEntry[str]]:
