@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import sysconfig
@@ -104,6 +105,10 @@ def task_typecheck() -> Task:
     }
 
 
+# Tests wait for services and for processes part of their time.
+_WORKERS = str((os.cpu_count() or 1) + 1)
+
+
 def task_test() -> Task:
     """run the tests; what follows is for pytest: -k lock, tests/verbs, or after -- any of its options"""
     return {
@@ -111,7 +116,7 @@ def task_test() -> Task:
         "actions": [CmdAction(_pytest, shell=False)],
         "params": [
             {"name": "keyword", "short": "k", "long": "keyword", "default": "", "help": "only tests that match this"},
-            {"name": "workers", "short": "n", "long": "workers", "default": "auto", "help": "how many run at a time"},
+            {"name": "workers", "short": "n", "long": "workers", "default": _WORKERS, "help": "how many run at a time"},
             {
                 "name": "exit_first",
                 "short": "x",

@@ -400,8 +400,12 @@ COUNTING = """\
 #!/bin/sh
 cd {directory}
 touch running-$$
-ls | grep -c running- >> counts
-for attempt in $(seq 200); do [ $(ls | grep -c running-) -ge {awaited} ] || [ -e enough ] && break; sleep 0.05; done
+for attempt in $(seq 200); do
+    running=$(ls | grep -c running-)
+    echo $running >> counts
+    [ $running -ge {awaited} ] || [ -e enough ] && break
+    sleep 0.05
+done
 touch enough
 rm running-$$
 echo no builder

@@ -126,16 +126,18 @@ FOUR_WAYS = {
     "serial": ("-n", "0"),
     "fork": ("-n", "4", "-P", "process"),
     "forkserver": ("-n", "4", "-P", "process"),
-    "spawn": ("-n", "4", "-P", "process"),
     "thread": ("-n", "4", "-P", "thread"),
 }
 
 
 @pytest.fixture(params=FOUR_WAYS)
 def way(request: pytest.FixtureRequest, project: Project) -> tuple[str, ...]:
-    """The options of one way of running doit; the start method of processes is set in the dodo.py."""
+    """The options of one way of running doit; the start method of processes is set in the dodo.py.
+
+    To workers of a fork server all has to be sent, as to those that are spawned.
+    """
     method: str = request.param
-    if method in ("fork", "forkserver", "spawn"):
+    if method in ("fork", "forkserver"):
         guard = f"import multiprocessing\nmultiprocessing.set_start_method({method!r}, force=True)\n"
         project.write("dodo.py", guard + DODO)
     return FOUR_WAYS[method]
