@@ -17,7 +17,7 @@ from bundlepipe.errors import BundlepipeError
 
 Result = TypeVar("Result")
 
-# Seconds.
+# Seconds that a wait lasts before it looks for signals.
 _TURN = 0.5
 
 
@@ -148,10 +148,10 @@ def pause(seconds: float) -> None:
 
 
 def awaited(get: Callable[..., Result]) -> Result:
-    """Return what the `get` of a queue returns, however long that takes; signals that come are dealt with meanwhile.
+    """Return what the `get` of a queue returns, however long that takes, and deal with signals that come meanwhile.
 
-    Python looks for them before it waits for other threads to let it go on. Those that come
-    while it does would have to wait for what is in the queue, so this waits in turns.
+    Python deals with them only between the steps of the main thread. One that comes just
+    before a wait without a limit would not end it, so this waits in turns.
     """
     while True:
         with suppress(queue.Empty):

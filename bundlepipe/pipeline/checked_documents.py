@@ -50,7 +50,7 @@ from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import paths_read
 from bundlepipe.verbs.bundle import check_is_plain, check_placement
 from bundlepipe.verbs.configuration import Configuration, read_rules, read_text, search
-from bundlepipe.verbs.git_content import tracked
+from bundlepipe.verbs.git_content import find_tracked
 from bundlepipe.verbs.resolution import plan
 
 
@@ -123,7 +123,7 @@ class _Checking:
         """Check the lock file, and that git does not have what is generated of it."""
         if os.path.exists(path):
             self._attempt(lambda: self._says(path, _described_lock_file(LockFile.parse(read_file(path), path))))
-        for generated in tracked([images_lock_path(bundle) for bundle in self._declared.bundles if bundle.lock]):
+        for generated in find_tracked([images_lock_path(bundle) for bundle in self._declared.bundles if bundle.lock]):
             self._report.notes.append(
                 f"{generated}: git tracks it, but it is generated from {path}: add it to .gitignore, and run "
                 f"git rm --cached {shlex.quote(generated)}"

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, TextIO
 
@@ -39,12 +40,14 @@ def end_quietly() -> None:
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream and stream not in _ended:
             _ended.append(stream)
-            if isinstance(stream, io.TextIOWrapper):
-                # What is written when Python ends cannot change the exit status.
-                stream.reconfigure(line_buffering=True)
             for name in _WRITERS:
                 # By the object, which doit and others already have in their hands.
                 setattr(stream, name, _ending(getattr(stream, name)))
+            # What is written when Python ends cannot change the exit status. Somebody may have closed it.
+            with suppress(ValueError):
+                stream.flush()
+                if isinstance(stream, io.TextIOWrapper):
+                    stream.reconfigure(line_buffering=True)
     if sys.stdout is None:
         _replace_missing()
 

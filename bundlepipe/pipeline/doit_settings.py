@@ -53,6 +53,9 @@ def _check_tables() -> None:
         tables = _table(settings, name, "tool.doit.")
         for inner in tables:
             _table(tables, inner, f"tool.doit.{name}.")
+            if name == "plugins" and inner.upper() not in _OF_PLUGINS:
+                known = ", ".join(map(str.lower, _OF_PLUGINS))
+                raise BundlepipeError(f"{_TOML}: tool.doit.plugins.{inner}: expected one of {known}")
 
 
 def _table(parent: Mapping[str, Any], name: str, prefix: str) -> Mapping[str, Any]:

@@ -49,7 +49,7 @@ class PipelineLoader(NamespaceTaskLoader):  # type: ignore[misc]
 
     def setup(self, opt_values: Any) -> None:
         """Take the file that the command line names; InvalidCommand for settings that doit cannot use."""
-        if any("reporter" in section for section in (self.config or {}).values()):
+        if any({"num_process", "reporter"} & set(section) for section in (self.config or {}).values()):
             try:
                 check_settings()
             except BundlepipeError as error:

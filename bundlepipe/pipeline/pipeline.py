@@ -20,8 +20,9 @@ from bundlepipe.pipeline.one_load import claim_lock_file, enter
 from bundlepipe.pipeline.reading import Declared, read_pipeline
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.task_output import separate_output
-from bundlepipe.pipeline.termination import end_orderly, let_waits_be_interrupted
+from bundlepipe.pipeline.termination import end_orderly, tell_interrupts_shortly
 from bundlepipe.pipeline.variables import refuse_misspelled, wanted_force, wanted_refresh, wanted_verify
+from bundlepipe.pipeline.workers import end_workers_orderly
 from bundlepipe.stores.settings import RegistrySettings
 
 DEFAULT_PATH = "bundlepipe.yml"
@@ -102,7 +103,8 @@ class Pipeline:
             prefix=prefix,
         )
         end_orderly()
-        let_waits_be_interrupted()
+        end_workers_orderly()
+        tell_interrupts_shortly()
         end_quietly()
         separate_output()
         yield from create_tasks(declared, settings, groups)

@@ -15,7 +15,6 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from types import TracebackType
 
 from doit.exceptions import BaseFail, UnmetDependency
 from doit.reporter import ConsoleReporter
@@ -30,7 +29,7 @@ from bundlepipe.pipeline.remote import announce
 from bundlepipe.pipeline.screen import height_of, wants_all
 from bundlepipe.pipeline.staleness import WHY, summary
 from bundlepipe.pipeline.tally import Outcome, Tally
-from bundlepipe.pipeline.termination import INTERRUPTED, give_up_all, has_workers
+from bundlepipe.pipeline.termination import has_workers
 from bundlepipe.stores.traffic import Traffic, traffic
 
 # The part of a screen that lines of tasks may take where it cannot hold all of them.
@@ -70,7 +69,6 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         super().initialize(tasks, selected_tasks)
         depend_on_directories(tasks)
         display.begin()
-        _tell_interrupts_shortly()
         self._begin_summary(tasks, selected_tasks)
         calculators = list(_calculators(tasks, selected_tasks))
         announce({name: each.question for name, each in calculators if isinstance(each, DestinationStaleness)})
@@ -185,21 +183,6 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             process, counted = task.meta[TRAFFIC]
             if process != os.getpid():
                 self._traffic_of_workers[process] = counted
-
-
-def _tell_interrupts_shortly() -> None:
-    """Let Ctrl-C end the run by a line, as every other end is told; doit itself lets it through."""
-    previous = sys.excepthook
-
-    def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if issubclass(kind, KeyboardInterrupt):
-            # Threads and workers would otherwise be waited for until they have done all.
-            give_up_all()
-            sys.stderr.write(f"{INTERRUPTED}\n")
-        else:
-            previous(kind, error, trace)
-
-    sys.excepthook = tell
 
 
 def _is_ours(task: Task) -> bool:

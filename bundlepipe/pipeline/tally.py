@@ -114,9 +114,11 @@ class Tally:
 
     def _failure_lines(self) -> Iterator[str]:
         failures = list(self._failures.values())
-        for failure in failures[:_MOST_FAILURES]:
+        # One line for one other failure would say less, in as many lines.
+        shown = _MOST_FAILURES if len(failures) > _MOST_FAILURES + 1 else len(failures)
+        for failure in failures[:shown]:
             yield f"failed  {few(sorted(failure.tasks))}: {failure.line}"
-        others = failures[_MOST_FAILURES:]
+        others = failures[shown:]
         if others:
             tasks = sorted(name for failure in others for name in failure.tasks)
             yield f"failed  {few(tasks)}: told above"

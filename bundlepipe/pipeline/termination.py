@@ -11,12 +11,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
 
-from bundlepipe.cancellation import await_the_end_of_work, awaited, cancel_all
+from bundlepipe.cancellation import await_the_end_of_work, cancel_all
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -29,56 +28,59 @@ _GRACE = 5.0
 _PATIENCE = 0.5
 _SIGNALS = 30
 
-# The process that let SIGTERM end it; a forked one has that from its parent.
-_watched_process: int | None = None
-
 
 def end_orderly() -> None:
-    """Let SIGTERM end this process by an exit, and SIGINT a worker even while it is being forked.
-
-    Unless something else is set for them. Only the main thread can set it.
-    """
-    global _watched_process  # noqa: PLW0603  (as the handlers are, it is that of the process)
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        _watched_process = os.getpid()
+    """Let SIGTERM end this process by an exit, unless something else is set for it. Only the main thread can set it."""
+    if _is_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _exit)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        _watched_process = os.getpid()
+
+
+def interrupt_between_steps() -> None:
+    """Let SIGINT wait for the end of `uninterrupted` steps as SIGTERM does, unless something else is set for it."""
+    if _is_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
 
 
-def let_waits_be_interrupted() -> None:
-    """Let doit deal with signals while it waits for what threads or workers do, and not before all of these have begun.
-
-    Until then it may have workers that nobody would end.
-    """
-    from doit.runner import MRunner, MThreadRunner
-
-    for runner in (MRunner, MThreadRunner):
-        if runner.Queue not in _queues:
-            _queues.append(_with_awaited_get(runner.Queue))
-            runner.Queue = staticmethod(_queues[-1])
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
-_queues: list[Callable[[], Any]] = []
+class _Uninterrupted:
+    """Steps that a signal must not come into the middle of, in the main thread: it is dealt with behind them."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._process = 0
+        self._waiting: list[int] = []
+
+    def __enter__(self) -> None:
+        if _is_main_thread():
+            self._process = os.getpid()
+            self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        if _is_main_thread():
+            self._depth -= 1
+            if not self._depth and self._waiting:
+                number = self._waiting[0]
+                self._waiting.clear()
+                signal.raise_signal(number)
+
+    def leave(self) -> None:
+        """Begin anew in a process that was forked within such a step."""
+        self._depth = 0
+
+    def takes(self, number: int) -> bool:
+        """Return whether a signal has to wait. A process that was just forked ends: what is raised there is lost."""
+        if not self._depth:
+            return False
+        if os.getpid() != self._process:
+            os._exit(128 + number)
+        self._waiting.append(number)
+        return True
 
 
-def _with_awaited_get(make: Callable[[], Any]) -> Callable[[], Any]:
-    def made() -> Any:
-        results = make()
-        get = results.get
-
-        def get_or_end() -> Any:
-            while _postponed:
-                signal.raise_signal(_postponed.pop())
-            return awaited(get)
-
-        results.get = get_or_end
-        return results
-
-    return made
+uninterrupted = _Uninterrupted()
 
 
 def give_up_all() -> None:
@@ -89,6 +91,21 @@ def give_up_all() -> None:
     # Once, and so late that it comes before what multiprocessing does at the end: that waits for workers for ever.
     atexit.unregister(_let_all_end)
     atexit.register(_let_all_end)
+
+
+def tell_interrupts_shortly() -> None:
+    """Let Ctrl-C end the run by a line, as every other end is told; doit itself lets it through."""
+    previous = sys.excepthook
+
+    def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            # Threads and workers would otherwise be waited for until they have done all.
+            give_up_all()
+            sys.stderr.write(f"{INTERRUPTED}\n")
+        else:
+            previous(kind, error, trace)
+
+    sys.excepthook = tell
 
 
 def has_workers() -> bool:
@@ -157,48 +174,13 @@ class _Postponement:
 _postponement = _Postponement()
 
 
-def _is_being_forked(frame: FrameType | None) -> bool:
-    """Tell whether this is a worker that does not work yet: what is raised there may be printed, and lost."""
-    if os.getpid() == _watched_process:
-        return False
-    while frame:
-        if frame.f_globals.get("__name__") == "multiprocessing.popen_fork":
-            return True
-        if frame.f_code.co_name == "_bootstrap":
-            return False
-        frame = frame.f_back
-    return False
-
-
-# Signals that came while doit began to have workers.
-_postponed: list[int] = []
-
-
-def _is_starting_worker(frame: FrameType | None) -> bool:
-    """Tell whether doit is in the middle of starting a worker, which this process does not know yet."""
-    modules = set()
-    while frame:
-        modules.add(frame.f_globals.get("__name__"))
-        if frame.f_code.co_name == "_run_start_processes":
-            return os.getpid() == _watched_process and "multiprocessing.process" in modules
-        frame = frame.f_back
-    return False
-
-
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    if _is_being_forked(frame):
-        os._exit(128 + number)
-    if _is_starting_worker(frame):
-        _postponed.append(number)
-        return
-    signal.default_int_handler(number, frame)
+    if not uninterrupted.takes(number):
+        signal.default_int_handler(number, frame)
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
-    if _is_being_forked(frame):
-        os._exit(128 + number)
-    if _is_starting_worker(frame):
-        _postponed.append(number)
+    if uninterrupted.takes(number):
         return
     # Who is interrupted at a terminal is told to end as well, and should not be in the middle of tidying up.
     if ending_behind(sys.exc_info()[1]) and not _postponement.is_over():

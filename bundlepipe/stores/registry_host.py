@@ -213,6 +213,7 @@ class RegistryHost:
     def _raise_if_transient(self, response: Response) -> None:
         if response.status in RETRIED_STATUSES:
             raise_if_transient(response.read(LARGEST_ERROR_BODY), self._redactor)
+        self.retries.note_answer(urlsplit(response.request.url).netloc)
 
     def _fetch_token(self, request: Request, authorization: str | None) -> Answer:
         def attempt() -> Answer:

@@ -107,13 +107,10 @@ class Retries:
         failures, waited = 0, 0.0
         while True:
             try:
-                result = attempt()
+                return attempt()
             except Transient as fault:
                 failures += 1
                 waited += self.pause(fault, failures, waited)
-            else:
-                self._in_vain.clear()
-                return result
 
     def pause(self, fault: Transient, failures: int, waited: float = 0.0) -> float:
         """Wait before the next attempt, and return for how many seconds that was.
@@ -122,22 +119,29 @@ class Retries:
         fault's error, with the reason for it, if there is to be no other attempt, and
         Cancelled if the work that this belongs to is given up meanwhile.
         """
-        if fault.of_host and self._in_vain[fault.host] >= _ENOUGH_IN_VAIN:
+        if fault.of_host and self._tries > 1 and self._in_vain[fault.host] >= _ENOUGH_IN_VAIN:
             place = urlunsplit((*urlsplit(fault.url)[:2], "", "", ""))
             raise type(fault.error)(f"{place}: {fault.reason}; other requests were tried again in vain") from fault
         patient = fault.throttled and self._tries >= _USUAL_TRIES
         if failures >= (max(self._tries, _TRIES_WHEN_THROTTLED) if patient else self._tries):
-            if fault.of_host:
-                self._in_vain[fault.host] += 1
-            raise type(fault.error)(f"{fault.error}; gave up after {_counted(failures)}") from fault
+            raise self._given_up(fault, f"gave up after {_counted(failures)}") from fault
         delay: float = min(_FIRST_DELAY * 2 ** (failures - 1), _LONGEST_DELAY) * random.uniform(0.5, 1)
         if fault.wait is not None:
             delay = max(delay, fault.wait * random.uniform(1, _LONGEST_SPREAD))
         if waited + (delay if fault.wait is None else fault.wait) > self._patience:
-            raise type(fault.error)(f"{fault.error}; {self._out_of_patience(fault, failures, waited)}") from fault
+            raise self._given_up(fault, self._out_of_patience(fault, failures, waited)) from fault
         with self._telling(fault, delay):
             self._sleep(delay)
         return delay
+
+    def note_answer(self, host: str) -> None:
+        """Take it that a host is there again: a request to HOST[:PORT] has an answer that is no fault of it."""
+        self._in_vain.pop(host, None)
+
+    def _given_up(self, fault: Transient, why: str) -> StoreError:
+        if fault.of_host:
+            self._in_vain[fault.host] += 1
+        return type(fault.error)(f"{fault.error}; {why}")
 
     def _out_of_patience(self, fault: Transient, failures: int, waited: float) -> str:
         limit = f"the limit is {self._patience:.0f} s in all: try later, or set {PATIENCE_VARIABLE}"

@@ -29,7 +29,7 @@ _LINK_MODE = b"120000"
 _CHUNK = 1 << 20
 
 
-def tracked(paths: Sequence[str]) -> list[str]:
+def find_tracked(paths: Sequence[str]) -> list[str]:
     """Return those of some paths that git tracks; none where it cannot tell (no repository, say)."""
     if not paths:
         return []

@@ -77,6 +77,17 @@ def test_output_that_nobody_reads_ends_doit_without_a_word(
     assert (ended.returncode, ended.stderr or "") == (SIGPIPE_STATUS, "")
 
 
+def test_a_stream_that_a_dodo_py_closed_is_its_own(project: Project) -> None:
+    project.write("dodo.py", "import sys\nsys.stderr.close()\n" + project.read("dodo.py"))
+    assert "push_image:image-0" in project.doit("push_image").stdout
+
+
+def test_output_that_a_dodo_py_began_ends_without_a_word_too(project: Project) -> None:
+    project.write("dodo.py", "print('begun')\n" + project.read("dodo.py"))
+    ended = _unread(project, "push_image")
+    assert (ended.returncode, ended.stderr) == (SIGPIPE_STATUS, "")
+
+
 @pytest.mark.parametrize("arguments", [("dumpdb",), ("-r", "json", "push_image")], ids=" ".join)
 def test_output_in_one_piece_that_nobody_reads_ends_without_a_word(
     project: Project, arguments: tuple[str, ...]

@@ -14,7 +14,7 @@ from doit.exceptions import TaskFailed
 
 from bundlepipe.errors import StoreError
 from bundlepipe.pipeline.action import Action
-from bundlepipe.pipeline.termination import ending_behind
+from bundlepipe.pipeline.termination import ending_behind, interrupt_between_steps, uninterrupted
 from tests.pipeline.conftest import DODO, Project
 
 # Seconds: what has not ended by then does not end.
@@ -53,43 +53,77 @@ if __name__ == "__main__":
     assert (result.returncode, result.stdout, result.stderr) == (0, "given up\n", "")
 
 
-def test_interrupted_while_it_is_forked_a_worker_ends(tmp_path: Path) -> None:
-    result = _run(
-        tmp_path,
-        """
-import multiprocessing, os, signal, time
-from bundlepipe.pipeline.termination import end_orderly
-
-if __name__ == "__main__":
-    end_orderly()
-    # As the terminal does it to all at once. What a hook raises is printed, and lost.
-    os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGINT))
-    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
-    worker.start()
-    worker.join()
-    print(worker.exitcode)
+# Moments of a start of workers, as code of a dodo.py that sends a signal then.
+MOMENTS = {
+    "forked": "os.register_at_fork(after_in_parent=tell)",
+    "in the worker": "os.register_at_fork(after_in_child=lambda: (tell(), os.kill(os.getpid(), NUMBER)))",
+    "in the middle of a put": """
+start = multiprocessing.queues.Queue._start_thread
+def interrupted(self):
+    tell()
+    start(self)
+    open("put", "w").close()
+multiprocessing.queues.Queue._start_thread = interrupted
 """,
-    )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "130\n", "")
+}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_told_to_end_while_it_starts_workers_a_run_ends_all_of_them(project: Project, number: signal.Signals) -> None:
-    hook = f"""
-import os, signal
-process = os.getpid()
-os.register_at_fork(after_in_parent=lambda: os.getpid() == process and os.kill(process, signal.{number.name}))
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_told_to_end_while_it_starts_workers_a_run_ends_all_of_them(
+    project: Project, number: signal.Signals, moment: str
+) -> None:
+    own = f"""
+import multiprocessing.queues, os
+NUMBER, process = {int(number)}, os.getpid()
+
+def tell():
+    os.kill(process, NUMBER)
+
+{MOMENTS[moment]}
 
 def task_wait():
     for number in range(2):
         yield {{"name": number, "actions": ["exec sleep 300"]}}
 """
     project.pipeline("")
-    project.write("dodo.py", DODO + hook)
+    project.write("dodo.py", DODO + own)
     # Whoever is left would hold the streams.
     run = project.doit("-n", "2", "-P", "process", "wait", status=None)
     assert run.status == (-number if number == signal.SIGINT else 128 + number)
     assert "Exception ignored" not in run.stderr
+    if moment == "in the middle of a put":
+        assert (project.directory / "put").exists()
+
+
+def test_what_must_not_be_interrupted_is_done_first() -> None:
+    done = []
+
+    def work() -> None:
+        with uninterrupted:
+            with uninterrupted:
+                signal.raise_signal(signal.SIGINT)
+            done.append("the rest")
+
+    interrupt_between_steps()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert done == ["the rest"]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.parametrize("reporter", ["console", "executed-only"])
+def test_every_reporter_ends_an_interrupted_run_by_a_line(project: Project, reporter: str) -> None:
+    own = "import os, signal\ndef task_end():\n    return {'actions': [lambda: os.kill(os.getpid(), signal.SIGINT)]}\n"
+    project.pipeline("")
+    project.write("dodo.py", DODO + own)
+    run = project.doit("-r", reporter, "-n", "2", "-P", "process", "end", status=None)
+    assert run.stderr.splitlines()[-1] == "interrupted: the next run does what is not finished"
+    assert "Traceback" not in run.stderr
 
 
 def test_workers_that_never_end_are_killed(tmp_path: Path) -> None:

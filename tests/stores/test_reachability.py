@@ -18,8 +18,8 @@ from bundlepipe.stores.grants import Access
 from bundlepipe.stores.reachability import LOOK_AGAIN, Reachability
 from bundlepipe.stores.registry_host import Call
 from bundlepipe.stores.retries import Retries, Transient
-from tests.support.clients import Client
-from tests.support.proxy import Proxy, Respond
+from tests.support.clients import Client, layer_of, push_image
+from tests.support.proxy import Cut, Proxy, Reset, Respond
 from tests.support.services import Registry
 
 THREADS = 8
@@ -121,7 +121,7 @@ def test_a_name_that_does_not_exist_is_asked_for_once(monkeypatch: pytest.Monkey
 
 
 def _failure(work: Callable[[], object]) -> str:
-    with pytest.raises(Unreachable) as error:
+    with pytest.raises(BundlepipeError) as error:
         work()
     return str(error.value)
 
@@ -160,6 +160,35 @@ def test_a_gateway_that_reaches_no_registry_is_found_out_by_its_first_requests(
     proxy.fault("HEAD", "/manifests/", Respond(503))
     with pytest.raises(BundlepipeError, match="404"):
         client.store(through[0]).resolve("v1")
+
+
+def test_a_gateway_that_says_when_to_come_back_is_heeded(registry: Registry, proxy: Proxy) -> None:
+    client = Client()
+    proxy.fault("HEAD", "/manifests/", Respond(503, {"Retry-After": "1"}), times=math.inf)
+    for _ in range(4):
+        message = _failure(lambda: client.store(registry.repository(), through=proxy.host).resolve("v1"))
+        assert message.endswith("503 Service Unavailable; gave up after 5 attempts")
+
+
+def test_a_gateway_that_breaks_connections_is_found_out_by_its_first_requests(registry: Registry, proxy: Proxy) -> None:
+    client = Client()
+    proxy.fault("HEAD", "/manifests/", Reset(), times=math.inf)
+    messages = [
+        _failure(lambda: client.store(registry.repository(), through=proxy.host).resolve("v1")) for _ in range(4)
+    ]
+    assert [message.endswith("; gave up after 5 attempts") for message in messages] == [True, True, False, False]
+    assert all(message.endswith("other requests were tried again in vain") for message in messages[2:])
+
+
+def test_a_download_that_goes_on_is_resumed_whatever_failed_before(registry: Registry, proxy: Proxy) -> None:
+    client, layer = Client(), layer_of(300_000)
+    store = client.store(registry.repository(), through=proxy.host)
+    push_image(store, layer)
+    proxy.fault("HEAD", "/manifests/", Respond(503), times=10)
+    for _ in range(2):
+        assert "gave up" in _failure(lambda: store.resolve("v1"))
+    proxy.fault("GET", f"/blobs/{layer.descriptor.digest}", Cut(100_000))
+    assert b"".join(store.read_blob(layer.descriptor)) == layer.data
 
 
 def test_a_proxy_that_is_down_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

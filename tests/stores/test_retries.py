@@ -44,6 +44,48 @@ def test_the_last_fault_becomes_the_error() -> None:
         Retries(lambda _: None, 2, lambda _: None).run(attempt)
 
 
+def _host_fault(host: str = "r.example", wait: float | None = None) -> Transient:
+    return Transient(Unreachable("GET x: down"), f"https://{host}/x", "down", wait, of_host=True)
+
+
+AT_ONCE = r"^https://r\.example: down; other requests were tried again in vain$"
+
+
+def test_what_is_a_fault_of_the_host_is_not_tried_again_for_ever() -> None:
+    pauses: list[float] = []
+    retries = Retries(lambda _: None, 3, pauses.append)
+    for _ in range(2):
+        with pytest.raises(Unreachable, match=r"^GET x: down; gave up after 3 attempts$"):
+            retries.run(_failing(_host_fault()))
+    with pytest.raises(Unreachable, match=AT_ONCE):
+        retries.run(_failing(_host_fault()))
+    assert len(pauses) == 4
+    # Others have their attempts: faults of one request, and those of another host.
+    for other in (_fault(), _host_fault("other.example")):
+        with pytest.raises(Unreachable, match=r"gave up after 3 attempts$"):
+            retries.run(_failing(other))
+    retries.note_answer("other.example")
+    with pytest.raises(Unreachable, match=AT_ONCE):
+        retries.run(_failing(_host_fault()))
+    retries.note_answer("r.example")
+    with pytest.raises(Unreachable, match=r"gave up after 3 attempts$"):
+        retries.run(_failing(_host_fault()))
+
+
+def test_a_host_out_of_patience_counts_as_well() -> None:
+    retries = Retries(lambda _: None, 20, lambda _: None, patience=1)
+    for expected in ("GET x: down; gave up after", "GET x: down; gave up after", AT_ONCE):
+        with pytest.raises(Unreachable, match=expected):
+            retries.run(_failing(_host_fault()))
+
+
+def test_a_single_attempt_is_told_as_such() -> None:
+    retries = Retries(lambda _: None, 1, lambda _: None)
+    for _ in range(4):
+        with pytest.raises(Unreachable, match=r"^GET x: down; gave up after 1 attempt$"):
+            retries.run(_failing(_host_fault()))
+
+
 def test_other_errors_pass() -> None:
     attempts = []
 
