@@ -52,6 +52,8 @@ class _Uninterrupted:
         self._depth = 0
         self._process = 0
         self._waiting: list[int] = []
+        self.is_in_worker = False
+        self.has_interrupted_worker = False
 
     def __enter__(self) -> None:
         if _is_main_thread():
@@ -67,8 +69,10 @@ class _Uninterrupted:
                 signal.raise_signal(number)
 
     def leave(self) -> None:
-        """Begin anew in a process that was forked within such a step."""
+        """Begin anew in a worker, which may have been forked within such a step."""
         self._depth = 0
+        self._waiting.clear()
+        self.is_in_worker = True
 
     def takes(self, number: int) -> bool:
         """Return whether a signal has to wait. A process that was just forked ends: what is raised there is lost."""
@@ -176,6 +180,7 @@ _postponement = _Postponement()
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     if not uninterrupted.takes(number):
+        uninterrupted.has_interrupted_worker = uninterrupted.is_in_worker
         signal.default_int_handler(number, frame)
 
 
@@ -183,7 +188,9 @@ def _exit(number: int, frame: FrameType | None) -> None:
     if uninterrupted.takes(number):
         return
     # Who is interrupted at a terminal is told to end as well, and should not be in the middle of tidying up.
-    if ending_behind(sys.exc_info()[1]) and not _postponement.is_over():
+    # In a worker the interruption may be on its way through what cannot be seen from here.
+    is_ending = ending_behind(sys.exc_info()[1]) or uninterrupted.has_interrupted_worker
+    if is_ending and not _postponement.is_over():
         give_up_all()
         return
     # Workers are told by doit as well, and the second time would come in the middle of this. Not SIG_IGN, which
