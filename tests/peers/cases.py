@@ -1,0 +1,37 @@
+"""Command lines to compare: what there is before, what is run, and with which input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tests.peers.scene import Scene
+
+SetUp = Callable[[Scene], object]
+
+
+def nothing(scene: Scene) -> None:
+    """Leave the scene empty."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command line of `tool`, and the scene that it runs in.
+
+    name: unique among the tool's; also the first part of the path of the repositories that
+    it makes. set_up: makes what other cases may share, so the command must leave it as it is.
+    Arguments, files, input and environment are filled in as `Scene.fill` does.
+    """
+
+    name: str
+    tool: str
+    arguments: tuple[str, ...]
+    set_up: SetUp = nothing
+    files: Mapping[str, str] = field(default_factory=dict)
+    stdin: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def prepare(self, scene: Scene) -> None:
+        """Make what there is before the command runs."""
+        scene.set_up(self.set_up.__name__.strip("_"), self.set_up)
+        scene.write(self.files)

@@ -1,0 +1,404 @@
+"""Command lines of imgpkg."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+
+from tests.peers.cases import Case, SetUp, nothing
+from tests.peers.scene import Scene
+from tests.support.images import (
+    file_layer,
+    make_world,
+    put_bundle,
+    put_cosign,
+    put_image,
+    put_index,
+)
+
+LOCK = """\
+---
+apiVersion: imgpkg.carvel.dev/v1alpha1
+images: []
+kind: ImagesLock
+"""
+BUNDLE_LOCK = """\
+---
+apiVersion: imgpkg.carvel.dev/v1alpha1
+bundle:
+  image: IMAGE
+  tag: v1
+kind: BundleLock
+"""
+BUNDLE = {"b/.imgpkg/images.yml": LOCK, "b/config.yml": "a: 1\n", "b/sub/more.yml": "b: 2\n"}
+PLAIN = {"f/a.txt": "a\n", "f/sub/b.txt": "b\n", "f/.git/config": "x\n"}
+
+
+def _images(scene: Scene) -> None:
+    """Put images, an index and bundles in place, and note their digests by name."""
+    homes = scene.homes
+    image = put_image(scene.store("image"), file_layer("app", "app"), file_layer("more", "more"), tag="v1")
+    other = put_image(scene.store("image"), file_layer("other", "other"), tag="v2")
+    index = put_index(
+        scene.store("index"), [put_image(scene.store("index"), file_layer("x", a)) for a in "ab"], tag="v1"
+    )
+    inner = put_bundle(homes, scene.repository("inner").tagged("v1"), [scene.repository("image").at(image.digest)])
+    references = [scene.repository("inner").at(inner.digest), scene.repository("image").at(other.digest)]
+    outer = put_bundle(homes, scene.repository("outer").tagged("v1"), references)
+    named = {"image": image, "other": other, "index": index, "inner": inner, "outer": outer}
+    scene.digests.update({name: manifest.digest for name, manifest in named.items()})
+
+
+def _copied_onto_itself(scene: Scene) -> None:
+    scene.source = scene.name
+    _images(scene)
+
+
+def _signed(scene: Scene) -> None:
+    _images(scene)
+    store = scene.store("image")
+    put_cosign(store, store.read_manifest(store.resolve("v1")))
+
+
+def _world(scene: Scene) -> None:
+    world = make_world(scene.homes, scene.repository)
+    scene.digests.update({name: str(image.digest) for name, image in world.images.items()})
+
+
+def _link(scene: Scene) -> None:
+    scene.write(PLAIN)
+    os.symlink("a.txt", scene.directory / "f/link")
+
+
+class _Cases:
+    """Collects cases of one command, which are named by a counter."""
+
+    def __init__(self, command: str) -> None:
+        self._command = command.split()
+        self.found: list[Case] = []
+
+    def add(
+        self,
+        *lines: str,
+        set_up: SetUp = nothing,
+        files: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add command lines, written as in a shell, that run in the same scene."""
+        for line in lines:
+            name = f"{'-'.join(self._command)}-{len(self.found):03}"
+            arguments = (*self._command, *shlex.split(line))
+            self.found.append(Case(name, "imgpkg", arguments, set_up, files or {}, "", environment or {}))
+
+
+def _push() -> list[Case]:
+    cases = _Cases("push")
+    cases.add(
+        "-b {own}/app -f b",
+        "-b {own}/app:1.0 -f b",
+        "--bundle {own}/app:1.0 --file b --tty",
+        "-b {own}/app -f b --json",
+        "-b {own}/app -f b --lock-output lock.yml",
+        "-b {own}/app:v3 -f b --lock-output lock.yml --tty",
+        "-b {own}/app -f b -f f",
+        "-b {own}/app -f f -f b",
+        "-b {own}/app -f b/config.yml",
+        "-b {own}/app -f f",
+        "-b {own}/app -f b/.imgpkg",
+        "-b {own}/app -f .",
+        "-b {own}/app -f b -f b",
+        "-i {own}/app -f f",
+        "-i {own}/app -f f --tty",
+        "-i {own}/app -f f --json",
+        "-i {own}/app:x -f f/a.txt",
+        "-i {own}/app -f f/a.txt -f f/sub",
+        "-i {own}/app -f f -f f/sub",
+        "-i {own}/app -f f/sub -f f/sub",
+        "-i {own}/app -f b",
+        "-i {own}/app -f f --lock-output lock.yml",
+        "-i {own}/app -f f --file-exclusion sub",
+        "-i {own}/app -f f --file-exclusion sub/b.txt --file-exclusion a.txt",
+        "-i {own}/app -f f --file-exclusion .git,sub",
+        "-i {own}/app -f f --file-exclusion=",
+        "-i {own}/app -f f --preserve-permissions",
+        "-b {own}/app -f b --preserve-permissions",
+        "-i {own}/app -f f -l a=b",
+        "-i {own}/app -f f --labels a=b,c=d",
+        "-i {own}/app -f f -l a=b -l c=d=e",
+        "-i {own}/app -f f -l a",
+        "-i {own}/app -f f -l =b",
+        "-i {own}/app -f f -l a=",
+        "-b {own}/app -f b -l dev.carvel.imgpkg.bundle=x",
+        "-i {own}/app -f f -l dev.carvel.imgpkg.bundle=x",
+        "-b {own}/app -f b -l é=ü",
+        "",
+        "-f f",
+        "-i {own}/app",
+        "-b {own}/app",
+        "-b {own}/app -i {own}/app -f b",
+        "-i {own}/app -f nowhere",
+        "-i {own}/app -f f -f nowhere",
+        "-i {own}/App -f f",
+        "-i {own}/app: -f f",
+        "-i {own}/app@sha256:aaaa -f f",
+        f"-i {{own}}/app@sha256:{'a' * 64} -f f",
+        f"-b {{own}}/app:x@sha256:{'a' * 64} -f b",
+        "-i {own}/app:x:y -f f",
+        "-i {own}/app -f f --nonsense",
+        "-i {own}/app -f f rest",
+        "-i 127.0.0.1:1/app -f f --registry-retry-count 1",
+        "-i {own}/app -f f --registry-username u --registry-password p",
+        "-i {own}/app -f f --registry-anon",
+        "-i {own}/app -f f --registry-response-header-timeout 5s",
+        "-i {own}/app -f f --registry-response-header-timeout 5",
+        "-i {own}/app -f f --registry-retry-count x",
+        "-i {own}/app -f f --registry-ca-cert-path nowhere.pem",
+        "-i {own}/app -f f --registry-ca-cert-path f/a.txt",
+        files={**BUNDLE, **PLAIN},
+    )
+    two = {**BUNDLE, "c/.imgpkg/images.yml": LOCK}
+    cases.add("-b {own}/app -f b -f c", files=two)
+    cases.add("-b {own}/app -f b", files={**BUNDLE, "b/sub/.imgpkg/images.yml": LOCK})
+    cases.add("-b {own}/app -f d", "-i {own}/app -f d", files={"d/sub/.imgpkg/images.yml": LOCK})
+    cases.add("-b {own}/app -f d", files={"d/.imgpkg/bundle.yml": "a: 1\n"})
+    cases.add("-b {own}/app -f d", files={"d/.imgpkg": "a file\n"})
+    for number, content in enumerate(("", "a: [", "kind: Other\n", LOCK.replace("images: []", "images: 1"))):
+        cases.add(f"-b {{own}}/app{number} -f b", files={**BUNDLE, "b/.imgpkg/images.yml": content})
+    for image in ("nginx", "nginx:1", f"nginx@sha256:{'a' * 64}", f"nginx:1@sha256:{'a' * 64}", "x@sha256:aa", "''"):
+        content = LOCK.replace("[]", f"[{{image: {image}}}]")
+        cases.add("-b {own}/app -f b", files={**BUNDLE, "b/.imgpkg/images.yml": content})
+    cases.add("-i {own}/app -f f", "-i {own}/app -f f --file-exclusion link", set_up=_link)
+    return cases.found
+
+
+def _pull() -> list[Case]:
+    cases = _Cases("pull")
+    cases.add(
+        "-b {prefix}/outer:v1 -o out",
+        "-b {prefix}/outer:v1 -o out --tty",
+        "-b {prefix}/outer:v1 -o out --json",
+        "-b {prefix}/outer@{outer} -o out",
+        "-b {prefix}/outer:other@{outer} -o out",
+        "-b {prefix}/outer -o out",
+        "-b {prefix}/outer:v1 -o out -r",
+        "-b {prefix}/outer:v1 -o out -r --tty",
+        "-b {prefix}/outer:v1 -o out --recursive --json",
+        "-b {prefix}/inner:v1 -o deep/er/out",
+        "-b {prefix}/inner:v1 -o out/",
+        "-b {prefix}/inner:v1 -o ./out --tty",
+        "-b {prefix}/inner:v1",
+        "-b {prefix}/inner:v1 -o .",
+        "-b {prefix}/inner:v1 -o ..",
+        "-b {prefix}/inner:v1 -o /",
+        "-b {prefix}/inner:v1 -o ''",
+        "-b {prefix}/image:v1 -o out",
+        "-b {prefix}/index:v1 -o out",
+        "-b {prefix}/nowhere:v1 -o out",
+        "-b {prefix}/outer:v9 -o out",
+        "-i {prefix}/image:v1 -o out",
+        "-i {prefix}/image:v1 -o out --tty",
+        "-i {prefix}/image:v1 -o out --json",
+        "-i {prefix}/image@{image} -o out",
+        "-i {prefix}/image:v1 -o out -r",
+        "-i {prefix}/inner:v1 -o out",
+        "-i {prefix}/inner:v1 -o out --image-is-bundle-check=false",
+        "-i {prefix}/inner:v1 -o out --image-is-bundle-check=false --tty",
+        "-i {prefix}/inner:v1 -o out --image-is-bundle-check=false -r",
+        "-i {prefix}/image:v1 -o out --image-is-bundle-check=false",
+        "-i {prefix}/image:v1 -o out --image-is-bundle-check=true",
+        "-b {prefix}/inner:v1 -o out --image-is-bundle-check=false",
+        "-b {prefix}/inner:v1 -o out --image-is-bundle-check",
+        "-i {prefix}/index:v1 -o out",
+        "-i {prefix}/index:v1 -o out --tty",
+        "-i {prefix}/nowhere -o out",
+        "-i {prefix}/image:v9 -o out",
+        f"-i {{prefix}}/image@sha256:{'a' * 64} -o out",
+        "-i {prefix}/Image -o out",
+        "-i {prefix}/image:v1 -b {prefix}/inner:v1 -o out",
+        "-o out",
+        "",
+        "-i {prefix}/image:v1 -o out --lock lock.yml",
+        "--lock nowhere.yml -o out",
+        "-i 127.0.0.1:1/app -o out --registry-retry-count 1",
+        set_up=_images,
+    )
+    cases.add("-b {prefix}/inner:v1 -o old", "-i {prefix}/image:v1 -o old", set_up=_images, files={"old/x": "x\n"})
+    lock = {"lock.yml": BUNDLE_LOCK.replace("IMAGE", "{prefix}/outer@{outer}")}
+    cases.add(
+        "--lock lock.yml -o out",
+        "--lock lock.yml -o out --tty",
+        "--lock lock.yml -o out -r --tty",
+        "--lock lock.yml -o out --json",
+        set_up=_images,
+        files=lock,
+    )
+    for content in (
+        LOCK,
+        BUNDLE_LOCK.replace("IMAGE", "{prefix}/image@{image}"),
+        BUNDLE_LOCK.replace("IMAGE", "{prefix}/outer:v1"),
+        BUNDLE_LOCK.replace("IMAGE", "''"),
+        "",
+        "a: [",
+        BUNDLE_LOCK.replace("BundleLock", "Other"),
+        BUNDLE_LOCK.replace("IMAGE", "{prefix}/outer@{outer}") + "more: 1\n",
+    ):
+        cases.add("--lock lock.yml -o out", set_up=_images, files={"lock.yml": content})
+    cases.add("-b {prefix}/outer:v1 -o out -r --tty", "-b {prefix}/outer:v1 -o out -r", set_up=_world)
+    return cases.found
+
+
+def _copy() -> list[Case]:
+    cases = _Cases("copy")
+    cases.add(
+        "-b {prefix}/outer:v1 --to-repo {own}/to",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --tty",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --json",
+        "-b {prefix}/outer@{outer} --to-repo {own}/to",
+        "-b {prefix}/outer --to-repo {own}/to",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --lock-output lock.yml",
+        "-b {prefix}/outer@{outer} --to-repo {own}/to --lock-output lock.yml",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --repo-based-tags",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --concurrency 1",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --concurrency 0",
+        "-b {prefix}/outer:v1 --to-repo {own}/to:tag",
+        "-b {prefix}/outer:v1 --to-repo {own}/To",
+        "-b {prefix}/outer:v1 --to-tar out.tar",
+        "-b {prefix}/outer:v1 --to-tar out.tar --tty",
+        "-b {prefix}/outer:v1 --to-tar out.tar --json",
+        "-b {prefix}/outer:v1 --to-tar out.tar --lock-output lock.yml",
+        "-b {prefix}/outer:v1 --to-tar nowhere/out.tar",
+        "-b {prefix}/outer:v1 --to-tar out.tar --resume",
+        "-b {prefix}/outer:v1 --to-tar out.tar --to-repo {own}/to",
+        "-b {prefix}/outer:v1",
+        "-b {prefix}/image:v1 --to-repo {own}/to",
+        "-b {prefix}/image:v1 --to-tar out.tar",
+        "-b {prefix}/index:v1 --to-repo {own}/to",
+        "-b {prefix}/nowhere --to-repo {own}/to",
+        "-b {prefix}/outer:v9 --to-tar out.tar",
+        "-i {prefix}/image:v1 --to-repo {own}/to",
+        "-i {prefix}/image:v1 --to-repo {own}/to --tty",
+        "-i {prefix}/image:v1 --to-repo {own}/to --json",
+        "-i {prefix}/image@{image} --to-repo {own}/to",
+        "-i {prefix}/image:v1 --to-repo {own}/to --lock-output lock.yml",
+        "-i {prefix}/image:v1 --to-repo {own}/to --repo-based-tags",
+        "-i {prefix}/image:v1 --to-tar out.tar",
+        "-i {prefix}/image:v1 --to-tar out.tar --tty",
+        "-i {prefix}/index:v1 --to-repo {own}/to",
+        "-i {prefix}/index:v1 --to-repo {own}/to --tty",
+        "-i {prefix}/index:v1 --to-tar out.tar",
+        "-i {prefix}/inner:v1 --to-repo {own}/to",
+        "-i {prefix}/inner:v1 --to-tar out.tar",
+        "-i {prefix}/nowhere --to-repo {own}/to",
+        "-i {prefix}/image:v1 -b {prefix}/inner:v1 --to-repo {own}/to",
+        "-i {prefix}/image:v1 --to-repo {own}/to --include-non-distributable-layers",
+        "-i {prefix}/image:v1 --to-repo {own}/to --cosign-signatures",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --cosign-signatures",
+        "--to-repo {own}/to",
+        "",
+        "--tar nowhere.tar --to-repo {own}/to",
+        "--lock nowhere.yml --to-repo {own}/to",
+        set_up=_images,
+    )
+    cases.add("-b {prefix}/outer:v1 --to-repo {prefix}/outer", set_up=_copied_onto_itself)
+    for content in (
+        BUNDLE_LOCK.replace("IMAGE", "{prefix}/outer@{outer}"),
+        LOCK.replace("[]", "[{image: '{prefix}/image@{image}'}, {image: '{prefix}/index@{index}'}]"),
+        LOCK.replace("[]", "[{image: '{prefix}/inner@{inner}'}]"),
+        LOCK,
+        "a: [",
+        LOCK.replace("[]", "[{image: '{prefix}/image@{image}', annotations: {a: b}}]"),
+    ):
+        cases.add(
+            "--lock lock.yml --to-repo {own}/to",
+            "--lock lock.yml --to-repo {own}/to --tty --lock-output new.yml",
+            "--lock lock.yml --to-tar out.tar",
+            set_up=_images,
+            files={"lock.yml": content},
+        )
+    cases.add(
+        "-i {prefix}/image:v1 --to-repo {own}/to --cosign-signatures",
+        "-i {prefix}/image:v1 --to-repo {own}/to --cosign-signatures --tty",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --cosign-signatures --tty",
+        "-b {prefix}/outer:v1 --to-tar out.tar --cosign-signatures",
+        set_up=_signed,
+    )
+    cases.add(
+        "-b {prefix}/outer:v1 --to-repo {own}/to",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --tty",
+        "-b {prefix}/outer:v1 --to-tar out.tar",
+        "-b {prefix}/outer:v1 --to-tar out.tar --include-non-distributable-layers",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --cosign-signatures --repo-based-tags",
+        set_up=_world,
+    )
+    return cases.found
+
+
+def _describe() -> list[Case]:
+    cases = _Cases("describe")
+    cases.add(
+        "-b {prefix}/outer:v1",
+        "-b {prefix}/outer:v1 --tty",
+        "-b {prefix}/outer:v1 --json",
+        "-b {prefix}/outer@{outer}",
+        "-b {prefix}/outer:v1 -o text",
+        "-b {prefix}/outer:v1 -o yaml",
+        "-b {prefix}/outer:v1 --output-type yaml --layers=false",
+        "-b {prefix}/outer:v1 --layers=false",
+        "-b {prefix}/outer:v1 -o json",
+        "-b {prefix}/outer:v1 --cosign-artifacts=false",
+        "-b {prefix}/outer:v1 --concurrency 1",
+        "-b {prefix}/inner:v1",
+        "-b {prefix}/inner:v1 -o yaml",
+        "-b {prefix}/image:v1",
+        "-b {prefix}/index:v1",
+        "-b {prefix}/nowhere",
+        "",
+        "-i {prefix}/image:v1",
+        set_up=_signed,
+    )
+    cases.add("-b {prefix}/outer:v1", "-b {prefix}/outer:v1 -o yaml", "-b {prefix}/outer:v1 --tty", set_up=_world)
+    return cases.found
+
+
+def _tag() -> list[Case]:
+    listed, resolved = _Cases("tag list"), _Cases("tag resolve")
+    listed.add(
+        "-i {prefix}/image",
+        "-i {prefix}/image --tty",
+        "-i {prefix}/image --json",
+        "-i {prefix}/image --digests",
+        "-i {prefix}/image --digests --json",
+        "-i {prefix}/image --digests --tty",
+        "-i {prefix}/outer --imgpkg-internal-tags",
+        "-i {prefix}/outer --imgpkg-internal-tags=false",
+        "-i {prefix}/outer --digests --imgpkg-internal-tags",
+        "-i {prefix}/nowhere",
+        "-i {prefix}/image:v1",
+        "-i {prefix}/image@{image}",
+        "-i {prefix}/Image",
+        "",
+        "-i {prefix}/image --column name",
+        "-i {prefix}/image --column digest --digests",
+        "-i {prefix}/image --column nonsense",
+        set_up=_signed,
+    )
+    resolved.add(
+        "-i {prefix}/image:v1",
+        "-i {prefix}/image:v1 --tty",
+        "-i {prefix}/image:v1 --json",
+        "-i {prefix}/image@{image}",
+        "-i {prefix}/image",
+        "-i {prefix}/image:v9",
+        "-i {prefix}/nowhere:v1",
+        "-i {prefix}/index:v1",
+        "",
+        set_up=_images,
+    )
+    return [*listed.found, *resolved.found]
+
+
+def imgpkg_cases() -> Iterator[Case]:
+    """Yield all that are written down."""
+    for cases in (_push, _pull, _copy, _describe, _tag):
+        yield from cases()

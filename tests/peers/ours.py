@@ -1,0 +1,56 @@
+"""Ours in the place of the real programs, in this process: hundreds of processes would take minutes."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+from bundlepipe.cli.main import run
+from tests.peers.cases import Case
+from tests.peers.outcome import Outcome, observe
+from tests.peers.scene import Scene, Stage
+
+
+def run_ours(case: Case, stage: Stage, directory: Path) -> Outcome:
+    """Return what comes of a case, run by ours under the name of the tool in a new directory below `directory`."""
+    work = directory / case.name / "work"
+    work.mkdir(parents=True)
+    scene = Scene(work, stage, case.name)
+    with scene.homes:
+        case.prepare(scene)
+        home = work.parent / "home"
+        home.mkdir()
+        given = {name: scene.fill(value) for name, value in case.environment.items()}
+        environment = {"PATH": os.environ["PATH"], "HOME": str(home), **given}
+        with _process(work, environment, scene.fill(case.stdin)) as (stdout, stderr):
+            status = run(case.tool, [scene.fill(argument) for argument in case.arguments])
+        return observe(scene, status, _text(stdout), _text(stderr))
+
+
+@contextmanager
+def _process(
+    directory: Path, environment: Mapping[str, str], stdin: str
+) -> Iterator[tuple[io.TextIOWrapper, io.TextIOWrapper]]:
+    """Give this process the directory, variables and streams of another one for a while."""
+    streams = [io.TextIOWrapper(io.BytesIO(content)) for content in (stdin.encode(), b"", b"")]
+    before = os.getcwd()
+    os.chdir(directory)
+    try:
+        with (
+            mock.patch.dict(os.environ, environment, clear=True),
+            mock.patch.multiple("sys", stdin=streams[0], stdout=streams[1], stderr=streams[2]),
+        ):
+            yield streams[1], streams[2]
+    finally:
+        os.chdir(before)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    content = stream.buffer
+    assert isinstance(content, io.BytesIO)
+    return content.getvalue().decode()

@@ -1,0 +1,94 @@
+"""Where a command line runs: an empty directory, and repositories of a registry."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bundlepipe.oci.reference import Repository
+from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.store import Store
+from tests.support.services import Registry
+
+# Seconds: what has not ended by then does not end.
+_LONG = 120
+
+
+@dataclass
+class Stage:
+    """A registry with what cases begin with, which is made once for all that begin with the same."""
+
+    registry: Registry
+    made: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+@dataclass
+class Scene:
+    """A directory to run in, repositories that are there, and those that the command may make.
+
+    Command lines and files call the former `{prefix}/NAME`, and the latter `{own}/NAME`.
+    """
+
+    directory: Path
+    stage: Stage
+    name: str
+    source: str = ""
+    homes: Homes = field(default_factory=Homes)
+    digests: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def registry(self) -> Registry:
+        """The registry of the stage."""
+        return self.stage.registry
+
+    def set_up(self, name: str, make: Callable[[Scene], object]) -> None:
+        """Make what there is before, below the path `name`, unless another scene of the stage has done that."""
+        self.source = name
+        if name not in self.stage.made:
+            make(self)
+            self.stage.made[name] = dict(self.digests)
+        self.digests = dict(self.stage.made[name])
+
+    def repository(self, name: str) -> Repository:
+        """Return a repository that is there before."""
+        return Repository(self.registry.host, f"{self.source}/{name}")
+
+    def store(self, name: str) -> Store:
+        """Open such a repository for writing."""
+        return self.homes.repository(self.repository(name), writes=True)
+
+    def fill(self, text: str) -> str:
+        """Put this scene's names in the place of `{prefix}`, `{own}`, `{host}` and `{NAME}` of a digest."""
+        host = self.registry.host
+        names = {"prefix": f"{host}/{self.source}", "own": f"{host}/{self.name}", "host": host, **self.digests}
+        for name, value in names.items():
+            text = text.replace(f"{{{name}}}", value)
+        return text
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write files into the directory."""
+        for name, content in files.items():
+            path = self.directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self.fill(content))
+
+    def run(
+        self, program: str, arguments: Sequence[str], stdin: str, environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program with nothing of this machine's settings."""
+        home = self.directory.parent / "home"
+        home.mkdir(exist_ok=True)
+        given = {name: self.fill(value) for name, value in environment.items()}
+        return subprocess.run(
+            [program, *map(self.fill, arguments)],
+            cwd=self.directory,
+            env={"PATH": os.environ["PATH"], "HOME": str(home), **given},
+            input=self.fill(stdin),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LONG,
+        )
