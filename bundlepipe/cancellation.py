@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -200,3 +202,50 @@ def left_if_cancelled(function: Callable[[], Result], when_left: Callable[[], ob
         raise Cancelled from None
     finally:
         outcome.cancel()
+
+
+def is_main_thread() -> bool:
+    """Tell whether this is the thread that signals are dealt with in."""
+    return threading.current_thread() is threading.main_thread()
+
+
+class _Uninterrupted:
+    """Steps that a signal must not come into the middle of, in the main thread: it is dealt with behind them."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._process = 0
+        self._waiting: list[int] = []
+        self.is_in_worker = False
+        self.has_interrupted_worker = False
+
+    def __enter__(self) -> None:
+        if is_main_thread():
+            self._process = os.getpid()
+            self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        if is_main_thread():
+            self._depth -= 1
+            if not self._depth and self._waiting:
+                number = self._waiting[0]
+                self._waiting.clear()
+                signal.raise_signal(number)
+
+    def leave(self) -> None:
+        """Begin anew in a worker, which may have been forked within such a step."""
+        self._depth = 0
+        self._waiting.clear()
+        self.is_in_worker = True
+
+    def takes(self, number: int) -> bool:
+        """Return whether a signal has to wait. A process that was just forked ends: what is raised there is lost."""
+        if not self._depth:
+            return False
+        if os.getpid() != self._process:
+            os._exit(128 + number)
+        self._waiting.append(number)
+        return True
+
+
+uninterrupted = _Uninterrupted()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import IO
 
 from bundlepipe.base_directory import anchored
-from bundlepipe.cancellation import raise_if_cancelled
+from bundlepipe.cancellation import raise_if_cancelled, uninterrupted
 from bundlepipe.errors import ProgramError, ProgramMissing, command_text, printable
 
 TakeLine = Callable[[str], None]
@@ -60,7 +60,6 @@ def run_program(
     name = command_text(command) if shown is None else shown
     inherited = {key: value for key, value in os.environ.items() if key not in without}
     variables = {**inherited, **(environment or {})}
-    process = _started(command, name, directory, variables, stdin is not None, captures_output)
     tail: deque[str] = deque(maxlen=_KEPT_LINES)
     captured = bytearray()
 
@@ -69,23 +68,21 @@ def run_program(
         take_line(line)
 
     lines = _Lines(take)
-    _running.add(process)
-    try:
-        with selectors.DefaultSelector() as selector:
-            _read(selector, process.stderr or process.stdout, lines.take)
-            if captures_output:
-                _read(selector, process.stdout, captured.extend)
-            if stdin is not None:
-                _write(selector, process.stdin, stdin)
-            _attend(process, selector)
+    with contextlib.ExitStack() as ending:
+        # A signal in the middle of this would leave a program that nobody ends.
+        with uninterrupted:
+            process = _started(command, name, directory, variables, stdin is not None, captures_output)
+            _running.add(process)
+            ending.callback(_dismiss, process)
+        selector = ending.enter_context(selectors.DefaultSelector())
+        _read(selector, process.stderr or process.stdout, lines.take)
+        if captures_output:
+            _read(selector, process.stdout, captured.extend)
+        if stdin is not None:
+            _write(selector, process.stdin, stdin)
+        _attend(process, selector)
         lines.end()
         _await(process)
-    finally:
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream:
-                stream.close()
-        _end(process)
-        _running.discard(process)
     if process.returncode:
         raise ProgramError(name, process.returncode, tail)
     return bytes(captured)
@@ -208,6 +205,15 @@ def _await(process: subprocess.Popen[bytes]) -> None:
             process.wait(_GLANCE)
             return
         raise_if_cancelled()
+
+
+def _dismiss(process: subprocess.Popen[bytes]) -> None:
+    """End a program that still runs, and close what there is of it."""
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
+    _end(process)
+    _running.discard(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -6,16 +6,14 @@ What these have started themselves is theirs to end.
 from __future__ import annotations
 
 import atexit
-import os
 import signal
 import sys
-import threading
 import time
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
-from bundlepipe.cancellation import await_the_end_of_work, cancel_all
+from bundlepipe.cancellation import await_the_end_of_work, cancel_all, is_main_thread, uninterrupted
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -31,60 +29,14 @@ _SIGNALS = 30
 
 def end_orderly() -> None:
     """Let SIGTERM end this process by an exit, unless something else is set for it. Only the main thread can set it."""
-    if _is_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    if is_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _exit)
 
 
 def interrupt_between_steps() -> None:
     """Let SIGINT wait for the end of `uninterrupted` steps as SIGTERM does, unless something else is set for it."""
-    if _is_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if is_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
-
-
-def _is_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
-
-
-class _Uninterrupted:
-    """Steps that a signal must not come into the middle of, in the main thread: it is dealt with behind them."""
-
-    def __init__(self) -> None:
-        self._depth = 0
-        self._process = 0
-        self._waiting: list[int] = []
-        self.is_in_worker = False
-        self.has_interrupted_worker = False
-
-    def __enter__(self) -> None:
-        if _is_main_thread():
-            self._process = os.getpid()
-            self._depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        if _is_main_thread():
-            self._depth -= 1
-            if not self._depth and self._waiting:
-                number = self._waiting[0]
-                self._waiting.clear()
-                signal.raise_signal(number)
-
-    def leave(self) -> None:
-        """Begin anew in a worker, which may have been forked within such a step."""
-        self._depth = 0
-        self._waiting.clear()
-        self.is_in_worker = True
-
-    def takes(self, number: int) -> bool:
-        """Return whether a signal has to wait. A process that was just forked ends: what is raised there is lost."""
-        if not self._depth:
-            return False
-        if os.getpid() != self._process:
-            os._exit(128 + number)
-        self._waiting.append(number)
-        return True
-
-
-uninterrupted = _Uninterrupted()
 
 
 def give_up_all() -> None:

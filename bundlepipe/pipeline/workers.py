@@ -14,8 +14,8 @@ from typing import Any
 
 from doit import runner
 
-from bundlepipe.cancellation import awaited
-from bundlepipe.pipeline.termination import interrupt_between_steps, uninterrupted
+from bundlepipe.cancellation import awaited, uninterrupted
+from bundlepipe.pipeline.termination import interrupt_between_steps
 
 
 class Worker(Process):

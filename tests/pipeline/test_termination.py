@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 from doit.exceptions import TaskFailed
 
+from bundlepipe.cancellation import uninterrupted
 from bundlepipe.errors import StoreError
 from bundlepipe.pipeline.action import Action
-from bundlepipe.pipeline.termination import ending_behind, interrupt_between_steps, uninterrupted
+from bundlepipe.pipeline.termination import ending_behind, interrupt_between_steps
 from tests.pipeline.conftest import DODO, Project
 
 # Seconds: what has not ended by then does not end.
@@ -114,6 +116,30 @@ def test_what_must_not_be_interrupted_is_done_first() -> None:
             signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_a_program_that_is_just_being_started_is_ended(tmp_path: Path) -> None:
+    result = _run(
+        tmp_path,
+        """
+import os, signal, subprocess
+from bundlepipe.pipeline.termination import end_orderly
+from bundlepipe.processes import run_program
+
+start = subprocess.Popen._execute_child
+def interrupted(self, *arguments):
+    start(self, *arguments)
+    print(self.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+subprocess.Popen._execute_child = interrupted
+end_orderly()
+run_program(["sleep", "300"], print)
+""",
+    )
+    assert (result.returncode, result.stderr) == (128 + signal.SIGTERM, "")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(result.stdout), 0)
 
 
 @pytest.mark.parametrize("reporter", ["console", "executed-only"])
