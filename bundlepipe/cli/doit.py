@@ -44,10 +44,9 @@ def _run(main: Any, arguments: Sequence[str]) -> int:
     try:
         status: int = main.run(arguments)
     except KeyboardInterrupt:
-        from bundlepipe.pipeline.termination import INTERRUPTED, give_up_all
+        from bundlepipe.pipeline.termination import end_interrupted
 
-        give_up_all()
-        sys.stderr.write(f"{INTERRUPTED}\n")
+        end_interrupted()
         return 130
     return status
 

@@ -27,13 +27,11 @@ def check_settings() -> None:
     """
     _check_tables()
     settings = {name: _read(name) for name in _FILES if os.path.exists(name)}
-    reporters = {*_REPORTERS, *_installed_reporters()}
-    for sections in settings.values():
-        reporters |= set(sections.get("REPORTER", {}))
+    own = {reporter for sections in settings.values() for reporter in sections.get("REPORTER", {})}
     for name, sections in settings.items():
         for section, options in sections.items():
             if section not in _OF_PLUGINS and not section.startswith(_OF_A_TASK):
-                _check_options(f"{name}: {_key(name, section)}", options, reporters)
+                _check_options(f"{name}: {_key(name, section)}", options, own)
 
 
 def _check_tables() -> None:
@@ -79,13 +77,13 @@ def _key(name: str, section: str) -> str:
     return "tool.doit." if section == "GLOBAL" else f"tool.doit.commands.{section}."
 
 
-def _check_options(place: str, options: Mapping[str, Any], reporters: set[str]) -> None:
+def _check_options(place: str, options: Mapping[str, Any], own_reporters: set[str]) -> None:
     if "num_process" in options and not _is_whole(options["num_process"]):
         raise BundlepipeError(f"{place}num_process: expected a whole number")
     if "reporter" in options:
-        reporter = options["reporter"]
-        if not isinstance(reporter, str) or reporter not in reporters:
-            raise BundlepipeError(f"{place}reporter: expected one of {', '.join(sorted(reporters))}")
+        reporter, known = options["reporter"], {*_REPORTERS, *own_reporters, *_installed_reporters()}
+        if not isinstance(reporter, str) or reporter not in known:
+            raise BundlepipeError(f"{place}reporter: expected one of {', '.join(sorted(known))}")
 
 
 def _is_whole(value: object) -> bool:

@@ -18,8 +18,6 @@ from bundlepipe.cancellation import await_the_end_of_work, cancel_all, is_main_t
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-# What is said of a run that Ctrl-C ended.
-INTERRUPTED = "interrupted: the next run does what is not finished"
 # Seconds for work that is given up to tidy up.
 _GRACE = 5.0
 # Seconds between two signals to the same worker, and how many it gets: programs that it runs have their grace as well.
@@ -55,13 +53,17 @@ def tell_interrupts_shortly() -> None:
 
     def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
-            # Threads and workers would otherwise be waited for until they have done all.
-            give_up_all()
-            sys.stderr.write(f"{INTERRUPTED}\n")
+            end_interrupted()
         else:
             previous(kind, error, trace)
 
     sys.excepthook = tell
+
+
+def end_interrupted() -> None:
+    """Give all work up and say so: threads and workers would otherwise be waited for until they have done all."""
+    give_up_all()
+    sys.stderr.write("interrupted: the next run does what is not finished\n")
 
 
 def has_workers() -> bool:
