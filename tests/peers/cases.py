@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -35,3 +36,27 @@ class Case:
         """Make what there is before the command runs."""
         scene.set_up(self.set_up.__name__.strip("_"), self.set_up)
         scene.write(self.files)
+
+
+class Cases:
+    """Collects command lines of a tool, which all begin with the same words; `group` and a counter name them."""
+
+    def __init__(self, tool: str, group: str, *words: str) -> None:
+        self.found: list[Case] = []
+        self._tool = tool
+        self._group = group
+        self._words = words
+
+    def add(
+        self,
+        *lines: str,
+        set_up: SetUp = nothing,
+        files: Mapping[str, str] | None = None,
+        stdin: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add command lines, written as in a shell, that run in the same scene."""
+        for line in lines:
+            name = f"{self._group}-{len(self.found):03}"
+            arguments = (*self._words, *shlex.split(line))
+            self.found.append(Case(name, self._tool, arguments, set_up, files or {}, stdin, environment or {}))

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.peers.all_cases import TOOLS, cases_of
 from tests.peers.ours import run_ours
+from tests.peers.play import play
 from tests.peers.record import RECORDINGS, VARIES
-from tests.peers.scene import Stage
-from tests.support.services import Registry
+from tests.peers.scene import open_stage
 
 _PARTS = ("status", "stdout", "stderr", "files", "repositories")
 
@@ -58,22 +56,14 @@ def compare(tool: str, words: list[str]) -> int:
     """Print what differs; return of how many cases."""
     expected, differing, parts = recorded(tool), 0, Counter[str]()
     cases = [case for case in cases_of(tool) if not words or any(word in case.name for word in words)]
-    with tempfile.TemporaryDirectory() as directory:
-        home = Path(directory) / "registry"
-        home.mkdir()
-        registry = Registry(home)
-        try:
-            stage = Stage(registry)
-            for case in cases:
-                outcome = run_ours(case, stage, Path(directory)).to_json()
-                lines = list(differences(expected[case.name], outcome))
-                parts.update(line.partition(":")[0] for line in lines)
-                differing += bool(lines)
-                if lines:
-                    print(f"{case.name}: {tool} {' '.join(case.arguments)}")
-                    print(*(f"  {line}" for line in lines), sep="\n")
-        finally:
-            registry.stop()
+    with open_stage() as stage:
+        for case in cases:
+            lines = list(differences(expected[case.name], play(case, stage, run_ours).to_json()))
+            parts.update(line.partition(":")[0] for line in lines)
+            differing += bool(lines)
+            if lines:
+                print(f"{case.name}: {tool} {' '.join(case.arguments)}")
+                print(*(f"  {line}" for line in lines), sep="\n")
     print(f"{tool}: {differing} of {len(cases)} differ: {dict(parts)}")
     return differing
 

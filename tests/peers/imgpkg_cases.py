@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from tests.peers.cases import Case, SetUp, nothing
+from tests.peers.cases import Case, Cases
 from tests.peers.scene import Scene
 from tests.support.images import (
     file_layer,
@@ -71,29 +70,8 @@ def _link(scene: Scene) -> None:
     os.symlink("a.txt", scene.directory / "f/link")
 
 
-class _Cases:
-    """Collects cases of one command, which are named by a counter."""
-
-    def __init__(self, command: str) -> None:
-        self._command = command.split()
-        self.found: list[Case] = []
-
-    def add(
-        self,
-        *lines: str,
-        set_up: SetUp = nothing,
-        files: Mapping[str, str] | None = None,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
-        """Add command lines, written as in a shell, that run in the same scene."""
-        for line in lines:
-            name = f"{'-'.join(self._command)}-{len(self.found):03}"
-            arguments = (*self._command, *shlex.split(line))
-            self.found.append(Case(name, "imgpkg", arguments, set_up, files or {}, "", environment or {}))
-
-
 def _push() -> list[Case]:
-    cases = _Cases("push")
+    cases = Cases("imgpkg", "push", "push")
     cases.add(
         "-b {own}/app -f b",
         "-b {own}/app:1.0 -f b",
@@ -173,7 +151,7 @@ def _push() -> list[Case]:
 
 
 def _pull() -> list[Case]:
-    cases = _Cases("pull")
+    cases = Cases("imgpkg", "pull", "pull")
     cases.add(
         "-b {prefix}/outer:v1 -o out",
         "-b {prefix}/outer:v1 -o out --tty",
@@ -249,7 +227,7 @@ def _pull() -> list[Case]:
 
 
 def _copy() -> list[Case]:
-    cases = _Cases("copy")
+    cases = Cases("imgpkg", "copy", "copy")
     cases.add(
         "-b {prefix}/outer:v1 --to-repo {own}/to",
         "-b {prefix}/outer:v1 --to-repo {own}/to --tty",
@@ -335,7 +313,7 @@ def _copy() -> list[Case]:
 
 
 def _describe() -> list[Case]:
-    cases = _Cases("describe")
+    cases = Cases("imgpkg", "describe", "describe")
     cases.add(
         "-b {prefix}/outer:v1",
         "-b {prefix}/outer:v1 --tty",
@@ -362,7 +340,7 @@ def _describe() -> list[Case]:
 
 
 def _tag() -> list[Case]:
-    listed, resolved = _Cases("tag list"), _Cases("tag resolve")
+    listed, resolved = Cases("imgpkg", "tag-list", "tag", "list"), Cases("imgpkg", "tag-resolve", "tag", "resolve")
     listed.add(
         "-i {prefix}/image",
         "-i {prefix}/image --tty",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from tests.peers.cases import Case, SetUp, nothing
+from tests.peers.cases import Case, Cases
 from tests.peers.scene import Scene
 from tests.support.images import file_layer, put_image, put_index
 
@@ -43,30 +42,8 @@ def _images(scene: Scene) -> None:
     scene.digests |= {"multi": index.digest, "amd64": children[0].digest, "arm64": children[1].digest}
 
 
-class _Cases:
-    """Collects cases, which are named by a word and a counter."""
-
-    def __init__(self, word: str) -> None:
-        self._word = word
-        self.found: list[Case] = []
-
-    def add(
-        self,
-        *lines: str,
-        set_up: SetUp = nothing,
-        files: Mapping[str, str] | None = None,
-        stdin: str = "",
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
-        """Add command lines, written as in a shell, that run in the same scene."""
-        for line in lines:
-            name = f"{self._word}-{len(self.found):03}"
-            arguments = tuple(shlex.split(line))
-            self.found.append(Case(name, "kbld", arguments, set_up, files or {}, stdin, environment or {}))
-
-
 def _resolve() -> list[Case]:
-    cases = _Cases("resolve")
+    cases = Cases("kbld", "resolve")
     cases.add(
         "-f pod.yml",
         "--file pod.yml",
@@ -177,7 +154,7 @@ def _resolve() -> list[Case]:
 
 def _documents() -> list[Case]:
     """Yield documents of all forms, which need no registry."""
-    cases = _Cases("documents")
+    cases = Cases("kbld", "documents")
     image = f"image: {ABSENT}\n"
     documents = (
         "",
@@ -279,7 +256,7 @@ def _documents() -> list[Case]:
 
 
 def _config() -> list[Case]:
-    cases = _Cases("config")
+    cases = Cases("kbld", "config")
     used = pod("app") + "---\n" + pod("other:1")
 
     def config(text: str, resources: str = used, *lines: str) -> None:
@@ -419,7 +396,7 @@ def _config() -> list[Case]:
 
 
 def _locks() -> list[Case]:
-    cases = _Cases("locks")
+    cases = Cases("kbld", "locks")
     entry = f"- image: {ABSENT}\n  annotations:\n    kbld.carvel.dev/id: app\n"
     for lock in (
         entry,

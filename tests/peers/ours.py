@@ -11,24 +11,15 @@ from unittest import mock
 
 from bundlepipe.cli.main import run
 from tests.peers.cases import Case
-from tests.peers.outcome import Outcome, observe
-from tests.peers.scene import Scene, Stage
+from tests.peers.scene import Scene
 
 
-def run_ours(case: Case, stage: Stage, directory: Path) -> Outcome:
-    """Return what comes of a case, run by ours under the name of the tool in a new directory below `directory`."""
-    work = directory / case.name / "work"
-    work.mkdir(parents=True)
-    scene = Scene(work, stage, case.name)
-    with scene.homes:
-        case.prepare(scene)
-        home = work.parent / "home"
-        home.mkdir()
-        given = {name: scene.fill(value) for name, value in case.environment.items()}
-        environment = {"PATH": os.environ["PATH"], "HOME": str(home), **given}
-        with _process(work, environment, scene.fill(case.stdin)) as (stdout, stderr):
-            status = run(case.tool, [scene.fill(argument) for argument in case.arguments])
-        return observe(scene, status, _text(stdout), _text(stderr))
+def run_ours(case: Case, scene: Scene) -> tuple[int, str, str]:
+    """Run the command of a case by ours, under the name of its tool."""
+    environment = scene.environment(case.environment)
+    with _process(scene.directory, environment, scene.fill(case.stdin)) as (stdout, stderr):
+        status = run(case.tool, [scene.fill(argument) for argument in case.arguments])
+    return status, _text(stdout), _text(stderr)
 
 
 @contextmanager

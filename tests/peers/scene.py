@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,16 +14,27 @@ from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.store import Store
 from tests.support.services import Registry
 
-# Seconds: what has not ended by then does not end.
-_LONG = 120
-
 
 @dataclass
 class Stage:
-    """A registry with what cases begin with, which is made once for all that begin with the same."""
+    """A registry with what cases begin with, which is made once for all that begin with the same; and a directory."""
 
     registry: Registry
+    directory: Path
     made: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+@contextmanager
+def open_stage() -> Iterator[Stage]:
+    """Give a stage with a registry of its own."""
+    with tempfile.TemporaryDirectory() as directory:
+        home = Path(directory) / "registry"
+        home.mkdir()
+        registry = Registry(home)
+        try:
+            yield Stage(registry, Path(directory))
+        finally:
+            registry.stop()
 
 
 @dataclass
@@ -75,20 +87,9 @@ class Scene:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.fill(content))
 
-    def run(
-        self, program: str, arguments: Sequence[str], stdin: str, environment: Mapping[str, str]
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a program with nothing of this machine's settings."""
+    def environment(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables of a command: those that are given, and nothing of this machine's settings."""
         home = self.directory.parent / "home"
         home.mkdir(exist_ok=True)
-        given = {name: self.fill(value) for name, value in environment.items()}
-        return subprocess.run(
-            [program, *map(self.fill, arguments)],
-            cwd=self.directory,
-            env={"PATH": os.environ["PATH"], "HOME": str(home), **given},
-            input=self.fill(stdin),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_LONG,
-        )
+        filled = {name: self.fill(value) for name, value in given.items()}
+        return {"PATH": os.environ["PATH"], "HOME": str(home), **filled}
