@@ -40,7 +40,15 @@ def command_text(command: Sequence[str]) -> str:
 
 
 class BundlepipeError(Exception):
-    """What was asked for cannot be done; the message says why."""
+    """What was asked for cannot be done; the message says why.
+
+    `drop_in` is what imgpkg or kbld say of the same fault, which scripts may look for: the commands of
+    their names say that in place of the message. None where the message will do.
+    """
+
+    def __init__(self, *args: object, drop_in: str | None = None) -> None:
+        super().__init__(*args)
+        self.drop_in = drop_in
 
     def __str__(self) -> str:
         text = str(self.args[0]) if self.args else self.__class__.__name__
@@ -69,15 +77,14 @@ class InputError(BundlepipeError):
 
 
 class NotRegular(InputError):
-    """What is at `path`, found in the input `root`, is neither file nor directory; the text is imgpkg's.
-
-    `explained` says what it is as well, and what to do.
-    """
+    """What is at `path`, found in the input `root`, is neither file nor directory but `what`."""
 
     def __init__(self, path: str, root: str, what: str) -> None:
-        super().__init__(f"Expected file '{path}' to be a regular file")
+        short = f"Expected file '{path}' to be a regular file"
+        super().__init__(
+            f"{short}: it is {what}: put a file or directory there, or take it out of the input", drop_in=short
+        )
         self.path, self.root, self.what = path, root, what
-        self.explained = f"{self}: it is {what}: put a file or directory there, or take it out of the input"
 
     def __reduce__(self) -> tuple[type[NotRegular], tuple[str, str, str]]:
         """Keep what is known of it across processes."""

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import click
 
-from bundlepipe.cli.tool import IMGPKG, Tool
-from bundlepipe.errors import BundlepipeError, DocumentError, NotRegular, ResolutionError, StoreError, printable, quoted
+from bundlepipe.cli.tool import BUNDLEPIPE, Tool
+from bundlepipe.errors import BundlepipeError, DocumentError, ResolutionError, StoreError, printable, quoted
 
 _REQUEST = re.compile(r"(?:GET|HEAD|POST|PUT|PATCH|DELETE) \S+?(?=: )")
 
@@ -37,6 +37,8 @@ def message_of(error: BundlepipeError | OSError | click.ClickException, tool: To
     """Return an error as one text; each cause is indented by two further."""
     if isinstance(error, click.ClickException):
         return _usage(error, tool)
+    if tool is not BUNDLEPIPE and isinstance(error, BundlepipeError) and error.drop_in is not None:
+        return error.drop_in
     if isinstance(error, OSError):
         # Without a name it is what nobody named.
         where = error.filename or "standard output, or the current directory"
@@ -50,8 +52,6 @@ def message_of(error: BundlepipeError | OSError | click.ClickException, tool: To
     if isinstance(error, DocumentError) and len(error.problems) > 1:
         # Each begins a line, where editors look for places.
         return "".join(f"\n{problem}" for problem in error.problems)
-    if isinstance(error, NotRegular) and tool is not IMGPKG:
-        return error.explained
     return _causes(str(error), 0) if isinstance(error, StoreError) else str(error)
 
 

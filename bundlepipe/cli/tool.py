@@ -23,7 +23,7 @@ class Tool:
 
 
 BUNDLEPIPE = Tool("bundlepipe", ("BUNDLEPIPE", "IMGPKG"))
-IMGPKG = Tool("imgpkg", ("IMGPKG",), "0.43.0")
+IMGPKG = Tool("imgpkg", ("IMGPKG",), "0.44.0")
 KBLD = Tool("kbld", ("KBLD",), "0.45.0")
 
 _LINKS = {tool.name: tool for tool in (IMGPKG, KBLD)}

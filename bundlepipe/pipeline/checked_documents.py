@@ -241,7 +241,7 @@ def _entries(thing: Pushable, there: Sequence[str]) -> list[Entry]:
     try:
         return walk(Inputs(there, thing.exclude))
     except NotRegular as error:
-        raise InputError(f"{where_named(thing, error.root)}{error.explained}") from None
+        raise InputError(f"{where_named(thing, error.root)}{error}") from None
 
 
 def _circles(declared: Declared) -> list[str]:

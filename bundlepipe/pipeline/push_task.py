@@ -136,7 +136,7 @@ class PushAction(Action):
         try:
             pushed = push(request, homes, answer.manifest if answer else NOT_ASKED, emit=emitter(self.task.name))
         except NotRegular as error:
-            raise InputError(f"{where_named(thing, error.root)}{error.explained}") from error
+            raise InputError(f"{where_named(thing, error.root)}{error}") from error
         if lock:
             write_bundle_lock(lock, pushed.reference, request.tag)
         return {

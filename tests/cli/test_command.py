@@ -16,7 +16,7 @@ TOOLS = ("bundlepipe", "imgpkg", "kbld")
 
 def test_version_under_each_name(command: Command) -> None:
     assert command("bundlepipe", "version").output == "bundlepipe version 0.1.0\n"
-    assert command("imgpkg", "version").output == "imgpkg version 0.43.0\nbundlepipe version 0.1.0\n"
+    assert command("imgpkg", "version").output == "imgpkg version 0.44.0\nbundlepipe version 0.1.0\n"
     assert command("kbld", "version").output == "kbld version 0.45.0\nbundlepipe version 0.1.0\n"
 
 
@@ -28,7 +28,7 @@ def test_json_holds_all_that_would_have_been_printed(command: Command) -> None:
     output = command("imgpkg", "version", "--json").output
     assert json.loads(output) == {
         "Tables": None,
-        "Blocks": ["imgpkg version 0.43.0\nbundlepipe version 0.1.0\n"],
+        "Blocks": ["imgpkg version 0.44.0\nbundlepipe version 0.1.0\n"],
         "Lines": ["Succeeded"],
     }
     assert output.startswith('{\n    "Tables": null,\n    "Blocks": [\n        "imgpkg')

@@ -223,5 +223,5 @@ def test_inputs_that_imgpkg_refuses_make_no_image() -> None:
     make_tree()
     os.symlink("a", "in/link")
     for make in (lambda: identify(Inputs(["in"]), {}), lambda: built(Inputs(["in"]), {})):
-        with pytest.raises(InputError, match=r"^Expected file 'in/link' to be a regular file$"):
+        with pytest.raises(InputError, match=r"^Expected file 'in/link' to be a regular file: it is a symbolic link"):
             make()

@@ -25,6 +25,7 @@ from tests.peers.scene import Scene
 # As long as what it stands for: tables are aligned.
 _HOST = "registry.te:5000"
 _DIGEST = re.compile(r"sha256([:-])([0-9a-f]{64})")
+_SIZE = re.compile(r'(size\\*": ?)\d+', re.IGNORECASE)
 _DURATION = re.compile(r"\b\d+(\.\d+)?(ms|µs|s)\b")
 _TEMPORARY = re.compile(r"/(?:tmp|var)/[^\s'\":]*")
 
@@ -75,6 +76,7 @@ class _Content:
     def named(self, text: str) -> str:
         """Return a text with what this scene alone has replaced by what it stands for."""
         text = text.replace(str(self._scene.directory), "DIRECTORY")
+        text = text.replace(self._scene.name, self._scene.known_as)
         text = text.replace(self._scene.registry.host, _HOST[: len(self._scene.registry.host)])
         text = _DURATION.sub("TIME", _TEMPORARY.sub("TEMPORARY", text))
         return _DIGEST.sub(lambda found: f"sha256{found[1]}{self._stands_for(found[2])}", text)
@@ -155,12 +157,26 @@ class _Content:
             return f"sha256 {hashlib.sha256(data).hexdigest()}"
 
     def _archive(self, path: Path) -> Iterator[str]:
+        """Yield the entries of a tar; what is ordered by digests is sorted by what those stand for."""
         with tarfile.open(path) as tar:
-            for member in tar:
-                content = tar.extractfile(member)
-                assert content
-                told = self.named(content.read().decode()) if member.name.endswith(".json") else ""
-                yield f"{self.named(member.name)} {member.mode:o} {member.uid} {member.mtime} {told}"
+            members = tar.getmembers()
+            layers = [member.name for member in members if member.name.startswith("sha256-")]
+            yield f"{len(layers)} layers, {'' if layers == sorted(layers) else 'not '}ordered"
+            yield from sorted(self._entry(tar, member) for member in members)
+
+    def _entry(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+        file = tar.extractfile(member)
+        assert file
+        told = self._images(file.read()) if member.name == "manifest.json" else ""
+        return f"{self.named(member.name)} {member.mode:o} {member.uid} {member.mtime} {told}"
+
+    def _images(self, manifest: bytes) -> str:
+        """Return a tar's list of images, sorted by what they are; sizes are those of a compressor."""
+        images = json.loads(manifest)
+        if not isinstance(images, list):
+            return manifest.decode()
+        texts = sorted(self.named(json.dumps(image)) for image in images)
+        return _SIZE.sub(r"\1N", "\n  ".join(["", *texts]))
 
     def repositories(self) -> list[str]:
         """Return the repositories of the scene that have manifests, without its own name."""

@@ -17,12 +17,12 @@ Run = Callable[[Case, Scene], tuple[int, str, str]]
 _LONG = 120
 
 
-def play(case: Case, stage: Stage, run: Run, suffix: str = "") -> Outcome:
-    """Return what comes of a case, in a new directory; with `suffix` it may be played once more on a stage."""
-    name = f"{case.name}{suffix}"
+def play(case: Case, stage: Stage, run: Run, number: int = 0) -> Outcome:
+    """Return what comes of a case; it may be played again on a stage, with another number of one digit."""
+    name = f"{case.name}-{number}"
     work = stage.directory / name / "work"
     work.mkdir(parents=True)
-    scene = Scene(work, stage, name)
+    scene = Scene(work, stage, name, f"{case.name}-0")
     with scene.homes:
         case.prepare(scene)
         return observe(scene, *run(case, scene))

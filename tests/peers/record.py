@@ -11,51 +11,57 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tests.peers.all_cases import cases_of
 from tests.peers.cases import Case
-from tests.peers.outcome import Outcome
+from tests.peers.differences import PARTS, VARIES
 from tests.peers.play import play, program
 from tests.peers.scene import Stage, open_stage
 
 RECORDINGS = Path(__file__).parent / "recordings"
-# In the place of an output that is another each time.
-VARIES = "(varies)"
 
 
-def _record(case: Case, stage: Stage, path: str) -> dict[str, Any]:
-    first, second = (play(case, stage, program(path), suffix) for suffix in ("", "-again"))
-    second = Outcome(**json.loads(json.dumps(second.to_json()).replace(f"{case.name}-again", case.name)))
-    changes: dict[str, Any] = {}
-    is_unordered = False
-    for stream in ("stdout", "stderr"):
-        one, other = getattr(first, stream), getattr(second, stream)
-        if one != other:
-            is_unordered = True
-            if sorted(one.splitlines()) != sorted(other.splitlines()):
-                changes[stream] = VARIES
-    first = replace(first, **changes)
-    varying = [part for part in ("status", "files", "repositories") if getattr(first, part) != getattr(second, part)]
+@cache
+def recorded(tool: str) -> dict[str, dict[str, Any]]:
+    """Return what is recorded of a tool, by the names of cases."""
+    cases: dict[str, dict[str, Any]] = json.loads((RECORDINGS / f"{tool}.json").read_text())["cases"]
+    return cases
+
+
+def program_of(tool: str) -> str:
+    """Return the path of the real program of a tool; exits if there is none on PATH."""
+    path = shutil.which(tool)
+    if path is None:
+        sys.exit(f"{tool} is not on PATH")
+    return path
+
+
+def observe_twice(case: Case, stage: Stage, path: str) -> dict[str, Any]:
+    """Return what the program `path` does with a case, as it is recorded."""
+    one, other = (play(case, stage, program(path), number).to_json() for number in (1, 2))
+    varying = [part for part in PARTS if one[part] != other[part]]
+    streams = {part for part in varying if part in ("stdout", "stderr")}
+    changed = {part: VARIES for part in streams if sorted(one[part].splitlines()) != sorted(other[part].splitlines())}
+    others = [part for part in varying if part not in streams]
     return {
         "arguments": list(case.arguments),
-        **first.to_json(),
-        **({"is_unordered": True} if is_unordered else {}),
-        **({"varying": varying} if varying else {}),
+        **one,
+        **changed,
+        **({"is_unordered": True} if streams else {}),
+        **({"varying": others} if others else {}),
     }
 
 
 def main(tools: list[str]) -> None:
     """Record all cases of some tools."""
     for tool in tools:
-        path = shutil.which(tool)
-        if path is None:
-            sys.exit(f"{tool} is not on PATH")
+        path = program_of(tool)
         version = subprocess.run([path, "version"], capture_output=True, text=True, check=True).stdout.strip()
         with open_stage() as stage:
-            found = {case.name: _record(case, stage, path) for case in cases_of(tool)}
+            found = {case.name: observe_twice(case, stage, path) for case in cases_of(tool)}
         content = {"version": version, "cases": found}
         (RECORDINGS / f"{tool}.json").write_text(
             json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

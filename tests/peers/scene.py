@@ -42,11 +42,14 @@ class Scene:
     """A directory to run in, repositories that are there, and those that the command may make.
 
     Command lines and files call the former `{prefix}/NAME`, and the latter `{own}/NAME`.
+    name: the first part of the path of what the command makes. known_as: what stands in its place
+    in what is observed, as long as that.
     """
 
     directory: Path
     stage: Stage
     name: str
+    known_as: str
     source: str = ""
     homes: Homes = field(default_factory=Homes)
     digests: dict[str, str] = field(default_factory=dict)
