@@ -188,6 +188,8 @@ def _deliver(
     non_distributable = _non_distributable(items)
     skipped = {} if request.include_non_distributable else non_distributable
     left_out = {digest for digests in skipped.values() for digest in digests}
+    # One image may call a layer what another one does not.
+    left_out.difference_update(digest for item in items for digest in _layers(item, non_distributable=False))
     tally = _Tally(emit)
     if isinstance(request.destination, ArchiveLocation):
         left_out |= _excluded(request.exclude, homes)

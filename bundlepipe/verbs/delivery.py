@@ -88,7 +88,8 @@ class Delivery:
         for item in self._items.values():
             for blob in self._blobs_of(item):
                 if item.is_complete:
-                    self._there[blob.digest] = blob
+                    if not blob.is_non_distributable:
+                        self._there[blob.digest] = blob
                 elif blob.digest not in self._blobs or (item.lender and not self._blobs[blob.digest].lender):
                     self._blobs[blob.digest] = _Blob(blob, item.source, item.lender, _content_of(item, blob))
         for digest in self._there:

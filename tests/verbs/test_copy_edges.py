@@ -260,3 +260,23 @@ def test_an_attachment_of_what_is_missing_is_no_reason_to_fail(homes: Homes, loc
     assert copied.roots[0].digest == image.digest
     with pytest.raises(NotFound):
         homes.repository(local("copy")).resolve(cosign_tag(Digest.of(b"another")))
+
+
+@pytest.mark.parametrize("is_copied_before", [False, True])
+def test_a_layer_is_taken_along_for_the_image_that_may_be_redistributed(
+    is_copied_before: bool, homes: Homes, registry: Registry, tmp_path: Path
+) -> None:
+    source, destination = registry.repository("source"), registry.repository("copy")
+    store = homes.repository(source, writes=True)
+    layer = file_layer("both", "both")
+    windows = put_image(store, layer.as_foreign(), file_layer("a", "a"))
+    linux = put_image(store, layer, file_layer("b", "b"))
+    if is_copied_before:
+        copy(CopyRequest(source=source.at(windows.digest), destination=destination), homes)
+    lock = ImagesLock(tuple(ImageRef(source.at(image.digest), {}) for image in (windows, linux)))
+    archive = ArchiveLocation(str(tmp_path / "images.tar"))
+    for place in (destination, archive):
+        copied = copy(CopyRequest(source=lock, destination=place), homes)
+        assert dict(copied.skipped) == {str(source.at(windows.digest)): (layer.digest,)}
+    copy(CopyRequest(source=archive, destination=registry.repository("from-tar")), homes)
+    assert homes.repository(destination).has_blob(linux.layers[0])
