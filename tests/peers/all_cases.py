@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from tests.peers.cases import Case
+from tests.peers.generated_bundles import generated_bundles
+from tests.peers.generated_configuration import generated_configuration
 from tests.peers.imgpkg_cases import imgpkg_cases
 from tests.peers.kbld_cases import kbld_cases
 
-TOOLS = {"imgpkg": imgpkg_cases, "kbld": kbld_cases}
+TOOLS = {"imgpkg": (imgpkg_cases, generated_bundles), "kbld": (kbld_cases, generated_configuration)}
 
 
 def cases_of(tool: str) -> list[Case]:
     """Return all command lines of a tool; their names differ."""
-    found = list(TOOLS[tool]())
+    found = [case for cases in TOOLS[tool] for case in cases()]
     assert len({case.name for case in found}) == len(found)
     return found

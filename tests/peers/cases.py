@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ def nothing(scene: Scene) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A command line of `tool`, and the scene that it runs in.
+    """A command line of `tool`, or several divided by `&&`, and the scene that they run in.
 
     name: unique among the tool's; also the first part of the path of the repositories that
     it makes. set_up: makes what other cases may share, so the command must leave it as it is.
@@ -31,6 +33,21 @@ class Case:
     files: Mapping[str, str] = field(default_factory=dict)
     stdin: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    def lines(self) -> list[list[str]]:
+        """Return the arguments of each command line."""
+        lines: list[list[str]] = [[]]
+        for argument in self.arguments:
+            if argument == "&&":
+                lines.append([])
+            else:
+                lines[-1].append(argument)
+        return lines
+
+    def recorded_by(self) -> str:
+        """Return a digest of all that it consists of but what `set_up` makes: a recording is of this case alone."""
+        parts = (self.arguments, self.set_up.__name__, dict(self.files), self.stdin, dict(self.environment))
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def prepare(self, scene: Scene) -> None:
         """Make what there is before the command runs."""

@@ -28,7 +28,7 @@ def pod(image: str) -> str:
     return POD.replace("IMAGE", image)
 
 
-def _images(scene: Scene) -> None:
+def images(scene: Scene) -> None:
     """Put images with tags, and an index for several platforms, in place."""
     store = scene.store("app")
     for tag in ("1.0.0", "1.1.0", "1.2.0-rc.1", "2.0.0", "latest", "other"):
@@ -88,7 +88,7 @@ def _resolve() -> list[Case]:
         "resolve -f pod.yml",
         "relocate -f pod.yml",
         "package -f pod.yml",
-        set_up=_images,
+        set_up=images,
         files={"pod.yml": pod("{prefix}/app:1.0.0")},
         stdin=pod("{prefix}/app:2.0.0"),
     )
@@ -134,7 +134,7 @@ def _resolve() -> list[Case]:
         "1_000",
     ):
         files = {"pod.yml": pod(image)}
-        cases.add("-f pod.yml", "-f pod.yml --imgpkg-lock-output lock.yml", set_up=_images, files=files)
+        cases.add("-f pod.yml", "-f pod.yml --imgpkg-lock-output lock.yml", set_up=images, files=files)
     for platform in (
         "linux/amd64",
         "linux/arm64",
@@ -148,7 +148,7 @@ def _resolve() -> list[Case]:
         "",
     ):
         files = {"pod.yml": pod("{prefix}/app:multi") + "---\n" + pod("{prefix}/app:1.0.0")}
-        cases.add(f"-f pod.yml --platform '{platform}'", set_up=_images, files=files)
+        cases.add(f"-f pod.yml --platform '{platform}'", set_up=images, files=files)
     return cases.found
 
 
@@ -261,7 +261,7 @@ def _config() -> list[Case]:
 
     def config(text: str, resources: str = used, *lines: str) -> None:
         files = {"pod.yml": resources, "kbld.yml": CONFIG + text}
-        cases.add(*(lines or ("-f pod.yml,kbld.yml",)), set_up=_images, files=files)
+        cases.add(*(lines or ("-f pod.yml,kbld.yml",)), set_up=images, files=files)
 
     override = "overrides:\n- {image: app, newImage: '{prefix}/app:1.0.0'}\n- {image: 'other:1', newImage: NEW}\n"
     done = override.replace("NEW", f"'{ABSENT}', preresolved: true")
@@ -391,7 +391,7 @@ def _config() -> list[Case]:
     ):
         text = f"apiVersion: kbld.k14s.io/v1alpha1\nkind: {kind}\n{body}"
         files = {"pod.yml": pod("app") + f"---\nimg: {ABSENT}\n", "kbld.yml": text}
-        cases.add("-f pod.yml,kbld.yml", set_up=_images, files=files)
+        cases.add("-f pod.yml,kbld.yml", set_up=images, files=files)
     return cases.found
 
 

@@ -14,11 +14,11 @@ from tests.peers.cases import Case
 from tests.peers.scene import Scene
 
 
-def run_ours(case: Case, scene: Scene) -> tuple[int, str, str]:
-    """Run the command of a case by ours, under the name of its tool."""
+def run_ours(case: Case, scene: Scene, arguments: list[str]) -> tuple[int, str, str]:
+    """Run a command line of a case by ours, under the name of its tool."""
     environment = scene.environment(case.environment)
     with _process(scene.directory, environment, scene.fill(case.stdin)) as (stdout, stderr):
-        status = run(case.tool, [scene.fill(argument) for argument in case.arguments])
+        status = run(case.tool, arguments)
     return status, _text(stdout), _text(stderr)
 
 

@@ -15,7 +15,7 @@ import re
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ _TEMPORARY = re.compile(r"/(?:tmp|var)/[^\s'\":]*")
 class Outcome:
     """What came of a command line.
 
-    files: what is in the directory, by path. repositories: tags, and what they stand for;
-    manifests that no tag names are there by what they stand for alone.
+    files: what was written into the directory, by path, and what was removed. repositories:
+    tags, and what they stand for; manifests that no tag names are there by what they stand for alone.
     """
 
     status: int
@@ -49,14 +49,21 @@ class Outcome:
         return asdict(self)
 
 
-def observe(scene: Scene, status: int, stdout: str, stderr: str) -> Outcome:
-    """Return what came of a command line that ran in a scene."""
+def files_of(scene: Scene) -> dict[str, str]:
+    """Return what is in the directory of a scene, by path."""
+    return dict(_Content(scene).files())
+
+
+def observe(scene: Scene, before: Mapping[str, str], status: int, stdout: str, stderr: str) -> Outcome:
+    """Return what came of a command line that ran in a scene; `before` has the files that were there."""
     content = _Content(scene)
+    after = dict(content.files())
+    written = {path: text for path, text in after.items() if before.get(path) != text}
     return Outcome(
         status,
         content.named(stdout),
         content.named(stderr),
-        dict(content.files()),
+        {**written, **{path: "removed" for path in before if path not in after}},
         {name: content.repository(name) for name in content.repositories()},
     )
 
@@ -175,8 +182,14 @@ class _Content:
         images = json.loads(manifest)
         if not isinstance(images, list):
             return manifest.decode()
-        texts = sorted(self.named(json.dumps(image)) for image in images)
-        return _SIZE.sub(r"\1N", "\n  ".join(["", *texts]))
+        return "".join(sorted(map(self._image, images)))
+
+    def _image(self, image: dict[str, Any]) -> str:
+        """Return a line that tells what an image of a tar is called, and stands for all that the tar says of it."""
+        text = _SIZE.sub(r"\g<1>0", self.named(json.dumps(image)))
+        called = json.loads(text)["Image"] or json.loads(text)["ImageIndex"]
+        names = {key: called[key] for key in ("Refs", "OrigRef", "Tag", "Labels")}
+        return f"\n  {json.dumps(names)} {_name('image', text)[:16]}"
 
     def repositories(self) -> list[str]:
         """Return the repositories of the scene that have manifests, without its own name."""

@@ -1,5 +1,8 @@
 """Store what the real programs do: `python -m tests.peers.record imgpkg kbld`, with those programs on PATH.
 
+Words after the names of the tools choose the cases that have them in their names; what is recorded of
+others stays.
+
 Each command line runs twice, on two scenes. What differs between the two runs of the real
 program differs by chance: lines that come in another order are stored as such, and an
 output that differs otherwise is not compared.
@@ -15,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.peers.all_cases import cases_of
+from tests.peers.all_cases import TOOLS, cases_of
 from tests.peers.cases import Case
 from tests.peers.differences import PARTS, VARIES
 from tests.peers.play import play, program
@@ -47,6 +50,7 @@ def observe_twice(case: Case, stage: Stage, path: str) -> dict[str, Any]:
     changed = {part: VARIES for part in streams if sorted(one[part].splitlines()) != sorted(other[part].splitlines())}
     others = [part for part in varying if part not in streams]
     return {
+        "case": case.recorded_by(),
         "arguments": list(case.arguments),
         **one,
         **changed,
@@ -55,19 +59,21 @@ def observe_twice(case: Case, stage: Stage, path: str) -> dict[str, Any]:
     }
 
 
-def main(tools: list[str]) -> None:
-    """Record all cases of some tools."""
-    for tool in tools:
-        path = program_of(tool)
-        version = subprocess.run([path, "version"], capture_output=True, text=True, check=True).stdout.strip()
-        with open_stage() as stage:
-            found = {case.name: observe_twice(case, stage, path) for case in cases_of(tool)}
-        content = {"version": version, "cases": found}
-        (RECORDINGS / f"{tool}.json").write_text(
-            json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        )
-        print(f"{tool}: {len(found)} command lines of {version.splitlines()[0]}")
+def record(tool: str, words: list[str]) -> None:
+    """Record the chosen cases of a tool; all, and nothing else any more, where there are no words."""
+    path = program_of(tool)
+    version = subprocess.run([path, "version"], capture_output=True, text=True, check=True).stdout.strip()
+    found = dict(recorded(tool)) if words else {}
+    cases = [case for case in cases_of(tool) if not words or any(word in case.name for word in words)]
+    with open_stage() as stage:
+        found |= {case.name: observe_twice(case, stage, path) for case in cases}
+    content = {"version": version, "cases": found}
+    (RECORDINGS / f"{tool}.json").write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    print(f"{tool}: {len(cases)} command lines of {version.splitlines()[0]}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    others = [word for word in sys.argv[1:] if word not in TOOLS]
+    for each in sys.argv[1:]:
+        if each in TOOLS:
+            record(each, others)
