@@ -6,9 +6,16 @@ is `-b x`, and options may stand before the name of the command that they belong
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import click
+
+from bundlepipe.cli.go_values import GoType, int_fault, quoted_as_go, truth_fault
+
+
+class FlagError(click.UsageError):
+    """Arguments are wrong; the message has the words of cobra and pflag."""
 
 
 def normalised(arguments: Sequence[str], parameters: Sequence[click.Parameter]) -> list[str]:
@@ -24,12 +31,34 @@ def normalised(arguments: Sequence[str], parameters: Sequence[click.Parameter]) 
         if option is None:
             result.append(argument)
         elif option.is_flag:
-            result.append(_switch(option, name, value) if equals else argument)
+            result.append(_lenient_switch(option, name, value) if equals else argument)
         elif equals:
             result += [name, value]
         else:
             result += [argument, *_next(rest)]
     return result
+
+
+def parsed(arguments: Sequence[str], parameters: Sequence[click.Parameter]) -> tuple[list[str], list[str]]:
+    """Return the options among arguments, as click takes them, and the other words; FlagError for the first fault.
+
+    That is pflag's order: values are looked at where they stand, before what follows.
+    """
+    options = _by_name(parameters)
+    rest = deque(arguments)
+    flags: list[str] = []
+    words: list[str] = []
+    while rest:
+        argument = rest.popleft()
+        if argument == "--":
+            return flags, [*words, *rest]
+        if not argument.startswith("-") or argument == "-":
+            words.append(argument)
+        elif argument.startswith("--"):
+            flags += _long(argument, rest, options)
+        else:
+            flags += _short(argument.removeprefix("-"), rest, options)
+    return flags, words
 
 
 def command_first(arguments: Sequence[str], parameters: Sequence[click.Parameter]) -> list[str]:
@@ -65,14 +94,73 @@ def _by_name(parameters: Sequence[click.Parameter]) -> dict[str, click.Option]:
     return {name: option for option in options for name in option.opts}
 
 
-def _switch(option: click.Option, name: str, value: str) -> str:
-    from bundlepipe.stores.keychains.flags import GO_TRUTHS
-
-    if value not in GO_TRUTHS:
+def _lenient_switch(option: click.Option, name: str, value: str) -> str:
+    if truth_fault(value):
         raise click.UsageError(f"'{value}' is not a value for {name}: expected true or false")
-    return name if GO_TRUTHS[value] else option.secondary_opts[0]
+    return _set(option, value)[0]
 
 
 def _next(rest: Iterator[str]) -> list[str]:
     following = next(rest, None)
     return [] if following is None else [following]
+
+
+def _long(argument: str, rest: deque[str], options: Mapping[str, click.Option]) -> list[str]:
+    if argument[2] in "-=":
+        raise FlagError(f"bad flag syntax: {argument}")
+    name, equals, value = argument.partition("=")
+    option = options.get(name)
+    if option is None:
+        raise FlagError(f"unknown flag: {name}")
+    if not equals:
+        if option.is_flag:
+            value = "true"
+        elif not rest:
+            raise FlagError(f"flag needs an argument: {name}")
+        else:
+            value = rest.popleft()
+    return _set(option, value)
+
+
+def _short(letters: str, rest: deque[str], options: Mapping[str, click.Option]) -> list[str]:
+    """Return the options that letters behind one dash are; the last may have its value behind it."""
+    flags: list[str] = []
+    while letters:
+        letter, behind = letters[0], letters[1:]
+        option = options.get(f"-{letter}")
+        if option is None:
+            raise FlagError(f"unknown shorthand flag: '{letter}' in -{letters}")
+        letters = ""
+        if behind.startswith("=") and len(behind) > 1:
+            value = behind[1:]
+        elif option.is_flag:
+            value, letters = "true", behind
+        elif behind:
+            value = behind
+        elif rest:
+            value = rest.popleft()
+        else:
+            raise FlagError(f"flag needs an argument: '{letter}' in -{letter}")
+        flags += _set(option, value)
+    return flags
+
+
+def _set(option: click.Option, value: str) -> list[str]:
+    """Return an option with a value as click takes it; FlagError for what pflag would not take."""
+    if fault := _fault(option, value):
+        names = ", ".join(sorted(option.opts, key=len))
+        raise FlagError(f'invalid argument {quoted_as_go(value)} for "{names}" flag: {fault}')
+    longest = max(option.opts, key=len)
+    if not option.is_flag:
+        return [longest, value]
+    if value[0] in "1tT":
+        return [longest]
+    return option.secondary_opts[:1]
+
+
+def _fault(option: click.Option, value: str) -> str | None:
+    if option.is_flag:
+        return truth_fault(value)
+    if isinstance(option.type, click.IntRange):
+        return int_fault(value)
+    return option.type.fault(value) if isinstance(option.type, GoType) else None

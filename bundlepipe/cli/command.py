@@ -6,18 +6,17 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import click
 
 from bundlepipe.cancellation import Cancellation, cancellable
-from bundlepipe.cli.arguments import command_first, normalised
+from bundlepipe.cli.arguments import FlagError, normalised, parsed
 from bundlepipe.cli.console import Console
-from bundlepipe.cli.tool import Tool
+from bundlepipe.cli.tool import BUNDLEPIPE, Tool
 from bundlepipe.pipeline.termination import end_orderly
 
-_HELP_WIDTH = 100
+HELP_WIDTH = 100
 
 
 # Completed as files and directories are; whether they can be read or written is found out where that is done.
@@ -88,7 +87,7 @@ class Command(click.Command):
         super().__init__(*args, **settings)
         self.examples = examples or {}
         self.params = [*self.params, *global_options()]
-        self.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH}
+        self.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
 
     def get_params(self, context: click.Context) -> list[click.Parameter]:
         """Return the parameters that the command has under the name that it was called by."""
@@ -102,10 +101,25 @@ class Command(click.Command):
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Parse, after bringing the arguments into click's form."""
         try:
+            if stands_in(context):
+                return self._parse_as_cobra(context, args)
             return super().parse_args(context, normalised(args, self.get_params(context)))
         except click.UsageError as error:
             error.ctx = error.ctx or context
             raise
+
+    def _parse_as_cobra(self, context: click.Context, args: list[str]) -> list[str]:
+        """Parse as imgpkg and kbld do, which look at options, at those that must be there, then at other words."""
+        parameters = self.get_params(context)
+        flags, words = parsed(args, parameters)
+        if any(isinstance(each, click.Argument) for each in parameters):
+            if len(words) != 1 and "--help" not in flags:
+                raise FlagError(f"accepts 1 arg(s), received {len(words)}")
+            return super().parse_args(context, [*flags, "--", *words])
+        rest = super().parse_args(context, flags)
+        if words:
+            raise extra(context, words)
+        return rest
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command with a console of the kind that its options ask for, then say that it succeeded."""
@@ -114,6 +128,7 @@ class Command(click.Command):
         run.debug = chosen["debug"]
         run.console = Console(
             tty=chosen["tty"],
+            stands_in=run.tool is not BUNDLEPIPE,
             as_json=chosen["as_json"],
             color=chosen["color"],
             columns=comma_separated(chosen["columns"]),
@@ -158,7 +173,7 @@ class Run:
 
     def __init__(self, tool: Tool) -> None:
         self.tool = tool
-        self.console = Console()
+        self.console = Console(stands_in=tool is not BUNDLEPIPE)
         self.debug = False
 
     @property
@@ -167,49 +182,15 @@ class Run:
         return (lambda text: self.console.write(text, sys.stderr)) if self.debug else None
 
 
-class Commands(click.Group):
-    """Commands that are imported when they are used.
-
-    `places` gives `MODULE:NAME` below this package, and a line for the help, by the names of
-    commands. `bare` is the place of the command that is meant where none is named.
-    """
-
-    def __init__(self, places: Mapping[str, tuple[str, str]], bare: str | None = None, **settings: Any) -> None:
-        context = {"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH}
-        super().__init__(**{"context_settings": context, **settings})
-        self._places = places
-        self._bare = bare
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        """Return the names of all commands."""
-        return list(self._places)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """Import a command; the bare one has no name."""
-        if not name and self._bare:
-            return _imported(self._bare)
-        return _imported(self._places[name][0]) if name in self._places else None
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what commands there are, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in self._places.items()])
-
-    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Parse, with the name of the command first wherever it was; `help NAME` is `NAME --help`."""
-        arguments = command_first(args, [*self.get_params(context), *global_options()])
-        if arguments[:1] == ["help"]:
-            arguments = [*arguments[1:], "--help"]
-        if self._bare and (not arguments or arguments[0].startswith("-")):
-            arguments = ["", *arguments]
-        return super().parse_args(context, arguments)
+def stands_in(context: click.Context) -> bool:
+    """Tell whether arguments are to be parsed as another tool does it, by whose name the command was called."""
+    run = context.find_object(Run)
+    return run is not None and run.tool is not BUNDLEPIPE and not context.resilient_parsing
 
 
-def _imported(place: str) -> click.Command:
-    module, _, name = place.partition(":")
-    command = getattr(import_module(f"bundlepipe.cli.{module}"), name)
-    assert isinstance(command, click.Command)
-    return command
+def extra(context: click.Context, words: Sequence[str]) -> FlagError:
+    """Return the error for words that a command does not take, in the words of cobrautil."""
+    return FlagError(f"command '{context.command_path}' does not accept extra arguments '{words[0]}'", context)
 
 
 def comma_separated(values: Sequence[str]) -> list[str]:

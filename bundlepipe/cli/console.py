@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TextIO
+from typing import Literal, TextIO
 
+from bundlepipe.cli import go_table
 from bundlepipe.errors import BundlepipeError
 
 _GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 _INDENT = "  "
+# What encoding/json of Go escapes in texts.
+_GO_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts. `content` says in the plural what they are, `header` has titles by the keys of `--column`."""
+    """Rows of texts. `content` says in the plural what they are, `header` has titles by the keys of `--column`.
+
+    `hidden` are keys of columns that are not printed unless they are asked for.
+    """
 
     title: str
     content: str
     header: dict[str, str]
     rows: Sequence[Sequence[str]]
+    hidden: Collection[str] = ()
 
     def only(self, columns: Sequence[str]) -> Table:
         """Return the table with these columns alone, by key or title; BundlepipeError for one that it has not."""
@@ -37,6 +45,14 @@ class Table:
         for column, key in zip(columns, chosen, strict=True):
             if key not in keys:
                 raise BundlepipeError(f"--column {column}: there is no such column: expected {' or '.join(keys)}")
+        return self._with(chosen)
+
+    def visible(self) -> Table:
+        """Return the table without the columns that are hidden."""
+        return self._with([key for key in self.header if key not in self.hidden])
+
+    def _with(self, chosen: Sequence[str]) -> Table:
+        keys = list(self.header)
         order = [keys.index(key) for key in chosen]
         return Table(
             self.title,
@@ -49,6 +65,7 @@ class Table:
 class Console:
     """Prints for one command.
 
+    stands_in: printed is, to the letter, what imgpkg or kbld would print.
     narrates: lines that tell what goes on are wanted (a terminal or `--tty`).
     as_json: all is kept and written as one JSON document by `succeed` or `fail`.
     color: results may be coloured, where there is a terminal and `NO_COLOR` is not set.
@@ -56,8 +73,15 @@ class Console:
     """
 
     def __init__(
-        self, *, tty: bool = False, as_json: bool = False, color: bool = True, columns: Sequence[str] = ()
+        self,
+        *,
+        stands_in: bool = False,
+        tty: bool = False,
+        as_json: bool = False,
+        color: bool = True,
+        columns: Sequence[str] = (),
     ) -> None:
+        self._stands_in = stands_in
         self.as_json = as_json
         self.narrates = as_json or tty or sys.stdout.isatty()
         self._columns = columns
@@ -66,13 +90,14 @@ class Console:
         self._blocks: list[str] = []
         self._tables: list[Table] = []
         self._document: object = None
-        self._has_printed = False
+        # Lines and blocks follow one another; a blank line is before and after all else.
+        self._printed: Literal["nothing", "text", "other"] = "nothing"
         self.write: Callable[[str, TextIO], None] = _write_at_once
 
     def line(self, text: str, *, ends: bool = True) -> None:
         """Narrate a line; what is to be the last before `Succeeded` may leave out its end, as imgpkg does."""
         if self.as_json:
-            self._lines.append(text)
+            self._lines.append(f"{text}\n" if ends and self._stands_in else text)
         elif self.narrates:
             self._write(text + ("\n" if ends else ""))
 
@@ -85,15 +110,23 @@ class Console:
 
     def table(self, table: Table) -> None:
         """Print a table: for people with title, header and count, else rows whose cells are divided by tabs."""
-        table = table.only(self._columns) if self._columns else table
+        table = self._with_columns(table)
         if self.as_json:
             self._tables.append(table)
         elif self.narrates:
-            self._write(_for_people(table))
+            header = list(table.header.values())
+            body = (go_table.for_people if self._stands_in else _for_people)(header, table.rows)
+            self._write(f"{table.title}\n\n{body}\n{len(table.rows)} {table.content}\n", "other")
         else:
-            # One column, too, has its tab: scripts cut the first field.
-            lines = ([*line, ""] if len(line) == 1 else line for line in _lines(table.rows))
-            self._write("".join("\t".join(line) + "\n" for line in lines))
+            self._write((go_table.for_scripts if self._stands_in else _for_scripts)(table.rows), "other")
+
+    def _with_columns(self, table: Table) -> Table:
+        """Return the table with the columns that are asked for; another tool's has them in its own order."""
+        if not self._columns or not self._stands_in:
+            return table.visible().only(self._columns) if self._columns else table.visible()
+        asked = ["_".join(re.sub(r"[\W_]", " ", column.lower()).split()) for column in self._columns]
+        unknown = [column for column in asked if column not in table.header]
+        return table.only(unknown or [key for key in table.header if key in asked])
 
     def document(self, document: object) -> None:
         """Let this be the JSON document that `--json` prints, in place of tables, blocks and lines."""
@@ -109,8 +142,7 @@ class Console:
             self._lines.append("Succeeded")
             self._write_json()
         elif self.narrates:
-            self._write(("\n" if self._has_printed else "") + self._painted("Succeeded", _GREEN, sys.stdout.isatty()))
-            self._write("\n")
+            self._write(self._painted("Succeeded", _GREEN, sys.stdout.isatty()) + "\n", "other")
         sys.stdout.flush()
 
     def fail(self, message: str) -> None:
@@ -119,6 +151,8 @@ class Console:
             if self.as_json:
                 self._lines.append(message)
                 self._write_json()
+            elif self._stands_in:
+                self._write("", "other")
             sys.stdout.flush()
         except OSError:
             # What cannot be written is what may have failed. It stays in the buffer, and would fail again.
@@ -129,12 +163,14 @@ class Console:
     def _painted(self, text: str, color: str, is_terminal: bool) -> str:
         return f"{color}{text}{_PLAIN}" if self._color and is_terminal else text
 
-    def _write(self, text: str) -> None:
-        self._has_printed = True
-        self.write(text, sys.stdout)
+    def _write(self, text: str, what: Literal["text", "other"] = "text") -> None:
+        is_apart = self._printed == "other" or (self._printed == "text" and what == "other")
+        self._printed = what
+        self.write("\n" + text if is_apart else text, sys.stdout)
 
     def _write_json(self) -> None:
-        text = json.dumps(self._json_document(), indent=4, ensure_ascii=False) + "\n"
+        text = json.dumps(self._json_document(), indent=4, ensure_ascii=False)
+        text = text.translate(_GO_ESCAPES) if self._stands_in else text + "\n"
         # JSON is UTF-8, and a file name may be none; Go writes the same in place of such bytes.
         sys.stdout.write(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
@@ -144,13 +180,16 @@ class Console:
         tables = [
             {
                 "Content": table.content,
-                "Header": table.header,
-                "Rows": [dict(zip(table.header, row, strict=True)) for row in table.rows],
+                "Header": self._in_order(table.header),
+                "Rows": [self._in_order(dict(zip(table.header, row, strict=True))) for row in table.rows],
                 "Notes": None,
             }
             for table in self._tables
         ]
         return {"Tables": tables or None, "Blocks": self._blocks or None, "Lines": self._lines}
+
+    def _in_order(self, cells: dict[str, str]) -> dict[str, str]:
+        return dict(sorted(cells.items())) if self._stands_in else cells
 
 
 def discard_output() -> None:
@@ -160,12 +199,19 @@ def discard_output() -> None:
     os.close(null)
 
 
-def _for_people(table: Table) -> str:
-    rows = _lines([list(table.header.values()), *table.rows])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(table.header))]
-    lines = [_INDENT.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    body = "".join(f"{line.rstrip()}\n" for line in lines)
-    return f"{table.title}\n\n{body}\n{len(table.rows)} {table.content}\n"
+def _for_people(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = _lines([header, *rows])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "".join(
+        _INDENT.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n"
+        for line in lines
+    )
+
+
+def _for_scripts(rows: Sequence[Sequence[str]]) -> str:
+    # One column, too, has its tab: scripts cut the first field.
+    lines = ([*line, ""] if len(line) == 1 else line for line in _lines(rows))
+    return "".join("\t".join(line) + "\n" for line in lines)
 
 
 def _lines(rows: Sequence[Sequence[str]]) -> list[list[str]]:

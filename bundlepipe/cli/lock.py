@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bundlepipe.cli.command import PATH, Command, Commands, Run
+from bundlepipe.cli.command import PATH, Command, Run
+from bundlepipe.cli.commands import Commands
 from bundlepipe.documents.conflict_markers import both_sides
 from bundlepipe.errors import DocumentError, OutputError
 from bundlepipe.files import read_file, write_if_changed

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from bundlepipe.cli.command import Commands, Run
+from bundlepipe.cli.command import Run
+from bundlepipe.cli.commands import Commands
 from bundlepipe.cli.messages import message_of
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, KBLD, Tool, tool_of
 from bundlepipe.errors import BundlepipeError
@@ -92,7 +93,8 @@ def _open_closed_streams() -> None:
 def command_of(tool: Tool) -> Commands:
     """Return the command with all that a tool has."""
     bare = "resolve:resolve" if tool is KBLD else None
-    return Commands(_COMMANDS[tool.name], bare, name=tool.name, help=_ABOUT[tool.name])
+    aliases = dict.fromkeys(("i", "is", "insp"), "inspect") if tool is KBLD else None
+    return Commands(_COMMANDS[tool.name], bare, aliases, name=tool.name, help=_ABOUT[tool.name])
 
 
 def _fail(this: Run, error: BundlepipeError | OSError | click.ClickException) -> int:

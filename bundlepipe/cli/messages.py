@@ -8,10 +8,12 @@ from contextlib import contextmanager
 
 import click
 
+from bundlepipe.cli.arguments import FlagError
 from bundlepipe.cli.tool import BUNDLEPIPE, Tool
 from bundlepipe.errors import BundlepipeError, DocumentError, ResolutionError, StoreError, printable, quoted
 
 _REQUEST = re.compile(r"(?:GET|HEAD|POST|PUT|PATCH|DELETE) \S+?(?=: )")
+_COLON_OR_BRACKET = re.compile(r"[()\[\]{}]|: [A-Z]")
 
 
 class FetchFailed(BundlepipeError):
@@ -38,7 +40,7 @@ def message_of(error: BundlepipeError | OSError | click.ClickException, tool: To
     if isinstance(error, click.ClickException):
         return _usage(error, tool)
     if tool is not BUNDLEPIPE and isinstance(error, BundlepipeError) and error.drop_in is not None:
-        return error.drop_in
+        return in_lines(error.drop_in)
     if isinstance(error, OSError):
         # Without a name it is what nobody named.
         where = error.filename or "standard output, or the current directory"
@@ -64,9 +66,30 @@ def _causes(text: str, depth: int) -> str:
     return f"{indent}{match[0]}:\n{indent}  {text[match.end() + 2 :]}"
 
 
+def in_lines(text: str) -> str:
+    """Return a message of imgpkg or kbld as they print it: each cause below what it is the cause of.
+
+    Causes begin with a capital behind a colon, outside of brackets, in the first line.
+    """
+    first, newline, rest = text.partition("\n")
+    lines, depth, start = [], 0, 0
+    for match in _COLON_OR_BRACKET.finditer(first):
+        if match[0] in "([{":
+            depth += 1
+        elif match[0] in ")]}":
+            depth -= 1
+        elif depth == 0:
+            lines.append(first[start : match.start() + 1])
+            start = match.end() - 1
+    lines.append(first[start:])
+    return "\n".join("  " * index + line for index, line in enumerate(lines)) + newline + rest
+
+
 def _usage(error: click.ClickException, tool: Tool) -> str:
     """Return what is wrong with the arguments, in the words of Go's tools where scripts know those."""
     match error:
+        case FlagError(message=message):
+            return message
         case click.NoSuchOption(option_name=name):
             long = name.startswith("--")
             text = f"unknown flag: {name}" if long else f"unknown shorthand flag: '{name.lstrip('-')}' in {name}"

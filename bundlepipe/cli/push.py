@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bundlepipe.cli.command import PATH, Command, Option, Run, Switch, comma_separated, paths
+from bundlepipe.cli.go_values import Labels, label_texts
 from bundlepipe.cli.images import bundle_option, image_option, registry_reference, sole
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.outputs import force_option, lock_writer
@@ -50,7 +51,9 @@ if TYPE_CHECKING:
     metavar="PATH",
     help="Leave out this path, relative to the inputs (repeatable; without it .git)",
 )
-@click.option("-l", "--labels", cls=Option, multiple=True, metavar="KEY=VALUE", help="Set a label (repeatable)")
+@click.option(
+    "-l", "--labels", cls=Option, multiple=True, type=Labels(), metavar="KEY=VALUE", help="Set a label (repeatable)"
+)
 @click.option(
     "--lock-output",
     cls=Option,
@@ -120,8 +123,7 @@ def _request(
 
 
 def _labels(texts: Sequence[str]) -> dict[str, str]:
-    """Return labels; where a text has one `=` its value may have commas (pflag's StringToString)."""
-    pairs = [pair for text in texts for pair in ([text] if text.count("=") == 1 else comma_separated([text]))]
+    pairs = [pair for text in texts for pair in label_texts(text)]
     for pair in pairs:
         if "=" not in pair or not is_utf8(pair):
             raise BundlepipeError(f"{quoted(pair)} is not a label: expected KEY=VALUE, in UTF-8")

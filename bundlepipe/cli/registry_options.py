@@ -6,7 +6,6 @@ Names, defaults and variables are imgpkg's (`imgpkg push --help`); kbld has some
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, wraps
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bundlepipe.cli.command import PATH, Option, Run, Switch, comma_separated
+from bundlepipe.cli.go_values import Duration
 from bundlepipe.cli.tool import Tool
 from bundlepipe.errors import InputError
 from bundlepipe.files import read_file
@@ -29,23 +29,6 @@ if TYPE_CHECKING:
 _SECTION = "Registries"
 _PEM_CERTIFICATE = b"CERTIFICATE-----"
 _ACCOUNT = ("username", "password", "token")
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
-
-
-class Duration(click.ParamType[float]):
-    """A length of time as Go writes it (`30s`, `1m30s`), in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
-        """Return the seconds; a usage error for anything else."""
-        text = str(value)
-        if text == "0":
-            return 0.0
-        if not text or _DURATION_PART.sub("", text):
-            self.fail(f"'{text}' is not a length of time: expected one such as 30s or 1m30s", parameter, context)
-        return sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
 
 
 def _tls_options() -> list[Option]:

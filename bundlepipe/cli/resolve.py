@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from bundlepipe.cli.command import PATH, Command, Commands, Option, Run, Switch
+from bundlepipe.cli.command import PATH, Command, Option, Run, Switch
+from bundlepipe.cli.commands import Commands
 from bundlepipe.cli.configuration import files_option, read_files
 from bundlepipe.cli.console import Table
 from bundlepipe.cli.images import STANDARD

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from bundlepipe.cli.command import Command, Commands, Run, Switch
+from bundlepipe.cli.command import Command, Run, Switch
+from bundlepipe.cli.commands import Commands
 from bundlepipe.cli.console import Table
 from bundlepipe.cli.images import image_option, registry_reference
 from bundlepipe.cli.messages import fetching
@@ -17,6 +18,7 @@ tag = Commands(
         "list": ("tag:list_", "List the tags of a repository"),
         "resolve": ("tag:resolve", "Print the digest that a tag names now"),
     },
+    aliases={"ls": "list"},
     name="tag",
     help="List and resolve tags.",
 )
@@ -42,9 +44,9 @@ def list_(run: Run, image: str | None, digests: bool, imgpkg_internal_tags: bool
     repository = registry_reference(_required(image), "tag list").repository
     with narrated(run, "tag list") as emit:
         found = list_tags(repository, access.homes(run, emit), digests=digests, internal=imgpkg_internal_tags)
-    header = {"name": "Name", **({"digest": "Digest"} if digests else {})}
-    rows = sorted([tag.name, *([tag.digest or ""] if digests else [])] for tag in found)
-    run.console.table(Table("Tags", "tags", header, rows))
+    rows = sorted([tag.name, tag.digest or ""] for tag in found)
+    header = {"name": "Name", "digest": "Digest"}
+    run.console.table(Table("Tags", "tags", header, rows, hidden=() if digests else ("digest",)))
 
 
 @click.command(

@@ -175,10 +175,22 @@ def test_retries_are_counted_and_told(command: Command, proxy: Proxy) -> None:
     assert result.stderr.count("503 Service Unavailable, trying again in") == 1
 
 
-@pytest.mark.parametrize("time", ["soon", "30", "-1s", "1s1"])
-def test_times_that_are_none(command: Command, time: str) -> None:
-    error = command("imgpkg", "tag", "list", "-i", "x/y", f"--registry-response-header-timeout={time}").failed
+@pytest.mark.parametrize(
+    ("time", "words"),
+    [
+        ("soon", 'time: invalid duration "soon"'),
+        ("", 'time: invalid duration ""'),
+        ("30", 'time: missing unit in duration "30"'),
+        ("1s1", 'time: missing unit in duration "1s1"'),
+        ("2days", 'time: unknown unit "days" in duration "2days"'),
+    ],
+)
+def test_times_that_are_none(command: Command, time: str, words: str) -> None:
+    flag = "--registry-response-header-timeout"
+    error = command("bundlepipe", "tag", "list", "-i", "x/y", f"{flag}={time}").failed
     assert f"'{time}' is not a length of time: expected one such as 30s or 1m30s" in error
+    error = command("imgpkg", "tag", "list", "-i", "x/y", f"{flag}={time}").failed
+    assert error == f'imgpkg: Error: invalid argument "{time}" for "{flag}" flag: {words}\n'
 
 
 # What is shown

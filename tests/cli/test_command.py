@@ -16,8 +16,8 @@ TOOLS = ("bundlepipe", "imgpkg", "kbld")
 
 def test_version_under_each_name(command: Command) -> None:
     assert command("bundlepipe", "version").output == "bundlepipe version 0.1.0\n"
-    assert command("imgpkg", "version").output == "imgpkg version 0.44.0\nbundlepipe version 0.1.0\n"
-    assert command("kbld", "version").output == "kbld version 0.45.0\nbundlepipe version 0.1.0\n"
+    assert command("imgpkg", "version").output == "imgpkg version 0.44.0\n"
+    assert command("kbld", "version").output == "kbld version 0.45.0\n"
 
 
 def test_tty_narrates_success(command: Command) -> None:
@@ -28,10 +28,11 @@ def test_json_holds_all_that_would_have_been_printed(command: Command) -> None:
     output = command("imgpkg", "version", "--json").output
     assert json.loads(output) == {
         "Tables": None,
-        "Blocks": ["imgpkg version 0.44.0\nbundlepipe version 0.1.0\n"],
+        "Blocks": ["imgpkg version 0.44.0\n"],
         "Lines": ["Succeeded"],
     }
-    assert output.startswith('{\n    "Tables": null,\n    "Blocks": [\n        "imgpkg')
+    assert output.startswith('{\n    "Tables": null,\n    "Blocks": [\n        "imgpkg') and output.endswith("}")
+    assert command("bundlepipe", "version", "--json").output.endswith("}\n")
 
 
 @pytest.mark.parametrize("arguments", [["--tty", "version"], ["version", "--tty=true"], ["version", "--tty=1"]])
@@ -46,19 +47,32 @@ def test_unknown_flag(command: Command, tool: str) -> None:
 
 
 def test_unknown_command(command: Command) -> None:
-    error = 'imgpkg: Error: unknown command "pish" for "imgpkg": \'imgpkg --help\' lists the commands\n'
-    assert command("imgpkg", "pish").failed == error
+    error = 'bundlepipe: Error: unknown command "pish" for "bundlepipe": \'bundlepipe --help\' lists the commands\n'
+    assert command("bundlepipe", "pish").failed == error
+    for tool in ("imgpkg", "kbld"):
+        error = f"{tool}: Error: command '{tool}' does not accept extra arguments 'pish'\n"
+        assert command(tool, "pish", "--tty").failed == error
+        assert command(tool, "pish", "-z").failed == f"{tool}: Error: unknown shorthand flag: 'z' in -z\n"
 
 
 def test_bad_truth_value(command: Command) -> None:
-    error = command("imgpkg", "version", "--tty=maybe").failed
-    assert error.startswith("imgpkg: Error: 'maybe' is not a value for --tty: expected true or false")
+    error = command("bundlepipe", "version", "--tty=maybe").failed
+    assert error.startswith("bundlepipe: Error: 'maybe' is not a value for --tty: expected true or false")
+    assert command("imgpkg", "version", "--tty=maybe").failed == (
+        'imgpkg: Error: invalid argument "maybe" for "--tty" flag: strconv.ParseBool: parsing "maybe": invalid syntax\n'
+    )
 
 
 @pytest.mark.parametrize("tool", ["bundlepipe", "imgpkg"])
 def test_help_names_the_commands(command: Command, tool: str) -> None:
-    listed = command(tool).output
-    assert listed == command(tool, "--help").output == command(tool, "help").output
+    listed = command(tool, "--help").output
+    assert listed == command(tool, "help").output
+    bare = command(tool)
+    if tool == "bundlepipe":
+        assert (bare.status, bare.stdout, bare.stderr) == (0, listed, "")
+    else:
+        error = "imgpkg: Error: Invalid command - see available commands/subcommands above\n"
+        assert (bare.status, bare.stdout, bare.stderr) == (1, f"{listed}\n", error)
     assert f"Usage: {tool}" in listed
     for name in ("push", "pull", "copy", "describe", "tag", "version"):
         assert f"\n  {name} " in listed
@@ -159,11 +173,24 @@ def test_output_that_cannot_be_written(command: Command, option: str, unbuffered
 
 
 def test_internal_names_are_not_suggested(command: Command) -> None:
-    failed = command("imgpkg", "pull", "--no-recursiv").failed
-    assert failed == "imgpkg: Error: unknown flag: --no-recursiv (did you mean --recursive?)\n"
+    failed = command("bundlepipe", "pull", "--no-recursiv").failed
+    assert failed == "bundlepipe: Error: unknown flag: --no-recursiv (did you mean --recursive?)\n"
 
 
 def test_argument_that_is_missing(command: Command) -> None:
-    assert command("imgpkg", "completion").failed == (
-        "imgpkg: Error: bash|fish|zsh is missing: 'imgpkg completion --help' shows how it is used\n"
+    assert command("bundlepipe", "completion").failed == (
+        "bundlepipe: Error: bash|fish|zsh is missing: 'bundlepipe completion --help' shows how it is used\n"
     )
+    assert command("imgpkg", "completion").failed == "imgpkg: Error: accepts 1 arg(s), received 0\n"
+
+
+def test_help_of_what_there_is_not(command: Command) -> None:
+    assert command("imgpkg", "help", "pish").output == command("imgpkg", "--help").output
+    assert command("kbld", "help", "pish").output == command("kbld", "--help").output
+
+
+@pytest.mark.parametrize("flag", ["--version", "-v"])
+def test_version_as_a_flag(command: Command, flag: str) -> None:
+    assert command("imgpkg", flag).output == "imgpkg version 0.44.0\n\nSucceeded\n"
+    assert command("kbld", flag).output == "kbld version 0.45.0\n\nSucceeded\n"
+    assert "unknown" in command("imgpkg", "push", flag).failed

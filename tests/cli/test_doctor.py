@@ -519,4 +519,4 @@ def test_a_directory_without_pipeline(command: Command) -> None:
 
 
 def test_other_tools_have_none(command: Command) -> None:
-    assert 'unknown command "doctor" for "imgpkg"' in command("imgpkg", "doctor").failed
+    assert "does not accept extra arguments 'doctor'" in command("imgpkg", "doctor").failed

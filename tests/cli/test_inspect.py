@@ -63,15 +63,19 @@ def test_a_row_for_each_image_of_each_resource(command: Command, resources: str,
 
 @TOOLS
 def test_rows_for_scripts_and_for_people(command: Command, resources: str, tool: str) -> None:
-    assert command(tool, "inspect", "-f", resources).output == (
-        f"{APP}\t\t{DEPLOYMENT}\n"
-        f"{APP}\t\t{POD}\n"
-        f"{WEB}\t- resolved:\t{DEPLOYMENT}\n"
-        '\t    tag: "1"\t\n'
-        "\t    url: web:1\t\n"
-        "\t- preresolved:\t\n"
-        "\t    url: web\t\n"
-    )
+    rows = [
+        [APP, "-", DEPLOYMENT],
+        [APP, "-", POD],
+        [WEB, "- resolved:", DEPLOYMENT],
+        *(["", line, ""] for line in METADATA.split("\n")[1:]),
+    ]
+    printed = command(tool, "inspect", "-f", resources).output
+    if tool == "kbld":
+        cells = [line.split("\t") for line in printed.splitlines()]
+        assert [[cell.rstrip() for cell in line] for line in cells] == [[*row, ""] for row in rows]
+        assert len({(len(image), len(metadata)) for image, metadata, *_ in cells}) == 1
+    else:
+        assert printed == "".join("\t".join(row) + "\n" for row in rows).replace("\t-\t", "\t\t")
     lines = command(tool, "inspect", "-f", resources, "--tty").output.splitlines()
     assert lines[:2] == ["Images", ""] and lines[-3:] == ["3 images", "", "Succeeded"]
     assert lines[2].split() == ["Image", "Metadata", "Resource"]
@@ -87,7 +91,9 @@ def test_what_resolving_printed_is_inspected(command: Command, tool: str) -> Non
     (command.directory / "config.yml").write_text(f"apiVersion: v1\nkind: Pod\nmetadata: {{name: app}}\nimage: {APP}\n")
     resolve = {"bundlepipe": ["bundlepipe", "resolve"], "kbld": ["kbld"]}[tool]
     resolved = command(*resolve, "-f", "config.yml").stdout
-    assert command(tool, "inspect", "-f", "-", "--column=image,resource", stdin=resolved).output == f"{APP}\t{POD}\n"
+    assert command(tool, "inspect", "-f", "-", "--column=image,resource", stdin=resolved).output == (
+        f"{APP}\t{POD}\t\n" if tool == "kbld" else f"{APP}\t{POD}\n"
+    )
 
 
 @TOOLS

@@ -45,7 +45,7 @@ def test_push_is_silent_and_narrates_on_request(command: Command, registry: Regi
 def test_json_has_the_lines(command: Command, registry: Registry, bundle: Path) -> None:
     document = json.loads(command("imgpkg", "push", "-b", f"{registry.repository()}", "-f", "config", "--json").output)
     assert document["Tables"] is document["Blocks"] is None
-    assert document["Lines"][0] == "dir: ."
+    assert document["Lines"][0] == "dir: .\n"
     assert document["Lines"][-1] == "Succeeded"
     assert document["Lines"][-2].startswith("Pushed '")
 
@@ -122,7 +122,13 @@ def test_refusals(command: Command, bundle: Path, tool: str) -> None:
     )
     assert error("-i", "a/b", "-f", "gone") == "gone: cannot be read: No such file or directory\n"
     assert (
-        error("-i", "a/b", "-f", "plain", "-l", "novalue") == "'novalue' is not a label: expected KEY=VALUE, in UTF-8\n"
+        error("-i", "a/b", "-f", "plain", "-l", "no")
+        == (
+            {
+                "bundlepipe": "'no' is not a label: expected KEY=VALUE, in UTF-8\n",
+                "imgpkg": 'invalid argument "no" for "-l, --labels" flag: no must be formatted as key=value\n',
+            }[tool]
+        )
     )
     assert error("-i", "docker-daemon:x", "-f", "plain").startswith("'docker-daemon:x': push is for registries")
     assert "in UTF-8" in error("-i", "a/b", "-f", "plain", "-l", "a=\udcff")
@@ -160,7 +166,7 @@ def test_output_that_nobody_reads_is_no_fault_to_tell(command: Command, registry
 def test_json_of_a_name_that_is_not_utf8(command: Command, registry: Registry) -> None:
     (command.directory / "a\udcffb").write_text("a")
     document = command("imgpkg", "push", "-i", f"{registry.repository()}", "-f", "a\udcffb", "--json").output
-    assert json.loads(document)["Lines"][0] == "file: a\ufffdb"
+    assert json.loads(document)["Lines"][0] == "file: a\ufffdb\n"
 
 
 @LINUX

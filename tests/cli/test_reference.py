@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 import pytest
 
-from bundlepipe.cli.command import Command, Commands, Option, Run
+from bundlepipe.cli.command import Command, Option, Run
+from bundlepipe.cli.commands import Commands
 from bundlepipe.cli.main import command_of
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, KBLD, Tool
 

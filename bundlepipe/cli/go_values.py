@@ -1,0 +1,99 @@
+"""Values of options as Go writes them, and what Go's libraries say of a text that is none.
+
+Faults are in the words of strconv, time and pflag, which scripts may look for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import abstractmethod
+from typing import TypeVar
+
+import click
+
+_Value = TypeVar("_Value")
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_PART = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?P<unit>[^0-9.]*)")
+_LARGEST_INT = 1 << 63
+
+
+class GoType(click.ParamType[_Value]):
+    """A kind of value whose faults pflag tells where it meets them."""
+
+    @abstractmethod
+    def fault(self, text: str) -> str | None:
+        """Return what is wrong with a value, in Go's words; None if nothing is."""
+
+
+def quoted_as_go(text: str) -> str:
+    """Return a text as Go's `%q` prints it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def truth_fault(text: str) -> str | None:
+    """Return what is wrong with a truth value; None if nothing is."""
+    from bundlepipe.stores.keychains.flags import GO_TRUTHS
+
+    return None if text in GO_TRUTHS else f"strconv.ParseBool: parsing {quoted_as_go(text)}: invalid syntax"
+
+
+def int_fault(text: str) -> str | None:
+    """Return what is wrong with a number; None if nothing is."""
+    if not re.fullmatch(r"[+-]?[0-9]+", text):
+        return f"strconv.ParseInt: parsing {quoted_as_go(text)}: invalid syntax"
+    if not -_LARGEST_INT <= int(text) < _LARGEST_INT:
+        return f"strconv.ParseInt: parsing {quoted_as_go(text)}: value out of range"
+    return None
+
+
+class Duration(GoType[float]):
+    """A length of time as Go writes it (`30s`, `1m30s`), in seconds; one below 0 counts as 0."""
+
+    name = "duration"
+
+    def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        """Return the seconds; a usage error for anything else."""
+        text = str(value)
+        if self.fault(text):
+            self.fail(f"'{text}' is not a length of time: expected one such as 30s or 1m30s", parameter, context)
+        parts = [part for part in _DURATION_PART.finditer(text) if part["unit"]]
+        seconds = sum(float(part["number"]) * _UNITS[part["unit"]] for part in parts)
+        return 0.0 if text.startswith("-") else seconds
+
+    def fault(self, text: str) -> str | None:
+        """Return what is wrong with a length of time; None if nothing is."""
+        rest = re.sub(r"^[+-]", "", text)
+        if rest == "0":
+            return None
+        invalid = f"time: invalid duration {quoted_as_go(text)}"
+        if not rest:
+            return invalid
+        while rest:
+            part = _DURATION_PART.match(rest)
+            if not part:
+                return invalid
+            if not part["unit"]:
+                return f"time: missing unit in duration {quoted_as_go(text)}"
+            if part["unit"] not in _UNITS:
+                return f"time: unknown unit {quoted_as_go(part['unit'])} in duration {quoted_as_go(text)}"
+            rest = rest[part.end() :]
+        return None
+
+
+class Labels(GoType[str]):
+    """`KEY=VALUE`, or several of them divided by commas, as pflag's StringToString takes them."""
+
+    name = "labels"
+
+    def fault(self, text: str) -> str | None:
+        """Return what is wrong with labels; None if nothing is."""
+        fault = next((pair for pair in label_texts(text) if "=" not in pair), None)
+        return None if fault is None else f"{fault} must be formatted as key=value"
+
+
+def label_texts(text: str) -> list[str]:
+    """Return the labels that a text has, each `KEY=VALUE`; where it has one `=` at most the value may have commas."""
+    import csv
+
+    return [text.strip('"')] if text.count("=") <= 1 else next(csv.reader([text]))
