@@ -39,6 +39,12 @@ def command_text(command: Sequence[str]) -> str:
     return shortened(shlex.join(command), _LONGEST_COMMAND)
 
 
+def as_go(call: str, path: str, error: OSError) -> str:
+    """Return a system call that failed as Go's programs tell it, such as `open x: no such file or directory`."""
+    reason = error.strerror or str(error)
+    return f"{call} {path}: {reason[:1].lower()}{reason[1:]}"
+
+
 class BundlepipeError(Exception):
     """What was asked for cannot be done; the message says why.
 
@@ -82,7 +88,8 @@ class NotRegular(InputError):
     def __init__(self, path: str, root: str, what: str) -> None:
         short = f"Expected file '{path}' to be a regular file"
         super().__init__(
-            f"{short}: it is {what}: put a file or directory there, or take it out of the input", drop_in=short
+            f"{short}: it is {what}: put a file or directory there, or take it out of the input",
+            drop_in=f"Adding file '{root}' to tar: {short}",
         )
         self.path, self.root, self.what = path, root, what
 

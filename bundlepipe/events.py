@@ -22,10 +22,15 @@ class EntryPacked:
 
 @dataclass(frozen=True)
 class ImageLaidOut:
-    """The files of an image are about to be laid out; `kind` is "bundle", "image" or "nested bundle"."""
+    """The files of an image are about to be laid out; `kind` is "bundle", "image" or "nested bundle".
+
+    depth: in how many bundles it is nested. again: it was laid out before, so it is not now.
+    """
 
     image: str
     kind: str
+    depth: int = 0
+    again: bool = False
 
 
 @dataclass(frozen=True)

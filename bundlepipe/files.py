@@ -6,11 +6,12 @@ import contextlib
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from typing import IO
 
 from bundlepipe.base_directory import anchored
-from bundlepipe.errors import InputError
+from bundlepipe.errors import InputError, as_go
 
 _PREFIX = ".incoming-"
 _CHUNK = 1 << 20
@@ -30,18 +31,25 @@ def read_file(path: str) -> bytes:
     try:
         with open(anchored(path), "rb") as file:
             return file.read()
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}", drop_in=as_go("read", path, error)) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{path}: cannot be read: {error.strerror}", drop_in=as_go("open", path, error)) from None
 
 
 def write_if_changed(
-    path: str, content: bytes, *, about_to: Callable[[os.stat_result], object] = lambda status: None
+    path: str,
+    content: bytes,
+    *,
+    about_to: Callable[[os.stat_result], object] = lambda status: None,
+    mode: int | None = None,
 ) -> bool:
     """Make `content` the content of the file at `path`; tell whether it was not so before.
 
     A file that already has the content is not touched, so its time stamps stay. Missing
     directories are made. `about_to` gets the status of the new file just before it takes
-    the place of what is there. Raises OSError.
+    the place of what is there. `mode` are the permissions of a file that was not there,
+    where they are not those of the umask; one that was there keeps its own then. Raises OSError.
     """
     path = anchored(path)
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
@@ -52,6 +60,8 @@ def write_if_changed(
     with incoming(directory) as file:
         file.write(content)
         file.flush()
+        if mode is not None:
+            os.fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else mode)
         about_to(os.fstat(file.fileno()))
         os.replace(file.name, path)
     return True

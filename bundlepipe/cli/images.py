@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bundlepipe.cli.command import Option
-from bundlepipe.errors import BundlepipeError, OutputError
+from bundlepipe.errors import BundlepipeError, OutputError, as_go
 from bundlepipe.files import read_file, write_if_changed
-from bundlepipe.oci.reference import Reference
-from bundlepipe.stores.location import LOCAL_PREFIXES
 
 if TYPE_CHECKING:
     from bundlepipe.documents.bundle_lock import BundleLock
     from bundlepipe.documents.images_lock import ImagesLock
 
 STANDARD = "-"
+_OWNER_ALONE = 0o600
 # Where a redirection has put a file, that must not be exchanged for another.
 _STREAMS = ("/dev/fd/", "/dev/stdout", "/dev/stderr", "/proc/")
 
@@ -34,22 +33,17 @@ def image_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[...,
     return click.option("-i", "--image", cls=Option, metavar="REFERENCE", help=help_text)
 
 
-def sole(given: dict[str, str | None], expected: str) -> tuple[str, str]:
-    """Return the name and value of the one option that was given; BundlepipeError `expected` for none or several."""
+def sole(
+    given: dict[str, str | None], expected: str, *, none: str | None = None, several: str | None = None
+) -> tuple[str, str]:
+    """Return the name and value of the one option that was given; BundlepipeError `expected` for none or several.
+
+    imgpkg says `none` of the former and `several` of the latter.
+    """
     there = [(name, value) for name, value in given.items() if value]
     if len(there) != 1:
-        raise BundlepipeError(expected)
+        raise BundlepipeError(expected, drop_in=several if there else none)
     return there[0]
-
-
-def registry_reference(text: str, what: str) -> Reference:
-    """Return a reference for `what`, which knows registries and hosts backed by directories, but no local homes.
-
-    Raises BundlepipeError for a local home, InvalidReference for what is no reference.
-    """
-    if text.startswith(LOCAL_PREFIXES):
-        raise BundlepipeError(f"'{text}': {what} is for registries: expected REGISTRY/REPOSITORY[:TAG]")
-    return Reference.parse(text)
 
 
 def read_lock(path: str) -> BundleLock | ImagesLock:
@@ -66,8 +60,11 @@ def is_stream(path: str) -> bool:
     return path.startswith(_STREAMS) or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
 
 
-def write_lock(path: str, content: bytes, print_block: Callable[[str], None]) -> None:
-    """Write a lock to a file, or print it (`-`); OutputError if it cannot be written."""
+def write_lock(path: str, content: bytes, print_block: Callable[[str], None], *, as_imgpkg: bool = False) -> None:
+    """Write a lock to a file, or print it (`-`); OutputError if it cannot be written.
+
+    As imgpkg writes it, it is for its owner alone if it was not there, and no directory is made for it.
+    """
     if path == STANDARD:
         print_block(content.decode())
         return
@@ -75,7 +72,13 @@ def write_lock(path: str, content: bytes, print_block: Callable[[str], None]) ->
         if is_stream(path):
             with open(path, "ab") as stream:
                 stream.write(content)
+        elif as_imgpkg:
+            # Raises FileNotFoundError where write_if_changed would make a directory.
+            os.stat(os.path.dirname(os.path.realpath(path)))
+            write_if_changed(os.path.realpath(path), content, mode=_OWNER_ALONE)
         else:
             write_if_changed(os.path.realpath(path), content)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+        kind = "bundle" if b"kind: BundleLock" in content else "images"
+        drop_in = f"Writing {kind} config: {as_go('open', path, error)}"
+        raise OutputError(f"{path}: cannot be written: {error.strerror}", drop_in=drop_in) from None

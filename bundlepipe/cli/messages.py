@@ -20,7 +20,7 @@ class FetchFailed(BundlepipeError):
     """An image could not be fetched: `cause` says why."""
 
     def __init__(self, cause: StoreError) -> None:
-        super().__init__(f"Fetching image: {cause}")
+        super().__init__(f"Fetching image: {cause}", drop_in=f"Fetching image: {cause.drop_in or cause}")
         self.cause = cause
 
 

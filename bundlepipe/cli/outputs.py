@@ -50,7 +50,7 @@ def lock_writer(run: Run, path: str | None, kinds: Collection[Kind], *, force: b
         if path:
             if output:
                 replace(output, kinds=[kind]).check(content)
-            write_lock(path, content, run.console.block)
+            write_lock(path, content, run.console.block, as_imgpkg=run.tool is not BUNDLEPIPE)
 
     return write
 

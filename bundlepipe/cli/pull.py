@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING
 import click
 
 from bundlepipe.cli.command import DIRECTORY, PATH, Command, Option, Run, Switch
-from bundlepipe.cli.images import bundle_option, image_option, read_lock, sole
+from bundlepipe.cli.images import bundle_option, image_option, sole
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.outputs import force_option, pull_output
+from bundlepipe.cli.references import location_of
 from bundlepipe.cli.registry_options import Access, registry_options
 from bundlepipe.cli.tool import BUNDLEPIPE
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import Event, ImageLaidOut, LayerLaidOut
-from bundlepipe.stores.location import parse_location
 
 if TYPE_CHECKING:
     from bundlepipe.stores.location import Location
     from bundlepipe.verbs.bundle import Kind
     from bundlepipe.verbs.pull import Pulled
+
+_CHECK_OF_A_BUNDLE = "Cannot set --image-is-bundle-check while using -b flag"
 
 
 @click.command(
@@ -70,13 +72,21 @@ def pull(
     Where the bundle's repository has all images that .imgpkg/images.yml names, as it has after
     a copy, that file is rewritten to name them there.
     """
-    if image_is_bundle_check is not None and (bundle or lock):
-        raise BundlepipeError("Cannot set --image-is-bundle-check while using -b flag")
+    if run.tool is BUNDLEPIPE:
+        if image_is_bundle_check is not None and (bundle or lock):
+            raise BundlepipeError(_CHECK_OF_A_BUNDLE)
+    else:
+        _check_output(output)
     chosen = sole(
-        {"bundle": bundle, "image": image, "lock": lock}, "Expected either image or bundle, or a lock that names one"
+        {"bundle": bundle, "image": image, "lock": lock},
+        "Expected either image or bundle, or a lock that names one",
+        none="Expected either image or bundle reference",
+        several="Expected only one of image, bundle, or lock",
     )
-    source, expected = _source(*chosen)
     files_alone = image_is_bundle_check is False
+    if run.tool is not BUNDLEPIPE:
+        _check_as_imgpkg(chosen[0], recursive=recursive, files_alone=files_alone)
+    source, expected = _source(run, *chosen)
     narrator = _Narrator(run)
 
     from bundlepipe.verbs.pull import pull as pull_files
@@ -102,40 +112,78 @@ def pull(
     narrator.finish(pulled)
 
 
-def _source(option: str, value: str) -> tuple[Location, Kind]:
+def _check_output(output: str) -> None:
+    """Raise BundlepipeError for the outputs that imgpkg refuses; others are looked at later."""
+    if not output:
+        raise BundlepipeError("Expected --output to be none empty")
+    if output in ("/", ".", ".."):
+        raise BundlepipeError("Disallowed output directory (trying to avoid accidental deletion)")
+
+
+def _check_as_imgpkg(option: str, *, recursive: bool, files_alone: bool) -> None:
+    """Raise BundlepipeError for flags that do not go together, in imgpkg's words."""
+    if recursive and option == "image":
+        raise BundlepipeError("Cannot use --recursive (-r) flag when pulling a bundle")
+    if files_alone and option == "bundle":
+        raise BundlepipeError(_CHECK_OF_A_BUNDLE)
+
+
+def _source(run: Run, option: str, value: str) -> tuple[Location, Kind]:
     """Return what is pulled and what it has to be."""
     if option == "bundle":
-        return parse_location(value), "bundle"
+        return location_of(run, value), "bundle"
     if option == "image":
-        return parse_location(value), "image"
-    from bundlepipe.documents.bundle_lock import BundleLock
+        return location_of(run, value), "image"
+    from bundlepipe.cli.lock_words import read_bundle_lock
 
-    lock = read_lock(value)
-    if not isinstance(lock, BundleLock):
-        raise BundlepipeError(f"{value}: is an ImagesLock: expected a BundleLock, which names one bundle")
-    return lock.image, "bundle"
+    return read_bundle_lock(value).image, "bundle"
 
 
 class _Narrator:
-    """Tells of a pull as imgpkg does: nested bundles under a title of their own, the lock last."""
+    """Tells of a pull as imgpkg does: nested bundles under a title of their own, the lock last.
+
+    imgpkg extracts layers in reverse, and tells of them in that order.
+    """
 
     def __init__(self, run: Run) -> None:
         self._console = run.console
+        self._is_reversed = run.tool is not BUNDLEPIPE
         self._has_nested = False
+        self._indent = ""
+        self._layers: list[str] = []
 
     def take(self, event: Event) -> None:
         """Narrate what begins."""
-        indent = "  " if self._has_nested else ""
         match event:
-            case ImageLaidOut(image, "nested bundle"):
-                if not self._has_nested:
-                    self._console.line("\nNested bundles")
-                self._has_nested = True
-                self._console.line(f"  Pulling nested bundle '{image}'")
+            case ImageLaidOut(kind="nested bundle"):
+                self._nested(event)
             case ImageLaidOut(image, kind):
                 self._console.line(f"Pulling {kind} '{image}'")
+                self._indent = "  " if kind == "bundle" or not self._is_reversed else ""
             case LayerLaidOut(digest, number, count):
-                self._console.line(f"{indent}  Extracting layer '{digest}' ({number}/{count})")
+                self._layer(digest, number, count)
+
+    def _nested(self, event: ImageLaidOut) -> None:
+        if not self._has_nested:
+            self._console.line("\nNested bundles")
+        self._has_nested = True
+        indent = "  " * (event.depth if self._is_reversed else 1)
+        if event.again and not self._is_reversed:
+            return
+        self._console.line(f"{indent}Pulling nested bundle '{event.image}'")
+        if event.again:
+            self._console.line(f"{indent}Skipped, already downloaded")
+        self._indent = f"{indent}  "
+
+    def _layer(self, digest: str, number: int, count: int) -> None:
+        if not self._is_reversed:
+            self._console.line(f"{self._indent}Extracting layer '{digest}' ({number}/{count})")
+            return
+        self._layers.append(digest)
+        if number == count:
+            for position, layer in enumerate(reversed(self._layers), 1):
+                self._console.line(f"{self._indent}Extracting layer '{layer}' ({position}/{count})")
+            self._layers.clear()
 
     def finish(self, pulled: Pulled) -> None:
         """Narrate what became of the lock of the bundle itself."""

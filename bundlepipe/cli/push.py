@@ -9,10 +9,12 @@ import click
 
 from bundlepipe.cli.command import PATH, Command, Option, Run, Switch, comma_separated, paths
 from bundlepipe.cli.go_values import Labels, label_texts
-from bundlepipe.cli.images import bundle_option, image_option, registry_reference, sole
+from bundlepipe.cli.images import bundle_option, image_option, sole
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.outputs import force_option, lock_writer
+from bundlepipe.cli.references import tag_of
 from bundlepipe.cli.registry_options import Access, registry_options
+from bundlepipe.cli.tool import BUNDLEPIPE
 from bundlepipe.errors import BundlepipeError, quoted
 from bundlepipe.events import EntryPacked, Event
 from bundlepipe.files import is_utf8
@@ -82,12 +84,14 @@ def push(
     A bundle is a directory of configuration with .imgpkg/images.yml, which names its images by
     digest. Nothing is uploaded where the destination has the same content already.
     """
-    kind, destination = sole({"bundle": bundle, "image": image}, "Expected either image or bundle")
+    expected = "Expected either image or bundle"
+    given = {"bundle": bundle, "image": image}
+    kind, destination = sole(given, expected, none=expected, several="Expected only one of image or bundle")
     if lock_output and kind == "image":
         raise BundlepipeError("Lock output is not compatible with image, use bundle for lock output")
-    if not files:
+    if not files and run.tool is BUNDLEPIPE:
         raise BundlepipeError("Expected at least one file or directory: give it with --file (-f)")
-    request = _request(destination, kind == "bundle", files, file_exclusion, labels, preserve_permissions)
+    request = _request(run, destination, kind == "bundle", files, file_exclusion, labels, preserve_permissions)
     write_lock = lock_writer(run, lock_output, [BUNDLE_LOCK], force=force)
 
     def tell(event: Event) -> None:
@@ -106,6 +110,7 @@ def push(
 
 
 def _request(
+    run: Run,
     destination: str,
     is_bundle: bool,
     files: Sequence[str],
@@ -117,7 +122,13 @@ def _request(
     from bundlepipe.verbs.push import PushRequest
 
     inputs = Inputs([path.rstrip("/") or "/" for path in paths(files)], comma_separated(exclude), preserve_permissions)
-    request = PushRequest(inputs, registry_reference(destination, "push"), is_bundle, _labels(labels))
+    request = PushRequest(
+        inputs,
+        tag_of(run, destination, "push"),
+        is_bundle,
+        _labels(labels),
+        as_imgpkg=run.tool is not BUNDLEPIPE,
+    )
     request.check()
     return request
 

@@ -100,8 +100,7 @@ class Access:
         authorities = tuple(comma_separated(self.values["registry_ca_cert_path"]))
         for path in authorities:
             # Also where no server speaks TLS: who names a file means it.
-            if _PEM_CERTIFICATE not in read_file(path):
-                raise InputError(f"{path}: holds no PEM certificate, as --registry-ca-cert-path wants")
+            _check_authorities(path)
         return NetworkSettings(
             authorities=authorities,
             verify_certificates=self.values["registry_verify_certs"],
@@ -134,6 +133,20 @@ class Access:
         if anon is None:
             anon = truth(_variable("anon", tool), os.environ)
         return RegistryFlags(**found, anon=anon, source=" and ".join(sources) or "--registry-anon")
+
+
+def _check_authorities(path: str) -> None:
+    told = "Creating registry HTTP transport: "
+    try:
+        content = read_file(path)
+    except InputError as error:
+        reading = f"{told}Reading CA certificates from '{path}': {error.drop_in}"
+        raise InputError(str(error), drop_in=reading) from error
+    if _PEM_CERTIFICATE not in content:
+        raise InputError(
+            f"{path}: holds no PEM certificate, as --registry-ca-cert-path wants",
+            drop_in=f"{told}Adding CA certificates from '{path}': failed",
+        )
 
 
 def _variable(name: str, tool: Tool) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import click
 
 from bundlepipe.cli.command import Command, Run, Switch
 from bundlepipe.cli.commands import Commands
 from bundlepipe.cli.console import Table
-from bundlepipe.cli.images import image_option, registry_reference
+from bundlepipe.cli.images import image_option
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.references import reference_of
 from bundlepipe.cli.registry_options import Access, registry_options
+from bundlepipe.cli.tool import BUNDLEPIPE
 from bundlepipe.errors import BundlepipeError
 
 tag = Commands(
@@ -41,7 +45,7 @@ def list_(run: Run, image: str | None, digests: bool, imgpkg_internal_tags: bool
     """List the tags of a repository, by name."""
     from bundlepipe.verbs.tags import list_tags
 
-    repository = registry_reference(_required(image), "tag list").repository
+    repository = reference_of(run, _required(image), "tag list").repository
     with narrated(run, "tag list") as emit:
         found = list_tags(repository, access.homes(run, emit), digests=digests, internal=imgpkg_internal_tags)
     rows = sorted([tag.name, tag.digest or ""] for tag in found)
@@ -60,13 +64,13 @@ def resolve(run: Run, image: str | None, access: Access) -> None:
     """Print a reference with the digest that its tag (latest if it has none) names now."""
     from bundlepipe.verbs.tags import resolve_tag
 
-    reference = registry_reference(_required(image), "tag resolve")
-    with narrated(run, "tag resolve") as emit, fetching():
+    reference = reference_of(run, _required(image), "tag resolve")
+    with narrated(run, "tag resolve") as emit, fetching() if run.tool is BUNDLEPIPE else nullcontext():
         resolved = resolve_tag(reference, access.homes(run, emit))
     run.console.block(str(resolved))
 
 
 def _required(image: str | None) -> str:
     if not image:
-        raise BundlepipeError("Expected image: give it with --image (-i)")
+        raise BundlepipeError("Expected image: give it with --image (-i)", drop_in="could not parse reference: ")
     return image

@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from bundlepipe.base_directory import anchored
-from bundlepipe.errors import InputError, NotRegular, quoted
+from bundlepipe.errors import InputError, NotRegular, as_go, quoted
 
 DEFAULT_EXCLUDE = (".git",)
 READ_SIZE = 1 << 20
@@ -96,11 +96,11 @@ class FileState(NamedTuple):
 Snapshot = dict[str, FileState]
 
 
-def walk(inputs: Inputs) -> list[Entry]:
+def walk(inputs: Inputs, *, repeated: bool = False) -> list[Entry]:
     """Return every entry of the inputs in the order of the layer.
 
     Raises InputError for a missing input, for anything that is neither regular file nor
-    directory, and for one path given by two inputs.
+    directory, and unless they may be `repeated` for one path given by two inputs.
     """
     excluded = frozenset(inputs.exclude)
     entries: list[Entry] = []
@@ -114,8 +114,8 @@ def walk(inputs: Inputs) -> list[Entry]:
             name = os.path.basename(root)
             if name not in excluded:
                 entries.append(Entry(name, root, status))
-    if len(inputs.paths) > 1:
-        _refuse_duplicates(entries)
+    if len(inputs.paths) > 1 and not repeated:
+        refuse_repeated(entries)
     return entries
 
 
@@ -123,7 +123,7 @@ def _lstat(path: str) -> os.stat_result:
     try:
         return os.lstat(anchored(path))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{path}: cannot be read: {error.strerror}", drop_in=as_go("lstat", path, error)) from None
 
 
 def _walk_directory(root: str, directory: str, prefix: str, excluded: frozenset[str], entries: list[Entry]) -> None:
@@ -150,7 +150,9 @@ def in_byte_order(directory: str) -> list[os.DirEntry[str]]:
         with os.scandir(anchored(directory)) as found:
             children = sorted(found, key=_name)
     except OSError as error:
-        raise InputError(f"{directory}: cannot be read: {error.strerror}") from None
+        raise InputError(
+            f"{directory}: cannot be read: {error.strerror}", drop_in=as_go("open", directory, error)
+        ) from None
     if not all(child.name.isascii() for child in children):
         children.sort(key=lambda child: os.fsencode(child.name))
     return children
@@ -172,7 +174,8 @@ def _what(path: str, mode: int) -> str:
     return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
-def _refuse_duplicates(entries: Sequence[Entry]) -> None:
+def refuse_repeated(entries: Sequence[Entry]) -> None:
+    """Raise InputError for one path given by two inputs."""
     paths_by_name: dict[str, list[str]] = {}
     for entry in entries:
         if entry.name != ".":
@@ -204,7 +207,9 @@ def _opened(entry: Entry) -> Iterator[int]:
     try:
         descriptor = os.open(anchored(entry.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise InputError(f"{entry.path}: cannot be read: {error.strerror}") from None
+        raise InputError(
+            f"{entry.path}: cannot be read: {error.strerror}", drop_in=as_go("open", entry.path, error)
+        ) from None
     try:
         yield descriptor
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -10,11 +11,13 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from bundlepipe.errors import AccessDenied, NotFound, StoreError
+from bundlepipe.stores import go_words
 from bundlepipe.stores.redaction import Redactor
 
 # What a registry says about itself is shown, but not at any length.
 LARGEST_ERROR_BODY = 64 * 1024
 _LONGEST_MESSAGE = 300
+_LISTING = re.compile(r"n=[0-9]+")
 SPOKEN_TO_BY_HTTP = "the server speaks TLS, but was spoken to by plain HTTP: it is to be called https"
 # What servers say with status 400 of things that TLS has no other answer to: Go's, nginx, Apache.
 _FAULTS_OF_TLS = {
@@ -80,10 +83,27 @@ def refusal(answer: Answer, redactor: Redactor, hint: str = "") -> StoreError:
     any secret that it quotes.
     """
     words = one_line(redactor.redact(server_message(answer.body))) or _plain_words(answer)
-    text = f"{answer.place}: {words}" + (f": {hint}" if hint else "")
+    end = f": {hint}" if hint else ""
+    text = f"{answer.place}: {words}{end}"
+    drop_in = f"{answer.place}{_listing(answer.url)}: {_go_words(answer, redactor)}{end}"
     if answer.status in (401, 403):
-        return AccessDenied(text)
-    return NotFound(text) if answer.status == 404 else StoreError(text)
+        return AccessDenied(text, drop_in=drop_in)
+    return (NotFound if answer.status == 404 else StoreError)(text, drop_in=drop_in)
+
+
+def _listing(url: str) -> str:
+    """Return the part of a query that only says how much is to be listed."""
+    query = urlsplit(url).query
+    return f"?{query}" if _LISTING.fullmatch(query) else ""
+
+
+def _go_words(answer: Answer, redactor: Redactor) -> str:
+    errors = [error for error in _errors(_document(answer.body)) if isinstance(error, dict)]
+    if errors:
+        texts = "; ".join(map(go_words.diagnostic, errors))
+        return one_line(redactor.redact(f"multiple errors returned: {texts}" if len(errors) > 1 else texts))
+    body = one_line(redactor.redact(answer.body.decode("utf-8", "replace")))
+    return go_words.unexpected(describe_status(answer.status), answer.method, body)
 
 
 def _plain_words(answer: Answer) -> str:
@@ -94,10 +114,13 @@ def _plain_words(answer: Answer) -> str:
 
 def error_codes(answer: Answer) -> frozenset[str]:
     """Return the codes in an error body of the OCI distribution specification ("Error Codes")."""
-    document = _document(answer.body)
-    errors = document.get("errors")
-    codes = [error.get("code") for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    codes = [error.get("code") for error in _errors(_document(answer.body)) if isinstance(error, dict)]
     return frozenset(code for code in codes if isinstance(code, str))
+
+
+def _errors(document: dict[str, Any]) -> list[Any]:
+    errors = document.get("errors")
+    return errors if isinstance(errors, list) else []
 
 
 def server_message(body: bytes) -> str:

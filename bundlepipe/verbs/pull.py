@@ -22,12 +22,14 @@ from bundlepipe.oci.unpack import Limits, unpack
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
 from bundlepipe.stores.store import Source, find_manifest
-from bundlepipe.verbs.bundle import Kind, is_bundle, require_kind
+from bundlepipe.verbs.bundle import NOT_A_BUNDLE, Kind, is_bundle, require_kind
 from bundlepipe.verbs.locations import read_locations
 from bundlepipe.verbs.parallel import in_parallel
 from bundlepipe.verbs.replacing import DirectoryOutput
 from bundlepipe.verbs.transfer import receive_blob
 
+# imgpkg's words.
+_INDEX = "Unable to pull non-images, such as image indexes. (hint: provide a specific digest to the image instead)"
 _NESTED_BUNDLES = f"{BUNDLE_DIRECTORY}/bundles"
 
 
@@ -87,10 +89,7 @@ def pull(
         refuse_dangerous(output, protected)
     store, manifest = homes.locate(source)
     if manifest.is_index:
-        raise BundlepipeError(
-            f"{source}: Unable to pull non-images, such as image indexes. "
-            "(hint: provide a specific digest to the image instead)"
-        )
+        raise BundlepipeError(f"{source}: {_INDEX}", drop_in=NOT_A_BUNDLE if expected == "bundle" else _INDEX)
     has_bundle = not files_alone and is_bundle(store, manifest)
     require_kind(source, "pulling", is_bundle=has_bundle, expected=expected)
     if replaces and not is_settled:
@@ -121,14 +120,14 @@ class _Pulling:
 
     def image(self, store: Source, manifest: Manifest, *, is_bundle: bool) -> None:
         """Lay out the image asked for, and what it nests if it is a bundle."""
-        self._extract(store, manifest, self._directory, "bundle" if is_bundle else "image")
+        self._emit(ImageLaidOut(f"{store.name}@{manifest.digest}", "bundle" if is_bundle else "image"))
+        self._extract(store, manifest, self._directory)
         if is_bundle:
             self._seen.add(manifest.digest)
-            self._bundle(store, manifest, ".")
+            self._bundle(store, manifest, ".", 0)
 
-    def _extract(self, store: Source, manifest: Manifest, directory: str, kind: str) -> None:
+    def _extract(self, store: Source, manifest: Manifest, directory: str) -> None:
         what = f"{store.name}@{manifest.digest}"
-        self._emit(ImageLaidOut(what, kind))
         layers = (self._layer(store, manifest, index) for index in range(len(manifest.layers)))
         unpack(layers, directory, limits=self._limits, what=what, written=self.written)
 
@@ -137,7 +136,7 @@ class _Pulling:
         self._emit(LayerLaidOut(layer.digest, index + 1, len(manifest.layers)))
         return receive_blob(store, layer, self._emit)
 
-    def _bundle(self, store: Source, manifest: Manifest, path: str) -> None:
+    def _bundle(self, store: Source, manifest: Manifest, path: str, depth: int) -> None:
         """Finish a bundle whose files are laid out already: its lock, and its nested bundles."""
         directory = os.path.normpath(os.path.join(self._directory, path))
         lock_path = os.path.join(directory, IMAGES_LOCK)
@@ -151,7 +150,7 @@ class _Pulling:
             found = in_parallel(lambda image: self._nested(store, image, known), _distinct(lock.images))
             for nested in found:
                 if nested:
-                    self._nest(*nested)
+                    self._nest(*nested, depth + 1)
 
     def _nested(self, parent: Source, image: ImageRef, known: ImageLocations | None) -> tuple[Source, Manifest] | None:
         """Return where a nested bundle is and its manifest; None for an image that is no bundle."""
@@ -166,8 +165,10 @@ class _Pulling:
             manifest = store.read_manifest(digest)
         return (store, manifest) if is_bundle(store, manifest) else None
 
-    def _nest(self, store: Source, manifest: Manifest) -> None:
-        if manifest.digest in self._seen:
+    def _nest(self, store: Source, manifest: Manifest, depth: int) -> None:
+        again = manifest.digest in self._seen
+        self._emit(ImageLaidOut(f"{store.name}@{manifest.digest}", "nested bundle", depth, again))
+        if again:
             return
         self._seen.add(manifest.digest)
         path = f"{_NESTED_BUNDLES}/{manifest.digest.algorithm}-{manifest.digest.encoded}"
@@ -180,8 +181,8 @@ class _Pulling:
             raise OutputError(
                 f"{store.name}@{manifest.digest}: cannot be laid out in {path}: {error.strerror}"
             ) from None
-        self._extract(store, manifest, directory, "nested bundle")
-        self._bundle(store, manifest, path)
+        self._extract(store, manifest, directory)
+        self._bundle(store, manifest, path, depth)
 
 
 def _read_lock(path: str, what: str) -> ImagesLock:

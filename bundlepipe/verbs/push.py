@@ -10,14 +10,14 @@ from typing import IO
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import Emit, EntryPacked, ignore
 from bundlepipe.oci.image import FilesImage, build, identify
-from bundlepipe.oci.inputs import Entry, Inputs, Snapshot, walk
+from bundlepipe.oci.inputs import Entry, Inputs, Snapshot, refuse_repeated, walk
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.store import Store, find_manifest
 from bundlepipe.temporary import temporary_file, temporary_room
-from bundlepipe.verbs.bundle import check_contents, check_is_plain
+from bundlepipe.verbs.bundle import check_contents, check_is_no_bundle, check_is_plain
 from bundlepipe.verbs.transfer import put_further_tags, put_tags, send_blob
 
 
@@ -26,7 +26,8 @@ class PushRequest:
     """What to push where.
 
     `destination` names a repository and a tag (`latest` if it has none); `tags` are
-    further tags for the same manifest.
+    further tags for the same manifest. `as_imgpkg` takes what imgpkg takes where this is stricter:
+    no inputs, an image that has `.imgpkg` somewhere but is no bundle, any bundle.yml.
     """
 
     inputs: Inputs
@@ -34,6 +35,7 @@ class PushRequest:
     is_bundle: bool
     labels: Mapping[str, str] = field(default_factory=dict)
     tags: Sequence[str] = ()
+    as_imgpkg: bool = False
 
     def check(self) -> None:
         """Raise BundlepipeError for what is refused before anything is read."""
@@ -102,11 +104,16 @@ def push(
 
 
 def _checked_inputs(request: PushRequest) -> list[Entry]:
-    entries = walk(request.inputs)
+    entries = walk(request.inputs, repeated=request.as_imgpkg)
     if request.is_bundle:
-        check_contents(entries, request.inputs.paths)
+        check_contents(entries, request.inputs.paths, as_imgpkg=request.as_imgpkg)
+    elif request.as_imgpkg:
+        check_is_no_bundle(entries)
     else:
         check_is_plain(entries)
+    if request.as_imgpkg:
+        # Later than elsewhere: what is wrong with a bundle is told first.
+        refuse_repeated(entries)
     return entries
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bundlepipe.errors import NotFound
+from bundlepipe.errors import NotFound, StoreError, Unreachable
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
@@ -49,8 +49,18 @@ def resolve_tag(reference: Reference, homes: Homes) -> Reference:
     A digest stays, if it is there. Raises NotFound for what is not, StoreError.
     """
     store = homes.repository(reference.repository)
-    if reference.digest is None:
-        return reference.with_digest(store.resolve(reference.identifier))
-    if not store.has_manifest(reference.digest):
-        raise NotFound(f"{reference.with_digest(reference.digest)}: not found: {store.name} has no such manifest")
-    return reference.with_digest(reference.digest)
+    try:
+        if reference.digest is None:
+            return reference.with_digest(store.resolve(reference.identifier))
+        if not store.has_manifest(reference.digest):
+            raise NotFound(f"{reference.with_digest(reference.digest)}: not found: {store.name} has no such manifest")
+        return reference.with_digest(reference.digest)
+    except Unreachable:
+        raise
+    except StoreError as error:
+        # The answer to a HEAD request does not say why; imgpkg asks again, and tells that.
+        try:
+            return reference.with_digest(store.read_manifest(reference.identifier).digest)
+        except StoreError as reason:
+            error.drop_in = reason.drop_in
+            raise error from reason

@@ -123,7 +123,7 @@ def test_cloud_keychain_that_there_is_not(command: Command, registry: Registry) 
 def test_variables_that_make_no_sense_are_told_before_anything_is_asked(
     command: Command, proxy: Proxy, env: dict[str, str]
 ) -> None:
-    result = command("imgpkg", "tag", "list", "-i", f"{proxy.host}/x", env=env)
+    result = command("imgpkg", "tag", "list", "-i", f"{proxy.host}/x/y", env=env)
     assert result.failed.count("\n") == 1
     assert next(iter(env)) in result.stderr
     assert not proxy.requests
@@ -146,12 +146,21 @@ def test_private_authority(command: Command, tls_registry: Registry, tool: str) 
     assert "--registry-ca-cert-path" in error
     assert error.count("\n") <= 2
     missing = push(command, tool, tls_registry, "--registry-ca-cert-path", "gone.pem")
-    assert missing == f"{tool}: Error: gone.pem: cannot be read: No such file or directory\n"
+    words = {
+        "bundlepipe": "gone.pem: cannot be read: No such file or directory",
+        "imgpkg": "Creating registry HTTP transport:\n"
+        "  Reading CA certificates from 'gone.pem': open gone.pem: no such file or directory",
+    }
+    assert missing == f"{tool}: Error: {words[tool]}\n"
 
 
 def test_authorities_are_looked_at_where_nobody_speaks_tls(command: Command, registry: Registry) -> None:
+    failed = push(command, "bundlepipe", registry, "--registry-ca-cert-path", "config/app.yml")
+    assert failed == "bundlepipe: Error: config/app.yml: holds no PEM certificate, as --registry-ca-cert-path wants\n"
     failed = push(command, "imgpkg", registry, "--registry-ca-cert-path", "config/app.yml")
-    assert failed == "imgpkg: Error: config/app.yml: holds no PEM certificate, as --registry-ca-cert-path wants\n"
+    assert failed == (
+        "imgpkg: Error: Creating registry HTTP transport:\n  Adding CA certificates from 'config/app.yml': failed\n"
+    )
 
 
 # The network

@@ -94,7 +94,13 @@ def test_preserve_permissions(command: Command, registry: Registry) -> None:
 @TOOLS
 def test_lock_output(command: Command, registry: Registry, bundle: Path, tool: str) -> None:
     repository = registry.repository()
+    if tool == "imgpkg":
+        failed = command(tool, "push", "-b", f"{repository}:2", "-f", "config", "--lock-output", "made/lock.yml").failed
+        assert failed == "imgpkg: Error: Writing bundle config: open made/lock.yml: no such file or directory\n"
+        (command.directory / "made").mkdir()
     command.silently(tool, "push", "-b", f"{repository}:2", "-f", "config", "--lock-output", "made/lock.yml")
+    mode = (command.directory / "made/lock.yml").stat().st_mode & 0o777
+    assert mode == 0o600 if tool == "imgpkg" else mode & 0o600 == 0o600
     lock = BundleLock.parse((command.directory / "made/lock.yml").read_bytes(), "lock.yml")
     assert lock.tag == "2"
     assert str(lock.image) == command(tool, "tag", "resolve", "-i", f"{repository}:2").output
@@ -110,9 +116,21 @@ def test_refusals(command: Command, bundle: Path, tool: str) -> None:
         return text.removeprefix(f"{tool}: Error: ")
 
     assert error("-f", "config") == "Expected either image or bundle\n"
-    assert error("-b", "a/b", "-i", "a/b", "-f", "config") == "Expected either image or bundle\n"
-    assert error("-b", "localhost:1/b").startswith("Expected at least one file or directory")
-    assert error("-i", "localhost:1/b", "-f", "config") == (
+    both, nothing, gone = {
+        "bundlepipe": (
+            "Expected either image or bundle\n",
+            "Expected at least one file or directory: give it with --file (-f)\n",
+            "gone: cannot be read: No such file or directory\n",
+        ),
+        "imgpkg": (
+            "Expected only one of image or bundle\n",
+            "This directory is not a bundle. It is missing .imgpkg/images.yml\n",
+            "lstat gone: no such file or directory\n",
+        ),
+    }[tool]
+    assert error("-b", "a/b", "-i", "a/b", "-f", "config") == both
+    assert error("-b", "localhost:1/a/b") == nothing
+    assert error("-i", "localhost:1/a/b", "-f", "config") == (
         "Images cannot be pushed with '.imgpkg' directories, consider using --bundle (-b) option\n"
     )
     (command.directory / "plain").mkdir()
@@ -120,7 +138,7 @@ def test_refusals(command: Command, bundle: Path, tool: str) -> None:
     assert error("-i", "a/b", "-f", "plain", "--lock-output", "x").startswith(
         "Lock output is not compatible with image"
     )
-    assert error("-i", "a/b", "-f", "gone") == "gone: cannot be read: No such file or directory\n"
+    assert error("-i", "a/b", "-f", "gone") == gone
     assert (
         error("-i", "a/b", "-f", "plain", "-l", "no")
         == (
@@ -145,8 +163,8 @@ def test_refusals(command: Command, bundle: Path, tool: str) -> None:
 
 def test_link_among_the_inputs(command: Command, bundle: Path) -> None:
     (bundle / "link").symlink_to("config.yml")
-    assert command("imgpkg", "push", "-b", "localhost:1/b", "-f", "config").failed == (
-        "imgpkg: Error: Expected file 'config/link' to be a regular file\n"
+    assert command("imgpkg", "push", "-b", "localhost:1/a/b", "-f", "config").failed == (
+        "imgpkg: Error: Adding file 'config' to tar:\n  Expected file 'config/link' to be a regular file\n"
     )
     assert command("bundlepipe", "push", "-b", "localhost:1/b", "-f", "config").failed == (
         "bundlepipe: Error: Expected file 'config/link' to be a regular file: it is a symbolic link to 'config.yml': "

@@ -101,14 +101,20 @@ def test_refusals(command: Command, registry: Registry, repository: str, tool: s
             }[tool]
         )
     )
-    assert command(tool, "tag", "list").failed.startswith(f"{tool}: Error: Expected image")
-    assert command(tool, "tag", "resolve", "-i", f"{repository}:none").failed.startswith(
-        f"{tool}: Error: Fetching image:\n  HEAD http://{registry.host}/v2/"
-    )
+    nothing = {"bundlepipe": "Expected image: give it with --image (-i)", "imgpkg": "could not parse reference: "}
+    assert command(tool, "tag", "list").failed == f"{tool}: Error: {nothing[tool]}\n"
+    repository_path = repository.partition("/")[2]
+    request = f"http://{registry.host}/v2/{repository_path}/manifests/none:\n"
+    words = {
+        "bundlepipe": f"Fetching image:\n  HEAD {request}    404 Not Found\n",
+        "imgpkg": f"GET {request}  MANIFEST_UNKNOWN: manifest unknown; map[Tag:none]\n",
+    }
+    assert command(tool, "tag", "resolve", "-i", f"{repository}:none").failed == f"{tool}: Error: {words[tool]}"
     absent = registry.repository("absent")
+    query, detail = ("?n=1000", f"map[name:{absent.path}]") if tool == "imgpkg" else ("", f"name={absent.path}")
     assert command(tool, "tag", "list", "-i", f"{absent}").failed == (
-        f"{tool}: Error: GET http://{registry.host}/v2/{absent.path}/tags/list:\n"
-        f"  NAME_UNKNOWN: repository name not known to registry; name={absent.path}\n"
+        f"{tool}: Error: GET http://{registry.host}/v2/{absent.path}/tags/list{query}:\n"
+        f"  NAME_UNKNOWN: repository name not known to registry; {detail}\n"
     )
     assert command(tool, "tag", "list", "-i", "localhost:99999/x").failed.count("\n") == 1
 

@@ -1,0 +1,60 @@
+"""References as options give them: what is wrong with one is told in imgpkg's words under its name."""
+
+from __future__ import annotations
+
+import re
+
+from bundlepipe.cli.command import Run
+from bundlepipe.cli.tool import BUNDLEPIPE
+from bundlepipe.errors import BundlepipeError, InvalidReference
+from bundlepipe.oci.go_reference import reference_fault, tag_fault
+from bundlepipe.oci.reference import Reference
+from bundlepipe.stores.location import LOCAL_PREFIXES, Location, parse_location
+
+_PROTOCOL = re.compile("https?://")
+
+
+def tag_of(run: Run, text: str, what: str) -> Reference:
+    """Return the repository, and the tag if there is one, that `what` writes to; InvalidReference, BundlepipeError."""
+    _refuse_local(text, what)
+    if run.tool is BUNDLEPIPE:
+        return Reference.parse(text)
+    if fault := tag_fault(text):
+        raise InvalidReference(f"'{text}': {fault}", drop_in=f"Parsing '{text}': {fault}")
+    return _parsed(text)
+
+
+def reference_of(run: Run, text: str, what: str) -> Reference:
+    """Return the reference to something in a registry that `what` asks for; InvalidReference, BundlepipeError."""
+    _refuse_local(text, what)
+    if run.tool is BUNDLEPIPE:
+        return Reference.parse(text)
+    _refuse_faulty(text)
+    return _parsed(text)
+
+
+def location_of(run: Run, text: str) -> Location:
+    """Return what is to be read: something in a registry, or in a local home; InvalidReference."""
+    if run.tool is BUNDLEPIPE or text.startswith(LOCAL_PREFIXES):
+        return parse_location(text)
+    _refuse_faulty(text)
+    protocol = _PROTOCOL.match(text)
+    if protocol:
+        fault = f"Fetching image: Reference '{text}' should not include {protocol[0]} protocol prefix"
+        raise InvalidReference(f"'{text}' is not an image reference", drop_in=fault)
+    return _parsed(text)
+
+
+def _refuse_local(text: str, what: str) -> None:
+    if text.startswith(LOCAL_PREFIXES):
+        raise BundlepipeError(f"'{text}': {what} is for registries: expected REGISTRY/REPOSITORY[:TAG]")
+
+
+def _refuse_faulty(text: str) -> None:
+    if fault := reference_fault(text):
+        raise InvalidReference(f"'{text}' is not an image reference", drop_in=fault)
+
+
+def _parsed(text: str) -> Reference:
+    """Return the reference of a text of which imgpkg takes one more form: a tag may be empty, and is no tag then."""
+    return Reference.parse(text.removesuffix(":"))

@@ -1,0 +1,37 @@
+"""What imgpkg and kbld say of an answer that refuses something: the words of go-containerregistry, as observed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def diagnostic(error: Mapping[str, Any]) -> str:
+    """Return an error in the body of an answer (OCI distribution specification, "Error Codes") as one text."""
+    text = f"{error.get('code', '')}: {error.get('message', '')}"
+    detail = error.get("detail")
+    return text if detail is None else f"{text}; {printed(detail)}"
+
+
+def printed(value: object) -> str:
+    """Return a value of JSON as `%v` of Go's fmt prints it."""
+    match value:
+        case None:
+            return "<nil>"
+        case bool():
+            return str(value).lower()
+        case Mapping():
+            return f"map[{' '.join(f'{key}:{printed(value[key])}' for key in sorted(value))}]"
+        case str():
+            return value
+        case Sequence():
+            return f"[{' '.join(map(printed, value))}]"
+    return str(value)
+
+
+def unexpected(status: str, method: str, body: str) -> str:
+    """Return what is said of an answer whose body has no errors of a registry; `status` is such as `404 Not Found`."""
+    text = f"unexpected status code {status}"
+    if body:
+        return f"{text}: {body}"
+    return f"{text} (HEAD responses have no body, use GET for details)" if method == "HEAD" else text
