@@ -153,7 +153,8 @@ def test_refusals(command: Command, bundle: Path, tool: str) -> None:
     assert "reserved and cannot be overriden. Please use a different key" in error(
         "-b", "a/b", "-f", "config", "-l", "dev.carvel.imgpkg.bundle=x"
     )
-    assert "cannot be a digest" in error("-b", f"a/b@sha256:{'0' * 64}", "-f", "config")
+    digest = {"bundlepipe": "cannot be a digest", "imgpkg": "repository can only contain the characters"}
+    assert digest[tool] in error("-b", f"a/b@sha256:{'0' * 64}", "-f", "config")
     assert "'A/b' is not an image reference" in error("-b", "x/A/b:1", "-f", "config") or "lower case" in error(
         "-b", "x/A/b:1", "-f", "config"
     )

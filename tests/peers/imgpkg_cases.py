@@ -376,7 +376,297 @@ def _tag() -> list[Case]:
     return [*listed.found, *resolved.found]
 
 
+def _general() -> list[Case]:
+    """Return what is common to all commands: how arguments are parsed, what help and version are."""
+    cases = Cases("imgpkg", "general")
+    cases.add(
+        "version",
+        "version --tty",
+        "version --json",
+        "version --json=false",
+        "version --json=T",
+        "version --json --tty",
+        "version --column a,b",
+        "version --color=false",
+        "version -y",
+        "version -y=false --yes",
+        "version rest",
+        "version rest --nonsense",
+        "version --nonsense rest",
+        "version -- --nonsense",
+        "version --nonsense=1",
+        "version -z",
+        "version -yz",
+        "version -y=maybe",
+        "version --tty=maybe",
+        "version --tty maybe",
+        "version --=x",
+        "version ---",
+        "version -",
+        "version ''",
+        "version --column",
+        "version -é",
+        "--tty version",
+        "--tty=1 version --tty=0",
+        "--column version version",
+        "--version",
+        "-v",
+        "--tty --version",
+        "push --version",
+        "nonsense",
+        "nonsense --tty",
+        "nonsense --nonsense",
+        "nonsense push",
+        "-z",
+        "--nonsense",
+        "-- version",
+        "tag",
+        "tag --tty",
+        "tag nonsense",
+        "tag nonsense --nonsense",
+        "tag --nonsense list",
+        "tag ls",
+        "tag ls rest",
+        "tag list -i",
+        "tag list --image",
+        "tag list -i '' -i x/y:z:1",
+        "tag resolve -i https://{host}/x",
+        "tag list -i https://{host}/x",
+        "tag list --digests=2",
+        "push help",
+        "push -f",
+        "push -f a -i",
+        "push -l",
+        "push -l ''",
+        "push -l a,b=c,d=e",
+        "push -l =",
+        "push --registry-retry-count=",
+        "push --registry-retry-count=1.5",
+        "push --registry-retry-count=+3",
+        "push --registry-retry-count=99999999999999999999",
+        "push --registry-response-header-timeout=",
+        "push --registry-response-header-timeout=5d",
+        "push --registry-response-header-timeout=.s",
+        "push --registry-response-header-timeout=1s1",
+        "push --registry-response-header-timeout=-1h",
+        "push --registry-response-header-timeout=0",
+        "push --registry-anon=yes",
+        "push --registry-nonsense",
+        "push --no-preserve-permissions",
+        "push --preserve-permissions=x",
+        "push -b x/y -i x/z -l dev.carvel.imgpkg.bundle=",
+        "push --registry-ca-cert-path nowhere.pem",
+        "push --file-exclude-defaults a",
+        "pull",
+        "pull rest",
+        "pull -o x rest",
+        "pull -i x/y --lock z",
+        "pull -o=/",
+        "pull -o ./",
+        "pull -o .. -i x/y -r",
+        "pull -o x -b x/y --image-is-bundle-check=no",
+        "copy",
+        "copy rest",
+        "copy --concurrency x",
+        "describe",
+        "describe rest",
+        "describe -b",
+        "completion",
+        "completion nonsense",
+        "completion bash zsh",
+    )
+    return cases.found
+
+
+def _push_more() -> list[Case]:
+    cases = Cases("imgpkg", "push-more", "push")
+    cases.add(
+        "-i {own}/a -f f",
+        "-i {own}/app. -f f",
+        "-i {own}//app -f f",
+        "-i {own}/app/ -f f",
+        "-i {own}/app:.x -f f",
+        "-i {own}/app:x/y -f f",
+        "-i {own}/app:ü -f f",
+        f"-i {{own}}/app:{'x' * 129} -f f",
+        f"-i {{own}}/{'x' * 256} -f f",
+        "-i https://{own}/app -f f",
+        "-i '{own}/app ' -f f",
+        "-i 'a b/app' -f f",
+        "-i : -f f",
+        "-i / -f f",
+        "-b {own}/app: -f b --lock-output lock.yml",
+        "-b {own}/app -f b --lock-output old.yml",
+        "-b {own}/app -f b --lock-output nowhere/lock.yml",
+        "-b {own}/app -f b --lock-output b",
+        "-i {own}/app -f f --lock-output ''",
+        "-i {own}/app --lock-output lock.yml",
+        "-b {own}/app --tty",
+        "-i {own}/app --tty",
+        "-i {own}/app -f ''",
+        "-i {own}/app -f f/",
+        "-b {own}/app -f b/",
+        "-b {own}/app -f ./b",
+        "-b {own}/app -f b/.",
+        "-b {own}/app -f f/../b",
+        "-b {own}/app -f b/.imgpkg -f b",
+        "-b {own}/app -f b/.imgpkg/images.yml",
+        "-b {own}/app -f b -f b/config.yml",
+        "-b {own}/app -f b -f b/.imgpkg",
+        "-i {own}/app -f b/.imgpkg",
+        "-i {own}/app -f b --file-exclusion .imgpkg",
+        "-i {own}/app -f b -f b",
+        "-b {own}/app -f b --file-exclusion config.yml",
+        "-b {own}/app -f b,f",
+        "-i {own}/app -f f -f g",
+        "-i {own}/app -f f/a.txt -f g/a.txt",
+        "-i {own}/app -f f --file-exclusion a.txt,sub",
+        "-i {own}/app -f f --file-exclusion ./a.txt",
+        "-i {own}/app -f f --file-exclusion sub/",
+        "-i {own}/app -f f --file-exclusion .",
+        "-i {own}/app -f f/a.txt --file-exclusion a.txt",
+        "-i {own}/app -f f --file-exclude-defaults sub",
+        "-i {own}/app -f f --file-exclude-defaults sub --file-exclusion a.txt --json",
+        "-i {own}/app -f f -l a=1 -l a=2",
+        "-i {own}/app -f f -l '\"a=b,c\"'",
+        "-i {own}/app -f f -l a=b -l ''",
+        "-i {own}/app -f f/a.txt/",
+        "-i {own}/app -f f/a.txt/x",
+        "-i {own}/app -f f --registry-ca-cert-path f",
+        "-i {own}/app -f f --registry-username u",
+        "-i {own}/app -f f --registry-password p",
+        "-i {own}/app -f f --registry-token t",
+        "-i {own}/app -f f --registry-retry-count 0",
+        "-i {own}/app -f f --registry-verify-certs=false --registry-insecure",
+        files={**BUNDLE, **PLAIN, "g/a.txt": "a\n", "old.yml": "old\n"},
+    )
+    metadata = "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: Bundle\nmetadata: {name: 1}\n"
+    cases.add("-b {own}/app -f b", files={**BUNDLE, "b/.imgpkg/bundle.yml": metadata})
+    cases.add("-b {own}/app -f b", "-i {own}/app -f b", files={**BUNDLE, "b/.imgpkg/bundle.yml": "a: ["})
+    cases.add("-i {own}/app -f d", files={"d/.imgpkg/bundle.yml": "a: 1\n"})
+    cases.add("-i {own}/app -f d", files={"d/.imgpkg": "a file\n"})
+    cases.add("-i {own}/app -f d", "-b {own}/app -f d", files={"d/.imgpkg/images.yml/x": "x\n"})
+    cases.add(
+        "-i {own}/app -f f -f g",
+        files={"f/.git/config": "x\n", "g/.git/config": "x\n", "f/a.txt": "a\n", "g/b.txt": "b\n"},
+    )
+    for content in ("[]", "", "null", "~"):
+        cases.add("-b {own}/app -f b", files={**BUNDLE, "b/.imgpkg/images.yml": LOCK.replace("[]", content)})
+    image = f"nginx@sha256:{'a' * 64}"
+    for content in (
+        LOCK.replace("[]", f"[{{image: {image}, annotations: {{a: b}}}}]"),
+        LOCK.replace("[]", f"[{{image: {image}}}, {{image: {image}}}]"),
+        LOCK.replace("[]", f"[{{image: localhost/{image}}}]"),
+        LOCK.replace("[]", f"[{{image: {image}, annotations: null}}]"),
+        LOCK.replace("images: []\n", ""),
+        f"{LOCK}---\n",
+        LOCK.removeprefix("---\n"),
+        f"# a comment\n{LOCK}",
+    ):
+        cases.add("-b {own}/app -f b", files={**BUNDLE, "b/.imgpkg/images.yml": content})
+    return cases.found
+
+
+def _pull_more() -> list[Case]:
+    cases = Cases("imgpkg", "pull-more", "pull")
+    cases.add(
+        "-b {prefix}/outer: -o out",
+        "-b {prefix}/image:v1: -o out",
+        "-b https://{prefix}/image:v1 -o out",
+        "-i '' -b '' -o out",
+        "-i '{prefix}/image:v1 ' -o out",
+        "-i {prefix}/image@sha256:aa -o out",
+        f"-i {{prefix}}/image@sha512:{'a' * 128} -o out",
+        "-i {prefix}/image:v1@{image} -o out",
+        "-i {prefix}/image:v1 -o file",
+        "-i {prefix}/image:v1 -o file/x",
+        "-i {prefix}/inner@{inner} -o out",
+        "-i {prefix}/inner@{inner} -o out --image-is-bundle-check=0 --json",
+        "-b {prefix}/inner@{inner} -o out --json",
+        "-b {prefix}/index@{index} -o out -r",
+        "-b {prefix}/image@{image} -o out -r",
+        "-i {prefix}/index@{index} -o out --image-is-bundle-check=false",
+        "-b {prefix}/inner:v1 -b {prefix}/outer:v1 -o out --tty",
+        "-b {prefix}/inner:v1 -o a -o b",
+        "-b {prefix}/inner:v1 -o out --registry-ca-cert-path nowhere",
+        "-b {prefix}/inner:v1 -o out --registry-ca-cert-path file,nowhere",
+        "--lock '' -o out",
+        "--lock file -o out",
+        "--lock . -o out",
+        set_up=_images,
+        files={"file": "x\n"},
+    )
+    lock = {"lock.yml": BUNDLE_LOCK.replace("IMAGE", "{prefix}/inner@{inner}")}
+    cases.add(
+        "--lock lock.yml -o out --image-is-bundle-check=false --tty",
+        "--lock lock.yml -o out --image-is-bundle-check=true --tty",
+        "--lock lock.yml -b {prefix}/inner:v1 -o out",
+        "--lock lock.yml -o .",
+        set_up=_images,
+        files=lock,
+    )
+    for content in (
+        BUNDLE_LOCK.replace("IMAGE", "{prefix}/inner:v1@{inner}"),
+        BUNDLE_LOCK.replace("IMAGE", "{prefix}/inner@{inner}").replace("  tag: v1\n", ""),
+        BUNDLE_LOCK.replace("IMAGE", "{prefix}/inner@{inner}").replace("v1alpha1", "v1"),
+        BUNDLE_LOCK.replace("IMAGE", "{prefix}/inner@{inner}").replace("  tag: v1", "  other: v1"),
+        BUNDLE_LOCK.replace("  image: IMAGE\n", ""),
+        "- a\n",
+        "a\n",
+        "{}\n",
+    ):
+        cases.add("--lock lock.yml -o out", set_up=_images, files={"lock.yml": content})
+    cases.add(
+        "-b {prefix}/outer:v1 -o out -r --json",
+        "-b {prefix}/outer:v1 -o out --json",
+        "-b {prefix}/middle -o out",
+        "-b {prefix}/inner@{inner} -o out -r --tty",
+        "-i {prefix}/odd@{odd} -o out --tty",
+        "-i {prefix}/multi@{index} -o out",
+        set_up=_world,
+    )
+    return cases.found
+
+
+def _tag_more() -> list[Case]:
+    listed, resolved = (
+        Cases("imgpkg", "tag-more-list", "tag", "list"),
+        Cases("imgpkg", "tag-more-resolve", "tag", "resolve"),
+    )
+    listed.add(
+        "-i {prefix}/image --column Name --digests",
+        "-i {prefix}/image --column name,digest",
+        "-i {prefix}/image --column digest,name --digests --tty",
+        "-i {prefix}/image --column digest --json",
+        "-i {prefix}/image --column name --column digest --json",
+        "-i {prefix}/image --column ' Name!'",
+        "-i {prefix}/inner --digests --tty --imgpkg-internal-tags",
+        "-i {prefix}/nowhere --digests",
+        "-i {prefix}/nowhere --tty",
+        "-i {prefix}/image: --digests=true",
+        "-i {prefix}/image:x:y",
+        "-i nginx:1:2",
+        "rest -i {prefix}/image",
+        "-i {prefix}/image --registry-ca-cert-path nowhere",
+        set_up=_signed,
+    )
+    resolved.add(
+        "-i {prefix}/image:",
+        "-i {prefix}/image:v1@{image}",
+        f"-i {{prefix}}/image@sha256:{'a' * 64}",
+        "-i {prefix}/image@sha256:a",
+        "-i {prefix}/image:v9 --tty",
+        "-i {prefix}/index:v1 --tty",
+        "-i {prefix}/outer:v1 --column x",
+        "-i {prefix}/outer:v1 rest",
+        "-i https://{prefix}/outer:v1",
+        "-i 127.0.0.1:1/app/x --registry-retry-count 1 rest",
+        set_up=_images,
+    )
+    return [*listed.found, *resolved.found]
+
+
 def imgpkg_cases() -> Iterator[Case]:
     """Yield all that are written down."""
-    for cases in (_push, _pull, _copy, _describe, _tag):
+    for cases in (_push, _pull, _copy, _describe, _tag, _general, _push_more, _pull_more, _tag_more):
         yield from cases()
