@@ -113,8 +113,8 @@ class Command(click.Command):
         parameters = self.get_params(context)
         flags, words = parsed(args, parameters)
         if any(isinstance(each, click.Argument) for each in parameters):
-            if len(words) != 1 and "--help" not in flags:
-                raise FlagError(f"accepts 1 arg(s), received {len(words)}")
+            if "--help" not in flags:
+                _check_choice(context, parameters, words)
             return super().parse_args(context, [*flags, "--", *words])
         rest = super().parse_args(context, flags)
         if words:
@@ -180,6 +180,15 @@ class Run:
     def trace(self) -> Callable[[str], None] | None:
         """What shows the conversation with servers; None where it is not wanted."""
         return (lambda text: self.console.write(text, sys.stderr)) if self.debug else None
+
+
+def _check_choice(context: click.Context, parameters: Sequence[click.Parameter], words: Sequence[str]) -> None:
+    """Raise FlagError unless there is one word, and one of those to choose from."""
+    if len(words) != 1:
+        raise FlagError(f"accepts 1 arg(s), received {len(words)}")
+    for each in parameters:
+        if isinstance(each.type, click.Choice) and words[0] not in each.type.choices:
+            raise FlagError(f'invalid argument "{words[0]}" for "{context.command_path}"')
 
 
 def stands_in(context: click.Context) -> bool:

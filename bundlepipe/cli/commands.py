@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bundlepipe.cli.arguments import FlagError, command_first, parsed
-from bundlepipe.cli.command import HELP_WIDTH, Run, extra, global_options, stands_in
+from bundlepipe.cli.command import HELP_WIDTH, Run, Switch, extra, global_options, stands_in
 
 
 class Commands(click.Group):
@@ -63,8 +63,9 @@ class Commands(click.Group):
     def _found_as_cobra(self, context: click.Context, arguments: list[str]) -> list[str]:
         """Return arguments that begin with a command; where none is named do what imgpkg and kbld do then."""
         name = arguments[0] if arguments else ""
-        if name in self._places or name in self._aliases:
-            return arguments
+        name = self._aliases.get(name, name)
+        if name in self._places:
+            return [name, *arguments[1:]]
         if name == "help" and context.parent is None:
             known = [*arguments[1:], "--help"]
             return known if known[0] in self._places or known[0] in self._aliases else ["--help"]
@@ -72,9 +73,11 @@ class Commands(click.Group):
             return ["version", "--tty"]
         if self._bare:
             return ["", *arguments]
-        flags, words = parsed(arguments, [*self.get_params(context), *global_options()])
+        flags, words = parsed(arguments, [*self.get_params(context), *global_options(), *_root_options(context)])
         if "--help" in flags:
             return ["--help"]
+        if "--version" in flags:
+            return ["version", "--tty"]
         if words:
             raise extra(context, words)
         raise self._without_command(context)
@@ -86,6 +89,11 @@ class Commands(click.Group):
         assert run
         run.console.block(f"{self.get_help(context)}\n")
         return FlagError("Invalid command - see available commands/subcommands above", context)
+
+
+def _root_options(context: click.Context) -> list[click.Option]:
+    """Return the options that only what has no name has."""
+    return [] if context.parent else [Switch(["-v", "--version"])]
 
 
 def _imported(place: str) -> click.Command:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,14 +16,16 @@ from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.outputs import force_option, lock_writer
 from bundlepipe.cli.references import tag_of
 from bundlepipe.cli.registry_options import Access, registry_options
-from bundlepipe.cli.tool import BUNDLEPIPE
-from bundlepipe.errors import BundlepipeError, quoted
+from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG
+from bundlepipe.errors import BundlepipeError, InputError, as_go, quoted
 from bundlepipe.events import EntryPacked, Event
 from bundlepipe.files import is_utf8
 from bundlepipe.verbs.output_kinds import BUNDLE_LOCK
 
 if TYPE_CHECKING:
     from bundlepipe.verbs.push import PushRequest
+
+_EXCLUDED = (".git",)
 
 
 @click.command(
@@ -48,11 +52,12 @@ if TYPE_CHECKING:
     "--file-exclusion",
     cls=Option,
     multiple=True,
-    default=(".git",),
+    default=_EXCLUDED,
     type=PATH,
     metavar="PATH",
     help="Leave out this path, relative to the inputs (repeatable; without it .git)",
 )
+@click.option("--file-exclude-defaults", cls=Option, multiple=True, hidden=True, only_for=IMGPKG.name)
 @click.option(
     "-l", "--labels", cls=Option, multiple=True, type=Labels(), metavar="KEY=VALUE", help="Set a label (repeatable)"
 )
@@ -77,6 +82,7 @@ def push(
     lock_output: str | None,
     preserve_permissions: bool,
     access: Access,
+    file_exclude_defaults: Sequence[str] = (),
     force: bool = False,
 ) -> None:
     """Push files as a bundle or as a plain image.
@@ -84,6 +90,11 @@ def push(
     A bundle is a directory of configuration with .imgpkg/images.yml, which names its images by
     digest. Nothing is uploaded where the destination has the same content already.
     """
+    if file_exclude_defaults:
+        _tell_deprecated(run)
+        file_exclusion = file_exclude_defaults if file_exclusion == _EXCLUDED else file_exclusion
+    if run.tool is not BUNDLEPIPE:
+        _check_as_imgpkg(run, labels, access)
     expected = "Expected either image or bundle"
     given = {"bundle": bundle, "image": image}
     kind, destination = sole(given, expected, none=expected, several="Expected only one of image or bundle")
@@ -109,6 +120,23 @@ def push(
         write_lock(BundleLock(pushed.reference, request.tag).to_bytes(), BUNDLE_LOCK)
 
 
+def _check_as_imgpkg(run: Run, labels: Sequence[str], access: Access) -> None:
+    """Raise BundlepipeError for what imgpkg looks at first."""
+    from bundlepipe.verbs.push import check_labels
+
+    access.keychain(run.tool)
+    check_labels(_labels(labels))
+
+
+def _tell_deprecated(run: Run) -> None:
+    text = "Flag --file-exclude-defaults has been deprecated, use '--file-exclusion' instead\n"
+    if run.console.as_json:
+        # imgpkg tells it while it parses arguments, and does not know yet how to print.
+        run.console.write(text, sys.stdout)
+    else:
+        run.console.block(text)
+
+
 def _request(
     run: Run,
     destination: str,
@@ -121,16 +149,30 @@ def _request(
     from bundlepipe.oci.inputs import Inputs
     from bundlepipe.verbs.push import PushRequest
 
-    inputs = Inputs([path.rstrip("/") or "/" for path in paths(files)], comma_separated(exclude), preserve_permissions)
+    stands_in = run.tool is not BUNDLEPIPE
+    given = [_path(run, path) for path in paths(files)]
+    inputs = Inputs(given, comma_separated(exclude), preserve_permissions, follow_links=stands_in)
     request = PushRequest(
         inputs,
         tag_of(run, destination, "push"),
         is_bundle,
         _labels(labels),
-        as_imgpkg=run.tool is not BUNDLEPIPE,
+        as_imgpkg=stands_in,
     )
     request.check()
     return request
+
+
+def _path(run: Run, path: str) -> str:
+    """Return a path without slashes at its end, unless they make a directory of a link; InputError if there is none."""
+    if run.tool is not BUNDLEPIPE:
+        try:
+            os.lstat(path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}", drop_in=as_go("lstat", path, error)) from None
+        if os.path.islink(path.rstrip("/")):
+            return path
+    return path.rstrip("/") or "/"
 
 
 def _labels(texts: Sequence[str]) -> dict[str, str]:

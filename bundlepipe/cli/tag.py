@@ -45,6 +45,7 @@ def list_(run: Run, image: str | None, digests: bool, imgpkg_internal_tags: bool
     """List the tags of a repository, by name."""
     from bundlepipe.verbs.tags import list_tags
 
+    _check_access(run, access)
     repository = reference_of(run, _required(image), "tag list").repository
     with narrated(run, "tag list") as emit:
         found = list_tags(repository, access.homes(run, emit), digests=digests, internal=imgpkg_internal_tags)
@@ -64,10 +65,17 @@ def resolve(run: Run, image: str | None, access: Access) -> None:
     """Print a reference with the digest that its tag (latest if it has none) names now."""
     from bundlepipe.verbs.tags import resolve_tag
 
+    _check_access(run, access)
     reference = reference_of(run, _required(image), "tag resolve")
     with narrated(run, "tag resolve") as emit, fetching() if run.tool is BUNDLEPIPE else nullcontext():
         resolved = resolve_tag(reference, access.homes(run, emit))
     run.console.block(str(resolved))
+
+
+def _check_access(run: Run, access: Access) -> None:
+    """Raise what is wrong with the options for registries, at which imgpkg looks first."""
+    if run.tool is not BUNDLEPIPE:
+        access.keychain(run.tool)
 
 
 def _required(image: str | None) -> str:

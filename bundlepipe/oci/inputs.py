@@ -38,12 +38,13 @@ class Inputs:
 
     `exclude` holds paths relative to an input that are left out, directories with all
     below them. With `preserve_permissions` all twelve permission bits are kept, else
-    only the owner's bits of files.
+    only the owner's bits of files. With `follow_links` a path that is a link to a file stands for that file.
     """
 
     paths: Sequence[str]
     exclude: Sequence[str] = DEFAULT_EXCLUDE
     preserve_permissions: bool = False
+    follow_links: bool = False
 
     def mode(self, status: os.stat_result) -> int:
         """Return the permission bits that a file or directory gets in the layer."""
@@ -105,7 +106,8 @@ def walk(inputs: Inputs, *, repeated: bool = False) -> list[Entry]:
     excluded = frozenset(inputs.exclude)
     entries: list[Entry] = []
     for root in inputs.paths:
-        status = _lstat(root)
+        path = os.path.realpath(anchored(root)) if inputs.follow_links and _links_to_file(root) else root
+        status = _lstat(path)
         if stat.S_ISDIR(status.st_mode):
             entries.append(Entry(".", root, status))
             _walk_directory(root, root, "", excluded, entries)
@@ -113,10 +115,14 @@ def walk(inputs: Inputs, *, repeated: bool = False) -> list[Entry]:
             _require_regular(root, root, status)
             name = os.path.basename(root)
             if name not in excluded:
-                entries.append(Entry(name, root, status))
+                entries.append(Entry(name, path, status))
     if len(inputs.paths) > 1 and not repeated:
         refuse_repeated(entries)
     return entries
+
+
+def _links_to_file(path: str) -> bool:
+    return os.path.islink(anchored(path)) and os.path.isfile(anchored(path))
 
 
 def _lstat(path: str) -> os.stat_result:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from bundlepipe.base_directory import anchored
@@ -21,8 +20,7 @@ LARGEST_CONFIG = 8 << 20
 
 # imgpkg's words.
 NOT_A_BUNDLE = "Expected bundle image but found plain image (hint: Did you use -i instead of -b?)"
-_NO_BUNDLE_FILES = "This directory is not a bundle. It is missing .imgpkg/images.yml"
-_NOT_AN_IMAGE = "Images cannot be pushed with '.imgpkg' directories, consider using --bundle (-b) option"
+NOT_AN_IMAGE = "Images cannot be pushed with '.imgpkg' directories, consider using --bundle (-b) option"
 
 # As what something is to be taken: `-b` or `-i` of imgpkg.
 Kind = Literal["bundle", "image"]
@@ -68,63 +66,41 @@ def require_kind(what: object, verb: str, *, is_bundle: bool, expected: Kind | N
     raise BundlepipeError(f"{what}: {words}", drop_in=words)
 
 
-def check_contents(entries: Sequence[Entry], roots: Sequence[str], *, as_imgpkg: bool = False) -> None:
+def check_contents(entries: Sequence[Entry], roots: Sequence[str]) -> None:
     """Raise InputError or DocumentError unless the entries make a bundle: imgpkg's rules, in its words.
 
     Exactly one `.imgpkg` directory, directly below one of the inputs, holding a valid
-    images.yml; bundle.yml, where there is one and `as_imgpkg` is false, is valid.
+    images.yml; bundle.yml, where there is one, is valid.
     """
     check_placement(entries, roots)
-    checked = (IMAGES_LOCK,) if as_imgpkg else (IMAGES_LOCK, BUNDLE_METADATA)
-    documents = {entry.name: entry.path for entry in entries if entry.name in checked}
+    check_documents(entries, roots, (IMAGES_LOCK, BUNDLE_METADATA))
+
+
+def check_documents(entries: Sequence[Entry], roots: Sequence[str], names: Collection[str] = (IMAGES_LOCK,)) -> None:
+    """Raise InputError if there is no images.yml, and DocumentError if it or another of the documents is faulty."""
+    documents = {entry.name: entry.path for entry in entries if entry.name in names and not entry.is_directory}
     if IMAGES_LOCK not in documents:
         raise InputError(
-            f"{', '.join(roots)}: {_NO_BUNDLE_FILES}: write it, or let lock maintain it",
-            drop_in=_words_of_missing(entries, roots),
+            f"{', '.join(roots)}: This directory is not a bundle. It is missing .imgpkg/images.yml: "
+            "write it, or let lock maintain it"
         )
     _check_documents(documents)
 
 
-def _words_of_missing(entries: Sequence[Entry], roots: Sequence[str]) -> str:
-    """Return what imgpkg says where there is no images.yml at its place."""
-    directories = [entry.path for entry in _bundle_directories(entries)]
-    directories += [root for root in roots if _base(root) == BUNDLE_DIRECTORY]
-    if not directories:
-        return _NO_BUNDLE_FILES
-    directory = os.path.abspath(anchored(directories[0]))
-    if os.path.dirname(directory) not in (os.path.abspath(anchored(root)) for root in roots):
-        return _misplaced(roots, directory)
-    lock = f"{directory}/{_base(IMAGES_LOCK)}"
-    return f"The bundle expected .imgpkg/images.yml to exist, but it wasn't found in the path {lock}"
-
-
 def check_placement(entries: Sequence[Entry], roots: Sequence[str]) -> None:
     """Raise InputError unless the entries have one `.imgpkg` directory at most, directly below one of the inputs."""
-    directories = _bundle_directories(entries)
-    paths = [os.path.abspath(anchored(entry.path)) for entry in directories]
-    several = _several(paths) if len(paths) > 1 else None
-    misplaced = [entry.path for entry in directories if entry.name != BUNDLE_DIRECTORY]
+    directories = [entry for entry in entries if entry.is_directory and _base(entry.name) == BUNDLE_DIRECTORY]
+    misplaced = [entry for entry in directories if entry.name != BUNDLE_DIRECTORY]
     if misplaced:
         raise InputError(
-            _misplaced(roots, ", ".join(misplaced)), drop_in=several or _misplaced(roots, os.path.abspath(paths[0]))
+            f"Expected '.imgpkg' directory, to be a direct child of one of: {', '.join(roots)}; "
+            f"was {', '.join(entry.path for entry in misplaced)}"
         )
-    if several:
-        raise InputError(_several([entry.path for entry in directories]), drop_in=several)
-
-
-def _bundle_directories(entries: Sequence[Entry]) -> list[Entry]:
-    return [entry for entry in entries if entry.is_directory and _base(entry.name) == BUNDLE_DIRECTORY]
-
-
-def _several(paths: Sequence[str]) -> str:
-    return (
-        "This directory contains multiple bundle definitions. Only a single instance of .imgpkg/images.yml "
-        f"can be provided and instead these were provided {', '.join(paths)}"
-    )
-
-
-def _misplaced(roots: Sequence[str], where: str) -> str:
-    return f"Expected '.imgpkg' directory, to be a direct child of one of: {', '.join(roots)}; was {where}"
+    if len(directories) > 1:
+        raise InputError(
+            "This directory contains multiple bundle definitions. Only a single instance of .imgpkg/images.yml "
+            f"can be provided and instead these were provided {', '.join(entry.path for entry in directories)}"
+        )
 
 
 def _check_documents(documents: dict[str, str]) -> None:
@@ -140,14 +116,7 @@ def _check_documents(documents: dict[str, str]) -> None:
 def check_is_plain(entries: Sequence[Entry]) -> None:
     """Raise InputError if the entries of a plain image have a bundle's directory among them."""
     if any(entry.is_directory and _base(entry.name) == BUNDLE_DIRECTORY for entry in entries):
-        raise InputError(_NOT_AN_IMAGE)
-
-
-def check_is_no_bundle(entries: Sequence[Entry]) -> None:
-    """Raise InputError if the entries of a plain image make a bundle: imgpkg's rule, which takes more."""
-    directories = _bundle_directories(entries)
-    if [entry.name for entry in directories] == [BUNDLE_DIRECTORY] and any(e.name == IMAGES_LOCK for e in entries):
-        raise InputError(_NOT_AN_IMAGE)
+        raise InputError(NOT_AN_IMAGE)
 
 
 def _base(name: str) -> str:

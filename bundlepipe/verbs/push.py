@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO
 
-from bundlepipe.errors import BundlepipeError
+from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY
+from bundlepipe.errors import BundlepipeError, InputError
 from bundlepipe.events import Emit, EntryPacked, ignore
 from bundlepipe.oci.image import FilesImage, build, identify
 from bundlepipe.oci.inputs import Entry, Inputs, Snapshot, refuse_repeated, walk
@@ -17,7 +19,8 @@ from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.store import Store, find_manifest
 from bundlepipe.temporary import temporary_file, temporary_room
-from bundlepipe.verbs.bundle import check_contents, check_is_no_bundle, check_is_plain
+from bundlepipe.verbs.bundle import NOT_AN_IMAGE, check_contents, check_documents, check_is_plain
+from bundlepipe.verbs.imgpkg_rules import bundle_fault
 from bundlepipe.verbs.transfer import put_further_tags, put_tags, send_blob
 
 
@@ -27,7 +30,7 @@ class PushRequest:
 
     `destination` names a repository and a tag (`latest` if it has none); `tags` are
     further tags for the same manifest. `as_imgpkg` takes what imgpkg takes where this is stricter:
-    no inputs, an image that has `.imgpkg` somewhere but is no bundle, any bundle.yml.
+    no inputs, an image that has `.imgpkg` somewhere but is no bundle, any bundle.yml, links to files as inputs.
     """
 
     inputs: Inputs
@@ -41,10 +44,7 @@ class PushRequest:
         """Raise BundlepipeError for what is refused before anything is read."""
         if self.destination.digest:
             raise BundlepipeError(f"{self.destination}: the destination of a push cannot be a digest: give a tag")
-        if BUNDLE_LABEL in self.labels:
-            raise BundlepipeError(
-                f"label '{BUNDLE_LABEL}' is reserved and cannot be overriden. Please use a different key"
-            )
+        check_labels(self.labels)
 
     @property
     def all_labels(self) -> dict[str, str]:
@@ -55,6 +55,12 @@ class PushRequest:
     def tag(self) -> str:
         """The tag of the destination."""
         return self.destination.tag or DEFAULT_TAG
+
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Raise BundlepipeError for a label that bundles have."""
+    if BUNDLE_LABEL in labels:
+        raise BundlepipeError(f"label '{BUNDLE_LABEL}' is reserved and cannot be overriden. Please use a different key")
 
 
 @dataclass(frozen=True)
@@ -104,16 +110,31 @@ def push(
 
 
 def _checked_inputs(request: PushRequest) -> list[Entry]:
-    entries = walk(request.inputs, repeated=request.as_imgpkg)
+    if request.as_imgpkg:
+        return _checked_as_imgpkg(request)
+    entries = walk(request.inputs)
     if request.is_bundle:
-        check_contents(entries, request.inputs.paths, as_imgpkg=request.as_imgpkg)
-    elif request.as_imgpkg:
-        check_is_no_bundle(entries)
+        check_contents(entries, request.inputs.paths)
     else:
         check_is_plain(entries)
-    if request.as_imgpkg:
-        # Later than elsewhere: what is wrong with a bundle is told first.
-        refuse_repeated(entries)
+    return entries
+
+
+def _checked_as_imgpkg(request: PushRequest) -> list[Entry]:
+    """Return the entries if imgpkg takes them, and if they are a bundle anybody can pull it."""
+    inputs = request.inputs
+    entries = walk(inputs, repeated=True)
+    # It does not count as excluded: imgpkg looks at all files.
+    exclude = [path for path in inputs.exclude if os.path.basename(path) != BUNDLE_DIRECTORY]
+    looked_at = entries if exclude == list(inputs.exclude) else walk(replace(inputs, exclude=exclude), repeated=True)
+    fault = bundle_fault(looked_at, inputs.paths)
+    if request.is_bundle and fault:
+        raise InputError(fault)
+    if not request.is_bundle and not fault:
+        raise InputError(NOT_AN_IMAGE)
+    refuse_repeated(entries)
+    if request.is_bundle:
+        check_documents(entries, inputs.paths)
     return entries
 
 
