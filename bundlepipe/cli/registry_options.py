@@ -15,7 +15,7 @@ import click
 
 from bundlepipe.cli.command import PATH, Option, Run, Switch, comma_separated
 from bundlepipe.cli.go_values import Duration
-from bundlepipe.cli.tool import Tool
+from bundlepipe.cli.tool import BUNDLEPIPE, Tool
 from bundlepipe.errors import InputError
 from bundlepipe.files import read_file
 
@@ -132,7 +132,8 @@ class Access:
         anon = self.values.get("registry_anon")
         if anon is None:
             anon = truth(_variable("anon", tool), os.environ)
-        return RegistryFlags(**found, anon=anon, source=" and ".join(sources) or "--registry-anon")
+        source = " and ".join(sources) or "--registry-anon"
+        return RegistryFlags(**found, anon=anon, source=source, as_imgpkg=tool is not BUNDLEPIPE)
 
 
 def _check_authorities(path: str) -> None:

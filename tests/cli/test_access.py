@@ -130,8 +130,10 @@ def test_variables_that_make_no_sense_are_told_before_anything_is_asked(
 
 
 def test_half_an_account(command: Command, registry: Registry) -> None:
-    error = push(command, "imgpkg", registry, "--registry-username", "alice")
-    assert error == "imgpkg: Error: --registry-username: there is a user name, but no password\n"
+    error = push(command, "bundlepipe", registry, "--registry-username", "alice")
+    assert error == "bundlepipe: Error: --registry-username: there is a user name, but no password\n"
+    for flag in ("--registry-username", "--registry-password"):
+        assert push(command, "imgpkg", registry, flag, "alice") == ""
 
 
 # TLS
