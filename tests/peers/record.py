@@ -1,7 +1,7 @@
 """Store what the real programs do: `python -m tests.peers.record imgpkg kbld`, with those programs on PATH.
 
-Words after the names of the tools choose the cases that have them in their names; what is recorded of
-others stays.
+Other words choose the cases that have them in their names, and `--changed` those that are not recorded as
+they are; what is recorded of others stays.
 
 Each command line runs twice, on two scenes. What differs between the two runs of the real
 program differs by chance: lines that come in another order are stored as such, and an
@@ -60,16 +60,24 @@ def observe_twice(case: Case, stage: Stage, path: str) -> dict[str, Any]:
 
 
 def record(tool: str, words: list[str]) -> None:
-    """Record the chosen cases of a tool; all, and nothing else any more, where there are no words."""
+    """Record the chosen cases of a tool, and keep what is recorded of others that there still are."""
     path = program_of(tool)
     version = subprocess.run([path, "version"], capture_output=True, text=True, check=True).stdout.strip()
-    found = dict(recorded(tool)) if words else {}
-    cases = [case for case in cases_of(tool) if not words or any(word in case.name for word in words)]
+    known = recorded(tool)
+    cases = cases_of(tool)
+    chosen = [case for case in cases if not words or _is_chosen(case, known, words)]
     with open_stage() as stage:
-        found |= {case.name: observe_twice(case, stage, path) for case in cases}
+        found = {case.name: observe_twice(case, stage, path) for case in chosen}
+    found = {case.name: found.get(case.name) or known[case.name] for case in cases}
     content = {"version": version, "cases": found}
     (RECORDINGS / f"{tool}.json").write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-    print(f"{tool}: {len(cases)} command lines of {version.splitlines()[0]}")
+    print(f"{tool}: {len(chosen)} command lines of {version.splitlines()[0]}")
+
+
+def _is_chosen(case: Case, known: dict[str, dict[str, Any]], words: list[str]) -> bool:
+    if "--changed" in words and known.get(case.name, {}).get("case") != case.recorded_by():
+        return True
+    return any(word in case.name for word in words)
 
 
 if __name__ == "__main__":
