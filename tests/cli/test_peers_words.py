@@ -13,6 +13,8 @@ from tests.support.command import Command
 from tests.support.files import write_bundle
 from tests.support.services import Registry
 
+API_VERSION = "imgpkg.carvel.dev/v1alpha1"
+
 
 @pytest.mark.parametrize(
     ("text", "lines"),
@@ -103,7 +105,7 @@ def test_the_deprecated_flag(command: Command, registry: Registry, bundle: Path)
     [
         (
             "{}",
-            "Validating bundle lock:\n  Validating apiVersion:\n    Unknown version (known: imgpkg.carvel.dev/v1alpha1)",
+            f"Validating bundle lock:\n  Validating apiVersion:\n    Unknown version (known: {API_VERSION})",
         ),
         (
             "{apiVersion: imgpkg.carvel.dev/v1alpha1, kind: ImagesLock}",
