@@ -1,11 +1,12 @@
-"""Labels: what the configuration of an image says about it."""
+"""Labels, platform and DiffIDs: what the configuration of an image says about it."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from bundlepipe.errors import InvalidContent
+from bundlepipe.errors import InvalidContent, InvalidDigest
+from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Platform
 
 BUNDLE_LABEL = "dev.carvel.imgpkg.bundle"
@@ -26,6 +27,20 @@ def platform_of(config: bytes, what: str) -> Platform:
     """Return the platform that an image configuration says it is for; InvalidContent, naming `what`, if it is none."""
     document = _document(config, what)
     return Platform(str(document.get("os", "")), str(document.get("architecture", "")), document.get("variant") or None)
+
+
+def diff_ids_of(config: bytes, what: str) -> tuple[Digest, ...]:
+    """Return the DiffIDs in an image configuration, none where it has no list of them, as artifacts have none.
+
+    Raises InvalidContent, naming `what`, if it is no configuration, or the list is not one of digests.
+    Source: OCI image specification 1.1, "Image Configuration", `rootfs.diff_ids`.
+    """
+    rootfs = _document(config, what).get("rootfs") or {}
+    found = rootfs.get("diff_ids") or [] if isinstance(rootfs, dict) else []
+    try:
+        return tuple(map(Digest.parse, found))
+    except (TypeError, InvalidDigest):
+        raise InvalidContent(f"{what}: 'rootfs.diff_ids' of the image configuration is not a list of digests") from None
 
 
 def _document(config: bytes, what: str) -> dict[str, Any]:

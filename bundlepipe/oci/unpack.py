@@ -5,7 +5,8 @@ within declared limits, links and devices are left out (as imgpkg does). Layers 
 the order of the OCI image layer specification: later ones win, whiteouts remove.
 
 A layer is read, verified and decompressed in the thread that calls, and written by a
-second one, so that both work at once; only the first ever waits for a network.
+second one, so that both work at once; only the first ever waits for a network. It also
+computes the DiffID on the way, so that a layer is held against it without being read again.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ import hashlib
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from bundlepipe.errors import OutputError, UnsafeArchive
+from bundlepipe.errors import IntegrityError, OutputError, UnsafeArchive
 from bundlepipe.oci.decompress import decompress
+from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import FileState, extracted_state
 from bundlepipe.oci.tar import BLOCK, Member, read_member
 from bundlepipe.oci.tree import Tree
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 # Enough to let one thread run while the other makes a directory or waits for a disk.
 _BLOCKS_AHEAD = 64
@@ -49,12 +55,23 @@ class Limits:
     entries: int = 1_000_000
 
 
+class LayerContent(NamedTuple):
+    """What a layer has to hold: its digest in the manifest, and the DiffID that the configuration gives for it."""
+
+    digest: Digest
+    diff_id: Digest
+
+
 @dataclass(frozen=True)
 class Unpacked:
     """What is in the directory: the number of files in all, and the names at its top in byte order."""
 
     files: int
     names: tuple[str, ...]
+
+
+class _OtherContent(IntegrityError):
+    """A layer does not hold what the image configuration says."""
 
 
 class _LimitExceeded(UnsafeArchive):
@@ -67,6 +84,7 @@ def unpack(
     *,
     limits: Limits = Limits(),
     what: str = "image",
+    expected: Sequence[LayerContent] = (),
     written: dict[int, FileState] | None = None,
 ) -> Unpacked:
     """Unpack layers, the base first, into a directory.
@@ -81,12 +99,16 @@ def unpack(
     theirs where it has bits for group or others; the umask applies, set-user-ID,
     set-group-ID and sticky bits do not. Times are those of the extraction.
 
+    `expected`, if given, says of every layer what it has to hold: not the layer with the right
+    digest alone, but the content that the configuration of the image counts on.
+
     `written`, if given, is filled with the state of every file written, by inode, so that
     nobody has to read them again to know what is in them.
 
     Raises UnsafeArchive for a name that leaves the directory, for what exceeds `limits` and
-    for a damaged archive; OutputError where the file system refuses; whatever `layers`
-    raise, in preference where the layer is damaged. Messages begin with `what`.
+    for a damaged archive; IntegrityError for a layer that does not hold what is `expected`;
+    OutputError where the file system refuses; whatever `layers` raise, in preference where
+    the layer is damaged. Messages begin with `what`.
     """
     budget = _Budget(limits)
     try:
@@ -97,16 +119,17 @@ def unpack(
         tree.begin_layer()
         writer = _Writer(tree, budget, written)
         try:
-            _unpack_layer(iter(layer), writer)
-        except (UnsafeArchive, OutputError) as error:
+            _unpack_layer(iter(layer), writer, expected[number - 1] if expected else None)
+        except (UnsafeArchive, OutputError, _OtherContent) as error:
             raise type(error)(f"{what}: layer {number}: {error}") from None
     return Unpacked(tree.count_files(), tuple(tree.names()))
 
 
-def _unpack_layer(chunks: Iterator[bytes], writer: _Writer) -> None:
+def _unpack_layer(chunks: Iterator[bytes], writer: _Writer, expected: LayerContent | None) -> None:
+    hasher = expected.diff_id.hasher() if expected else None
     try:
         writer.start()
-        writer.feed(chunks)
+        writer.feed(chunks, hasher)
         if not isinstance(writer.error, (_LimitExceeded, OutputError)):
             # Whether the layer is the right one at all counts for more than what is wrong with it.
             for _ in chunks:
@@ -118,6 +141,11 @@ def _unpack_layer(chunks: Iterator[bytes], writer: _Writer) -> None:
             close()
     if writer.error:
         raise writer.error
+    if expected and hasher and Digest.from_hasher(hasher) != expected.diff_id:
+        raise writer.damage or _OtherContent(
+            f"{expected.digest} has the DiffID {Digest.from_hasher(hasher)}, where the image configuration "
+            f"says {expected.diff_id}: the image is faulty: have it built or copied again"
+        )
 
 
 class _Budget:
@@ -149,7 +177,8 @@ class _Writer:
     """A thread that writes the archive it is fed to a tree.
 
     `error` is what made it stop early. Also then it takes what it is fed, so that nobody
-    waits for it in vain.
+    waits for it in vain. `damage` is what is wrong with the compressed stream, perhaps only
+    behind the end of the archive.
     """
 
     def __init__(self, tree: Tree, budget: _Budget, written: dict[int, FileState] | None) -> None:
@@ -161,20 +190,30 @@ class _Writer:
         self._thread = threading.Thread(target=self._run, name="unpack", daemon=True)
         self._is_done = False
         self.error: BaseException | None = None
+        self.damage: UnsafeArchive | None = None
 
     def start(self) -> None:
         """Start the thread; `close` has to follow."""
         self._thread.start()
 
-    def feed(self, chunks: Iterator[bytes]) -> None:
-        """Pass the archive in the chunks of a layer on, as far as the thread needs it."""
+    def feed(self, chunks: Iterator[bytes], hasher: _Hash | None) -> None:
+        """Pass the archive in the chunks of a layer on, as far as the thread needs it, and all of it to a hasher."""
         try:
             for block in decompress(chunks):
-                if self._is_done:
+                if hasher:
+                    hasher.update(block)
+                if not self._is_done:
+                    self._blocks.put(block)
+                elif self.error or not hasher:
                     return
-                self._blocks.put(block)
+                else:
+                    # What is behind the end of the archive is part of the DiffID, and need not end soon.
+                    self._budget.count_content(len(block))
+        except _LimitExceeded:
+            raise
         except UnsafeArchive as error:
             # Damage behind the end of the archive harms nobody, and the thread knows where that is.
+            self.damage = error
             self._blocks.put(error)
 
     def close(self) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from bundlepipe.base_directory import anchored
 from bundlepipe.documents.bundle import check_bundle
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, BUNDLE_METADATA, IMAGES_LOCK
 from bundlepipe.documents.images_lock import ImagesLock
-from bundlepipe.errors import BundlepipeError, DocumentError, InputError
+from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidContent
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Entry
-from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
-from bundlepipe.oci.manifest import Manifest
+from bundlepipe.oci.labels import BUNDLE_LABEL, diff_ids_of, labels_of
+from bundlepipe.oci.manifest import DOCKER_CONFIG, OCI_CONFIG, Manifest
+from bundlepipe.oci.unpack import LayerContent
 from bundlepipe.stores.store import Source, read_whole
 
 LARGEST_CONFIG = 8 << 20
@@ -41,15 +44,54 @@ def locations_tag(digest: Digest) -> str:
     return f"{digest.algorithm}-{digest.encoded}.image-locations.imgpkg"
 
 
-def is_bundle(store: Source, manifest: Manifest) -> bool:
-    """Tell whether an image is a bundle: it has the label, and one layer; one request, unless that is ruled out.
+@dataclass(frozen=True)
+class StoredImage:
+    """An image or index and the home that it is in; what its configuration says is read once, when it is asked for."""
 
-    An image that was built on a bundle inherits the label, and has further layers.
-    """
-    if manifest.is_index or len(manifest.layers) != 1:
-        return False
-    what = f"{store.name}@{manifest.digest}"
-    return BUNDLE_LABEL in labels_of(read_whole(store, manifest.config, LARGEST_CONFIG), what)
+    store: Source
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.store.name}@{self.manifest.digest}"
+
+    @cached_property
+    def config(self) -> bytes:
+        """The configuration; StoreError, IntegrityError where it cannot be had."""
+        return read_whole(self.store, self.manifest.config, LARGEST_CONFIG)
+
+    @property
+    def is_bundle(self) -> bool:
+        """Whether it has the label of a bundle, and one layer; one request, unless that is ruled out.
+
+        An image that was built on a bundle inherits the label, and has further layers.
+        """
+        if self.manifest.is_index or len(self.manifest.layers) != 1:
+            return False
+        return BUNDLE_LABEL in labels_of(self.config, self.name)
+
+    def contents(self) -> tuple[LayerContent, ...]:
+        """Return what the layers have to hold; nothing where the configuration does not say it.
+
+        Artifacts have configurations of types of their own, or without DiffIDs. Raises
+        InvalidContent where there is not one for each layer: nobody knows then which is whose.
+        """
+        layers = self.manifest.layers
+        if not layers or self.manifest.config.media_type not in (DOCKER_CONFIG, OCI_CONFIG):
+            return ()
+        diff_ids = diff_ids_of(self.config, self.name)
+        if diff_ids and len(diff_ids) != len(layers):
+            raise InvalidContent(
+                f"{self.name}: the image configuration has the DiffIDs of {len(diff_ids)} layers, "
+                f"and the manifest has {len(layers)}: the image is faulty: have it built or copied again"
+            )
+        return tuple(LayerContent(layer.digest, diff_id) for layer, diff_id in zip(layers, diff_ids, strict=False))
+
+
+def is_bundle(store: Source, manifest: Manifest) -> bool:
+    """Tell whether an image is a bundle; errors are those of `StoredImage`."""
+    return StoredImage(store, manifest).is_bundle
 
 
 def require_kind(what: object, verb: str, *, is_bundle: bool, expected: Kind | None) -> None:

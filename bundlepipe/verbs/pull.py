@@ -22,7 +22,7 @@ from bundlepipe.oci.unpack import Limits, unpack
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
 from bundlepipe.stores.store import Source, find_manifest
-from bundlepipe.verbs.bundle import NOT_A_BUNDLE, Kind, is_bundle, require_kind
+from bundlepipe.verbs.bundle import NOT_A_BUNDLE, Kind, StoredImage, require_kind
 from bundlepipe.verbs.locations import read_locations
 from bundlepipe.verbs.parallel import in_parallel
 from bundlepipe.verbs.replacing import DirectoryOutput
@@ -90,13 +90,14 @@ def pull(
     store, manifest = homes.locate(source)
     if manifest.is_index:
         raise BundlepipeError(f"{source}: {_INDEX}", drop_in=NOT_A_BUNDLE if expected == "bundle" else _INDEX)
-    has_bundle = not files_alone and is_bundle(store, manifest)
+    image = StoredImage(store, manifest)
+    has_bundle = not files_alone and image.is_bundle
     require_kind(source, "pulling", is_bundle=has_bundle, expected=expected)
     if replaces and not is_settled:
         replace(replaces, is_bundle=has_bundle).check_before()
     with replace_directory(output) as directory:
         pulling = _Pulling(homes, directory, limits or Limits(), recursive, emit)
-        pulling.image(store, manifest, is_bundle=has_bundle)
+        pulling.image(image, is_bundle=has_bundle)
         state = extracted_snapshot(directory, pulling.written)
         below_output = {os.path.normpath(output + path.removeprefix(directory)): was for path, was in state.items()}
         if replaces:
@@ -118,42 +119,43 @@ class _Pulling:
         self.bundles: list[PulledBundle] = []
         self.written: dict[int, FileState] = {}
 
-    def image(self, store: Source, manifest: Manifest, *, is_bundle: bool) -> None:
+    def image(self, image: StoredImage, *, is_bundle: bool) -> None:
         """Lay out the image asked for, and what it nests if it is a bundle."""
-        self._emit(ImageLaidOut(f"{store.name}@{manifest.digest}", "bundle" if is_bundle else "image"))
-        self._extract(store, manifest, self._directory)
+        self._emit(ImageLaidOut(image.name, "bundle" if is_bundle else "image"))
+        self._extract(image, self._directory)
         if is_bundle:
-            self._seen.add(manifest.digest)
-            self._bundle(store, manifest, ".", 0)
+            self._seen.add(image.manifest.digest)
+            self._bundle(image, ".", 0)
 
-    def _extract(self, store: Source, manifest: Manifest, directory: str) -> None:
-        what = f"{store.name}@{manifest.digest}"
-        layers = (self._layer(store, manifest, index) for index in range(len(manifest.layers)))
-        unpack(layers, directory, limits=self._limits, what=what, written=self.written)
+    def _extract(self, image: StoredImage, directory: str) -> None:
+        expected = image.contents()
+        layers = (self._layer(image.store, image.manifest, index) for index in range(len(image.manifest.layers)))
+        unpack(layers, directory, limits=self._limits, what=image.name, expected=expected, written=self.written)
 
     def _layer(self, store: Source, manifest: Manifest, index: int) -> Generator[bytes, None, None]:
         layer = manifest.layers[index]
         self._emit(LayerLaidOut(layer.digest, index + 1, len(manifest.layers)))
         return receive_blob(store, layer, self._emit)
 
-    def _bundle(self, store: Source, manifest: Manifest, path: str, depth: int) -> None:
+    def _bundle(self, bundle: StoredImage, path: str, depth: int) -> None:
         """Finish a bundle whose files are laid out already: its lock, and its nested bundles."""
+        store, digest = bundle.store, bundle.manifest.digest
         directory = os.path.normpath(os.path.join(self._directory, path))
         lock_path = os.path.join(directory, IMAGES_LOCK)
-        lock = _read_lock(lock_path, f"{store.name}@{manifest.digest}: {IMAGES_LOCK}")
-        known = read_locations(store, manifest.digest)
+        lock = _read_lock(lock_path, f"{bundle.name}: {IMAGES_LOCK}")
+        known = read_locations(store, digest)
         relocated = _all_present(store, lock, known)
         if relocated and store.repository:
             write_if_changed(lock_path, _relocate(lock, store).to_bytes())
-        self.bundles.append(PulledBundle(path, store.name, manifest.digest, relocated))
+        self.bundles.append(PulledBundle(path, store.name, digest, relocated))
         if self._recursive:
             found = in_parallel(lambda image: self._nested(store, image, known), _distinct(lock.images))
             for nested in found:
                 if nested:
-                    self._nest(*nested, depth + 1)
+                    self._nest(nested, depth + 1)
 
-    def _nested(self, parent: Source, image: ImageRef, known: ImageLocations | None) -> tuple[Source, Manifest] | None:
-        """Return where a nested bundle is and its manifest; None for an image that is no bundle."""
+    def _nested(self, parent: Source, image: ImageRef, known: ImageLocations | None) -> StoredImage | None:
+        """Return a nested bundle, from where it is; None for an image that is no bundle."""
         digest = image.digest
         is_known = {location.image.digest: location.is_bundle for location in known.locations} if known else {}
         if is_known.get(digest) is False:
@@ -163,26 +165,26 @@ class _Pulling:
         if manifest is None:
             store = self._homes.repository(image.image.repository)
             manifest = store.read_manifest(digest)
-        return (store, manifest) if is_bundle(store, manifest) else None
+        found = StoredImage(store, manifest)
+        return found if found.is_bundle else None
 
-    def _nest(self, store: Source, manifest: Manifest, depth: int) -> None:
-        again = manifest.digest in self._seen
-        self._emit(ImageLaidOut(f"{store.name}@{manifest.digest}", "nested bundle", depth, again))
+    def _nest(self, bundle: StoredImage, depth: int) -> None:
+        digest = bundle.manifest.digest
+        again = digest in self._seen
+        self._emit(ImageLaidOut(bundle.name, "nested bundle", depth, again))
         if again:
             return
-        self._seen.add(manifest.digest)
-        path = f"{_NESTED_BUNDLES}/{manifest.digest.algorithm}-{manifest.digest.encoded}"
+        self._seen.add(digest)
+        path = f"{_NESTED_BUNDLES}/{digest.algorithm}-{digest.encoded}"
         directory = os.path.join(self._directory, path)
         # Only what a registry gave for this digest may stand there, not what an outer layer brought.
         shutil.rmtree(directory, ignore_errors=True)
         try:
             os.makedirs(directory)
         except OSError as error:
-            raise OutputError(
-                f"{store.name}@{manifest.digest}: cannot be laid out in {path}: {error.strerror}"
-            ) from None
-        self._extract(store, manifest, directory)
-        self._bundle(store, manifest, path, depth)
+            raise OutputError(f"{bundle.name}: cannot be laid out in {path}: {error.strerror}") from None
+        self._extract(bundle, directory)
+        self._bundle(bundle, path, depth)
 
 
 def _read_lock(path: str, what: str) -> ImagesLock:

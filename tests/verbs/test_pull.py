@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import json
+import re
+from collections.abc import Generator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bundlepipe.errors import InvalidContent
+from bundlepipe.errors import IntegrityError, InvalidContent
 from bundlepipe.oci.inputs import Inputs
 from bundlepipe.oci.labels import BUNDLE_LABEL
-from bundlepipe.oci.reference import Repository
+from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG, Descriptor
+from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.layout import LayoutStore
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.verbs.pull import pull
 from bundlepipe.verbs.push import PushRequest, push
+from tests.support.images import Layer, file_layer, put_bytes, put_document
 
 EMPTY_LOCK = "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\n"
 LOCK = f"{EMPTY_LOCK}images:\n"
@@ -81,3 +89,100 @@ def test_what_an_outer_bundle_put_where_a_nested_one_belongs_gives_way(homes: Ho
     repository = _push(homes, tmp_path / "outer", "outer", outer)
     pull(repository.tagged("v1"), str(tmp_path / "out"), homes, recursive=True)
     assert sorted(path.name for path in (tmp_path / "out" / nested).iterdir()) == [".imgpkg", "true"]
+
+
+ONE, TWO = file_layer("a", "one"), file_layer("a", "two")
+
+
+def _put(
+    homes: Homes, layers: Sequence[Layer], config: object, config_type: str = DOCKER_CONFIG, name: str = "app"
+) -> Reference:
+    store = homes.repository(Repository("layout.localhost", name))
+    for layer in layers:
+        store.put_blob(layer.descriptor, partial(io.BytesIO, layer.data))
+    described = put_bytes(store, json.dumps(config).encode(), config_type)
+    manifest = put_document(
+        store,
+        DOCKER_MANIFEST,
+        {"config": described.to_json(), "layers": [layer.descriptor.to_json() for layer in layers]},
+        None,
+    )
+    return Repository("layout.localhost", name).at(manifest.digest)
+
+
+def _saying(*diff_ids: object, **more: object) -> dict[str, object]:
+    return {"rootfs": {"type": "layers", "diff_ids": list(diff_ids)}, **more}
+
+
+def test_exchanged_layers_are_refused_where_imgpkg_lays_them_out(homes: Homes, tmp_path: Path) -> None:
+    image = _put(homes, [ONE, TWO], _saying(TWO.diff_id, ONE.diff_id))
+    says = (
+        f"{image}: layer 1: {ONE.digest} has the DiffID {ONE.diff_id}, where the image configuration says {TWO.diff_id}"
+    )
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/before").touch()
+    with pytest.raises(IntegrityError, match=re.escape(says)):
+        pull(image, str(tmp_path / "out"), homes)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["before"]
+
+
+def test_a_nested_bundle_with_another_layer_is_refused(homes: Homes, tmp_path: Path) -> None:
+    lock = file_layer(".imgpkg/images.yml", EMPTY_LOCK)
+    inner = _put(homes, [lock], _saying(ONE.diff_id, config={"Labels": {BUNDLE_LABEL: "true"}}), name="inner")
+    outer = _push(homes, tmp_path / "outer", "outer", {".imgpkg/images.yml": f"{LOCK}- image: {inner}\n"})
+    with pytest.raises(
+        IntegrityError, match=re.escape(f"{inner}: layer 1: {lock.digest} has the DiffID {lock.diff_id}")
+    ):
+        pull(outer.tagged("v1"), str(tmp_path / "out"), homes, recursive=True)
+    pull(outer.tagged("v1"), str(tmp_path / "out"), homes)
+
+
+@pytest.mark.parametrize("diff_ids", [[ONE.diff_id], [ONE.diff_id, TWO.diff_id, TWO.diff_id]], ids=["few", "many"])
+def test_a_configuration_that_counts_other_layers_is_refused(homes: Homes, tmp_path: Path, diff_ids: list[str]) -> None:
+    image = _put(homes, [ONE, TWO], _saying(*diff_ids))
+    says = f"{image}: the image configuration has the DiffIDs of {len(diff_ids)} layers, and the manifest has 2"
+    with pytest.raises(InvalidContent, match=re.escape(says)):
+        pull(image, str(tmp_path / "out"), homes)
+
+
+@pytest.mark.parametrize("diff_ids", [[ONE.diff_id, 5], ["sha256:12", TWO.diff_id], 7, "sha256:12"])
+def test_diff_ids_that_are_none_are_refused(homes: Homes, tmp_path: Path, diff_ids: object) -> None:
+    image = _put(homes, [ONE, TWO], {"rootfs": {"type": "layers", "diff_ids": diff_ids}})
+    with pytest.raises(InvalidContent, match=r"'rootfs\.diff_ids' of the image configuration is not a list of digests"):
+        pull(image, str(tmp_path / "out"), homes)
+
+
+@pytest.mark.parametrize(
+    ("config", "config_type"),
+    [
+        ({}, OCI_CONFIG),
+        ({"rootfs": None}, OCI_CONFIG),
+        ({"rootfs": {"type": "layers", "diff_ids": None}}, DOCKER_CONFIG),
+        (_saying(), DOCKER_CONFIG),
+        ({"rootfs": "text"}, DOCKER_CONFIG),
+        ([], "application/vnd.oci.empty.v1+json"),
+        (_saying(TWO.diff_id), "application/vnd.cncf.helm.config.v1+json"),
+    ],
+)
+def test_what_says_nothing_of_its_layers_is_laid_out(
+    homes: Homes, tmp_path: Path, config: object, config_type: str
+) -> None:
+    """Artifacts are such images, and imgpkg lays them out."""
+    pull(_put(homes, [ONE, TWO], config, config_type), str(tmp_path / "out"), homes)
+    assert (tmp_path / "out/a").read_text() == "two"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_no_blob_is_read_twice(homes: Homes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    layers = [ONE, TWO][:count]
+    image = _put(homes, layers, _saying(*(layer.diff_id for layer in layers)))
+    read: list[str] = []
+    read_blob = LayoutStore.read_blob
+
+    def noted(store: LayoutStore, blob: Descriptor) -> Generator[bytes, None, None]:
+        read.append(blob.digest)
+        return read_blob(store, blob)
+
+    monkeypatch.setattr(LayoutStore, "read_blob", noted)
+    pull(image, str(tmp_path / "out"), homes)
+    assert len(read) == len(set(read)) == count + 1
