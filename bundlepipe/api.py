@@ -317,18 +317,18 @@ def _excluded(text: str) -> ArchiveLocation | BundleLock | ImagesLock:
 
 def _read_lock(path: str) -> BundleLock | ImagesLock:
     from bundlepipe.documents.locks import parse_lock
-    from bundlepipe.files import read_file
+    from bundlepipe.files import read_document
 
-    return parse_lock(read_file(path), path)
+    return parse_lock(read_document(path), path)
 
 
 def _current_lock(path: str | None) -> ImagesLock:
     from bundlepipe.documents.images_lock import ImagesLock
-    from bundlepipe.files import read_file
+    from bundlepipe.files import read_document
 
     if path is None or not os.path.lexists(path):
         return ImagesLock(())
-    return ImagesLock.parse(read_file(path), path)
+    return ImagesLock.parse(read_document(path), path)
 
 
 def _claim(unknown: str, *, force: bool = False, made: Callable[[], bool] = lambda: False) -> Claim:

@@ -12,6 +12,7 @@ from typing import IO
 
 from bundlepipe.base_directory import anchored
 from bundlepipe.errors import InputError, as_go
+from bundlepipe.limits import LARGEST_DOCUMENT, in_words
 
 _PREFIX = ".incoming-"
 _CHUNK = 1 << 20
@@ -28,13 +29,33 @@ def is_utf8(name: str) -> bool:
 
 def read_file(path: str) -> bytes:
     """Return the content of a file that is given as input; InputError if it cannot be read."""
+    with _opened(path) as file:
+        return file.read()
+
+
+def read_document(path: str) -> bytes:
+    """Return the content of a document; InputError if it cannot be read, or is larger than documents are."""
+    with _opened(path) as file:
+        return read_bounded(file, path)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[IO[bytes]]:
     try:
         with open(anchored(path), "rb") as file:
-            return file.read()
+            yield file
     except IsADirectoryError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}", drop_in=as_go("read", path, error)) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}", drop_in=as_go("open", path, error)) from None
+
+
+def read_bounded(file: IO[bytes], what: str, largest: int = LARGEST_DOCUMENT) -> bytes:
+    """Return the rest of a file that holds a document; InputError, calling it `what`, if that is larger."""
+    content = file.read(largest + 1)
+    if len(content) > largest:
+        raise InputError(f"{what}: has more than {in_words(largest)}, the most that such a document may have")
+    return content
 
 
 def write_if_changed(

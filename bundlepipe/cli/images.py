@@ -11,7 +11,7 @@ import click
 
 from bundlepipe.cli.command import Option
 from bundlepipe.errors import BundlepipeError, OutputError, as_go
-from bundlepipe.files import read_file, write_if_changed
+from bundlepipe.files import read_bounded, read_document, write_if_changed
 
 if TYPE_CHECKING:
     from bundlepipe.documents.bundle_lock import BundleLock
@@ -51,8 +51,8 @@ def read_lock(path: str) -> BundleLock | ImagesLock:
     from bundlepipe.documents.locks import parse_lock
 
     if path == STANDARD:
-        return parse_lock(sys.stdin.buffer.read(), "standard input")
-    return parse_lock(read_file(path), path)
+        return parse_lock(read_bounded(sys.stdin.buffer, "standard input"), "standard input")
+    return parse_lock(read_document(path), path)
 
 
 def is_stream(path: str) -> bool:

@@ -11,7 +11,7 @@ from bundlepipe.cli.command import PATH, Command, Run
 from bundlepipe.cli.commands import Commands
 from bundlepipe.documents.conflict_markers import both_sides
 from bundlepipe.errors import DocumentError, OutputError
-from bundlepipe.files import read_file, write_if_changed
+from bundlepipe.files import read_document, write_if_changed
 
 if TYPE_CHECKING:
     from bundlepipe.documents.lock_file import LockFile
@@ -53,7 +53,7 @@ def merge(run: Run, base: str, ours: str, theirs: str, path: str | None) -> None
     from bundlepipe.documents.lock_merge import merge as merged_of
     from bundlepipe.documents.lock_merge import parse_base
 
-    before, our, their = (read_file(file) for file in (base, ours, theirs))
+    before, our, their = (read_document(file) for file in (base, ours, theirs))
     problems: list[str] = []
     our_entries = _parsed(our, f"{path}, ours" if path else ours, problems)
     their_entries = _parsed(their, f"{path}, theirs" if path else theirs, problems)

@@ -7,7 +7,7 @@ from typing import Any
 from bundlepipe.cli.images import STANDARD, read_lock
 from bundlepipe.documents.bundle_lock import KIND, BundleLock
 from bundlepipe.errors import BundlepipeError, DocumentError, InputError
-from bundlepipe.files import read_file
+from bundlepipe.files import read_document
 
 _API_VERSION = "imgpkg.carvel.dev/v1alpha1"
 _FIELDS = {"apiVersion": None, "bundle": {"image": None, "tag": None}, "kind": None}
@@ -21,12 +21,12 @@ def read_bundle_lock(path: str) -> BundleLock:
         raise InputError(str(error), drop_in=f"Reading path {path}: {error.drop_in}") from error
     except DocumentError as error:
         if path != STANDARD:
-            error.drop_in = _words(read_file(path))
+            error.drop_in = _words(read_document(path))
         raise
     if not isinstance(lock, BundleLock):
         raise BundlepipeError(
             f"{path}: is an ImagesLock: expected a BundleLock, which names one bundle",
-            drop_in=None if path == STANDARD else _words(read_file(path)),
+            drop_in=None if path == STANDARD else _words(read_document(path)),
         )
     return lock
 

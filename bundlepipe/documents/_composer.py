@@ -79,15 +79,18 @@ class ComposedDocument:
     end: int | None
 
 
-def compose_text(text: str) -> Iterator[ComposedDocument]:
-    """Yield the documents of a text; YamlFault where the text is not YAML or goes too far."""
+def compose_text(text: str, most_values: int | None = None) -> Iterator[ComposedDocument]:
+    """Yield the documents of a text; YamlFault where the text is not YAML or goes too far.
+
+    That is too deep, too often by alias, or beyond `most_values` in one document, keys included.
+    """
     parser = _parser(text)
     while True:
         event = _next_event(parser, text)
         if isinstance(event, yaml.StreamEndEvent):
             return
         if isinstance(event, yaml.DocumentStartEvent):
-            document = _Document(parser, text)
+            document = _Document(parser, text, most_values)
             try:
                 root, end = document.read()
             except YamlFault as fault:
@@ -111,9 +114,11 @@ def _start(event: Any) -> int:
 class _Document:
     """One document while its nodes are put together."""
 
-    def __init__(self, parser: _Parser, text: str) -> None:
+    def __init__(self, parser: _Parser, text: str, most_values: int | None) -> None:
         self._parser = parser
         self._text = text
+        self._most_values = most_values
+        self._values = 0
         self._open: list[_Open] = []
         self._anchored: dict[str, tuple[yaml.Node, int]] = {}
         self._aliased = 0
@@ -142,6 +147,9 @@ class _Document:
         if isinstance(event, yaml.CollectionStartEvent):
             self._start(event)
             return None
+        self._values += 1
+        if self._most_values is not None and self._values > self._most_values:
+            raise YamlFault(event.start_mark.index, f"more than {self._most_values} values, too many for one document")
         anchor: str | None = None
         if isinstance(event, yaml.AliasEvent):
             node, size = self._alias(event)

@@ -18,6 +18,9 @@ API_VERSION = "imgpkg.carvel.dev/v1alpha1"
 
 _RESOLVE = "keep the lines of one side and remove the marks; where a task of doit writes the file, run it then"
 
+# More than anybody mends at once; a document may be made to have many thousands.
+_MOST_FAULTS = 1000
+
 _Images = Iterator[tuple[tuple[str | int, ...], str]]
 
 
@@ -56,6 +59,8 @@ def checked(
             references.append(digest_reference(text))
         except InvalidReference as error:
             faults.append(document.fault(keys, reason(error)))
+            if len(faults) == _MOST_FAULTS:
+                break
     # What is wrong with a reference says more than that it does not match the schema's pattern.
     explained = {(fault.line, fault.column) for fault in faults}
     structure = schema.faults(document, schema_name)

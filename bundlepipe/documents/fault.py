@@ -14,6 +14,7 @@ from bundlepipe.errors import quoted, shortened
 _LONGEST_VALUE = 60
 _LONGEST_REASON = 400
 _MOST_CHOICES = 12
+_MOST_TOLD = 200
 
 
 class Fault(NamedTuple):
@@ -25,8 +26,13 @@ class Fault(NamedTuple):
 
 
 def rendered(path: str, faults: Iterable[Fault]) -> list[str]:
-    """Return `path:line:column: text` for each fault, in the order of the document, each once."""
-    return [f"{path}:{fault.line}:{fault.column}: {fault.text}" for fault in sorted(set(faults))]
+    """Return `path:line:column: text` for each fault, in the order of the document, each once.
+
+    Of many the first ones are told, and that there are more.
+    """
+    ordered = sorted(set(faults))
+    lines = [f"{path}:{fault.line}:{fault.column}: {fault.text}" for fault in ordered[:_MOST_TOLD]]
+    return [*lines, f"{path}: there are further faults"] if len(ordered) > _MOST_TOLD else lines
 
 
 def shown(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
     from bundlepipe.documents.yaml_source import YamlDocument
 
 _SUFFIX = ".schema.json"
+# More than anybody mends at once; a document may be made to have millions.
+_MOST_ERRORS = 1000
 
 
 def problems(document: YamlDocument, schema_name: str) -> list[str]:
     """Return a line `path:line:column: what, and what was expected` for each fault, in the document's order.
 
-    `schema_name` is the name of a file of `schemas/` without `.schema.json`.
+    `schema_name` is the name of a file of `schemas/` without `.schema.json`. Beyond the first
+    thousand nothing is looked for.
     """
     return rendered(document.path, faults(document, schema_name))
 
@@ -43,7 +47,7 @@ def check(document: YamlDocument, schema_name: str) -> None:
 
 def faults(document: YamlDocument, schema_name: str) -> list[Fault]:
     """Return what `problems` returns, before it is put into lines."""
-    errors = list(_validator(schema_name).iter_errors(document.data))
+    errors = list(islice(_validator(schema_name).iter_errors(document.data), _MOST_ERRORS))
     if not errors:
         return []
     from bundlepipe.documents._explanation import explain

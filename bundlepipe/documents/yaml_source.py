@@ -27,6 +27,8 @@ _OTHER_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 # YAML 1.1 and 1.2, production c-printable, which libyaml enforces as well.
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MOST_CONTROL_CHARACTERS = 10
+# In one document that stands by itself; 8 MiB of ImagesLock have some 300,000. Each costs half a KiB of memory.
+_MOST_VALUES = 500_000
 # Characters beyond U+FFFF, which JSON may escape in two halves.
 _PAIR = re.compile(r"\\(?:u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})|.)", re.DOTALL)
 _HALF_CHARACTER = re.compile(r"\\(?:u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
@@ -90,11 +92,18 @@ def _step(node: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node] | Non
     return None
 
 
-def parse(content: bytes, path: str, wanted: Callable[[yaml.Node], object] | None = None) -> list[YamlDocument]:
+def parse(
+    content: bytes,
+    path: str,
+    wanted: Callable[[yaml.Node], object] | None = None,
+    *,
+    most_values: int | None = None,
+) -> list[YamlDocument]:
     """Return the documents of a YAML file; none for one that is empty or all comments.
 
     `path` is what messages call the file. `wanted` tells by their root nodes which
-    documents are read; the others need not be more than YAML. Raises DocumentError with
+    documents are read; the others need not be more than YAML. More than `most_values` in one
+    document, keys included, are a fault. Raises DocumentError with
     every fault that can be told at once: wrong encoding or control characters; else the
     duplicate and ambiguous keys and unreadable scalars up to the first error of syntax,
     and that.
@@ -102,7 +111,7 @@ def parse(content: bytes, path: str, wanted: Callable[[yaml.Node], object] | Non
     source, faults = _source(content, path)
     documents = [
         YamlDocument(path, construct(node, source, faults), node, source)
-        for node in _nodes(source, faults)
+        for node in _nodes(source, faults, most_values)
         if wanted is None or wanted(node)
     ]
     if faults:
@@ -131,12 +140,12 @@ def _source(content: bytes, path: str) -> tuple[Text, list[Fault]]:
     return source, list(_control_characters(source))
 
 
-def _nodes(source: Text, faults: list[Fault]) -> Iterator[yaml.Node]:
+def _nodes(source: Text, faults: list[Fault], most_values: int | None) -> Iterator[yaml.Node]:
     """Yield the root nodes up to the first fault of syntax, that of a document cut short by it as well."""
     if faults:
         return
     try:
-        for document in compose_text(source.content):
+        for document in compose_text(source.content, most_values):
             yield document.root
     except YamlFault as fault:
         faults.append(source.fault(fault.index, fault.text))
@@ -147,9 +156,10 @@ def _nodes(source: Text, faults: list[Fault]) -> Iterator[yaml.Node]:
 def load_one(content: bytes, path: str) -> YamlDocument:
     """Return the only document of a file; documents without any content beside it do not count.
 
-    Raises DocumentError as `parse` does, and for a file with none or several.
+    Raises DocumentError as `parse` does, and for a file with none or several, or one with more
+    values than any that is written for a reader has.
     """
-    documents = parse(content, path)
+    documents = parse(content, path, most_values=_MOST_VALUES)
     filled = [document for document in documents if document.data is not None]
     if not filled:
         raise DocumentError([f"{path}:1:1: the file is empty, expected one YAML document"])

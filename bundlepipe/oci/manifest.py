@@ -39,10 +39,6 @@ ACCEPTED_TYPES = (*MANIFEST_TYPES, *INDEX_TYPES)
 
 _PLATFORM_PART = re.compile(r"[A-Za-z0-9._-]+")
 
-# A manifest is read into memory whole; the distribution specification asks registries to
-# accept 4 MiB, and nothing larger is taken from one.
-LARGEST_MANIFEST = 4 * 1024 * 1024
-
 
 @dataclass(frozen=True)
 class Platform:

@@ -22,7 +22,7 @@ from bundlepipe.documents.lock_file import LockFile
 from bundlepipe.documents.locks import parse_lock
 from bundlepipe.documents.searched_files import searched_files
 from bundlepipe.errors import BundlepipeError, InputError, InvalidReference, NotRegular
-from bundlepipe.files import read_file
+from bundlepipe.files import read_document, read_file
 from bundlepipe.oci.build_context import IGNORE_FILE, BuildContext
 from bundlepipe.oci.inputs import Entry, Inputs, walk
 from bundlepipe.pipeline.checking import faults
@@ -113,7 +113,7 @@ class _Checking:
         for path in _local_sources(declared):
             self._is_there(path)
         for lock in _locks_named(declared):
-            self._each(lock, lambda path: self._says(path, _described_lock(parse_lock(read_file(path), path))))
+            self._each(lock, lambda path: self._says(path, _described_lock(parse_lock(read_document(path), path))))
         for render in declared.renders:
             self._searched(render.files, [*render.locks, *render.config])
         for authorities in filter(None, (settings.ca for settings in declared.registries.values())):
@@ -122,7 +122,7 @@ class _Checking:
     def _lock_file(self, path: str) -> None:
         """Check the lock file, and that git does not have what is generated of it."""
         if os.path.exists(path):
-            self._attempt(lambda: self._says(path, _described_lock_file(LockFile.parse(read_file(path), path))))
+            self._attempt(lambda: self._says(path, _described_lock_file(LockFile.parse(read_document(path), path))))
         for generated in find_tracked([images_lock_path(bundle) for bundle in self._declared.bundles if bundle.lock]):
             self._report.notes.append(
                 f"{generated}: git tracks it, but it is generated from {path}: add it to .gitignore, and run "
@@ -137,10 +137,12 @@ class _Checking:
         if there and not own and len(there) == len(bundle.files):
             self._is_there(images_lock_path(bundle))
         for path in own:
-            self._each(path, lambda path: self._says(path, _described_lock(ImagesLock.parse(read_file(path), path))))
+            self._each(
+                path, lambda path: self._says(path, _described_lock(ImagesLock.parse(read_document(path), path)))
+            )
         for path in (os.path.join(path, BUNDLE_METADATA) for path in there):
             if os.path.exists(path):
-                if problems := check_bundle(read_file(path), path):
+                if problems := check_bundle(read_document(path), path):
                     self._report.problems += problems
                 else:
                     self._says(path, "Bundle")

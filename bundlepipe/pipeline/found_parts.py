@@ -13,7 +13,7 @@ from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.documents.kbld_config import KbldConfig
 from bundlepipe.documents.resources import Resource, find_resources
 from bundlepipe.errors import BundlepipeError, InvalidReference
-from bundlepipe.files import is_utf8, read_file
+from bundlepipe.files import is_utf8, read_document, read_file
 from bundlepipe.oci.build_context import DEFAULT_DOCKERFILES, BuildContext
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.paths import is_within
@@ -274,7 +274,7 @@ def _can_be_searched(text: Text) -> bool:
 def _is_authored(path: str, references: Sequence[str], made: Collection[str]) -> bool:
     """Tell whether a lock holds what its directory's configuration does not name, which maintaining it would remove."""
     try:
-        lock = ImagesLock.parse(read_file(path), path)
+        lock = ImagesLock.parse(read_document(path), path)
     except BundlepipeError:
         return True
     return any(not _is_maintained(entry, references, made) for entry in lock.images)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bundlepipe.base_directory import anchored
 from bundlepipe.errors import InvalidReference
-from bundlepipe.files import locked, read_file, write_if_changed
+from bundlepipe.files import locked, read_document, write_if_changed
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.paths import absolute
@@ -47,7 +47,7 @@ def read_entries(path: str) -> Entries:
     if not os.path.lexists(anchored(path)):
         return {}
     # All locks of a run ask, so what the same bytes mean is found out once.
-    content, place = read_file(path), absolute(path)
+    content, place = read_document(path), absolute(path)
     # Looked up once: another thread may replace it with an older state of the file at any moment.
     seen = _seen.get(place)
     if seen is None or seen[0] != content:
@@ -152,7 +152,7 @@ def begin(path: str, images_locks: Iterable[str], made_here: Collection[str]) ->
 
     found: Entries = {}
     for images_lock in (path for path in images_locks if os.path.isfile(anchored(path))):
-        for entry in ImagesLock.parse(read_file(images_lock), images_lock).images:
+        for entry in ImagesLock.parse(read_document(images_lock), images_lock).images:
             for key in _question_of(entry, made_here):
                 found.setdefault(key, str(entry.digest))
     _create(path, found)

@@ -250,12 +250,11 @@ class LockAction(Action):
 
 def _read_lock(path: str) -> ImagesLock:
     from bundlepipe.documents.images_lock import ImagesLock
+    from bundlepipe.files import read_document
 
-    try:
-        with open(anchored(path), "rb") as file:
-            return ImagesLock.parse(file.read(), path)
-    except FileNotFoundError:
+    if not os.path.exists(anchored(path)):
         return ImagesLock(())
+    return ImagesLock.parse(read_document(path), path)
 
 
 def edges_to(made: Collection[MadeHere | CopySource], settings: Settings) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 from bundlepipe.errors import DocumentError, command_text
-from bundlepipe.files import read_file, write_if_changed
+from bundlepipe.files import read_document, write_if_changed
 from bundlepipe.oci.inputs import DEFAULT_EXCLUDE
 from bundlepipe.pipeline.declaration import (
     Apply,
@@ -175,7 +175,7 @@ class _Reading:
     def _load(self, path: str) -> dict[str, Any] | None:
         """Return the interpolated data of a file, or None if it is faulty beyond that."""
         self.declared.paths.append(path)
-        content = read_file(path)
+        content = read_document(path)
         try:
             data = self.cache.load(path, content)
         except DocumentError as error:

@@ -11,7 +11,7 @@ from doit.task import Task
 
 from bundlepipe.base_directory import anchored
 from bundlepipe.errors import BundlepipeError, NotFound, Unreachable
-from bundlepipe.files import read_file
+from bundlepipe.files import read_document
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declaration import Copy, CopySource, LockSource, Pull, Source
 from bundlepipe.pipeline.paths import archives_in
@@ -68,7 +68,7 @@ def location_of(source: Source, settings: Settings) -> Location:
     if isinstance(source, LockSource):
         from bundlepipe.documents.bundle_lock import BundleLock
 
-        return BundleLock.parse(read_file(source.path), source.path).image
+        return BundleLock.parse(read_document(source.path), source.path).image
     if isinstance(source, CopySource):
         locations = read_copied(settings.record(source.name))
         if len(locations) == 1:
@@ -100,7 +100,7 @@ def read_lock_file(path: str) -> BundleLock | ImagesLock:
     """Return the lock in a file; InputError if it cannot be read, DocumentError if it is faulty."""
     from bundlepipe.documents.locks import parse_lock
 
-    return parse_lock(read_file(path), path)
+    return parse_lock(read_document(path), path)
 
 
 def paths_read(source: Source) -> list[str]:

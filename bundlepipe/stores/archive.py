@@ -18,12 +18,11 @@ from bundlepipe.documents import archive_manifest
 from bundlepipe.documents.archive_manifest import ArchivedManifest
 from bundlepipe.errors import InvalidContent, NotFound, StoreError, UnsafeArchive
 from bundlepipe.files import read_at
+from bundlepipe.limits import LARGEST_ARCHIVE_MANIFEST, in_words
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.tar import padding, read_member
 from bundlepipe.stores.store import find_manifest, referrers_tag, verified
-
-LARGEST_MANIFEST_FILE = 1 << 30
 
 
 class Span(NamedTuple):
@@ -190,8 +189,11 @@ def _read_manifest_file(file: IO[bytes], spans: dict[str, Span], what: str) -> b
     span = spans.get(archive_manifest.FILE_NAME)
     if span is None:
         raise InvalidContent(f"{what}: has no {archive_manifest.FILE_NAME}: it is not an imgpkg tar")
-    if span.size > LARGEST_MANIFEST_FILE:
-        raise InvalidContent(f"{what}: {archive_manifest.FILE_NAME} has {span.size} bytes, more than are read")
+    if span.size > LARGEST_ARCHIVE_MANIFEST:
+        most = in_words(LARGEST_ARCHIVE_MANIFEST)
+        raise InvalidContent(
+            f"{what}: {archive_manifest.FILE_NAME} has {span.size} bytes, more than the {most} that are read"
+        )
     file.seek(span.offset)
     return file.read(span.size)
 

@@ -9,8 +9,8 @@ from typing import IO
 from bundlepipe.base_directory import anchored
 from bundlepipe.documents import archive_manifest
 from bundlepipe.errors import BundlepipeError, UnsafeArchive
+from bundlepipe.limits import LARGEST_ARCHIVE_MANIFEST
 from bundlepipe.oci.tar import BLOCK, Member, padding, read_member
-from bundlepipe.stores.archive import LARGEST_MANIFEST_FILE
 
 _CHUNK = 1 << 20
 _LAYER = re.compile(rb"sha(256-[0-9a-f]{64}|512-[0-9a-f]{128})\.tar\.gz")
@@ -50,7 +50,7 @@ def _first(file: IO[bytes]) -> Member | None:
     except UnsafeArchive:
         return None
     is_named = first is not None and first.is_file and first.name == archive_manifest.FILE_NAME.encode()
-    return first if is_named and first and first.size <= LARGEST_MANIFEST_FILE else None
+    return first if is_named and first and first.size <= LARGEST_ARCHIVE_MANIFEST else None
 
 
 def _has_manifest(file: IO[bytes], first: Member, path: str) -> bool:

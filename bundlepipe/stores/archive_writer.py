@@ -20,6 +20,7 @@ from bundlepipe.documents import archive_manifest
 from bundlepipe.documents.archive_manifest import ArchivedManifest
 from bundlepipe.errors import IntegrityError, StoreError
 from bundlepipe.files import read_at, write_at
+from bundlepipe.limits import LARGEST_ARCHIVE_MANIFEST, in_words
 from bundlepipe.oci import tar
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import DOCKER_LAYER, Descriptor, Manifest
@@ -61,7 +62,13 @@ class ArchiveWriter:
         self._about_to = about_to
         self._blocks: list[tuple[int, bytes]] = []
         self._spans: dict[Digest, Span] = {}
-        self._size = self._arrange(archive_manifest.to_bytes(entries), layers)
+        manifest = archive_manifest.to_bytes(entries)
+        if len(manifest) > LARGEST_ARCHIVE_MANIFEST:
+            raise StoreError(
+                f"{self.name}: {archive_manifest.FILE_NAME} would have more than the "
+                f"{in_words(LARGEST_ARCHIVE_MANIFEST)} that are read of one: copy into several tars"
+            )
+        self._size = self._arrange(manifest, layers)
         self._earlier: list[tuple[str, dict[str, Span]]] = []
         self._descriptor = -1
         self._goes_on = False

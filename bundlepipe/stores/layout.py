@@ -19,8 +19,9 @@ from typing import Any
 from bundlepipe.base_directory import anchored, as_given
 from bundlepipe.errors import InvalidDigest, NotFound, StoreError
 from bundlepipe.files import incoming, locked, remove_abandoned, write_if_changed
+from bundlepipe.limits import LARGEST_LAYOUT_INDEX, LARGEST_MANIFEST, in_words
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.manifest import LARGEST_MANIFEST, Descriptor, Manifest
+from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.store import (
     OpenContent,
@@ -245,15 +246,19 @@ class LayoutStore:
         """Return index.json, None if there is none; it is read again only where it was replaced."""
         try:
             with open(self._index_path, "rb") as file:
-                stamp = _stamp(os.fstat(file.fileno()))
+                status = os.fstat(file.fileno())
+                stamp = _stamp(status)
                 if self._last_read and self._last_read[0] == stamp:
                     return self._last_read[1]
+                if status.st_size > LARGEST_LAYOUT_INDEX:
+                    most = in_words(LARGEST_LAYOUT_INDEX)
+                    raise StoreError(f"{as_given(self._index_path)}: has more than the {most} that are read")
                 document = json.load(file)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise StoreError(f"{as_given(self._index_path)}: cannot be read: {error.strerror}") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise StoreError(
                 f"{as_given(self._index_path)}: is not JSON, so {self.directory} is not an OCI image layout"
             ) from None

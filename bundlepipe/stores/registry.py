@@ -14,8 +14,9 @@ from contextlib import closing
 from urllib.parse import quote, urldefrag, urlencode
 
 from bundlepipe.errors import AccessDenied, IntegrityError, InvalidContent, InvalidDigest, StoreError
+from bundlepipe.limits import LARGEST_MANIFEST
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.manifest import ACCEPTED_TYPES, LARGEST_MANIFEST, OCI_INDEX, Descriptor, Manifest, merged_index
+from bundlepipe.oci.manifest import ACCEPTED_TYPES, OCI_INDEX, Descriptor, Manifest, merged_index
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.answers import Answer
 from bundlepipe.stores.downloads import CHUNK, Download

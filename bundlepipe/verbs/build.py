@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bundlepipe.errors import BundlepipeError, InputError, InvalidContent, StoreError, Unreachable
 from bundlepipe.events import Emit, ignore
+from bundlepipe.limits import LARGEST_CONFIG
 from bundlepipe.oci.build_context import ContextFiles
 from bundlepipe.oci.build_request import BuildRequest
 from bundlepipe.oci.digest import Digest
@@ -21,7 +22,7 @@ from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.image_builder import built_image
 from bundlepipe.stores.store import Source, Store, find_manifest, read_whole
-from bundlepipe.verbs.bundle import LARGEST_CONFIG, inputs_tag
+from bundlepipe.verbs.bundle import inputs_tag
 from bundlepipe.verbs.push import NOT_ASKED, NotAsked
 from bundlepipe.verbs.transfer import put_further_tags, put_image, put_tagged
 

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from bundlepipe.base_directory import anchored
 from bundlepipe.documents.bundle import check_bundle
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, BUNDLE_METADATA, IMAGES_LOCK
 from bundlepipe.documents.images_lock import ImagesLock
 from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidContent
+from bundlepipe.files import read_document
+from bundlepipe.limits import LARGEST_CONFIG
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Entry
 from bundlepipe.oci.labels import BUNDLE_LABEL, diff_ids_of, labels_of
 from bundlepipe.oci.manifest import DOCKER_CONFIG, OCI_CONFIG, Manifest
 from bundlepipe.oci.unpack import LayerContent
 from bundlepipe.stores.store import Source, read_whole
-
-LARGEST_CONFIG = 8 << 20
 
 # imgpkg's words.
 NOT_A_BUNDLE = "Expected bundle image but found plain image (hint: Did you use -i instead of -b?)"
@@ -147,8 +146,7 @@ def check_placement(entries: Sequence[Entry], roots: Sequence[str]) -> None:
 
 def _check_documents(documents: dict[str, str]) -> None:
     for name, path in documents.items():
-        with open(anchored(path), "rb") as file:
-            content = file.read()
+        content = read_document(path)
         if name == IMAGES_LOCK:
             ImagesLock.parse(content, path)
         elif problems := check_bundle(content, path):

@@ -23,6 +23,7 @@ from bundlepipe.errors import (
     StoreError,
 )
 from bundlepipe.events import Emit, ignore
+from bundlepipe.limits import LARGEST_DOCUMENT, LARGEST_LOCATIONS
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.layer_files import read_files
 from bundlepipe.oci.manifest import Manifest
@@ -163,15 +164,15 @@ class _Survey:
         if manifest is None:
             return _Bundle(found, _by_digest(lock.images), metadata, None, {})
         image = _Found(found.store, manifest)
-        content = _required(self._read_files(image, (FILE_NAME,)), FILE_NAME, image)
+        content = _required(self._read_files(image, (FILE_NAME,), LARGEST_LOCATIONS), FILE_NAME, image)
         locations = ImageLocations.parse(content, f"{found.store.name}:{tag}: {FILE_NAME}").locations
         known = {location.image.digest: location.is_bundle for location in locations if location.image.digest}
         return _Bundle(found, _by_digest(lock.images), metadata, image, known)
 
-    def _read_files(self, found: _Found, names: Collection[str]) -> dict[str, bytes]:
+    def _read_files(self, found: _Found, names: Collection[str], largest: int = LARGEST_DOCUMENT) -> dict[str, bytes]:
         files: dict[str, bytes] = {}
         for layer in found.manifest.layers:
-            files.update(read_files(receive_blob(found.store, layer, self._emit), names, found.image))
+            files.update(read_files(receive_blob(found.store, layer, self._emit), names, found.image, largest))
         return files
 
     def _find_images(self, bundles: Iterable[_Bundle]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from bundlepipe.documents.bundle_paths import IMAGES_LOCK
 from bundlepipe.documents.images_lock import ImagesLock
 from bundlepipe.errors import AccessDenied, InvalidContent, NotFound, StoreError, Unreachable
+from bundlepipe.limits import LARGEST_CONFIG
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.layer_files import read_files
@@ -21,7 +22,7 @@ from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.single_flight import Once
 from bundlepipe.stores.store import OpenContent, Source, Store, find_manifest, read_whole, referrers_tag
-from bundlepipe.verbs.bundle import LARGEST_CONFIG, locations_tag
+from bundlepipe.verbs.bundle import locations_tag
 from bundlepipe.verbs.parallel import in_parallel
 from bundlepipe.verbs.spool import Spool
 

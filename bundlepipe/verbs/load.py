@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import BlobDone, CopyPlanned, Emit, ImageDone
+from bundlepipe.limits import LARGEST_CONFIG
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import DOCKER_CONFIG, OCI_CONFIG, Manifest, Platform
 from bundlepipe.stores.engine import EngineStore, engine_platform, find_image, load_image, tag_image
@@ -14,7 +15,7 @@ from bundlepipe.stores.engine_archive import diff_ids_of, load_stream
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import EngineLocation, Location
 from bundlepipe.stores.store import Source, read_whole
-from bundlepipe.verbs.bundle import LARGEST_CONFIG, is_bundle
+from bundlepipe.verbs.bundle import is_bundle
 from bundlepipe.verbs.transfer import receive_blob
 
 

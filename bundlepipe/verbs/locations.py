@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 from bundlepipe.documents.image_locations import FILE_NAME, ImageLocations
 from bundlepipe.errors import InvalidContent
+from bundlepipe.files import read_bounded
+from bundlepipe.limits import LARGEST_LOCATIONS
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.image import build
 from bundlepipe.oci.inputs import Inputs
@@ -19,7 +21,7 @@ from bundlepipe.stores.store import Source, find_manifest
 from bundlepipe.temporary import temporary_room
 from bundlepipe.verbs.bundle import locations_tag
 
-_LIMITS = Limits(size=64 << 20, entries=16)
+_LIMITS = Limits(size=2 * LARGEST_LOCATIONS, entries=16)
 
 
 def read_locations(store: Source, digest: Digest) -> ImageLocations | None:
@@ -36,7 +38,7 @@ def read_locations(store: Source, digest: Digest) -> ImageLocations | None:
         unpack(layers, directory, limits=_LIMITS, what=f"{store.name}@{manifest.digest}")
         try:
             with open(os.path.join(directory, FILE_NAME), "rb") as file:
-                return ImageLocations.parse(file.read(), what)
+                return ImageLocations.parse(read_bounded(file, what, LARGEST_LOCATIONS), what)
         except OSError as error:
             raise InvalidContent(f"{what}: cannot be read: {error.strerror}") from None
 

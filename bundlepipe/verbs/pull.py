@@ -12,7 +12,7 @@ from bundlepipe.documents.image_locations import ImageLocations
 from bundlepipe.documents.images_lock import ImageRef, ImagesLock
 from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, OutputError
 from bundlepipe.events import Emit, ImageLaidOut, LayerLaidOut, ignore
-from bundlepipe.files import write_if_changed
+from bundlepipe.files import read_bounded, write_if_changed
 from bundlepipe.oci.dangerous import refuse_dangerous
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import FileState, Snapshot, extracted_snapshot
@@ -192,10 +192,10 @@ def _read_lock(path: str, what: str) -> ImagesLock:
 
 
 def _read(path: str, what: str) -> bytes:
-    """Return a file that an archive should have brought; InvalidContent if it brought something else."""
+    """Return a document that an archive should have brought; InvalidContent where it did not, InputError if huge."""
     try:
         with open(path, "rb") as file:
-            return file.read()
+            return read_bounded(file, what)
     except OSError as error:
         raise InvalidContent(f"{what}: cannot be read: {error.strerror}") from None
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.errors import IntegrityError, InvalidContent, NotFound, StoreError
+from bundlepipe.limits import LARGEST_MANIFEST
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.manifest import LARGEST_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
+from bundlepipe.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.stores.store import Store

@@ -1,0 +1,200 @@
+"""Documents that are larger than any: refused in a line, before they are read."""
+
+from __future__ import annotations
+
+import io
+import json
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bundlepipe.cli.images import read_lock
+from bundlepipe.documents import yaml_source
+from bundlepipe.documents.image_locations import FILE_NAME
+from bundlepipe.documents.images_lock import ImagesLock
+from bundlepipe.errors import (
+    BundlepipeError,
+    DocumentError,
+    InputError,
+    IntegrityError,
+    InvalidContent,
+    StoreError,
+    UnsafeArchive,
+)
+from bundlepipe.limits import LARGEST_ARCHIVE_MANIFEST, LARGEST_CONFIG, LARGEST_DOCUMENT, LARGEST_LOCATIONS
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.inputs import Inputs, walk
+from bundlepipe.oci.labels import BUNDLE_LABEL
+from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_MANIFEST
+from bundlepipe.oci.reference import Reference, Repository
+from bundlepipe.pipeline.lock_file import read_entries as lock_entries
+from bundlepipe.stores import archive_writer
+from bundlepipe.stores.archive import ArchiveStore
+from bundlepipe.stores.archive_writer import ArchiveWriter
+from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.layout import LayoutStore
+from bundlepipe.stores.settings import RegistrySettings
+from bundlepipe.verbs.bundle import check_contents, locations_tag
+from bundlepipe.verbs.copy import CopyRequest, copy
+from bundlepipe.verbs.describe import describe
+from bundlepipe.verbs.pull import pull
+from tests.support.archives import END, entry, gzipped, header
+from tests.support.images import Layer, file_layer, put_bytes, put_document, put_image
+
+LOCK = "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\n"
+HUGE = 100 << 20
+# What a run takes anyway, and the largest of the documents in question.
+FAR_LESS = 40 << 20
+
+
+@pytest.fixture
+def homes(tmp_path: Path) -> Homes:
+    return Homes({"layout.localhost": RegistrySettings(layout=str(tmp_path / "registry"))})
+
+
+@contextmanager
+def _in_little_memory() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < FAR_LESS
+    finally:
+        tracemalloc.stop()
+
+
+def _huge_file(path: Path, size: int = HUGE, start: bytes = LOCK.encode()) -> str:
+    with path.open("wb") as file:
+        file.write(start)
+        file.truncate(size)
+    return str(path)
+
+
+def _huge_layer(name: str, size: int = LARGEST_DOCUMENT + 1, start: str = LOCK) -> Layer:
+    return file_layer(name, start + "#" * (size - len(start)))
+
+
+def _bundle(homes: Homes, layer: Layer, name: str = "app", config: bytes | None = None) -> Reference:
+    """Store a bundle of one layer."""
+    store = homes.repository(Repository("layout.localhost", name))
+    store.put_blob(layer.descriptor, lambda: io.BytesIO(layer.data))
+    document = {
+        "config": {"Labels": {BUNDLE_LABEL: "true"}},
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]},
+    }
+    described = put_bytes(store, config or json.dumps(document).encode(), DOCKER_CONFIG)
+    manifest = put_document(
+        store, DOCKER_MANIFEST, {"config": described.to_json(), "layers": [layer.descriptor.to_json()]}, "v1"
+    )
+    return Repository("layout.localhost", name).at(manifest.digest)
+
+
+def _check_bundle(path: str) -> None:
+    root = str(Path(path).parent.parent)
+    check_contents(list(walk(Inputs([root]))), [root])
+
+
+@pytest.mark.parametrize("read", [read_lock, _check_bundle, lock_entries], ids=["command", "push", "lock file"])
+def test_a_huge_document_in_a_file_is_refused(tmp_path: Path, read: Callable[[str], object]) -> None:
+    (tmp_path / ".imgpkg").mkdir()
+    path = _huge_file(tmp_path / ".imgpkg/images.yml")
+    with _in_little_memory(), pytest.raises(InputError, match=r"images\.yml: has more than 8 MiB, the most that"):
+        read(path)
+
+
+def test_a_huge_lock_on_standard_input_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(_huge_file(tmp_path / "lock.yml")) as file:
+        monkeypatch.setattr("sys.stdin", file)
+        with _in_little_memory(), pytest.raises(InputError, match="standard input: has more than 8 MiB"):
+            read_lock("-")
+
+
+def test_the_largest_document_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "lock.yml"
+    path.write_text(LOCK + "#" * (LARGEST_DOCUMENT - len(LOCK)))
+    assert read_lock(str(path)) == ImagesLock()
+
+
+def test_a_huge_lock_in_a_bundle_is_refused(homes: Homes, tmp_path: Path) -> None:
+    bundle = _bundle(homes, _huge_layer(".imgpkg/images.yml", HUGE))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/before").touch()
+    with _in_little_memory(), pytest.raises(BundlepipeError, match=r"images\.yml: has more than 8 MiB"):
+        pull(bundle, str(tmp_path / "out"), homes)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["before"]
+    says = r"'\.imgpkg/images\.yml' has 104857600 bytes, more than the 8 MiB that such a document may have"
+    with _in_little_memory(), pytest.raises(UnsafeArchive, match=says):
+        copy(CopyRequest(source=bundle, destination=Repository("layout.localhost", "copy")), homes)
+    with _in_little_memory(), pytest.raises(UnsafeArchive, match=says):
+        describe(bundle, homes)
+
+
+def test_a_huge_bundle_yml_is_refused(homes: Homes) -> None:
+    archive = entry(b".imgpkg/images.yml", LOCK.encode()) + entry(b".imgpkg/bundle.yml", bytes(LARGEST_DOCUMENT + 1))
+    bundle = _bundle(homes, Layer(gzipped(archive + END), Digest.of(archive + END)))
+    with _in_little_memory(), pytest.raises(UnsafeArchive, match=r"'\.imgpkg/bundle\.yml' has 8388609 bytes"):
+        describe(bundle, homes)
+
+
+def test_huge_image_locations_are_refused(homes: Homes, tmp_path: Path) -> None:
+    bundle = _bundle(homes, file_layer(".imgpkg/images.yml", LOCK))
+    assert bundle.digest
+    store = homes.repository(Repository("layout.localhost", "app"))
+    locations = put_image(store, _huge_layer(FILE_NAME, LARGEST_LOCATIONS + 1), tag=locations_tag(bundle.digest))
+    assert locations.layers
+    with _in_little_memory(), pytest.raises(BundlepipeError, match=r"image-locations\.yml: has more than 16 MiB"):
+        pull(bundle, str(tmp_path / "out"), homes)
+    with _in_little_memory(), pytest.raises(UnsafeArchive, match=r"'image-locations\.yml' has 16777217 bytes"):
+        describe(bundle, homes)
+
+
+def test_a_huge_configuration_is_refused(homes: Homes, tmp_path: Path) -> None:
+    layer = file_layer(".imgpkg/images.yml", LOCK)
+    bundle = _bundle(homes, layer, config=b"{}" + b" " * LARGEST_CONFIG)
+    with (
+        _in_little_memory(),
+        pytest.raises(IntegrityError, match="claims 8388610 bytes, more than the 8388608"),
+    ):
+        pull(bundle, str(tmp_path / "out"), homes)
+
+
+def test_a_huge_manifest_of_a_tar_is_refused(tmp_path: Path) -> None:
+    size = LARGEST_ARCHIVE_MANIFEST + 1
+    path = _huge_file(tmp_path / "a.tar", size + 4096, header(b"manifest.json", size))
+    with (
+        _in_little_memory(),
+        pytest.raises(InvalidContent, match=r"manifest\.json has 134217729 bytes, more than"),
+    ):
+        _ = ArchiveStore(path).entries
+
+
+def test_no_tar_is_written_that_would_be_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_writer, "LARGEST_ARCHIVE_MANIFEST", 1)
+    with pytest.raises(StoreError, match=r"a\.tar: manifest\.json would have more than"):
+        ArchiveWriter(str(tmp_path / "a.tar"), [], {}, resume=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_huge_index_of_a_layout_is_refused(tmp_path: Path) -> None:
+    _huge_file(tmp_path / "index.json", HUGE, b"{}")
+    with pytest.raises(StoreError, match=r"index\.json: has more than the 64 MiB that are read"):
+        LayoutStore(str(tmp_path)).resolve("v1")
+
+
+@pytest.mark.parametrize("content", ["images: [" + "a," * 6000 + "]\n", "images:\n" + "- a\n" * 6000])
+def test_a_document_of_very_many_values_is_refused(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a few bytes a value would take hundreds of bytes for each."""
+    monkeypatch.setattr(yaml_source, "_MOST_VALUES", 5000)
+    with pytest.raises(DocumentError, match="more than 5000 values, too many for one document"):
+        ImagesLock.parse((LOCK + content).encode(), "images.yml")
+
+
+@pytest.mark.parametrize("entry", ["- a\n", "- image: x\n"], ids=["of its form", "of its references"])
+def test_of_very_many_faults_the_first_are_told(entry: str) -> None:
+    with pytest.raises(DocumentError) as raised:
+        ImagesLock.parse((LOCK + "images:\n" + entry * 5000).encode(), "images.yml")
+    problems = raised.value.problems
+    assert (len(problems), problems[-1]) == (201, "images.yml: there are further faults")
+    assert problems[0].startswith("images.yml:4:")
