@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,8 +119,6 @@ def project(tmp_path: Path) -> Project:
     made.write("dodo.py", DODO)
     return made
 
-
-FourWays = Callable[[Project], None]
 
 FOUR_WAYS = {
     "serial": ("-n", "0"),
