@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeGuard
@@ -102,7 +102,7 @@ class PlatformSelection:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What names a blob or manifest: its media type, digest and size in bytes."""
+    """What names a blob or manifest: media type, digest, size in bytes; in lists of referrers what artifact it is."""
 
     media_type: str
     digest: Digest
@@ -110,6 +110,7 @@ class Descriptor:
     urls: tuple[str, ...] = ()
     platform: Platform | None = None
     annotations: dict[str, str] = field(default_factory=dict, compare=False)
+    artifact_type: str | None = field(default=None, compare=False)
 
     @property
     def is_non_distributable(self) -> bool:
@@ -129,11 +130,20 @@ class Descriptor:
         except InvalidDigest as error:
             raise InvalidContent(f"{what}: {error}") from None
         urls, annotations = value.get("urls") or [], value.get("annotations") or {}
+        artifact_type = value.get("artifactType")
         if not _is_list_of_texts(urls):
             raise InvalidContent(f"{what}: 'urls' is not a list of texts")
         if not _is_mapping_of_texts(annotations):
             raise InvalidContent(f"{what}: 'annotations' is not a mapping of texts")
-        return cls(media_type, parsed, size, tuple(urls), _platform(value.get("platform"), what), annotations)
+        return cls(
+            media_type,
+            parsed,
+            size,
+            tuple(urls),
+            _platform(value.get("platform"), what),
+            annotations,
+            artifact_type if isinstance(artifact_type, str) else None,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the descriptor as a JSON object, in the key order of Docker's and OCI's own tools."""
@@ -242,6 +252,20 @@ class Manifest:
         """The descriptors of the manifests of an index, in its order."""
         return self._descriptors("manifests")
 
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The texts that the manifest says about itself."""
+        annotations = self._document.get("annotations")
+        return annotations if _is_mapping_of_texts(annotations) else {}
+
+    @property
+    def artifact_type(self) -> str | None:
+        """What kind of artifact this is: what it says, or else the type of its configuration (OCI 1.1)."""
+        stated = self._document.get("artifactType")
+        if isinstance(stated, str) and stated:
+            return stated
+        return None if self.is_index else self.config.media_type
+
     def _descriptors(self, key: str) -> tuple[Descriptor, ...]:
         values = self._document.get(key) or []
         if not isinstance(values, list):
@@ -265,6 +289,16 @@ def docker_manifest(config: Descriptor, layers: tuple[Descriptor, ...]) -> Manif
         "layers": [layer.to_json() for layer in layers],
     }
     return Manifest(DOCKER_MANIFEST, json.dumps(document, separators=(",", ":")).encode())
+
+
+def index_of(index: Manifest, known: Mapping[Digest, Mapping[str, Any]]) -> Manifest | None:
+    """Return the OCI index of those entries of an index that are known, with what is known; None if it has none."""
+    entries = json.loads(index.raw)["manifests"]
+    entries = [{**entry, **known[entry["digest"]]} for entry in entries if entry["digest"] in known]
+    if not entries:
+        return None
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    return Manifest.parse(json.dumps(document, separators=(",", ":")).encode(), OCI_INDEX, "part of an index")
 
 
 def merged_index(indexes: Sequence[Manifest]) -> Manifest:

@@ -8,7 +8,7 @@ of any size takes a moment, and layers are read from where they lie.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, NamedTuple
@@ -138,7 +138,7 @@ class ArchiveStore:
         """Yield the tags of what was copied into the archive."""
         return (entry.tag for entry in self.entries if entry.tag)
 
-    def read_referrers(self, digest: Digest) -> Manifest | None:
+    def read_referrers(self, digest: Digest, tags: Collection[str] | None = None) -> Manifest | None:
         """Return the index with the tag for referrers of `digest`; None if there is none."""
         return find_manifest(self, referrers_tag(digest))
 

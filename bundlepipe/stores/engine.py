@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -87,7 +87,7 @@ class EngineStore:
         """Yield the tag."""
         return iter(filter(None, [self._location.tag]))
 
-    def read_referrers(self, digest: Digest) -> None:
+    def read_referrers(self, digest: Digest, tags: Collection[str] | None = None) -> None:
         """Return None: an Engine keeps no referrers."""
         return
 

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import Any
 
 from bundlepipe.base_directory import anchored, as_given
@@ -213,7 +213,7 @@ class LayoutStore:
         """Yield the tags in the order of index.json."""
         return iter(list(self._index().tags))
 
-    def read_referrers(self, digest: Digest) -> Manifest | None:
+    def read_referrers(self, digest: Digest, tags: Collection[str] | None = None) -> Manifest | None:
         """Return the index with the tag for referrers of `digest`; None if there is none."""
         return find_manifest(self, referrers_tag(digest))
 

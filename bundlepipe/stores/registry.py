@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import closing
 from urllib.parse import quote, urldefrag, urlencode
 
@@ -198,15 +198,17 @@ class RegistryStore:
         for answer in self._pages(f"{self._root}/tags/list?n={_TAGS_PER_PAGE}", "list of tags"):
             yield from _tags(answer)
 
-    def read_referrers(self, digest: Digest) -> Manifest | None:
+    def read_referrers(self, digest: Digest, tags: Collection[str] | None = None) -> Manifest | None:
         """Return the index of the manifests that name `digest` as their subject; None if there are none.
 
         Asks the API for it (distribution specification 1.1, "Listing Referrers"), and the
-        tag that stands in for it where the registry has no such API.
+        tag that stands in for it where the registry has no such API, or the API lists nothing
+        and the tag is known to be there, as where the registry got its API later. `tags` are
+        those of the repository, where they are known.
         """
-        index = self._listed_referrers(digest)
-        if index is None:
-            index = find_manifest(self, referrers_tag(digest))
+        index, tag = self._listed_referrers(digest), referrers_tag(digest)
+        if (index is None and tags is None) or (tags and tag in tags and not (index and index.children)):
+            index = find_manifest(self, tag)
         return index if index and index.is_index and index.children else None
 
     def put_referrers(self, index: Manifest, subject: Digest) -> bool:

@@ -7,7 +7,7 @@ a manifest against the digest it was asked for, a blob against digest and size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from typing import IO, Protocol
 
 from bundlepipe.errors import AccessDenied, IntegrityError, NotFound
@@ -65,8 +65,11 @@ class Source(Protocol):
         """Yield the tags; NotFound if there is no such repository."""
         ...
 
-    def read_referrers(self, digest: Digest) -> Manifest | None:
-        """Return the index of the manifests that name `digest` as their subject; None if there are none."""
+    def read_referrers(self, digest: Digest, tags: Collection[str] | None = None) -> Manifest | None:
+        """Return the index of the manifests that name `digest` as their subject; None if there are none.
+
+        `tags`, where they are known, are those of the repository: what is not among them need not be asked for.
+        """
         ...
 
 

@@ -45,7 +45,8 @@ class CopyRequest:
     tag: the root's tag at the destination instead of the one it has at the source; `tags`
         are further ones.
     include_non_distributable: layers that may not be redistributed are taken along.
-    cosign, referrers: what is attached to images is taken along.
+    cosign, referrers: what cosign attached to images, by tags and as referrers, and all that
+        refers to them, is taken along.
     repo_based_tags: internal tags begin with the repository that an image came from.
     resume: layers of an interrupted or earlier tar are used again.
     exclude: layers of these are left out of a tar, since the other side has them.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bundlepipe.documents.bundle_paths import IMAGES_LOCK
 from bundlepipe.documents.images_lock import ImagesLock
@@ -17,7 +18,7 @@ from bundlepipe.limits import LARGEST_CONFIG
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.layer_files import read_files
-from bundlepipe.oci.manifest import DOCKER_CONFIG, INDEX_TYPES, OCI_CONFIG, Manifest
+from bundlepipe.oci.manifest import DOCKER_CONFIG, INDEX_TYPES, OCI_CONFIG, Descriptor, Manifest, index_of
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.single_flight import Once
@@ -27,6 +28,11 @@ from bundlepipe.verbs.parallel import in_parallel
 from bundlepipe.verbs.spool import Spool
 
 _COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
+# What cosign attaches as referrers: sigstore bundles since its release 3, before that on request what else has tags.
+# Source: cosign, "Cosign Bundle Specification".
+_COSIGN_TYPES = ("application/vnd.dev.sigstore.", "application/vnd.dev.cosign.")
+# What lists give for artifacts whose type they do not know: that of a configuration which says nothing.
+_NO_TYPES = (None, "", OCI_CONFIG, DOCKER_CONFIG, "application/vnd.oci.empty.v1+json")
 # A list of tags costs a request for a thousand of them, an answer about one image a request too.
 _MOST_TAGS = 5000
 
@@ -106,7 +112,7 @@ class Item:
 class Scope:
     """What belongs to a copy.
 
-    `cosign` and `referrers` take along what is attached to images. `configs` says that
+    `cosign` takes along what cosign attached to images, `referrers` all that refers to them. `configs` says that
     every configuration is needed, `non_distributable` that those layers are. Where the
     source `is_closed`, nothing is looked for elsewhere.
     """
@@ -367,23 +373,50 @@ class Inventory:
                 tag = f"{item.digest.algorithm}-{item.digest.encoded}{suffix}"
                 if self._has_tag(item.source, tag):
                     yield Wanted(identifier=tag, places=(item.source,), reference=item.reference, tag=tag)
+        if index := self._referrers(item):
+            yield Wanted(
+                identifier=index.digest,
+                places=(item.source,),
+                reference=item.reference,
+                tag=referrers_tag(item.digest),
+                manifest=index,
+                subject=item.digest,
+            )
+
+    def _referrers(self, item: Item) -> Manifest | None:
+        """Return the index of what refers to an image and belongs to the copy; None if there is nothing."""
+        if not (self._scope.cosign or self._scope.referrers):
+            return None
+        index = item.source.read_referrers(item.digest, self._tags_of(item.source) if self._scope.cosign else None)
+        # The tag for referrers is also how images are pinned.
+        own = {item.digest, *(child.digest for child in item.manifest.children if item.manifest.is_index)}
+        if index is None or index.digest in own:
+            return None
         if self._scope.referrers:
-            index = item.source.read_referrers(item.digest)
-            # The tag for referrers is also how images are pinned.
-            own = {item.digest, *(child.digest for child in item.manifest.children if item.manifest.is_index)}
-            if index and index.digest not in own:
-                yield Wanted(
-                    identifier=index.digest,
-                    places=(item.source,),
-                    reference=item.reference,
-                    tag=referrers_tag(item.digest),
-                    manifest=index,
-                    subject=item.digest,
-                )
+            return index
+        attached = {child.digest: _as_attached(item.source, child) for child in index.children}
+        return index_of(index, {digest: known for digest, known in attached.items() if known is not None})
 
     def _has_tag(self, source: Source, tag: str) -> bool:
-        tags = self._tags.get(source.name, lambda: tags_of(source))
+        tags = self._tags_of(source)
         return tag in tags if tags is not None else find_manifest(source, tag) is not None
+
+    def _tags_of(self, source: Source) -> frozenset[str] | None:
+        return self._tags.get(source.name, lambda: tags_of(source))
+
+
+def _as_attached(source: Source, referrer: Descriptor) -> dict[str, Any] | None:
+    """Return what a list should say of a referrer beside what it does; None for what cosign did not attach.
+
+    Some lists give the type of the configuration for that of the artifact: then it says what it is itself,
+    and others find it in the list at the destination.
+    """
+    kind, known = referrer.artifact_type, {}
+    if kind in _NO_TYPES:
+        manifest = find_manifest(source, referrer.digest)
+        kind = manifest.artifact_type if manifest else None
+        known = {"artifactType": kind, **({"annotations": manifest.annotations} if manifest else {})}
+    return known if kind and kind.startswith(_COSIGN_TYPES) else None
 
 
 def _distinct(level: Iterable[Wanted]) -> dict[str, Wanted]:
