@@ -59,6 +59,10 @@ _NO_REPOSITORY = "a copy to this destination has no lock"
     "--concurrency", cls=Option, type=click.IntRange(min=1), metavar="N", help="Transfer so many layers at once (8)"
 )
 @click.option("--cosign-signatures", cls=Switch, help="Take along what cosign attached to images")
+@click.option("--ignore-bundle-check", cls=Switch, help="Let -i copy a bundle, without the images that it names")
+@click.option(
+    "--image-is-bundle-check", cls=Switch, default=True, help="Let -i copy a bundle, as --ignore-bundle-check does"
+)
 @click.option(
     "--include-non-distributable-layers", cls=Switch, help="Take along layers that are not meant to be redistributed"
 )
@@ -94,6 +98,10 @@ def copy(
     destination = sole({"--to-repo": to_repo, "--to-tar": to_tar}, _DESTINATIONS)
     if lock_output and to_tar:
         raise BundlepipeError("cannot output lock file with tar destination")
+    if _is_shallow(options) and source[0] != "image":
+        raise BundlepipeError(
+            f"Cannot set {_shallow_option(options)} without -i flag: it copies a bundle as an image alone"
+        )
     if options["resume"] and not to_tar:
         raise BundlepipeError("Flag --resume can only be used when copying to tar")
     request = _request(source, destination, options)
@@ -110,6 +118,14 @@ def copy(
     if lock_output:
         made = _lock_of(copied, lock_output)
         write_lock(made.to_bytes(), kind_of(made))
+
+
+def _is_shallow(options: dict[str, bool]) -> bool:
+    return options["ignore_bundle_check"] or not options["image_is_bundle_check"]
+
+
+def _shallow_option(options: dict[str, bool]) -> str:
+    return "--ignore-bundle-check" if options["ignore_bundle_check"] else "--image-is-bundle-check"
 
 
 def _checked_outputs(
@@ -144,6 +160,7 @@ def _request(source: tuple[str, str], destination: tuple[str, str], options: dic
         source=_file_source(option, value) if option in ("lock", "tar") else parse_location(value),
         destination=ArchiveLocation(to) if to_option == "--to-tar" else _home(to),
         expected=option if option in ("bundle", "image") else None,  # type: ignore[arg-type]
+        shallow=_is_shallow(options),
         include_non_distributable=options["include_non_distributable_layers"],
         cosign=options["cosign_signatures"],
         repo_based_tags=options["repo_based_tags"],

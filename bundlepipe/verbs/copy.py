@@ -44,6 +44,7 @@ class CopyRequest:
     destination: the Docker Engine takes one image, and of an index the one for its platform.
     tag: the root's tag at the destination instead of the one it has at the source; `tags`
         are further ones.
+    shallow: a bundle is copied as the image that it is, without anything that it names.
     include_non_distributable: layers that may not be redistributed are taken along.
     cosign, referrers: what cosign attached to images, by tags and as referrers, and all that
         refers to them, is taken along.
@@ -57,6 +58,7 @@ class CopyRequest:
     expected: Kind | None = None
     tag: str | None = None
     tags: Sequence[str] = ()
+    shallow: bool = False
     include_non_distributable: bool = False
     cosign: bool = False
     referrers: bool = False
@@ -146,6 +148,7 @@ def copy(
         configs=to_archive,
         non_distributable=request.include_non_distributable,
         is_closed=isinstance(request.source, ArchiveLocation),
+        shallow=request.shallow,
     )
     with closing(Inventory(homes, present, scope, request.tag_of)) as inventory:
         inventory.collect(wanted(request, homes, present))

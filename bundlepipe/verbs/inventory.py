@@ -45,7 +45,8 @@ class Wanted:
     right to be asked. `origin` is how a lock names it and `named_by` the bundle that has
     the lock; `reference` is where it came from if it is in no registry now. `also` are
     others that name it, with places of their own. A member of an index is not `listed`. An
-    index of referrers comes with its `manifest` and `subject`.
+    index of referrers comes with its `manifest` and `subject`. A bundle is `perhaps_shallow`
+    that may have been copied as an image alone: it is one if its images are not all with it.
     """
 
     identifier: str
@@ -58,6 +59,7 @@ class Wanted:
     is_listed: bool = True
     manifest: Manifest | None = None
     subject: Digest | None = None
+    perhaps_shallow: bool = False
     also: tuple[Wanted, ...] = ()
 
     @property
@@ -114,7 +116,8 @@ class Scope:
 
     `cosign` takes along what cosign attached to images, `referrers` all that refers to them. `configs` says that
     every configuration is needed, `non_distributable` that those layers are. Where the
-    source `is_closed`, nothing is looked for elsewhere.
+    source `is_closed`, nothing is looked for elsewhere. `shallow` takes bundles as the images
+    that they are.
     """
 
     cosign: bool = False
@@ -122,6 +125,7 @@ class Scope:
     configs: bool = False
     non_distributable: bool = False
     is_closed: bool = False
+    shallow: bool = False
 
 
 class Present:
@@ -230,6 +234,8 @@ class Inventory:
         )
         if not manifest.is_index:
             self._read_config(item, f"{source.name}@{manifest.digest}")
+            if wanted.perhaps_shallow and item.lock and not _has_all(source, item.lock):
+                item.is_bundle, item.lock = False, None
         if wanted.subject is None:
             item.attached = tuple(self._attached(item))
         return item
@@ -323,7 +329,8 @@ class Inventory:
     def _read_config(self, item: Item, what: str) -> None:
         """Find out whether an image is a bundle, which has exactly one layer, and what it names."""
         manifest = item.manifest
-        may_be_bundle = len(manifest.layers) == 1 and manifest.config.media_type in (DOCKER_CONFIG, OCI_CONFIG)
+        has_one_layer = len(manifest.layers) == 1 and not self._scope.shallow
+        may_be_bundle = has_one_layer and manifest.config.media_type in (DOCKER_CONFIG, OCI_CONFIG)
         is_bundle = False
         # Where there are image locations of it, it is a bundle.
         if item.is_complete and may_be_bundle and self._present.tags:
@@ -403,6 +410,10 @@ class Inventory:
 
     def _tags_of(self, source: Source) -> frozenset[str] | None:
         return self._tags.get(source.name, lambda: tags_of(source))
+
+
+def _has_all(source: Source, lock: ImagesLock) -> bool:
+    return all(source.has_manifest(image.digest) for image in lock.images)
 
 
 def _as_attached(source: Source, referrer: Descriptor) -> dict[str, Any] | None:

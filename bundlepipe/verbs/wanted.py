@@ -74,6 +74,8 @@ def _in_engine(request: CopyRequest, source: EngineLocation, present: Present) -
 
 def _archived(request: CopyRequest, archive: ArchiveStore) -> Iterator[Wanted]:
     """Yield everything in an archive."""
+    # A bundle that was copied with all that it names is labelled.
+    has_root = any(entry.is_root for entry in archive.entries)
     for entry in archive.entries:
         reference = entry.references[0]
         match = _REFERRERS_TAG.fullmatch(entry.tag or "") if entry.manifest.is_index else None
@@ -84,6 +86,7 @@ def _archived(request: CopyRequest, archive: ArchiveStore) -> Iterator[Wanted]:
             origin=_parsed(entry.origin) or reference,
             tag=(request.root_tag or entry.tag) if entry.is_root else entry.tag,
             is_root=entry.is_root,
+            perhaps_shallow=not has_root,
             manifest=entry.manifest if match else None,
             subject=Digest.parse(f"{match[1]}:{match[2]}") if match else None,
         )

@@ -190,3 +190,25 @@ def test_link_to_a_tar_stays_one(command: Command, shop: Reference) -> None:
     command.silently("imgpkg", "copy", "-b", f"{shop}", "--to-tar", "link.tar")
     assert (command.directory / "link.tar").is_symlink()
     assert tarfile.is_tarfile(command.directory / "real.tar")
+
+
+@TOOLS
+@pytest.mark.parametrize("option", ["--ignore-bundle-check", "--image-is-bundle-check=false"])
+def test_a_bundle_is_copied_as_an_image(
+    command: Command, registry: Registry, shop: Reference, tool: str, option: str
+) -> None:
+    there = registry.repository("there")
+    refused = command(tool, "copy", "-i", f"{shop}", "--to-repo", f"{there}").failed
+    assert "Expected bundle flag when copying a bundle (hint: Use -b instead of -i for bundles)" in refused
+    told = command(tool, "copy", "-i", f"{shop}", "--to-repo", f"{there}", option, "--tty").output
+    assert "copy | exporting 1 images...\n" in told
+    assert resolved(command, there.tagged("1.0")) == resolved(command, shop).replace(str(shop.repository), str(there))
+    assert len(command(tool, "tag", "list", "-i", f"{there}").output.split()) == 1
+
+
+@TOOLS
+@pytest.mark.parametrize("source", ["-b", "--lock", "--tar"])
+def test_only_an_image_can_be_copied_so(command: Command, tool: str, source: str) -> None:
+    arguments = (tool, "copy", source, "127.0.0.1:1/app", "--to-repo", "127.0.0.1:1/copy")
+    for option in ("--ignore-bundle-check", "--image-is-bundle-check=false"):
+        assert f"Cannot set {option.partition('=')[0]} without -i flag" in command(*arguments, option).failed
