@@ -31,6 +31,18 @@ def test_a_missing_service_fails_where_services_are_required(monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("_missing")
+@pytest.mark.parametrize(("required", "outcome"), [("1", pytest.skip.Exception), ("all", pytest.fail.Exception)])
+def test_what_not_every_system_has_is_required_with_all_the_rest_alone(
+    monkeypatch: pytest.MonkeyPatch, required: str, outcome: type[BaseException]
+) -> None:
+    monkeypatch.setattr(services, "_NOT_EVERYWHERE", (NAME,))
+    monkeypatch.setenv("BUNDLEPIPE_REQUIRE_SERVICES", required)
+
+    with pytest.raises(outcome, match=f"{MISSING}{NAME}"):
+        require(NAME)
+
+
+@pytest.mark.usefixtures("_missing")
 def test_each_thing_that_was_missing_is_told_in_a_line() -> None:
     reasons = [f"Skipped: {MISSING}umoci (x)", "Skipped: another reason", *[f"Skipped: {MISSING}registry (y)"] * 2]
 

@@ -1,4 +1,4 @@
-"""Images built by a real Docker Engine; BuildKit is a stand-in, since no test can count on it."""
+"""Images built by a real Docker Engine; buildx is a stand-in here, and real in `tests/verbs/test_buildx.py`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The real services that tests run against: found where they are installed, else missing in one visible line.
 
 A test that needs one says so with `require("skopeo")`, or takes a fixture that does. What
-is missing skips the test, or fails it where BUNDLEPIPE_REQUIRE_SERVICES=1; the terminal
-summary has a line for each thing that is missing, with the number of tests that were
-skipped because of it.
+is missing skips the test, or fails it where BUNDLEPIPE_REQUIRE_SERVICES=1, or =all for what
+not every system has a package of. The terminal summary has a line for each thing that is
+missing, with the number of tests that were skipped because of it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bundlepipe.oci.reference import Repository
+from bundlepipe.stores.image_builder import has_buildx
 from tests.support.certificates import ServerCertificate
 
 if TYPE_CHECKING:
@@ -48,26 +49,31 @@ _PROGRAMS = {
 }
 # What a program that is linked dynamically names in its head.
 _INTERPRETER = b"/ld-"
-_OTHERS = ("registry", "docker", "ipv6")
+_OTHERS = ("registry", "docker", "ipv6", "buildx", "buildx-platforms")
+# Plugins of docker, of which Debian 12 has no package.
+_NOT_EVERYWHERE = ("buildx", "buildx-platforms")
 _REGISTRY_PROGRAMS = ("docker-registry", "registry")
 _REGISTRY_IMAGES = ("registry:3", "registry:2", "registry:latest")
 _CONTAINER_PORT = 5000
 _CONTAINER_DIRECTORY = "/registry"
 _LISTENING = re.compile(r"listening on \S*:(\d+)")
+_BUILDX_DRIVER = re.compile(r"^Driver:\s+(\S+)$", re.MULTILINE)
 _START_SECONDS = 20
 
 
 def require(service: str) -> None:
-    """Skip the test that calls this, or fail it if services are required, unless `service` is to be had.
+    """Skip the test that calls this, or fail it if the service is required, unless `service` is to be had.
 
     Known are `registry`, `docker` (an Engine that answers), `docker-client` (the program),
+    `buildx` (of docker, with an Engine that answers), `buildx-platforms` (where it builds for others),
     `bash`, `git`, `kubectl`, `skopeo`, `tinyproxy`, `umoci`, `qemu-x86_64`, `busybox` (linked
     statically) and `ipv6` (its loopback address).
     """
     problem = _problem(service)
     if problem is None:
         return
-    if os.environ.get("BUNDLEPIPE_REQUIRE_SERVICES") == "1":
+    required = os.environ.get("BUNDLEPIPE_REQUIRE_SERVICES")
+    if required == "all" or (required == "1" and service not in _NOT_EVERYWHERE):
         pytest.fail(f"{MISSING}{problem}", pytrace=False)
     pytest.skip(f"{MISSING}{problem}")
 
@@ -266,6 +272,8 @@ def _problem(service: str) -> str | None:
         return _engine_problem()
     if service == "ipv6":
         return _ipv6_problem()
+    if service in ("buildx", "buildx-platforms"):
+        return _buildx_problem(several=service == "buildx-platforms")
     programs = _PROGRAMS[service]
     path = _which(programs)
     if path and service == "busybox" and _INTERPRETER in Path(path).read_bytes():
@@ -296,6 +304,20 @@ def _engine_problem() -> str | None:
     except DockerException:
         return problem
     return None
+
+
+def _buildx_problem(*, several: bool) -> str | None:
+    if not has_buildx():
+        return "buildx (docker has no such plugin, or there is no docker in PATH)"
+    if _engine_problem():
+        return "buildx (no Docker Engine answers)"
+    if not several:
+        return None
+    told = subprocess.run(["docker", "buildx", "inspect"], capture_output=True, text=True, check=False).stdout
+    driver = _BUILDX_DRIVER.search(told)
+    # That of the Engine makes no layout.
+    makes_layouts = driver is not None and driver[1] != "docker"
+    return None if makes_layouts else "buildx-platforms (its builder is the Engine's own)"
 
 
 def _ipv6_problem() -> str | None:

@@ -1,7 +1,7 @@
 """build: an image is built once for the same inputs, wherever it goes.
 
-The Engine is a real one. BuildKit is stood in for: what a program of that name is asked to do
-is checked, not that it does it.
+The Engine is a real one. buildx is stood in for: what a program of that name is asked to do is
+checked here, that it does it in `test_buildx.py`, where there is one.
 """
 
 from __future__ import annotations
