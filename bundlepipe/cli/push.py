@@ -23,9 +23,11 @@ from bundlepipe.files import is_utf8
 from bundlepipe.verbs.output_kinds import BUNDLE_LOCK
 
 if TYPE_CHECKING:
+    from bundlepipe.oci.inputs import Inputs
     from bundlepipe.verbs.push import PushRequest
 
 _EXCLUDED = (".git",)
+_IGNORE_FILE = ".imgpkgignore"
 
 
 @click.command(
@@ -55,7 +57,7 @@ _EXCLUDED = (".git",)
     default=_EXCLUDED,
     type=PATH,
     metavar="PATH",
-    help="Leave out this path, relative to the inputs (repeatable; without it .git)",
+    help="Leave out this path or, not under the name imgpkg, pattern (repeatable; without it .git)",
 )
 @click.option("--file-exclude-defaults", cls=Option, multiple=True, hidden=True, only_for=IMGPKG.name)
 @click.option(
@@ -102,7 +104,8 @@ def push(
         raise BundlepipeError("Lock output is not compatible with image, use bundle for lock output")
     if not files and run.tool is BUNDLEPIPE:
         raise BundlepipeError("Expected at least one file or directory: give it with --file (-f)")
-    request = _request(run, destination, kind == "bundle", files, file_exclusion, labels, preserve_permissions)
+    inputs = _inputs(run, files, file_exclusion, preserve_permissions)
+    request = _request(run, destination, kind == "bundle", inputs, labels)
     write_lock = lock_writer(run, lock_output, [BUNDLE_LOCK], force=force)
 
     def tell(event: Event) -> None:
@@ -137,27 +140,24 @@ def _tell_deprecated(run: Run) -> None:
         run.console.block(text)
 
 
-def _request(
-    run: Run,
-    destination: str,
-    is_bundle: bool,
-    files: Sequence[str],
-    exclude: Sequence[str],
-    labels: Sequence[str],
-    preserve_permissions: bool,
-) -> PushRequest:
+def _inputs(run: Run, files: Sequence[str], exclude: Sequence[str], preserve_permissions: bool) -> Inputs:
     from bundlepipe.oci.inputs import Inputs
+
+    taken, left_out = [_path(run, path) for path in paths(files)], comma_separated(exclude)
+    if run.tool is BUNDLEPIPE:
+        return Inputs(taken, left_out, preserve_permissions, patterns=left_out, ignore_file=_IGNORE_FILE)
+    return Inputs(taken, left_out, preserve_permissions, follow_links=True)
+
+
+def _request(run: Run, destination: str, is_bundle: bool, inputs: Inputs, labels: Sequence[str]) -> PushRequest:
     from bundlepipe.verbs.push import PushRequest
 
-    stands_in = run.tool is not BUNDLEPIPE
-    given = [_path(run, path) for path in paths(files)]
-    inputs = Inputs(given, comma_separated(exclude), preserve_permissions, follow_links=stands_in)
     request = PushRequest(
         inputs,
         tag_of(run, destination, "push"),
         is_bundle,
         _labels(labels),
-        as_imgpkg=stands_in,
+        as_imgpkg=run.tool is not BUNDLEPIPE,
     )
     request.check()
     return request

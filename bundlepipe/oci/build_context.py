@@ -61,11 +61,7 @@ class BuildContext:
 
     def leaves_out(self, name: str) -> bool:
         """Tell whether a path relative to the directory is left out; InputError for a faulty ignore file."""
-        verdict, path = Verdict(), ""
-        for part in name.split("/"):
-            path = f"{path}/{part}" if path else part
-            verdict = self._ignore.judge(path, verdict)
-        return verdict.is_excluded and not self._ignore.may_bring_back_below(name)
+        return self._ignore.leaves_out(name) and not self._ignore.may_bring_back_below(name)
 
     @cached_property
     def _ignore(self) -> DockerIgnore:

@@ -1,4 +1,4 @@
-"""Which files of a build's context are left out: `.dockerignore`.
+"""Which files of a build's context are left out: `.dockerignore`. Pushes of files have such patterns, too.
 
 Sources: "`.dockerignore` files" of Docker's documentation, and moby's packages `ignorefile`
 (how lines are read) and `patternmatcher` (what they match), which every builder of Docker uses.
@@ -65,8 +65,22 @@ class DockerIgnore:
                 patterns.append(pattern)
         return cls(tuple(patterns))
 
-    def judge(self, path: str, parent: Verdict) -> Verdict:
-        """Return the verdict on a path, given that on its directory (`Verdict()` for the context itself)."""
+    @classmethod
+    def of(cls, patterns: Sequence[str]) -> DockerIgnore:
+        """Return some patterns, each what a line of a file would be; InputError for what is none."""
+        return cls(tuple(filter(None, (_pattern(text, "pattern") for text in patterns))))
+
+    def leaves_out(self, path: str) -> bool:
+        """Tell whether a path is left out, whatever is below it."""
+        verdict, above = Verdict(), ""
+        for part in path.split("/"):
+            above = f"{above}/{part}" if above else part
+            verdict = self.judge(above, verdict)
+        return verdict.is_excluded
+
+    def judge(self, path: str, parent: Verdict | None) -> Verdict:
+        """Return the verdict on a path, given that on its directory (none, or `Verdict()`, for the context itself)."""
+        parent = parent or Verdict()
         is_excluded = False
         matched = []
         for number, pattern in enumerate(self.patterns):

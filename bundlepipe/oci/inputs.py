@@ -13,10 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bundlepipe.base_directory import anchored
 from bundlepipe.errors import InputError, NotRegular, as_go, quoted
+
+if TYPE_CHECKING:
+    from bundlepipe.oci.dockerignore import DockerIgnore, Verdict
 
 DEFAULT_EXCLUDE = (".git",)
 READ_SIZE = 1 << 20
@@ -39,12 +42,17 @@ class Inputs:
     `exclude` holds paths relative to an input that are left out, directories with all
     below them. With `preserve_permissions` all twelve permission bits are kept, else
     only the owner's bits of files. With `follow_links` a path that is a link to a file stands for that file.
+    `patterns`, of `.dockerignore`'s form, leave out what they match as well; so do those in the
+    file of the name `ignore_file` at the top of a directory, which is not packed itself. Of both
+    the last that matches decides, and the file comes first.
     """
 
     paths: Sequence[str]
     exclude: Sequence[str] = DEFAULT_EXCLUDE
     preserve_permissions: bool = False
     follow_links: bool = False
+    patterns: Sequence[str] = ()
+    ignore_file: str | None = None
 
     def mode(self, status: os.stat_result) -> int:
         """Return the permission bits that a file or directory gets in the layer."""
@@ -101,7 +109,8 @@ def walk(inputs: Inputs, *, repeated: bool = False) -> list[Entry]:
     """Return every entry of the inputs in the order of the layer.
 
     Raises InputError for a missing input, for anything that is neither regular file nor
-    directory, and unless they may be `repeated` for one path given by two inputs.
+    directory, unless they may be `repeated` for one path given by two inputs, and for a faulty
+    pattern or ignore file.
     """
     excluded = frozenset(inputs.exclude)
     entries: list[Entry] = []
@@ -110,11 +119,12 @@ def walk(inputs: Inputs, *, repeated: bool = False) -> list[Entry]:
         status = _lstat(path)
         if stat.S_ISDIR(status.st_mode):
             entries.append(Entry(".", root, status))
-            _walk_directory(root, root, "", excluded, entries)
+            ignore = _ignored(inputs, root) if inputs.patterns or inputs.ignore_file else None
+            _Walk(root, excluded, ignore, entries).directory(root, "")
         else:
             _require_regular(root, root, status)
             name = os.path.basename(root)
-            if name not in excluded:
+            if name not in excluded and not (inputs.patterns and _ignored(inputs).leaves_out(name)):
                 entries.append(Entry(name, path, status))
     if len(inputs.paths) > 1 and not repeated:
         refuse_repeated(entries)
@@ -132,22 +142,64 @@ def _lstat(path: str) -> os.stat_result:
         raise InputError(f"{path}: cannot be read: {error.strerror}", drop_in=as_go("lstat", path, error)) from None
 
 
-def _walk_directory(root: str, directory: str, prefix: str, excluded: frozenset[str], entries: list[Entry]) -> None:
-    for child in in_byte_order(directory):
-        name = prefix + child.name
-        path = f"{directory}/{child.name}"
-        try:
-            status = child.stat(follow_symlinks=False)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-        if stat.S_ISDIR(status.st_mode):
-            if name not in excluded:
-                entries.append(Entry(name, path, status))
-                _walk_directory(root, path, name + "/", excluded, entries)
-        else:
-            _require_regular(root, path, status)
-            if name not in excluded:
-                entries.append(Entry(name, path, status))
+def _ignored(inputs: Inputs, root: str | None = None) -> DockerIgnore:
+    """Return what the patterns of the inputs, and the ignore file in the directory `root`, leave out."""
+    from bundlepipe.oci.dockerignore import DockerIgnore
+
+    given = DockerIgnore.of(inputs.patterns)
+    if inputs.ignore_file is None or root is None:
+        return given
+    path = f"{root}/{inputs.ignore_file}"
+    try:
+        with open(anchored(path), "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        return given
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    own = DockerIgnore.of([inputs.ignore_file])
+    return DockerIgnore((*DockerIgnore.parse(content, path).patterns, *given.patterns, *own.patterns))
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """A walk through the directory `root`, which adds to `entries` what is neither excluded nor ignored."""
+
+    root: str
+    excluded: frozenset[str]
+    ignore: DockerIgnore | None
+    entries: list[Entry]
+
+    def directory(self, directory: str, prefix: str, parent: Verdict | None = None) -> None:
+        """Walk through a directory, given the verdict on it where anything is ignored."""
+        for child in in_byte_order(directory):
+            name = prefix + child.name
+            path = f"{directory}/{child.name}"
+            verdict = self.ignore.judge(name, parent) if self.ignore else None
+            is_ignored = verdict is not None and verdict.is_excluded
+            try:
+                status = child.stat(follow_symlinks=False)
+            except OSError as error:
+                raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+            if stat.S_ISDIR(status.st_mode):
+                if name not in self.excluded and not (is_ignored and self._is_lost(name)):
+                    self._below(Entry(name, path, status), verdict, is_ignored)
+            elif not is_ignored:
+                _require_regular(self.root, path, status)
+                if name not in self.excluded:
+                    self.entries.append(Entry(name, path, status))
+
+    def _is_lost(self, name: str) -> bool:
+        """Tell whether nothing below a directory that is ignored can be brought back by an exception."""
+        return self.ignore is not None and not self.ignore.may_bring_back_below(name)
+
+    def _below(self, entry: Entry, verdict: Verdict | None, is_ignored: bool) -> None:
+        """Add a directory and what is below it; one that is ignored only where something below it is not."""
+        position = len(self.entries)
+        self.entries.append(entry)
+        self.directory(entry.path, f"{entry.name}/", verdict)
+        if is_ignored and len(self.entries) == position + 1:
+            self.entries.pop()
 
 
 def in_byte_order(directory: str) -> list[os.DirEntry[str]]:

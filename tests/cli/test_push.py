@@ -81,6 +81,27 @@ def test_file_exclusion_replaces_the_default(command: Command, registry: Registr
     assert "secret" not in told and "also" not in told
 
 
+def test_patterns_and_an_ignore_file_are_bundlepipes_alone(command: Command, registry: Registry) -> None:
+    for name in ("a.md", "docs/b.md", "keep.txt", "[x]", "x"):
+        path = command.directory / "site" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    (command.directory / "site/.imgpkgignore").write_text("# what readers need not have\ndocs\n")
+    repository = registry.repository()
+
+    def pushed(tool: str) -> set[str]:
+        exclusion = ("--file-exclusion", "*.md", "--file-exclusion", "[x]")
+        command.silently(tool, "push", "-i", f"{repository}", "-f", "site", *exclusion)
+        command.silently("imgpkg", "pull", "-i", f"{repository}", "-o", "out")
+        return {str(path.relative_to(command.directory / "out")) for path in (command.directory / "out").rglob("*.*")}
+
+    assert pushed("bundlepipe") == {"keep.txt"}
+    assert not (command.directory / "out/x").exists()
+    assert not (command.directory / "out/[x]").exists(), "a path that is written as a pattern means itself, too"
+    assert pushed("imgpkg") == {".imgpkgignore", "a.md", "docs/b.md", "keep.txt"}
+    assert (command.directory / "out/x").exists()
+
+
 def test_preserve_permissions(command: Command, registry: Registry) -> None:
     file = command.directory / "run.sh"
     file.write_text("#!/bin/sh\n")
