@@ -14,6 +14,7 @@ from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.outputs import check_tar, force_option, lock_writer
 from bundlepipe.cli.registry_options import Access, registry_options
+from bundlepipe.cli.tool import BUNDLEPIPE
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import CopyPlanned, Event
 from bundlepipe.oci.dangerous import refuse_repository
@@ -53,7 +54,12 @@ _NO_REPOSITORY = "a copy to this destination has no lock"
     help="Copy what this BundleLock or ImagesLock names (- reads stdin)",
 )
 @click.option("--tar", cls=Option, type=PATH, metavar="FILE", help="Copy everything in this tar")
-@click.option("--to-repo", cls=Option, metavar="REPOSITORY", help="Copy to this repository")
+@click.option(
+    "--to-repo",
+    cls=Option,
+    metavar="REPOSITORY",
+    help="Copy to this repository; with :TAG, not under the name imgpkg, for what is copied",
+)
 @click.option("--to-tar", cls=Option, type=PATH, metavar="FILE", help="Copy into this tar")
 @click.option(
     "--concurrency", cls=Option, type=click.IntRange(min=1), metavar="N", help="Transfer so many layers at once (8)"
@@ -104,7 +110,7 @@ def copy(
         )
     if options["resume"] and not to_tar:
         raise BundlepipeError("Flag --resume can only be used when copying to tar")
-    request = _request(source, destination, options)
+    request = _request(run, source, destination, options)
     write_lock = _checked_outputs(run, request, lock_output, force=force)
 
     from bundlepipe.verbs.copy import copy as copy_images
@@ -150,21 +156,24 @@ def _last_check(run: Run, request: CopyRequest, *, force: bool) -> Callable[[], 
     return partial(check_tar, run, request.destination.path, force=force, is_written=True)
 
 
-def _request(source: tuple[str, str], destination: tuple[str, str], options: dict[str, bool]) -> CopyRequest:
+def _request(run: Run, source: tuple[str, str], destination: tuple[str, str], options: dict[str, bool]) -> CopyRequest:
     from bundlepipe.stores.location import ArchiveLocation
     from bundlepipe.verbs.copy import CopyRequest
 
     option, value = source
     to_option, to = destination
+    to, tag = (to, None) if to_option == "--to-tar" or run.tool is not BUNDLEPIPE else _without_tag(to)
     return CopyRequest(
         source=_file_source(option, value) if option in ("lock", "tar") else parse_location(value),
         destination=ArchiveLocation(to) if to_option == "--to-tar" else _home(to),
+        tag=tag,
         expected=option if option in ("bundle", "image") else None,  # type: ignore[arg-type]
         shallow=_is_shallow(options),
         include_non_distributable=options["include_non_distributable_layers"],
         cosign=options["cosign_signatures"],
         repo_based_tags=options["repo_based_tags"],
         resume=options["resume"],
+        keeps_entries=run.tool is BUNDLEPIPE,
     )
 
 
@@ -172,6 +181,16 @@ def _file_source(option: str, path: str) -> Any:
     from bundlepipe.stores.location import ArchiveLocation
 
     return read_lock(path) if option == "lock" else ArchiveLocation(path)
+
+
+def _without_tag(to: str) -> tuple[str, str | None]:
+    """Return the name of a destination, and the tag beside that of a repository, which what is copied shall have."""
+    from bundlepipe.oci.reference import Reference
+
+    location = parse_location(to)
+    if not isinstance(location, Reference) or location.tag is None or location.digest:
+        return to, None
+    return str(location.repository), location.tag
 
 
 def _home(text: str) -> Repository | LayoutLocation | ArchiveLocation | EngineLocation:

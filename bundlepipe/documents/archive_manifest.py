@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from bundlepipe.errors import InvalidContent, InvalidDigest, InvalidReference
 from bundlepipe.oci.digest import Digest
@@ -19,8 +19,17 @@ from bundlepipe.oci.reference import Reference
 
 FILE_NAME = "manifest.json"
 ROOT_BUNDLE_LABEL = "dev.carvel.imgpkg.copy.root-bundle"
+# What an ImagesLock that was copied says of an image: a JSON list of entries with their place in the lock.
+LOCK_ENTRIES_LABEL = "dev.bundlepipe.images-lock.entries"
 
 _DOCKER_SAVE_KEYS = {"Config", "RepoTags", "Layers"}
+
+
+class LockEntry(NamedTuple):
+    """An entry of an ImagesLock: its place there, from 0, and its annotations."""
+
+    place: int
+    annotations: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -44,11 +53,40 @@ class ArchivedManifest:
         """Whether this is the bundle that was copied."""
         return ROOT_BUNDLE_LABEL in (self.labels or {})
 
+    def lock_entries(self, what: str) -> tuple[LockEntry, ...]:
+        """Return the entries for it in the ImagesLock that was copied; InvalidContent, naming `what`, if they are none.
+
+        There are none where something else was copied, or by imgpkg.
+        """
+        text = (self.labels or {}).get(LOCK_ENTRIES_LABEL)
+        if text is None:
+            return ()
+        try:
+            entries = tuple(LockEntry(each["place"], dict(each["annotations"])) for each in json.loads(text))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            entries = None
+        if entries is None or not all(map(_is_lock_entry, entries)):
+            raise InvalidContent(
+                f"{what}: the label {LOCK_ENTRIES_LABEL} of {self.references[0]} is no list of entries"
+            )
+        return entries
+
     def walk(self) -> Iterator[ArchivedManifest]:
         """Yield this one and everything below it."""
         yield self
         for child in self.children:
             yield from child.walk()
+
+
+def lock_entries_label(entries: Sequence[LockEntry]) -> dict[str, str]:
+    """Return the label that tells of entries of an ImagesLock; none for none."""
+    document = [{"place": each.place, "annotations": dict(sorted(each.annotations.items()))} for each in entries]
+    return {LOCK_ENTRIES_LABEL: json.dumps(document, separators=(",", ":"))} if document else {}
+
+
+def _is_lock_entry(entry: LockEntry) -> bool:
+    texts = [*entry.annotations.keys(), *entry.annotations.values()]
+    return type(entry.place) is int and all(isinstance(text, str) for text in texts)
 
 
 def to_bytes(entries: Sequence[ArchivedManifest]) -> bytes:

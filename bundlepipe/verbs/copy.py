@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from bundlepipe.base_directory import anchored
-from bundlepipe.documents.archive_manifest import ROOT_BUNDLE_LABEL, ArchivedManifest
+from bundlepipe.documents.archive_manifest import ROOT_BUNDLE_LABEL, ArchivedManifest, LockEntry, lock_entries_label
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.errors import BundlepipeError, NotFound
@@ -51,6 +51,7 @@ class CopyRequest:
     repo_based_tags: internal tags begin with the repository that an image came from.
     resume: layers of an interrupted or earlier tar are used again.
     exclude: layers of these are left out of a tar, since the other side has them.
+    keeps_entries: a tar of an ImagesLock tells of its annotations, which imgpkg does not write.
     """
 
     source: Location | BundleLock | ImagesLock
@@ -65,6 +66,7 @@ class CopyRequest:
     repo_based_tags: bool = False
     resume: bool = True
     exclude: Sequence[Excluded] = ()
+    keeps_entries: bool = True
 
     @property
     def root_tag(self) -> str | None:
@@ -199,7 +201,8 @@ def _deliver(
         left_out |= _excluded(request.exclude, homes)
         path = request.destination.path
         sizes = _sizes(items, left_out)
-        with ArchiveWriter(path, list(_entries(items)), sizes, resume=request.resume, about_to=about_to) as archive:
+        entries = list(_entries(items, request.keeps_entries))
+        with ArchiveWriter(path, entries, sizes, resume=request.resume, about_to=about_to) as archive:
             for item in items:
                 item.is_complete |= archive.is_complete
             delivery = Delivery(items, archive, present, left_out=left_out, tag_of=request.tag_of)
@@ -308,13 +311,14 @@ def _sizes(items: Iterable[Item], left_out: set[Digest]) -> dict[Digest, int]:
     return {layer.digest: layer.size for image in images for layer in image.layers if layer.digest not in left_out}
 
 
-def _entries(items: Sequence[Item]) -> Iterator[ArchivedManifest]:
+def _entries(items: Sequence[Item], keeps_lock_entries: bool) -> Iterator[ArchivedManifest]:
     """Yield what manifest.json lists: one entry for each tag, as it has room for one."""
     by_digest = {item.digest: item for item in items}
     for item in items:
         if item.is_listed:
-            labels = {ROOT_BUNDLE_LABEL: ""} if item.is_root and item.is_bundle else None
-            entry = replace(_entry(item, item, by_digest), origin=str(item.origin), labels=labels)
+            labels = {ROOT_BUNDLE_LABEL: ""} if item.is_root and item.is_bundle else {}
+            labels |= lock_entries_label(item.entries) if keeps_lock_entries else {}
+            entry = replace(_entry(item, item, by_digest), origin=str(item.origin), labels=labels or None)
             yield from (replace(entry, tag=tag) for tag in item.tags or (None,))
 
 
@@ -332,7 +336,8 @@ def _entry(item: Item, listed: Item, by_digest: Mapping[Digest, Item]) -> Archiv
 def _lock(source: object, roots: Sequence[Item], repository: Repository) -> BundleLock | ImagesLock | None:
     """Return the lock of what was copied: imgpkg writes a BundleLock for a bundle, and an ImagesLock for images.
 
-    Entries stand for the reference that they had in the lock that was copied, or else were copied by.
+    Entries are those of the lock that was copied, also where a tar was between, or else stand
+    for the reference that they were copied by.
     """
     if isinstance(source, ImagesLock):
         return ImagesLock(tuple(ImageRef(repository.at(each.digest), each.annotations) for each in source.images))
@@ -340,9 +345,17 @@ def _lock(source: object, roots: Sequence[Item], repository: Repository) -> Bund
         return BundleLock(repository.at(roots[0].digest), roots[0].tags[0] if roots[0].tags else None)
     if any(item.is_bundle for item in roots):
         return None
+    if kept := _kept_entries(roots):
+        return ImagesLock(tuple(ImageRef(repository.at(digest), dict(entry.annotations)) for digest, entry in kept))
     names = [_name_of(source) or str(item.origin) for item in roots]
     images = (ImageRef(repository.at(item.digest), {KBLD_ID: name}) for item, name in zip(roots, names, strict=True))
     return ImagesLock(tuple(images))
+
+
+def _kept_entries(roots: Sequence[Item]) -> list[tuple[Digest, LockEntry]]:
+    """Return what a tar tells of the ImagesLock that it was made of, in that lock's order."""
+    kept = [(item.digest, entry) for item in roots for entry in item.entries]
+    return sorted(kept, key=lambda each: each[1].place)
 
 
 def _name_of(source: object) -> str | None:

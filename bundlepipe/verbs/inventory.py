@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bundlepipe.documents.archive_manifest import LockEntry
 from bundlepipe.documents.bundle_paths import IMAGES_LOCK
 from bundlepipe.documents.images_lock import ImagesLock
 from bundlepipe.errors import AccessDenied, InvalidContent, NotFound, StoreError, Unreachable
@@ -47,6 +48,7 @@ class Wanted:
     others that name it, with places of their own. A member of an index is not `listed`. An
     index of referrers comes with its `manifest` and `subject`. A bundle is `perhaps_shallow`
     that may have been copied as an image alone: it is one if its images are not all with it.
+    `entries` are those of the ImagesLock that names it.
     """
 
     identifier: str
@@ -60,6 +62,7 @@ class Wanted:
     manifest: Manifest | None = None
     subject: Digest | None = None
     perhaps_shallow: bool = False
+    entries: tuple[LockEntry, ...] = ()
     also: tuple[Wanted, ...] = ()
 
     @property
@@ -95,6 +98,7 @@ class Item:
     is_bundle: bool = False
     lock: ImagesLock | None = None
     attached: tuple[Wanted, ...] = ()
+    entries: list[LockEntry] = field(default_factory=list)
 
     @property
     def digest(self) -> Digest:
@@ -106,6 +110,7 @@ class Item:
         self.is_root |= wanted.is_root
         self.is_listed |= wanted.is_listed
         self.subject = self.subject or wanted.subject
+        self.entries.extend(each for each in wanted.entries if each not in self.entries)
         if wanted.tag and wanted.tag not in self.tags:
             self.tags.append(wanted.tag)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bundlepipe.base_directory import anchored
+from bundlepipe.documents.archive_manifest import LockEntry
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.images_lock import ImagesLock
 from bundlepipe.errors import InvalidReference
@@ -32,9 +33,10 @@ def wanted(request: CopyRequest, homes: Homes, present: Present) -> Iterator[Wan
     """Yield what the source of a copy stands for; StoreError and its kin where it cannot be read."""
     source = request.source
     if isinstance(source, ImagesLock):
-        for entry in source.images:
+        for place, entry in enumerate(source.images):
             store = homes.repository(entry.image.repository)
-            yield Wanted(identifier=entry.digest, places=(store,), origin=entry.image, is_root=True)
+            entries = (LockEntry(place, entry.annotations),)
+            yield Wanted(identifier=entry.digest, places=(store,), origin=entry.image, is_root=True, entries=entries)
     elif isinstance(source, ArchiveLocation):
         yield from _archived(request, ArchiveStore(source.path))
     elif isinstance(source, LayoutLocation):
@@ -87,6 +89,7 @@ def _archived(request: CopyRequest, archive: ArchiveStore) -> Iterator[Wanted]:
             tag=(request.root_tag or entry.tag) if entry.is_root else entry.tag,
             is_root=entry.is_root,
             perhaps_shallow=not has_root,
+            entries=entry.lock_entries(archive.name),
             manifest=entry.manifest if match else None,
             subject=Digest.parse(f"{match[1]}:{match[2]}") if match else None,
         )

@@ -8,8 +8,11 @@ from functools import partial
 
 import pytest
 
+from bundlepipe.documents.archive_manifest import LOCK_ENTRIES_LABEL, ArchivedManifest
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
+from bundlepipe.errors import InvalidContent
+from bundlepipe.oci.manifest import OCI_INDEX, Manifest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.homes import Homes
 from tests.support.command import Command
@@ -115,7 +118,7 @@ def test_refusals(command: Command, registry: Registry, shop: Reference, tool: s
     (command.directory / "images.yml").write_bytes(lock)
     assert error("--lock", "images.yml", "--to-tar", "x").startswith("Unable to copy bundles using an Images Lock file")
     assert error("--tar", "gone.tar", "--to-repo", "localhost:1/y").startswith("tar:gone.tar: there is no such file")
-    assert error("-b", f"{shop}", "--to-repo", "localhost:1/y:tag").endswith(
+    assert error("-b", f"{shop}", "--to-repo", f"localhost:1/y@sha256:{64 * 'a'}").endswith(
         "expected a repository without tag or digest\n"
     )
     assert error("-b", f"{shop}", "--to-tar", "x", "--concurrency", "0").startswith("Invalid value for '--concurrency'")
@@ -212,3 +215,71 @@ def test_only_an_image_can_be_copied_so(command: Command, tool: str, source: str
     arguments = (tool, "copy", source, "127.0.0.1:1/app", "--to-repo", "127.0.0.1:1/copy")
     for option in ("--ignore-bundle-check", "--image-is-bundle-check=false"):
         assert f"Cannot set {option.partition('=')[0]} without -i flag" in command(*arguments, option).failed
+
+
+def test_what_is_copied_gets_the_tag_of_the_destination(command: Command, registry: Registry, shop: Reference) -> None:
+    there = registry.repository("there")
+    command.silently("bundlepipe", "copy", "-b", f"{shop}", "--to-repo", f"{there}:2.0", "--lock-output", "lock.yml")
+    lock = BundleLock.parse((command.directory / "lock.yml").read_bytes(), "lock.yml")
+    assert (lock.image.repository, lock.tag) == (there, "2.0")
+    assert command("bundlepipe", "tag", "list", "-i", f"{there}").output.split() == ["2.0"]
+    command.silently("bundlepipe", "copy", "-b", f"{shop}", "--to-tar", "shop.tar")
+    command.silently("bundlepipe", "copy", "--tar", "shop.tar", "--to-repo", f"{there}:3.0")
+    assert command("bundlepipe", "tag", "list", "-i", f"{there}").output.split() == ["2.0", "3.0"]
+
+
+def test_one_tag_is_for_one_image(command: Command, registry: Registry, images: ImagesLock) -> None:
+    told = command("bundlepipe", "copy", "--lock", "images.yml", "--to-repo", f"{registry.repository()}:2").failed
+    assert "one tag cannot name the 2 images of the source" in told
+
+
+def test_imgpkg_takes_no_tag_in_the_destination(command: Command, registry: Registry, shop: Reference) -> None:
+    there = registry.repository("there")
+    assert command("imgpkg", "copy", "-b", f"{shop}", "--to-repo", f"{there}:2.0").failed
+
+
+@pytest.fixture
+def images(command: Command, registry: Registry) -> ImagesLock:
+    """A lock, in images.yml, of two images, the first of them twice, not in the order of their digests."""
+    repository = registry.repository("images")
+    store = Homes().repository(repository, writes=True)
+    found = sorted((put_image(store, file_layer("a", text)).digest for text in ("one", "two")), reverse=True)
+    entries = [(found[0], {KBLD_ID: "b:1", "x": "y"}), (found[1], {KBLD_ID: "a:1"}), (found[0], {KBLD_ID: "a:2"})]
+    lock = ImagesLock(tuple(ImageRef(repository.at(digest), annotations) for digest, annotations in entries))
+    (command.directory / "images.yml").write_bytes(lock.to_bytes())
+    return lock
+
+
+def _through_a_tar(command: Command, tool: str, there: object) -> tuple[ImageRef, ...]:
+    command.silently(tool, "copy", "--lock", "images.yml", "--to-tar", "images.tar")
+    command.silently(tool, "copy", "--tar", "images.tar", "--to-repo", f"{there}", "--lock-output", "there.yml")
+    return ImagesLock.parse((command.directory / "there.yml").read_bytes(), "there.yml").images
+
+
+def test_the_ids_of_a_lock_survive_a_tar(command: Command, registry: Registry, images: ImagesLock) -> None:
+    there = registry.repository("there")
+    expected = [(there.at(entry.digest), entry.annotations) for entry in images.images]
+    assert [(each.image, each.annotations) for each in _through_a_tar(command, "bundlepipe", there)] == expected
+
+
+def test_under_the_name_imgpkg_a_tar_has_what_imgpkg_writes(
+    command: Command, registry: Registry, images: ImagesLock
+) -> None:
+    _through_a_tar(command, "imgpkg", registry.repository("there"))
+    with tarfile.open(command.directory / "images.tar") as archive:
+        content = archive.extractfile("manifest.json")
+        assert content
+        entries = json.load(content)
+    assert [entry["Image"]["Labels"] for entry in entries] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["x", "{}x", "[1]", '[{"place": "0", "annotations": {}}]', '[{"place": 0, "annotations": {"a": 1}}]'],
+)
+def test_a_label_that_is_no_list_of_entries_is_refused(label: str) -> None:
+    repository = Reference.parse("layout.localhost/app").repository
+    manifest = Manifest(OCI_INDEX, b'{"manifests":[]}')
+    archived = ArchivedManifest(manifest, (repository.at(manifest.digest),), labels={LOCK_ENTRIES_LABEL: label})
+    with pytest.raises(InvalidContent, match=r"tar:x: .*dev\.bundlepipe\.images-lock\.entries of layout"):
+        archived.lock_entries("tar:x")
