@@ -35,6 +35,11 @@ class Authenticator:
         self._credentials = Memory()
         self._useless: set[tuple[Repository, Credentials]] = set()
 
+    @property
+    def is_challenged(self) -> bool:
+        """Whether the registry has said how it wants to be answered, in words that are understood."""
+        return self._challenge is not None
+
     def learn(self, challenge_headers: Iterable[str], url: str) -> Scopes:
         """Remember how a 401 from `url` wants to be answered, if that is understood, and return what it demands."""
         by_scheme = {challenge.scheme: challenge for challenge in reversed(parse_challenges(challenge_headers, url))}

@@ -89,6 +89,8 @@ class RegistryHost:
         self.has_referrers_api: bool | None = None
         self._acquainted = False
         self._first_contact: SingleFlight[Response | StoreError | None] = SingleFlight()
+        self._looked_for_challenge = False
+        self._root_contact: SingleFlight[Answer] = SingleFlight()
 
     def __repr__(self) -> str:
         return f"RegistryHost({self.host!r})"
@@ -139,12 +141,23 @@ class RegistryHost:
         response, grant = self._contact(call)
         if response.status == 401 and self._is_own(response):
             answer = response.read(LARGEST_ERROR_BODY)
-            other = self._authenticator.grant(call.access, grant, self._learn(response))
+            demanded = self._learn(response)
+            self._look_for_challenge(call.access)
+            other = self._authenticator.grant(call.access, grant, demanded)
             if other is None:
                 raise self.refused(answer, call.access)
             response = self._send(call, other)
         self._raise_if_transient(response)
         return response
+
+    def _look_for_challenge(self, access: Access) -> None:
+        """Ask how to authenticate where 401s do not tell: some registries do so at the root of the API alone.
+
+        Source: OCI distribution specification 1.1, "Determining Support".
+        """
+        if not self._authenticator.is_challenged and not self._looked_for_challenge:
+            self._root_contact.do(None, lambda: self._send(Call("GET", "/v2/", access), None).read(LARGEST_ERROR_BODY))
+            self._looked_for_challenge = True
 
     def refused(self, answer: Answer, access: Access) -> StoreError:
         """Return the error that an unexpected answer amounts to."""

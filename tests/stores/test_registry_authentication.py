@@ -568,6 +568,29 @@ def test_a_registry_that_offers_both_is_given_a_token(token_registry: TokenRegis
     assert len(token_registry.tokens.requests) == 1
 
 
+@pytest.mark.parametrize("kind", ["authenticated_registry", "token_registry"])
+def test_a_challenge_may_be_stated_at_the_root_alone(
+    request: pytest.FixtureRequest, make_proxy: MakeProxy, kind: str
+) -> None:
+    registry: PasswordRegistry | TokenRegistry = request.getfixturevalue(kind)
+    proxy = make_proxy(registry.host)
+    proxy.fault("*", "^/v2/.", Header("WWW-Authenticate", None), times=99)
+
+    push_image(Client(keychain=alice()).store(registry.repository(), through=proxy.host))
+
+    assert proxy.count("GET", "^/v2/$") == 1
+
+
+def test_the_root_is_asked_for_a_challenge_once(proxy: Proxy) -> None:
+    _challenge(proxy, "")
+    store = Client(keychain=alice()).store(Repository(proxy.host, "app"))
+
+    for _ in range(2):
+        with pytest.raises(AccessDenied, match="these ways to authenticate: none"):
+            store.resolve("v1")
+    assert proxy.count("GET", "^/v2/$") == 1
+
+
 @pytest.mark.parametrize(
     ("challenge", "message"),
     [
