@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,14 @@ from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.outputs import check_tar, force_option, lock_writer
 from bundlepipe.cli.registry_options import Access, registry_options
-from bundlepipe.cli.tool import BUNDLEPIPE
-from bundlepipe.errors import BundlepipeError
-from bundlepipe.events import CopyPlanned, Event
+from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG
+from bundlepipe.errors import BundlepipeError, InputError, InvalidReference, OutputError
 from bundlepipe.oci.dangerous import refuse_repository
 from bundlepipe.stores.location import parse_location
 from bundlepipe.verbs.output_kinds import BUNDLE_LOCK, IMAGES_LOCK, kind_of
 
 if TYPE_CHECKING:
+    from bundlepipe.cli.copy_narration import Narration
     from bundlepipe.documents.bundle_lock import BundleLock
     from bundlepipe.documents.images_lock import ImagesLock
     from bundlepipe.oci.reference import Repository
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _SOURCES = "Expected either --lock, --bundle (-b), --image (-i), or --tar as a source"
 _DESTINATIONS = "Expected either --to-tar or --to-repo"
+_REPOSITORY_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-./"
+_LONGEST_REPOSITORY = 255
 _NO_REPOSITORY = "a copy to this destination has no lock"
 
 
@@ -102,8 +105,11 @@ def copy(
     """
     source = sole({"bundle": bundle, "image": image, "lock": lock, "tar": tar}, _SOURCES)
     destination = sole({"--to-repo": to_repo, "--to-tar": to_tar}, _DESTINATIONS)
+    if tar and to_tar and run.tool is not BUNDLEPIPE:
+        raise BundlepipeError("Cannot use tar source (--tar) with tar destination (--to-tar)")
     if lock_output and to_tar:
-        raise BundlepipeError("cannot output lock file with tar destination")
+        short = "annot output lock file with tar destination"
+        raise BundlepipeError(f"c{short}", drop_in=f"C{short}")
     if _is_shallow(options) and source[0] != "image":
         raise BundlepipeError(
             f"Cannot set {_shallow_option(options)} without -i flag: it copies a bundle as an image alone"
@@ -115,12 +121,11 @@ def copy(
 
     from bundlepipe.verbs.copy import copy as copy_images
 
-    with narrated(run, "copy", lambda event: _tell(run, event, to_tar is not None)) as emit, fetching():
+    narration = _narration(run, request)
+    with narrated(run, "copy", narration.take) as emit, fetching():
         homes = access.homes(run, emit, concurrency=concurrency)
         copied = copy_images(request, homes, about_to=_last_check(run, request, force=force), emit=emit)
-    if not to_tar:
-        run.console.line("copy | Tagging images")
-    _tell_non_distributable(run, copied, include=request.include_non_distributable)
+    narration.end(copied)
     if lock_output:
         made = _lock_of(copied, lock_output)
         write_lock(made.to_bytes(), kind_of(made))
@@ -142,9 +147,25 @@ def _checked_outputs(
 
     if isinstance(request.destination, ArchiveLocation):
         check_tar(run, request.destination.path, force=force)
+        if request.as_imgpkg:
+            _check_tar_as_imgpkg(request.destination.path, resume=request.resume)
     elif isinstance(request.destination, LayoutLocation):
         refuse_repository(request.destination.directory)
     return lock_writer(run, lock_output, [BUNDLE_LOCK, IMAGES_LOCK], force=force)
+
+
+def _check_tar_as_imgpkg(path: str, *, resume: bool) -> None:
+    """Raise OutputError or InvalidContent where imgpkg does not write a tar: it makes no directories."""
+    directory = os.path.dirname(path)
+    if directory and not os.path.exists(directory):
+        raise OutputError(
+            f"{path}: there is no directory '{directory}'",
+            drop_in=f"Creating file '{path}': open {path}: no such file or directory",
+        )
+    if resume and os.path.isfile(path):
+        from bundlepipe.stores.archive import count_present_layers
+
+        count_present_layers(path)
 
 
 def _last_check(run: Run, request: CopyRequest, *, force: bool) -> Callable[[], object]:
@@ -173,14 +194,22 @@ def _request(run: Run, source: tuple[str, str], destination: tuple[str, str], op
         cosign=options["cosign_signatures"],
         repo_based_tags=options["repo_based_tags"],
         resume=options["resume"],
-        keeps_entries=run.tool is BUNDLEPIPE,
+        as_imgpkg=run.tool is IMGPKG,
     )
 
 
 def _file_source(option: str, path: str) -> Any:
     from bundlepipe.stores.location import ArchiveLocation
 
-    return read_lock(path) if option == "lock" else ArchiveLocation(path)
+    if option == "tar":
+        return ArchiveLocation(path)
+    try:
+        return read_lock(path)
+    except InputError as error:
+        if not os.path.exists(path):
+            reason = f"Reading path {path}: open {path}: no such file or directory"
+            error.drop_in = f"Trying to read bundle or images lock file: {reason}"
+        raise
 
 
 def _without_tag(to: str) -> tuple[str, str | None]:
@@ -197,32 +226,30 @@ def _home(text: str) -> Repository | LayoutLocation | ArchiveLocation | EngineLo
     """Return the destination that a text names: a repository, whose images get tags of their own, or a local home."""
     from bundlepipe.oci.reference import Reference, Repository
 
-    location = parse_location(text)
-    return Repository.parse(text) if isinstance(location, Reference) else location
+    try:
+        location = parse_location(text)
+        return Repository.parse(text) if isinstance(location, Reference) else location
+    except InvalidReference as error:
+        if fault := _repository_fault(text):
+            error.drop_in = f"Building import repository ref: {fault}"
+        raise
 
 
-def _tell(run: Run, event: Event, to_tar: bool) -> None:
-    if isinstance(event, CopyPlanned):
-        count = len(event.names)
-        run.console.line(f"copy | exporting {count} images...")
-        for name in event.names:
-            run.console.line(f"copy | will export {name}")
-        run.console.line(f"copy | exported {count} images")
-        run.console.line("copy | writing layers..." if to_tar else f"copy | importing {count} images...")
+def _repository_fault(text: str) -> str | None:
+    """Return what go-containerregistry says of a name that is that of no repository; None if it takes it."""
+    host, slash, rest = text.partition("/")
+    path = rest if slash and ("." in host or ":" in host or host == "localhost") else text
+    if not 2 <= len(path) <= _LONGEST_REPOSITORY:
+        return f"repository must be between 2 and {_LONGEST_REPOSITORY} characters in length: {path}"
+    if set(path) - set(_REPOSITORY_CHARACTERS):
+        return f"repository can only contain the characters `{_REPOSITORY_CHARACTERS}`: {path}"
+    return None
 
 
-def _tell_non_distributable(run: Run, copied: Copied, *, include: bool) -> None:
-    """Say which layers were left out, since they will be missing: on stdout where all is told, else on stderr."""
-    say = run.console.line if run.console.narrates else run.console.note
-    if copied.skipped:
-        say(
-            "Skipped the followings layer(s) due to it being non-distributable. If you would like to include "
-            "non-distributable layers, use the --include-non-distributable-layers flag"
-        )
-        for image, digests in sorted(copied.skipped.items()):
-            say(f" - Image: {image}\n   Layers:" + "".join(f"\n     - {digest}" for digest in digests))
-    elif include and not copied.has_non_distributable:
-        say("'--include-non-distributable-layers' flag provided, but no images contained a non-distributable layer.")
+def _narration(run: Run, request: CopyRequest) -> Narration:
+    from bundlepipe.cli.copy_narration import ImgpkgNarration, Narration
+
+    return (ImgpkgNarration if request.as_imgpkg else Narration)(run.console, request)
 
 
 def _lock_of(copied: Copied, path: str) -> BundleLock | ImagesLock:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from bundlepipe.errors import InvalidContent, InvalidDigest, InvalidReference
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.image import escape_as_go
-from bundlepipe.oci.manifest import Descriptor, Manifest
+from bundlepipe.oci.manifest import DOCKER_LAYER, Descriptor, Manifest
 from bundlepipe.oci.reference import Reference
 
 FILE_NAME = "manifest.json"
@@ -22,6 +22,17 @@ ROOT_BUNDLE_LABEL = "dev.carvel.imgpkg.copy.root-bundle"
 # What an ImagesLock that was copied says of an image: a JSON list of entries with their place in the lock.
 LOCK_ENTRIES_LABEL = "dev.bundlepipe.images-lock.entries"
 
+# What has a DiffID: go-containerregistry's `MediaType.IsLayer`.
+_LAYER_TYPES = (
+    DOCKER_LAYER,
+    "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.oci.image.layer.v1.tar+zstd",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
+    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+)
 _DOCKER_SAVE_KEYS = {"Config", "RepoTags", "Layers"}
 
 
@@ -92,7 +103,7 @@ def _is_lock_entry(entry: LockEntry) -> bool:
 def to_bytes(entries: Sequence[ArchivedManifest]) -> bytes:
     """Return manifest.json for some entries, sorted by digest; InvalidContent for a configuration that is no text."""
     ordered = sorted(entries, key=lambda entry: entry.manifest.digest)
-    text = json.dumps([_entry(entry) for entry in ordered], ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps([_entry(entry) for entry in ordered] or None, ensure_ascii=False, separators=(",", ":"))
     try:
         return escape_as_go(text).encode()
     except UnicodeEncodeError:
@@ -115,7 +126,7 @@ def _image(archived: ArchivedManifest) -> dict[str, Any]:
             {
                 "MediaType": layer.media_type,
                 "Digest": layer.digest,
-                "DiffID": diff_ids[number] if number < len(diff_ids) else "",
+                "DiffID": diff_ids[number] if layer.media_type in _LAYER_TYPES and number < len(diff_ids) else "",
                 "Size": layer.size,
             }
             for number, layer in enumerate(manifest.layers)
@@ -136,8 +147,11 @@ def _image(archived: ArchivedManifest) -> dict[str, Any]:
 
 
 def _index(archived: ArchivedManifest) -> dict[str, Any]:
-    images = [_image(child) for child in archived.children if not child.manifest.is_index]
-    indexes = [_index(child) for child in archived.children if child.manifest.is_index]
+    # What is told of an index is repeated at each of its members.
+    told = {"tag": archived.tag, "origin": archived.origin, "labels": archived.labels}
+    children = [replace(child, **told) for child in archived.children]  # type: ignore[arg-type]
+    images = [_image(child) for child in children if not child.manifest.is_index]
+    indexes = [_index(child) for child in children if child.manifest.is_index]
     return {
         "Refs": [str(reference) for reference in archived.references],
         "Images": images or None,
@@ -173,6 +187,7 @@ def parse(content: bytes, what: str) -> tuple[ArchivedManifest, ...]:
         document = json.loads(content)
     except (ValueError, RecursionError):
         raise InvalidContent(f"{what}: is not JSON") from None
+    document = [] if document is None else document
     if not isinstance(document, list) or not all(isinstance(entry, dict) for entry in document):
         raise InvalidContent(f"{what}: is not a list of images")
     if any(entry.keys() >= _DOCKER_SAVE_KEYS for entry in document):

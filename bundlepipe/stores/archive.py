@@ -123,7 +123,7 @@ class ArchiveStore:
             return
         span = self._content.layers.get(layer_file_name(blob.digest))
         if span is None:
-            raise NotFound(f"{self.name}: {_absent_layer(blob)}")
+            raise _absent_layer(blob, self.name)
         try:
             with open(anchored(self.path), "rb") as file:
                 yield from verified(read_at(file.fileno(), *span), blob, self.name)
@@ -185,6 +185,22 @@ def scan(file: IO[bytes], what: str, *, may_be_cut: bool = False) -> dict[str, S
     return spans
 
 
+def count_present_layers(path: str) -> int:
+    """Return how many layers an archive, which may be cut off, has of those that its images have in all.
+
+    Raises InvalidContent if it is not an imgpkg tar, StoreError if it cannot be read.
+    """
+    try:
+        with open(anchored(path), "rb") as file:
+            spans = scan(file, path, may_be_cut=True)
+            raw = _read_manifest_file(file, spans, path)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from None
+    everything = (found for entry in archive_manifest.parse(raw, path) for found in entry.walk())
+    images = (found.manifest for found in everything if not found.manifest.is_index)
+    return sum(layer_file_name(layer.digest) in spans for image in images for layer in image.layers)
+
+
 def _read_manifest_file(file: IO[bytes], spans: dict[str, Span], what: str) -> bytes:
     span = spans.get(archive_manifest.FILE_NAME)
     if span is None:
@@ -198,11 +214,11 @@ def _read_manifest_file(file: IO[bytes], spans: dict[str, Span], what: str) -> b
     return file.read(span.size)
 
 
-def _absent_layer(blob: Descriptor) -> str:
-    name = layer_file_name(blob.digest)
-    if blob.is_non_distributable:
-        return (
-            f"file {name} not found in tar. hint: This may be because when copying to a tarball, "
-            "the --include-non-distributable-layers flag should have been provided."
-        )
-    return f"file {name} not found in tar: it leaves out what an earlier copy brought"
+def _absent_layer(blob: Descriptor, archive: str) -> NotFound:
+    short = f"file {layer_file_name(blob.digest)} not found in tar"
+    hint = (
+        "This may be because when copying to a tarball, the --include-non-distributable-layers flag should have been "
+        "provided."
+    )
+    why = f". hint: {hint}" if blob.is_non_distributable else ": it leaves out what an earlier copy brought"
+    return NotFound(f"{archive}: {short}{why}", drop_in=f"{short} (hint: {hint})")

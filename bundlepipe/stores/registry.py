@@ -13,12 +13,20 @@ from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import closing
 from urllib.parse import quote, urldefrag, urlencode
 
-from bundlepipe.errors import AccessDenied, IntegrityError, InvalidContent, InvalidDigest, StoreError
+from bundlepipe.errors import (
+    AccessDenied,
+    IntegrityError,
+    InvalidContent,
+    InvalidDigest,
+    NotFound,
+    StoreError,
+    Unreachable,
+)
 from bundlepipe.limits import LARGEST_MANIFEST
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import ACCEPTED_TYPES, OCI_INDEX, Descriptor, Manifest, merged_index
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.answers import Answer
+from bundlepipe.stores.answers import Answer, is_http_url
 from bundlepipe.stores.downloads import CHUNK, Download
 from bundlepipe.stores.grants import Access
 from bundlepipe.stores.registry_host import Call, RegistryHost
@@ -130,13 +138,32 @@ class RegistryStore:
     def read_blob(self, blob: Descriptor) -> Generator[bytes, None, None]:
         """Yield the content of a blob in chunks of up to 256 KiB; NotFound if it is not here.
 
-        Raises IntegrityError, at the latest after the last chunk, unless the content has
-        the digest and size of `blob`. A broken connection is resumed. The place among
-        the concurrent transfers is held until the iterator ends or is closed.
+        A layer that must not be redistributed is then read from where its descriptor says (OCI
+        image specification 1.1, "Descriptors", `urls`). Raises IntegrityError, at the latest after
+        the last chunk, unless the content has the digest and size of `blob`. A broken connection is
+        resumed. The place among the concurrent transfers is held until the iterator ends or is closed.
         """
-        call = Call("GET", self._blob_path(blob), self._reading)
-        with self._host.slot(), closing(Download(self._host, call, blob.size).chunks()) as chunks:
+        with self._host.slot(), closing(self._chunks(blob)) as chunks:
             yield from verified(chunks, blob, self.name)
+
+    def _chunks(self, blob: Descriptor) -> Generator[bytes, None, None]:
+        """Yield the content of a blob from the first place that has it, unverified."""
+        elsewhere = blob.urls if blob.is_non_distributable else ()
+        faults: list[StoreError] = []
+        for place in (self._blob_path(blob), *filter(is_http_url, elsewhere)):
+            with closing(Download(self._host, Call("GET", place, self._reading), blob.size).chunks()) as chunks:
+                try:
+                    first = next(chunks, b"")
+                except (NotFound, AccessDenied, Unreachable) as error:
+                    faults.append(error)
+                    continue
+                if first:
+                    yield first
+                yield from chunks
+                return
+        if len(faults) == 1:
+            raise faults[0]
+        raise type(faults[-1])(f"{faults[0]}; nor can it be had from where its manifest says: {faults[-1]}")
 
     def has_blob(self, blob: Descriptor) -> bool:
         """Tell whether the blob is here."""

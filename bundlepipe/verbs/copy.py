@@ -22,12 +22,12 @@ from bundlepipe.stores.archive import ArchiveStore
 from bundlepipe.stores.archive_writer import ArchiveWriter
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
+from bundlepipe.verbs import as_imgpkg
 from bundlepipe.verbs.bundle import Kind, internal_tag, require_kind
 from bundlepipe.verbs.delivery import Delivery
-from bundlepipe.verbs.inventory import Inventory, Item, Present, Scope
+from bundlepipe.verbs.inventory import Inventory, Item, Present, Scope, is_attachment
 from bundlepipe.verbs.wanted import wanted
 
-_ATTACHMENT_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.sig|\.att|\.sbom)?")
 _LONGEST_ORIGIN = 49
 _NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9._-]")
 _NOT_FIRST_IN_A_TAG = re.compile(r"^[^A-Za-z0-9_]+")
@@ -51,7 +51,10 @@ class CopyRequest:
     repo_based_tags: internal tags begin with the repository that an image came from.
     resume: layers of an interrupted or earlier tar are used again.
     exclude: layers of these are left out of a tar, since the other side has them.
-    keeps_entries: a tar of an ImagesLock tells of its annotations, which imgpkg does not write.
+    as_imgpkg: what imgpkg would do comes of it, and nothing beyond: members of indexes have no
+        tags of their own, of cosign's artifacts signatures alone are taken along, tars tell the
+        origin only of what a bundle stands for, and no annotations of an ImagesLock, and locks no
+        names.
     """
 
     source: Location | BundleLock | ImagesLock
@@ -66,7 +69,7 @@ class CopyRequest:
     repo_based_tags: bool = False
     resume: bool = True
     exclude: Sequence[Excluded] = ()
-    keeps_entries: bool = True
+    as_imgpkg: bool = False
 
     @property
     def root_tag(self) -> str | None:
@@ -139,7 +142,10 @@ def copy(
         raise BundlepipeError(f"{request.destination}: cannot leave out what is in it alone: write another tar")
     if isinstance(request.source, ArchiveLocation) and not os.path.exists(anchored(request.source.path)):
         # Before a destination is asked, which may take its time.
-        raise NotFound(f"{request.source}: there is no such file")
+        raise NotFound(
+            f"{request.source}: there is no such file",
+            drop_in=f"open {request.source.path}: no such file or directory",
+        )
     if isinstance(request.destination, EngineLocation):
         return _load(request, request.destination, homes, emit)
     store = None if isinstance(request.destination, ArchiveLocation) else homes.store(request.destination, writes=True)
@@ -151,6 +157,7 @@ def copy(
         non_distributable=request.include_non_distributable,
         is_closed=isinstance(request.source, ArchiveLocation),
         shallow=request.shallow,
+        signatures_only=request.as_imgpkg,
     )
     with closing(Inventory(homes, present, scope, request.tag_of)) as inventory:
         inventory.collect(wanted(request, homes, present))
@@ -191,7 +198,7 @@ def _deliver(
     emit: Emit,
 ) -> Copied:
     roots = _roots(request, items)
-    non_distributable = _non_distributable(items)
+    non_distributable = _non_distributable(request, items)
     skipped = {} if request.include_non_distributable else non_distributable
     left_out = {digest for digests in skipped.values() for digest in digests}
     # One image may call a layer what another one does not.
@@ -201,7 +208,7 @@ def _deliver(
         left_out |= _excluded(request.exclude, homes)
         path = request.destination.path
         sizes = _sizes(items, left_out)
-        entries = list(_entries(items, request.keeps_entries))
+        entries = list(_entries(request, items))
         with ArchiveWriter(path, entries, sizes, resume=request.resume, about_to=about_to) as archive:
             for item in items:
                 item.is_complete |= archive.is_complete
@@ -209,7 +216,14 @@ def _deliver(
             delivery.run(tally.take)
     else:
         assert present.store
-        delivery = Delivery(items, present.store, present, left_out=left_out, tag_of=request.tag_of)
+        delivery = Delivery(
+            items,
+            present.store,
+            present,
+            left_out=left_out,
+            tag_of=request.tag_of,
+            tags_members=not request.as_imgpkg,
+        )
         delivery.run(tally.take)
     repository = request.destination if isinstance(request.destination, Repository) else None
     copied = tuple(_copied(item, repository) for item in roots)
@@ -219,7 +233,7 @@ def _deliver(
         changed=tally.changed or delivery.has_tagged,
         skipped=skipped,
         has_non_distributable=bool(non_distributable),
-        lock=_lock(request.source, roots, repository) if repository else None,
+        lock=_lock(request, items, roots, repository) if repository else None,
     )
 
 
@@ -228,10 +242,8 @@ def _roots(request: CopyRequest, items: Sequence[Item]) -> list[Item]:
     roots = [item for item in items if item.is_root]
     bundles = [item for item in roots if item.is_bundle]
     if isinstance(request.source, ImagesLock) and bundles:
-        raise BundlepipeError(
-            "Unable to copy bundles using an Images Lock file (hint: Create a bundle with these images): "
-            + ", ".join(str(item.origin) for item in bundles)
-        )
+        short = "Unable to copy bundles using an Images Lock file (hint: Create a bundle with these images)"
+        raise BundlepipeError(f"{short}: {', '.join(str(item.origin) for item in bundles)}", drop_in=short)
     for item in roots:
         require_kind(item.origin, "copying", is_bundle=item.is_bundle, expected=request.expected)
     if not roots:
@@ -255,11 +267,7 @@ def _unlabelled_roots(items: Sequence[Item]) -> list[Item]:
     """
     named = {image.digest for item in items if item.lock for image in item.lock.images}
     bundles = [item for item in items if item.is_bundle and item.digest not in named]
-    return bundles or [item for item in items if item.is_listed and not any(map(_is_attachment, item.tags))]
-
-
-def _is_attachment(tag: str) -> bool:
-    return _ATTACHMENT_TAG.fullmatch(tag) is not None
+    return bundles or [item for item in items if item.is_listed and not any(map(is_attachment, item.tags))]
 
 
 def _copied(item: Item, repository: Repository | None) -> CopiedRoot:
@@ -276,8 +284,15 @@ def _count(items: Iterable[Item]) -> int:
     return len(digests)
 
 
-def _non_distributable(items: Iterable[Item]) -> dict[str, tuple[Digest, ...]]:
-    found = {str(item.origin): tuple(_layers(item, non_distributable=True)) for item in items}
+def _non_distributable(request: CopyRequest, items: Sequence[Item]) -> dict[str, tuple[Digest, ...]]:
+    """Return layers that must not be redistributed, by the names of their images.
+
+    Those are their origins.
+    """
+    repository = request.destination if isinstance(request.destination, Repository) else None
+    own_names = ((str(item.origin), item) for item in items)
+    names = as_imgpkg.names(items, repository) if request.as_imgpkg else own_names
+    found = {name: tuple(_layers(item, non_distributable=True)) for name, item in names}
     return {image: digests for image, digests in found.items() if digests}
 
 
@@ -311,14 +326,17 @@ def _sizes(items: Iterable[Item], left_out: set[Digest]) -> dict[Digest, int]:
     return {layer.digest: layer.size for image in images for layer in image.layers if layer.digest not in left_out}
 
 
-def _entries(items: Sequence[Item], keeps_lock_entries: bool) -> Iterator[ArchivedManifest]:
+def _entries(request: CopyRequest, items: Sequence[Item]) -> Iterator[ArchivedManifest]:
     """Yield what manifest.json lists: one entry for each tag, as it has room for one."""
     by_digest = {item.digest: item for item in items}
+    are_told = as_imgpkg.origins_are_told(request.source, items)
     for item in items:
         if item.is_listed:
+            is_told = not request.as_imgpkg or (are_told and as_imgpkg.has_origin(item))
             labels = {ROOT_BUNDLE_LABEL: ""} if item.is_root and item.is_bundle else {}
-            labels |= lock_entries_label(item.entries) if keeps_lock_entries else {}
-            entry = replace(_entry(item, item, by_digest), origin=str(item.origin), labels=labels or None)
+            labels |= {} if request.as_imgpkg else lock_entries_label(item.entries)
+            origin = str(item.origin) if is_told else None
+            entry = replace(_entry(item, item, by_digest), origin=origin, labels=labels or None)
             yield from (replace(entry, tag=tag) for tag in item.tags or (None,))
 
 
@@ -333,18 +351,23 @@ def _entry(item: Item, listed: Item, by_digest: Mapping[Digest, Item]) -> Archiv
     )
 
 
-def _lock(source: object, roots: Sequence[Item], repository: Repository) -> BundleLock | ImagesLock | None:
+def _lock(
+    request: CopyRequest, items: Sequence[Item], roots: Sequence[Item], repository: Repository
+) -> BundleLock | ImagesLock | None:
     """Return the lock of what was copied: imgpkg writes a BundleLock for a bundle, and an ImagesLock for images.
 
     Entries are those of the lock that was copied, also where a tar was between, or else stand
     for the reference that they were copied by.
     """
+    source = request.source
     if isinstance(source, ImagesLock):
         return ImagesLock(tuple(ImageRef(repository.at(each.digest), each.annotations) for each in source.images))
     if len(roots) == 1 and roots[0].is_bundle:
         return BundleLock(repository.at(roots[0].digest), roots[0].tags[0] if roots[0].tags else None)
     if any(item.is_bundle for item in roots):
         return None
+    if request.as_imgpkg:
+        return as_imgpkg.images_lock(items, repository)
     if kept := _kept_entries(roots):
         return ImagesLock(tuple(ImageRef(repository.at(digest), dict(entry.annotations)) for digest, entry in kept))
     names = [_name_of(source) or str(item.origin) for item in roots]

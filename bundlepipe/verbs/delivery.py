@@ -11,11 +11,11 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, cast
 
 from bundlepipe.documents.image_locations import ImageLocation, ImageLocations
-from bundlepipe.errors import LayersMissing, StoreError
+from bundlepipe.errors import AccessDenied, LayersMissing, StoreError
 from bundlepipe.events import BlobDone, CopyPlanned, Emit, ImageDone
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Descriptor
@@ -46,7 +46,8 @@ class Delivery:
     """What has to be done at the destination.
 
     `items` are everything that is to be there, in their order. `left_out` are layers that
-    are not taken along, `tag_of` gives the tag that a registry keeps a manifest by.
+    are not taken along, `tag_of` gives the tag that a registry keeps a manifest by. Where
+    `tags_members` is false, members of indexes have none: an index keeps them.
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class Delivery:
         *,
         left_out: Collection[Digest],
         tag_of: Callable[[Digest, Reference], str],
+        tags_members: bool = True,
     ) -> None:
+        self._tags_members = tags_members
         self._items = {item.digest: item for item in items}
         self._destination = destination
         self._present = present
@@ -104,22 +107,32 @@ class Delivery:
         yield from (layer for layer in item.manifest.layers if layer.digest not in self._left_out)
 
     def _settle_missing(self) -> None:
-        """Raise StoreError, before anything is written, for blobs that neither side has."""
+        """Raise StoreError, before anything is written, for blobs that neither side has, nor where they came from.
+
+        The latter is asked only where it is of the destination's registry: whoever carries a tar
+        across a gap expects of it that nobody looks back.
+        """
         missing = [blob for blob in self._blobs.values() if blob.source.is_local and not _has(blob)]
         store = self._present.store
         are_there = in_parallel(lambda blob: store is not None and store.has_blob(blob.descriptor), missing)
         lacking = [blob for blob, is_there in zip(missing, are_there, strict=True) if not is_there]
+        lent = in_parallel(_is_lent, lacking)
+        for blob in (blob for blob, is_lent in zip(lacking, lent, strict=True) if is_lent):
+            assert blob.lender
+            self._blobs[blob.descriptor.digest] = replace(blob, source=blob.lender)
+        lacking = [blob for blob, is_lent in zip(lacking, lent, strict=True) if not is_lent]
         if lacking:
             digests = ", ".join(sorted(blob.descriptor.digest for blob in lacking))
             if any(blob.descriptor.is_non_distributable for blob in lacking):
-                raise StoreError(_absence(lacking[0]))
+                raise _absence(lacking[0])
             layers, them = ("1 layer", "it") if len(lacking) == 1 else (f"{len(lacking)} layers", "them")
             raise LayersMissing(
                 f"{lacking[0].source.name} leaves out {layers}, and {self._destination.name} does not have {them}: "
                 f"{digests}: copy there first what it continues"
             )
-        for blob in missing:
-            self._there[blob.descriptor.digest] = self._blobs.pop(blob.descriptor.digest).descriptor
+        for blob, is_there in zip(missing, are_there, strict=True):
+            if is_there:
+                self._there[blob.descriptor.digest] = self._blobs.pop(blob.descriptor.digest).descriptor
 
     def _steps(self) -> dict[Step, list[Step]]:
         """Return every step with those that it comes after."""
@@ -178,7 +191,8 @@ class Delivery:
     def _put_manifest(self, item: Item) -> bool:
         if item.subject:
             return self._destination.put_referrers(item.manifest, item.subject)
-        if self._present.store is None or self._destination.keeps_untagged:
+        is_kept = item.is_listed or self._tags_members
+        if self._present.store is None or self._destination.keeps_untagged or not is_kept:
             self._destination.put_manifest(item.manifest)
         else:
             put_tagged(self._present.store, item.manifest, self._tag_of(item.digest, item.origin))
@@ -236,11 +250,21 @@ def _has(blob: _Blob) -> bool:
     return blob.open_content is not None or blob.source.has_blob(blob.descriptor)
 
 
-def _absence(blob: _Blob) -> str:
+def _is_lent(blob: _Blob) -> bool:
+    """Tell whether the repository that a blob came from still has it; a refusal counts as absence."""
+    if not blob.lender or not blob.descriptor.is_non_distributable:
+        return False
+    try:
+        return blob.lender.has_blob(blob.descriptor)
+    except AccessDenied:
+        return False
+
+
+def _absence(blob: _Blob) -> StoreError:
     """Return what a source says that lacks a blob."""
     try:
         with closing(blob.source.read_blob(blob.descriptor)) as chunks:
             next(chunks, None)
     except StoreError as error:
-        return str(error)
-    return f"{blob.source.name}: lacks {blob.descriptor.digest}"
+        return error
+    return StoreError(f"{blob.source.name}: lacks {blob.descriptor.digest}")

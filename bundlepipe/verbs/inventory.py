@@ -7,6 +7,7 @@ if it is there: then the image is complete, since blobs and members go before it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,7 +29,9 @@ from bundlepipe.verbs.bundle import locations_tag
 from bundlepipe.verbs.parallel import in_parallel
 from bundlepipe.verbs.spool import Spool
 
-_COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
+_SIGNATURE_SUFFIX = ".sig"
+_COSIGN_SUFFIXES = (_SIGNATURE_SUFFIX, ".att", ".sbom")
+_ATTACHMENT_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.sig|\.att|\.sbom)?")
 # What cosign attaches as referrers: sigstore bundles since its release 3, before that on request what else has tags.
 # Source: cosign, "Cosign Bundle Specification".
 _COSIGN_TYPES = ("application/vnd.dev.sigstore.", "application/vnd.dev.cosign.")
@@ -119,10 +122,10 @@ class Item:
 class Scope:
     """What belongs to a copy.
 
-    `cosign` takes along what cosign attached to images, `referrers` all that refers to them. `configs` says that
-    every configuration is needed, `non_distributable` that those layers are. Where the
-    source `is_closed`, nothing is looked for elsewhere. `shallow` takes bundles as the images
-    that they are.
+    `cosign` takes along what cosign attached to images, `referrers` all that refers to them,
+    `signatures_only` no more than cosign's signatures of what is listed. `configs` says that
+    every configuration is needed, `non_distributable` that those layers are. Where the source
+    `is_closed`, nothing is looked for elsewhere. `shallow` takes bundles as the images that they are.
     """
 
     cosign: bool = False
@@ -131,6 +134,7 @@ class Scope:
     non_distributable: bool = False
     is_closed: bool = False
     shallow: bool = False
+    signatures_only: bool = False
 
 
 class Present:
@@ -160,6 +164,11 @@ class Present:
     def may_have(self, tag: str) -> bool:
         """Tell whether it cannot be ruled out that `tag` is there."""
         return self.tags is None or tag in self.tags
+
+
+def is_attachment(tag: str) -> bool:
+    """Tell whether a tag is one that cosign, or who lists referrers, gives to what is attached to an image."""
+    return _ATTACHMENT_TAG.fullmatch(tag) is not None
 
 
 def tags_of(store: Source) -> frozenset[str] | None:
@@ -218,8 +227,11 @@ class Inventory:
                 item = self.items.get(each.key) or found[each.key]
                 if item.digest not in self.items:
                     self.items[item.digest] = item
-                    further += [*self._members(item), *self._images(item), *item.attached]
+                    further += [*self._members(item), *self._images(item)]
+                    further += () if self._scope.signatures_only else item.attached
                 self.items[item.digest].merge(each)
+                if self._scope.signatures_only and each.is_listed and not is_attachment(each.identifier):
+                    further += item.attached
             level = further
 
     def _find(self, wanted: Wanted) -> Item:
@@ -381,7 +393,7 @@ class Inventory:
 
     def _attached(self, item: Item) -> Iterator[Wanted]:
         if self._scope.cosign:
-            for suffix in _COSIGN_SUFFIXES:
+            for suffix in (_SIGNATURE_SUFFIX,) if self._scope.signatures_only else _COSIGN_SUFFIXES:
                 tag = f"{item.digest.algorithm}-{item.digest.encoded}{suffix}"
                 if self._has_tag(item.source, tag):
                     yield Wanted(identifier=tag, places=(item.source,), reference=item.reference, tag=tag)

@@ -68,7 +68,7 @@ class Layer:
         """Return the same bytes with OCI's media type."""
         return replace(self, media_type=OCI_FOREIGN_LAYER if self.urls else OCI_LAYER)
 
-    def as_foreign(self, url: str = "https://vendor.example/layer") -> Layer:
+    def as_foreign(self, url: str = "http://127.0.0.1:9/layer") -> Layer:
         """Return the same bytes as a layer that is not to be distributed, but to be had from `url`."""
         return replace(self, media_type=FOREIGN_LAYER, urls=(url,))
 
