@@ -14,6 +14,7 @@ from bundlepipe.cli.images import bundle_option, image_option, read_lock, sole
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.outputs import check_tar, force_option, lock_writer
+from bundlepipe.cli.references import location_of
 from bundlepipe.cli.registry_options import Access, registry_options
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG
 from bundlepipe.errors import BundlepipeError, InputError, InvalidReference, OutputError
@@ -185,7 +186,7 @@ def _request(run: Run, source: tuple[str, str], destination: tuple[str, str], op
     to_option, to = destination
     to, tag = (to, None) if to_option == "--to-tar" or run.tool is not BUNDLEPIPE else _without_tag(to)
     return CopyRequest(
-        source=_file_source(option, value) if option in ("lock", "tar") else parse_location(value),
+        source=_file_source(option, value) if option in ("lock", "tar") else location_of(run, value),
         destination=ArchiveLocation(to) if to_option == "--to-tar" else _home(to),
         tag=tag,
         expected=option if option in ("bundle", "image") else None,  # type: ignore[arg-type]

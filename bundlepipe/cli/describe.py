@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import click
 
 from bundlepipe.cli.command import Command, Option, Run, Switch
 from bundlepipe.cli.images import bundle_option
-from bundlepipe.cli.messages import fetching
+from bundlepipe.cli.messages import FetchFailed, fetching
 from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.references import location_of
 from bundlepipe.cli.registry_options import Access, registry_options
-from bundlepipe.errors import BundlepipeError
-from bundlepipe.stores.location import parse_location
+from bundlepipe.cli.tool import IMGPKG
+from bundlepipe.errors import BundlepipeError, InvalidReference
 
 _FORMATS = ("text", "yaml")
+_UNKNOWN = "Unable to check if {} is a bundle"
 
 
 @click.command(
@@ -44,19 +49,37 @@ def describe(
     access: Access,
 ) -> None:
     """Show the images of a bundle, those of nested bundles included: where they are, and where they came from."""
-    if not bundle:
-        raise BundlepipeError("Expected bundle: give it with --bundle (-b)")
     if output_type not in _FORMATS:
         raise BundlepipeError(f"--output-type can only have the following values [{', '.join(_FORMATS)}]")
+    if not bundle:
+        drop_in = f"{_UNKNOWN.format('')}: could not parse reference: "
+        raise BundlepipeError("Expected bundle: give it with --bundle (-b)", drop_in=drop_in)
     from bundlepipe.verbs.describe import describe as describe_bundle
-    from bundlepipe.verbs.description import to_text, to_yaml
+    from bundlepipe.verbs.description import text_blocks, to_text, to_yaml, yaml_as_imgpkg
 
-    with narrated(run, "describe") as emit, fetching():
+    as_imgpkg = run.tool is IMGPKG
+    with narrated(run, "describe") as emit, _naming(bundle), fetching():
         description = describe_bundle(
-            parse_location(bundle),
+            location_of(run, bundle),
             access.homes(run, emit, concurrency=concurrency),
             layers=layers,
             cosign_artifacts=cosign_artifacts,
+            as_imgpkg=as_imgpkg,
             emit=emit,
         )
-    run.console.block(to_text(description) if output_type == "text" else to_yaml(description))
+    if not as_imgpkg:
+        run.console.block(to_text(description) if output_type == "text" else to_yaml(description))
+        return
+    yaml = (f"sha: {description.digest}\n", yaml_as_imgpkg(description))
+    for block in text_blocks(description) if output_type == "text" else yaml:
+        run.console.block(block)
+
+
+@contextmanager
+def _naming(bundle: str) -> Iterator[None]:
+    """Let errors of what is to be described say so, as those of imgpkg do."""
+    try:
+        yield
+    except (FetchFailed, InvalidReference) as error:
+        error.drop_in = f"{_UNKNOWN.format(bundle)}: {error.drop_in or error}"
+        raise

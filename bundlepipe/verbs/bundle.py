@@ -93,10 +93,13 @@ def is_bundle(store: Source, manifest: Manifest) -> bool:
     return StoredImage(store, manifest).is_bundle
 
 
-def require_kind(what: object, verb: str, *, is_bundle: bool, expected: Kind | None) -> None:
+def require_kind(
+    what: object, verb: str, *, is_bundle: bool, expected: Kind | None, drop_in: str | None = None
+) -> None:
     """Raise BundlepipeError, in imgpkg's words, if something is not of the kind that was asked for.
 
-    `verb` says what is done with it: "pulling", "copying".
+    `verb` says what is done with it: "pulling", "copying". `drop_in` is what imgpkg says, if it
+    has other words for that.
     """
     if expected == "image" and is_bundle:
         words = f"Expected bundle flag when {verb} a bundle (hint: Use -b instead of -i for bundles)"
@@ -104,7 +107,7 @@ def require_kind(what: object, verb: str, *, is_bundle: bool, expected: Kind | N
         words = NOT_A_BUNDLE
     else:
         return
-    raise BundlepipeError(f"{what}: {words}", drop_in=words)
+    raise BundlepipeError(f"{what}: {words}", drop_in=drop_in or words)
 
 
 def check_contents(entries: Sequence[Entry], roots: Sequence[str]) -> None:

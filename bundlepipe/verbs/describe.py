@@ -26,7 +26,7 @@ from bundlepipe.events import Emit, ignore
 from bundlepipe.limits import LARGEST_DOCUMENT, LARGEST_LOCATIONS
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.layer_files import read_files
-from bundlepipe.oci.manifest import Manifest
+from bundlepipe.oci.manifest import Manifest, Platform
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
 from bundlepipe.stores.store import Source, find_manifest
@@ -37,6 +37,7 @@ from bundlepipe.verbs.parallel import in_parallel
 from bundlepipe.verbs.transfer import receive_blob
 
 _COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
+_USUAL_PLATFORM = Platform("linux", "amd64")
 # Nobody nests so deep, and what is deeper could not be written down by recursion.
 _DEEPEST = 100
 
@@ -47,6 +48,7 @@ def describe(
     *,
     layers: bool = True,
     cosign_artifacts: bool = True,
+    as_imgpkg: bool = False,
     emit: Emit = ignore,
 ) -> BundleDescription:
     """Return what a bundle, its nested bundles included, consists of.
@@ -58,25 +60,32 @@ def describe(
     image with its tag for an annotation.
 
     The image-locations image of a nested bundle counts among that bundle's images. That of
-    the root does not: in the output of imgpkg after which this is made, that of a bundle
-    just copied, only the nested bundle's occurs, though both had one.
+    the root does not, nor do artifacts of a nested bundle.
+
+    `as_imgpkg` describes what imgpkg would: each bundle has its own image-locations image and
+    signature among its images, of cosign's artifacts only signatures are listed, and an index has
+    the layers of its image for linux/amd64, if there is one.
 
     Raises BundlepipeError for what is no bundle, NotFound or AccessDenied for an image that
     is in neither place, other StoreErrors, InvalidContent, DocumentError.
     """
     store, manifest = homes.locate(source)
+    drop_in = f"Only bundles can be described, and {source} is not a bundle"
     if manifest.is_index:
         raise BundlepipeError(
             f"{source}: Unable to pull non-images, such as image indexes. "
-            "(hint: provide a specific digest to the image instead)"
+            "(hint: provide a specific digest to the image instead)",
+            drop_in=drop_in,
         )
-    require_kind(source, "describing", is_bundle=is_bundle(store, manifest), expected="bundle")
+    require_kind(source, "describing", is_bundle=is_bundle(store, manifest), expected="bundle", drop_in=drop_in)
     root = _Found(store, manifest)
-    survey = _Survey(homes, emit)
+    survey = _Survey(homes, emit, _COSIGN_SUFFIXES[:1] if as_imgpkg else _COSIGN_SUFFIXES)
     survey.find_all(root)
     if cosign_artifacts:
         survey.find_artifacts(root)
-    return _Assembly(survey, layers).root(root)
+    if layers and as_imgpkg:
+        survey.find_members()
+    return _Assembly(survey, layers, as_imgpkg).root(root)
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,8 @@ class _Bundle:
 class _Survey:
     """Everything that has been asked so far, and what the answers were."""
 
-    def __init__(self, homes: Homes, emit: Emit) -> None:
+    def __init__(self, homes: Homes, emit: Emit, suffixes: Collection[str]) -> None:
+        self._suffixes = suffixes
         self._homes = homes
         self._emit = emit
         self._answers: dict[tuple[str, str], Manifest | StoreError] = {}
@@ -144,6 +154,28 @@ class _Survey:
         self._tags.update(zip(stores, in_parallel(tags_of, stores.values()), strict=True))
         self._ask((subject.store, tag) for subject in subjects for tag in self._possible_artifacts(subject))
 
+    def find_members(self) -> None:
+        """Find the images for linux/amd64 of all indexes that were found."""
+        images = (image.found for bundle in self.bundles.values() for image in bundle.images)
+        indexes = [found for found in images if found.manifest.is_index]
+        while indexes:
+            chosen = [(found.store, digest) for found in indexes if (digest := _usual_member(found.manifest))]
+            self._ask(chosen)
+            answers = ((store, self._answer(store, digest)) for store, digest in chosen)
+            found = (_Found(store, answer) for store, answer in answers if isinstance(answer, Manifest))
+            indexes = [each for each in found if each.manifest.is_index]
+
+    def image_of(self, found: _Found) -> Manifest | None:
+        """Return an image, or that of an index for linux/amd64, as far as it was looked for; None if there is none."""
+        manifest = found.manifest
+        while manifest.is_index:
+            digest = _usual_member(manifest)
+            answer = self._answer(found.store, digest) if digest else None
+            if not isinstance(answer, Manifest):
+                return None
+            manifest = answer
+        return manifest
+
     def artifacts(self, subject: _Found) -> dict[str, _Found]:
         """Return by tag the cosign artifacts of an image or bundle, as far as they were looked for."""
         answers = {tag: self._answer(subject.store, tag) for tag in self._possible_artifacts(subject)}
@@ -151,7 +183,7 @@ class _Survey:
 
     def _possible_artifacts(self, subject: _Found) -> list[str]:
         digest = subject.manifest.digest
-        tags = (f"{digest.algorithm}-{digest.encoded}{suffix}" for suffix in _COSIGN_SUFFIXES)
+        tags = (f"{digest.algorithm}-{digest.encoded}{suffix}" for suffix in self._suffixes)
         known = self._tags.get(subject.store.name, frozenset())
         return [tag for tag in tags if known is None or tag in known]
 
@@ -232,8 +264,9 @@ class _Survey:
 class _Assembly:
     """Puts together what a survey has found; a bundle that several others nest is described once."""
 
-    def __init__(self, survey: _Survey, layers: bool) -> None:
+    def __init__(self, survey: _Survey, layers: bool, as_imgpkg: bool) -> None:
         self._survey = survey
+        self._as_imgpkg = as_imgpkg
         self._with_layers = layers
         # With each bundle, how many levels of bundles it has.
         self._made: dict[tuple[str, Digest], tuple[BundleDescription, int]] = {}
@@ -241,6 +274,8 @@ class _Assembly:
     def root(self, found: _Found) -> BundleDescription:
         """Return the description of the bundle that was asked for."""
         description, _ = self._bundle(found, 0)
+        if self._as_imgpkg:
+            return description
         return replace(description, images=_by_order([*description.images, *self._artifacts(found)]))
 
     def _bundle(self, found: _Found, above: int) -> tuple[BundleDescription, int]:
@@ -261,13 +296,15 @@ class _Assembly:
             if image.is_bundle:
                 description, below = self._bundle(image.found, above + 1)
                 levels = max(levels, below)
-                internal = self._internal(self._survey.bundles[image.found.key])
+                internal = [] if self._as_imgpkg else self._internal(self._survey.bundles[image.found.key])
                 images_below = _by_order([*description.images, *internal])
                 bundles.append(replace(description, origin=origin, annotations=annotations, images=images_below))
             else:
                 images.append(self._image(image.found, ImageType.IMAGE, origin, annotations))
             images += self._artifacts(image.found)
         found = bundle.found
+        if self._as_imgpkg:
+            images += [*self._artifacts(found), *self._internal(bundle)]
         description = BundleDescription(
             found.manifest.digest,
             found.image,
@@ -295,9 +332,10 @@ class _Assembly:
         return [self._image(found, ImageType.SIGNATURE, found.image, {"tag": tag}) for tag, found in artifacts.items()]
 
     def _layers(self, found: _Found) -> tuple[Digest, ...]:
-        if not self._with_layers or found.manifest.is_index:
+        manifest = self._survey.image_of(found)
+        if not self._with_layers or manifest is None:
             return ()
-        return tuple(layer.digest for layer in found.manifest.layers)
+        return tuple(layer.digest for layer in manifest.layers)
 
 
 _Described = TypeVar("_Described", BundleDescription, ImageDescription)
@@ -307,6 +345,14 @@ def _by_order(described: Iterable[_Described]) -> tuple[_Described, ...]:
     """Return descriptions sorted by digest, one for each; that of a later entry counts, as in imgpkg's maps."""
     distinct = {each.digest: each for each in described}
     return tuple(distinct[digest] for digest in sorted(distinct))
+
+
+def _usual_member(index: Manifest) -> Digest | None:
+    """Return the first member of an index that is for linux/amd64, or does not say what it is for."""
+    for child in index.children:
+        if child.platform is None or child.platform.matches(_USUAL_PLATFORM):
+            return child.digest
+    return None
 
 
 def _by_digest(entries: Iterable[ImageRef]) -> dict[Digest, ImageRef]:

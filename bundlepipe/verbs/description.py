@@ -1,7 +1,8 @@
 """What a bundle consists of, as a value and in the forms that people and programs read.
 
-Text and YAML are imgpkg's (`imgpkg describe -o text|yaml`, as observed); JSON has the data
-of the YAML.
+Text is imgpkg's (`imgpkg describe`, as observed). YAML has the same keys as imgpkg's, and the
+metadata and digests of bundles as well; `yaml_as_imgpkg` leaves those out. JSON has the data of
+the YAML.
 """
 
 from __future__ import annotations
@@ -63,13 +64,27 @@ def to_text(description: BundleDescription) -> str:
 
     Only bundles and images of images.yml have an origin here. What does not print is escaped.
     """
-    lines = [f"Bundle SHA: {description.digest}", "", *_contents(description, "", "  ")]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(text_blocks(description))
+
+
+def text_blocks(description: BundleDescription) -> Iterator[str]:
+    """Yield the text in the parts that imgpkg's `--json` tells apart: lines, and empty ones between images."""
+    yield f"Bundle SHA: {description.digest}\n"
+    yield "\n"
+    yield from _contents(description, "", "  ")
 
 
 def to_yaml(description: BundleDescription) -> str:
     """Return the description as YAML, keys sorted, without a leading `---`."""
     return write(_bundle_data(description)).decode().removeprefix("---\n")
+
+
+def yaml_as_imgpkg(description: BundleDescription) -> str:
+    """Return the description as YAML without what imgpkg does not tell: metadata, and digests of bundles.
+
+    That of the bundle itself stands before the YAML there.
+    """
+    return write(_as_imgpkg(_bundle_data(description))).decode().removeprefix("---\n")
 
 
 def to_json(description: BundleDescription) -> str:
@@ -79,14 +94,26 @@ def to_json(description: BundleDescription) -> str:
 
 def _contents(bundle: BundleDescription, indent: str, item_indent: str) -> Iterator[str]:
     if bundle.bundles or bundle.images:
-        yield f"{indent}Images:"
-    for nested in bundle.bundles:
-        yield from _item(nested, "Bundle", nested.origin, item_indent)
+        yield f"{indent}Images:\n"
+    for number, nested in enumerate(bundle.bundles):
+        if number:
+            yield "\n"
+        yield from _item_lines(nested, "Bundle", nested.origin, item_indent)
         # Unlike the root's, the items of a nested bundle are not indented further than their title.
         yield from _contents(nested, item_indent + "  ", item_indent + "  ")
-    for image in bundle.images:
+    if bundle.bundles:
+        yield ""
+    for number, image in enumerate(bundle.images):
+        if number:
+            yield ""
         origin = image.origin if image.type is ImageType.IMAGE else None
-        yield from _item(image, image.type.value, origin, item_indent)
+        yield from _item_lines(image, image.type.value, origin, item_indent)
+
+
+def _item_lines(
+    item: BundleDescription | ImageDescription, kind: str, origin: str | None, indent: str
+) -> Iterator[str]:
+    return (f"{line}\n" for line in _item(item, kind, origin, indent))
 
 
 def _item(item: BundleDescription | ImageDescription, kind: str, origin: str | None, indent: str) -> Iterator[str]:
@@ -119,6 +146,15 @@ def _bundle_data(bundle: BundleDescription) -> dict[str, Any]:
         "metadata": dict(bundle.metadata),
         "content": content,
     }
+
+
+def _as_imgpkg(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the data of a bundle as imgpkg has it, with those of the bundles that it nests."""
+    content = dict(data["content"])
+    if "bundles" in content:
+        content["bundles"] = {digest: _as_imgpkg(nested) for digest, nested in content["bundles"].items()}
+    told = {key: value for key, value in data.items() if key != "sha"}
+    return {**told, "metadata": {}, "content": content}
 
 
 def _common_data(item: BundleDescription | ImageDescription) -> dict[str, Any]:
