@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.reference import Reference
+from bundlepipe.verbs.copy import CopyRequest, copy
 from tests.peers.cases import Case, Cases
 from tests.peers.scene import Scene
 from tests.support.images import (
@@ -666,7 +669,160 @@ def _tag_more() -> list[Case]:
     return [*listed.found, *resolved.found]
 
 
+def _at(scene: Scene, name: str) -> Reference:
+    return scene.repository(name).at(Digest.parse(scene.digests[name]))
+
+
+def _relocated(scene: Scene) -> None:
+    """Put a bundle of bundles, signed, beside all its images."""
+    _signed(scene)
+    store = scene.store("outer")
+    put_cosign(store, store.read_manifest("v1"))
+    nested = scene.store("inner")
+    put_cosign(nested, nested.read_manifest("v1"), "att")
+    source = scene.repository("outer").tagged("v1")
+    copy(CopyRequest(source=source, destination=scene.repository("relocated"), cosign=True), scene.homes)
+
+
+def _many(scene: Scene) -> None:
+    """Put a bundle in place that nests two others and an index, with metadata and annotations of several lines."""
+    _images(scene)
+    homes, image = scene.homes, _at(scene, "image")
+    second = put_bundle(homes, scene.repository("second").tagged("v1"), [image])
+    odd = put_image(scene.store("odd"), file_layer("odd", "odd"), platform={"os": "linux", "architecture": "arm64"})
+    index = put_index(scene.store("odd"), [odd], architectures=["arm64"], tag="v1")
+    references = [
+        _at(scene, "inner"),
+        scene.repository("second").at(second.digest),
+        _at(scene, "index"),
+    ]
+    many = put_bundle(homes, scene.repository("many").tagged("v1"), references)
+    arm = put_bundle(homes, scene.repository("arm").tagged("v1"), [scene.repository("odd").at(index.digest)])
+    gone = scene.repository("gone").at(Digest.parse("sha256:" + "0" * 64))
+    broken = put_bundle(homes, scene.repository("broken").tagged("v1"), [gone])
+    around = put_bundle(homes, scene.repository("around").tagged("v1"), [scene.repository("broken").at(broken.digest)])
+    scene.digests.update({"many": many.digest, "arm": arm.digest, "around": around.digest})
+
+
+def _more_copies() -> list[Case]:
+    cases = Cases("imgpkg", "copymore", "copy")
+    cases.add(
+        "-b {prefix}/relocated:v1 --to-repo {own}/to --lock-output lock.yml",
+        "-b {prefix}/relocated:v1 --to-repo {own}/to --repo-based-tags",
+        "-b {prefix}/relocated:v1 --to-repo {own}/to --cosign-signatures",
+        "-b {prefix}/relocated:v1 --to-tar out.tar --cosign-signatures",
+        "-b {prefix}/relocated:v1 --to-tar out.tar --concurrency 1 --tty",
+        "-i {prefix}/image:v1 --to-repo {own}/to --cosign-signatures --lock-output lock.yml",
+        "-i {prefix}/index:v1 --to-repo {own}/to --cosign-signatures --lock-output lock.yml",
+        "-i {prefix}/image@{image} --to-repo {own}/to --lock-output lock.yml",
+        "-i {prefix}/image:other@{image} --to-repo {own}/to --lock-output lock.yml",
+        "-i {prefix}/image --to-repo {own}/to",
+        set_up=_relocated,
+    )
+    cases.add(
+        "-b {prefix}/many:v1 --to-repo {own}/to --tty",
+        "-b {prefix}/many:v1 --to-tar out.tar",
+        "-b {prefix}/arm:v1 --to-repo {own}/to",
+        "-b {prefix}/broken:v1 --to-repo {own}/to",
+        "-b {prefix}/broken:v1 --to-tar out.tar",
+        "-b {prefix}/around:v1 --to-repo {own}/to",
+        set_up=_many,
+    )
+    cases.add(
+        "-b {prefix}/Outer --to-repo {own}/to",
+        "-i {prefix}/image:x:y --to-repo {own}/to",
+        "-i {prefix}/image@sha256:aa --to-repo {own}/to",
+        f"-i {{prefix}}/image@sha256:{'a' * 64} --to-repo {{own}}/to",
+        "-i '' --to-repo {own}/to",
+        "-i {prefix}/image:v1 --to-repo ''",
+        "-i {prefix}/image:v1 --to-repo x",
+        "-i {prefix}/image:v1 --to-repo {own}/to@{image}",
+        "-i {prefix}/image:v1 --to-repo '{own}/to with space'",
+        "-i {prefix}/image:v1 --to-repo {own}/to --resume",
+        "-i {prefix}/image:v1 --to-tar d",
+        "-i {prefix}/image:v1 --to-tar text.tar",
+        "-i {prefix}/image:v1 --to-tar text.tar --resume",
+        "-i {prefix}/image:v1 --to-tar out.tar --resume --tty",
+        "-i {prefix}/image:v1 --to-tar d/e/out.tar",
+        "-i {prefix}/image:v1 --to-tar out.tar --include-non-distributable-layers --tty",
+        "-i {prefix}/image:v1 --to-tar out.tar --include-non-distributable-layers",
+        "-i {prefix}/image:v1 --to-repo {own}/to --include-non-distributable-layers --tty",
+        "--tar text.tar --to-repo {own}/to",
+        "--tar empty.tar --to-repo {own}/to",
+        "--tar d --to-repo {own}/to",
+        "--tar text.tar --to-tar out.tar",
+        "--lock d --to-repo {own}/to",
+        "--lock text.tar --to-repo {own}/to",
+        "--lock empty.tar --to-repo {own}/to",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --lock-output nowhere/lock.yml",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --lock-output d",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --lock-output text.tar",
+        "-b {prefix}/outer:v1 --to-repo 127.0.0.1:1/to --registry-retry-count 1",
+        "-b 127.0.0.1:1/outer:v1 --to-repo {own}/to --registry-retry-count 1",
+        set_up=_images,
+        files={"text.tar": "some text\n", "empty.tar": "", "d/x": "x\n"},
+    )
+    for content in (
+        BUNDLE_LOCK.replace("IMAGE", "{prefix}/image@{image}"),
+        BUNDLE_LOCK.replace("IMAGE", "{prefix}/outer:v1"),
+        BUNDLE_LOCK.replace("IMAGE", "{prefix}/outer@{outer}").replace("  tag: v1\n", ""),
+        BUNDLE_LOCK.replace("BundleLock", "Other"),
+        BUNDLE_LOCK.replace("v1alpha1", "v2").replace("IMAGE", "{prefix}/outer@{outer}"),
+        LOCK.replace("[]", "[{image: '{prefix}/image:v1'}]"),
+        LOCK.replace("[]", "[{image: '{prefix}/other@{image}'}]"),
+        LOCK.replace(
+            "[]", "[{image: '{prefix}/image@{image}'}, {image: '{prefix}/image@{image}', annotations: {a: b}}]"
+        ),
+    ):
+        cases.add(
+            "--lock lock.yml --to-repo {own}/to --lock-output new.yml", set_up=_images, files={"lock.yml": content}
+        )
+    cases.add(
+        "-b {prefix}/outer:v1 --to-repo {own}/to --include-non-distributable-layers",
+        "-i {prefix}/windows --to-repo {own}/to --tty",
+        "-b {prefix}/outer:v1 --to-tar out.tar --tty",
+        "-b {prefix}/outer:v1 --to-tar out.tar --cosign-signatures",
+        set_up=_world,
+    )
+    return cases.found
+
+
+def _more_descriptions() -> list[Case]:
+    cases = Cases("imgpkg", "describemore", "describe")
+    cases.add(
+        "-b {prefix}/relocated:v1",
+        "-b {prefix}/relocated:v1 --tty",
+        "-b {prefix}/relocated:v1 --json",
+        "-b {prefix}/relocated:v1 -o yaml",
+        "-b {prefix}/relocated:v1 -o yaml --json",
+        "-b {prefix}/relocated:v1 -o yaml --cosign-artifacts=false --layers=false",
+        "-b {prefix}/relocated:v1 --layers=false --json",
+        "-b {prefix}/outer:v1 -o yaml",
+        set_up=_relocated,
+    )
+    cases.add(
+        "-b {prefix}/many:v1",
+        "-b {prefix}/many:v1 -o yaml",
+        "-b {prefix}/arm:v1",
+        "-b {prefix}/broken:v1",
+        "-b {prefix}/around:v1",
+        "-b {prefix}/Many",
+        "-b {prefix}/many:x:y",
+        f"-b {{prefix}}/many@sha256:{'a' * 64}",
+        "-b {prefix}/many:v1 -o yaml -o text",
+        "-b {prefix}/many:v1 --concurrency 0",
+        "-b {prefix}/many:v1 --layers",
+        "-b {prefix}/many:v1 --layers=x",
+        "-b {prefix}/many:v1 rest",
+        "-b 127.0.0.1:1/many --registry-retry-count 1",
+        set_up=_many,
+    )
+    return cases.found
+
+
 def imgpkg_cases() -> Iterator[Case]:
     """Yield all that are written down."""
     for cases in (_push, _pull, _copy, _describe, _tag, _general, _push_more, _pull_more, _tag_more):
+        yield from cases()
+    for cases in (_more_copies, _more_descriptions):
         yield from cases()

@@ -107,7 +107,8 @@ class _Content:
             return self._identify_manifest(document)
         if "rootfs" in document:
             return _name("config", json.loads(self.named(json.dumps(document))))
-        return encoded
+        # What cosign signs names the digest of an image.
+        return _name("document", json.loads(self.named(json.dumps(document))))
 
     def _identify_manifest(self, document: dict[str, Any]) -> str:
         # Layers come first: configurations name them by what is in them.
