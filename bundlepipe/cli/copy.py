@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bundlepipe.cli import copy_faults
 from bundlepipe.cli.command import PATH, Command, Option, Run, Switch
-from bundlepipe.cli.images import bundle_option, image_option, read_lock, sole
+from bundlepipe.cli.images import STANDARD, bundle_option, image_option, read_lock, sole
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.outputs import check_tar, force_option, lock_writer
 from bundlepipe.cli.references import location_of
 from bundlepipe.cli.registry_options import Access, registry_options
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG
-from bundlepipe.errors import BundlepipeError, InputError, InvalidReference, OutputError
+from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidReference
 from bundlepipe.oci.dangerous import refuse_repository
-from bundlepipe.stores.location import parse_location
+from bundlepipe.stores.location import LOCAL_PREFIXES, parse_location
 from bundlepipe.verbs.output_kinds import BUNDLE_LOCK, IMAGES_LOCK, kind_of
 
 if TYPE_CHECKING:
@@ -28,13 +28,12 @@ if TYPE_CHECKING:
     from bundlepipe.documents.images_lock import ImagesLock
     from bundlepipe.oci.reference import Repository
     from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation
+    from bundlepipe.verbs.bundle import Kind as ImageKind
     from bundlepipe.verbs.copy import Copied, CopyRequest
     from bundlepipe.verbs.replacing import Kind
 
 _SOURCES = "Expected either --lock, --bundle (-b), --image (-i), or --tar as a source"
 _DESTINATIONS = "Expected either --to-tar or --to-repo"
-_REPOSITORY_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-./"
-_LONGEST_REPOSITORY = 255
 _NO_REPOSITORY = "a copy to this destination has no lock"
 
 
@@ -149,24 +148,10 @@ def _checked_outputs(
     if isinstance(request.destination, ArchiveLocation):
         check_tar(run, request.destination.path, force=force)
         if request.as_imgpkg:
-            _check_tar_as_imgpkg(request.destination.path, resume=request.resume)
+            copy_faults.check_tar(request, request.destination.path)
     elif isinstance(request.destination, LayoutLocation):
         refuse_repository(request.destination.directory)
     return lock_writer(run, lock_output, [BUNDLE_LOCK, IMAGES_LOCK], force=force)
-
-
-def _check_tar_as_imgpkg(path: str, *, resume: bool) -> None:
-    """Raise OutputError or InvalidContent where imgpkg does not write a tar: it makes no directories."""
-    directory = os.path.dirname(path)
-    if directory and not os.path.exists(directory):
-        raise OutputError(
-            f"{path}: there is no directory '{directory}'",
-            drop_in=f"Creating file '{path}': open {path}: no such file or directory",
-        )
-    if resume and os.path.isfile(path):
-        from bundlepipe.stores.archive import count_present_layers
-
-        count_present_layers(path)
 
 
 def _last_check(run: Run, request: CopyRequest, *, force: bool) -> Callable[[], object]:
@@ -185,11 +170,12 @@ def _request(run: Run, source: tuple[str, str], destination: tuple[str, str], op
     option, value = source
     to_option, to = destination
     to, tag = (to, None) if to_option == "--to-tar" or run.tool is not BUNDLEPIPE else _without_tag(to)
+    what = _file_source(option, value) if option in ("lock", "tar") else location_of(run, value)
     return CopyRequest(
-        source=_file_source(option, value) if option in ("lock", "tar") else location_of(run, value),
-        destination=ArchiveLocation(to) if to_option == "--to-tar" else _home(to),
+        source=what,
+        destination=ArchiveLocation(to) if to_option == "--to-tar" else _home(run, to),
         tag=tag,
-        expected=option if option in ("bundle", "image") else None,  # type: ignore[arg-type]
+        expected=_expected(run, option, what),
         shallow=_is_shallow(options),
         include_non_distributable=options["include_non_distributable_layers"],
         cosign=options["cosign_signatures"],
@@ -199,6 +185,15 @@ def _request(run: Run, source: tuple[str, str], destination: tuple[str, str], op
     )
 
 
+def _expected(run: Run, option: str, source: object) -> ImageKind | None:
+    from bundlepipe.documents.bundle_lock import BundleLock
+
+    if option == "image":
+        return "image"
+    is_said = option == "bundle" or (run.tool is IMGPKG and isinstance(source, BundleLock))
+    return "bundle" if is_said else None
+
+
 def _file_source(option: str, path: str) -> Any:
     from bundlepipe.stores.location import ArchiveLocation
 
@@ -206,10 +201,9 @@ def _file_source(option: str, path: str) -> Any:
         return ArchiveLocation(path)
     try:
         return read_lock(path)
-    except InputError as error:
-        if not os.path.exists(path):
-            reason = f"Reading path {path}: open {path}: no such file or directory"
-            error.drop_in = f"Trying to read bundle or images lock file: {reason}"
+    except (InputError, DocumentError) as error:
+        if path != STANDARD:
+            error.drop_in = copy_faults.lock_fault(error, path)
         raise
 
 
@@ -223,28 +217,15 @@ def _without_tag(to: str) -> tuple[str, str | None]:
     return str(location.repository), location.tag
 
 
-def _home(text: str) -> Repository | LayoutLocation | ArchiveLocation | EngineLocation:
+def _home(run: Run, text: str) -> Repository | LayoutLocation | ArchiveLocation | EngineLocation:
     """Return the destination that a text names: a repository, whose images get tags of their own, or a local home."""
     from bundlepipe.oci.reference import Reference, Repository
 
-    try:
-        location = parse_location(text)
-        return Repository.parse(text) if isinstance(location, Reference) else location
-    except InvalidReference as error:
-        if fault := _repository_fault(text):
-            error.drop_in = f"Building import repository ref: {fault}"
-        raise
-
-
-def _repository_fault(text: str) -> str | None:
-    """Return what go-containerregistry says of a name that is that of no repository; None if it takes it."""
-    host, slash, rest = text.partition("/")
-    path = rest if slash and ("." in host or ":" in host or host == "localhost") else text
-    if not 2 <= len(path) <= _LONGEST_REPOSITORY:
-        return f"repository must be between 2 and {_LONGEST_REPOSITORY} characters in length: {path}"
-    if set(path) - set(_REPOSITORY_CHARACTERS):
-        return f"repository can only contain the characters `{_REPOSITORY_CHARACTERS}`: {path}"
-    return None
+    is_local = text.startswith(LOCAL_PREFIXES)
+    if run.tool is IMGPKG and not is_local and (fault := copy_faults.repository_fault(text)):
+        raise InvalidReference(fault)
+    location = parse_location(text)
+    return Repository.parse(text) if isinstance(location, Reference) else location
 
 
 def _narration(run: Run, request: CopyRequest) -> Narration:

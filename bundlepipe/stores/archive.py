@@ -24,6 +24,11 @@ from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.tar import padding, read_member
 from bundlepipe.stores.store import find_manifest, referrers_tag, verified
 
+_HINT = (
+    "This may be because when copying to a tarball, the --include-non-distributable-layers flag should have been "
+    "provided."
+)
+
 
 class Span(NamedTuple):
     """Where the content of an entry lies in the file."""
@@ -204,7 +209,10 @@ def count_present_layers(path: str) -> int:
 def _read_manifest_file(file: IO[bytes], spans: dict[str, Span], what: str) -> bytes:
     span = spans.get(archive_manifest.FILE_NAME)
     if span is None:
-        raise InvalidContent(f"{what}: has no {archive_manifest.FILE_NAME}: it is not an imgpkg tar")
+        raise InvalidContent(
+            f"{what}: has no {archive_manifest.FILE_NAME}: it is not an imgpkg tar",
+            drop_in=_absence_as_imgpkg(archive_manifest.FILE_NAME),
+        )
     if span.size > LARGEST_ARCHIVE_MANIFEST:
         most = in_words(LARGEST_ARCHIVE_MANIFEST)
         raise InvalidContent(
@@ -215,10 +223,10 @@ def _read_manifest_file(file: IO[bytes], spans: dict[str, Span], what: str) -> b
 
 
 def _absent_layer(blob: Descriptor, archive: str) -> NotFound:
-    short = f"file {layer_file_name(blob.digest)} not found in tar"
-    hint = (
-        "This may be because when copying to a tarball, the --include-non-distributable-layers flag should have been "
-        "provided."
-    )
-    why = f". hint: {hint}" if blob.is_non_distributable else ": it leaves out what an earlier copy brought"
-    return NotFound(f"{archive}: {short}{why}", drop_in=f"{short} (hint: {hint})")
+    name = layer_file_name(blob.digest)
+    why = f". hint: {_HINT}" if blob.is_non_distributable else ": it leaves out what an earlier copy brought"
+    return NotFound(f"{archive}: file {name} not found in tar{why}", drop_in=_absence_as_imgpkg(name))
+
+
+def _absence_as_imgpkg(name: str) -> str:
+    return f"file {name} not found in tar (hint: {_HINT})"

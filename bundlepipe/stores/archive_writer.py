@@ -109,7 +109,10 @@ class ArchiveWriter:
     def __enter__(self) -> ArchiveWriter:
         with self._translated():
             if os.path.isdir(self._path):
-                raise StoreError(f"{self.name}: cannot be written: there is a directory: name a file")
+                raise StoreError(
+                    f"{self.name}: cannot be written: there is a directory: name a file",
+                    drop_in=f"Creating file '{self._given}': open {self._given}: is a directory",
+                )
             if os.path.exists(self._path) and not os.path.isfile(self._path):
                 # A tar is renamed into its place, and a device or pipe would be gone.
                 raise StoreError(f"{self.name}: cannot be written: there is a device or pipe: name a file")

@@ -157,7 +157,7 @@ def copy(
         non_distributable=request.include_non_distributable,
         is_closed=isinstance(request.source, ArchiveLocation),
         shallow=request.shallow,
-        signatures_only=request.as_imgpkg,
+        as_imgpkg=request.as_imgpkg,
     )
     with closing(Inventory(homes, present, scope, request.tag_of)) as inventory:
         inventory.collect(wanted(request, homes, present))

@@ -136,6 +136,8 @@ class _Survey:
         self._have_label: dict[Digest, bool] = {}
         self._tags: dict[str, frozenset[str] | None] = {}
         self.bundles: dict[tuple[str, Digest], _Bundle] = {}
+        # What nested bundles, and those around them, are called, the outermost first.
+        self._names: dict[tuple[str, Digest], tuple[str, ...]] = {}
 
     def find_all(self, root: _Found) -> None:
         """Read a bundle and all that it nests, and find their images."""
@@ -221,6 +223,9 @@ class _Survey:
         )
         for image, (bundle, digest, entry) in zip(found, named, strict=True):
             is_nested = bundle.bundles_known.get(digest, self._have_label.get(digest, False))
+            if is_nested:
+                around = self._names.get(bundle.found.key, ())
+                self._names.setdefault(image.key, (*around, str(entry.image)))
             bundle.images.append(_Image(entry, image, is_nested))
 
     def _place(self, bundle: _Bundle, digest: Digest, entry: ImageRef) -> _Found:
@@ -231,9 +236,12 @@ class _Survey:
             if isinstance(answer, Manifest):
                 return _Found(store, answer)
         assert isinstance(answer, StoreError)
+        names = self._names.get(bundle.found.key, ())
+        around = "".join(f"Retrieving images for bundle '{name}': " for name in names)
         raise type(answer)(
             f"{bundle.found.image}: its image {entry.image} can be had neither from {own.name} nor from where "
-            f"{IMAGES_LOCK} says: {answer}"
+            f"{IMAGES_LOCK} says: {answer}",
+            drop_in=f"Retrieving Images from bundle: {around}Checking image existence: {answer.drop_in or answer}",
         )
 
     def _look_for_labels(self, images: Iterable[_Found]) -> None:

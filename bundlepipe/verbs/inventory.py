@@ -80,7 +80,8 @@ class Item:
 
     `source` has it and its blobs; it is the destination itself where the image `is_complete`.
     `lender` is a repository of the destination's registry that should have the blobs too.
-    `reference` says where it was found and `origin` how it was first named. `config` and
+    `reference` says where it was found and `origin` how it was first named, by the bundle
+    `named_by`, if one has named it. `config` and
     `layer` are kept where they had to be read. `lock` is what a bundle names (None where
     only the destination has its layer), `subject` what the members of an index of referrers are about.
     """
@@ -91,6 +92,7 @@ class Item:
     reference: Reference
     origin: Reference
     is_complete: bool
+    named_by: Digest | None = None
     lender: Source | None = None
     tags: list[str] = field(default_factory=list)
     is_root: bool = False
@@ -123,9 +125,10 @@ class Scope:
     """What belongs to a copy.
 
     `cosign` takes along what cosign attached to images, `referrers` all that refers to them,
-    `signatures_only` no more than cosign's signatures of what is listed. `configs` says that
-    every configuration is needed, `non_distributable` that those layers are. Where the source
-    `is_closed`, nothing is looked for elsewhere. `shallow` takes bundles as the images that they are.
+    `as_imgpkg` of what has tags no more than cosign's signatures of what is listed; members of
+    indexes have no tags then. `configs` says that every configuration is needed,
+    `non_distributable` that those layers are. Where the source `is_closed`, nothing is looked for
+    elsewhere. `shallow` takes bundles as the images that they are.
     """
 
     cosign: bool = False
@@ -134,7 +137,7 @@ class Scope:
     non_distributable: bool = False
     is_closed: bool = False
     shallow: bool = False
-    signatures_only: bool = False
+    as_imgpkg: bool = False
 
 
 class Present:
@@ -228,9 +231,9 @@ class Inventory:
                 if item.digest not in self.items:
                     self.items[item.digest] = item
                     further += [*self._members(item), *self._images(item)]
-                    further += () if self._scope.signatures_only else item.attached
+                    further += () if self._scope.as_imgpkg else item.attached
                 self.items[item.digest].merge(each)
-                if self._scope.signatures_only and each.is_listed and not is_attachment(each.identifier):
+                if self._scope.as_imgpkg and each.is_listed and not is_attachment(each.identifier):
                     further += item.attached
             level = further
 
@@ -247,6 +250,7 @@ class Inventory:
             reference=reference,
             origin=wanted.origin or reference,
             is_complete=is_complete,
+            named_by=wanted.named_by,
             lender=self._lender(reference.repository),
         )
         if not manifest.is_index:
@@ -273,7 +277,7 @@ class Inventory:
         takes_attached = self._scope.cosign or self._scope.referrers
         if store and by_digest and wanted.origin and not takes_attached:
             digest = Digest(wanted.identifier)
-            manifest = self._present.find(self._tag_of(digest, wanted.origin), digest)
+            manifest = self._find_present(wanted, self._tag_of(digest, wanted.origin), digest)
             if manifest and not self._lacks_blobs(manifest):
                 return store, manifest, True
         source, manifest = self._look(wanted)
@@ -286,7 +290,12 @@ class Inventory:
         if wanted.is_root and wanted.tag and tag in (self._present.tags or ()):
             # One question for both: whether it is there, and whether its own tag names it.
             tag = wanted.tag
-        return self._present.find(tag, manifest.digest) is not None
+        return self._find_present(wanted, tag, manifest.digest) is not None
+
+    def _find_present(self, wanted: Wanted, tag: str, digest: Digest) -> Manifest | None:
+        if self._present.store and self._scope.as_imgpkg and not wanted.is_listed:
+            return find_manifest(self._present.store, digest)
+        return self._present.find(tag, digest)
 
     def _lacks_blobs(self, manifest: Manifest) -> bool:
         """Tell whether the destination may have the manifest without all blobs that this copy takes along."""
@@ -308,9 +317,21 @@ class Inventory:
                 failures[place.name] = error
         # Where the lock says it is counts for more than where it might be as well.
         failure = failures[wanted.places[-1].name]
-        if len(failures) == 1:
+        if wanted.named_by is None:
             raise failure
-        raise type(failure)(f"{wanted.origin} cannot be fetched: " + "; ".join(map(str, failures.values())))
+        reasons = "; ".join(map(str, failures.values()))
+        text = f"{wanted.origin} cannot be fetched: {reasons}" if len(failures) > 1 else reasons
+        by = "".join(f"Retrieving images for bundle '{name}': " for name in self._nested_around(wanted.named_by))
+        drop_in = f"Reading Images from Bundle: {by}Checking image existence: {failure.drop_in or failure}"
+        raise type(failure)(text, drop_in=drop_in)
+
+    def _nested_around(self, bundle: Digest | None) -> list[Reference]:
+        """Return what a bundle and those around it are called, the outermost first, without the root."""
+        names: list[Reference] = []
+        while bundle and not (item := self.items[bundle]).is_root:
+            names.insert(0, item.origin)
+            bundle = item.named_by
+        return names
 
     def _ordered(self, wanted: Wanted) -> list[Source]:
         """Return the places in the order in which they are asked.
@@ -393,7 +414,7 @@ class Inventory:
 
     def _attached(self, item: Item) -> Iterator[Wanted]:
         if self._scope.cosign:
-            for suffix in (_SIGNATURE_SUFFIX,) if self._scope.signatures_only else _COSIGN_SUFFIXES:
+            for suffix in (_SIGNATURE_SUFFIX,) if self._scope.as_imgpkg else _COSIGN_SUFFIXES:
                 tag = f"{item.digest.algorithm}-{item.digest.encoded}{suffix}"
                 if self._has_tag(item.source, tag):
                     yield Wanted(identifier=tag, places=(item.source,), reference=item.reference, tag=tag)

@@ -53,6 +53,8 @@ def wanted(request: CopyRequest, homes: Homes, present: Present) -> Iterator[Wan
         yield _in_engine(request, source, present)
     else:
         image, tag = (source.image, source.tag) if isinstance(source, BundleLock) else (source, source.tag)
+        if request.as_imgpkg and source is image and image.digest:
+            tag = None
         tag = request.root_tag or tag or (None if image.digest else DEFAULT_TAG)
         store = homes.repository(image.repository)
         yield Wanted(identifier=image.identifier, places=(store,), tag=tag, is_root=True)

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tarfile
 from functools import partial
 
 import pytest
 
+from bundlepipe.cli.copy_narration import duration
 from bundlepipe.documents.archive_manifest import LOCK_ENTRIES_LABEL, ArchivedManifest
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
@@ -69,7 +71,11 @@ def test_copy_to_a_repository(command: Command, registry: Registry, shop: Refere
 @TOOLS
 def test_by_a_tar_to_another_place(command: Command, registry: Registry, shop: Reference, tool: str) -> None:
     told = command(tool, "copy", "-b", f"{shop}", "--to-tar", "shop.tar", "--tty").output
-    assert "copy | exported 2 images\ncopy | writing layers...\n\nSucceeded\n" in told
+    head, done, rest = told.partition("copy | writing layers...\n")
+    assert head.endswith("copy | exported 2 images\n") and done and rest.endswith("\nSucceeded\n")
+    files = re.findall(r"^copy \| done: file '(.*)' \(.*s\)$", rest, re.MULTILINE)
+    with tarfile.open(command.directory / "shop.tar") as archive:
+        assert files[:1] + sorted(files[1:]) == (archive.getnames() if tool == "imgpkg" else [])
     with tarfile.open(command.directory / "shop.tar") as archive:
         assert archive.getnames()[0] == "manifest.json"
     there = registry.repository("there")
@@ -99,9 +105,10 @@ def test_refusals(command: Command, registry: Registry, shop: Reference, tool: s
     assert error("-b", f"{shop}", "-i", f"{shop}", "--to-tar", "x.tar") == sources
     assert error("-b", f"{shop}") == "Expected either --to-tar or --to-repo\n"
     assert error("-b", f"{shop}", "--to-tar", "x", "--to-repo", "y/z") == "Expected either --to-tar or --to-repo\n"
+    as_imgpkg = tool == "imgpkg"
     assert (
         error("-b", f"{shop}", "--to-tar", "x", "--lock-output", "l")
-        == "cannot output lock file with tar destination\n"
+        == f"{'C' if as_imgpkg else 'c'}annot output lock file with tar destination\n"
     )
     assert (
         error("-b", f"{shop}", "--to-repo", "y/z", "--resume") == "Flag --resume can only be used when copying to tar\n"
@@ -117,10 +124,16 @@ def test_refusals(command: Command, registry: Registry, shop: Reference, tool: s
     lock = ImagesLock((ImageRef(Reference.parse(resolved(command, shop)), {KBLD_ID: "shop"}),)).to_bytes()
     (command.directory / "images.yml").write_bytes(lock)
     assert error("--lock", "images.yml", "--to-tar", "x").startswith("Unable to copy bundles using an Images Lock file")
-    assert error("--tar", "gone.tar", "--to-repo", "localhost:1/y").startswith("tar:gone.tar: there is no such file")
-    assert error("-b", f"{shop}", "--to-repo", f"localhost:1/y@sha256:{64 * 'a'}").endswith(
-        "expected a repository without tag or digest\n"
+    gone, with_digest = (
+        error("--tar", "gone.tar", "--to-repo", "localhost:1/yy"),
+        error("-b", f"{shop}", "--to-repo", f"y/z@sha256:{64 * 'a'}"),
     )
+    if as_imgpkg:
+        assert gone == "open gone.tar: no such file or directory\n"
+        assert with_digest.startswith("Building import repository ref: repository can only contain the characters ")
+    else:
+        assert gone.startswith("tar:gone.tar: there is no such file")
+        assert with_digest.endswith("expected a repository without tag or digest\n")
     assert error("-b", f"{shop}", "--to-tar", "x", "--concurrency", "0").startswith("Invalid value for '--concurrency'")
     assert error("-b", f"{shop.repository}:none", "--to-tar", "x").startswith("Fetching image:\n  GET http://")
 
@@ -128,35 +141,94 @@ def test_refusals(command: Command, registry: Registry, shop: Reference, tool: s
 def test_non_distributable_layers_are_told_of(command: Command, registry: Registry, world: World) -> None:
     there = registry.repository("there")
     (image, layers), *_ = world.foreign.items()
-    silent = command("imgpkg", "copy", "-b", f"{world.root}", "--to-repo", f"{there}")
+    silent = command("bundlepipe", "copy", "-b", f"{world.root}", "--to-repo", f"{there}")
     assert (silent.status, silent.stdout) == (0, "")
     assert silent.stderr.startswith(FOREIGN)
     assert f"   Layers:\n     - {layers[0]}\n" in silent.stderr
     assert f"@{image}\n" in silent.stderr
-    told = command("imgpkg", "copy", "-b", f"{world.root}", "--to-tar", "x.tar", "--tty").output
+    told = command("bundlepipe", "copy", "-b", f"{world.root}", "--to-tar", "x.tar", "--tty").output
     assert FOREIGN in told
 
 
-def test_non_distributable_layers_that_there_are_none_of(command: Command, registry: Registry, shop: Reference) -> None:
-    run = partial(command, "imgpkg", "copy", "-b", f"{shop}", "--include-non-distributable-layers", "--to-repo")
+def test_imgpkg_tells_of_non_distributable_layers_among_its_lines(
+    command: Command, registry: Registry, world: World
+) -> None:
+    there, windows = registry.repository("there"), world.images["windows"]
+    (image, layers), *_ = world.foreign.items()
+    run = partial(command, "imgpkg", "copy", "-b", f"{world.root}")
+    assert run("--to-repo", f"{there}").output == ""
+    for arguments, name in (
+        (("--to-repo", f"{there}"), there.at(image)),
+        (("--to-tar", "x.tar"), windows.repository.at(image)),
+    ):
+        told = run(*arguments, "--tty").output
+        assert f"copy | Warning: {FOREIGN} " in told
+        assert f"copy |  - Image: {name}\ncopy |    Layers:\ncopy |      - {layers[0]}\n\nSucceeded\n" in told
+
+
+@TOOLS
+def test_non_distributable_layers_that_there_are_none_of(
+    command: Command, registry: Registry, shop: Reference, tool: str
+) -> None:
+    run = partial(command, tool, "copy", "-b", f"{shop}", "--include-non-distributable-layers", "--to-repo")
     note = "'--include-non-distributable-layers' flag provided, but no images contained a non-distributable layer.\n"
-    assert run(f"{registry.repository()}").stderr == note
-    assert note in run(f"{registry.repository()}", "--tty").output
+    assert run(f"{registry.repository()}").stderr == ("" if tool == "imgpkg" else note)
+    prefix = "copy | Warning: " if tool == "imgpkg" else "\n"
+    assert f"{prefix}{note}" in run(f"{registry.repository()}", "--tty").output
 
 
-def test_layer_that_a_tar_lacks(command: Command, registry: Registry) -> None:
+@TOOLS
+def test_layer_that_a_tar_lacks(command: Command, registry: Registry, own_registry: Registry, tool: str) -> None:
     image = registry.repository("windows")
     foreign = file_layer("kernel32.dll", "not ours").as_foreign()
     put_image(Homes().repository(image, writes=True), foreign, tag="1")
-    assert command("imgpkg", "copy", "-i", f"{image}:1", "--to-tar", "x.tar").status == 0
-    failed = command(
-        *("imgpkg", "copy", "--tar", "x.tar", "--to-repo", f"{registry.repository()}"),
-        "--include-non-distributable-layers",
-    ).failed
-    assert (
-        f"file sha256-{foreign.digest.encoded}.tar.gz not found in tar. hint: This may be because when copying to a "
-        "tarball, the --include-non-distributable-layers flag should have been provided."
-    ) in failed
+    assert command(tool, "copy", "-i", f"{image}:1", "--to-tar", "x.tar").status == 0
+    run = partial(command, tool, "copy", "--tar", "x.tar", "--include-non-distributable-layers", "--to-repo")
+    failed = run(f"{own_registry.repository()}").failed
+    file = f"file sha256-{foreign.digest.encoded}.tar.gz not found in tar"
+    hint = "This may be because when copying to a tarball, the --include-non-distributable-layers flag should have been"
+    assert (f"imgpkg: Error: {file} (hint: {hint}" if tool == "imgpkg" else f"{file}. hint: {hint}") in failed
+    # From the registry of the destination it can be had all the same.
+    there = registry.repository("there")
+    run(f"{there}").output  # noqa: B018
+    assert Homes().repository(there).has_blob(foreign.descriptor)
+
+
+def test_imgpkg_makes_no_directory_for_a_tar(command: Command, shop: Reference) -> None:
+    failed = command("imgpkg", "copy", "-b", f"{shop}", "--to-tar", "no/x.tar").failed
+    assert failed == "imgpkg: Error: Creating file 'no/x.tar': open no/x.tar: no such file or directory\n"
+    assert not (command.directory / "no").exists()
+    command.silently("bundlepipe", "copy", "-b", f"{shop}", "--to-tar", "no/x.tar")
+
+
+def test_imgpkg_reuses_no_layers_of_what_is_no_tar(command: Command, shop: Reference) -> None:
+    (command.directory / "x.tar").write_text("something else")
+    command("imgpkg", "copy", "-b", f"{shop}", "--to-tar", "x.tar", "--resume").failed  # noqa: B018
+    assert (command.directory / "x.tar").read_text() == "something else"
+    command.silently("imgpkg", "copy", "-b", f"{shop}", "--to-tar", "x.tar")
+    told = command("imgpkg", "copy", "-b", f"{shop}", "--to-tar", "x.tar", "--resume", "--tty").output
+    assert "\ncopy | Going to reuse 2 layers from the tar already in disk\ncopy | writing layers...\n" in told
+
+
+def test_imgpkg_does_not_copy_tars(command: Command) -> None:
+    failed = command("imgpkg", "copy", "--tar", "x.tar", "--to-tar", "y.tar").failed
+    assert failed == "imgpkg: Error: Cannot use tar source (--tar) with tar destination (--to-tar)\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (1e-9, "1ns"),
+        (2.5e-6, "2.5µs"),
+        (0.0123, "12.3ms"),
+        (1.5, "1.5s"),
+        (60, "1m0s"),
+        (3725.25, "1h2m5.25s"),
+    ],
+)
+def test_durations_are_those_of_go(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_cosign_and_repo_based_tags(command: Command, registry: Registry, shop: Reference) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 import yaml
@@ -37,7 +38,25 @@ def test_yaml_and_json(command: Command, world: World, tool: str) -> None:
     assert document["sha"] == world.root_digest
     assert document["content"]["bundles"]
     as_json = json.loads(command(tool, "describe", "-b", f"{world.root}", "-o=yaml", "--json").output)
-    assert as_json == {"Tables": None, "Blocks": [text], "Lines": ["Succeeded"]}
+    head, line, rest = text.partition("\n") if tool == "imgpkg" else ("", "", text)
+    blocks = [head + line, rest] if head else [rest]
+    assert as_json == {"Tables": None, "Blocks": blocks, "Lines": ["Succeeded"]}
+
+
+def test_what_imgpkg_tells(command: Command, world: World) -> None:
+    run = partial(command, "imgpkg", "describe", "-b", f"{world.root}")
+    text = run("-o", "yaml").output
+    assert text.startswith(f"sha: {world.root_digest}\ncontent:\n")
+    assert text.count("sha:") == 1
+    (middle,) = yaml.safe_load(text)["content"]["bundles"].values()
+    assert middle["metadata"] == {}
+    (inner,) = middle["content"]["bundles"].values()
+    tags = {image["annotations"]["tag"] for image in inner["content"]["images"].values() if "Sig" in image["imageType"]}
+    assert {tag.rpartition(".")[2] for tag in tags} == {"sig"}
+    blocks = json.loads(run("--json").output)["Blocks"]
+    assert "".join(blocks) == run().output
+    assert blocks[:3] == [f"Bundle SHA: {world.root_digest}\n", "\n", "Images:\n"]
+    assert "" in blocks and all(block.count("\n") < 2 for block in blocks)
 
 
 def test_less_of_it(command: Command, world: World) -> None:
@@ -52,12 +71,20 @@ def test_refusals(command: Command, world: World, tool: str) -> None:
     def error(*arguments: str) -> str:
         return command(tool, "describe", *arguments).failed.removeprefix(f"{tool}: Error: ")
 
-    assert error().startswith("Expected bundle")
+    unknown = "Unable to check if {} is a bundle: "
+    missing = f"{unknown.format('')}could not parse reference: \n" if tool == "imgpkg" else "Expected bundle: give it"
+    assert error().startswith(missing)
     assert error("-b", f"{world.root}", "-o", "xml") == (
         "--output-type can only have the following values [text, yaml]\n"
     )
     plain = next(
         image for image in world.images.values() if image.digest and not world.manifests[image.digest].is_index
     )
-    assert error("-b", f"{plain}").endswith("(hint: Did you use -i instead of -b?)\n")
-    assert error("-b", f"{world.root.repository}:none").startswith("Fetching image:\n  GET ")
+    absent = f"{world.root.repository}:none"
+    if tool == "imgpkg":
+        assert error("-b", f"{plain}") == f"Only bundles can be described, and {plain} is not a bundle\n"
+        assert error("-b", "A:b").startswith(f"{unknown.format('A:b')}could not parse reference: A:b")
+        assert "Fetching image:" in error("-b", absent)
+    else:
+        assert error("-b", f"{plain}").endswith("(hint: Did you use -i instead of -b?)\n")
+        assert error("-b", absent).startswith("Fetching image:\n  GET ")

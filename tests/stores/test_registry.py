@@ -9,6 +9,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,20 @@ import pytest
 from bundlepipe.errors import IntegrityError, InvalidContent, NotFound, StoreError
 from bundlepipe.limits import LARGEST_MANIFEST
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
+from bundlepipe.oci.manifest import (
+    DOCKER_LAYER,
+    NON_DISTRIBUTABLE_TYPES,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Descriptor,
+    Manifest,
+)
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.stores.store import Store
 from tests.support.certificates import make_server_certificate
 from tests.support.clients import Client, Content, layer_of, push_image
+from tests.support.keychains import alice
 from tests.support.proxy import Header, Proxy, Respond
 from tests.support.services import Registry, require
 
@@ -119,6 +128,36 @@ def test_what_is_not_there_is_not_found(registry: Registry) -> None:
     with pytest.raises(NotFound) as tags:
         list(Client().store(registry.repository("never-pushed")).list_tags())
     assert "/tags/list: NAME_UNKNOWN: repository name not known to registry; name=" in str(tags.value)
+
+
+def test_a_layer_that_must_not_be_redistributed_is_read_from_where_it_is(
+    registry: Registry, make_proxy: MakeProxy
+) -> None:
+    vendor, layer = make_proxy(registry.host), layer_of(700_001)
+    elsewhere, missing = registry.repository("elsewhere"), registry.repository("missing")
+    push_image(Client().store(elsewhere), layer)
+    urls = (
+        f"http://{vendor.host}/v2/{missing.path}/blobs/{layer.descriptor.digest}",
+        "ftp://vendor.example/layer",
+        f"http://{vendor.host}/v2/{elsewhere.path}/blobs/{layer.descriptor.digest}",
+    )
+    foreign = replace(layer.descriptor, media_type=NON_DISTRIBUTABLE_TYPES[0], urls=urls)
+    store = Client(keychain=alice()).store(registry.repository())
+
+    assert b"".join(store.read_blob(foreign)) == layer.data
+    assert [(seen.status, seen.headers.get("Authorization")) for seen in vendor.requests] == [(404, None), (200, None)]
+    with pytest.raises(NotFound, match="BLOB_UNKNOWN"):
+        next(store.read_blob(replace(foreign, media_type=DOCKER_LAYER)))
+    with pytest.raises(NotFound, match=r"BLOB_UNKNOWN.*nor can it be had from where its manifest says: GET http"):
+        next(store.read_blob(replace(foreign, urls=urls[:1])))
+
+
+def test_what_comes_from_elsewhere_is_verified(registry: Registry, proxy: Proxy) -> None:
+    proxy.fault("GET", "/layer", Respond(200, {}, b"other"))
+    foreign = Descriptor(NON_DISTRIBUTABLE_TYPES[0], Digest.of(b"layer"), 5, (f"http://{proxy.host}/layer",))
+
+    with pytest.raises(IntegrityError):
+        list(Client().store(registry.repository()).read_blob(foreign))
 
 
 def test_a_manifest_whose_blobs_are_missing_is_refused(registry: Registry) -> None:

@@ -31,9 +31,11 @@ from bundlepipe.verbs.description import (
     BundleDescription,
     ImageDescription,
     ImageType,
+    text_blocks,
     to_json,
     to_text,
     to_yaml,
+    yaml_as_imgpkg,
 )
 from bundlepipe.verbs.locations import make_locations
 from bundlepipe.verbs.push import PushRequest, push
@@ -41,6 +43,7 @@ from tests.support.images import cosign_tag, file_layer, put_cosign, put_image, 
 from tests.support.proxy import Proxy, Respond
 from tests.support.services import Registry
 
+BUNDLE_YML = "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: Bundle\nmetadata: {name: my-app}\n"
 NAMED = re.compile(r"/v2/(?P<repository>.+)/(?P<what>manifests|blobs|tags)/(?P<identifier>[^?]+)")
 
 
@@ -315,6 +318,46 @@ def test_only_what_has_one_layer_is_asked_whether_it_is_a_bundle(place: Place, p
     read = [configs[Digest(blob)] for _, what, blob in _asked(proxy) if what == "blobs" and blob in configs]
     assert read == [single]
     assert {len(image.layers) for image in description.images} == {1, 3}
+
+
+def test_as_imgpkg_an_index_has_the_layers_of_its_image_for_amd64(place: Place) -> None:
+    repository = place.repository("multi")
+    store = place.homes.repository(repository, writes=True)
+    arm, amd = (put_image(store, file_layer(name, name)) for name in ("arm", "amd"))
+    inner = put_index(store, [arm, amd], architectures=("arm64", "amd64"))
+    indexes = [put_index(store, [inner]), inner, put_index(store, [arm], architectures=("arm64",))]
+    bundle = place.bundle("bundle", [repository.at(index.digest) for index in indexes])
+    found = {image.digest: image.layers for image in describe(bundle, place.homes, as_imgpkg=True).images}
+    assert [found[index.digest] for index in indexes] == [(_layer(amd),), (_layer(amd),), ()]
+
+
+def test_as_imgpkg_each_bundle_has_what_belongs_to_it(place: Place) -> None:
+    outer, small, image, internal = _relocated(place)
+    store = place.homes.repository(outer.repository, writes=True)
+    signatures = {_digest(each): put_cosign(store, place.manifest(each)).digest for each in (outer, small)}
+    put_cosign(store, place.manifest(outer), "att")
+    description = describe(outer, place.homes, as_imgpkg=True)
+    own = store.resolve(locations_tag(_digest(outer)))
+    assert [each.digest for each in description.images] == sorted([_digest(image), own, *signatures.values()])
+    (nested,) = description.bundles
+    assert [each.digest for each in nested.images] == sorted([internal.digest, signatures[_digest(small)]])
+
+
+def test_yaml_as_imgpkg_has_neither_metadata_nor_further_digests(place: Place) -> None:
+    nested = place.bundle("nested", files={".imgpkg/bundle.yml": BUNDLE_YML})
+    outer = place.bundle("outer", [nested], files={".imgpkg/bundle.yml": BUNDLE_YML})
+    description = describe(outer, place.homes)
+    assert to_yaml(description).count("name: my-app") == 2
+    text = yaml_as_imgpkg(description)
+    assert text.count("metadata: {}\n") == 2 and "sha:" not in text
+    assert f"  bundles:\n    {nested.digest}:\n      content: {{}}\n      image: {nested}\n" in text
+
+
+def test_text_has_a_blank_line_between_bundles(place: Place) -> None:
+    first, second = place.bundle("first"), place.bundle("second")
+    blocks = list(text_blocks(describe(place.bundle("outer", [first, second, place.image("img")]), place.homes)))
+    assert blocks.count("\n") == 2, "behind the digest, and between the bundles"
+    assert blocks.count("") == 1, "before the images"
 
 
 def test_an_index_among_the_images_has_no_layers(place: Place) -> None:

@@ -1,0 +1,90 @@
+"""What imgpkg refuses to copy, or where to, in its words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidReference, OutputError
+from bundlepipe.files import read_file
+from bundlepipe.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from bundlepipe.verbs.copy import CopyRequest
+
+_REPOSITORY_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-./"
+_SHORTEST_REPOSITORY, _LONGEST_REPOSITORY = 2, 255
+
+
+def check_tar(request: CopyRequest, path: str) -> None:
+    """Raise OutputError where imgpkg writes no tar, since it makes no directories, InvalidContent for no tar of its."""
+    directory = os.path.dirname(path)
+    if directory and not os.path.exists(directory):
+        raise OutputError(
+            f"{path}: there is no directory '{directory}'",
+            drop_in=f"Creating file '{path}': open {path}: no such file or directory",
+        )
+    if request.resume and os.path.isfile(path):
+        from bundlepipe.stores.archive import count_present_layers
+
+        count_present_layers(path)
+
+
+def repository_fault(text: str) -> str | None:
+    """Return what imgpkg says of the name of a repository that is none to go-containerregistry; None if it is one."""
+    host, slash, rest = text.partition("/")
+    path = rest if slash and ("." in host or ":" in host or host == "localhost") else text
+    fault = None
+    if not _SHORTEST_REPOSITORY <= len(path) <= _LONGEST_REPOSITORY:
+        bounds = f"between {_SHORTEST_REPOSITORY} and {_LONGEST_REPOSITORY} characters in length"
+        fault = f"repository must be {bounds}: {path}"
+    elif set(path) - set(_REPOSITORY_CHARACTERS):
+        fault = f"repository can only contain the characters `{_REPOSITORY_CHARACTERS}`: {path}"
+    return fault and f"Building import repository ref: {fault}"
+
+
+def lock_fault(error: BundlepipeError, path: str) -> str | None:
+    """Return what imgpkg says of a lock that cannot be read, or is no ImagesLock; None for other faults of form."""
+    fault = None
+    if not os.path.exists(path):
+        fault = f"Reading path {path}: open {path}: no such file or directory"
+    elif os.path.isdir(path):
+        fault = f"Reading path {path}: read {path}: is a directory"
+    elif isinstance(error, DocumentError):
+        fault = _content_fault(path)
+    return fault and f"Trying to read bundle or images lock file: {fault}"
+
+
+def _content_fault(path: str) -> str | None:
+    from bundlepipe.documents.images_lock import API_VERSION, KIND
+    from bundlepipe.documents.yaml_source import parse
+
+    try:
+        documents = [each.data for each in parse(read_file(path), path)]
+    except (DocumentError, InputError):
+        return None
+    document: Any = documents[0] if documents else {}
+    if not isinstance(document, dict) or set(document) - {"apiVersion", "kind", "images"}:
+        return None
+    for key, what, value in (("apiVersion", "version", API_VERSION), ("kind", "kind", KIND)):
+        if document.get(key) != value:
+            return f"Validating images lock: Validating {key}: Unknown {what} (known: {value})"
+    for image in _texts_of_images(document):
+        if not _is_by_digest(image):
+            return f"Validating images lock: Expected ref to be in digest form, got '{image}'"
+    return None
+
+
+def _texts_of_images(document: dict[str, Any]) -> Iterator[str]:
+    images = document.get("images")
+    for entry in images if isinstance(images, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("image"), str):
+            yield entry["image"]
+
+
+def _is_by_digest(text: str) -> bool:
+    try:
+        return Reference.parse(text).digest is not None
+    except InvalidReference:
+        return False
