@@ -109,9 +109,9 @@ class OutputError(BundlepipeError):
 class DocumentError(BundlepipeError):
     """One or several faults in a document, each located by path, line and column."""
 
-    def __init__(self, problems: Iterable[str]) -> None:
+    def __init__(self, problems: Iterable[str], drop_in: str | None = None) -> None:
         self.problems: tuple[str, ...] = tuple(problems)
-        super().__init__("\n".join(self.problems))
+        super().__init__("\n".join(self.problems), drop_in=drop_in)
 
     def __reduce__(self) -> tuple[type[DocumentError], tuple[object, ...]]:
         return (self.__class__, (self.problems,))
@@ -119,12 +119,16 @@ class DocumentError(BundlepipeError):
 
 @dataclass(frozen=True)
 class Unresolved:
-    """A reference as it stands in configuration, where that is, and why it could not be resolved (or built: `verb`)."""
+    """A reference as it stands in configuration, where that is, and why it could not be resolved (or built: `verb`).
+
+    `drop_in` is the reason in kbld's words.
+    """
 
     reference: str
     where: str
     reason: str
     verb: str = "resolve"
+    drop_in: str | None = None
 
     def __str__(self) -> str:
         return f"{self.where}: cannot {self.verb} '{self.reference}': {self.reason}"

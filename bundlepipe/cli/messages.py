@@ -9,8 +9,16 @@ from contextlib import contextmanager
 import click
 
 from bundlepipe.cli.arguments import FlagError
-from bundlepipe.cli.tool import BUNDLEPIPE, Tool
-from bundlepipe.errors import BundlepipeError, DocumentError, ResolutionError, StoreError, printable, quoted
+from bundlepipe.cli.tool import BUNDLEPIPE, KBLD, Tool
+from bundlepipe.errors import (
+    BundlepipeError,
+    DocumentError,
+    ResolutionError,
+    StoreError,
+    Unresolved,
+    printable,
+    quoted,
+)
 
 _REQUEST = re.compile(r"(?:GET|HEAD|POST|PUT|PATCH|DELETE) \S+?(?=: )")
 _COLON_OR_BRACKET = re.compile(r"[()\[\]{}]|: [A-Z]")
@@ -48,13 +56,17 @@ def message_of(error: BundlepipeError | OSError | click.ClickException, tool: To
     if isinstance(error, FetchFailed):
         return f"Fetching image:\n{_causes(str(error.cause), 1)}"
     if isinstance(error, ResolutionError):
-        return "".join(
-            f"\n- Resolving image {quoted(it.reference)}: {it.reason} ({it.where})" for it in error.unresolved
-        )
+        return "".join(f"\n- {_unresolved(it, tool)}" for it in error.unresolved)
     if isinstance(error, DocumentError) and len(error.problems) > 1:
         # Each begins a line, where editors look for places.
         return "".join(f"\n{problem}" for problem in error.problems)
     return _causes(str(error), 0) if isinstance(error, StoreError) else str(error)
+
+
+def _unresolved(found: Unresolved, tool: Tool) -> str:
+    if tool is KBLD:
+        return f"Resolving image '{found.reference}': {found.drop_in or found.reason}"
+    return f"Resolving image {quoted(found.reference)}: {found.reason} ({found.where})"
 
 
 def _causes(text: str, depth: int) -> str:

@@ -16,6 +16,7 @@ from bundlepipe.cli.images import STANDARD
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.outputs import force_option, lock_writer
 from bundlepipe.cli.registry_options import Access, tls_options
+from bundlepipe.cli.tool import KBLD
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import Emit, Event, OutputLine
 from bundlepipe.verbs.output_kinds import IMAGES_LOCK, KBLD_LOCK
@@ -152,7 +153,7 @@ def resolve(
         if unresolved_inspect:
             _list(run, texts)
             return
-        resolved = _resolved(_request(texts, options), access.homes(run, emit), build_concurrency, emit)
+        resolved = _resolved(_request(run, texts, options), access.homes(run, emit), build_concurrency, emit)
     if lock_output:
         write_lock(resolved.kbld_lock(), KBLD_LOCK)
     if imgpkg_lock_output:
@@ -164,13 +165,17 @@ def resolve(
 
 
 def _list(run: Run, texts: Sequence[Text]) -> None:
+    from bundlepipe.documents.yaml_writer import text_of
     from bundlepipe.verbs.resolve import find
 
-    references = sorted({found.value for found in find(texts)})
+    references = sorted({found.value for found in find(texts, as_kbld=run.tool is KBLD)})
+    if run.tool is KBLD:
+        run.console.block(text_of([{"image": reference} for reference in references]) if references else "null\n")
+        return
     run.console.table(Table("Images", "images", {"image": "Image"}, [[reference] for reference in references]))
 
 
-def _request(texts: Sequence[Text], options: dict[str, Any]) -> ResolveRequest:
+def _request(run: Run, texts: Sequence[Text], options: dict[str, Any]) -> ResolveRequest:
     from bundlepipe.verbs.resolve import ResolveRequest
 
     return ResolveRequest(
@@ -181,6 +186,7 @@ def _request(texts: Sequence[Text], options: dict[str, Any]) -> ResolveRequest:
         images_annotation=options["images_annotation"],
         origins_annotation=options["origins_annotation"],
         sort=options["sort"],
+        as_kbld=run.tool is KBLD,
     )
 
 

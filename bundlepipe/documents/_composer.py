@@ -25,12 +25,14 @@ _MOST_ALIASED = 100_000
 class YamlFault(Exception):
     """The text cannot be read on from the character `index`, for the reason in `text`.
 
-    `unfinished` is the root of the document up to there, if anything of it was read.
+    `unfinished` is the root of the document up to there, if anything of it was read. `go_text`
+    is what Go's YAML libraries say of the same.
     """
 
-    def __init__(self, index: int, text: str) -> None:
+    def __init__(self, index: int, text: str, go_text: str | None = None) -> None:
         self.index = index
         self.text = text
+        self.go_text = go_text or text
         self.unfinished: yaml.Node | None = None
         super().__init__(index, text)
 
@@ -103,7 +105,9 @@ def _next_event(parser: _Parser, text: str) -> Any:
     try:
         return parser.get_event()
     except yaml.MarkedYAMLError as error:
-        raise _syntax_fault(error, text) from None
+        fault = _syntax_fault(error, text)
+        fault.go_text = _go_text(error)
+        raise fault from None
 
 
 def _start(event: Any) -> int:
@@ -185,8 +189,16 @@ class _Document:
         target = self._anchored.get(name)
         if target is None:
             if any(unfinished.anchor == name for unfinished in self._open):
-                raise YamlFault(index, f"the alias '*{name}' stands within the value that it repeats")
-            raise YamlFault(index, f"the alias '*{name}' repeats nothing, expected an anchor '&{name}' before it")
+                raise YamlFault(
+                    index,
+                    f"the alias '*{name}' stands within the value that it repeats",
+                    f"anchor '{name}' value contains itself",
+                )
+            raise YamlFault(
+                index,
+                f"the alias '*{name}' repeats nothing, expected an anchor '&{name}' before it",
+                f"unknown anchor '{name}' referenced",
+            )
         self._aliased += target[1]
         if self._aliased > _MOST_ALIASED:
             raise YamlFault(index, f"aliases repeat more than {_MOST_ALIASED} values")
@@ -215,6 +227,16 @@ def _syntax_fault(error: yaml.MarkedYAMLError, text: str) -> YamlFault:
         context = error.context.removeprefix("while scanning ").removeprefix("while parsing ")
         problem += f" (in {printable(context)} that starts in line {line})"
     return YamlFault(index, problem)
+
+
+def _go_text(error: yaml.MarkedYAMLError) -> str:
+    """Return the words of libyaml with the line that go-yaml puts before them: none for what it takes for the first."""
+    line = error.problem_mark.line if error.problem_mark else 0
+    if line:
+        line += isinstance(error, yaml.scanner.ScannerError)
+    elif error.context_mark:
+        line = error.context_mark.line
+    return (f"line {line}: " if line else "") + printable(error.problem or "unknown problem parsing YAML content")
 
 
 class _Explanation(NamedTuple):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from bundlepipe.documents import _imgpkg, images_lock, schema
 from bundlepipe.documents._core_schema import as_text
+from bundlepipe.documents._kbld_decoding import check_images_lock, decoded_config
 from bundlepipe.documents.fault import Fault, kind, reason, rendered, shown
 from bundlepipe.documents.image_builders import named_builders, read_builder
 from bundlepipe.documents.images_annotation import ORIGINS_ANNOTATION, Origin
@@ -39,7 +41,7 @@ _Keys = tuple[str | int, ...]
 _Rule = TypeVar("_Rule")
 
 
-def read_configuration(content: bytes, path: str, sole: bool) -> KbldConfig:
+def read_configuration(content: bytes, path: str, *, sole: bool, as_kbld: bool) -> KbldConfig:
     """Do what `parse_config` promises."""
     if not sole and not may_configure(content):
         return KbldConfig()
@@ -47,10 +49,15 @@ def read_configuration(content: bytes, path: str, sole: bool) -> KbldConfig:
         content = json_values_as_yaml(decoded(content, path)).encode()
     config = KbldConfig()
     faults: list[Fault] = []
-    for document in parse(content, path, None if sole else configuration_kind):
-        document_kind = configuration_kind(document.node)
+    kind_of = partial(configuration_kind, as_kbld=as_kbld)
+    for document in parse(content, path, None if sole else kind_of):
+        document_kind = kind_of(document.node)
         if document_kind == images_lock.KIND:
+            if as_kbld:
+                check_images_lock(document)
             config += KbldConfig(overrides=tuple(_locked(document, faults)))
+        elif document_kind and as_kbld:
+            config += _AsKbld(replace(document, data=decoded_config(document)), faults).config()
         elif document_kind:
             config += _configured(document, faults)
         elif document.data is not None:
@@ -190,31 +197,29 @@ class _Reader:
 
     def _override(self, data: _Data, keys: _Keys) -> Override:
         preresolved, new_image = data.get("preresolved", False), data.get("newImage")
-        selection = self._tag_selection(data["tagSelection"], keys) if "tagSelection" in data else None
-        if selection and new_image and not preresolved:
-            self._check(Repository.parse, new_image, (*keys, "newImage"))
-        elif new_image and not preresolved:
-            self._check(Reference.parse, new_image, (*keys, "newImage"))
+        selection, fault = None, None
+        if "tagSelection" in data:
+            try:
+                selection = _tag_selection(data["tagSelection"])
+            except InvalidContent as error:
+                fault = error
+                self._fault((*keys, "tagSelection", "semver", "constraints"), error)
+        if new_image and not preresolved:
+            self._check(Repository.parse if selection else Reference.parse, new_image, (*keys, "newImage"))
         platform = data.get("platformSelection")
         return Override(
             matcher=read_matcher(data),
             new_image=new_image,
             preresolved=preresolved,
             tag_selection=selection,
-            platform_selection=None if platform is None else _platform_selection(platform),
+            platform_selection=None if platform is None else self._platform_selection(platform),
             origins=tuple(data.get("origins", ())),
             where=_where(self._document, keys),
+            fault=fault,
         )
 
-    def _tag_selection(self, data: _Data, keys: _Keys) -> TagSelection | None:
-        semver = data["semver"]
-        prereleases = semver.get("prereleases")
-        identifiers = None if prereleases is None else frozenset(prereleases.get("identifiers", ()))
-        try:
-            return TagSelection(semver.get("constraints"), identifiers)
-        except InvalidContent as error:
-            self._fault((*keys, "tagSelection", "semver", "constraints"), error)
-            return None
+    def _platform_selection(self, data: _Data) -> PlatformSelection:
+        return _platform_selection(data, None)
 
     def _source(self, data: _Data, keys: _Keys) -> ImageSource:
         first, *others = named_builders(data) or [""]
@@ -238,10 +243,34 @@ class _Reader:
         self._faults.append(self._document.fault(keys, f"{shown(str(keys[-1]))}: {reason(error)}"))
 
 
-def _platform_selection(data: _Data) -> PlatformSelection:
+class _AsKbld(_Reader):
+    """Reads what kbld has decoded: it tells what is wrong with an override or destination only where it uses that."""
+
+    def _fault(self, keys: _Keys, error: Exception) -> None:
+        pass
+
+    def _platform_selection(self, data: _Data) -> PlatformSelection:
+        # What is not named is what an image of an index would have to lack.
+        return _platform_selection(data, "")
+
+    def _destination(self, data: _Data, keys: _Keys) -> ImageDestination:
+        return super()._destination({"newImage": data.get("image", ""), **data}, keys)
+
+
+def _tag_selection(data: _Data) -> TagSelection:
+    """Return the selection that `data` says; InvalidContent for constraints that are not a range."""
+    if "semver" not in data:
+        raise InvalidContent("no way to select tags is named", drop_in="Unknown tag selection strategy")
+    semver = data["semver"]
+    prereleases = semver.get("prereleases")
+    identifiers = None if prereleases is None else frozenset(prereleases.get("identifiers", ()))
+    return TagSelection(semver.get("constraints"), identifiers)
+
+
+def _platform_selection(data: _Data, absent: str | None) -> PlatformSelection:
     return PlatformSelection(
-        os=data.get("os") or None,
-        architecture=data.get("architecture") or None,
+        os=data.get("os") or absent,
+        architecture=data.get("architecture") or absent,
         variant=data.get("variant") or None,
         os_version=data.get("os.version") or None,
         os_features=tuple(data.get("os.features", ())),

@@ -156,35 +156,55 @@ class SearchedFile:
                 faults.append(Text(self._text).fault(fault.index, fault.text))
 
 
-def search_images(content: bytes, path: str, rules: Sequence[SearchRule] = ()) -> SearchedFile:
-    """Search the documents of a file, by the rules and then by the rule for keys named `image`.
+@dataclass(frozen=True)
+class ComposedFile:
+    """A file that is YAML, before it is searched."""
 
-    A document with a list `items` is searched as its items are: the paths that rules
-    match start at the item. Raises DocumentError, with all faults of the file at their
-    positions, for text that is not YAML, for an empty reference, and for an expression of
-    a template that no one has filled in.
-    """
+    path: str
+    content: bytes
+    text: SearchedText
+    documents: Sequence[ComposedDocument]
+
+
+def compose_file(content: bytes, path: str) -> ComposedFile:
+    """Return the documents of a file; DocumentError for text that is not YAML."""
     text = decoded(content, path)
     source = Text(text)
     is_json = path.endswith(".json")
     searched = SearchedText(json_as_yaml(text) if is_json else text, path, source, lambda index: index)
     try:
-        composed = compose_searched(searched)
+        return ComposedFile(path, content, searched, compose_searched(searched))
     except YamlFault as fault:
         raise DocumentError(rendered(path, [source.fault(fault.index, fault.text)])) from None
+
+
+def search_composed(file: ComposedFile, rules: Sequence[SearchRule] = (), *, as_kbld: bool = False) -> SearchedFile:
+    """Search the documents of a file, by the rules and then by the rule for keys named `image`.
+
+    A document with a list `items` is searched as its items are: the paths that rules
+    match start at the item. Raises DocumentError, with all faults of the file at their
+    positions, for an empty reference, and for an expression of a template that no one has
+    filled in; with `as_kbld` for neither.
+    """
     faults: list[IndexedFault] = []
-    documents = [_searched(document, searched, [*rules, DEFAULT_RULE], faults) for document in composed]
+    documents = []
+    for document in file.documents:
+        walk = ImageWalk(file.text, [*rules, DEFAULT_RULE], faults, as_kbld=as_kbld)
+        documents.append(_searched(document, walk, as_kbld=as_kbld))
+    source = file.text.file
     if faults:
-        raise DocumentError(rendered(path, [source.fault(*fault) for fault in faults]))
-    return SearchedFile(path, content, text, documents)
+        raise DocumentError(rendered(file.path, [source.fault(*fault) for fault in faults]))
+    return SearchedFile(file.path, file.content, source.content, documents)
 
 
-def _searched(
-    document: ComposedDocument, text: SearchedText, rules: Sequence[SearchRule], faults: list[IndexedFault]
-) -> _Document:
-    if configuration_kind(document.root):
+def search_images(content: bytes, path: str, rules: Sequence[SearchRule] = ()) -> SearchedFile:
+    """Search a file as `search_composed` does; DocumentError for text that is not YAML as well."""
+    return search_composed(compose_file(content, path), rules)
+
+
+def _searched(document: ComposedDocument, walk: ImageWalk, *, as_kbld: bool) -> _Document:
+    if configuration_kind(document.root, as_kbld=as_kbld):
         return _Document(document, True)
-    walk = ImageWalk(text, rules, faults)
     items = _items(document.root)
     # kbld drops what a list has beside its items, and so never looks there; here it stays, and is looked at.
     found_in = [(document.root, walk.found_in(document.root, without=items))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -43,13 +44,18 @@ class ImageWalk:
     """Walks through the documents of one text.
 
     What an alias repeats is found once, by the first rule that decides about it; but since
-    rules can ask for paths, it is looked at wherever it is repeated.
+    rules can ask for paths, it is looked at wherever it is repeated. With `as_kbld` every text
+    that a rule matches is a reference, even an empty one or the expression of a template, and
+    a text in which rules are to search is left alone where it is not what they take it for.
     """
 
-    def __init__(self, text: SearchedText, rules: Sequence[SearchRule], faults: list[IndexedFault]) -> None:
+    def __init__(
+        self, text: SearchedText, rules: Sequence[SearchRule], faults: list[IndexedFault], *, as_kbld: bool = False
+    ) -> None:
         self._text = text
         self._rules = rules
         self._faults = faults
+        self._as_kbld = as_kbld
         self._known: dict[int, Found | None] = {}
         self._found: dict[int, Found] = {}
         self._path: list[str | int] = []
@@ -66,7 +72,7 @@ class ImageWalk:
         if isinstance(node, yaml.ScalarNode):
             self._scalar(node)
             return
-        if _is_expression(node) and self._strategy(None) not in (None, "none"):
+        if not self._as_kbld and _is_expression(node) and self._strategy(None) not in (None, "none"):
             self._fault(node, f"the image is a template's expression: {_RENDER_TEMPLATE}")
             return
         parts = _entries(node) if isinstance(node, yaml.MappingNode) else enumerate(node.value)
@@ -88,7 +94,7 @@ class ImageWalk:
         """Take a scalar for what the rules say; numbers and truth values are settings, whatever their key."""
         if node.tag == NULL:
             # ytt leaves its expressions in comments, so an unrendered template has a null here.
-            if self._is_before_ytt(node) and self._strategy(None) not in (None, "none"):
+            if not self._as_kbld and self._is_before_ytt(node) and self._strategy(None) not in (None, "none"):
                 self._fault(node, f"the image is a ytt expression: {_RENDER_YTT}")
         elif node.tag == STRING or not is_core(node.tag):
             strategy = self._strategy(reference_text(node))
@@ -104,6 +110,13 @@ class ImageWalk:
 
     def _reference(self, node: yaml.ScalarNode) -> FoundReference | None:
         value = reference_text(node)
+        if not self._as_kbld and self._is_no_reference(node, value):
+            return None
+        image = self._text.image(value, node.start_mark.index)
+        return FoundReference(self._text.content, node, image)
+
+    def _is_no_reference(self, node: yaml.Node, value: str) -> bool:
+        """Tell whether a text cannot be a reference, which is a fault."""
         if not value:
             self._fault(node, "the image is empty, expected a reference")
         elif "{{" in value:
@@ -111,12 +124,11 @@ class ImageWalk:
         elif "(@" in value:
             self._fault(node, f"the image is a ytt expression: {_RENDER_YTT}")
         else:
-            image = self._text.image(value, node.start_mark.index)
-            return FoundReference(self._text.content, node, image)
-        return None
+            return False
+        return True
 
     def _text_within(self, node: yaml.ScalarNode, strategy: Within) -> FoundText | None:
-        if not node.value:
+        if not node.value or (self._as_kbld and strategy.format == "json" and not _is_json(node.value)):
             return None
         scalar = ScalarText(self._text.content, node)
         content = json_as_yaml(node.value) if strategy.format == "json" else node.value
@@ -125,9 +137,10 @@ class ImageWalk:
         try:
             documents = compose_searched(text)
         except YamlFault as fault:
-            self._faults.append((text.file_index(fault.index), f"in this text: {fault.text}"))
+            if not self._as_kbld:
+                self._faults.append((text.file_index(fault.index), f"in this text: {fault.text}"))
             return None
-        walk = ImageWalk(text, strategy.rules, self._faults)
+        walk = ImageWalk(text, strategy.rules, self._faults, as_kbld=self._as_kbld)
         found = [found for document in documents for found in walk.found_in(document.root)]
         return FoundText(node, scalar, found) if found else None
 
@@ -160,6 +173,14 @@ def _entries(mapping: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
                     if name not in names:
                         names.add(name)
                         yield name, inherited
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_expression(node: yaml.Node) -> bool:

@@ -17,6 +17,7 @@ from bundlepipe.documents.kbld_kinds import KBLD_API_VERSION
 from bundlepipe.documents.kbld_search_rules import written_rule
 from bundlepipe.documents.search_rules import ImageMatcher, SearchRule
 from bundlepipe.documents.yaml_writer import write
+from bundlepipe.errors import BundlepipeError
 from bundlepipe.oci.manifest import PlatformSelection
 from bundlepipe.oci.tag_selection import TagSelection
 
@@ -30,6 +31,7 @@ class Override:
 
     Without `new_image` it stays itself, and only its tag or platform is selected. A
     preresolved `new_image` is the result, verbatim. `where` is `path:line:column`.
+    `fault` is what kbld finds wrong with it once it is used.
     """
 
     matcher: ImageMatcher
@@ -39,6 +41,7 @@ class Override:
     platform_selection: PlatformSelection | None = None
     origins: tuple[Origin, ...] = ()
     where: str = ""
+    fault: BundlepipeError | None = None
 
 
 @dataclass(frozen=True)
@@ -93,16 +96,16 @@ def first_match(rules: Iterable[_Rule], reference: str) -> _Rule | None:
     return next((rule for rule in rules if rule.matcher.matches(reference)), None)
 
 
-def parse_config(content: bytes, path: str, *, sole: bool = True) -> KbldConfig:
+def parse_config(content: bytes, path: str, *, sole: bool = True, as_kbld: bool = False) -> KbldConfig:
     """Return what the configuration documents of a file say, in their order.
 
     With `sole`, another document in the file is a fault; otherwise other documents are
-    passed over, and need not be more than YAML. Raises DocumentError, calling the file
-    `path`, with all faults.
+    passed over, and need not be more than YAML. With `as_kbld` a fault is what is one to kbld.
+    Raises DocumentError, calling the file `path`, with all faults; as kbld, with the first.
     """
     from bundlepipe.documents._kbld_reading import read_configuration
 
-    return read_configuration(content, path, sole)
+    return read_configuration(content, path, sole=sole, as_kbld=as_kbld)
 
 
 def parse_image_map(content: bytes, path: str) -> tuple[Override, ...]:

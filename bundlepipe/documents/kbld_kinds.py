@@ -14,10 +14,11 @@ _KINDS = {
 }
 
 
-def configuration_kind(root: yaml.Node) -> str | None:
+def configuration_kind(root: yaml.Node, *, as_kbld: bool = False) -> str | None:
     """Return the kind of a document that is configuration; None for one that is searched.
 
-    Of kbld's own apiVersion it may be one that there is not, which is a fault of the document.
+    Of kbld's own apiVersion it may be one that there is not, which is a fault of the document;
+    with `as_kbld`, as kbld takes it, that is a document to be searched.
     """
     import yaml
 
@@ -29,7 +30,8 @@ def configuration_kind(root: yaml.Node) -> str | None:
         if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
     }
     version, kind = fields.get("apiVersion", ""), fields.get("kind", "")
-    return kind if version == KBLD_API_VERSION or kind in _KINDS.get(version, ()) else None
+    is_known = kind in _KINDS.get(version, ())
+    return kind if is_known or (version == KBLD_API_VERSION and not as_kbld) else None
 
 
 def may_configure(content: bytes) -> bool:

@@ -50,6 +50,8 @@ class Resource:
     def description(self) -> str:
         """What kbld and kapp call it: `deployment/web (apps/v1) namespace: shop`, or `cluster` without namespace."""
         kind, name, version = (self.text(*keys) or "" for keys in (["kind"], ["metadata", "name"], ["apiVersion"]))
+        generated = self.text("metadata", "generateName")
+        name = name or (f"{generated}*" if generated else "")
         namespace = self.text("metadata", "namespace")
         where = f"namespace: {namespace}" if namespace else "cluster"
         return f"{kind.lower()}/{name} ({version}) {where}"

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from bundlepipe.documents.image_search import FoundImage, SearchedFile, search_images
+from bundlepipe.documents.image_search import (
+    ComposedFile,
+    FoundImage,
+    SearchedFile,
+    compose_file,
+    search_composed,
+    search_images,
+)
 from bundlepipe.documents.kbld_config import KbldConfig, parse_config
 from bundlepipe.documents.kbld_kinds import may_configure
 from bundlepipe.documents.searched_files import searched_files
+from bundlepipe.documents.yaml_source import decoded
 from bundlepipe.errors import DocumentError
 from bundlepipe.events import Emit, ignore
 from bundlepipe.files import read_file
 from bundlepipe.stores.answers import public_url
 from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings
+
+STANDARD_INPUT = "stdin"
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,13 @@ class Text:
 
     name: str
     content: bytes
+
+    @property
+    def kbld_name(self) -> str:
+        """What kbld calls it in messages, where it is one of its inputs."""
+        if self.name == STANDARD_INPUT:
+            return self.name
+        return f"HTTP URL '{self.name}'" if _is_url(self.name) else f"file '{self.name}'"
 
 
 @dataclass(frozen=True)
@@ -59,8 +76,8 @@ def read_inputs(
     texts: list[Text] = []
     for name in names:
         if name == "-":
-            texts.append(Text("stdin", read_stdin()))
-        elif name.startswith(("http://", "https://")):
+            texts.append(Text(STANDARD_INPUT, read_stdin()))
+        elif _is_url(name):
             from bundlepipe.stores.web import fetch
 
             content = fetch(name, emit, network=network, trace=trace)
@@ -68,6 +85,10 @@ def read_inputs(
         else:
             texts.extend(map(read_text, searched_files([name], with_bundles_own=True)))
     return texts
+
+
+def _is_url(name: str) -> bool:
+    return name.startswith(("http://", "https://"))
 
 
 def read_text(path: str) -> Text:
@@ -116,3 +137,33 @@ def search(texts: Sequence[Text], rules: KbldConfig) -> Configuration:
         except DocumentError as error:
             problems.extend(error.problems)
     return Configuration(tuple(files), all_rules, tuple(dict.fromkeys(problems)))
+
+
+def search_as_kbld(texts: Sequence[Text]) -> Configuration:
+    """Return what kbld finds in some texts, which hold the rules as well.
+
+    Raises DocumentError with the first fault, in kbld's order: files that it cannot read, then
+    its configuration. What kbld takes for no fault is none.
+    """
+    composed = [_composed_as_kbld(text) for text in texts]
+    rules = sum((parse_config(file.content, file.path, sole=False, as_kbld=True) for file in composed), KbldConfig())
+    files = tuple(search_composed(file, rules.search_rules, as_kbld=True) for file in composed)
+    return Configuration(files, rules)
+
+
+def _composed_as_kbld(text: Text) -> ComposedFile:
+    from bundlepipe.documents.go_yaml import is_suspect, parsing_problem
+
+    fault: DocumentError | None = None
+    try:
+        composed = compose_file(text.content, text.name)
+        if not is_suspect(composed):
+            return composed
+    except DocumentError as error:
+        fault = error
+    problem = parsing_problem(decoded(text.content, text.name), text.kbld_name)
+    if problem:
+        raise DocumentError(fault.problems if fault else [f"{text.name}: {problem}"], drop_in=problem)
+    if fault:
+        raise fault
+    return composed

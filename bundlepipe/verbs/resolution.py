@@ -84,12 +84,14 @@ def plan(
 
     `made` gives what the pipeline makes by the names that configuration calls it;
     `platform` replaces an index that is named by a tag by its child. Raises
-    InvalidReference for what is no reference.
+    InvalidReference for what is no reference, and what is wrong with an override that is used.
     """
     override = first_match(rules.overrides, reference)
     image = override.new_image if override and override.new_image is not None else reference
     if override and override.preresolved:
         return Preresolved(image, override)
+    if override and override.fault:
+        raise override.fault
     if image in made:
         return Made(image, made[image])
     source = first_match(rules.sources, image)
@@ -190,7 +192,7 @@ def answer_all(
             raise
         except BundlepipeError as error:
             verb = "build" if isinstance(item, FromSource) else "resolve"
-            return Unresolved(reference, str(where(reference)), str(error), verb)
+            return Unresolved(reference, str(where(reference)), str(error), verb, error.drop_in)
 
     outcomes = dict(zip(items, in_parallel(attempt, items), strict=True))
     unresolved = [outcome for outcome in outcomes.values() if isinstance(outcome, Unresolved)]

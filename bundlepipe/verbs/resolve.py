@@ -26,7 +26,7 @@ from bundlepipe.documents.search_rules import repository_text
 from bundlepipe.errors import DocumentError, InputError
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import Reference
-from bundlepipe.verbs.configuration import Configuration, Text, search
+from bundlepipe.verbs.configuration import Configuration, Text, search, search_as_kbld
 from bundlepipe.verbs.origins import find_git_origin
 from bundlepipe.verbs.resolution import FromSource, Plan, Preresolved, Question, Resolver, answer_all, plan
 
@@ -41,7 +41,7 @@ class ResolveRequest:
     what has a source is resolved as if it had none. `images_annotation` adds to each
     resource an annotation that lists its images, `origins_annotation` to the lock where
     they came from. `sort` brings documents into the order of their namespaces, kinds and
-    names, from that of the texts.
+    names, from that of the texts. With `as_kbld` only what kbld refuses is refused.
     """
 
     texts: Sequence[Text]
@@ -51,6 +51,7 @@ class ResolveRequest:
     images_annotation: bool = True
     origins_annotation: bool = True
     sort: bool = False
+    as_kbld: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,12 @@ class Resolved:
         return ImageRef(reference.with_digest(reference.digest), annotations)
 
 
-def find(texts: Sequence[Text]) -> list[FoundImage]:
+def find(texts: Sequence[Text], *, as_kbld: bool = False) -> list[FoundImage]:
     """Return every reference in the configuration, resolved or not (`--unresolved-inspect`).
 
-    Raises DocumentError with all faults.
+    Raises DocumentError with all faults; with `as_kbld`, with the first one that is one to kbld.
     """
-    return list(_searched(texts).images)
+    return list(_searched(texts, as_kbld=as_kbld).images)
 
 
 def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolved:
@@ -106,7 +107,7 @@ def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolv
     `build` makes what sources describe. Raises DocumentError for faulty configuration and
     ResolutionError for references that cannot be resolved or built, with all of them.
     """
-    configuration = _searched(request.texts)
+    configuration = _searched(request.texts, as_kbld=request.as_kbld)
     rules = configuration.rules + KbldConfig(overrides=request.image_map)
     if not request.builds:
         rules = KbldConfig(rules.search_rules, rules.overrides)
@@ -141,7 +142,9 @@ def _sorted(
     return (document.content for document in sorted(documents, key=lambda document: order(document.root)))
 
 
-def _searched(texts: Sequence[Text]) -> Configuration:
+def _searched(texts: Sequence[Text], *, as_kbld: bool) -> Configuration:
+    if as_kbld:
+        return search_as_kbld(texts)
     configuration = search(texts, KbldConfig())
     if configuration.problems:
         raise DocumentError(configuration.problems)

@@ -1,0 +1,138 @@
+"""What kbld says of files that it cannot read: the words of Go's YAML libraries (sigs.k8s.io/yaml, apimachinery).
+
+Only what kbld refuses is told here; the search for images reads YAML by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import yaml
+
+from bundlepipe.documents import _core_schema as core
+from bundlepipe.documents._composer import YamlFault, compose_text
+from bundlepipe.documents.image_search import ComposedFile
+from bundlepipe.errors import printable
+
+_SEPARATOR = "---"
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+# A line that kbld takes for a separator, and one that its YAML library takes for a directive.
+_UNUSUAL_LINE = re.compile(r"^(?:---(?![ \t]*(?:#.*)?\r?$)|%)", re.MULTILINE)
+_CONVERSION = "error converting YAML to JSON: "
+_NOT_FINITE = re.compile(r"[-+]?\.inf|(?P<nan>\.nan)", re.IGNORECASE)
+_JSON_KINDS = {core.BOOLEAN: "bool", core.INTEGER: "number", core.FLOAT: "number"}
+
+
+def is_suspect(file: ComposedFile) -> bool:
+    """Tell whether kbld may refuse a file that is YAML."""
+    roots = [document.root for document in file.documents]
+    return bool(
+        _UNUSUAL_LINE.search(file.text.content)
+        or any(_structure_problem(root) for root in roots)
+        or any(_value_problem(root, set()) for root in roots)
+    )
+
+
+def parsing_problem(text: str, name: str) -> str | None:
+    """Return what kbld says of a file, called `name`, that it cannot read; None if it can.
+
+    Its documents are divided at lines that begin with `---`, before they are read.
+    """
+    try:
+        documents = list(_divided(text))
+    except _BadSeparator as error:
+        return f"Parsing {name}: invalid Yaml document separator: {error}"
+    for number, document in enumerate(documents, 1):
+        problem = conversion_problem(document) or _structure_problem(_root(document))
+        if problem:
+            return f"Parsing {name} doc {number}: {problem}"
+    return None
+
+
+def conversion_problem(text: str) -> str | None:
+    """Return why a text is not one document that can be made JSON of; None if it is."""
+    try:
+        root = _root(text)
+    except YamlFault as fault:
+        return f"{_CONVERSION}yaml: {printable(fault.go_text)}"
+    problem = _value_problem(root, set()) if root else None
+    return f"{_CONVERSION}{problem}" if problem else None
+
+
+def _root(text: str) -> yaml.Node | None:
+    # What follows a `...` is not read.
+    return next((document.root for document in compose_text(text)), None)
+
+
+class _BadSeparator(Exception):
+    """A line begins with `---`, and goes on."""
+
+
+def _divided(text: str) -> Iterator[str]:
+    """Yield documents as apimachinery's reader divides them; _BadSeparator at the first line that it refuses."""
+    lines: list[str] = []
+    for line in _LINE.findall(text):
+        if line.startswith(_SEPARATOR):
+            rest = line.removeprefix(_SEPARATOR).strip()
+            if rest and not rest.startswith("#"):
+                raise _BadSeparator(rest)
+            if lines:
+                yield "".join(lines)
+                lines = []
+                continue
+        lines.append(line)
+    if lines:
+        yield "".join(lines)
+
+
+def _structure_problem(root: yaml.Node | None) -> str | None:
+    """Return why a document is no resource, nor a list of some."""
+    if root is None or (isinstance(root, yaml.ScalarNode) and root.tag == core.NULL):
+        return None
+    if not isinstance(root, yaml.MappingNode):
+        found = "array" if isinstance(root, yaml.SequenceNode) else _JSON_KINDS.get(root.tag, "string")
+        expected = "Go value of type map[string]interface {}"
+        return f"error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into {expected}"
+    items = next((value for key, value in root.value if key.value == "items"), None)
+    if isinstance(items, yaml.SequenceNode) and not all(isinstance(item, yaml.MappingNode) for item in items.value):
+        return "items member is not an object: map[string]interface {}"
+    return None
+
+
+def _value_problem(node: yaml.Node, seen: set[int]) -> str | None:
+    """Return what of a value JSON does not have: keys that are collections, numbers that are not finite."""
+    if id(node) in seen:
+        return None
+    seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        return _number_problem(node.value) if node.tag == core.FLOAT else None
+    if isinstance(node, yaml.SequenceNode):
+        return next(filter(None, (_value_problem(item, seen) for item in node.value)), None)
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            return f"yaml: invalid map key: {_go_syntax(key)}"
+        problem = _value_problem(value, seen)
+        if problem:
+            return problem
+    return None
+
+
+def _number_problem(text: str) -> str | None:
+    found = _NOT_FINITE.fullmatch(text)
+    if not found:
+        return None
+    return f"json: unsupported value: {'NaN' if found['nan'] else '-Inf' if text.startswith('-') else '+Inf'}"
+
+
+def _go_syntax(node: yaml.Node) -> str:
+    """Return a value as Go's `%#v` writes it."""
+    if isinstance(node, yaml.SequenceNode):
+        return f"[]interface {{}}{{{', '.join(map(_go_syntax, node.value))}}}"
+    if isinstance(node, yaml.MappingNode):
+        entries = ", ".join(f"{_go_syntax(key)}:{_go_syntax(value)}" for key, value in node.value)
+        return f"map[interface {{}}]interface {{}}{{{entries}}}"
+    if node.tag == core.NULL:
+        return "interface {}(nil)"
+    return json.dumps(node.value, ensure_ascii=False) if node.tag == core.STRING else str(node.value)
