@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Literal, TextIO
 
@@ -24,11 +24,16 @@ _INDENT = "  "
 _GO_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
+_Rows = Sequence[Sequence[str]]
+_Form = tuple[Callable[[Sequence[str], _Rows], str], Callable[[_Rows], str]]
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of texts. `content` says in the plural what they are, `header` has titles by the keys of `--column`.
 
-    `hidden` are keys of columns that are not printed unless they are asked for.
+    `hidden` are keys of columns that are not printed unless they are asked for. With `is_transposed`
+    imgpkg and kbld print a line for each cell.
     """
 
     title: str
@@ -36,6 +41,7 @@ class Table:
     header: dict[str, str]
     rows: Sequence[Sequence[str]]
     hidden: Collection[str] = ()
+    is_transposed: bool = False
 
     def only(self, columns: Sequence[str]) -> Table:
         """Return the table with these columns alone, by key or title; BundlepipeError for one that it has not."""
@@ -54,12 +60,8 @@ class Table:
     def _with(self, chosen: Sequence[str]) -> Table:
         keys = list(self.header)
         order = [keys.index(key) for key in chosen]
-        return Table(
-            self.title,
-            self.content,
-            {key: self.header[key] for key in chosen},
-            [[row[index] for index in order] for row in self.rows],
-        )
+        header = {key: self.header[key] for key in chosen}
+        return replace(self, header=header, rows=[[row[index] for index in order] for row in self.rows], hidden=())
 
 
 class Console:
@@ -115,10 +117,18 @@ class Console:
             self._tables.append(table)
         elif self.narrates:
             header = list(table.header.values())
-            body = (go_table.for_people if self._stands_in else _for_people)(header, table.rows)
+            body = self._form(table.is_transposed)[0](header, table.rows)
             self._write(f"{table.title}\n\n{body}\n{len(table.rows)} {table.content}\n", "other")
         else:
-            self._write((go_table.for_scripts if self._stands_in else _for_scripts)(table.rows), "other")
+            self._write(self._form(table.is_transposed)[1](table.rows), "other")
+
+    def _form(self, is_transposed: bool) -> _Form:
+        """Return what makes the lines of a table: for people, and for scripts."""
+        if not self._stands_in:
+            return _for_people, _for_scripts
+        if is_transposed:
+            return go_table.transposed_for_people, go_table.transposed_for_scripts
+        return go_table.for_people, go_table.for_scripts
 
     def _with_columns(self, table: Table) -> Table:
         """Return the table with the columns that are asked for; another tool's has them in its own order."""

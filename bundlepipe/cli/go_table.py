@@ -21,11 +21,29 @@ def for_scripts(rows: Sequence[Sequence[str]]) -> str:
     return _in_columns(rows, "\t")
 
 
+def transposed_for_people(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a line for each cell, behind its title, and an empty line between rows."""
+    return _in_columns(_divided([list(zip(header, row, strict=True)) for row in rows]), "  ")
+
+
+def transposed_for_scripts(rows: Sequence[Sequence[str]]) -> str:
+    """Return a line for each cell, and an empty line between rows."""
+    return _in_columns(_divided([[(cell,) for cell in row] for row in rows]), "\t")
+
+
+def _divided(groups: Sequence[Sequence[Sequence[str]]]) -> list[Sequence[str]]:
+    """Return the rows of groups, with a row without cells between each two of them."""
+    return [row for index, group in enumerate(groups) for row in ([()] if index else []) + [*group]]
+
+
 def _in_columns(rows: Sequence[Sequence[str]], border: str) -> str:
-    """Return lines: cells of several lines have empty cells beside them; the last is not filled up."""
-    lines = [line for row in rows for line in zip_longest(*map(_cell_lines, row), fillvalue="")]
+    """Return lines: cells of several lines have empty cells beside them; the last is not filled up.
+
+    A row without cells is an empty line.
+    """
+    lines = [line for row in rows for line in (zip_longest(*map(_cell_lines, row), fillvalue="") if row else [()])]
     # Go counts bytes.
-    widths = [max(len(cell.encode()) for cell in column) for column in zip(*lines, strict=True)]
+    widths = [max(len(cell.encode()) for cell in column) for column in zip(*filter(None, lines), strict=True)]
     widths[-1:] = [0]
     return "".join("".join(map(_filled, line, widths, repeat(border))) + "\n" for line in lines)
 

@@ -16,7 +16,7 @@ from typing import Any
 from bundlepipe.documents import _imgpkg, schema
 from bundlepipe.documents._core_schema import as_text
 from bundlepipe.documents.fault import kind, rendered, shown
-from bundlepipe.documents.go_yaml import conversion_problem
+from bundlepipe.documents.go_yaml import list_problem
 from bundlepipe.documents.images_annotation import ORIGINS_ANNOTATION
 from bundlepipe.documents.images_lock import KBLD_ID
 from bundlepipe.documents.kbld_config import KBLD_VERSION
@@ -149,7 +149,7 @@ def check_images_lock(document: YamlDocument) -> None:
         raise DocumentError(rendered(document.path, [wrong]), drop_in=text)
     annotations = [entry.get("annotations") or {} for entry in document.data.get("images") or ()]
     for index, found in enumerate(annotations):
-        fault = conversion_problem(as_text(found.get(ORIGINS_ANNOTATION)))
+        fault = list_problem(as_text(found.get(ORIGINS_ANNOTATION)), "[]config.Origin")
         if fault:
             # The two blanks are kbld's.
             text = f"Unmarshaling {name} as {ORIGINS_ANNOTATION} annotation:  {fault}"

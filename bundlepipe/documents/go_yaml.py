@@ -89,16 +89,33 @@ def _divided(text: str) -> Iterator[str]:
 
 def _structure_problem(root: yaml.Node | None) -> str | None:
     """Return why a document is no resource, nor a list of some."""
-    if root is None or (isinstance(root, yaml.ScalarNode) and root.tag == core.NULL):
-        return None
     if not isinstance(root, yaml.MappingNode):
-        found = "array" if isinstance(root, yaml.SequenceNode) else _JSON_KINDS.get(root.tag, "string")
-        expected = "Go value of type map[string]interface {}"
-        return f"error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into {expected}"
+        return decoding_problem(root, "map[string]interface {}")
     items = next((value for key, value in root.value if key.value == "items"), None)
     if isinstance(items, yaml.SequenceNode) and not all(isinstance(item, yaml.MappingNode) for item in items.value):
         return "items member is not an object: map[string]interface {}"
     return None
+
+
+def decoding_problem(root: yaml.Node | None, go_type: str) -> str | None:
+    """Return why a value is none of a type that it is not; None for a value that is nothing."""
+    if root is None or root.tag == core.NULL:
+        return None
+    if isinstance(root, yaml.ScalarNode):
+        found = _JSON_KINDS.get(root.tag, "string")
+    else:
+        found = "object" if isinstance(root, yaml.MappingNode) else "array"
+    problem = f"json: cannot unmarshal {found} into Go value of type {go_type}"
+    return f"error unmarshaling JSON: while decoding JSON: {problem}"
+
+
+def list_problem(text: str, go_type: str) -> str | None:
+    """Return why a text, in YAML, is no list, which is what a type of Go wants; None if it is one, or nothing."""
+    problem = conversion_problem(text)
+    if problem:
+        return problem
+    root = _root(text)
+    return None if isinstance(root, yaml.SequenceNode) else decoding_problem(root, go_type)
 
 
 def _value_problem(node: yaml.Node, seen: set[int]) -> str | None:

@@ -1,4 +1,4 @@
-"""The images that resources say they have: kbld's annotation, read as `kbld inspect` reads it."""
+"""The images of resources: those that kbld's annotation says they have, and those that `kbld inspect` finds in them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from typing import Any
 
 import yaml
 
+from bundlepipe.documents._core_schema import STRING
 from bundlepipe.documents._text import Text
 from bundlepipe.documents.fault import Fault, rendered
+from bundlepipe.documents.go_yaml import list_problem
+from bundlepipe.documents.image_search import ComposedFile
+from bundlepipe.documents.image_walk import ImageWalk
 from bundlepipe.documents.images_annotation import IMAGES_ANNOTATION, Origin
-from bundlepipe.documents.resources import find_resources
+from bundlepipe.documents.kbld_kinds import configuration_kind
+from bundlepipe.documents.resources import Resource, find_resources
+from bundlepipe.documents.search_rules import DEFAULT_RULE, SearchRule
 from bundlepipe.documents.yaml_source import decoded, load_one
 from bundlepipe.errors import DocumentError
 
@@ -20,10 +26,10 @@ _EXPECTED = "expected a list of mappings with a 'url', as a YAML text"
 
 @dataclass(frozen=True)
 class ListedImage:
-    """An image of a resource, with what the annotation says of where it comes from."""
+    """An image of a resource, with what the annotation says of where it comes from: None if it says nothing of it."""
 
     image: str
-    origins: Sequence[Origin]
+    origins: Sequence[Origin] | None
     resource: str
 
 
@@ -48,6 +54,47 @@ def listed_images(content: bytes, path: str) -> list[ListedImage]:
     if faults:
         raise DocumentError(rendered(path, faults))
     return found
+
+
+def inspected_images(file: ComposedFile, rules: Sequence[SearchRule]) -> Iterator[ListedImage]:
+    """Yield every reference that kbld finds in the resources of a file, resolved or not.
+
+    Each has the origins that the annotation of its resource gives, if that lists it. Raises
+    DocumentError for an annotation that kbld cannot read.
+    """
+    for document in file.documents:
+        if configuration_kind(document.root, as_kbld=True):
+            continue
+        walk = ImageWalk(file.text, [*rules, DEFAULT_RULE], [], as_kbld=True)
+        for root in _roots(document.root):
+            found = walk.found_in(root)
+            resource = Resource(root)
+            listed = _annotated(file, resource) if found else {}
+            for image in (image for each in found for image in each.images()):
+                yield ListedImage(image.value, listed.get(image.value), resource.description)
+
+
+def _roots(root: yaml.Node) -> list[yaml.MappingNode]:
+    """Return the resources of a document: itself, or what it lists."""
+    if not isinstance(root, yaml.MappingNode):
+        return []
+    items = Resource(root).member("items")
+    return [root] if not isinstance(items, yaml.SequenceNode) else items.value
+
+
+def _annotated(file: ComposedFile, resource: Resource) -> dict[str, Sequence[Origin]]:
+    """Return the origins that the annotation of a resource gives, by the images."""
+    node = resource.member("metadata", "annotations", IMAGES_ANNOTATION)
+    text = node.value if isinstance(node, yaml.ScalarNode) and node.tag == STRING else ""
+    problem = list_problem(text, "[]cmd.imageStruct")
+    try:
+        if not problem:
+            return dict(reversed([*_images(text)])) if text.strip() else {}
+        raise DocumentError([problem])
+    except DocumentError as error:
+        index = node.start_mark.index if node else 0
+        fault = file.text.file.fault(index, f"{IMAGES_ANNOTATION}: {error.problems[0]}")
+        raise DocumentError(rendered(file.path, [fault]), drop_in=error.problems[0]) from None
 
 
 def _images(text: str) -> Iterator[tuple[str, Sequence[Origin]]]:

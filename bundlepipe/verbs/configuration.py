@@ -139,14 +139,20 @@ def search(texts: Sequence[Text], rules: KbldConfig) -> Configuration:
     return Configuration(tuple(files), all_rules, tuple(dict.fromkeys(problems)))
 
 
-def search_as_kbld(texts: Sequence[Text]) -> Configuration:
-    """Return what kbld finds in some texts, which hold the rules as well.
+def read_as_kbld(texts: Sequence[Text]) -> tuple[list[ComposedFile], KbldConfig]:
+    """Return the documents of some texts, and the configuration among them, as kbld reads them.
 
     Raises DocumentError with the first fault, in kbld's order: files that it cannot read, then
     its configuration. What kbld takes for no fault is none.
     """
     composed = [_composed_as_kbld(text) for text in texts]
-    rules = sum((parse_config(file.content, file.path, sole=False, as_kbld=True) for file in composed), KbldConfig())
+    configurations = (parse_config(file.content, file.path, sole=False, as_kbld=True) for file in composed)
+    return composed, sum(configurations, KbldConfig())
+
+
+def search_as_kbld(texts: Sequence[Text]) -> Configuration:
+    """Return what kbld finds in some texts, which hold the rules as well; DocumentError as of `read_as_kbld`."""
+    composed, rules = read_as_kbld(texts)
     files = tuple(search_composed(file, rules.search_rules, as_kbld=True) for file in composed)
     return Configuration(files, rules)
 

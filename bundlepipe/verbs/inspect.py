@@ -1,12 +1,12 @@
-"""inspect: the images that resolved configuration lists in its annotations, as `kbld inspect` shows them."""
+"""inspect: the images that resolved configuration lists in its annotations, or all those that `kbld inspect` finds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bundlepipe.documents.listed_images import ListedImage, listed_images
+from bundlepipe.documents.listed_images import ListedImage, inspected_images, listed_images
 from bundlepipe.errors import DocumentError
-from bundlepipe.verbs.configuration import Text
+from bundlepipe.verbs.configuration import Text, read_as_kbld
 
 
 def inspect(texts: Sequence[Text]) -> list[ListedImage]:
@@ -21,3 +21,9 @@ def inspect(texts: Sequence[Text]) -> list[ListedImage]:
     if problems:
         raise DocumentError(problems)
     return found
+
+
+def inspect_as_kbld(texts: Sequence[Text]) -> list[ListedImage]:
+    """Return every reference in the resources, by the rules that are among them; DocumentError with the first fault."""
+    files, rules = read_as_kbld(texts)
+    return [image for file in files for image in inspected_images(file, rules.search_rules)]
