@@ -15,7 +15,7 @@ import click
 
 from bundlepipe.cli.command import PATH, Option, Run, Switch, comma_separated
 from bundlepipe.cli.go_values import Duration
-from bundlepipe.cli.tool import BUNDLEPIPE, Tool
+from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, KBLD, Tool
 from bundlepipe.errors import InputError
 from bundlepipe.files import read_file
 
@@ -100,7 +100,7 @@ class Access:
         authorities = tuple(comma_separated(self.values["registry_ca_cert_path"]))
         for path in authorities:
             # Also where no server speaks TLS: who names a file means it.
-            _check_authorities(path)
+            _check_authorities(path, IMGPKG if "registry_username" in self.values else KBLD)
         return NetworkSettings(
             authorities=authorities,
             verify_certificates=self.values["registry_verify_certs"],
@@ -136,8 +136,9 @@ class Access:
         return RegistryFlags(**found, anon=anon, source=source, as_imgpkg=tool is not BUNDLEPIPE)
 
 
-def _check_authorities(path: str) -> None:
-    told = "Creating registry HTTP transport: "
+def _check_authorities(path: str, peer: Tool) -> None:
+    """Raise InputError, with the words of a peer, unless a file has a certificate."""
+    told = "Creating registry HTTP transport: " if peer is IMGPKG else ""
     try:
         content = read_file(path)
     except InputError as error:

@@ -145,7 +145,13 @@ def resolve(
     told on stderr.
     """
     if lock_output and imgpkg_lock_output:
-        raise BundlepipeError("Expected only one of --lock-output and --imgpkg-lock-output")
+        raise BundlepipeError(
+            "Expected only one of --lock-output and --imgpkg-lock-output",
+            drop_in=(
+                "Can only output one lockfile type, please provide only one of '--lock-output' or "
+                "'--imgpkg-lock-output'"
+            ),
+        )
     kind = KBLD_LOCK if lock_output else IMAGES_LOCK
     write_lock = lock_writer(run, lock_output or imgpkg_lock_output, [kind], force=force)
     with narrated(run, "resolve") as emit:
@@ -180,7 +186,7 @@ def _request(run: Run, texts: Sequence[Text], options: dict[str, Any]) -> Resolv
 
     return ResolveRequest(
         texts,
-        image_map=_image_map(options["image_map_file"]),
+        image_map=_image_map(run, options["image_map_file"]),
         platform=_platform(options["platform"]),
         builds=options["build"],
         images_annotation=options["images_annotation"],
@@ -190,11 +196,11 @@ def _request(run: Run, texts: Sequence[Text], options: dict[str, Any]) -> Resolv
     )
 
 
-def _image_map(path: str | None) -> tuple[Override, ...]:
+def _image_map(run: Run, path: str | None) -> tuple[Override, ...]:
     from bundlepipe.documents.kbld_config import parse_image_map
     from bundlepipe.files import read_file
 
-    return parse_image_map(read_file(path), path) if path else ()
+    return parse_image_map(read_file(path), path, as_kbld=run.tool is KBLD) if path else ()
 
 
 def _platform(text: str | None) -> Platform | None:

@@ -13,6 +13,7 @@ import yaml
 
 from bundlepipe.documents import _core_schema as core
 from bundlepipe.documents._composer import YamlFault, compose_text
+from bundlepipe.documents._construction import merge_sources
 from bundlepipe.documents.image_search import ComposedFile
 from bundlepipe.errors import printable
 
@@ -31,7 +32,7 @@ def is_suspect(file: ComposedFile) -> bool:
     return bool(
         _UNUSUAL_LINE.search(file.text.content)
         or any(_structure_problem(root) for root in roots)
-        or any(_value_problem(root, set()) for root in roots)
+        or any(_value_problem(root) for root in roots)
     )
 
 
@@ -57,7 +58,9 @@ def conversion_problem(text: str) -> str | None:
         root = _root(text)
     except YamlFault as fault:
         return f"{_CONVERSION}yaml: {printable(fault.go_text)}"
-    problem = _value_problem(root, set()) if root else None
+    except yaml.reader.ReaderError:
+        return f"{_CONVERSION}yaml: control characters are not allowed"
+    problem = _value_problem(root) if root else None
     return f"{_CONVERSION}{problem}" if problem else None
 
 
@@ -101,12 +104,16 @@ def decoding_problem(root: yaml.Node | None, go_type: str) -> str | None:
     """Return why a value is none of a type that it is not; None for a value that is nothing."""
     if root is None or root.tag == core.NULL:
         return None
+    return f"error unmarshaling JSON: while decoding JSON: {go_mismatch(root, go_type)}"
+
+
+def go_mismatch(root: yaml.Node, go_type: str) -> str:
+    """Return what Go's encoding/json says of a value that is none of a type."""
     if isinstance(root, yaml.ScalarNode):
         found = _JSON_KINDS.get(root.tag, "string")
     else:
         found = "object" if isinstance(root, yaml.MappingNode) else "array"
-    problem = f"json: cannot unmarshal {found} into Go value of type {go_type}"
-    return f"error unmarshaling JSON: while decoding JSON: {problem}"
+    return f"json: cannot unmarshal {found} into Go value of type {go_type}"
 
 
 def list_problem(text: str, go_type: str) -> str | None:
@@ -118,29 +125,31 @@ def list_problem(text: str, go_type: str) -> str | None:
     return None if isinstance(root, yaml.SequenceNode) else decoding_problem(root, go_type)
 
 
-def _value_problem(node: yaml.Node, seen: set[int]) -> str | None:
-    """Return what of a value JSON does not have: keys that are collections, numbers that are not finite."""
+def _value_problem(root: yaml.Node) -> str | None:
+    """Return what of a value is not JSON: YAML's own faults are found before it is converted."""
+    problems = list(_value_problems(root, set()))
+    return next((problem for problem in problems if problem.startswith("yaml")), next(iter(problems), None))
+
+
+def _value_problems(node: yaml.Node, seen: set[int]) -> Iterator[str]:
     if id(node) in seen:
-        return None
+        return
     seen.add(id(node))
     if isinstance(node, yaml.ScalarNode):
-        return _number_problem(node.value) if node.tag == core.FLOAT else None
-    if isinstance(node, yaml.SequenceNode):
-        return next(filter(None, (_value_problem(item, seen) for item in node.value)), None)
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            return f"yaml: invalid map key: {_go_syntax(key)}"
-        problem = _value_problem(value, seen)
-        if problem:
-            return problem
-    return None
-
-
-def _number_problem(text: str) -> str | None:
-    found = _NOT_FINITE.fullmatch(text)
-    if not found:
-        return None
-    return f"json: unsupported value: {'NaN' if found['nan'] else '-Inf' if text.startswith('-') else '+Inf'}"
+        found = _NOT_FINITE.fullmatch(node.value) if node.tag == core.FLOAT else None
+        if found:
+            number = "NaN" if found["nan"] else "-Inf" if node.value.startswith("-") else "+Inf"
+            yield f"json: unsupported value: {number}"
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _value_problems(item, seen)
+    else:
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                yield f"yaml: invalid map key: {_go_syntax(key)}"
+            elif key.tag == core.MERGE and not all(isinstance(each, yaml.MappingNode) for each in merge_sources(value)):
+                yield "yaml: map merge requires map or sequence of maps as the value"
+            yield from _value_problems(value, seen)
 
 
 def _go_syntax(node: yaml.Node) -> str:

@@ -108,14 +108,15 @@ def parse_config(content: bytes, path: str, *, sole: bool = True, as_kbld: bool 
     return read_configuration(content, path, sole=sole, as_kbld=as_kbld)
 
 
-def parse_image_map(content: bytes, path: str) -> tuple[Override, ...]:
+def parse_image_map(content: bytes, path: str, *, as_kbld: bool = False) -> tuple[Override, ...]:
     """Return the overrides of kbld's `--image-map-file`: a JSON object of reference to preresolved reference.
 
-    Raises DocumentError, calling the file `path`, with all faults.
+    With `as_kbld`, what becomes the empty text stays what it is. Raises DocumentError, calling
+    the file `path`, with all faults.
     """
     from bundlepipe.documents._kbld_reading import read_image_map
 
-    return read_image_map(content, path)
+    return read_image_map(content, path, as_kbld=as_kbld)
 
 
 def config_to_bytes(

@@ -29,7 +29,10 @@ def searched_files(paths: Sequence[str], exclude: Collection[str] = (), *, with_
             if os.path.basename(path) not in exclude:
                 found.append(path)
         else:
-            raise InputError(f"{path}: no such file or directory to search for images")
+            raise InputError(
+                f"{path}: no such file or directory to search for images",
+                drop_in=f"Unable to stat file: stat {path}: no such file or directory",
+            )
     return list(dict.fromkeys(found))
 
 

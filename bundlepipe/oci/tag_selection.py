@@ -103,11 +103,24 @@ def _tests(text: str, constraints: str) -> Iterator[_Test]:
         bounds = _bounds(match["version"]) if match else None
         if not match or not bounds:
             found = quoted(rest) if rest else "nothing"
-            raise InvalidContent(f"{quoted(constraints)} is not a range of versions: found {found}, {_GRAMMAR}")
+            raise InvalidContent(
+                f"{quoted(constraints)} is not a range of versions: found {found}, {_GRAMMAR}",
+                drop_in=f"Selecting versions: Parsing version constraint '{constraints}': {_go_words(rest)}",
+            )
         yield _test(_SPELLINGS.get(match["operator"], match["operator"]), *bounds)
         rest = rest[match.end() :]
         if not rest:
             return
+
+
+def _go_words(rest: str) -> str:
+    """Return what github.com/blang/semver says of what it cannot read, where that is not more than no version."""
+    part = next(iter(rest.split()), "")
+    digit = re.search(r"\d", part)
+    if not digit:
+        return f'Could not get version from string: "{part}"'
+    reason = f'Could not parse version "{part[digit.start() :]}" in "{part}": No Major.Minor.Patch elements found'
+    return f'Could not parse Range "{part}": {reason}'
 
 
 def _test(comparison: str, first: Version, after: Version | None) -> _Test:

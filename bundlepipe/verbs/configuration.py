@@ -17,7 +17,7 @@ from bundlepipe.documents.kbld_config import KbldConfig, parse_config
 from bundlepipe.documents.kbld_kinds import may_configure
 from bundlepipe.documents.searched_files import searched_files
 from bundlepipe.documents.yaml_source import decoded
-from bundlepipe.errors import DocumentError
+from bundlepipe.errors import DocumentError, InputError
 from bundlepipe.events import Emit, ignore
 from bundlepipe.files import read_file
 from bundlepipe.stores.answers import public_url
@@ -93,7 +93,10 @@ def _is_url(name: str) -> bool:
 
 def read_text(path: str) -> Text:
     """Return the content of a file; InputError if it cannot be read."""
-    return Text(path, read_file(path))
+    try:
+        return Text(path, read_file(path))
+    except InputError as error:
+        raise InputError(str(error), drop_in=f"Parsing file '{path}': {error.drop_in}") from None
 
 
 def read_rules(paths: Iterable[str]) -> KbldConfig:

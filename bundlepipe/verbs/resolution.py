@@ -12,8 +12,17 @@ from typing import TypeVar
 
 from bundlepipe.cancellation import Cancelled
 from bundlepipe.documents.kbld_config import ImageDestination, ImageSource, KbldConfig, Override, first_match
-from bundlepipe.errors import AccessDenied, BundlepipeError, InputError, NotFound, ResolutionError, Unresolved
+from bundlepipe.errors import (
+    AccessDenied,
+    BundlepipeError,
+    InputError,
+    InvalidReference,
+    NotFound,
+    ResolutionError,
+    Unresolved,
+)
 from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.go_names import reference_problem, repository_problem
 from bundlepipe.oci.manifest import Platform, PlatformSelection
 from bundlepipe.oci.reference import Reference
 from bundlepipe.oci.tag_selection import TagSelection
@@ -78,13 +87,19 @@ Plan = Preresolved | Made | FromSource | Question
 
 
 def plan(
-    reference: str, rules: KbldConfig, made: Mapping[str, Reference | None], platform: Platform | None = None
+    reference: str,
+    rules: KbldConfig,
+    made: Mapping[str, Reference | None],
+    platform: Platform | None = None,
+    *,
+    as_kbld: bool = False,
 ) -> Plan:
     """Return what a reference in configuration asks for.
 
     `made` gives what the pipeline makes by the names that configuration calls it;
     `platform` replaces an index that is named by a tag by its child. Raises
-    InvalidReference for what is no reference, and what is wrong with an override that is used.
+    InvalidReference for what is no reference (to kbld either, with `as_kbld`), and what is wrong
+    with an override that is used.
     """
     override = first_match(rules.overrides, reference)
     image = override.new_image if override and override.new_image is not None else reference
@@ -97,8 +112,11 @@ def plan(
     source = first_match(rules.sources, image)
     if source:
         return FromSource(image, source, first_match(rules.destinations, image))
-    parsed = Reference.parse(image)
     tags = override.tag_selection if override else None
+    problem = (repository_problem if tags else reference_problem)(image) if as_kbld else None
+    if problem:
+        raise InvalidReference(problem)
+    parsed = Reference.parse(image)
     selected = override.platform_selection if override else None
     if parsed.digest and not tags:
         return Question(parsed.with_digest(parsed.digest), platform=selected, image=image)
@@ -139,7 +157,10 @@ class Resolver:
         tags = self._tags.get(repository, lambda: tuple(self._homes.repository(repository).list_tags()))
         tag = selection.choose(tags)
         if tag is None:
-            raise NotFound(f"{repository} has no tag for {selection} among its {len(tags)} tags")
+            raise NotFound(
+                f"{repository} has no tag for {selection} among its {len(tags)} tags",
+                drop_in="Expected to find at least one version, but did not",
+            )
         return repository.tagged(tag)
 
     def _ask(self, reference: Reference, platform: AnyPlatform | None) -> Digest:

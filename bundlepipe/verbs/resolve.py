@@ -116,7 +116,9 @@ def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolv
         wanted.setdefault(found.value, found)
     images = answer_all(
         wanted,
-        lambda found: _resolved(found.value, plan(found.value, rules, {}, request.platform), resolver, build),
+        lambda found: _resolved(
+            found.value, plan(found.value, rules, {}, request.platform, as_kbld=request.as_kbld), resolver, build
+        ),
         lambda reference: wanted[reference].where,
     )
 

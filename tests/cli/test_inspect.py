@@ -47,9 +47,8 @@ def resources(command: Command) -> str:
     return "resolved.yml"
 
 
-@TOOLS
-def test_a_row_for_each_image_of_each_resource(command: Command, resources: str, tool: str) -> None:
-    table = json.loads(command(tool, "inspect", "-f", resources, "--json").output)["Tables"]
+def test_a_row_for_each_image_of_each_resource(command: Command, resources: str) -> None:
+    table = json.loads(command("bundlepipe", "inspect", "-f", resources, "--json").output)["Tables"]
     rows = [
         {"image": APP, "metadata": "", "resource": DEPLOYMENT},
         {"image": APP, "metadata": "", "resource": POD},
@@ -57,26 +56,20 @@ def test_a_row_for_each_image_of_each_resource(command: Command, resources: str,
     ]
     header = {"image": "Image", "metadata": "Metadata", "resource": "Resource"}
     assert table == [{"Content": "images", "Header": header, "Rows": rows, "Notes": None}]
-    unsorted = json.loads(command(tool, "inspect", "-f", resources, "--json", "--sort=false").output)["Tables"]
+    unsorted = json.loads(command("bundlepipe", "inspect", "-f", resources, "--json", "--sort=false").output)["Tables"]
     assert [row["image"] for row in unsorted[0]["Rows"]] == [WEB, APP, APP]
 
 
-@TOOLS
-def test_rows_for_scripts_and_for_people(command: Command, resources: str, tool: str) -> None:
+def test_rows_for_scripts_and_for_people(command: Command, resources: str) -> None:
     rows = [
-        [APP, "-", DEPLOYMENT],
-        [APP, "-", POD],
+        [APP, "", DEPLOYMENT],
+        [APP, "", POD],
         [WEB, "- resolved:", DEPLOYMENT],
         *(["", line, ""] for line in METADATA.split("\n")[1:]),
     ]
-    printed = command(tool, "inspect", "-f", resources).output
-    if tool == "kbld":
-        cells = [line.split("\t") for line in printed.splitlines()]
-        assert [[cell.rstrip() for cell in line] for line in cells] == [[*row, ""] for row in rows]
-        assert len({(len(image), len(metadata)) for image, metadata, *_ in cells}) == 1
-    else:
-        assert printed == "".join("\t".join(row) + "\n" for row in rows).replace("\t-\t", "\t\t")
-    lines = command(tool, "inspect", "-f", resources, "--tty").output.splitlines()
+    printed = command("bundlepipe", "inspect", "-f", resources).output
+    assert printed == "".join("\t".join(row) + "\n" for row in rows)
+    lines = command("bundlepipe", "inspect", "-f", resources, "--tty").output.splitlines()
     assert lines[:2] == ["Images", ""] and lines[-3:] == ["3 images", "", "Succeeded"]
     assert lines[2].split() == ["Image", "Metadata", "Resource"]
     assert (
@@ -92,24 +85,79 @@ def test_what_resolving_printed_is_inspected(command: Command, tool: str) -> Non
     resolve = {"bundlepipe": ["bundlepipe", "resolve"], "kbld": ["kbld"]}[tool]
     resolved = command(*resolve, "-f", "config.yml").stdout
     assert command(tool, "inspect", "-f", "-", "--column=image,resource", stdin=resolved).output == (
-        f"{APP}\t{POD}\t\n" if tool == "kbld" else f"{APP}\t{POD}\n"
+        f"{APP}\t\n{POD}\t\n" if tool == "kbld" else f"{APP}\t{POD}\n"
     )
 
 
-@TOOLS
-def test_errors(command: Command, tool: str) -> None:
-    assert "--file (-f)" in command(tool, "inspect").failed
+def test_errors(command: Command) -> None:
+    assert "--file (-f)" in command("bundlepipe", "inspect").failed
     (command.directory / "a.yml").write_text(
         'kind: Pod\nmetadata:\n  annotations:\n    kbld.k14s.io/images: "- 1"\n---\n'
         'kind: Pod\nmetadata:\n  annotations:\n    kbld.k14s.io/images: "["\n'
     )
     (command.directory / "b.yml").write_text("a: [\n")
-    head, first, second, third = command(tool, "inspect", "-f", ".").failed.splitlines()
+    head, first, second, third = command("bundlepipe", "inspect", "-f", ".").failed.splitlines()
     expected = "expected a list of mappings with a 'url', as a YAML text"
-    assert head == f"{tool}: Error: "
+    assert head == "bundlepipe: Error: "
     assert first == f"./a.yml:4:26: kbld.k14s.io/images: {expected}"
     assert second.startswith("./a.yml:9:26: kbld.k14s.io/images: ")
     assert third.startswith("./b.yml:2:1: ")
+
+
+UNRESOLVED = f"""\
+apiVersion: v1
+kind: Pod
+metadata:
+  generateName: app-
+  annotations:
+    kbld.k14s.io/images: |
+      - url: {WEB}
+        origins: [{{resolved: {{url: "web:1", tag: "1"}}}}]
+      - url: {APP}
+spec:
+- image: {WEB}
+- image: {APP}
+- image: web:2
+- img: other
+"""
+RULES = "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\nkeys: [img]\n"
+
+
+def test_kbld_lists_what_it_finds_and_asks_the_annotation_only_for_origins(command: Command) -> None:
+    (command.directory / "config.yml").write_text(f"{UNRESOLVED}---\n{RULES}")
+    pod = "pod/app-* (v1) cluster"
+    assert command("kbld", "inspect", "-f", "config.yml", "--sort=false").output == (
+        f"{APP}\t\n[]\t\n{pod}\t\n\n"
+        f'{WEB}\t\n- resolved:\t\n    tag: "1"\t\n    url: web:1\t\n{pod}\t\n\n'
+        f"other\t\n-\t\n{pod}\t\n\n"
+        f"web:2\t\n-\t\n{pod}\t\n"
+    )
+
+
+def test_kbld_prints_a_line_for_each_cell_to_people(command: Command) -> None:
+    (command.directory / "config.yml").write_text("image: web:2\n---\nimage: web:3\n")
+    assert command("kbld", "inspect", "-f", "config.yml", "--tty").output == (
+        "Images\n\n"
+        "Image     web:2  \nMetadata  -  \nResource  / () cluster  \n\n"
+        "Image     web:3  \nMetadata  -  \nResource  / () cluster  \n\n"
+        "2 images\n\nSucceeded\n"
+    )
+
+
+def test_kbld_lists_the_items_of_a_list_alone(command: Command) -> None:
+    listed = [{"image": "a:1"}, {"kind": "Pod", "image": "b:1"}]
+    (command.directory / "list.json").write_text(json.dumps({"kind": "List", "image": "c:1", "items": listed}))
+    rows = json.loads(command("kbld", "inspect", "-f", "list.json", "--json").output)["Tables"][0]["Rows"]
+    assert [(row["image"], row["resource"]) for row in rows] == [("a:1", "/ () cluster"), ("b:1", "pod/ () cluster")]
+
+
+def test_an_annotation_that_kbld_cannot_read(command: Command) -> None:
+    text = "metadata: {annotations: {kbld.k14s.io/images: old}}\nimage: a\n"
+    (command.directory / "config.yml").write_text(text)
+    assert command("kbld", "inspect", "-f", "config.yml").failed == (
+        "kbld: Error: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal string into Go value of "
+        "type []cmd.imageStruct\n"
+    )
 
 
 @TOOLS

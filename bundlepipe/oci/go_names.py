@@ -1,0 +1,73 @@
+"""What go-containerregistry, and so kbld, says of texts that are no references to it (its package `name`).
+
+Its grammar is not that of the distribution project: a repository is any text of 2 to 255
+characters out of some.
+"""
+
+from __future__ import annotations
+
+import re
+
+_ALGORITHM = "sha256:"
+_REPOSITORY = "abcdefghijklmnopqrstuvwxyz0123456789_-./"
+_TAG = "abcdefghijklmnopqrstuvwxyz0123456789_-.ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+# What Go's net/url takes for a host without port, which is more than RFC 3986 does.
+_HOST = re.compile(r"""\[[^][/?#@%\\]*\]|(?!\[)[-.\w~!$&'()*+,;=:<>"\x80-\U0010ffff]*""")
+
+
+def reference_problem(text: str) -> str | None:
+    """Return why kbld takes a text for no reference; None if it takes it for one."""
+    if "@" not in text:
+        return tag_problem(text)
+    reason = _digest_problem(text)
+    return f"Expected valid digest reference, but found '{text}', reason: {reason}" if reason else None
+
+
+def tag_problem(text: str) -> str | None:
+    """Return why a text is no reference that may have a tag."""
+    base, colon, tag = text.rpartition(":")
+    if not colon or "/" in tag:
+        base, tag = text, ""
+    return (_element_problem("tag", tag, _TAG, 1, 128) if tag else None) or repository_problem(base)
+
+
+def repository_problem(text: str) -> str | None:
+    """Return why a text is no repository."""
+    if not text:
+        return "a repository name must be specified"
+    first, slash, rest = text.partition("/")
+    registry, path = (first, rest) if slash and ("." in first or ":" in first) else ("", text)
+    return _element_problem("repository", path, _REPOSITORY, 2, 255) or _registry_problem(registry)
+
+
+def _digest_problem(text: str) -> str | None:
+    base, _, digest = text.partition("@")
+    if "@" in digest:
+        return f"a digest must contain exactly one '@' separator (e.g. registry/repository@digest) saw: {text}"
+    if not digest.startswith(_ALGORITHM):
+        return f"unsupported digest algorithm: {digest}"
+    digits = digest.removeprefix(_ALGORITHM)
+    if len(digits) != 64:
+        return "invalid checksum digest length"
+    if not re.fullmatch("[a-f0-9]*", digits):
+        return "invalid checksum digest format"
+    # With a tag that is one, it is what stands before that.
+    return repository_problem(base) if tag_problem(base) else None
+
+
+def _element_problem(name: str, text: str, allowed: str, shortest: int, longest: int) -> str | None:
+    if not shortest <= len(text) <= longest:
+        return f"{name} must be between {shortest} and {longest} characters in length: {text}"
+    if set(text) - set(allowed):
+        return f"{name} can only contain the characters `{allowed}`: {text}"
+    return None
+
+
+def _registry_problem(text: str) -> str | None:
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, ""
+    if _HOST.fullmatch(host) and not port.strip("0123456789"):
+        return None
+    return f"registries must be valid RFC 3986 URI authorities: {text}"
