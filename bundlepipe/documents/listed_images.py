@@ -18,7 +18,7 @@ from bundlepipe.documents.images_annotation import IMAGES_ANNOTATION, Origin
 from bundlepipe.documents.kbld_kinds import configuration_kind
 from bundlepipe.documents.resources import Resource, find_resources
 from bundlepipe.documents.search_rules import DEFAULT_RULE, SearchRule
-from bundlepipe.documents.yaml_source import decoded, load_one
+from bundlepipe.documents.yaml_source import decoded, parse
 from bundlepipe.errors import DocumentError
 
 _EXPECTED = "expected a list of mappings with a 'url', as a YAML text"
@@ -89,7 +89,7 @@ def _annotated(file: ComposedFile, resource: Resource) -> dict[str, Sequence[Ori
     problem = list_problem(text, "[]cmd.imageStruct")
     try:
         if not problem:
-            return dict(reversed([*_images(text)])) if text.strip() else {}
+            return dict(reversed([*_images(text)]))
         raise DocumentError([problem])
     except DocumentError as error:
         index = node.start_mark.index if node else 0
@@ -98,10 +98,11 @@ def _annotated(file: ComposedFile, resource: Resource) -> dict[str, Sequence[Ori
 
 
 def _images(text: str) -> Iterator[tuple[str, Sequence[Origin]]]:
-    data = load_one(text.encode(), IMAGES_ANNOTATION).data
-    if not isinstance(data, list):
+    # kbld writes null where of no image it is known where it came from.
+    filled = [document for document in parse(text.encode(), IMAGES_ANNOTATION) if document.data is not None]
+    if len(filled) > 1 or (filled and not isinstance(filled[0].data, list)):
         raise DocumentError([_EXPECTED])
-    for entry in data:
+    for entry in filled[0].data if filled else ():
         image = _member(entry, "url")
         origins = _member(entry, "origins") or _member(entry, "metas") or []
         if not isinstance(image, str) or not isinstance(origins, list):

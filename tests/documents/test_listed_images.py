@@ -35,7 +35,12 @@ def test_resources_without_the_annotation_have_no_images() -> None:
     assert listed_images(resource({"not": "a text"}), "a.yml") == []
 
 
-@pytest.mark.parametrize("annotation", ["a", "- 1", "- url: 1", "- url: a@b\n  origins: text", "- origins: []"])
+@pytest.mark.parametrize("annotation", ["null\n", "", "# nothing\n"])
+def test_kbld_writes_null_for_no_images(annotation: str) -> None:
+    assert listed_images(resource(annotation), "a.yml") == []
+
+
+@pytest.mark.parametrize("annotation", ["a", "- url: a@b\n---\n- url: c@d", "- 1", "- url: 1", "- url: a@b\n  origins: text", "- origins: []"])
 def test_what_is_no_list_of_images_is_told_with_its_place(annotation: str) -> None:
     with pytest.raises(DocumentError, match=r"^a\.yml:6:26: kbld\.k14s\.io/images: expected a list of mappings"):
         listed_images(resource(annotation), "a.yml")
