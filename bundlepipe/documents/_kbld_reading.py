@@ -106,15 +106,16 @@ def _foreign(document: YamlDocument) -> Fault:
 
 def _locked(document: YamlDocument, faults: list[Fault]) -> Iterator[Override]:
     """Yield an override for each image of an ImagesLock that can be read."""
-    _, found = _imgpkg.checked(document, "images-lock", _imgpkg.listed_images)
+    references, found = _imgpkg.checked(document, "images-lock", _imgpkg.listed_images)
     faults += found
-    for index, entry in enumerate(() if found else document.data.get("images") or ()):
+    entries = () if found else document.data.get("images") or ()
+    for index, (entry, image) in enumerate(zip(entries, map(str, references), strict=False)):
         annotations = {name: as_text(value) for name, value in (entry.get("annotations") or {}).items()}
         keys = "images", index
         # A lock written by hand, for imgpkg, says of an image only where it is, which it then stands for.
         matcher = ImageMatcher(annotations.get(images_lock.KBLD_ID) or entry["image"])
         origins = _origins_of_lock(document, keys, annotations, faults)
-        yield Override(matcher, entry["image"], preresolved=True, origins=origins, where=_where(document, keys))
+        yield Override(matcher, image, preresolved=True, origins=origins, where=_where(document, keys))
 
 
 def _origins_of_lock(

@@ -1,8 +1,9 @@
 """Where images come from, as kbld writes it: the annotation of resources, and that of entries of an ImagesLock.
 
 Both are YAML as a text. An origin is a mapping with one key: `local` (`path`), `git`
-(`remoteURL`, `sha`, `dirty`, `tags`), `resolved` (`url`, `tag`), `preresolved` (`url`) or
-`tagged` (`tags`).
+(`remoteURL`, `sha`, `dirty`, `tags`), `resolved` (`url`, `tag`), `platformSelected` (`index`,
+`os`, `architecture`, `variant`), `preresolved` (`url`) or `tagged` (`tags`). An image that
+configuration names by digest has none.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ def preresolved_origin(url: str) -> Origin:
     return {"preresolved": {"url": url}}
 
 
+def platform_origin(index: str, os: str | None, architecture: str | None, variant: str | None) -> Origin:
+    """Return the origin of an image that was chosen from an index by what is given of its platform."""
+    fields = {"index": index, "os": os, "architecture": architecture, "variant": variant}
+    return {"platformSelected": {name: value for name, value in fields.items() if value}}
+
+
 def tagged_origin(tags: Iterable[str]) -> Origin:
     """Return the origin of an image that got further tags when it was pushed."""
     return {"tagged": {"tags": list(tags)}}
@@ -51,8 +58,16 @@ def git_origin(sha: str, *, dirty: bool, remote_url: str | None = None, tags: Se
 
 
 def images_text(images: Iterable[tuple[str, Sequence[Origin]]]) -> str:
-    """Return the value of `kbld.k14s.io/images` for images, each by its reference and origins."""
-    return text_of([{"origins": origins, "url": url} if origins else {"url": url} for url, origins in images])
+    """Return the value of `kbld.k14s.io/images` for images, each by its reference and origins.
+
+    They are listed once, by their references; those without origins are not: that is `null` for none.
+    """
+    listed: list[dict[str, Any]] = []
+    for url, origins in sorted(images, key=lambda image: image[0]):
+        image = {"origins": [*origins], "url": url}
+        if origins and image not in listed:
+            listed.append(image)
+    return text_of(listed) if listed else "null\n"
 
 
 def origins_text(origins: Sequence[Origin]) -> str:

@@ -119,25 +119,23 @@ def parse_image_map(content: bytes, path: str, *, as_kbld: bool = False) -> tupl
     return read_image_map(content, path, as_kbld=as_kbld)
 
 
-def config_to_bytes(
-    locked: Iterable[tuple[str, str, Iterable[Origin]]], search_rules: Iterable[SearchRule] = ()
-) -> bytes:
+def config_to_bytes(locked: Iterable[tuple[str, str]], search_rules: Iterable[SearchRule] = ()) -> bytes:
     """Return kbld's `--lock-output`: a Config that needs no network to resolve the same references again.
 
-    `locked` holds references as configuration has them, what they were resolved to, and the
-    origins of that. `search_rules` are those that found them, without the default rule.
+    `locked` holds references as configuration has them, and what they were resolved to.
+    `search_rules` are those that found them, without the default rule; each is written once.
     """
+    rules: list[dict[str, Any]] = []
+    for rule in map(written_rule, search_rules):
+        if rule not in rules:
+            rules.append(rule)
     document: dict[str, Any] = {
         "apiVersion": KBLD_API_VERSION,
         "kind": "Config",
         "minimumRequiredVersion": KBLD_VERSION,
-        "overrides": [_preresolved(*entry) for entry in sorted(locked, key=lambda entry: entry[:2])],
-        "searchRules": list(map(written_rule, search_rules)),
+        "overrides": [
+            {"image": reference, "newImage": resolved, "preresolved": True} for reference, resolved in sorted(locked)
+        ],
+        "searchRules": rules,
     }
-    return write({key: value for key, value in document.items() if value})
-
-
-def _preresolved(reference: str, resolved: str, origins: Iterable[Origin]) -> dict[str, Any]:
-    override: dict[str, Any] = {"image": reference, "newImage": resolved, "preresolved": True}
-    listed = list(origins)
-    return {**override, "origins": listed} if listed else override
+    return write({key: value for key, value in document.items() if value}, marked=False)

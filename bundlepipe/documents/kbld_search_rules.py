@@ -53,8 +53,10 @@ def _strategy(data: _Data) -> UpdateStrategy:
 
 
 def written_rule(rule: SearchRule) -> dict[str, Any]:
-    """Return the data that says a rule."""
-    data: dict[str, Any] = {"updateStrategy": _written_strategy(rule.strategy)}
+    """Return the data that says a rule, less what goes without saying."""
+    data: dict[str, Any] = {}
+    if rule.strategy != "entireValue":
+        data["updateStrategy"] = _written_strategy(rule.strategy)
     if rule.key:
         data["keyMatcher"] = (
             {"name": rule.key.name} if rule.key.path is None else {"path": list(map(_written_part, rule.key.path))}

@@ -40,12 +40,12 @@ _SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\
 _LONGEST_SIMPLE_KEY = 1000
 
 
-def write(document: Mapping[str, Any]) -> bytes:
-    """Return a document of mappings, lists, str, bool, int and None as YAML, with a leading `---`.
+def write(document: Mapping[str, Any], *, marked: bool = True) -> bytes:
+    """Return a document of mappings, lists, str, bool, int and None as YAML, with a leading `---` if it is `marked`.
 
     Raises DocumentError for a text that is not Unicode (lone surrogates).
     """
-    text = "---\n" + text_of(document)
+    text = ("---\n" if marked else "") + text_of(document)
     try:
         return text.encode()
     except UnicodeEncodeError as error:

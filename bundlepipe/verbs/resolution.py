@@ -123,13 +123,21 @@ def plan(
     return Question(parsed, tags, selected or platform, image)
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What a question came to, and the index that it was chosen from, if it was."""
+
+    image: Reference
+    index: Reference | None = None
+
+
 class Resolver:
     """Answers questions, each distinct one once, however many locks ask it."""
 
     def __init__(self, homes: Homes) -> None:
         self._homes = homes
         self._tags: Once[Sequence[str]] = Once()
-        self._resolved: Once[Reference] = Once()
+        self._answered: Once[Answered] = Once()
 
     def resolve(self, question: Question) -> Reference:
         """Return the reference, with the digest that it stands for now.
@@ -138,13 +146,14 @@ class Resolver:
         replaced by its child for it. Raises StoreError, or BundlepipeError where no tag or
         not exactly one child matches.
         """
+        return self.answer(question).image
+
+    def answer(self, question: Question) -> Answered:
+        """Return what `resolve` does, with the index that it was chosen from."""
         if question.is_answered:
-            return question.reference
+            return Answered(question.reference)
         reference = self.tagged(question)
-        return self._resolved.get(
-            (str(reference), question.platform),
-            lambda: reference.with_digest(self._ask(reference, question.platform)),
-        )
+        return self._answered.get((str(reference), question.platform), lambda: self._ask(reference, question.platform))
 
     def tagged(self, question: Question) -> Reference:
         """Return the reference that a question is about, with the highest tag where it has some to choose from.
@@ -163,27 +172,35 @@ class Resolver:
             )
         return repository.tagged(tag)
 
-    def _ask(self, reference: Reference, platform: AnyPlatform | None) -> Digest:
+    def _ask(self, reference: Reference, platform: AnyPlatform | None) -> Answered:
         store = self._homes.repository(reference.repository)
         if platform is None:
             try:
-                return store.resolve(reference.identifier)
+                return Answered(reference.with_digest(store.resolve(reference.identifier)))
             except (NotFound, AccessDenied):
                 # Registries say why only where they are asked for the manifest itself, as kbld asks.
-                return store.read_manifest(reference.identifier).digest
+                return Answered(reference.with_digest(store.read_manifest(reference.identifier).digest))
         manifest = store.read_manifest(reference.identifier)
+        there = reference.with_digest(manifest.digest)
         if not manifest.is_index:
-            return manifest.digest
-        return _choose(reference, platform, [(child.platform, child.digest) for child in manifest.children])
+            return Answered(there)
+        children = [(child.platform, child.digest) for child in manifest.children]
+        return Answered(reference.with_digest(_choose(reference, there, platform, children)), there)
 
 
-def _choose(reference: Reference, wanted: AnyPlatform, children: Sequence[tuple[Platform | None, Digest]]) -> Digest:
+def _choose(
+    reference: Reference, index: Reference, wanted: AnyPlatform, children: Sequence[tuple[Platform | None, Digest]]
+) -> Digest:
     matching = [digest for offered, digest in children if offered and offered.matches(wanted)]
     if len(matching) == 1:
         return matching[0]
     offers = ", ".join(sorted({str(offered) for offered, _ in children if offered})) or "none"
     count = "no image" if not matching else f"{len(matching)} images"
-    raise BundlepipeError(f"{reference} has {count} for platform {wanted}; its platforms: {offers}")
+    expected, found = ("one image", "none") if not matching else ("only one image", "more than one")
+    raise BundlepipeError(
+        f"{reference} has {count} for platform {wanted}; its platforms: {offers}",
+        drop_in=f"Expected to find {expected} under index '{index}' with matching platform, but found {found}",
+    )
 
 
 def made_now(plan: Made) -> Reference:

@@ -14,6 +14,7 @@ from bundlepipe.documents.images_annotation import (
     images_text,
     local_origin,
     origins_text,
+    platform_origin,
     preresolved_origin,
     resolved_origin,
     tagged_origin,
@@ -28,7 +29,7 @@ from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import Reference
 from bundlepipe.verbs.configuration import Configuration, Text, search, search_as_kbld
 from bundlepipe.verbs.origins import find_git_origin
-from bundlepipe.verbs.resolution import FromSource, Plan, Preresolved, Question, Resolver, answer_all, plan
+from bundlepipe.verbs.resolution import Answered, FromSource, Plan, Preresolved, Question, Resolver, answer_all, plan
 
 Build = Callable[[FromSource], Reference]
 
@@ -78,17 +79,14 @@ class Resolved:
 
     def kbld_lock(self) -> bytes:
         """Return the configuration that kbld's `--lock-output` is: it resolves the same without a network."""
-        return config_to_bytes(
-            ((image.reference, image.image, image.origins if self.with_origins else ()) for image in self.images),
-            self.rules.search_rules,
-        )
+        return config_to_bytes(((image.reference, image.image) for image in self.images), self.rules.search_rules)
 
     def _entry(self, image: ResolvedImage) -> ImageRef:
         reference = Reference.parse(image.image)
         if reference.digest is None:
             raise InputError(f"'{image.reference}' became '{image.image}', which has no digest, as an ImagesLock wants")
         annotations = {KBLD_ID: image.reference}
-        if self.with_origins:
+        if self.with_origins and image.origins:
             annotations[ORIGINS_ANNOTATION] = origins_text(image.origins)
         return ImageRef(reference.with_digest(reference.digest), annotations)
 
@@ -123,9 +121,8 @@ def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolv
     )
 
     def annotation(found_images: Sequence[FoundImage]) -> str:
-        """Return the text of kbld's annotation of images, each once."""
-        listed = {images[found.value].image: images[found.value].origins for found in found_images}
-        return images_text(sorted(listed.items()))
+        """Return the text of kbld's annotation of images."""
+        return images_text((images[found.value].image, images[found.value].origins) for found in found_images)
 
     replacements = {reference: image.image for reference, image in images.items()}
     annotate = annotation if request.images_annotation else None
@@ -155,12 +152,14 @@ def _searched(texts: Sequence[Text], *, as_kbld: bool) -> Configuration:
 
 def _resolved(reference: str, planned: Plan, resolver: Resolver, build: Build) -> ResolvedImage:
     if isinstance(planned, Preresolved):
-        origins = (*planned.override.origins, preresolved_origin(planned.image))
-        return ResolvedImage(reference, planned.image, origins)
+        origin = preresolved_origin(planned.image)
+        known = planned.override.origins
+        return ResolvedImage(reference, planned.image, known if origin in known else (*known, origin))
     if isinstance(planned, FromSource):
         return ResolvedImage(reference, str(build(planned)), tuple(_origins_of_build(planned)))
     assert isinstance(planned, Question)
-    return ResolvedImage(reference, str(resolver.resolve(planned)), (_asked(planned, resolver),))
+    answered = resolver.answer(planned)
+    return ResolvedImage(reference, str(answered.image), tuple(_origins_of_answer(planned, answered, resolver)))
 
 
 def _origins_of_build(built: FromSource) -> Iterator[Origin]:
@@ -173,7 +172,11 @@ def _origins_of_build(built: FromSource) -> Iterator[Origin]:
         yield tagged_origin(built.destination.tags)
 
 
-def _asked(question: Question, resolver: Resolver) -> Origin:
+def _origins_of_answer(question: Question, answered: Answered, resolver: Resolver) -> Iterator[Origin]:
     reference = resolver.tagged(question)
-    url = f"{repository_text(question.image)}:{reference.tag}" if question.tags else question.image
-    return resolved_origin(url, None if reference.digest else reference.identifier)
+    if reference.digest is None:
+        url = f"{repository_text(question.image)}:{reference.tag}" if question.tags else question.image
+        yield resolved_origin(url, reference.identifier)
+    if answered.index and question.platform:
+        platform = question.platform
+        yield platform_origin(str(answered.index), platform.os, platform.architecture, platform.variant)

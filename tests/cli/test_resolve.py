@@ -264,7 +264,7 @@ def test_the_lock_of_kbld_resolves_the_same_again(command: Command, resolve: Res
     lock = (command.directory / "lock.yml").read_bytes()
     (override,) = parse_config(lock, "lock.yml").overrides
     assert (override.new_image, override.preresolved) == (app.pinned, True)
-    assert override.origins == ({"resolved": {"tag": "1.0", "url": app.tagged}},)
+    assert override.origins == ()
     assert resolve("-f", "config.yml", "-f", "lock.yml") == first
 
 
@@ -328,6 +328,13 @@ def test_a_platform(command: Command, resolve: Resolve, registry: Registry) -> N
     assert resolve("-f", "config.yml").stdout == f"image: {repository}@{index.digest}\n"
     chosen = resolve("-f", "config.yml", "--platform", "linux/arm64").stdout
     assert chosen == f"image: {repository}@{children['arm64'].digest}\n"
+    resolve("-f", "config.yml", "--platform", "linux/arm64", "--imgpkg-lock-output", "images.yml")
+    (entry,) = ImagesLock.parse((command.directory / "images.yml").read_bytes(), "images.yml").images
+    origins = [
+        {"resolved": {"tag": "1.0", "url": f"{repository}:1.0"}},
+        {"platformSelected": {"architecture": "arm64", "index": f"{repository}@{index.digest}", "os": "linux"}},
+    ]
+    assert yaml.safe_load(entry.annotations["kbld.carvel.dev/origins"]) == origins
     error = resolve("-f", "config.yml", "--platform", "linux/s390x").failed
     assert "has no image for platform linux/s390x; its platforms: linux/amd64, linux/arm64 (config.yml:1:8)" in error
 

@@ -5,6 +5,7 @@ from bundlepipe.documents.images_annotation import (
     images_text,
     local_origin,
     origins_text,
+    platform_origin,
     preresolved_origin,
     resolved_origin,
     tagged_origin,
@@ -26,7 +27,11 @@ def test_images_are_written_with_their_origins_as_kbld_writes_them() -> None:
         ("localhost:5000/app@" + A, built),
         (f"index.docker.io/library/nginx@{A}", [resolved_origin("nginx", None)]),
     ]
-    assert images_text(images) == (
+    listed = (
+        "- origins:\n"
+        "  - resolved:\n"
+        "      url: nginx\n"
+        f"  url: index.docker.io/library/nginx@{A}\n"
         "- origins:\n"
         "  - local:\n"
         "      path: /work/app\n"
@@ -42,16 +47,26 @@ def test_images_are_written_with_their_origins_as_kbld_writes_them() -> None:
         '      - "1.0"\n'
         "      - latest\n"
         f"  url: localhost:5000/app@{A}\n"
-        "- origins:\n"
-        "  - resolved:\n"
-        "      url: nginx\n"
-        f"  url: index.docker.io/library/nginx@{A}\n"
     )
+    assert images_text(images) == images_text([*images, images[0]]) == listed
 
 
-def test_an_image_without_origins_has_only_its_reference() -> None:
-    assert images_text([("a@b", [])]) == "- url: a@b\n"
-    assert images_text([]) == "[]\n"
+def test_an_image_that_came_by_two_ways_is_written_twice() -> None:
+    ways = [("a@b", [resolved_origin("a:1", "1")]), ("a@b", [resolved_origin("a:2", "2")])]
+    assert images_text(ways).count("  url: a@b\n") == 2
+
+
+def test_images_without_origins_are_not_written() -> None:
+    origins = [resolved_origin("c", "latest")]
+    assert images_text([("a@b", []), ("c@d", origins)]) == images_text([("c@d", origins)])
+    assert images_text([("a@b", [])]) == images_text([]) == "null\n"
+
+
+def test_the_origin_of_a_platform_has_what_is_known_of_it() -> None:
+    assert origins_text([platform_origin("a@b", "linux", "arm64", None)]) == (
+        "- platformSelected:\n    architecture: arm64\n    index: a@b\n    os: linux\n"
+    )
+    assert platform_origin("a@b", "linux", "arm", "v7")["platformSelected"]["variant"] == "v7"
 
 
 def test_a_commit_without_remote_and_tags_is_written_without_them() -> None:

@@ -18,7 +18,7 @@ def resource(annotation: object) -> bytes:
 
 def test_what_is_written_is_read() -> None:
     origins = [resolved_origin("web:1", "1")]
-    content = resource(images_text([("a@b", origins), ("c@d", [])]))
+    content = resource(images_text([("a@b", origins), ("c@d", [])]) + "- url: c@d\n")
     assert listed_images(content, "a.yml") == [
         ListedImage("a@b", origins, "pod/web (v1) cluster"),
         ListedImage("c@d", [], "pod/web (v1) cluster"),
