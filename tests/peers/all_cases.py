@@ -7,8 +7,12 @@ from tests.peers.generated_bundles import generated_bundles
 from tests.peers.generated_configuration import generated_configuration
 from tests.peers.imgpkg_cases import imgpkg_cases
 from tests.peers.kbld_cases import kbld_cases
+from tests.peers.kbld_output_cases import kbld_output_cases
 
-TOOLS = {"imgpkg": (imgpkg_cases, generated_bundles), "kbld": (kbld_cases, generated_configuration)}
+TOOLS = {
+    "imgpkg": (imgpkg_cases, generated_bundles),
+    "kbld": (kbld_cases, generated_configuration, kbld_output_cases),
+}
 
 
 def cases_of(tool: str) -> list[Case]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Hashable, Iterator
+from typing import Any, cast
 
 import yaml
 
@@ -25,6 +26,32 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> Iterator[tup
             yield part, one, other
 
 
+class _GoLoader(yaml.SafeLoader):
+    """Reads YAML as Go's libraries make JSON of it: keys are texts, and so are dates and what has a tag of its own."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return a mapping whose keys are texts."""
+        self.flatten_mapping(node)
+        return {self._key(key): self.construct_object(value, deep=True) for key, value in node.value}
+
+    def _key(self, node: yaml.Node) -> str:
+        key = self.construct_object(node, deep=True)
+        return json.dumps(key) if isinstance(key, bool | int) else str(key)
+
+
+def _text(loader: yaml.SafeLoader, node: yaml.Node) -> object:
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node)
+    return loader.construct_scalar(cast(yaml.ScalarNode, node))
+
+
+_GoLoader.add_constructor("tag:yaml.org,2002:timestamp", _text)
+_GoLoader.add_constructor("tag:yaml.org,2002:binary", lambda _, node: base64.b64decode(node.value).decode())
+_GoLoader.add_multi_constructor("!", lambda loader, _, node: _text(loader, node))
+
+
 def _documents(text: object) -> object:
     """Return the documents of an output, which kbld writes anew and ours leaves as they were; others as they are.
 
@@ -37,7 +64,7 @@ def _documents(text: object) -> object:
         return {**printed, "Blocks": [_documents(block) for block in printed["Blocks"] or ()]}
     text, end, _ = text.partition("\nSucceeded\n")
     try:
-        found = list(yaml.safe_load_all(text))
+        found = list(yaml.load_all(text, _GoLoader))
     except yaml.YAMLError:
         return text, end
     if any(isinstance(document, dict) for document in found):
