@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bundlepipe.cli.command import PATH, Option, Run, paths
+from bundlepipe.cli.tool import KBLD
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import Emit
 
@@ -25,12 +26,16 @@ def files_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[...,
 
 
 def read_files(run: Run, files: Sequence[str], emit: Emit, network: NetworkSettings) -> list[Text]:
-    """Return what the values of `-f` name; BundlepipeError if they name nothing, or something that cannot be read."""
+    """Return what the values of `-f` name; BundlepipeError for what cannot be read.
+
+    That they name nothing is an error, too; kbld has nothing to do then.
+    """
     from bundlepipe.verbs.configuration import read_inputs
 
     names = paths(files)
-    if not names:
+    if not names and run.tool is not KBLD:
         raise BundlepipeError(
             "Expected configuration: give files, directories, URLs or - for standard input with --file (-f)"
         )
-    return read_inputs(names, sys.stdin.buffer.read, emit, network=network, trace=run.trace)
+    is_kbld = run.tool is KBLD
+    return read_inputs(names, sys.stdin.buffer.read, emit, network=network, trace=run.trace, as_kbld=is_kbld)

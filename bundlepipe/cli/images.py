@@ -60,10 +60,11 @@ def is_stream(path: str) -> bool:
     return path.startswith(_STREAMS) or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
 
 
-def write_lock(path: str, content: bytes, print_block: Callable[[str], None], *, as_imgpkg: bool = False) -> None:
+def write_lock(path: str, content: bytes, print_block: Callable[[str], None], *, peers_name: str | None = None) -> None:
     """Write a lock to a file, or print it (`-`); OutputError if it cannot be written.
 
-    As imgpkg writes it, it is for its owner alone if it was not there, and no directory is made for it.
+    With `peers_name`, by which imgpkg or kbld call it, it is written as they do: for its owner
+    alone if it was not there, and no directory is made for it.
     """
     if path == STANDARD:
         print_block(content.decode())
@@ -72,13 +73,12 @@ def write_lock(path: str, content: bytes, print_block: Callable[[str], None], *,
         if is_stream(path):
             with open(path, "ab") as stream:
                 stream.write(content)
-        elif as_imgpkg:
+        elif peers_name:
             # Raises FileNotFoundError where write_if_changed would make a directory.
             os.stat(os.path.dirname(os.path.realpath(path)))
             write_if_changed(os.path.realpath(path), content, mode=_OWNER_ALONE)
         else:
             write_if_changed(os.path.realpath(path), content)
     except OSError as error:
-        kind = "bundle" if b"kind: BundleLock" in content else "images"
-        drop_in = f"Writing {kind} config: {as_go('open', path, error)}"
+        drop_in = f"Writing {peers_name}: {as_go('open', path, error)}"
         raise OutputError(f"{path}: cannot be written: {error.strerror}", drop_in=drop_in) from None

@@ -18,8 +18,11 @@ from bundlepipe.cli.images import STANDARD, is_stream, write_lock
 from bundlepipe.cli.tool import BUNDLEPIPE
 from bundlepipe.errors import OutputError
 from bundlepipe.oci.dangerous import refuse_repository
-from bundlepipe.verbs.output_kinds import COPIED_TAR, tar_outputs
+from bundlepipe.verbs.output_kinds import BUNDLE_LOCK, COPIED_TAR, IMAGES_LOCK, KBLD_LOCK, tar_outputs
 from bundlepipe.verbs.replacing import Claim, DirectoryOutput, FileOutput, Kind, check_all, followed
+
+# What imgpkg and kbld call the locks that they write.
+_PEERS_NAMES = {BUNDLE_LOCK.name: "bundle config", IMAGES_LOCK.name: "images config", KBLD_LOCK.name: "lock config"}
 
 
 def force_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,7 +53,8 @@ def lock_writer(run: Run, path: str | None, kinds: Collection[Kind], *, force: b
         if path:
             if output:
                 replace(output, kinds=[kind]).check(content)
-            write_lock(path, content, run.console.block, as_imgpkg=run.tool is not BUNDLEPIPE)
+            peers_name = None if run.tool is BUNDLEPIPE else _PEERS_NAMES[kind.name]
+            write_lock(path, content, run.console.block, peers_name=peers_name)
 
     return write
 
@@ -60,10 +64,10 @@ def _lock_output(run: Run, path: str, kinds: Collection[Kind], *, force: bool) -
     if path == STANDARD or is_stream(path):
         return None
     refuse_repository(path)
-    if os.path.isdir(path):
-        raise OutputError(f"{path}: is a directory: name a file")
     if run.tool is not BUNDLEPIPE:
         return None
+    if os.path.isdir(path):
+        raise OutputError(f"{path}: is a directory: name a file")
     names = " nor ".join(kind.name for kind in kinds)
     unknown = f"it is {'neither' if len(kinds) > 1 else 'not'} {names}"
     return FileOutput(followed(path), _claim(unknown, "file", force=force), kinds, takes_empty=True)

@@ -23,9 +23,9 @@ from bundlepipe.verbs.output_kinds import IMAGES_LOCK, KBLD_LOCK
 
 if TYPE_CHECKING:
     from bundlepipe.documents.kbld_config import Override
-    from bundlepipe.oci.manifest import Platform
     from bundlepipe.stores.homes import Homes
     from bundlepipe.verbs.configuration import Text
+    from bundlepipe.verbs.resolution import AnyPlatform
     from bundlepipe.verbs.resolve import Resolved, ResolveRequest
 
 
@@ -160,14 +160,14 @@ def resolve(
             _list(run, texts)
             return
         resolved = _resolved(_request(run, texts, options), access.homes(run, emit), build_concurrency, emit)
+    for image in resolved.images:
+        run.console.note(f"resolve | final: {image.reference} -> {image.image}")
     if lock_output:
         write_lock(resolved.kbld_lock(), KBLD_LOCK)
     if imgpkg_lock_output:
-        write_lock(resolved.images_lock().to_bytes(), IMAGES_LOCK)
-    for image in resolved.images:
-        run.console.note(f"resolve | final: {image.reference} -> {image.image}")
-    if resolved.documents and STANDARD not in (lock_output, imgpkg_lock_output):
-        run.console.block(resolved.documents.decode("utf-8", "surrogateescape"))
+        write_lock(resolved.imgpkg_lock(as_kbld=run.tool is KBLD), IMAGES_LOCK)
+    for block in resolved.blocks if STANDARD not in (lock_output, imgpkg_lock_output) else ():
+        run.console.block(block.decode("utf-8", "surrogateescape"))
 
 
 def _list(run: Run, texts: Sequence[Text]) -> None:
@@ -187,7 +187,7 @@ def _request(run: Run, texts: Sequence[Text], options: dict[str, Any]) -> Resolv
     return ResolveRequest(
         texts,
         image_map=_image_map(run, options["image_map_file"]),
-        platform=_platform(options["platform"]),
+        platform=_platform(run, options["platform"]),
         builds=options["build"],
         images_annotation=options["images_annotation"],
         origins_annotation=options["origins_annotation"],
@@ -203,10 +203,12 @@ def _image_map(run: Run, path: str | None) -> tuple[Override, ...]:
     return parse_image_map(read_file(path), path, as_kbld=run.tool is KBLD) if path else ()
 
 
-def _platform(text: str | None) -> Platform | None:
-    from bundlepipe.oci.manifest import Platform
+def _platform(run: Run, text: str | None) -> AnyPlatform | None:
+    from bundlepipe.oci.manifest import Platform, PlatformSelection
 
-    return Platform.parse(text) if text else None
+    if not text:
+        return None
+    return PlatformSelection.parse(text) if run.tool is KBLD else Platform.parse(text)
 
 
 def _resolved(request: ResolveRequest, homes: Homes, concurrency: int, emit: Emit) -> Resolved:

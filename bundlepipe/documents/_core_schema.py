@@ -27,6 +27,7 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_INTEGER_OF_GO = re.compile(r"[-+]?(?:[0-9]+|0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+)")
 _NOT_FINITE = re.compile(r"(?P<infinity>[-+]?\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)")
 _NUMBER_STARTS = frozenset("+-.0123456789")
 # Python refuses to convert some thousand digits and more; no document means even this many.
@@ -49,6 +50,17 @@ def plain_tag(text: str) -> str:
         if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
             return FLOAT
     return MERGE if text == "<<" else STRING
+
+
+def is_number_of_go(text: str) -> bool:
+    """Tell whether an unquoted text is a number to Go's YAML libraries, as it was in YAML 1.1: `1_000`, `0b1`, `0X1F`.
+
+    Numbers of base 60 are none, nor are infinities.
+    """
+    plain = text.replace("_", "")
+    if not text or text[0] not in _NUMBER_STARTS:
+        return False
+    return bool(_INTEGER_OF_GO.fullmatch(plain) or _FLOAT.fullmatch(plain))
 
 
 def value(tag: str, text: str) -> Scalar:

@@ -12,7 +12,6 @@ from bundlepipe.documents import _imgpkg, images_lock, schema
 from bundlepipe.documents._core_schema import as_text
 from bundlepipe.documents._kbld_decoding import check_images_lock, decoded_config
 from bundlepipe.documents.fault import Fault, kind, reason, rendered, shown
-from bundlepipe.documents.go_yaml import go_mismatch
 from bundlepipe.documents.image_builders import named_builders, read_builder
 from bundlepipe.documents.images_annotation import ORIGINS_ANNOTATION, Origin
 from bundlepipe.documents.kbld_config import (
@@ -68,25 +67,21 @@ def read_configuration(content: bytes, path: str, *, sole: bool, as_kbld: bool) 
     return config
 
 
-def read_image_map(content: bytes, path: str, *, as_kbld: bool) -> tuple[Override, ...]:
+def read_image_map(content: bytes, path: str) -> tuple[Override, ...]:
     """Do what `parse_image_map` promises."""
-    if as_kbld and not content.strip():
-        raise DocumentError([f"{path}:1:1: the file is empty"], drop_in="unexpected end of JSON input")
     document = load_one(json_values_as_yaml(decoded(content, path)).encode(), path)
     if not isinstance(document.data, dict):
         expected = "expected a JSON object of references to preresolved references"
-        problem = document.problem((), f"the document is {kind(document.data)}, {expected}")
-        raise DocumentError([problem], drop_in=go_mismatch(document.node, "map[string]string"))
+        raise DocumentError([document.problem((), f"the document is {kind(document.data)}, {expected}")])
     faults = [
         document.fault((name,), f"expected a reference and what it resolves to, found {shown(name)}: {kind(value)}")
         for name, value in document.data.items()
-        if not name or not isinstance(value, str) or (not value and not as_kbld)
+        if not name or not isinstance(value, str) or not value
     ]
     if faults:
         raise DocumentError(rendered(path, faults))
     return tuple(
-        # What becomes nothing stays what it is.
-        Override(ImageMatcher(name), value or None, preresolved=True, where=_where(document, (name,), key=True))
+        Override(ImageMatcher(name), value, preresolved=True, where=_where(document, (name,), key=True))
         for name, value in document.data.items()
     )
 

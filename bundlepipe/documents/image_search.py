@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
 import yaml
 
@@ -19,6 +19,7 @@ from bundlepipe.documents.fault import Fault, rendered
 from bundlepipe.documents.found_images import Found, FoundImage, SearchedText
 from bundlepipe.documents.image_walk import ImageWalk, IndexedFault, compose_searched, in_order
 from bundlepipe.documents.images_annotation import IMAGES_ANNOTATION
+from bundlepipe.documents.kbld_documents import is_printed, items_of_list, marked, takes_annotations, written_anew
 from bundlepipe.documents.kbld_kinds import configuration_kind
 from bundlepipe.documents.search_rules import DEFAULT_RULE, SearchRule
 from bundlepipe.documents.yaml_edit import Edit, apply
@@ -43,10 +44,19 @@ class RenderedDocument:
 
 @dataclass(frozen=True)
 class _Resource:
-    """A document, or an item of its `items`, and what was found in it."""
+    """A document, or an item of its `items`, in which something was found, and that."""
 
     root: yaml.MappingNode
     found: Sequence[Found]
+
+    @property
+    def is_kubernetes(self) -> bool:
+        """Whether it says what it is, as whatever Kubernetes takes."""
+        return {"apiVersion", "kind"} <= {key.value for key, _ in self.root.value if isinstance(key, yaml.ScalarNode)}
+
+    def annotation(self, text_of: Annotation) -> str | None:
+        """Return the text of its annotation."""
+        return text_of([image for found in self.found for image in found.images()])
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,11 @@ class _Document:
     is_configuration: bool
     found: Sequence[Found] = ()
     resources: Sequence[_Resource] = ()
+
+    def annotations(self, text_of: Annotation) -> dict[int, str]:
+        """Return the annotations that kbld adds, by the identities of the mappings that get them."""
+        texts = {id(each.root): each.annotation(text_of) for each in self.resources if takes_annotations(each.root)}
+        return {identity: text for identity, text in texts.items() if text is not None}
 
 
 class SearchedFile:
@@ -107,6 +122,46 @@ class SearchedFile:
             if not document.is_configuration
         ]
 
+    def printed(self, replacements: Mapping[str, str], annotation: Annotation | None = None) -> Iterator[bytes]:
+        """Yield the documents as kbld prints them.
+
+        That is what `rendered` returns, each document behind a `---` of its own and less those
+        that are empty. The items of a list are documents, and every document, or item, in which
+        images were found gets the annotation. Raises DocumentError where it has no place.
+        """
+        bounds = [0, *(document.composed.start for document in self._documents[1:]), len(self._text)]
+        for document, (start, end) in zip(self._documents, pairwise(bounds), strict=False):
+            if document.is_configuration or not is_printed(document.composed.root):
+                continue
+            edits = [edit for found in document.found for edit in found.edits(replacements)]
+            texts = document.annotations(annotation) if annotation else {}
+            try:
+                added = self._adding(document, texts)
+            except YamlFault as fault:
+                raise DocumentError(rendered(self.path, [Text(self._text).fault(fault.index, fault.text)])) from None
+            part = self._part([*(added or ()), *edits], start, end)
+            if added is not None:
+                yield marked(part)
+                continue
+            items = items_of_list(document.composed.root)
+            nodes = [document.composed.root] if items is None else items
+            is_json = self.path.endswith(".json")
+            yield from written_anew(part.decode(), [texts.get(id(node)) for node in nodes], is_json=is_json)
+
+    def _adding(self, document: _Document, texts: Mapping[int, str]) -> list[Edit] | None:
+        """Return the edits that add the annotations of a document; None if it has to be written anew."""
+        root = document.composed.root
+        if items_of_list(root) is not None:
+            return None
+        shared = shared_nodes(root)
+        annotated = [resource.root for resource in document.resources if id(resource.root) in texts]
+        try:
+            return [with_entry(self._text, node, _IMAGES_ANNOTATION, texts[id(node)], shared) for node in annotated]
+        except YamlFault:
+            if annotated != [root]:
+                raise
+            return None
+
     def _part(self, edits: Sequence[Edit], start: int, end: int) -> bytes:
         within = [Edit(edit.start - start, edit.end - start, edit.text) for edit in _apart(edits)]
         return apply(within, self._text[start:end]).encode()
@@ -147,7 +202,7 @@ class SearchedFile:
     def _annotating(self, document: _Document, annotation: Annotation, faults: list[Fault]) -> Iterator[Edit]:
         shared = shared_nodes(document.composed.root)
         for resource in document.resources:
-            text = annotation([image for found in resource.found for image in found.images()])
+            text = resource.annotation(annotation) if resource.is_kubernetes else None
             if text is None:
                 continue
             try:
@@ -207,13 +262,14 @@ def _searched(document: ComposedDocument, walk: ImageWalk, *, as_kbld: bool) -> 
         return _Document(document, True)
     items = _items(document.root)
     # kbld drops what a list has beside its items, and so never looks there; here it stays, and is looked at.
-    found_in = [(document.root, walk.found_in(document.root, without=items))]
+    is_list = as_kbld and items_of_list(document.root) is not None
+    found_in = [(document.root, [] if is_list else walk.found_in(document.root, without=items))]
     if items:
         found_in += [(item, walk.found_in(item)) for item in items.value]
     resources = [
         _Resource(root, found)
         for root, found in (found_in[1:] if items else found_in)
-        if found and isinstance(root, yaml.MappingNode) and _is_resource(root)
+        if found and isinstance(root, yaml.MappingNode)
     ]
     return _Document(document, False, in_order(each for _, found in found_in for each in found), resources)
 
@@ -224,10 +280,6 @@ def _items(root: yaml.Node) -> yaml.SequenceNode | None:
             if key.value == "items" and isinstance(value, yaml.SequenceNode):
                 return value
     return None
-
-
-def _is_resource(root: yaml.MappingNode) -> bool:
-    return {"apiVersion", "kind"} <= {key.value for key, _ in root.value if isinstance(key, yaml.ScalarNode)}
 
 
 def _apart(edits: Sequence[Edit]) -> list[Edit]:

@@ -10,9 +10,10 @@ import yaml
 
 from bundlepipe.documents._composer import ComposedDocument, YamlFault
 from bundlepipe.documents._construction import merge_sources
-from bundlepipe.documents._core_schema import MERGE, NULL, STRING, is_core
+from bundlepipe.documents._core_schema import MERGE, NULL, STRING, is_core, is_number_of_go
 from bundlepipe.documents.found_images import Found, FoundReference, FoundText, SearchedText, reference_text
 from bundlepipe.documents.search_rules import SearchRule, UpdateStrategy, Within
+from bundlepipe.documents.yaml_edit import content_start
 from bundlepipe.documents.yaml_scalar import ScalarText
 from bundlepipe.documents.yaml_source import compose, json_as_yaml
 
@@ -96,7 +97,7 @@ class ImageWalk:
             # ytt leaves its expressions in comments, so an unrendered template has a null here.
             if not self._as_kbld and self._is_before_ytt(node) and self._strategy(None) not in (None, "none"):
                 self._fault(node, f"the image is a ytt expression: {_RENDER_YTT}")
-        elif node.tag == STRING or not is_core(node.tag):
+        elif (node.tag in (STRING, MERGE) or not is_core(node.tag)) and not self._is_number(node):
             strategy = self._strategy(reference_text(node))
             if strategy is None or strategy == "none":
                 return
@@ -107,6 +108,13 @@ class ImageWalk:
             found = self._known[id(node)]
             if found:
                 self._found[id(node)] = found
+
+    def _is_number(self, node: yaml.ScalarNode) -> bool:
+        """Tell whether a text is a number to kbld and kubectl."""
+        content, start = self._text.content, node.start_mark.index
+        if node.style or not is_number_of_go(node.value):
+            return False
+        return "!" not in content[start : content_start(content, node)]
 
     def _reference(self, node: yaml.ScalarNode) -> FoundReference | None:
         value = reference_text(node)

@@ -47,11 +47,9 @@ def local_origin(path: str) -> Origin:
     return {"local": {"path": path}}
 
 
-def git_origin(sha: str, *, dirty: bool, remote_url: str | None = None, tags: Sequence[str] = ()) -> Origin:
+def git_origin(sha: str, *, dirty: bool, remote_url: str, tags: Sequence[str] = ()) -> Origin:
     """Return the origin of an image that was built from a commit, `dirty` with changes to it."""
-    git: dict[str, Any] = {"dirty": dirty, "sha": sha}
-    if remote_url:
-        git["remoteURL"] = remote_url
+    git: dict[str, Any] = {"dirty": dirty, "remoteURL": remote_url, "sha": sha}
     if tags:
         git["tags"] = list(tags)
     return {"git": git}
@@ -60,12 +58,12 @@ def git_origin(sha: str, *, dirty: bool, remote_url: str | None = None, tags: Se
 def images_text(images: Iterable[tuple[str, Sequence[Origin]]]) -> str:
     """Return the value of `kbld.k14s.io/images` for images, each by its reference and origins.
 
-    They are listed once, by their references; those without origins are not: that is `null` for none.
+    Each is listed once, in their order; none are `null`.
     """
     listed: list[dict[str, Any]] = []
-    for url, origins in sorted(images, key=lambda image: image[0]):
-        image = {"origins": [*origins], "url": url}
-        if origins and image not in listed:
+    for url, origins in images:
+        image = {"origins": [*origins], "url": url} if origins else {"url": url}
+        if image not in listed:
             listed.append(image)
     return text_of(listed) if listed else "null\n"
 

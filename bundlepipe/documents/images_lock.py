@@ -6,7 +6,7 @@ absent or null, annotations may be numbers, a tag may stand beside a digest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,10 +62,16 @@ class ImagesLock:
 
     def to_bytes(self) -> bytes:
         """Return the document as imgpkg writes it, entries in their order; InvalidReference for one without digest."""
-        document: dict[str, Any] = {"apiVersion": API_VERSION, "kind": KIND}
-        if self.images:
-            document["images"] = [_entry(image) for image in self.images]
-        return write(document)
+        return lock_of_entries(map(_entry, self.images))
+
+
+def lock_of_entries(entries: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return the document that has these entries, each with `image` and perhaps `annotations`, as they are."""
+    document: dict[str, Any] = {"apiVersion": API_VERSION, "kind": KIND}
+    images = list(entries)
+    if images:
+        document["images"] = images
+    return write(document)
 
 
 def _texts(annotations: Mapping[str, Any]) -> dict[str, str]:

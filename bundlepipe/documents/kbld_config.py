@@ -111,12 +111,16 @@ def parse_config(content: bytes, path: str, *, sole: bool = True, as_kbld: bool 
 def parse_image_map(content: bytes, path: str, *, as_kbld: bool = False) -> tuple[Override, ...]:
     """Return the overrides of kbld's `--image-map-file`: a JSON object of reference to preresolved reference.
 
-    With `as_kbld`, what becomes the empty text stays what it is. Raises DocumentError, calling
-    the file `path`, with all faults.
+    Raises DocumentError, calling the file `path`, with all faults; with `as_kbld`, with the
+    first that is one to kbld, which lets pass what is empty.
     """
+    if as_kbld:
+        from bundlepipe.documents._kbld_image_map import read_image_map_as_kbld
+
+        return read_image_map_as_kbld(content, path)
     from bundlepipe.documents._kbld_reading import read_image_map
 
-    return read_image_map(content, path, as_kbld=as_kbld)
+    return read_image_map(content, path)
 
 
 def config_to_bytes(locked: Iterable[tuple[str, str]], search_rules: Iterable[SearchRule] = ()) -> bytes:

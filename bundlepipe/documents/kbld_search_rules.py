@@ -25,6 +25,7 @@ def read_rule(data: _Data) -> SearchRule:
         key=_key_matcher(key) if key else None,
         value=read_matcher(value) if value else None,
         strategy=_strategy(strategy) if strategy else "entireValue",
+        said=bool(strategy),
     )
 
 
@@ -55,7 +56,7 @@ def _strategy(data: _Data) -> UpdateStrategy:
 def written_rule(rule: SearchRule) -> dict[str, Any]:
     """Return the data that says a rule, less what goes without saying."""
     data: dict[str, Any] = {}
-    if rule.strategy != "entireValue":
+    if rule.said or rule.strategy != "entireValue":
         data["updateStrategy"] = _written_strategy(rule.strategy)
     if rule.key:
         data["keyMatcher"] = (

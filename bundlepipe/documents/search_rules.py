@@ -6,9 +6,12 @@ rule that matches a value decides about it, and the rule for keys named `image` 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+_REFERENCE = re.compile(r"(?P<repository>.+?)(?::[\w.-]+)?(?:@.+:.+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,9 @@ class ImageMatcher:
 
 
 def repository_text(reference: str) -> str:
-    """Return a reference as it stands in configuration, less `:tag` and `@digest`."""
-    name = reference.partition("@")[0]
-    head, colon, tail = name.rpartition(":")
-    return head if colon and "/" not in tail else name
+    """Return a reference as it stands in configuration, less `:tag` and `@digest`, as far as it has what looks so."""
+    found = _REFERENCE.fullmatch(reference)
+    return found["repository"] if found else reference
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,12 @@ UpdateStrategy = Literal["entireValue", "none"] | Within
 
 @dataclass(frozen=True)
 class SearchRule:
-    """What a rule matches, by key, value or both, and what then holds of the value."""
+    """What a rule matches, by key, value or both, and what then holds of the value, if that is `said` or not."""
 
     key: KeyMatcher | None = None
     value: ImageMatcher | None = None
     strategy: UpdateStrategy = "entireValue"
+    said: bool = field(default=False, compare=False)
 
 
 DEFAULT_RULE = SearchRule(key=KeyMatcher(name="image"))

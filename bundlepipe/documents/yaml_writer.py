@@ -40,6 +40,12 @@ _SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\
 _LONGEST_SIMPLE_KEY = 1000
 
 
+class Plain(str):
+    """A scalar, or a key, that is written without quotes: what it means is left to those who read it."""
+
+    __slots__ = ()
+
+
 def write(document: Mapping[str, Any], *, marked: bool = True) -> bytes:
     """Return a document of mappings, lists, str, bool, int and None as YAML, with a leading `---` if it is `marked`.
 
@@ -65,7 +71,7 @@ def _collection(value: Mapping[str, Any] | Sequence[Any], indent: str) -> Iterat
 
 def _mapping(value: Mapping[str, Any], indent: str) -> Iterator[str]:
     for key in sorted(value):
-        written = _single_line(key)
+        written = key if isinstance(key, Plain) else _single_line(key)
         if len(written) > _LONGEST_SIMPLE_KEY:
             yield f"{indent}? {written}"
             written = ""
@@ -97,6 +103,8 @@ def _is_filled_collection(value: Any) -> bool:
 
 def written_scalar(value: Any, indent: str) -> str:
     """Return a value, or an empty collection, behind its key; further lines are indented by `indent`."""
+    if isinstance(value, Plain):
+        return str(value)
     if isinstance(value, str):
         return _literal(value, indent) if _is_literal(value) else _single_line(value)
     if value is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeGuard
 
@@ -72,7 +72,10 @@ class Platform:
 
 @dataclass(frozen=True)
 class PlatformSelection:
-    """What an image of an index has to have to be chosen; None and the empty tuple stand for anything."""
+    """What an image of an index has to have to be chosen; None and the empty tuple stand for anything.
+
+    An empty text stands for a platform without that.
+    """
 
     os: str | None = None
     architecture: str | None = None
@@ -80,6 +83,23 @@ class PlatformSelection:
     os_version: str | None = None
     os_features: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> PlatformSelection:
+        """Return the platform that `os/architecture[/variant][:os.version]` spells; the first two may be empty.
+
+        InvalidContent if it does not.
+        """
+        name, _, version = text.partition(":")
+        parts = name.split("/")
+        if not 2 <= len(parts) <= 3:
+            reason = "expected format os/arch[/variant]" if len(parts) < 2 else "too many slashes"
+            raise InvalidContent(f"Parsing platform '{text}': {reason}")
+        return cls(parts[0], parts[1], "".join(parts[2:]) or None, version or None)
+
+    def exact(self) -> PlatformSelection:
+        """Return the same, but that a platform must not have an os or architecture that is not named here."""
+        return replace(self, os=self.os or "", architecture=self.architecture or "")
 
     def matches(self, platform: Platform) -> bool:
         """Tell whether a platform has everything that is named here."""

@@ -15,7 +15,7 @@ from bundlepipe.documents.image_search import (
 )
 from bundlepipe.documents.kbld_config import KbldConfig, parse_config
 from bundlepipe.documents.kbld_kinds import may_configure
-from bundlepipe.documents.searched_files import searched_files
+from bundlepipe.documents.searched_files import kbld_files, searched_files
 from bundlepipe.documents.yaml_source import decoded
 from bundlepipe.errors import DocumentError, InputError
 from bundlepipe.events import Emit, ignore
@@ -67,11 +67,13 @@ def read_inputs(
     *,
     network: NetworkSettings = DEFAULT_NETWORK,
     trace: Callable[[str], None] | None = None,
+    as_kbld: bool = False,
 ) -> list[Text]:
     """Return what kbld's `-f` names: files, directories, `-` for standard input, and http and https URLs.
 
-    `network` says how servers are spoken to, `trace` shows it. Raises InputError for a file
-    that cannot be read, StoreError for a URL.
+    `network` says how servers are spoken to, `trace` shows it. With `as_kbld` directories are
+    read in kbld's order, and everything in them that has the name of configuration is. Raises
+    InputError for a file that cannot be read, StoreError for a URL.
     """
     texts: list[Text] = []
     for name in names:
@@ -83,7 +85,8 @@ def read_inputs(
             content = fetch(name, emit, network=network, trace=trace)
             texts.append(Text(public_url(name), content))
         else:
-            texts.extend(map(read_text, searched_files([name], with_bundles_own=True)))
+            files = kbld_files(name) if as_kbld else searched_files([name], with_bundles_own=True)
+            texts.extend(map(read_text, files))
     return texts
 
 

@@ -90,16 +90,17 @@ def plan(
     reference: str,
     rules: KbldConfig,
     made: Mapping[str, Reference | None],
-    platform: Platform | None = None,
+    platform: AnyPlatform | None = None,
     *,
     as_kbld: bool = False,
 ) -> Plan:
     """Return what a reference in configuration asks for.
 
     `made` gives what the pipeline makes by the names that configuration calls it;
-    `platform` replaces an index that is named by a tag by its child. Raises
-    InvalidReference for what is no reference (to kbld either, with `as_kbld`), and what is wrong
-    with an override that is used.
+    `platform` replaces an index that is named by a tag by its child. With `as_kbld` it is
+    chosen of an index that is named by its digest as well, and what an override does not say
+    of a platform is not anything, but nothing. Raises InvalidReference for what is no reference
+    (to kbld either, with `as_kbld`), and what is wrong with an override that is used.
     """
     override = first_match(rules.overrides, reference)
     image = override.new_image if override and override.new_image is not None else reference
@@ -117,7 +118,10 @@ def plan(
     if problem:
         raise InvalidReference(problem)
     parsed = Reference.parse(image)
-    selected = override.platform_selection if override else None
+    selection = override.platform_selection if override else None
+    selected: AnyPlatform | None = selection
+    if as_kbld:
+        selected = selection.exact() if selection else platform
     if parsed.digest and not tags:
         return Question(parsed.with_digest(parsed.digest), platform=selected, image=image)
     return Question(parsed, tags, selected or platform, image)

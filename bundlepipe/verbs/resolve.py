@@ -19,17 +19,26 @@ from bundlepipe.documents.images_annotation import (
     resolved_origin,
     tagged_origin,
 )
-from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
+from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock, lock_of_entries
 from bundlepipe.documents.joined import joined
 from bundlepipe.documents.kbld_config import KbldConfig, Override, config_to_bytes
 from bundlepipe.documents.resources import order
 from bundlepipe.documents.search_rules import repository_text
-from bundlepipe.errors import DocumentError, InputError
-from bundlepipe.oci.manifest import Platform
+from bundlepipe.errors import BundlepipeError, DocumentError, InputError
 from bundlepipe.oci.reference import Reference
 from bundlepipe.verbs.configuration import Configuration, Text, search, search_as_kbld
 from bundlepipe.verbs.origins import find_git_origin
-from bundlepipe.verbs.resolution import Answered, FromSource, Plan, Preresolved, Question, Resolver, answer_all, plan
+from bundlepipe.verbs.resolution import (
+    Answered,
+    AnyPlatform,
+    FromSource,
+    Plan,
+    Preresolved,
+    Question,
+    Resolver,
+    answer_all,
+    plan,
+)
 
 Build = Callable[[FromSource], Reference]
 
@@ -42,12 +51,15 @@ class ResolveRequest:
     what has a source is resolved as if it had none. `images_annotation` adds to each
     resource an annotation that lists its images, `origins_annotation` to the lock where
     they came from. `sort` brings documents into the order of their namespaces, kinds and
-    names, from that of the texts. With `as_kbld` only what kbld refuses is refused.
+    names, from that of the texts. With `as_kbld` all is as kbld does it, to the letter:
+    only what kbld refuses is refused, building what must not be built among it, platforms
+    are chosen of digests as well, and documents, each a block, are annotated all and stay in
+    the order of the texts.
     """
 
     texts: Sequence[Text]
     image_map: tuple[Override, ...] = ()
-    platform: Platform | None = None
+    platform: AnyPlatform | None = None
     builds: bool = True
     images_annotation: bool = True
     origins_annotation: bool = True
@@ -66,16 +78,31 @@ class ResolvedImage:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The documents, and the images by the references that they had."""
+    """The documents, in blocks that are printed, and the images by the references that they had."""
 
-    documents: bytes
+    blocks: tuple[bytes, ...]
     images: tuple[ResolvedImage, ...]
     rules: KbldConfig
     with_origins: bool
 
+    @property
+    def documents(self) -> bytes:
+        """All documents."""
+        return b"".join(self.blocks)
+
     def images_lock(self) -> ImagesLock:
         """Return the ImagesLock that kbld's `--imgpkg-lock-output` is; InputError for an image without digest."""
         return ImagesLock(tuple(map(self._entry, self.images)))
+
+    def imgpkg_lock(self, *, as_kbld: bool = False) -> bytes:
+        """Return that lock as a file; with `as_kbld`, images are spelled as configuration spells them."""
+        lock = self.images_lock()
+        if not as_kbld:
+            return lock.to_bytes()
+        return lock_of_entries(
+            {"image": image.image, "annotations": entry.annotations}
+            for image, entry in zip(self.images, lock.images, strict=True)
+        )
 
     def kbld_lock(self) -> bytes:
         """Return the configuration that kbld's `--lock-output` is: it resolves the same without a network."""
@@ -84,7 +111,10 @@ class Resolved:
     def _entry(self, image: ResolvedImage) -> ImageRef:
         reference = Reference.parse(image.image)
         if reference.digest is None:
-            raise InputError(f"'{image.reference}' became '{image.image}', which has no digest, as an ImagesLock wants")
+            raise InputError(
+                f"'{image.reference}' became '{image.image}', which has no digest, as an ImagesLock wants",
+                drop_in=f"Validating images lock:\n  Expected ref to be in digest form, got '{image.image}'",
+            )
         annotations = {KBLD_ID: image.reference}
         if self.with_origins and image.origins:
             annotations[ORIGINS_ANNOTATION] = origins_text(image.origins)
@@ -107,7 +137,7 @@ def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolv
     """
     configuration = _searched(request.texts, as_kbld=request.as_kbld)
     rules = configuration.rules + KbldConfig(overrides=request.image_map)
-    if not request.builds:
+    if not request.builds and not request.as_kbld:
         rules = KbldConfig(rules.search_rules, rules.overrides)
     wanted: dict[str, FoundImage] = {}
     for found in configuration.images:
@@ -115,23 +145,43 @@ def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolv
     images = answer_all(
         wanted,
         lambda found: _resolved(
-            found.value, plan(found.value, rules, {}, request.platform, as_kbld=request.as_kbld), resolver, build
+            found.value,
+            plan(found.value, rules, {}, request.platform, as_kbld=request.as_kbld),
+            resolver,
+            build if request.builds else _refuse_to_build,
         ),
         lambda reference: wanted[reference].where,
     )
 
     def annotation(found_images: Sequence[FoundImage]) -> str:
         """Return the text of kbld's annotation of images."""
-        return images_text((images[found.value].image, images[found.value].origins) for found in found_images)
+        listed = sorted((images[found.value] for found in found_images), key=lambda image: image.image)
+        # kbld lists only images that have origins: what else it finds, its inspection lists without the annotation.
+        return images_text((each.image, each.origins) for each in listed if each.origins or not request.as_kbld)
 
     replacements = {reference: image.image for reference, image in images.items()}
     annotate = annotation if request.images_annotation else None
-    if request.sort:
-        documents = joined(_sorted(configuration.files, replacements, annotate))
-    else:
-        documents = joined(file.rendered(replacements, annotate) for file in configuration.files)
     ordered = tuple(images[reference] for reference in sorted(images))
-    return Resolved(documents, ordered, rules, request.origins_annotation)
+    blocks = tuple(_blocks(configuration.files, request, replacements, annotate))
+    return Resolved(blocks, ordered, rules, request.origins_annotation)
+
+
+def _blocks(
+    files: Iterable[SearchedFile],
+    request: ResolveRequest,
+    replacements: Mapping[str, str],
+    annotate: Annotation | None,
+) -> Iterator[bytes]:
+    if request.as_kbld:
+        for file in files:
+            yield from file.printed(replacements, annotate)
+        return
+    if request.sort:
+        documents = joined(_sorted(files, replacements, annotate))
+    else:
+        documents = joined(file.rendered(replacements, annotate) for file in files)
+    if documents:
+        yield documents
 
 
 def _sorted(
@@ -160,6 +210,12 @@ def _resolved(reference: str, planned: Plan, resolver: Resolver, build: Build) -
     assert isinstance(planned, Question)
     answered = resolver.answer(planned)
     return ResolvedImage(reference, str(answered.image), tuple(_origins_of_answer(planned, answered, resolver)))
+
+
+def _refuse_to_build(planned: FromSource) -> Reference:
+    raise BundlepipeError(
+        f"Building of images is disallowed (tried to build '{planned.name}' because a source was configured for it)"
+    )
 
 
 def _origins_of_build(built: FromSource) -> Iterator[Origin]:

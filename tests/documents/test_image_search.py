@@ -14,6 +14,7 @@ from bundlepipe.documents.search_rules import (
     SearchRule,
     UpdateStrategy,
     Within,
+    repository_text,
 )
 from bundlepipe.errors import DocumentError
 
@@ -176,6 +177,42 @@ def test_items_that_are_no_list_are_part_of_the_document() -> None:
 
 
 # What is no reference.
+
+
+@pytest.mark.parametrize(
+    "text", ["1_000", "+1_0", "0b11", "-0b1", "0X1F", "0o17", "1_0.5", ".5_0", "08", "1_", "&a 0b1"]
+)
+def test_what_is_a_number_to_kbld_and_kubectl_is_none_but_in_quotes(text: str) -> None:
+    assert found(f"image: {text}\n") == []
+    if "&" not in text:
+        assert found(f"a: {{image: '{text}'}}\nb: {{image: !!str {text}}}\n") == [text, text]
+
+
+@pytest.mark.parametrize("text", ["_1", "1_a", "0b2", "0x", "1:30", "2001-01-01", "y", "Yes", ".", "<<", "="])
+def test_what_is_no_number_is_a_reference(text: str) -> None:
+    assert found(f"image: {text}\n") == [text]
+
+
+@pytest.mark.parametrize(
+    ("reference", "repository"),
+    [
+        ("a", "a"),
+        ("a:1", "a"),
+        ("a:1@sha256:x", "a"),
+        ("host:1/a", "host:1/a"),
+        ("host:1/a:b", "host:1/a"),
+        ("host:1", "host"),
+        (":1", ":1"),
+        ("a:", "a:"),
+        ("a@b", "a@b"),
+        ("a@b:1@c:d", "a"),
+        ("a:\u00e9", "a:\u00e9"),
+        ("a b:1", "a b"),
+        ("", ""),
+    ],
+)
+def test_the_repository_of_a_reference_is_what_stands_before_tag_and_digest(reference: str, repository: str) -> None:
+    assert repository_text(reference) == repository
 
 
 def test_numbers_and_truth_values_are_settings() -> None:

@@ -29,10 +29,6 @@ def test_images_are_written_with_their_origins_as_kbld_writes_them() -> None:
     ]
     listed = (
         "- origins:\n"
-        "  - resolved:\n"
-        "      url: nginx\n"
-        f"  url: index.docker.io/library/nginx@{A}\n"
-        "- origins:\n"
         "  - local:\n"
         "      path: /work/app\n"
         "  - git:\n"
@@ -47,6 +43,10 @@ def test_images_are_written_with_their_origins_as_kbld_writes_them() -> None:
         '      - "1.0"\n'
         "      - latest\n"
         f"  url: localhost:5000/app@{A}\n"
+        "- origins:\n"
+        "  - resolved:\n"
+        "      url: nginx\n"
+        f"  url: index.docker.io/library/nginx@{A}\n"
     )
     assert images_text(images) == images_text([*images, images[0]]) == listed
 
@@ -56,10 +56,9 @@ def test_an_image_that_came_by_two_ways_is_written_twice() -> None:
     assert images_text(ways).count("  url: a@b\n") == 2
 
 
-def test_images_without_origins_are_not_written() -> None:
-    origins = [resolved_origin("c", "latest")]
-    assert images_text([("a@b", []), ("c@d", origins)]) == images_text([("c@d", origins)])
-    assert images_text([("a@b", [])]) == images_text([]) == "null\n"
+def test_an_image_without_origins_has_only_its_reference() -> None:
+    assert images_text([("a@b", [])]) == "- url: a@b\n"
+    assert images_text([]) == "null\n"
 
 
 def test_the_origin_of_a_platform_has_what_is_known_of_it() -> None:
@@ -69,8 +68,10 @@ def test_the_origin_of_a_platform_has_what_is_known_of_it() -> None:
     assert platform_origin("a@b", "linux", "arm", "v7")["platformSelected"]["variant"] == "v7"
 
 
-def test_a_commit_without_remote_and_tags_is_written_without_them() -> None:
-    assert origins_text([git_origin("1e3", dirty=False)]) == '- git:\n    dirty: false\n    sha: "1e3"\n'
+def test_a_commit_without_tags_is_written_without_them() -> None:
+    assert origins_text([git_origin("1e3", dirty=False, remote_url="x")]) == (
+        '- git:\n    dirty: false\n    remoteURL: x\n    sha: "1e3"\n'
+    )
 
 
 def test_the_origins_of_an_images_lock_are_read_again() -> None:

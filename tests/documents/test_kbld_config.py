@@ -520,12 +520,48 @@ def test_what_is_no_image_map_is_a_problem(text: str, expected: list[str]) -> No
         assert problem.startswith(start)
 
 
+def test_an_image_map_as_kbld_reads_it() -> None:
+    text = '{"a": "x", "a": "b@c", "d": "", "e": null}'
+    assert [
+        (each.matcher.image, each.new_image) for each in parse_image_map(text.encode(), "m.json", as_kbld=True)
+    ] == [
+        ("a", "b@c"),
+        ("d", None),
+        ("e", None),
+    ]
+    assert parse_image_map(b"null", "m.json", as_kbld=True) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[]", "json: cannot unmarshal array into Go value of type map[string]string"),
+        ("true", "json: cannot unmarshal bool into Go value of type map[string]string"),
+        ('{"a": {}}', "json: cannot unmarshal object into Go struct field .a of type string"),
+        ('{"a": 1.5}', "json: cannot unmarshal number into Go struct field .a of type string"),
+        ("", "unexpected end of JSON input"),
+        ('{"a": "b"', "unexpected end of JSON input"),
+        ("a: b\n", "invalid character 'a' looking for beginning of value"),
+        ('{"a": "b",}', None),
+        ('{"": "a"}', None),
+    ],
+)
+def test_what_is_no_image_map_to_kbld_is_told_in_its_words(text: str, words: str | None) -> None:
+    with pytest.raises(DocumentError) as caught:
+        parse_image_map(text.encode(), "m.json", as_kbld=True)
+    assert caught.value.drop_in == words
+    assert str(caught.value).startswith("m.json:")
+
+
 # --lock-output
 
 
 def test_a_lock_output_is_written_as_kbld_writes_it() -> None:
     rules = [SearchRule(key=KeyMatcher("sidecar")), SearchRule(key=KeyMatcher("b"), strategy="none")]
     locked = [("nginx:1.0", f"docker.io/nginx@{A}"), ("app", "b@c")]
+    said = b"- keyMatcher:\n    name: a\n  updateStrategy:\n    entireValue: {}\n"
+    read_rules = read("searchRules: [{keyMatcher: {name: a}, updateStrategy: {entireValue: {}}}]\n").search_rules
+    assert said in config_to_bytes([], read_rules)
     assert config_to_bytes(locked, [*rules, rules[0]]).decode() == (
         "apiVersion: kbld.k14s.io/v1alpha1\n"
         "kind: Config\n"

@@ -18,7 +18,7 @@ def resource(annotation: object) -> bytes:
 
 def test_what_is_written_is_read() -> None:
     origins = [resolved_origin("web:1", "1")]
-    content = resource(images_text([("a@b", origins), ("c@d", [])]) + "- url: c@d\n")
+    content = resource(images_text([("a@b", origins), ("c@d", [])]))
     assert listed_images(content, "a.yml") == [
         ListedImage("a@b", origins, "pod/web (v1) cluster"),
         ListedImage("c@d", [], "pod/web (v1) cluster"),
@@ -31,6 +31,7 @@ def test_what_old_releases_of_kbld_wrote_is_read() -> None:
 
 
 def test_resources_without_the_annotation_have_no_images() -> None:
+    assert listed_images(resource(images_text([])), "a.yml") == []
     assert listed_images(b"kind: Pod\nmetadata: {annotations: {a: b}}\n---\nkind: Pod\n", "a.yml") == []
     assert listed_images(resource({"not": "a text"}), "a.yml") == []
 
@@ -40,7 +41,10 @@ def test_kbld_writes_null_for_no_images(annotation: str) -> None:
     assert listed_images(resource(annotation), "a.yml") == []
 
 
-@pytest.mark.parametrize("annotation", ["a", "- url: a@b\n---\n- url: c@d", "- 1", "- url: 1", "- url: a@b\n  origins: text", "- origins: []"])
+@pytest.mark.parametrize(
+    "annotation",
+    ["a", "- url: a@b\n---\n- url: c@d", "- 1", "- url: 1", "- url: a@b\n  origins: text", "- origins: []"],
+)
 def test_what_is_no_list_of_images_is_told_with_its_place(annotation: str) -> None:
     with pytest.raises(DocumentError, match=r"^a\.yml:6:26: kbld\.k14s\.io/images: expected a list of mappings"):
         listed_images(resource(annotation), "a.yml")

@@ -52,7 +52,7 @@ def origin(directory: Path) -> Any:
 
 def test_the_commit_of_a_directory_is_found(repository: Repository) -> None:
     sha = repository.commit()
-    assert origin(repository.directory / "app") == {"dirty": False, "sha": sha}
+    assert origin(repository.directory / "app") == {"dirty": False, "remoteURL": "<unknown>", "sha": sha}
 
 
 def test_changes_make_a_commit_dirty(repository: Repository) -> None:
@@ -61,26 +61,29 @@ def test_changes_make_a_commit_dirty(repository: Repository) -> None:
     assert origin(repository.directory / "app")["dirty"] is True
 
 
-def test_only_tags_of_the_commit_are_named(repository: Repository) -> None:
+def test_only_a_tag_of_the_commit_is_named(repository: Repository) -> None:
     repository.commit()
     repository.git("tag", "v1")
     (repository.directory / "app" / "new").write_text("x")
     repository.commit()
     assert "tags" not in origin(repository.directory)
     repository.git("tag", "v2")
-    repository.git("tag", "latest")
-    assert origin(repository.directory)["tags"] == ["latest", "v2"]
+    assert origin(repository.directory)["tags"] == ["v2"]
+    repository.git("tag", "--annotate", "--message", "x", "v3")
+    assert origin(repository.directory)["tags"] == ["v3"]
 
 
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("https://someone:pa%40ss@example.org/team/app.git", "https://example.org/team/app.git"),
-        ("https://token@example.org/team/app", "https://example.org/team/app"),
-        ("https://some@one:pa@ss@example.org/a", "https://example.org/a"),
+        ("https://someone:pa%40ss@example.org/team/app.git", "https://_redacted_@example.org/team/app.git"),
+        ("https://token@example.org/team/app", "https://_redacted_@example.org/team/app"),
+        ("https://some@one:pa@ss@example.org/a", "https://_redacted_@example.org/a"),
         ("https://example.org/team/@app", "https://example.org/team/@app"),
-        ("ssh://git:secret@example.org:22/app", "ssh://example.org:22/app"),
+        ("ssh://git:secret@example.org:22/app", "ssh://_redacted_@example.org:22/app"),
         ("git@example.org:team/app.git", "git@example.org:team/app.git"),
+        ("someone@example.org:team/app.git", "_redacted_@example.org:team/app.git"),
+        ("/srv/git/a@b:c/app.git", "/srv/git/a@b:c/app.git"),
         ("/srv/git/app.git", "/srv/git/app.git"),
     ],
 )
