@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 
@@ -13,9 +12,6 @@ from bundlepipe.cli.console import Table
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.registry_options import Access, tls_options
 from bundlepipe.cli.tool import KBLD
-
-if TYPE_CHECKING:
-    from bundlepipe.documents.listed_images import ListedImage
 
 _HEADER = {"image": "Image", "metadata": "Metadata", "resource": "Resource"}
 
@@ -42,24 +38,30 @@ def inspect(run: Run, files: Sequence[str], sort: bool, access: Access) -> None:
     asked of a registry. Under the name kbld all images are listed that are found in resources,
     resolved or not, and the annotation only says where they came from.
     """
-    from bundlepipe.verbs.inspect import inspect as inspect_images
-    from bundlepipe.verbs.inspect import inspect_as_kbld
-
-    find = inspect_as_kbld if run.tool is KBLD else inspect_images
-    with narrated(run, "inspect") as emit:
-        listed = find(read_files(run, files, emit, access.network))
-    rows = [[found.image, _metadata(run, found), found.resource] for found in listed]
-    if run.tool is KBLD:
-        # It has the option --sort, and sorts whatever that says.
-        rows.sort(key=lambda row: (row[0], row[2]))
-    elif sort:
+    # kbld has the option --sort, and sorts whatever that says.
+    rows = _found(run, files) if run.tool is KBLD else _listed(run, files, access)
+    if sort and run.tool is not KBLD:
         rows.sort()
     run.console.table(Table("Images", "images", _HEADER, rows, is_transposed=run.tool is KBLD))
 
 
-def _metadata(run: Run, found: ListedImage) -> str:
-    from bundlepipe.documents.images_annotation import origins_text
+def _found(run: Run, files: Sequence[str]) -> list[list[str]]:
+    """Return rows for all images that there are; what is said of registries is not looked at."""
+    from bundlepipe.stores.settings import DEFAULT_NETWORK
+    from bundlepipe.verbs.inspect import inspect_as_kbld
 
-    if found.origins or (run.tool is KBLD and found.origins is not None):
-        return origins_text(found.origins).rstrip()
-    return ""
+    with narrated(run, "inspect") as emit:
+        found = inspect_as_kbld(read_files(run, files, emit, DEFAULT_NETWORK))
+    return [
+        [each.image, each.metadata, each.resource] for each in sorted(found, key=lambda it: (it.image, it.resource))
+    ]
+
+
+def _listed(run: Run, files: Sequence[str], access: Access) -> list[list[str]]:
+    """Return rows for the images that annotations list."""
+    from bundlepipe.documents.images_annotation import origins_text
+    from bundlepipe.verbs.inspect import inspect as inspect_images
+
+    with narrated(run, "inspect") as emit:
+        listed = inspect_images(read_files(run, files, emit, access.network))
+    return [[each.image, origins_text(each.origins).rstrip() if each.origins else "", each.resource] for each in listed]

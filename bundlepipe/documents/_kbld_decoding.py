@@ -9,11 +9,11 @@ fault at a time.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bundlepipe.documents import _imgpkg, schema
+from bundlepipe.documents import schema
 from bundlepipe.documents._core_schema import as_text
 from bundlepipe.documents.fault import kind, rendered, shown
 from bundlepipe.documents.go_yaml import list_problem
@@ -64,9 +64,16 @@ def _path_part(value: Any, keys: _Keys) -> Any:
     return {"index": -1, **part} if "allIndexes" not in part else {"allIndexes": True}
 
 
+def _written_text(value: Any, keys: _Keys) -> str:
+    """Take a text; of a number kbld makes none here, as these keys are those of a structure within another one."""
+    if not isinstance(value, str):
+        raise _Wrong(keys, _mismatch(keys, "a text", value))
+    return value
+
+
 _INDEX = _Mapping({"index": int, "allIndexes": bool}, ("index", "allIndexes"))
 _BY_IMAGE = ("image", "imageRepo")
-_MATCHER: dict[str, _Form] = {"image": str, "imageRepo": str}
+_MATCHER: dict[str, _Form] = {"image": _written_text, "imageRepo": _written_text}
 _RAW: dict[str, _Form] = {"rawOptions": [str]}
 _DOCKERFILE: dict[str, _Form] = {"target": str, "pull": bool, "noCache": bool, "file": str, **_RAW}
 _RULES: list[_Form] = []
@@ -75,7 +82,7 @@ _RULES.append(
     _Mapping(
         {
             "keyMatcher": _Mapping({"name": str, "path": [_path_part]}, ("name", "path")),
-            "valueMatcher": _Mapping(_MATCHER, _BY_IMAGE),
+            "valueMatcher": _Mapping({"image": str, "imageRepo": str}, _BY_IMAGE),
             "updateStrategy": _Mapping(
                 {"none": _Mapping({}), "entireValue": _Mapping({}), "json": _WITHIN, "yaml": _WITHIN},
                 ("none", "entireValue", "json", "yaml"),
@@ -115,6 +122,8 @@ _CONFIG = _Mapping(
         "searchRules": _RULES,
     }
 )
+_LOCK_KEYS = ("apiVersion", "kind", "images")
+_ENTRY_KEYS = ("image", "annotations")
 _NO_IMAGE = "Expected Image or ImageRepo to be non-empty"
 _TYPES = {str: "a text", bool: "true or false", int: "a whole number", dict: "a mapping"}
 
@@ -140,10 +149,14 @@ def decoded_config(document: YamlDocument) -> dict[str, Any]:
 def check_images_lock(document: YamlDocument) -> None:
     """Raise DocumentError, with what kbld says, for an ImagesLock that it refuses."""
     name = _described(document)
-    for keys, text in _imgpkg.listed_images(document.data):
-        if not _has_digest(text):
-            problem = f"Validating images lock: Expected ref to be in digest form, got '{text}'"
-            raise _refusal(document, keys, f"Unmarshaling {name} as ImagesLock: {problem}")
+    for keys, key in _unknown_keys(document.data):
+        problem = f'error unmarshaling JSON: while decoding JSON: json: unknown field "{key}"'
+        raise _refusal(document, keys, f"Unmarshaling {name} as ImagesLock: Unmarshaling images lock: {problem}")
+    for index, entry in enumerate(_entries(document.data)):
+        image = entry.get("image") or ""
+        if isinstance(image, str) and not _has_digest(image):
+            problem = f"Validating images lock: Expected ref to be in digest form, got '{image}'"
+            raise _refusal(document, ("images", index, "image"), f"Unmarshaling {name} as ImagesLock: {problem}")
     for wrong in schema.faults(document, "images-lock"):
         text = f"Unmarshaling {name} as ImagesLock: Unmarshaling images lock: {wrong.text}"
         raise DocumentError(rendered(document.path, [wrong]), drop_in=text)
@@ -157,6 +170,17 @@ def check_images_lock(document: YamlDocument) -> None:
     for index, found in enumerate(annotations):
         if not as_text(found.get(KBLD_ID)):
             raise _refused(document, ("images", index), "Validating", f"Validating Overrides[{index}]: {_NO_IMAGE}")
+
+
+def _entries(lock: _Data) -> list[_Data]:
+    entries = lock.get("images")
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _unknown_keys(lock: _Data) -> Iterator[tuple[_Keys, str]]:
+    yield from (((key,), key) for key in lock if key not in _LOCK_KEYS)
+    for index, entry in enumerate(_entries(lock)):
+        yield from ((("images", index, key), key) for key in entry if key not in _ENTRY_KEYS)
 
 
 def _has_digest(text: str) -> bool:

@@ -120,6 +120,9 @@ def _origins_of_lock(
     if not text:
         return ()
     try:
+        # kbld writes null for none.
+        if all(document.data is None for document in parse(text.encode(), ORIGINS_ANNOTATION)):
+            return ()
         origins = load_one(text.encode(), ORIGINS_ANNOTATION).data
         if isinstance(origins, list) and all(isinstance(origin, dict) for origin in origins):
             return tuple(origins)

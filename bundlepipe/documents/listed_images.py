@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from bundlepipe.documents._core_schema import STRING
+from bundlepipe.documents._core_schema import STRING, as_text
 from bundlepipe.documents._text import Text
 from bundlepipe.documents.fault import Fault, rendered
 from bundlepipe.documents.go_yaml import list_problem
@@ -19,6 +19,7 @@ from bundlepipe.documents.kbld_kinds import configuration_kind
 from bundlepipe.documents.resources import Resource, find_resources
 from bundlepipe.documents.search_rules import DEFAULT_RULE, SearchRule
 from bundlepipe.documents.yaml_source import decoded, parse
+from bundlepipe.documents.yaml_writer import text_of
 from bundlepipe.errors import DocumentError
 
 _EXPECTED = "expected a list of mappings with a 'url', as a YAML text"
@@ -26,10 +27,10 @@ _EXPECTED = "expected a list of mappings with a 'url', as a YAML text"
 
 @dataclass(frozen=True)
 class ListedImage:
-    """An image of a resource, with what the annotation says of where it comes from: None if it says nothing of it."""
+    """An image of a resource, with what the annotation says of where it comes from."""
 
     image: str
-    origins: Sequence[Origin] | None
+    origins: Sequence[Origin]
     resource: str
 
 
@@ -56,11 +57,20 @@ def listed_images(content: bytes, path: str) -> list[ListedImage]:
     return found
 
 
-def inspected_images(file: ComposedFile, rules: Sequence[SearchRule]) -> Iterator[ListedImage]:
+@dataclass(frozen=True)
+class InspectedImage:
+    """A reference in a resource, with what kbld tells of where it comes from: its origins as YAML, or nothing."""
+
+    image: str
+    metadata: str
+    resource: str
+
+
+def inspected_images(file: ComposedFile, rules: Sequence[SearchRule]) -> Iterator[InspectedImage]:
     """Yield every reference that kbld finds in the resources of a file, resolved or not.
 
-    Each has the origins that the annotation of its resource gives, if that lists it. Raises
-    DocumentError for an annotation that kbld cannot read.
+    The annotation of its resource may tell where it comes from. Raises DocumentError for an
+    annotation that kbld cannot read.
     """
     for document in file.documents:
         if configuration_kind(document.root, as_kbld=True):
@@ -69,9 +79,9 @@ def inspected_images(file: ComposedFile, rules: Sequence[SearchRule]) -> Iterato
         for root in _roots(document.root):
             found = walk.found_in(root)
             resource = Resource(root)
-            listed = _annotated(file, resource) if found else {}
+            metadata = _metadata(file, resource) if found else {}
             for image in (image for each in found for image in each.images()):
-                yield ListedImage(image.value, listed.get(image.value), resource.description)
+                yield InspectedImage(image.value, metadata.get(image.value, ""), resource.description)
 
 
 def _roots(root: yaml.Node) -> list[yaml.MappingNode]:
@@ -82,19 +92,27 @@ def _roots(root: yaml.Node) -> list[yaml.MappingNode]:
     return [root] if not isinstance(items, yaml.SequenceNode) else items.value
 
 
-def _annotated(file: ComposedFile, resource: Resource) -> dict[str, Sequence[Origin]]:
-    """Return the origins that the annotation of a resource gives, by the images."""
+def _metadata(file: ComposedFile, resource: Resource) -> dict[str, str]:
+    """Return what the annotation of a resource tells, by the images; of an image that is listed twice, the first."""
     node = resource.member("metadata", "annotations", IMAGES_ANNOTATION)
     text = node.value if isinstance(node, yaml.ScalarNode) and node.tag == STRING else ""
     problem = list_problem(text, "[]cmd.imageStruct")
-    try:
-        if not problem:
-            return dict(reversed([*_images(text)]))
-        raise DocumentError([problem])
-    except DocumentError as error:
+    found: dict[str, str] = {}
+    for entry in () if problem else parse(text.encode(), IMAGES_ANNOTATION)[0].data or () if text.strip() else ():
+        url, origins = _member(entry, "url"), _member(entry, "origins")
+        if (
+            not (entry is None or isinstance(entry, dict))
+            or isinstance(url, (dict, list))
+            or not (origins is None or isinstance(origins, list))
+        ):
+            problem = _EXPECTED
+        else:
+            found.setdefault(as_text(url), text_of(origins).strip() if origins is not None else "null")
+    if problem:
         index = node.start_mark.index if node else 0
-        fault = file.text.file.fault(index, f"{IMAGES_ANNOTATION}: {error.problems[0]}")
-        raise DocumentError(rendered(file.path, [fault]), drop_in=error.problems[0]) from None
+        fault = file.text.file.fault(index, f"{IMAGES_ANNOTATION}: {problem}")
+        raise DocumentError(rendered(file.path, [fault]), drop_in=problem)
+    return found
 
 
 def _images(text: str) -> Iterator[tuple[str, Sequence[Origin]]]:

@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from bundlepipe.base_directory import anchored
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY
-from bundlepipe.errors import InputError
-from bundlepipe.files import reason_in_go
+from bundlepipe.errors import InputError, as_go
 from bundlepipe.oci.inputs import in_byte_order
 
 _EXTENSIONS = (".yml", ".yaml", ".json")
@@ -33,18 +32,18 @@ def searched_files(paths: Sequence[str], exclude: Collection[str] = (), *, with_
         else:
             raise InputError(
                 f"{path}: no such file or directory to search for images",
-                drop_in=f"Unable to stat file: stat {path}: {_why_not(path)}",
+                drop_in=f"Unable to stat file: {_why_not(path)}",
             )
     return list(dict.fromkeys(found))
 
 
 def _why_not(path: str) -> str:
-    """Return why a file cannot be looked at, as systems say it."""
+    """Return why a file is none to search, as Go's programs tell it."""
     try:
         os.stat(anchored(path) or path)
     except OSError as error:
-        return reason_in_go(error)
-    return "not a regular file"
+        return as_go("stat", path, error)
+    return f"stat {path}: not a regular file"
 
 
 def kbld_files(path: str) -> list[str]:

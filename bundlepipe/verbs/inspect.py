@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bundlepipe.documents.listed_images import ListedImage, inspected_images, listed_images
+from bundlepipe.documents.listed_images import InspectedImage, ListedImage, inspected_images, listed_images
 from bundlepipe.errors import DocumentError
 from bundlepipe.verbs.configuration import Text, read_as_kbld
 
@@ -23,7 +23,7 @@ def inspect(texts: Sequence[Text]) -> list[ListedImage]:
     return found
 
 
-def inspect_as_kbld(texts: Sequence[Text]) -> list[ListedImage]:
+def inspect_as_kbld(texts: Sequence[Text]) -> list[InspectedImage]:
     """Return every reference in the resources, by the rules that are among them; DocumentError with the first fault."""
     files, rules = read_as_kbld(texts)
     return [image for file in files for image in inspected_images(file, rules.search_rules)]

@@ -68,6 +68,8 @@ def test_what_is_not_valid(text: str, problem: str) -> None:
         ("overrides: 1", "'overrides': expected a list, found 1"),
         ("overrides: [1]", "'overrides[0]': expected a mapping, found 1"),
         ("overrides: [{image: [a]}]", "'overrides[0].image': expected a text, found a list"),
+        ("overrides: [{image: 1}]", "'overrides[0].image': expected a text, found 1"),
+        ("overrides: [{newImage: [a]}]", "'overrides[0].newImage': expected a text, found a list"),
         ("overrides: [{preresolved: 'true'}]", "'overrides[0].preresolved': expected true or false, found 'true'"),
         ("searchRules: [{keyMatcher: {path: [1]}}]", "Unknown path part"),
         (
@@ -87,8 +89,8 @@ def test_the_first_fault_alone_is_told_with_its_place() -> None:
 
 
 def test_keys_count_in_any_letters_and_numbers_are_texts() -> None:
-    found = read("Overrides: [{IMAGE: 1, newimage: true, nonsense: 1}]\nminimumRequiredVersion: 0.1")
-    assert [(each.matcher, each.new_image) for each in found.overrides] == [(ImageMatcher("1"), "true")]
+    found = read("Overrides: [{IMAGE: a, newimage: true, nonsense: 1}]\nminimumRequiredVersion: 0.1")
+    assert [(each.matcher, each.new_image) for each in found.overrides] == [(ImageMatcher("a"), "true")]
 
 
 def test_of_alternatives_the_first_counts() -> None:
@@ -146,6 +148,17 @@ def test_other_kinds_are_no_configuration() -> None:
             (
                 f"Unmarshaling {LOCK_NAME} as ImagesLock: Validating images lock: "
                 "Expected ref to be in digest form, got 'nginx:1'"
+            ),
+        ),
+        (
+            "- annotations: {}",
+            f"Unmarshaling {LOCK_NAME} as ImagesLock: Validating images lock: Expected ref to be in digest form, got ''",
+        ),
+        (
+            f"- image: {IMAGE}\n  more: x",
+            (
+                f"Unmarshaling {LOCK_NAME} as ImagesLock: Unmarshaling images lock: error unmarshaling JSON: while "
+                'decoding JSON: json: unknown field "more"'
             ),
         ),
         (f"- image: {IMAGE}", f"Validating {LOCK_NAME}: Validating Overrides[0]: {NO_IMAGE}"),
