@@ -7,7 +7,7 @@ import re
 from bundlepipe.cli.command import Run
 from bundlepipe.cli.tool import BUNDLEPIPE
 from bundlepipe.errors import BundlepipeError, InvalidReference
-from bundlepipe.oci.go_reference import reference_fault, tag_fault
+from bundlepipe.oci.go_names import parse_problem, tag_problem
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.location import LOCAL_PREFIXES, Location, parse_location
 
@@ -19,8 +19,8 @@ def tag_of(run: Run, text: str, what: str) -> Reference:
     _refuse_local(text, what)
     if run.tool is BUNDLEPIPE:
         return Reference.parse(text)
-    if fault := tag_fault(text):
-        raise InvalidReference(f"'{text}': {fault}", drop_in=f"Parsing '{text}': {fault}")
+    if problem := tag_problem(text):
+        raise InvalidReference(f"'{text}': {problem}", drop_in=f"Parsing '{text}': {problem}")
     return _parsed(text)
 
 
@@ -51,8 +51,8 @@ def _refuse_local(text: str, what: str) -> None:
 
 
 def _refuse_faulty(text: str) -> None:
-    if fault := reference_fault(text):
-        raise InvalidReference(f"'{text}' is not an image reference", drop_in=fault)
+    if problem := parse_problem(text):
+        raise InvalidReference(f"'{text}' is not an image reference", drop_in=problem)
 
 
 def _parsed(text: str) -> Reference:

@@ -1,4 +1,4 @@
-"""What go-containerregistry, and so kbld, says of texts that are no references to it (its package `name`).
+"""What go-containerregistry, and so imgpkg and kbld, say of texts that are no references to it (its package `name`).
 
 Its grammar is not that of the distribution project: a repository is any text of 2 to 255
 characters out of some.
@@ -22,6 +22,13 @@ def reference_problem(text: str) -> str | None:
         return tag_problem(text)
     reason = _digest_problem(text)
     return f"Expected valid digest reference, but found '{text}', reason: {reason}" if reason else None
+
+
+def parse_problem(text: str) -> str | None:
+    """Return why imgpkg takes a text for no reference to something that is there; None if it takes it for one."""
+    if tag_problem(text) is None or ("@" in text and _digest_problem(text) is None):
+        return None
+    return f"could not parse reference: {text}"
 
 
 def tag_problem(text: str) -> str | None:

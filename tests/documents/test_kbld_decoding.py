@@ -152,7 +152,8 @@ def test_other_kinds_are_no_configuration() -> None:
         ),
         (
             "- annotations: {}",
-            f"Unmarshaling {LOCK_NAME} as ImagesLock: Validating images lock: Expected ref to be in digest form, got ''",
+            f"Unmarshaling {LOCK_NAME} as ImagesLock: Validating images lock: "
+            "Expected ref to be in digest form, got ''",
         ),
         (
             f"- image: {IMAGE}\n  more: x",

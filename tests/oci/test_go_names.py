@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bundlepipe.oci.go_names import reference_problem, repository_problem
+from bundlepipe.oci.go_names import parse_problem, reference_problem, repository_problem, tag_problem
 
 DIGEST = "sha256:" + "a" * 64
 REPOSITORY = "repository can only contain the characters `abcdefghijklmnopqrstuvwxyz0123456789_-./`"
@@ -73,3 +73,15 @@ def test_what_it_says_of_others(text: str, problem: str) -> None:
 def test_a_repository_has_no_tag() -> None:
     assert repository_problem("r.example:5000/app") is None
     assert repository_problem("r.example/app:1") == f"{REPOSITORY}: app:1"
+
+
+def test_a_tag_may_be_beside_a_digest_where_something_is_read() -> None:
+    for text in (f"a.b/app@{DIGEST}", f"a.b/app:x@{DIGEST}", "nginx:1", "a.b/app:"):
+        assert parse_problem(text) is None
+    for text in ("a.b/app@sha256:a", f"a.b/app@{DIGEST}@{DIGEST}", f"a.b/App@{DIGEST}", "a.b/App", ""):
+        assert parse_problem(text) == f"could not parse reference: {text}"
+
+
+def test_where_something_is_written_there_may_be_no_digest() -> None:
+    assert tag_problem("a.b/app:x") is None
+    assert tag_problem(f"a.b/app@{DIGEST}") == f"{REPOSITORY}: app@sha256"
