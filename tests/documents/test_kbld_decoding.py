@@ -152,8 +152,10 @@ def test_other_kinds_are_no_configuration() -> None:
         ),
         (
             "- annotations: {}",
-            f"Unmarshaling {LOCK_NAME} as ImagesLock: Validating images lock: "
-            "Expected ref to be in digest form, got ''",
+            (
+                f"Unmarshaling {LOCK_NAME} as ImagesLock: Validating images lock: "
+                "Expected ref to be in digest form, got ''"
+            ),
         ),
         (
             f"- image: {IMAGE}\n  more: x",
@@ -185,7 +187,7 @@ def test_an_images_lock(entry: str, problem: str) -> None:
 
 def test_a_map_of_images() -> None:
     assert parse_image_map(b'{"a": ""}', "map.json", as_kbld=True) == (
-        Override(ImageMatcher("a"), None, preresolved=True, where="map.json:1:2"),
+        Override(ImageMatcher("a"), None, preresolved=True, where="map.json"),
     )
     for content, problem in (
         (b" ", "unexpected end of JSON input"),
