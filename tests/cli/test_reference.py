@@ -44,7 +44,7 @@ def listed(section: str) -> set[str]:
 
 def options_of(command: click.Command, section: str) -> set[str]:
     options = (option for option in command.params if isinstance(option, Option) and option.section == section)
-    return {name for option in options for name in option.opts}
+    return {name for option in options if not option.hidden for name in option.opts}
 
 
 @pytest.mark.parametrize("name", sorted(commands_of(BUNDLEPIPE)))
