@@ -14,9 +14,10 @@ from tests.peers.kbld_cases import ABSENT, images
 _SEEDS = range(1, 141)
 
 _KEYS = ("image", "img", "name", "text", "spec", "containers", "items", "template", "url")
-_RESOLVABLE = ("{prefix}/app:1.0.0", "{prefix}/app", "{prefix}/app@{app-2.0.0}", "{prefix}/app:multi", ABSENT)
+_ABSENT = f"{{prefix}}/absent/{ABSENT}"
+_RESOLVABLE = ("{prefix}/app:1.0.0", "{prefix}/app", "{prefix}/app@{app-2.0.0}", "{prefix}/app:multi", _ABSENT)
 # What overrides, locks and rules speak of.
-_NAMED = ("app", "other:1", "quay.io/team/app:v1", "{prefix}/app:1.1.0")
+_NAMED = ("{prefix}/named", "{prefix}/other:1", "{prefix}/team/app:v1", "{prefix}/app:1.1.0")
 _CONSTRAINTS = ("<2.0.0", ">=1.0.0", "1.0.x || 1.1.x", "^1", "~1.1")
 _PLATFORMS = ("linux/amd64", "linux/arm64", "linux/s390x")
 
@@ -79,11 +80,11 @@ class _Generator:
         return document
 
     def _override(self, name: str) -> dict[str, Any]:
-        repository, _, _ = name.partition(":")
+        repository = name.removesuffix(":1").removesuffix(":v1")
         named = {"imageRepo": repository} if self.happens(0.4) else {"image": name}
         match self._choose.randint(0, 4):
             case 0:
-                return {**named, "newImage": f"quay.io/new/{ABSENT}", "preresolved": True}
+                return {**named, "newImage": f"{{prefix}}/new/{ABSENT}", "preresolved": True}
             case 1:
                 selection: dict[str, Any] = {"constraints": self.one_of(*_CONSTRAINTS)}
                 if self.happens(0.3):
@@ -101,7 +102,7 @@ class _Generator:
             path = ["spec", self.one_of({"allIndexes": True}, {"index": 0}, "image"), "image"]
             rule["keyMatcher"] = self.one_of({"name": "img"}, {"name": "url"}, {"name": "text"}, {"path": path})
         if self.happens(0.3) or not rule:
-            rule["valueMatcher"] = self.one_of({"image": "other:1"}, {"imageRepo": "quay.io/team/app"})
+            rule["valueMatcher"] = self.one_of({"image": _NAMED[1]}, {"imageRepo": "{prefix}/team/app"})
         if self.happens(0.4):
             inner = {"searchRules": [{"keyMatcher": {"name": "image"}}]}
             rule["updateStrategy"] = self.one_of({"none": {}}, {"yaml": inner}, {"json": inner}, {"entireValue": {}})
@@ -113,7 +114,7 @@ class _Generator:
             "apiVersion": "imgpkg.carvel.dev/v1alpha1",
             "kind": "ImagesLock",
             "images": [
-                {"image": f"quay.io/locked/{ABSENT}", "annotations": {"kbld.carvel.dev/id": name}}
+                {"image": f"{{prefix}}/locked/{ABSENT}", "annotations": {"kbld.carvel.dev/id": name}}
                 for name in _NAMED[: self._choose.randint(1, 3)]
             ],
         }

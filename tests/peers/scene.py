@@ -14,6 +14,8 @@ from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.store import Store
 from tests.support.services import Registry
 
+_NO_PROXY_HERE = "http://127.0.0.1:1"
+
 
 @dataclass
 class Stage:
@@ -91,8 +93,12 @@ class Scene:
             path.write_text(self.fill(content))
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Return the variables of a command: those that are given, and nothing of this machine's settings."""
+        """Return the variables of a command: those that are given, and nothing of this machine's settings.
+
+        Other hosts are behind a proxy that is not there, so that no command leaves the machine.
+        """
         home = self.directory.parent / "home"
         home.mkdir(exist_ok=True)
         filled = {name: self.fill(value) for name, value in given.items()}
-        return {"PATH": os.environ["PATH"], "HOME": str(home), **filled}
+        proxies = {"HTTP_PROXY": _NO_PROXY_HERE, "HTTPS_PROXY": _NO_PROXY_HERE, "NO_PROXY": "127.0.0.1,localhost"}
+        return {"PATH": os.environ["PATH"], "HOME": str(home), **proxies, **filled}
