@@ -127,7 +127,7 @@ def test_kbld_lists_what_it_finds_and_asks_the_annotation_only_for_origins(comma
     (command.directory / "config.yml").write_text(f"{UNRESOLVED}---\n{RULES}")
     pod = "pod/app-* (v1) cluster"
     assert command("kbld", "inspect", "-f", "config.yml", "--sort=false").output == (
-        f"{APP}\t\n[]\t\n{pod}\t\n\n"
+        f"{APP}\t\nnull\t\n{pod}\t\n\n"
         f'{WEB}\t\n- resolved:\t\n    tag: "1"\t\n    url: web:1\t\n{pod}\t\n\n'
         f"other\t\n-\t\n{pod}\t\n\n"
         f"web:2\t\n-\t\n{pod}\t\n"
