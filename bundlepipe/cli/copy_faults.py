@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidReference, OutputError
+from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidContent, InvalidReference, OutputError
 from bundlepipe.files import read_file
 from bundlepipe.oci.reference import Reference
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.copy import CopyRequest
 
 _REPOSITORY_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-./"
+_NOT_DECODED = "Unmarshaling images lock: error unmarshaling JSON: while decoding JSON: "
 _SHORTEST_REPOSITORY, _LONGEST_REPOSITORY = 2, 255
 
 
@@ -28,7 +29,11 @@ def check_tar(request: CopyRequest, path: str) -> None:
     if request.resume and os.path.isfile(path):
         from bundlepipe.stores.archive import count_present_layers
 
-        count_present_layers(path)
+        try:
+            count_present_layers(path)
+        except InvalidContent as error:
+            error.drop_in = f"Reading previously created tar '{path}': {error.drop_in or error}"
+            raise
 
 
 def repository_fault(text: str) -> str | None:
@@ -57,16 +62,22 @@ def lock_fault(error: BundlepipeError, path: str) -> str | None:
 
 
 def _content_fault(path: str) -> str | None:
+    from bundlepipe.documents.go_yaml import conversion_problem, go_mismatch
     from bundlepipe.documents.images_lock import API_VERSION, KIND
     from bundlepipe.documents.yaml_source import parse
 
     try:
-        documents = [each.data for each in parse(read_file(path), path)]
+        content = read_file(path)
+        if problem := conversion_problem(content.decode(errors="replace")):
+            return f"Unmarshaling images lock: {problem}"
+        documents = parse(content, path)
     except (DocumentError, InputError):
         return None
-    document: Any = documents[0] if documents else {}
-    if not isinstance(document, dict) or set(document) - {"apiVersion", "kind", "images"}:
-        return None
+    document: Any = documents[0].data if documents else {}
+    if not isinstance(document, dict):
+        return f"{_NOT_DECODED}{go_mismatch(documents[0].node, 'lockconfig.ImagesLock')}"
+    if unknown := sorted(map(str, set(document) - {"apiVersion", "kind", "images"})):
+        return f'{_NOT_DECODED}json: unknown field "{unknown[0]}"'
     for key, what, value in (("apiVersion", "version", API_VERSION), ("kind", "kind", KIND)):
         if document.get(key) != value:
             return f"Validating images lock: Validating {key}: Unknown {what} (known: {value})"

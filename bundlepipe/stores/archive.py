@@ -155,6 +155,9 @@ class ArchiveStore:
                 raw = _read_manifest_file(file, spans, self.name)
         except FileNotFoundError:
             raise NotFound(f"{self.name}: there is no such file") from None
+        except IsADirectoryError as error:
+            drop_in = f"read {self.path}: is a directory"
+            raise StoreError(f"{self.name}: cannot be read: {error.strerror}", drop_in=drop_in) from None
         except OSError as error:
             raise StoreError(f"{self.name}: cannot be read: {error.strerror}") from None
         entries = archive_manifest.parse(raw, f"{self.name}: {archive_manifest.FILE_NAME}")

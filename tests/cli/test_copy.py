@@ -14,12 +14,13 @@ from bundlepipe.documents.archive_manifest import LOCK_ENTRIES_LABEL, ArchivedMa
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.errors import InvalidContent
+from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import OCI_INDEX, Manifest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.homes import Homes
 from tests.support.command import Command
 from tests.support.files import write_bundle
-from tests.support.images import World, file_layer, make_world, put_cosign, put_image
+from tests.support.images import World, file_layer, make_world, put_bundle, put_cosign, put_image
 from tests.support.services import Registry
 
 TOOLS = pytest.mark.parametrize("tool", ["bundlepipe", "imgpkg"])
@@ -208,6 +209,52 @@ def test_imgpkg_reuses_no_layers_of_what_is_no_tar(command: Command, shop: Refer
     command.silently("imgpkg", "copy", "-b", f"{shop}", "--to-tar", "x.tar")
     told = command("imgpkg", "copy", "-b", f"{shop}", "--to-tar", "x.tar", "--resume", "--tty").output
     assert "\ncopy | Going to reuse 2 layers from the tar already in disk\ncopy | writing layers...\n" in told
+
+
+_IMAGES_LOCK = "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages: [{image: IMAGE}]\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "Reading path lock.yml:\n    open lock.yml: no such file or directory"),
+        ("a: [", "error converting YAML to JSON: yaml: line 1: did not find expected node content"),
+        ("text", "json: cannot unmarshal string into Go value of type lockconfig.ImagesLock"),
+        ("", "Unknown version (known: imgpkg.carvel.dev/v1alpha1)"),
+        (_IMAGES_LOCK.replace("kind: I", "kind: i"), "Unknown kind (known: ImagesLock)"),
+        (_IMAGES_LOCK.replace("IMAGE", "nginx:1"), "Expected ref to be in digest form, got 'nginx:1'"),
+        (_IMAGES_LOCK.replace("images:", "more: 1\nimages:"), 'json: unknown field "more"'),
+    ],
+)
+def test_what_is_no_lock_to_imgpkg(command: Command, content: str | None, words: str) -> None:
+    if content is not None:
+        (command.directory / "lock.yml").write_text(content)
+    failed = command("imgpkg", "copy", "--lock", "lock.yml", "--to-repo", "localhost:1/app").failed
+    assert failed.startswith("imgpkg: Error: Trying to read bundle or images lock file:\n")
+    assert words.replace("\n    ", " ") in " ".join(failed.split())
+
+
+def test_a_lock_of_a_bundle_has_to_name_one_for_imgpkg(command: Command, registry: Registry) -> None:
+    image = registry.repository("image")
+    manifest = put_image(Homes().repository(image, writes=True), file_layer("a", "a"))
+    (command.directory / "lock.yml").write_bytes(BundleLock(image.at(manifest.digest), "v1").to_bytes())
+    there = registry.repository("there")
+    failed = command("imgpkg", "copy", "--lock", "lock.yml", "--to-repo", f"{there}").failed
+    assert failed.startswith("imgpkg: Error: Expected bundle image but found plain image")
+    command.silently("bundlepipe", "copy", "--lock", "lock.yml", "--to-repo", f"{there}")
+
+
+def test_imgpkg_says_which_image_of_a_nested_bundle_is_nowhere(command: Command, registry: Registry) -> None:
+    homes, gone = Homes(), registry.repository("gone").at(Digest.of(b"gone"))
+    inner = registry.repository("inner")
+    nested = inner.at(put_bundle(homes, inner.tagged("v1"), [gone]).digest)
+    outer = registry.repository("outer").tagged("v1")
+    put_bundle(homes, outer, [nested])
+    around = f"Retrieving images for bundle '{nested}': Checking image existence: GET http://"
+    copied = command("imgpkg", "copy", "-b", f"{outer}", "--to-tar", "x.tar").failed
+    described = command("imgpkg", "describe", "-b", f"{outer}").failed
+    assert f"Error: Reading Images from Bundle: {around}" in " ".join(copied.split())
+    assert f"Error: Retrieving Images from bundle: {around}" in " ".join(described.split())
 
 
 def test_imgpkg_does_not_copy_tars(command: Command) -> None:
