@@ -50,6 +50,8 @@ _PROGRAMS = {
 # What a program that is linked dynamically names in its head.
 _INTERPRETER = b"/ld-"
 _OTHERS = ("registry", "docker", "ipv6", "buildx", "buildx-platforms")
+# Where plugins of docker may be, and which builder buildx uses; tests have a configuration without secrets.
+_DOCKER_CONFIG = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
 # Plugins of docker, of which Debian 12 has no package.
 _NOT_EVERYWHERE = ("buildx", "buildx-platforms")
 _REGISTRY_PROGRAMS = ("docker-registry", "registry")
@@ -112,6 +114,14 @@ def _skipped(count: int) -> str:
     if count == 0:
         return "its tests were skipped for another one"
     return "1 test was skipped" if count == 1 else f"{count} tests were skipped"
+
+
+def give_plugins(docker_config: Path) -> None:
+    """Put the plugins of docker, and what buildx knows of its builders, into a configuration that has nothing else."""
+    for name in ("cli-plugins", "buildx"):
+        there = _DOCKER_CONFIG / name
+        if there.is_dir() and not (docker_config / name).exists():
+            (docker_config / name).symlink_to(there)
 
 
 class Registry:
