@@ -115,7 +115,9 @@ def test_what_is_not_there_is_not_found(registry: Registry) -> None:
     base = f"http://{registry.host}/v2/{store.repository.path}"
     with pytest.raises(NotFound) as tag:
         store.read_manifest("v2")
-    assert str(tag.value) == f"GET {base}/manifests/v2: MANIFEST_UNKNOWN: manifest unknown; Tag=v2"
+    says = f"GET {base}/manifests/v2: MANIFEST_UNKNOWN: manifest unknown; "
+    # Distribution 2 and 3 have other details.
+    assert str(tag.value) in (f"{says}Tag=v2", f"{says}unknown tag=v2")
     with pytest.raises(NotFound) as by_digest:
         store.read_manifest(missing)
     assert str(by_digest.value).startswith(f"GET {base}/manifests/{missing}: MANIFEST_UNKNOWN: manifest unknown")
