@@ -83,7 +83,7 @@ def test_refusals(command: Command, world: World, tool: str) -> None:
     absent = f"{world.root.repository}:none"
     if tool == "imgpkg":
         assert error("-b", f"{plain}") == f"Only bundles can be described, and {plain} is not a bundle\n"
-        assert error("-b", "A:b").startswith(f"{unknown.format('A:b')}could not parse reference: A:b")
+        assert error("-b", "a:b:c") == f"{unknown.format('a:b:c')}could not parse reference: a:b:c\n"
         assert "Fetching image:" in error("-b", absent)
     else:
         assert error("-b", f"{plain}").endswith("(hint: Did you use -i instead of -b?)\n")
