@@ -149,10 +149,11 @@ class _Pulling:
             write_if_changed(lock_path, _relocate(lock, store).to_bytes())
         self.bundles.append(PulledBundle(path, store.name, digest, relocated))
         if self._recursive:
-            found = in_parallel(lambda image: self._nested(store, image, known), _distinct(lock.images))
-            for nested in found:
+            images = _distinct(lock.images)
+            found = in_parallel(lambda image: self._nested(store, image, known), images)
+            for image, nested in zip(images, found, strict=True):
                 if nested:
-                    self._nest(nested, depth + 1)
+                    self._nest(nested, image, depth + 1)
 
     def _nested(self, parent: Source, image: ImageRef, known: ImageLocations | None) -> StoredImage | None:
         """Return a nested bundle, from where it is; None for an image that is no bundle."""
@@ -168,10 +169,12 @@ class _Pulling:
         found = StoredImage(store, manifest)
         return found if found.is_bundle else None
 
-    def _nest(self, bundle: StoredImage, depth: int) -> None:
+    def _nest(self, bundle: StoredImage, named: ImageRef, depth: int) -> None:
         digest = bundle.manifest.digest
         again = digest in self._seen
-        self._emit(ImageLaidOut(bundle.name, "nested bundle", depth, again))
+        # As imgpkg tells it, who does not look for it again.
+        name = str(named.image) if again else bundle.name
+        self._emit(ImageLaidOut(name, "nested bundle", depth, again))
         if again:
             return
         self._seen.add(digest)
