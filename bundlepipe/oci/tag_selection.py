@@ -119,7 +119,11 @@ def _go_words(rest: str) -> str:
     digit = re.search(r"\d", part)
     if not digit:
         return f'Could not get version from string: "{part}"'
-    reason = f'Could not parse version "{part[digit.start() :]}" in "{part}": No Major.Minor.Patch elements found'
+    comparator = part[: digit.start()]
+    if comparator not in {*_COMPARISONS, *_SPELLINGS}:
+        reason = f'Could not parse comparator "{comparator}" in "{part}"'
+    else:
+        reason = f'Could not parse version "{part[digit.start() :]}" in "{part}": No Major.Minor.Patch elements found'
     return f'Could not parse Range "{part}": {reason}'
 
 

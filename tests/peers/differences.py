@@ -20,8 +20,11 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> Iterator[tup
         one, other = expected[part], found[part]
         if part in expected.get("varying", ()) or one == VARIES:
             continue
+        if part == "stderr":
+            one, other = _faults(one), _faults(other)
         if part in ("stdout", "stderr") and expected.get("is_unordered"):
-            one, other = sorted(one.splitlines()), sorted(other.splitlines())
+            # A comma ends all lines of a list in JSON but the last one.
+            one, other = (sorted(line.rstrip(",") for line in text.splitlines()) for text in (one, other))
         if one != other and (part != "stdout" or _documents(one) != _documents(other)):
             yield part, one, other
 
@@ -50,6 +53,12 @@ def _text(loader: yaml.SafeLoader, node: yaml.Node) -> object:
 _GoLoader.add_constructor("tag:yaml.org,2002:timestamp", _text)
 _GoLoader.add_constructor("tag:yaml.org,2002:binary", lambda _, node: base64.b64decode(node.value).decode())
 _GoLoader.add_multi_constructor("!", lambda loader, _, node: _text(loader, node))
+
+
+def _faults(text: str) -> str:
+    """Return what kbld says of images, which it tells in any order, in one."""
+    head, *faults = text.split("\n- ")
+    return "\n- ".join([head, *sorted(fault.rstrip("\n") for fault in faults)])
 
 
 def _documents(text: object) -> object:

@@ -1,0 +1,99 @@
+"""Ours does what imgpkg and kbld do: what is recorded of them, and where they are on PATH what they do now."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.peers.all_cases import TOOLS, cases_of
+from tests.peers.cases import Case
+from tests.peers.compare import differing
+from tests.peers.record import recorded
+from tests.peers.scene import Stage, open_stage
+from tests.support.services import require
+
+# By tool: why ours differs, as docs/explanation/compatibility.md has it, and the parts in which it does by case.
+_KNOWN: dict[str, list[dict[str, Any]]] = yaml.safe_load(Path(__file__).with_name("known_differences.yml").read_text())
+_COMPATIBILITY = Path(__file__).parents[2] / "docs/explanation/compatibility.md"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
+
+
+@pytest.fixture(scope="module")
+def stages() -> Iterator[dict[str, Stage]]:
+    """A registry for each tool, with what its cases begin with."""
+    require("registry")
+    with ExitStack() as opened:
+        yield {tool: opened.enter_context(open_stage()) for tool in TOOLS}
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """Take back what commands do with signals."""
+    before = {each: signal.getsignal(each) for each in _SIGNALS}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+def _known(case: Case) -> set[str]:
+    return {part for known in _KNOWN[case.tool] for part in known["cases"].get(case.name, ())}
+
+
+def _of(tool: str) -> list[Any]:
+    return [pytest.param(case, id=f"{tool}-{case.name}") for case in cases_of(tool)]
+
+
+@pytest.mark.parametrize("case", [case for tool in TOOLS for case in _of(tool)])
+def test_ours_does_what_is_recorded(case: Case, stages: dict[str, Stage]) -> None:
+    """What differs is known to, and what is known to differ does."""
+    found = {part: (one, other) for part, one, other in differing(case, stages[case.tool], live=False)}
+    known = _known(case)
+    surprising = {part: told for part, told in found.items() if part not in known}
+    assert not surprising, f"{case.tool} {' '.join(case.arguments)}"
+    assert not known - set(found), "is known to differ in this, and does not"
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("tool", TOOLS)
+def test_ours_does_what_the_program_does(tool: str, stages: dict[str, Stage]) -> None:
+    """The same with the program itself, in whatever version is on PATH."""
+    if not shutil.which(tool):
+        pytest.skip(f"{tool} is not on PATH: what is recorded of it is compared")
+    surprising = {
+        f"{case.name}: {tool} {' '.join(case.arguments)}": parts
+        for case in cases_of(tool)
+        if (parts := {part for part, _, _ in differing(case, stages[tool], live=True)} - _known(case))
+    }
+    assert not surprising
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_all_cases_are_recorded_as_they_are(tool: str) -> None:
+    """Whoever changes a case records it anew."""
+    assert {case.name: case.recorded_by() for case in cases_of(tool)} == {
+        name: each["case"] for name, each in recorded(tool).items()
+    }
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_known_differences_are_documented(tool: str) -> None:
+    """Each reason is a row or sentence of the page on compatibility, and each case is there."""
+    text = " ".join(_COMPATIBILITY.read_text().split())
+    assert [known["reason"] for known in _KNOWN[tool] if known["reason"] not in text] == []
+    names = {name for known in _KNOWN[tool] for name in known["cases"]}
+    assert names <= {case.name for case in cases_of(tool)}
+
+
+def test_there_are_enough_cases() -> None:
+    """Written down and generated."""
+    for tool in TOOLS:
+        names = [case.name for case in cases_of(tool)]
+        assert len(names) >= 250
+        assert sum(name.startswith("generated") for name in names) >= 100
