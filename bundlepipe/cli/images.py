@@ -76,7 +76,9 @@ def write_lock(path: str, content: bytes, print_block: Callable[[str], None], *,
         elif peers_name:
             # Raises FileNotFoundError where write_if_changed would make a directory.
             os.stat(os.path.dirname(os.path.realpath(path)))
-            write_if_changed(os.path.realpath(path), content, mode=_OWNER_ALONE)
+            if not write_if_changed(os.path.realpath(path), content, mode=_OWNER_ALONE):
+                # Makefiles see by its time that the program has run.
+                os.utime(path)
         else:
             write_if_changed(os.path.realpath(path), content)
     except OSError as error:

@@ -176,10 +176,10 @@ def test_refusals(command: Command, bundle: Path, tool: str) -> None:
     )
     digest = {"bundlepipe": "cannot be a digest", "imgpkg": "repository can only contain the characters"}
     assert digest[tool] in error("-b", f"a/b@sha256:{'0' * 64}", "-f", "config")
-    assert "'A/b' is not an image reference" in error("-b", "x/A/b:1", "-f", "config") or "lower case" in error(
-        "-b", "x/A/b:1", "-f", "config"
-    )
-    assert error("-b", "a/b", "-f", "config", "--registry-retry-count", "x").startswith("Invalid value for")
+    lower = {"bundlepipe": "lower case", "imgpkg": "repository can only contain the characters"}
+    assert lower[tool] in error("-b", "x/A/b:1", "-f", "config")
+    number = {"bundlepipe": "Invalid value for", "imgpkg": 'invalid argument "x" for "--registry-retry-count" flag'}
+    assert error("-b", "a/b", "-f", "config", "--registry-retry-count", "x").startswith(number[tool])
     assert error("--file").startswith("flag needs an argument: --file")
 
 
