@@ -103,7 +103,9 @@ def test_a_run_whose_reader_has_gone_ends_in_every_way(project: Project, way: tu
     project.write("dodo.py", project.read("dodo.py") + ENDLESS)
     ended = _unread(project, *way, "chatter", "push_image")
     assert (ended.returncode, ended.stderr) == (SIGPIPE_STATUS, "")
-    assert len(project.doit("push_image").executed) in (0, 3)
+    # Some of the tasks may have ended before; the next run does the others.
+    project.doit("push_image")
+    assert not project.doit("push_image").executed
 
 
 def test_what_runs_is_given_up_when_the_reader_goes(project: Project) -> None:
