@@ -31,7 +31,7 @@ def normalised(arguments: Sequence[str], parameters: Sequence[click.Parameter]) 
         if option is None:
             result.append(argument)
         elif option.is_flag:
-            result.append(_lenient_switch(option, name, value) if equals else argument)
+            result += _lenient_switch(option, name, value) if equals else [argument]
         elif equals:
             result += [name, value]
         else:
@@ -94,10 +94,10 @@ def _by_name(parameters: Sequence[click.Parameter]) -> dict[str, click.Option]:
     return {name: option for option in options for name in option.opts}
 
 
-def _lenient_switch(option: click.Option, name: str, value: str) -> str:
+def _lenient_switch(option: click.Option, name: str, value: str) -> list[str]:
     if truth_fault(value):
         raise click.UsageError(f"'{value}' is not a value for {name}: expected true or false")
-    return _set(option, value)[0]
+    return _set(option, value)
 
 
 def _next(rest: Iterator[str]) -> list[str]:

@@ -13,6 +13,7 @@ import click
 from bundlepipe.cancellation import Cancellation, cancellable
 from bundlepipe.cli.arguments import FlagError, normalised, parsed
 from bundlepipe.cli.console import Console
+from bundlepipe.cli.go_values import csv_fields
 from bundlepipe.cli.tool import BUNDLEPIPE, Tool
 from bundlepipe.pipeline.termination import end_orderly
 
@@ -204,9 +205,7 @@ def extra(context: click.Context, words: Sequence[str]) -> FlagError:
 
 def comma_separated(values: Sequence[str]) -> list[str]:
     """Return the texts of an option that may be repeated or have several, divided by commas (pflag's StringSlice)."""
-    import csv
-
-    return [text for value in values for text in next(csv.reader([value]), [])]
+    return [text for value in values for text in csv_fields(value)]
 
 
 def paths(values: Sequence[str]) -> list[str]:

@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import click
 
+from bundlepipe.errors import quoted
+
 _Value = TypeVar("_Value")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?P<unit>[^0-9.]*)")
@@ -94,6 +96,15 @@ class Labels(GoType[str]):
 
 def label_texts(text: str) -> list[str]:
     """Return the labels that a text has, each `KEY=VALUE`; where it has one `=` at most the value may have commas."""
+    return [text.strip('"')] if text.count("=") <= 1 else csv_fields(text)
+
+
+def csv_fields(text: str) -> list[str]:
+    """Return the fields of a line of CSV, as which pflag reads several values; UsageError for a line break in it."""
     import csv
 
-    return [text.strip('"')] if text.count("=") <= 1 else next(csv.reader([text]))
+    try:
+        return next(csv.reader([text]), [])
+    except csv.Error:
+        # A line break outside of quotes.
+        raise click.UsageError(f"{quoted(text)} is more than a line: expected values divided by commas") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _EXCLUDED = (".git",)
 _IGNORE_FILE = ".imgpkgignore"
+# What is not itself in a pattern.
+_SPECIAL = re.compile(r"[][*?\\!]")
 
 
 @click.command(
@@ -145,8 +148,16 @@ def _inputs(run: Run, files: Sequence[str], exclude: Sequence[str], preserve_per
 
     taken, left_out = [_path(run, path) for path in paths(files)], comma_separated(exclude)
     if run.tool is BUNDLEPIPE:
-        return Inputs(taken, left_out, preserve_permissions, patterns=left_out, ignore_file=_IGNORE_FILE)
+        patterns = [_pattern(text, taken) for text in left_out]
+        return Inputs(taken, (), preserve_permissions, patterns=patterns, ignore_file=_IGNORE_FILE)
     return Inputs(taken, left_out, preserve_permissions, follow_links=True)
+
+
+def _pattern(text: str, roots: Sequence[str]) -> str:
+    """Return a pattern for what is to be left out; what has that name in an input is meant by it alone."""
+    if any(os.path.lexists(os.path.join(root, text)) for root in roots):
+        return _SPECIAL.sub(r"\\\g<0>", text)
+    return text
 
 
 def _request(run: Run, destination: str, is_bundle: bool, inputs: Inputs, labels: Sequence[str]) -> PushRequest:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bundlepipe.base_directory import anchored
 from bundlepipe.errors import InputError, NotRegular, as_go, quoted
+from bundlepipe.files import read_document
 
 if TYPE_CHECKING:
     from bundlepipe.oci.dockerignore import DockerIgnore, Verdict
@@ -150,13 +151,12 @@ def _ignored(inputs: Inputs, root: str | None = None) -> DockerIgnore:
     if inputs.ignore_file is None or root is None:
         return given
     path = f"{root}/{inputs.ignore_file}"
-    try:
-        with open(anchored(path), "rb") as file:
-            content = file.read()
-    except FileNotFoundError:
+    if not os.path.lexists(anchored(path)):
         return given
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    status = _lstat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        _require_regular(root, path, status)
+    content = read_document(path)
     own = DockerIgnore.of([inputs.ignore_file])
     return DockerIgnore((*DockerIgnore.parse(content, path).patterns, *given.patterns, *own.patterns))
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# Deeper than any registry's detail; a body may be made to be deeper than Python can follow.
+_DEEPEST = 20
+
 
 def diagnostic(error: Mapping[str, Any]) -> str:
     """Return an error in the body of an answer (OCI distribution specification, "Error Codes") as one text."""
@@ -13,19 +16,21 @@ def diagnostic(error: Mapping[str, Any]) -> str:
     return text if detail is None else f"{text}; {printed(detail)}"
 
 
-def printed(value: object) -> str:
-    """Return a value of JSON as `%v` of Go's fmt prints it."""
+def printed(value: object, depth: int = 0) -> str:
+    """Return a value of JSON as `%v` of Go's fmt prints it; `...` for what is nested beyond reason."""
+    if depth > _DEEPEST:
+        return "..."
     match value:
         case None:
             return "<nil>"
         case bool():
             return str(value).lower()
         case Mapping():
-            return f"map[{' '.join(f'{key}:{printed(value[key])}' for key in sorted(value))}]"
+            return f"map[{' '.join(f'{key}:{printed(value[key], depth + 1)}' for key in sorted(value))}]"
         case str():
             return value
         case Sequence():
-            return f"[{' '.join(map(printed, value))}]"
+            return f"[{' '.join(printed(item, depth + 1) for item in value)}]"
     return str(value)
 
 

@@ -18,9 +18,7 @@ from bundlepipe.errors import (
     IntegrityError,
     InvalidContent,
     InvalidDigest,
-    NotFound,
     StoreError,
-    Unreachable,
 )
 from bundlepipe.limits import LARGEST_MANIFEST
 from bundlepipe.oci.digest import Digest
@@ -139,7 +137,8 @@ class RegistryStore:
         """Yield the content of a blob in chunks of up to 256 KiB; NotFound if it is not here.
 
         A layer that must not be redistributed is then read from where its descriptor says (OCI
-        image specification 1.1, "Descriptors", `urls`). Raises IntegrityError, at the latest after
+        image specification 1.1, "Descriptors", `urls`), without credentials: whoever made the image
+        chose the places. Raises IntegrityError, at the latest after
         the last chunk, unless the content has the digest and size of `blob`. A broken connection is
         resumed. The place among the concurrent transfers is held until the iterator ends or is closed.
         """
@@ -150,11 +149,13 @@ class RegistryStore:
         """Yield the content of a blob from the first place that has it, unverified."""
         elsewhere = blob.urls if blob.is_non_distributable else ()
         faults: list[StoreError] = []
-        for place in (self._blob_path(blob), *filter(is_http_url, elsewhere)):
-            with closing(Download(self._host, Call("GET", place, self._reading), blob.size).chunks()) as chunks:
+        calls = [Call("GET", self._blob_path(blob), self._reading)]
+        calls += [Call("GET", place, self._reading, anonymous=True) for place in filter(is_http_url, elsewhere)]
+        for call in calls:
+            with closing(Download(self._host, call, blob.size).chunks()) as chunks:
                 try:
                     first = next(chunks, b"")
-                except (NotFound, AccessDenied, Unreachable) as error:
+                except StoreError as error:
                     faults.append(error)
                     continue
                 if first:

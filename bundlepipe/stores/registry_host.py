@@ -44,13 +44,17 @@ _LARGEST_TOKEN_ANSWER = 1024 * 1024
 
 @dataclass(frozen=True)
 class Call:
-    """A request to the registry: `target` is a path, or an absolute URL that the registry gave."""
+    """A request to the registry: `target` is a path, or an absolute URL that the registry gave.
+
+    One that is `anonymous` has no credentials, wherever it goes.
+    """
 
     method: str
     target: str
     access: Access
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body | None = None
+    anonymous: bool = False
 
 
 class RegistryHost:
@@ -197,7 +201,7 @@ class RegistryHost:
         url = base + call.target if call.target.startswith("/") else call.target
         request = Request(call.method, url, call.headers, self._noting_connection(call.body))
         own = origin(request.url) == origin(base)
-        response = self._transport.send(request, grant.header if grant and own else None)
+        response = self._transport.send(request, grant.header if grant and own and not call.anonymous else None)
         if response.status == 401 and self._is_own(response):
             # At once: others wait for the first contact, and go by what it has taught.
             self._learn(response)

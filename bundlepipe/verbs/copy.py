@@ -376,7 +376,9 @@ def _lock(
 
 
 def _kept_entries(roots: Sequence[Item]) -> list[tuple[Digest, LockEntry]]:
-    """Return what a tar tells of the ImagesLock that it was made of, in that lock's order."""
+    """Return what a tar tells of the ImagesLock that it was made of, in that lock's order; nothing unless of all."""
+    if not all(item.entries for item in roots):
+        return []
     kept = [(item.digest, entry) for item in roots for entry in item.entries]
     return sorted(kept, key=lambda each: each[1].place)
 

@@ -36,7 +36,15 @@ def wanted(request: CopyRequest, homes: Homes, present: Present) -> Iterator[Wan
         for place, entry in enumerate(source.images):
             store = homes.repository(entry.image.repository)
             entries = (LockEntry(place, entry.annotations),)
-            yield Wanted(identifier=entry.digest, places=(store,), origin=entry.image, is_root=True, entries=entries)
+            # More images than one are refused by whoever knows all of them.
+            yield Wanted(
+                identifier=entry.digest,
+                places=(store,),
+                origin=entry.image,
+                tag=request.root_tag if len(source.images) == 1 else None,
+                is_root=True,
+                entries=entries,
+            )
     elif isinstance(source, ArchiveLocation):
         yield from _archived(request, ArchiveStore(source.path))
     elif isinstance(source, LayoutLocation):

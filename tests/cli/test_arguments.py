@@ -8,6 +8,7 @@ import pytest
 from bundlepipe.cli.arguments import FlagError, parsed
 from bundlepipe.cli.command import Option, Switch
 from bundlepipe.cli.go_values import Duration, Labels
+from tests.support.command import Command
 
 BIG = 99999999999999999999
 PARAMETERS = [
@@ -68,3 +69,7 @@ def test_first_fault_is_told(line: str, words: str) -> None:
     with pytest.raises(FlagError) as raised:
         parsed(line.split(), PARAMETERS)
     assert raised.value.message == words
+
+
+def test_what_cannot_be_switched_off_is_on_or_not(command: Command) -> None:
+    assert command("bundlepipe", "version", "--help=false").status == 0

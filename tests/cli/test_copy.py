@@ -381,6 +381,15 @@ def test_the_ids_of_a_lock_survive_a_tar(command: Command, registry: Registry, i
     assert [(each.image, each.annotations) for each in _through_a_tar(command, "bundlepipe", there)] == expected
 
 
+def test_a_lock_of_one_image_gets_the_tag_of_its_destination(
+    command: Command, registry: Registry, images: ImagesLock
+) -> None:
+    (command.directory / "one.yml").write_bytes(ImagesLock(images.images[:1]).to_bytes())
+    there = registry.repository("there")
+    command.silently("bundlepipe", "copy", "--lock", "one.yml", "--to-repo", f"{there}:v2")
+    assert Homes().repository(there).resolve("v2") == images.images[0].digest
+
+
 def test_under_the_name_imgpkg_a_tar_has_what_imgpkg_writes(
     command: Command, registry: Registry, images: ImagesLock
 ) -> None:

@@ -96,8 +96,8 @@ def test_patterns_and_an_ignore_file_are_bundlepipes_alone(command: Command, reg
         return {str(path.relative_to(command.directory / "out")) for path in (command.directory / "out").rglob("*.*")}
 
     assert pushed("bundlepipe") == {"keep.txt"}
-    assert not (command.directory / "out/x").exists()
-    assert not (command.directory / "out/[x]").exists(), "a path that is written as a pattern means itself, too"
+    assert not (command.directory / "out/[x]").exists(), "what has the name of a pattern is meant by it"
+    assert (command.directory / "out/x").exists()
     assert pushed("imgpkg") == {".imgpkgignore", "a.md", "docs/b.md", "keep.txt"}
     assert (command.directory / "out/x").exists()
 
@@ -200,6 +200,23 @@ def test_output_that_nobody_reads_is_no_fault_to_tell(command: Command, registry
         ["sh", "-c", line], cwd=command.directory, env=command.environment(), capture_output=True, check=False
     )
     assert done.stderr == b""
+
+
+def test_an_exception_brings_back_what_a_name_leaves_out(command: Command, registry: Registry) -> None:
+    site = command.directory / "site"
+    for name in ("build/keep", "build/other", "pages/[id]", "pages/i"):
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text("x")
+    # What has that name is meant, not what it matches as a pattern.
+    exclusions = ("--file-exclusion=build", "--file-exclusion=!build/keep", "--file-exclusion=pages/[id]")
+    told = command("bundlepipe", "push", "-i", f"{registry.repository()}", "-f", "site", *exclusions, "--tty").output
+    assert [line for line in told.splitlines() if line.startswith("file")] == ["file: build/keep", "file: pages/i"]
+
+
+@pytest.mark.parametrize("tool", ["bundlepipe", "imgpkg"])
+def test_a_label_with_a_line_break_is_refused(command: Command, bundle: Path, tool: str) -> None:
+    failed = command(tool, "push", "-b", "localhost:1/a/b", "-f", "config", "-l", "a=b\nc=d=e").failed
+    assert "is more than a line: expected values divided by commas" in failed
 
 
 @LINUX

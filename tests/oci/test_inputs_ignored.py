@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -101,4 +102,9 @@ def test_faulty_patterns_are_told(directory: Path) -> None:
     (directory / IGNORE_FILE).unlink()
     (directory / IGNORE_FILE).mkdir()
     with pytest.raises(InputError, match=r"\.imgpkgignore: cannot be read: Is a directory"):
+        _names(directory, ignore_file=IGNORE_FILE)
+    (directory / IGNORE_FILE).rmdir()
+    # Nobody writes to it, so reading it would never end.
+    os.mkfifo(directory / IGNORE_FILE)
+    with pytest.raises(InputError, match=r"\.imgpkgignore' to be a regular file: it is a named pipe"):
         _names(directory, ignore_file=IGNORE_FILE)

@@ -6,7 +6,7 @@ import pytest
 
 from bundlepipe.errors import NotFound
 from bundlepipe.stores.answers import Answer, refusal
-from bundlepipe.stores.go_words import printed
+from bundlepipe.stores.go_words import diagnostic, printed
 from bundlepipe.stores.redaction import Redactor
 
 
@@ -49,3 +49,10 @@ def test_what_imgpkg_says_of_a_refusal(method: str, body: str, words: str) -> No
         error = refusal(answer, Redactor())
         assert isinstance(error, NotFound)
         assert error.drop_in == f"{method} http://registry.example/v2/a/tags/list{shown}: {words}"
+
+
+def test_details_that_are_nested_beyond_reason_are_cut() -> None:
+    detail: object = "end"
+    for _ in range(5000):
+        detail = [detail]
+    assert "..." in diagnostic({"code": "X", "message": "m", "detail": detail})

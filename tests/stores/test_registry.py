@@ -25,7 +25,7 @@ from bundlepipe.oci.manifest import (
     Descriptor,
     Manifest,
 )
-from bundlepipe.oci.reference import Reference
+from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.stores.store import Store
 from tests.support.certificates import make_server_certificate
@@ -152,6 +152,19 @@ def test_a_layer_that_must_not_be_redistributed_is_read_from_where_it_is(
         next(store.read_blob(replace(foreign, media_type=DOCKER_LAYER)))
     with pytest.raises(NotFound, match=r"BLOB_UNKNOWN.*nor can it be had from where its manifest says: GET http"):
         next(store.read_blob(replace(foreign, urls=urls[:1])))
+
+
+def test_places_that_a_manifest_names_get_no_credentials(registry: Registry, proxy: Proxy) -> None:
+    proxy.fault("GET", "/v2/gone", Respond(410, {}, b""))
+    proxy.fault("GET", "/v2/there", Respond(200, {}, b"layer"))
+    urls = (f"http://{proxy.host}/v2/gone", f"http://{proxy.host}/v2/there")
+    foreign = Descriptor(NON_DISTRIBUTABLE_TYPES[0], Digest.of(b"layer"), 5, urls)
+    # The registry is at the same origin, and may have credentials.
+    store = Client(keychain=alice()).store(Repository(proxy.host, registry.repository().path))
+
+    assert b"".join(store.read_blob(foreign)) == b"layer"
+    asked = [seen for seen in proxy.requests if seen.path in ("/v2/gone", "/v2/there")]
+    assert [seen.headers.get("Authorization") for seen in asked] == [None, None]
 
 
 def test_what_comes_from_elsewhere_is_verified(registry: Registry, proxy: Proxy) -> None:
