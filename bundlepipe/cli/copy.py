@@ -61,7 +61,7 @@ _NO_REPOSITORY = "a copy to this destination has no lock"
     "--to-repo",
     cls=Option,
     metavar="REPOSITORY",
-    help="Copy to this repository; with :TAG, not under the name imgpkg, for what is copied",
+    help="Copy to this repository, and tag what is copied with TAG if it is given (imgpkg takes no tag)",
 )
 @click.option("--to-tar", cls=Option, type=PATH, metavar="FILE", help="Copy into this tar")
 @click.option(

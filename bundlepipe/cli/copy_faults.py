@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidContent, InvalidReference, OutputError
 from bundlepipe.files import read_file
+from bundlepipe.oci.go_names import repository_problem
 from bundlepipe.oci.reference import Reference
 
 if TYPE_CHECKING:
     from bundlepipe.verbs.copy import CopyRequest
 
-_REPOSITORY_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-./"
 _NOT_DECODED = "Unmarshaling images lock: error unmarshaling JSON: while decoding JSON: "
-_SHORTEST_REPOSITORY, _LONGEST_REPOSITORY = 2, 255
 
 
 def check_tar(request: CopyRequest, path: str) -> None:
@@ -38,15 +37,8 @@ def check_tar(request: CopyRequest, path: str) -> None:
 
 def repository_fault(text: str) -> str | None:
     """Return what imgpkg says of the name of a repository that is none to go-containerregistry; None if it is one."""
-    host, slash, rest = text.partition("/")
-    path = rest if slash and ("." in host or ":" in host or host == "localhost") else text
-    fault = None
-    if not _SHORTEST_REPOSITORY <= len(path) <= _LONGEST_REPOSITORY:
-        bounds = f"between {_SHORTEST_REPOSITORY} and {_LONGEST_REPOSITORY} characters in length"
-        fault = f"repository must be {bounds}: {path}"
-    elif set(path) - set(_REPOSITORY_CHARACTERS):
-        fault = f"repository can only contain the characters `{_REPOSITORY_CHARACTERS}`: {path}"
-    return fault and f"Building import repository ref: {fault}"
+    problem = repository_problem(text)
+    return problem and f"Building import repository ref: {problem}"
 
 
 def lock_fault(error: BundlepipeError, path: str) -> str | None:

@@ -60,7 +60,7 @@ _SPECIAL = re.compile(r"[][*?\\!]")
     default=_EXCLUDED,
     type=PATH,
     metavar="PATH",
-    help="Leave out this path or, not under the name imgpkg, pattern (repeatable; without it .git)",
+    help="Leave out this path or pattern (repeatable; without it .git; imgpkg takes paths only)",
 )
 @click.option("--file-exclude-defaults", cls=Option, multiple=True, hidden=True, only_for=IMGPKG.name)
 @click.option(

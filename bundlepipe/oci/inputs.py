@@ -110,8 +110,8 @@ def walk(inputs: Inputs, *, repeated: bool = False) -> list[Entry]:
     """Return every entry of the inputs in the order of the layer.
 
     Raises InputError for a missing input, for anything that is neither regular file nor
-    directory, unless they may be `repeated` for one path given by two inputs, and for a faulty
-    pattern or ignore file.
+    directory, for a faulty pattern or ignore file, and for one path given by two inputs, unless
+    paths may be `repeated`.
     """
     excluded = frozenset(inputs.exclude)
     entries: list[Entry] = []
