@@ -110,6 +110,13 @@ class Console:
         else:
             self._write(text)
 
+    def blocks(self, texts: Sequence[str]) -> None:
+        """Print the parts of a result at once: who reads no more than the first does not break the rest."""
+        if self.as_json:
+            self._blocks += texts
+        else:
+            self._write("".join(texts))
+
     def table(self, table: Table) -> None:
         """Print a table: for people with title, header and count, else rows whose cells are divided by tabs."""
         table = self._with_columns(table)

@@ -71,8 +71,7 @@ def describe(
         run.console.block(to_text(description) if output_type == "text" else to_yaml(description))
         return
     yaml = (f"sha: {description.digest}\n", yaml_as_imgpkg(description))
-    for block in text_blocks(description) if output_type == "text" else yaml:
-        run.console.block(block)
+    run.console.blocks(list(text_blocks(description)) if output_type == "text" else yaml)
 
 
 @contextmanager
