@@ -10,14 +10,15 @@ import click
 
 from bundlepipe.cli import copy_faults
 from bundlepipe.cli.command import PATH, Command, Option, Run, Switch
-from bundlepipe.cli.images import STANDARD, bundle_option, image_option, read_lock, sole
+from bundlepipe.cli.images import bundle_option, image_option, sole
+from bundlepipe.cli.lock_words import read_copied_lock
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.outputs import check_tar, force_option, lock_writer
 from bundlepipe.cli.references import location_of
 from bundlepipe.cli.registry_options import Access, registry_options
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG
-from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidReference
+from bundlepipe.errors import BundlepipeError, InvalidReference
 from bundlepipe.oci.dangerous import refuse_repository
 from bundlepipe.stores.location import LOCAL_PREFIXES, parse_location
 from bundlepipe.verbs.output_kinds import BUNDLE_LOCK, IMAGES_LOCK, kind_of
@@ -108,8 +109,9 @@ def copy(
     if tar and to_tar and run.tool is not BUNDLEPIPE:
         raise BundlepipeError("Cannot use tar source (--tar) with tar destination (--to-tar)")
     if lock_output and to_tar:
-        short = "annot output lock file with tar destination"
-        raise BundlepipeError(f"c{short}", drop_in=f"C{short}")
+        raise BundlepipeError(
+            "cannot output lock file with tar destination", drop_in="Cannot output lock file with tar destination"
+        )
     if _is_shallow(options) and source[0] != "image":
         raise BundlepipeError(
             f"Cannot set {_shallow_option(options)} without -i flag: it copies a bundle as an image alone"
@@ -197,14 +199,7 @@ def _expected(run: Run, option: str, source: object) -> ImageKind | None:
 def _file_source(option: str, path: str) -> Any:
     from bundlepipe.stores.location import ArchiveLocation
 
-    if option == "tar":
-        return ArchiveLocation(path)
-    try:
-        return read_lock(path)
-    except (InputError, DocumentError) as error:
-        if path != STANDARD:
-            error.drop_in = copy_faults.lock_fault(error, path)
-        raise
+    return ArchiveLocation(path) if option == "tar" else read_copied_lock(path)
 
 
 def _without_tag(to: str) -> tuple[str, str | None]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bundlepipe.documents.images_lock import ImagesLock
 
 STANDARD = "-"
+_STANDARD_INPUT = "standard input"
 _OWNER_ALONE = 0o600
 # Where a redirection has put a file, that must not be exchanged for another.
 _STREAMS = ("/dev/fd/", "/dev/stdout", "/dev/stderr", "/proc/")
@@ -48,11 +49,19 @@ def sole(
 
 def read_lock(path: str) -> BundleLock | ImagesLock:
     """Return the lock in a file, or on standard input (`-`); InputError, DocumentError."""
+    return parse_any_lock(read_any_lock(path), path)
+
+
+def read_any_lock(path: str) -> bytes:
+    """Return what is in a file, or on standard input (`-`); InputError."""
+    return read_bounded(sys.stdin.buffer, _STANDARD_INPUT) if path == STANDARD else read_document(path)
+
+
+def parse_any_lock(content: bytes, path: str) -> BundleLock | ImagesLock:
+    """Return the lock that was read from a file, or from standard input (`-`); DocumentError."""
     from bundlepipe.documents.locks import parse_lock
 
-    if path == STANDARD:
-        return parse_lock(read_bounded(sys.stdin.buffer, "standard input"), "standard input")
-    return parse_lock(read_document(path), path)
+    return parse_lock(content, _STANDARD_INPUT if path == STANDARD else path)
 
 
 def is_stream(path: str) -> bool:

@@ -22,8 +22,8 @@ from bundlepipe.documents.images_lock import KBLD_ID
 from bundlepipe.documents.kbld_config import KBLD_VERSION
 from bundlepipe.documents.resources import Resource
 from bundlepipe.documents.yaml_source import YamlDocument
-from bundlepipe.errors import DocumentError, InvalidReference
-from bundlepipe.oci.reference import Reference
+from bundlepipe.errors import DocumentError
+from bundlepipe.oci.reference import names_digest
 
 _Data = Mapping[str, Any]
 _Keys = tuple[str | int, ...]
@@ -154,7 +154,7 @@ def check_images_lock(document: YamlDocument) -> None:
         raise _refusal(document, keys, f"Unmarshaling {name} as ImagesLock: Unmarshaling images lock: {problem}")
     for index, entry in enumerate(_entries(document.data)):
         image = entry.get("image") or ""
-        if isinstance(image, str) and not _has_digest(image):
+        if isinstance(image, str) and not names_digest(image):
             problem = f"Validating images lock: Expected ref to be in digest form, got '{image}'"
             raise _refusal(document, ("images", index, "image"), f"Unmarshaling {name} as ImagesLock: {problem}")
     for wrong in schema.faults(document, "images-lock"):
@@ -181,13 +181,6 @@ def _unknown_keys(lock: _Data) -> Iterator[tuple[_Keys, str]]:
     yield from (((key,), key) for key in lock if key not in _LOCK_KEYS)
     for index, entry in enumerate(_entries(lock)):
         yield from ((("images", index, key), key) for key in entry if key not in _ENTRY_KEYS)
-
-
-def _has_digest(text: str) -> bool:
-    try:
-        return Reference.parse(text).digest is not None
-    except InvalidReference:
-        return False
 
 
 def _refused(document: YamlDocument, keys: _Keys, what: str, problem: str) -> DocumentError:

@@ -107,6 +107,14 @@ class Reference:
         return f"{self.repository}{tag}{digest}"
 
 
+def names_digest(text: str) -> bool:
+    """Tell whether a text is a reference that has a digest."""
+    try:
+        return Reference.parse(text).digest is not None
+    except InvalidReference:
+        return False
+
+
 def _split_registry(name: str) -> tuple[str | None, str]:
     """Split off the first component where it can only be a host: docker's `splitDockerDomain`."""
     first, slash, rest = name.partition("/")
