@@ -24,6 +24,10 @@ from bundlepipe.stores.store import Source, read_whole
 NOT_A_BUNDLE = "Expected bundle image but found plain image (hint: Did you use -i instead of -b?)"
 NOT_AN_IMAGE = "Images cannot be pushed with '.imgpkg' directories, consider using --bundle (-b) option"
 
+# What ends the tags by which cosign finds what is attached to an image: signatures, attestations, SBOMs.
+SIGNATURE_SUFFIX = ".sig"
+COSIGN_SUFFIXES = (SIGNATURE_SUFFIX, ".att", ".sbom")
+
 # As what something is to be taken: `-b` or `-i` of imgpkg.
 Kind = Literal["bundle", "image"]
 

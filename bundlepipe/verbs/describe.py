@@ -30,13 +30,12 @@ from bundlepipe.oci.manifest import Manifest, Platform
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
 from bundlepipe.stores.store import Source, find_manifest
-from bundlepipe.verbs.bundle import is_bundle, locations_tag, require_kind
+from bundlepipe.verbs.bundle import COSIGN_SUFFIXES, SIGNATURE_SUFFIX, is_bundle, locations_tag, require_kind
 from bundlepipe.verbs.description import BundleDescription, ImageDescription, ImageType
 from bundlepipe.verbs.inventory import tags_of
 from bundlepipe.verbs.parallel import in_parallel
 from bundlepipe.verbs.transfer import receive_blob
 
-_COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
 _USUAL_PLATFORM = Platform("linux", "amd64")
 # Nobody nests so deep, and what is deeper could not be written down by recursion.
 _DEEPEST = 100
@@ -79,7 +78,7 @@ def describe(
         )
     require_kind(source, "describing", is_bundle=is_bundle(store, manifest), expected="bundle", drop_in=drop_in)
     root = _Found(store, manifest)
-    survey = _Survey(homes, emit, _COSIGN_SUFFIXES[:1] if as_imgpkg else _COSIGN_SUFFIXES)
+    survey = _Survey(homes, emit, (SIGNATURE_SUFFIX,) if as_imgpkg else COSIGN_SUFFIXES)
     survey.find_all(root)
     if cosign_artifacts:
         survey.find_artifacts(root)

@@ -25,12 +25,10 @@ from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.single_flight import Once
 from bundlepipe.stores.store import OpenContent, Source, Store, find_manifest, read_whole, referrers_tag
-from bundlepipe.verbs.bundle import locations_tag
+from bundlepipe.verbs.bundle import COSIGN_SUFFIXES, SIGNATURE_SUFFIX, locations_tag
 from bundlepipe.verbs.parallel import in_parallel
 from bundlepipe.verbs.spool import Spool
 
-_SIGNATURE_SUFFIX = ".sig"
-_COSIGN_SUFFIXES = (_SIGNATURE_SUFFIX, ".att", ".sbom")
 _ATTACHMENT_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.sig|\.att|\.sbom)?")
 # What cosign attaches as referrers: sigstore bundles since its release 3, before that on request what else has tags.
 # Source: cosign, "Cosign Bundle Specification".
@@ -414,7 +412,7 @@ class Inventory:
 
     def _attached(self, item: Item) -> Iterator[Wanted]:
         if self._scope.cosign:
-            for suffix in (_SIGNATURE_SUFFIX,) if self._scope.as_imgpkg else _COSIGN_SUFFIXES:
+            for suffix in (SIGNATURE_SUFFIX,) if self._scope.as_imgpkg else COSIGN_SUFFIXES:
                 tag = f"{item.digest.algorithm}-{item.digest.encoded}{suffix}"
                 if self._has_tag(item.source, tag):
                     yield Wanted(identifier=tag, places=(item.source,), reference=item.reference, tag=tag)
