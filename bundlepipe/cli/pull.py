@@ -147,7 +147,7 @@ class _Narrator:
 
     def __init__(self, run: Run) -> None:
         self._console = run.console
-        self._is_reversed = run.tool is not BUNDLEPIPE
+        self._as_imgpkg = run.tool is not BUNDLEPIPE
         self._has_nested = False
         self._indent = ""
         self._layers: list[str] = []
@@ -159,7 +159,7 @@ class _Narrator:
                 self._nested(event)
             case ImageLaidOut(image, kind):
                 self._console.line(f"Pulling {kind} '{image}'")
-                self._indent = "  " if kind == "bundle" or not self._is_reversed else ""
+                self._indent = "  " if kind == "bundle" or not self._as_imgpkg else ""
             case LayerLaidOut(digest, number, count):
                 self._layer(digest, number, count)
 
@@ -167,8 +167,8 @@ class _Narrator:
         if not self._has_nested:
             self._console.line("\nNested bundles")
         self._has_nested = True
-        indent = "  " * (event.depth if self._is_reversed else 1)
-        if event.again and not self._is_reversed:
+        indent = "  " * (event.depth if self._as_imgpkg else 1)
+        if event.again and not self._as_imgpkg:
             return
         self._console.line(f"{indent}Pulling nested bundle '{event.image}'")
         if event.again:
@@ -176,7 +176,7 @@ class _Narrator:
         self._indent = f"{indent}  "
 
     def _layer(self, digest: str, number: int, count: int) -> None:
-        if not self._is_reversed:
+        if not self._as_imgpkg:
             self._console.line(f"{self._indent}Extracting layer '{digest}' ({number}/{count})")
             return
         self._layers.append(digest)
