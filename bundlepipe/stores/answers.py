@@ -83,12 +83,21 @@ def refusal(answer: Answer, redactor: Redactor, hint: str = "") -> StoreError:
     any secret that it quotes.
     """
     words = one_line(redactor.redact(server_message(answer.body))) or _plain_words(answer)
-    end = f": {hint}" if hint else ""
-    text = f"{answer.place}: {words}{end}"
-    drop_in = f"{answer.place}{_listing(answer.url)}: {_go_words(answer, redactor)}{end}"
+    text = f"{answer.place}: {words}{_behind(hint)}"
     if answer.status in (401, 403):
-        return AccessDenied(text, drop_in=drop_in)
-    return (NotFound if answer.status == 404 else StoreError)(text, drop_in=drop_in)
+        return AccessDenied(text)
+    return NotFound(text) if answer.status == 404 else StoreError(text)
+
+
+def registry_refusal(answer: Answer, redactor: Redactor, hint: str = "") -> StoreError:
+    """Return the error that an answer of a registry is, which imgpkg and kbld have words for, too."""
+    error = refusal(answer, redactor, hint)
+    error.drop_in = f"{answer.place}{_listing(answer.url)}: {_go_words(answer, redactor)}{_behind(hint)}"
+    return error
+
+
+def _behind(hint: str) -> str:
+    return f": {hint}" if hint else ""
 
 
 def _listing(url: str) -> str:

@@ -23,7 +23,7 @@ from bundlepipe.stores.answers import (
     error_codes,
     origin,
     public_url,
-    refusal,
+    registry_refusal,
 )
 from bundlepipe.stores.authentication import Authenticator
 from bundlepipe.stores.credentials import Keychain
@@ -168,7 +168,7 @@ class RegistryHost:
         hint = ""
         if answer.status in (401, 403) and self._is_own(answer):
             hint = self._authenticator.explain(access, answer.status)
-        return refusal(answer, self._redactor, hint)
+        return registry_refusal(answer, self._redactor, hint)
 
     def _contact(self, call: Call) -> tuple[Response, Grant | None]:
         """Send a call; the first one to a host goes alone, so that what it teaches is learnt once."""

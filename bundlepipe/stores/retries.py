@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from bundlepipe.cancellation import pause
 from bundlepipe.errors import StoreError
 from bundlepipe.events import Emit, Retrying
-from bundlepipe.stores.answers import Answer, describe_status, public_url, refusal
+from bundlepipe.stores.answers import Answer, describe_status, public_url, registry_refusal
 from bundlepipe.stores.redaction import Redactor
 from bundlepipe.stores.settings import DEFAULT_PATIENCE, PATIENCE_VARIABLE
 
@@ -174,7 +174,7 @@ def _counted(attempts: int) -> str:
 def raise_if_transient(answer: Answer, redactor: Redactor) -> None:
     """Raise Transient for an answer whose status is worth another attempt."""
     if answer.status in RETRIED_STATUSES:
-        error, reason = refusal(answer, redactor), describe_status(answer.status)
+        error, reason = registry_refusal(answer, redactor), describe_status(answer.status)
         wait, throttled = retry_after(answer.headers), answer.status == HTTPStatus.TOO_MANY_REQUESTS
         of_host = answer.status in _OF_THE_HOST and wait is None
         raise Transient(error, public_url(answer.url), reason, wait, throttled=throttled, of_host=of_host)

@@ -45,10 +45,7 @@ def fetch(
     retries = Retries(emit, network.tries, patience=patience(network, os.environ))
     answer = retries.run(lambda: _attempt(transport, request, authorization, redactor))
     if answer.status != 200:
-        error = refusal(answer, redactor)
-        # kbld takes the page of an error for configuration, and has no words for it.
-        error.drop_in = None
-        raise error
+        raise refusal(answer, redactor)
     if len(answer.body) >= _LARGEST_DOCUMENT:
         raise StoreError(f"{answer.place}: more than {_LARGEST_DOCUMENT} bytes, too many for configuration")
     return answer.body

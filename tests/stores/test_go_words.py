@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bundlepipe.errors import NotFound
-from bundlepipe.stores.answers import Answer, refusal
+from bundlepipe.stores.answers import Answer, registry_refusal
 from bundlepipe.stores.go_words import diagnostic, printed
 from bundlepipe.stores.redaction import Redactor
 
@@ -46,7 +46,7 @@ def test_values_are_printed_as_go_prints_them(value: Any, text: str) -> None:
 def test_what_imgpkg_says_of_a_refusal(method: str, body: str, words: str) -> None:
     for query, shown in (("?n=1000", "?n=1000"), ("?token=x", ""), ("", "")):
         answer = Answer(method, f"http://registry.example/v2/a/tags/list{query}", 404, {}, body.encode())
-        error = refusal(answer, Redactor())
+        error = registry_refusal(answer, Redactor())
         assert isinstance(error, NotFound)
         assert error.drop_in == f"{method} http://registry.example/v2/a/tags/list{shown}: {words}"
 
