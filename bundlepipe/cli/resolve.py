@@ -161,7 +161,8 @@ def resolve(
             return
         resolved = _resolved(_request(run, texts, options), access.homes(run, emit), build_concurrency, emit)
     for image in resolved.images:
-        run.console.note(f"resolve | final: {image.reference} -> {image.image}")
+        told = f"final: {image.reference} -> {image.image}".replace("\n", "\nresolve | ")
+        run.console.note(f"resolve | {told}")
     if lock_output:
         write_lock(resolved.kbld_lock(), KBLD_LOCK)
     if imgpkg_lock_output:

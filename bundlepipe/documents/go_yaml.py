@@ -149,6 +149,8 @@ def _value_problems(node: yaml.Node, seen: set[int]) -> Iterator[str]:
                 yield f"yaml: invalid map key: {_go_syntax(key)}"
             elif key.tag == core.MERGE and not all(isinstance(each, yaml.MappingNode) for each in merge_sources(value)):
                 yield "yaml: map merge requires map or sequence of maps as the value"
+            if key.tag == core.NULL:
+                yield f"unsupported map key of type: %!s(<nil>), key: <nil>, value: {_go_syntax(value)}"
             yield from _value_problems(value, seen)
 
 

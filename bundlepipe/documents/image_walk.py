@@ -46,7 +46,8 @@ class ImageWalk:
 
     What an alias repeats is found once, by the first rule that decides about it; but since
     rules can ask for paths, it is looked at wherever it is repeated. With `as_kbld` every text
-    that a rule matches is a reference, even an empty one or the expression of a template, and
+    that a rule matches is a reference, even an empty one or the expression of a template, with all
+    its line breaks, and
     a text in which rules are to search is left alone where it is not what they take it for.
     """
 
@@ -98,7 +99,7 @@ class ImageWalk:
             if not self._as_kbld and self._is_before_ytt(node) and self._strategy(None) not in (None, "none"):
                 self._fault(node, f"the image is a ytt expression: {_RENDER_YTT}")
         elif (node.tag in (STRING, MERGE) or not is_core(node.tag)) and not self._is_number(node):
-            strategy = self._strategy(reference_text(node))
+            strategy = self._strategy(self._value(node))
             if strategy is None or strategy == "none":
                 return
             if id(node) not in self._known:
@@ -109,6 +110,9 @@ class ImageWalk:
             if found:
                 self._found[id(node)] = found
 
+    def _value(self, node: yaml.ScalarNode) -> str:
+        return str(node.value) if self._as_kbld else reference_text(node)
+
     def _is_number(self, node: yaml.ScalarNode) -> bool:
         """Tell whether a text is a number to kbld and kubectl."""
         content, start = self._text.content, node.start_mark.index
@@ -117,7 +121,7 @@ class ImageWalk:
         return "!" not in content[start : content_start(content, node)]
 
     def _reference(self, node: yaml.ScalarNode) -> FoundReference | None:
-        value = reference_text(node)
+        value = self._value(node)
         if not self._as_kbld and self._is_no_reference(node, value):
             return None
         image = self._text.image(value, node.start_mark.index)
@@ -136,7 +140,7 @@ class ImageWalk:
         return True
 
     def _text_within(self, node: yaml.ScalarNode, strategy: Within) -> FoundText | None:
-        if not node.value or (self._as_kbld and strategy.format == "json" and not _is_json(node.value)):
+        if not node.value or (self._as_kbld and not _is_in_format(node.value, strategy.format)):
             return None
         scalar = ScalarText(self._text.content, node)
         content = json_as_yaml(node.value) if strategy.format == "json" else node.value
@@ -183,7 +187,12 @@ def _entries(mapping: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
                         yield name, inherited
 
 
-def _is_json(text: str) -> bool:
+def _is_in_format(text: str, name: str) -> bool:
+    """Tell whether kbld takes a text for what its rule says that it is; what is no YAML is found out later."""
+    if name == "yaml":
+        from bundlepipe.documents.go_yaml import conversion_problem
+
+        return conversion_problem(text) is None
     try:
         json.loads(text)
     except ValueError:

@@ -25,6 +25,7 @@ from bundlepipe.documents.kbld_config import KbldConfig, Override, config_to_byt
 from bundlepipe.documents.resources import order
 from bundlepipe.documents.search_rules import repository_text
 from bundlepipe.errors import BundlepipeError, DocumentError, InputError
+from bundlepipe.oci.go_names import is_digest_form
 from bundlepipe.oci.reference import Reference
 from bundlepipe.verbs.configuration import Configuration, Text, search, search_as_kbld
 from bundlepipe.verbs.origins import find_git_origin
@@ -96,9 +97,12 @@ class Resolved:
 
     def imgpkg_lock(self, *, as_kbld: bool = False) -> bytes:
         """Return that lock as a file; with `as_kbld`, images are spelled as configuration spells them."""
-        lock = self.images_lock()
         if not as_kbld:
-            return lock.to_bytes()
+            return self.images_lock().to_bytes()
+        for image in self.images:
+            if not is_digest_form(image.image):
+                raise _without_digest(image)
+        lock = self.images_lock()
         return lock_of_entries(
             {"image": image.image, "annotations": entry.annotations}
             for image, entry in zip(self.images, lock.images, strict=True)
@@ -111,14 +115,18 @@ class Resolved:
     def _entry(self, image: ResolvedImage) -> ImageRef:
         reference = Reference.parse(image.image)
         if reference.digest is None:
-            raise InputError(
-                f"'{image.reference}' became '{image.image}', which has no digest, as an ImagesLock wants",
-                drop_in=f"Validating images lock:\n  Expected ref to be in digest form, got '{image.image}'",
-            )
+            raise _without_digest(image)
         annotations = {KBLD_ID: image.reference}
         if self.with_origins and image.origins:
             annotations[ORIGINS_ANNOTATION] = origins_text(image.origins)
         return ImageRef(reference.with_digest(reference.digest), annotations)
+
+
+def _without_digest(image: ResolvedImage) -> InputError:
+    return InputError(
+        f"'{image.reference}' became '{image.image}', which has no digest, as an ImagesLock wants",
+        drop_in=f"Validating images lock:\n  Expected ref to be in digest form, got '{image.image}'",
+    )
 
 
 def find(texts: Sequence[Text], *, as_kbld: bool = False) -> list[FoundImage]:

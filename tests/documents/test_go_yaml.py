@@ -10,6 +10,7 @@ from bundlepipe.documents.image_search import compose_file
 YAML = "error converting YAML to JSON: yaml: "
 JSON = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type {}"
 MAPPING = "map[string]interface {}"
+NULL_KEY = "error converting YAML to JSON: unsupported map key of type: %!s(<nil>), key: <nil>, value: "
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,8 @@ MAPPING = "map[string]interface {}"
         ("a: -.Inf\n", 1, "error converting YAML to JSON: json: unsupported value: -Inf"),
         ("a: [.nan]\n", 1, "error converting YAML to JSON: json: unsupported value: NaN"),
         ("%YAML 1.1\n---\na: b\n", 1, YAML + "line 1: did not find expected <document start>"),
+        ("~: [b]\n", 1, f'{NULL_KEY}[]interface {{}}{{"b"}}'),
+        ("a: {null: 1}\n", 1, f"{NULL_KEY}1"),
         ("a\n", 1, JSON.format("string", MAPPING)),
         ("a: b\n--- # more\n- c\n", 2, JSON.format("array", MAPPING)),
         ("1.5\n", 1, JSON.format("number", MAPPING)),
