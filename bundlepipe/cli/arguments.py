@@ -161,6 +161,6 @@ def _set(option: click.Option, value: str) -> list[str]:
 def _fault(option: click.Option, value: str) -> str | None:
     if option.is_flag:
         return truth_fault(value)
-    if isinstance(option.type, click.IntRange):
+    if isinstance(option.type, click.types.IntParamType):
         return int_fault(value)
     return option.type.fault(value) if isinstance(option.type, GoType) else None

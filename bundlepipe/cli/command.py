@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from bundlepipe.cancellation import Cancellation, cancellable
 from bundlepipe.cli.arguments import FlagError, normalised, parsed
 from bundlepipe.cli.console import Console
 from bundlepipe.cli.go_values import csv_fields
-from bundlepipe.cli.tool import BUNDLEPIPE, Tool
+from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, Tool
 from bundlepipe.pipeline.termination import end_orderly
 
 HELP_WIDTH = 100
@@ -26,10 +26,14 @@ DIRECTORY = click.Path(file_okay=False, readable=False)
 
 
 class Option(click.Option):
-    """An option; `section` is where the help lists it, `only_for` the name of the one tool that has it."""
+    """An option; `section` is where the help lists it, `only_for` the names of the tools that have it."""
 
     def __init__(
-        self, declarations: Sequence[str], section: str = "Options", only_for: str | None = None, **settings: Any
+        self,
+        declarations: Sequence[str],
+        section: str = "Options",
+        only_for: Collection[str] | None = None,
+        **settings: Any,
     ) -> None:
         super().__init__(declarations, **settings)
         self.section = section
@@ -55,7 +59,12 @@ def global_options() -> list[Option]:
     """Return new options that every command has; their values are what a `Console` takes, but for two."""
     section = "Everywhere"
     return [
-        Switch(["--debug"], section=section, help="Show the conversation with registries on stderr, without secrets"),
+        Switch(
+            ["--debug"],
+            section=section,
+            only_for=(BUNDLEPIPE.name, IMGPKG.name),
+            help="Show the conversation with registries on stderr, without secrets",
+        ),
         Switch(["--json", "as_json"], section=section, help="Print everything as one JSON document"),
         Switch(["--tty"], section=section, help="Print as on a terminal"),
         Switch(["--color"], section=section, default=True, help="Print without colours, as NO_COLOR does"),
@@ -96,7 +105,7 @@ class Command(click.Command):
         return [
             each
             for each in super().get_params(context)
-            if run is None or getattr(each, "only_for", None) in (None, run.tool.name)
+            if run is None or (names := getattr(each, "only_for", None)) is None or run.tool.name in names
         ]
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
@@ -124,7 +133,7 @@ class Command(click.Command):
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command with a console of the kind that its options ask for, then say that it succeeded."""
-        chosen = {name: context.params.pop(name) for name in _GLOBAL_NAMES}
+        chosen = {name: context.params.pop(name, False) for name in _GLOBAL_NAMES}
         run = context.ensure_object(Run)
         run.debug = chosen["debug"]
         run.console = Console(

@@ -1,4 +1,4 @@
-"""What imgpkg refuses to copy, or where to, in its words."""
+"""What imgpkg, and kbld with it, refuses to copy, or where to, in its words."""
 
 from __future__ import annotations
 
@@ -13,13 +13,8 @@ if TYPE_CHECKING:
 
 
 def check_tar(request: CopyRequest, path: str) -> None:
-    """Raise OutputError where imgpkg writes no tar, since it makes no directories, InvalidContent for no tar of its."""
-    directory = os.path.dirname(path)
-    if directory and not os.path.exists(directory):
-        raise OutputError(
-            f"{path}: there is no directory '{directory}'",
-            drop_in=f"Creating file '{path}': open {path}: no such file or directory",
-        )
+    """Raise OutputError where imgpkg writes no tar, InvalidContent for no tar of its."""
+    check_directory(path)
     if request.resume and os.path.isfile(path):
         from bundlepipe.stores.archive import count_present_layers
 
@@ -30,7 +25,17 @@ def check_tar(request: CopyRequest, path: str) -> None:
             raise
 
 
+def check_directory(path: str) -> None:
+    """Raise OutputError where imgpkg and kbld write no tar, since they make no directories."""
+    directory = os.path.dirname(path)
+    if directory and not os.path.exists(directory):
+        raise OutputError(
+            f"{path}: there is no directory '{directory}'",
+            drop_in=f"Creating file '{path}': open {path}: no such file or directory",
+        )
+
+
 def repository_fault(text: str) -> str | None:
-    """Return what imgpkg says of the name of a repository that is none to go-containerregistry; None if it is one."""
+    """Return what imgpkg and kbld say of the name of a repository that is none to them; None if it is one."""
     problem = repository_problem(text)
     return problem and f"Building import repository ref: {problem}"

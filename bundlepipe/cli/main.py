@@ -23,10 +23,8 @@ _IMGPKG_COMMANDS = {
     "describe": ("describe:describe", "Show what a bundle consists of"),
     "tag": ("tag:tag", "List and resolve tags"),
 }
-_EVERYWHERE = {
-    "completion": ("completion:completion", "Print the script that lets a shell complete commands"),
-    "version": ("version:version", "Print the version"),
-}
+_COMPLETION = {"completion": ("completion:completion", "Print the script that lets a shell complete commands")}
+_VERSION = {"version": ("version:version", "Print the version")}
 _COMMANDS = {
     BUNDLEPIPE.name: {
         "init": ("init:init", "Write a bundlepipe.yml and a dodo.py for what is in a directory"),
@@ -38,11 +36,19 @@ _COMMANDS = {
         "inspect": ("inspect:inspect", "List the images in resolved configuration"),
         "lock": ("lock:lock", "Merge lock files of pipelines"),
         "schema": ("schema:schema", "Print the JSON Schema of a document"),
-        **_EVERYWHERE,
+        **_COMPLETION,
+        **_VERSION,
     },
-    IMGPKG.name: {**_IMGPKG_COMMANDS, **_EVERYWHERE},
-    KBLD.name: {"inspect": ("inspect:inspect", "List the images in resolved configuration"), **_EVERYWHERE},
+    IMGPKG.name: {**_IMGPKG_COMMANDS, **_COMPLETION, **_VERSION},
+    KBLD.name: {"inspect": ("inspect:inspect", "List the images in resolved configuration"), **_VERSION},
 }
+# Of kbld alone, which does not list them either.
+_HIDDEN = {
+    "package": "kbld_relocation:package",
+    "unpackage": "kbld_relocation:unpackage",
+    "relocate": "kbld_relocation:relocate",
+}
+_ALIASES = {**dict.fromkeys(("i", "is", "insp"), "inspect"), "pkg": "package", "unpkg": "unpackage"}
 _ABOUT = {
     BUNDLEPIPE.name: "OCI bundles of Kubernetes configuration: push, pull and copy them, or build them by tasks.",
     IMGPKG.name: "Bundles and images of files, as imgpkg pushes, pulls and copies them. This is bundlepipe.",
@@ -92,9 +98,14 @@ def _open_closed_streams() -> None:
 
 def command_of(tool: Tool) -> Commands:
     """Return the command with all that a tool has."""
-    bare = "resolve:resolve" if tool is KBLD else None
-    aliases = dict.fromkeys(("i", "is", "insp"), "inspect") if tool is KBLD else None
-    return Commands(_COMMANDS[tool.name], bare, aliases, name=tool.name, help=_ABOUT[tool.name])
+    return Commands(
+        _COMMANDS[tool.name],
+        bare="resolve:resolve" if tool is KBLD else None,
+        aliases=_ALIASES if tool is KBLD else None,
+        hidden=_HIDDEN if tool is KBLD else None,
+        name=tool.name,
+        help=_ABOUT[tool.name],
+    )
 
 
 def _fail(this: Run, error: BundlepipeError | OSError | click.ClickException) -> int:

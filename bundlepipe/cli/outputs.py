@@ -28,7 +28,7 @@ _PEERS_NAMES = {BUNDLE_LOCK.name: "bundle config", IMAGES_LOCK.name: "images con
 def force_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--force`, under the name bundlepipe alone."""
     text = "Replace what is in the place of the output even if it would be lost"
-    return click.option("--force", cls=Switch, only_for=BUNDLEPIPE.name, help=text)(function)
+    return click.option("--force", cls=Switch, only_for=(BUNDLEPIPE.name,), help=text)(function)
 
 
 def check_tar(run: Run, path: str, *, force: bool, is_written: bool = False) -> None:

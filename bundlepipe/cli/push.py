@@ -62,7 +62,7 @@ _SPECIAL = re.compile(r"[][*?\\!]")
     metavar="PATH",
     help="Leave out this path or pattern (repeatable; without it .git; imgpkg takes paths only)",
 )
-@click.option("--file-exclude-defaults", cls=Option, multiple=True, hidden=True, only_for=IMGPKG.name)
+@click.option("--file-exclude-defaults", cls=Option, multiple=True, hidden=True, only_for=(IMGPKG.name,))
 @click.option(
     "-l", "--labels", cls=Option, multiple=True, type=Labels(), metavar="KEY=VALUE", help="Set a label (repeatable)"
 )

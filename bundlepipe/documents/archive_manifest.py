@@ -1,7 +1,8 @@
 """manifest.json: what an imgpkg tar holds.
 
 The form is imgpkg's, as Go's JSON encoder writes it. A reader takes archives of all
-releases: `Tag`, `OrigRef` and `Labels` came late, and lists may be null.
+releases, and those of `kbld package`: `Tag`, `OrigRef` and `Labels` came late, kbld has none
+of them, and lists may be null.
 """
 
 from __future__ import annotations
@@ -100,10 +101,14 @@ def _is_lock_entry(entry: LockEntry) -> bool:
     return type(entry.place) is int and all(isinstance(text, str) for text in texts)
 
 
-def to_bytes(entries: Sequence[ArchivedManifest]) -> bytes:
-    """Return manifest.json for some entries, sorted by digest; InvalidContent for a configuration that is no text."""
+def to_bytes(entries: Sequence[ArchivedManifest], *, as_kbld: bool = False) -> bytes:
+    """Return manifest.json for some entries, sorted by digest; InvalidContent for a configuration that is no text.
+
+    With `as_kbld` it is that of `kbld package`: without tags, origins and labels.
+    """
     ordered = sorted(entries, key=lambda entry: entry.manifest.digest)
-    text = json.dumps([_entry(entry) for entry in ordered] or None, ensure_ascii=False, separators=(",", ":"))
+    document = [_entry(entry, as_kbld) for entry in ordered]
+    text = json.dumps(document or None, ensure_ascii=False, separators=(",", ":"))
     try:
         return escape_as_go(text).encode()
     except UnicodeEncodeError:
@@ -111,22 +116,31 @@ def to_bytes(entries: Sequence[ArchivedManifest]) -> bytes:
         raise InvalidContent(f"an imgpkg tar cannot hold half a character, as one of these does: {digests}") from None
 
 
-def _entry(archived: ArchivedManifest) -> dict[str, Any]:
+def _entry(archived: ArchivedManifest, as_kbld: bool) -> dict[str, Any]:
     if archived.manifest.is_index:
-        return {"ImageIndex": _index(archived), "Image": None}
-    return {"ImageIndex": None, "Image": _image(archived)}
+        return {"ImageIndex": _index(archived, as_kbld), "Image": None}
+    return {"ImageIndex": None, "Image": _image(archived, as_kbld)}
 
 
-def _image(archived: ArchivedManifest) -> dict[str, Any]:
+def _told(archived: ArchivedManifest, as_kbld: bool) -> dict[str, Any]:
+    """Return what is told of an image or index beside what it is."""
+    if as_kbld:
+        return {}
+    return {"Tag": archived.tag or "", "OrigRef": archived.origin or "", "Labels": archived.labels}
+
+
+def _image(archived: ArchivedManifest, as_kbld: bool) -> dict[str, Any]:
     manifest = archived.manifest
     diff_ids = _diff_ids(archived.config)
+    # kbld looks up a DiffID whatever the layer is.
+    with_diff_ids = [layer.media_type in _LAYER_TYPES or as_kbld for layer in manifest.layers]
     return {
         "Refs": [str(reference) for reference in archived.references],
         "Layers": [
             {
                 "MediaType": layer.media_type,
                 "Digest": layer.digest,
-                "DiffID": diff_ids[number] if layer.media_type in _LAYER_TYPES and number < len(diff_ids) else "",
+                "DiffID": diff_ids[number] if with_diff_ids[number] and number < len(diff_ids) else "",
                 "Size": layer.size,
             }
             for number, layer in enumerate(manifest.layers)
@@ -140,18 +154,16 @@ def _image(archived: ArchivedManifest) -> dict[str, Any]:
             "Digest": manifest.digest,
             "Raw": _text(manifest.raw, f"the manifest of {archived.references[0]}"),
         },
-        "Tag": archived.tag or "",
-        "OrigRef": archived.origin or "",
-        "Labels": archived.labels,
+        **_told(archived, as_kbld),
     }
 
 
-def _index(archived: ArchivedManifest) -> dict[str, Any]:
+def _index(archived: ArchivedManifest, as_kbld: bool) -> dict[str, Any]:
     # What is told of an index is repeated at each of its members.
     told = {"tag": archived.tag, "origin": archived.origin, "labels": archived.labels}
     children = [replace(child, **told) for child in archived.children]  # type: ignore[arg-type]
-    images = [_image(child) for child in children if not child.manifest.is_index]
-    indexes = [_index(child) for child in children if child.manifest.is_index]
+    images = [_image(child, as_kbld) for child in children if not child.manifest.is_index]
+    indexes = [_index(child, as_kbld) for child in children if child.manifest.is_index]
     return {
         "Refs": [str(reference) for reference in archived.references],
         "Images": images or None,
@@ -159,9 +171,7 @@ def _index(archived: ArchivedManifest) -> dict[str, Any]:
         "MediaType": archived.manifest.media_type,
         "Digest": archived.manifest.digest,
         "Raw": _text(archived.manifest.raw, f"the index {archived.references[0]}"),
-        "Tag": archived.tag or "",
-        "OrigRef": archived.origin or "",
-        "Labels": archived.labels,
+        **_told(archived, as_kbld),
     }
 
 

@@ -129,17 +129,29 @@ def config_to_bytes(locked: Iterable[tuple[str, str]], search_rules: Iterable[Se
     `locked` holds references as configuration has them, and what they were resolved to.
     `search_rules` are those that found them, without the default rule; each is written once.
     """
-    rules: list[dict[str, Any]] = []
-    for rule in map(written_rule, search_rules):
-        if rule not in rules:
-            rules.append(rule)
+    return overrides_to_bytes(
+        ((ImageMatcher(reference), resolved) for reference, resolved in sorted(locked)), search_rules
+    )
+
+
+def overrides_to_bytes(overrides: Iterable[tuple[ImageMatcher, str]], search_rules: Iterable[SearchRule] = ()) -> bytes:
+    """Return such a Config of overrides, in their order: what each matches, and what that becomes.
+
+    Each override, and each rule, is written once.
+    """
     document: dict[str, Any] = {
         "apiVersion": KBLD_API_VERSION,
         "kind": "Config",
         "minimumRequiredVersion": KBLD_VERSION,
-        "overrides": [
-            {"image": reference, "newImage": resolved, "preresolved": True} for reference, resolved in sorted(locked)
-        ],
-        "searchRules": rules,
+        "overrides": [_written_override(matcher, image) for matcher, image in dict.fromkeys(overrides)],
+        "searchRules": [],
     }
+    for rule in map(written_rule, search_rules):
+        if rule not in document["searchRules"]:
+            document["searchRules"].append(rule)
     return write({key: value for key, value in document.items() if value}, marked=False)
+
+
+def _written_override(matcher: ImageMatcher, image: str) -> dict[str, Any]:
+    matched = {"imageRepo": matcher.image_repo} if matcher.image is None else {"image": matcher.image}
+    return {**matched, "newImage": image, "preresolved": True}

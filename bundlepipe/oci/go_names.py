@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from bundlepipe.oci.reference import DOCKER_HUB_ALIASES
+
 _ALGORITHM = "sha256:"
 _REPOSITORY = "abcdefghijklmnopqrstuvwxyz0123456789_-./"
 _TAG = "abcdefghijklmnopqrstuvwxyz0123456789_-.ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -31,6 +33,31 @@ def parse_problem(text: str) -> str | None:
     return f"could not parse reference: {text}"
 
 
+def is_digest_form(text: str) -> bool:
+    """Tell whether kbld takes a text for a reference by digest."""
+    return "@" in text and _digest_problem(text) is None
+
+
+def unspelled_problem(text: str) -> str | None:
+    """Return why a reference by digest does not say everything: registry, and `library`; None if it does."""
+    base, _, _ = text.partition("@")
+    named, _, tag = base.rpartition(":")
+    if tag and "/" not in tag and _unspelled_repository(named) is None:
+        return None
+    return _unspelled_repository(base)
+
+
+def _unspelled_repository(text: str) -> str | None:
+    if problem := repository_problem(text):
+        return problem
+    registry, path = _divided(text)
+    if not registry:
+        return "strict validation requires the registry to be explicitly defined"
+    if "/" not in path and registry in DOCKER_HUB_ALIASES:
+        return "strict validation requires the full repository path (missing 'library')"
+    return None
+
+
 def tag_problem(text: str) -> str | None:
     """Return why a text is no reference that may have a tag."""
     base, colon, tag = text.rpartition(":")
@@ -43,9 +70,14 @@ def repository_problem(text: str) -> str | None:
     """Return why a text is no repository."""
     if not text:
         return "a repository name must be specified"
-    first, slash, rest = text.partition("/")
-    registry, path = (first, rest) if slash and ("." in first or ":" in first) else ("", text)
+    registry, path = _divided(text)
     return _element_problem("repository", path, _REPOSITORY, 2, 255) or _registry_problem(registry)
+
+
+def _divided(text: str) -> tuple[str, str]:
+    """Return the registry of a repository, nothing if it has none, and its path."""
+    first, slash, rest = text.partition("/")
+    return (first, rest) if slash and ("." in first or ":" in first) else ("", text)
 
 
 def _digest_problem(text: str) -> str | None:

@@ -189,7 +189,8 @@ def scan(file: IO[bytes], what: str, *, may_be_cut: bool = False) -> dict[str, S
             file.seek(end + len(padding(span.size)))
     except UnsafeArchive as error:
         if not may_be_cut:
-            raise InvalidContent(f"{what}: {error}: it is not, or not all of, an imgpkg tar") from None
+            text = f"{what}: {error}: it is not, or not all of, an imgpkg tar"
+            raise InvalidContent(text, drop_in=None if file.read(1) else "unexpected EOF") from None
     return spans
 
 

@@ -38,8 +38,9 @@ class ArchiveWriter:
     `resume`, layers are taken over from an interrupted copy and from an archive that is
     at `path`, if they verify; if that is the very archive, it `is_complete` and stays.
     `about_to` is called just before the archive takes its place; what that raises leaves the
-    place as it is, and the partial file, from which the next copy goes on. Raises StoreError
-    where the file system refuses, and while another process writes the same archive.
+    place as it is, and the partial file, from which the next copy goes on. With `as_kbld` its
+    manifest.json is that of kbld. Raises StoreError where the file system refuses, and while
+    another process writes the same archive.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class ArchiveWriter:
         *,
         resume: bool,
         about_to: Callable[[], object] = lambda: None,
+        as_kbld: bool = False,
     ) -> None:
         self._given = path
         # What a link leads to is exchanged, and the link stays.
@@ -62,7 +64,7 @@ class ArchiveWriter:
         self._about_to = about_to
         self._blocks: list[tuple[int, bytes]] = []
         self._spans: dict[Digest, Span] = {}
-        manifest = archive_manifest.to_bytes(entries)
+        manifest = archive_manifest.to_bytes(entries, as_kbld=as_kbld)
         if len(manifest) > LARGEST_ARCHIVE_MANIFEST:
             raise StoreError(
                 f"{self.name}: {archive_manifest.FILE_NAME} would have more than the "

@@ -66,6 +66,20 @@ def _registry_options(name: str) -> set[str]:
     return {option for row in rows for option in _OPTION.findall(row)} if name in ("resolve", "inspect") else set()
 
 
+def test_hidden_commands_of_kbld() -> None:
+    root = command_of(KBLD)
+    context = click.Context(root, obj=Run(KBLD))
+    has: set[str] = set()
+    for name in ("package", "unpackage", "relocate"):
+        command = root.get_command(context, name)
+        assert isinstance(command, Command)
+        assert command.help
+        assert command.examples
+        assert name not in root.list_commands(context)
+        has |= options_of(command, "Options")
+    assert has == listed("package, unpackage and relocate")
+
+
 def test_tools_have_the_commands_that_the_table_says() -> None:
     rows = [
         line.split("|")[1:] for line in REFERENCE.partition("## Arguments")[0].splitlines() if line.startswith("| `")

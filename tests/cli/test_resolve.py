@@ -651,6 +651,7 @@ def test_kbld_without_anything_has_nothing_to_do(command: Command) -> None:
     assert command("kbld").output == command("kbld", "-f", "").output == ""
     assert command("kbld", "--unresolved-inspect").output == "null\n"
     assert command("kbld", "help").output == command("kbld", "--help").output
+    assert command("kbld", "--debug").failed == "kbld: Error: unknown flag: --debug\n"
     assert (
         command("kbld", "resolve").failed == "kbld: Error: command 'kbld' does not accept extra arguments 'resolve'\n"
     )

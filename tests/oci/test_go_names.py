@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from bundlepipe.oci.go_names import parse_problem, reference_problem, repository_problem, tag_problem
+from bundlepipe.oci.go_names import (
+    is_digest_form,
+    parse_problem,
+    reference_problem,
+    repository_problem,
+    tag_problem,
+    unspelled_problem,
+)
 
 DIGEST = "sha256:" + "a" * 64
 REPOSITORY = "repository can only contain the characters `abcdefghijklmnopqrstuvwxyz0123456789_-./`"
@@ -85,3 +92,37 @@ def test_a_tag_may_be_beside_a_digest_where_something_is_read() -> None:
 def test_where_something_is_written_there_may_be_no_digest() -> None:
     assert tag_problem("a.b/app:x") is None
     assert tag_problem(f"a.b/app@{DIGEST}") == f"{REPOSITORY}: app@sha256"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        (f"nginx@{DIGEST}", True),
+        (f"nginx:1@{DIGEST}", True),
+        ("nginx", False),
+        ("nginx:1", False),
+        ("nginx@sha256:aa", False),
+        (f"nginx@{DIGEST}\n", False),
+        (f"x@{DIGEST}", False),
+    ],
+)
+def test_references_by_digest(text: str, is_one: bool) -> None:
+    assert is_digest_form(text) == is_one
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("r.example/app", None),
+        ("r.example:5000/app:1", None),
+        ("docker.io/library/nginx", None),
+        ("nginx", "strict validation requires the registry to be explicitly defined"),
+        ("library/nginx", "strict validation requires the registry to be explicitly defined"),
+        ("docker.io/nginx", "strict validation requires the full repository path (missing 'library')"),
+        ("index.docker.io/nginx", "strict validation requires the full repository path (missing 'library')"),
+        ("nginx:1", f"{REPOSITORY}: nginx:1"),
+        ("docker.io/nginx:1", f"{REPOSITORY}: nginx:1"),
+    ],
+)
+def test_references_by_digest_that_do_not_say_everything(name: str, problem: str | None) -> None:
+    assert unspelled_problem(f"{name}@{DIGEST}") == problem

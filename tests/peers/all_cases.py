@@ -8,11 +8,12 @@ from tests.peers.generated_configuration import generated_configuration
 from tests.peers.imgpkg_cases import imgpkg_cases
 from tests.peers.kbld_cases import kbld_cases
 from tests.peers.kbld_output_cases import kbld_output_cases
+from tests.peers.kbld_relocation_cases import kbld_relocation_cases
 from tests.peers.kbld_words_cases import kbld_words_cases
 
 TOOLS = {
     "imgpkg": (imgpkg_cases, generated_bundles),
-    "kbld": (kbld_cases, generated_configuration, kbld_output_cases, kbld_words_cases),
+    "kbld": (kbld_cases, generated_configuration, kbld_output_cases, kbld_words_cases, kbld_relocation_cases),
 }
 
 

@@ -196,7 +196,7 @@ class _Content:
         """Return a line that tells what an image of a tar is called, and stands for all that the tar says of it."""
         text = _SIZE.sub(r"\g<1>0", self.named(json.dumps(image)))
         called = json.loads(text)["Image"] or json.loads(text)["ImageIndex"]
-        names = {key: called[key] for key in ("Refs", "OrigRef", "Tag", "Labels")}
+        names = {key: called[key] for key in ("Refs", "OrigRef", "Tag", "Labels") if key in called}
         return f"\n  {json.dumps(names)} {_name('image', text)[:16]}"
 
     def repositories(self) -> list[str]:

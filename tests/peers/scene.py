@@ -24,6 +24,7 @@ class Stage:
     registry: Registry
     directory: Path
     made: dict[str, dict[str, str]] = field(default_factory=dict)
+    files: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -68,6 +69,12 @@ class Scene:
             make(self)
             self.stage.made[name] = dict(self.digests)
         self.digests = dict(self.stage.made[name])
+        for path, content in self.stage.files.get(name, {}).items():
+            (self.directory / path).write_bytes(content)
+
+    def keep(self, path: str) -> None:
+        """Let a file that was made for all that begin with the same be in the directory of each."""
+        self.stage.files.setdefault(self.source, {})[path] = (self.directory / path).read_bytes()
 
     def repository(self, name: str) -> Repository:
         """Return a repository that is there before."""

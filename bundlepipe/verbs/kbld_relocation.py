@@ -1,0 +1,248 @@
+"""package, unpackage and relocate of kbld: images that configuration names go into a tar, or to one repository.
+
+Each is an image or index, and no more: bundles are images here, and nothing that is attached
+goes along. At its destination it has the tag `kbld-sha256-DIGEST`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from bundlepipe.documents.archive_manifest import ArchivedManifest
+from bundlepipe.documents.kbld_config import KbldConfig, overrides_to_bytes
+from bundlepipe.documents.search_rules import ImageMatcher
+from bundlepipe.errors import BundlepipeError, InvalidContent, InvalidReference, NotFound, StoreError
+from bundlepipe.events import CopyPlanned, Emit
+from bundlepipe.limits import LARGEST_CONFIG
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.go_names import is_digest_form, unspelled_problem
+from bundlepipe.oci.labels import diff_ids_of
+from bundlepipe.oci.manifest import Descriptor, Manifest
+from bundlepipe.oci.reference import Reference, Repository
+from bundlepipe.stores.archive import ArchiveStore
+from bundlepipe.stores.archive_writer import ArchiveWriter
+from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.store import Source, Store, find_manifest, read_whole
+from bundlepipe.verbs.configuration import Configuration
+from bundlepipe.verbs.delivery import Delivery
+from bundlepipe.verbs.inventory import Item, Present
+from bundlepipe.verbs.parallel import in_parallel
+from bundlepipe.verbs.transfer import pass_on_blob
+
+# go-containerregistry's code for a manifest that a registry does not have.
+_UNKNOWN = "MANIFEST_UNKNOWN"
+_OLD_FORMAT = (
+    "Encountered an error most likely because this image is in Docker Registry v1 format; "
+    "only v2 or OCI image format is supported (underlying error: {})"
+)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """An image or index, and who has its layers; `archived` has all else that it consists of."""
+
+    source: Source
+    archived: ArchivedManifest
+
+    @property
+    def image(self) -> Reference:
+        """Where it was found, by its digest."""
+        return self.archived.references[0].repository.at(self.archived.manifest.digest)
+
+
+def named_images(configuration: Configuration) -> list[str]:
+    """Return the images that resources name, and those of locks among the configuration, in the order of their texts.
+
+    Raises InvalidReference for the first that is not named by its digest.
+    """
+    found = {image.value for image in configuration.images}
+    found |= {image for _, image in _locked(configuration.rules)}
+    for image in sorted(found):
+        if not is_digest_form(image):
+            raise InvalidReference(f"Expected image '{image}' to be in digest form (i.e. image@digest)")
+    return sorted(found)
+
+
+def spelled(image: str) -> Reference:
+    """Return the reference that a text names in full, as that of an image which is resolved; else InvalidReference."""
+    problem = unspelled_problem(image)
+    if problem:
+        raise InvalidReference(f"{image}: {problem}", drop_in=problem)
+    return Reference.parse(image)
+
+
+def read_images(references: Sequence[Reference], homes: Homes) -> list[Carried]:
+    """Return the images with these digests, as registries have them; StoreError, InvalidContent."""
+
+    def read(reference: Reference) -> Carried:
+        store = homes.repository(reference.repository)
+        return Carried(store, _read(store, reference))
+
+    with _told("Collecting packaging metadata: {}"):
+        return in_parallel(read, references)
+
+
+def _read(store: Source, reference: Reference) -> ArchivedManifest:
+    assert reference.digest
+    by_digest = reference.repository.at(reference.digest)
+    with _told(f"Working with {by_digest}: {{}}", unknown=_OLD_FORMAT):
+        manifest = store.read_manifest(reference.digest)
+    if manifest.is_index:
+        members = tuple(_read(store, reference.repository.at(child.digest)) for child in manifest.children)
+        return ArchivedManifest(manifest, (by_digest,), children=members)
+    config = read_whole(store, manifest.config, LARGEST_CONFIG)
+    _check_is_image(manifest, config, by_digest)
+    return ArchivedManifest(manifest, (reference,), config=config)
+
+
+def _check_is_image(manifest: Manifest, config: bytes, reference: Reference) -> None:
+    """Raise InvalidContent unless a configuration has a DiffID for each layer: kbld carries no other artifacts."""
+    layers, known = len(manifest.layers), len(diff_ids_of(config, str(reference)))
+    if layers and known != layers:
+        raise InvalidContent(
+            f"{reference}: the image configuration has the DiffIDs of {known} layers, and the manifest has {layers}: "
+            "it is no image: carry it by copy",
+            drop_in=f"Collecting packaging metadata: mismatched fs layers ({layers}) and diff ids ({known})",
+        )
+
+
+@contextmanager
+def _told(words: str, unknown: str = "{}") -> Iterator[None]:
+    """Put kbld's words around what a registry says in here; `unknown` are further ones for what it does not have."""
+    try:
+        yield
+    except StoreError as error:
+        drop_in = error.drop_in or str(error)
+        error.drop_in = words.format(unknown.format(drop_in) if _UNKNOWN in drop_in else drop_in)
+        raise
+
+
+def read_archive(path: str) -> list[Carried]:
+    """Return the images in a tar of kbld's or imgpkg's; NotFound, StoreError, InvalidContent."""
+    archive = ArchiveStore(path)
+    try:
+        return [Carried(archive, entry) for entry in archive.entries]
+    except NotFound as error:
+        error.drop_in = f"open {path}: no such file or directory"
+        raise
+
+
+def write_archive(carried: Sequence[Carried], path: str, emit: Emit) -> None:
+    """Write the tar of some images, once nothing of it is missing; StoreError, IntegrityError, InvalidContent."""
+    layers = _layers(carried)
+    sizes = {digest: layer.size for digest, (_, layer) in layers.items()}
+    entries = [each.archived for each in carried]
+    with ArchiveWriter(path, entries, sizes, resume=False, as_kbld=True) as archive:
+        names = tuple(str(each.image) for each in carried)
+        emit(CopyPlanned(len(carried), len(layers), sum(sizes.values()), names))
+        in_parallel(lambda layer: pass_on_blob(layer[0], archive, layer[1], emit), layers.values())
+
+
+def _layers(carried: Sequence[Carried]) -> dict[Digest, tuple[Source, Descriptor]]:
+    """Return the layers that may be redistributed, each with who has it."""
+    found: dict[Digest, tuple[Source, Descriptor]] = {}
+    for each in carried:
+        for archived in each.archived.walk():
+            for layer in () if archived.manifest.is_index else archived.manifest.layers:
+                if not layer.is_non_distributable:
+                    found.setdefault(layer.digest, (each.source, layer))
+    return found
+
+
+def put_images(carried: Sequence[Carried], repository: Repository, homes: Homes, emit: Emit) -> dict[str, str]:
+    """Put images into a repository; return where each is now by where it was found. StoreError, IntegrityError.
+
+    What is there already is not sent again.
+    """
+    store = homes.repository(repository, writes=True)
+    present = Present(store)
+    lend = partial(_lender, homes=homes, store=store)
+    items: dict[Digest, Item] = {}
+    for each in carried:
+        for archived in each.archived.walk():
+            digest = archived.manifest.digest
+            if digest not in items:
+                items[digest] = _item(each, archived, lend(each.image.repository))
+        items[each.archived.manifest.digest].is_listed = True
+    _find_complete(list(items.values()), present, store)
+    distributable = _layers(carried)
+    images = (item.manifest for item in items.values() if not item.manifest.is_index)
+    left_out = {layer.digest for image in images for layer in image.layers if layer.digest not in distributable}
+    Delivery(
+        list(items.values()),
+        store,
+        present,
+        left_out=left_out,
+        tag_of=lambda digest, _: _tag(digest),
+        tags_members=False,
+    ).run(emit)
+    return {str(each.image): str(repository.at(each.archived.manifest.digest)) for each in carried}
+
+
+def _item(carried: Carried, archived: ArchivedManifest, lender: Source | None) -> Item:
+    image = carried.image.with_digest(archived.manifest.digest)
+    return Item(
+        manifest=archived.manifest,
+        source=carried.source,
+        places=(carried.source,),
+        reference=image,
+        origin=image,
+        is_complete=False,
+        lender=lender,
+        config=archived.config or None,
+    )
+
+
+def _find_complete(items: Sequence[Item], present: Present, store: Store) -> None:
+    """Find out what the destination has already: a member of an index has no tag."""
+
+    def is_there(item: Item) -> bool:
+        if item.is_listed:
+            return present.find(_tag(item.digest), item.digest) is not None
+        return find_manifest(store, item.digest) is not None
+
+    for item, is_complete in zip(items, in_parallel(is_there, items), strict=True):
+        item.is_complete = is_complete
+
+
+def _lender(came_from: Repository, homes: Homes, store: Store) -> Source | None:
+    """Return where an image was found if that can lend blobs to the destination."""
+    here = store.repository
+    is_sibling = here and here.registry == came_from.registry and here != came_from
+    return homes.repository(came_from) if is_sibling else None
+
+
+def _tag(digest: Digest) -> str:
+    return f"kbld-{digest.algorithm}-{digest.encoded}"
+
+
+def _locked(rules: KbldConfig) -> Iterator[tuple[ImageMatcher, str]]:
+    """Yield what locks among the configuration say: which references are resolved, and to what."""
+    for override in rules.overrides:
+        if override.preresolved:
+            yield override.matcher, override.new_image or ""
+
+
+def lock_of(rules: KbldConfig, moved: Mapping[str, str]) -> bytes:
+    """Return the configuration that `--lock-output` is, of images and where they are now; BundlepipeError.
+
+    The locks among the rules come first, with what they name where that is now.
+    """
+    overrides = []
+    for matcher, image in _locked(rules):
+        if image not in moved:
+            raise BundlepipeError(f"Expected to find imported image for '{image}'")
+        overrides.append((matcher, moved[image]))
+    overrides += [(ImageMatcher(image), moved[image]) for image in sorted(moved)]
+    return overrides_to_bytes(overrides, rules.search_rules)
+
+
+def moved_documents(configuration: Configuration, moved: Mapping[str, str]) -> list[bytes]:
+    """Return the documents, with images named where they are now; BundlepipeError with all that are nowhere."""
+    missing = [f"\n- Expected to find image for '{it.value}'" for it in configuration.images if it.value not in moved]
+    if missing:
+        raise BundlepipeError("".join(missing))
+    return [block for file in configuration.files for block in file.printed(moved)]
