@@ -291,6 +291,25 @@ def test_without_annotation(command: Command, resolve: Resolve, tool: str) -> No
         assert short == f"{POD}image: {WEB}\n"
 
 
+def test_kbld_marks_each_document_and_prints_none_that_is_empty(command: Command) -> None:
+    """Held against the bytes, which kbld prints so: whoever parses them does not see a mark too many or too few."""
+    items = "apiVersion: v1\nkind: List\nitems:\n- a: b\n- image: web\n"
+    config = f"# a\n---\n# b\n---\nimage: web\n---\n---\n{{}}\n---\n{items}...\n"
+    rules = f"{KBLD}overrides:\n- {{image: web, newImage: '{WEB}', preresolved: true}}\n"
+    write(command, config=config, kbld=rules)
+    arguments = ("kbld", "-f", "config.yml,kbld.yml", PLAIN)
+    printed = command(*arguments, "--lock-output", "kbld.lock.yml").stdout
+    assert printed == f"---\nimage: {WEB}\n---\na: b\n---\nimage: {WEB}\n"
+    command(*arguments, "--imgpkg-lock-output", "images.yml")
+    override = f"- image: web\n  newImage: {WEB}\n  preresolved: true\n"
+    lock = f"{KBLD}minimumRequiredVersion: 0.45.0\noverrides:\n{override}"
+    assert (command.directory / "kbld.lock.yml").read_text() == lock
+    origins = f"kbld.carvel.dev/origins: |\n      - preresolved:\n          url: {WEB}\n"
+    entry = f"- annotations:\n    kbld.carvel.dev/id: web\n    {origins}  image: {WEB}\n"
+    head = "---\napiVersion: imgpkg.carvel.dev/v1alpha1\n"
+    assert (command.directory / "images.yml").read_text() == f"{head}images:\n{entry}kind: ImagesLock\n"
+
+
 def test_the_lock_of_imgpkg(command: Command, resolve: Resolve, app: App) -> None:
     rules = f"{KBLD}overrides: [{{image: web, newImage: '{WEB}', preresolved: true}}]\n"
     write(command, config=f"list:\n- image: web\n- image: {app.tagged}\n", kbld=rules)
