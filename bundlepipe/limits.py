@@ -1,7 +1,8 @@
-"""How much of what is read into memory whole there may be, in bytes.
+"""How much of what is read into memory whole there may be, in bytes and in values.
 
 Documents come with images, tars and layouts that others made. Each of these limits is many
-times what anybody was seen to have; whatever is beyond it is refused before it is read.
+times what anybody was seen to have. What has more bytes is refused before it is read, what
+has more values while it is: together they keep any such document below some 250 MB of memory.
 """
 
 from __future__ import annotations
@@ -16,10 +17,16 @@ LARGEST_LOCATIONS: Final = 16 << 20
 LARGEST_CONFIG: Final = 8 << 20
 # The distribution specification asks registries to accept manifests of 4 MiB.
 LARGEST_MANIFEST: Final = 4 << 20
-# manifest.json of a tar, in which all manifests and configurations are: some 13,000 images.
-LARGEST_ARCHIVE_MANIFEST: Final = 128 << 20
-# index.json of a layout: some 200,000 tags and manifests.
-LARGEST_LAYOUT_INDEX: Final = 64 << 20
+# manifest.json of a tar, in which all manifests and configurations are: some 6,500 images.
+LARGEST_ARCHIVE_MANIFEST: Final = 64 << 20
+# index.json of a layout: some 90,000 tags and manifests.
+LARGEST_LAYOUT_INDEX: Final = 32 << 20
+# In a YAML file, keys included: 8 MiB of ImagesLock have some 300,000. Each takes up to 600 bytes of memory.
+MOST_YAML_VALUES: Final = 300_000
+# In a JSON document, keys included: the largest manifest.json has some 900,000. Each takes up to 100 bytes of memory.
+MOST_JSON_VALUES: Final = 1_000_000
+# A JSON document as text in memory, where a character beyond ASCII can take four bytes.
+LARGEST_JSON_TEXT: Final = 96 << 20
 
 
 def in_words(size: int) -> str:

@@ -8,13 +8,23 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from bundlepipe.cli.images import read_lock
-from bundlepipe.documents import yaml_source
+from bundlepipe.cli.lock_words import read_bundle_lock, read_copied_lock
+from bundlepipe.documents import archive_manifest, go_yaml, schema, yaml_source
+from bundlepipe.documents._composer import ComposedDocument, compose_text
+from bundlepipe.documents._construction import construct
+from bundlepipe.documents._text import Text
+from bundlepipe.documents.archive_manifest import ArchivedManifest
+from bundlepipe.documents.conflict_markers import conflict_faults
+from bundlepipe.documents.fault import MOST_FAULTS, Fault
 from bundlepipe.documents.image_locations import FILE_NAME
 from bundlepipe.documents.images_lock import ImagesLock
+from bundlepipe.documents.kbld_config import parse_config, parse_image_map
+from bundlepipe.documents.yaml_source import load_one
 from bundlepipe.errors import (
     BundlepipeError,
     DocumentError,
@@ -24,14 +34,22 @@ from bundlepipe.errors import (
     StoreError,
     UnsafeArchive,
 )
-from bundlepipe.limits import LARGEST_ARCHIVE_MANIFEST, LARGEST_CONFIG, LARGEST_DOCUMENT, LARGEST_LOCATIONS
+from bundlepipe.limits import (
+    LARGEST_ARCHIVE_MANIFEST,
+    LARGEST_CONFIG,
+    LARGEST_DOCUMENT,
+    LARGEST_LOCATIONS,
+    MOST_YAML_VALUES,
+)
+from bundlepipe.oci import bounded_json
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Inputs, walk
-from bundlepipe.oci.labels import BUNDLE_LABEL
-from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_MANIFEST
+from bundlepipe.oci.labels import BUNDLE_LABEL, diff_ids_of, labels_of, platform_of
+from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, Descriptor, Manifest, docker_manifest
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.pipeline.lock_file import read_entries as lock_entries
-from bundlepipe.stores import archive_writer
+from bundlepipe.stores import archive_writer, engine_archive, layout
+from bundlepipe.stores.answers import Answer, error_codes
 from bundlepipe.stores.archive import ArchiveStore
 from bundlepipe.stores.archive_writer import ArchiveWriter
 from bundlepipe.stores.homes import Homes
@@ -40,6 +58,7 @@ from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.verbs.bundle import check_contents, locations_tag
 from bundlepipe.verbs.copy import CopyRequest, copy
 from bundlepipe.verbs.describe import describe
+from bundlepipe.verbs.output_kinds import is_configuration
 from bundlepipe.verbs.pull import pull
 from tests.support.archives import END, entry, gzipped, header
 from tests.support.images import Layer, file_layer, put_bytes, put_document, put_image
@@ -165,7 +184,7 @@ def test_a_huge_manifest_of_a_tar_is_refused(tmp_path: Path) -> None:
     path = _huge_file(tmp_path / "a.tar", size + 4096, header(b"manifest.json", size))
     with (
         _in_little_memory(),
-        pytest.raises(InvalidContent, match=r"manifest\.json has 134217729 bytes, more than"),
+        pytest.raises(InvalidContent, match=r"manifest\.json has 67108865 bytes, more than"),
     ):
         _ = ArchiveStore(path).entries
 
@@ -177,16 +196,42 @@ def test_no_tar_is_written_that_would_be_refused(tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("module", [bounded_json, archive_manifest], ids=["values", "values of manifests"])
+def test_no_tar_is_written_of_more_values_than_are_read(
+    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = tuple(Descriptor(DOCKER_LAYER, Digest.of(b"%d" % number), 1) for number in range(100))
+    manifest = docker_manifest(Descriptor(DOCKER_CONFIG, Digest.of(b"{}"), 2), layers)
+    reference = Repository("layout.localhost", "app").at(manifest.digest)
+    archived = ArchivedManifest(manifest, (reference,), config=b"{}")
+    assert archive_manifest.parse(archive_manifest.to_bytes([archived]), "a.tar") == (archived,)
+    monkeypatch.setattr(module, "MOST_JSON_VALUES", 500)
+    with pytest.raises(StoreError, match=r"a\.tar: manifest\.json has .*more than 500 values.*: copy into"):
+        ArchiveWriter(str(tmp_path / "a.tar"), [archived], {}, resume=False)
+    with pytest.raises(InvalidContent, match="more than 500 values"):
+        archive_manifest.parse(archive_manifest.to_bytes([archived]), "a.tar")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_huge_index_of_a_layout_is_refused(tmp_path: Path) -> None:
     _huge_file(tmp_path / "index.json", HUGE, b"{}")
-    with pytest.raises(StoreError, match=r"index\.json: has more than the 64 MiB that are read"):
+    with pytest.raises(StoreError, match=r"index\.json: has more than the 32 MiB that are read"):
         LayoutStore(str(tmp_path)).resolve("v1")
 
 
-@pytest.mark.parametrize("content", ["images: [" + "a," * 6000 + "]\n", "images:\n" + "- a\n" * 6000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "images: [" + "a," * 6000 + "]\n",
+        "images:\n" + "- a\n" * 6000,
+        "images: []\n" + "---\n" * 6000,
+        "images: []\n" + ("---\n" + "- a\n" * 3000) * 2,
+    ],
+    ids=["flow", "block", "empty documents", "documents"],
+)
 def test_a_document_of_very_many_values_is_refused(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of a few bytes a value would take hundreds of bytes for each."""
-    monkeypatch.setattr(yaml_source, "_MOST_VALUES", 5000)
+    monkeypatch.setattr(yaml_source, "MOST_YAML_VALUES", 5000)
     with pytest.raises(DocumentError, match="more than 5000 values, too many for one document"):
         ImagesLock.parse((LOCK + content).encode(), "images.yml")
 
@@ -198,3 +243,93 @@ def test_of_very_many_faults_the_first_are_told(entry: str) -> None:
     problems = raised.value.problems
     assert (len(problems), problems[-1]) == (201, "images.yml: there are further faults")
     assert problems[0].startswith("images.yml:4:")
+
+
+def test_of_very_many_faults_not_all_are_looked_for() -> None:
+    faults: list[Fault] = []
+    text = Text("- !!int a\n" * 1500 + "- {b: 1, b: 2}\n" * 1500)
+    (document,) = compose_text(text.content, None)
+    construct(document.root, text, faults)
+    assert len(faults) == MOST_FAULTS
+    unknown = load_one(LOCK.encode() + b"".join(b"k%d: 1\n" % number for number in range(1500)), "images.yml")
+    assert len(schema.faults(unknown, "images-lock")) == MOST_FAULTS
+    assert len(conflict_faults("<<<<<<< a\n" * 1500, "mend it")) == MOST_FAULTS
+
+
+def test_a_fault_far_down_takes_no_list_of_all_lines() -> None:
+    text = Text("\n" * 1_000_000)
+    tracemalloc.start()
+    try:
+        assert text.position(1_000_000) == (1_000_001, 1)
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_configuration_of_whoever_runs_kbld_may_have_any_number_of_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yaml_source, "MOST_YAML_VALUES", 3)
+    monkeypatch.setattr(go_yaml, "MOST_YAML_VALUES", 3)
+    digest = "sha256:" + "0" * 64
+    rules = "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\noverrides: [{image: b, newImage: c, preresolved: true}]\n"
+    content = f"image: a\n---\n{rules}---\n{LOCK}images: [{{image: a.invalid/b@{digest}}}]\n".encode()
+    assert len(parse_config(content, "config.yml", sole=False).overrides) == 2
+    assert go_yaml.parsing_problem(content.decode(), "file 'config.yml'") is None
+    assert len(parse_image_map(b'{"a": "b", "c": "d", "e": "f"}', "map.json")) == 3
+    path = tmp_path / "out.yml"
+    path.write_bytes(content)
+    assert is_configuration(str(path))
+
+
+@pytest.mark.parametrize("read", [read_bundle_lock, read_copied_lock])
+def test_a_lock_of_very_many_values_is_worded_without_them(
+    read: Callable[[str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What imgpkg says of it is looked for within the same bounds."""
+    composed: list[int | None] = []
+
+    def recorded(text: str, most_values: int | None) -> Iterator[ComposedDocument]:
+        composed.append(most_values)
+        return compose_text(text, most_values)
+
+    monkeypatch.setattr(yaml_source, "compose_text", recorded)
+    monkeypatch.setattr(go_yaml, "compose_text", recorded)
+    path = tmp_path / "lock.yml"
+    path.write_text("a: b\n")
+    with pytest.raises(DocumentError):
+        read(str(path))
+    assert len(composed) > 1
+    assert set(composed) == {MOST_YAML_VALUES}
+
+
+def test_json_of_very_many_values_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_json, "MOST_JSON_VALUES", 5000)
+    many = b"[" + b"{}," * 6000 + b"{}]"
+    says = "has more than 5000 values, too many for one document"
+    with pytest.raises(InvalidContent, match=f"app: the manifest {says}"):
+        Manifest.parse(b'{"layers":' + many + b"}", DOCKER_MANIFEST, "app")
+    for read in (labels_of, platform_of, diff_ids_of):
+        with pytest.raises(InvalidContent, match=f"app: the image configuration {says}"):
+            read(b'{"rootfs":' + many + b"}", "app")
+    with pytest.raises(InvalidContent, match="is not a container image"):
+        engine_archive.diff_ids_of(b'{"rootfs":{"diff_ids":[]},"x":' + many + b"}", "app")
+    (tmp_path / "index.json").write_bytes(b'{"manifests":' + many + b"}")
+    with pytest.raises(StoreError, match=f"index.json: {says}"):
+        LayoutStore(str(tmp_path)).resolve("v1")
+    archive = tmp_path / "a.tar"
+    archive.write_bytes(entry(b"manifest.json", many) + END)
+    with pytest.raises(InvalidContent, match=f"manifest.json: {says}"):
+        _ = ArchiveStore(str(archive)).entries
+    assert error_codes(Answer("GET", "http://a.invalid", 400, {}, b'{"errors":' + many + b"}")) == frozenset()
+
+
+def test_no_index_of_a_layout_is_written_that_would_be_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LayoutStore(str(tmp_path))
+    put_image(store, file_layer("a", "1"), tag="v1")
+    before = (tmp_path / "index.json").read_bytes()
+    monkeypatch.setattr(layout, "LARGEST_LAYOUT_INDEX", len(before))
+    with pytest.raises(StoreError, match=r"index\.json: would have more than the"):
+        put_image(store, file_layer("a", "2"), tag="v2")
+    assert (tmp_path / "index.json").read_bytes() == before
+    assert list(LayoutStore(str(tmp_path)).list_tags()) == ["v1"]

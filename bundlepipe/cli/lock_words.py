@@ -46,9 +46,12 @@ def _read(path: str, doing: str, words: Callable[[bytes, str], str | None]) -> t
     try:
         return content, parse_any_lock(content, path)
     except DocumentError as error:
-        said = words(content, path)
-        error.drop_in = said and f"{doing}{said}"
-        raise
+        # Its traceback keeps what was read of the document in memory, which is now read again.
+        refusal = error.with_traceback(None)
+        refusal.__context__ = None
+    said = words(content, path)
+    refusal.drop_in = said and f"{doing}{said}"
+    raise refusal
 
 
 def _bundle_lock_words(content: bytes, path: str) -> str | None:

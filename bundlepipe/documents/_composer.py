@@ -81,18 +81,20 @@ class ComposedDocument:
     end: int | None
 
 
-def compose_text(text: str, most_values: int | None = None) -> Iterator[ComposedDocument]:
+def compose_text(text: str, most_values: int | None) -> Iterator[ComposedDocument]:
     """Yield the documents of a text; YamlFault where the text is not YAML or goes too far.
 
-    That is too deep, too often by alias, or beyond `most_values` in one document, keys included.
+    That is too deep, too often by alias, or beyond `most_values` in all its documents, keys
+    included; None for a text that its reader made, which may have any number.
     """
     parser = _parser(text)
+    values = _Values(most_values)
     while True:
         event = _next_event(parser, text)
         if isinstance(event, yaml.StreamEndEvent):
             return
         if isinstance(event, yaml.DocumentStartEvent):
-            document = _Document(parser, text, most_values)
+            document = _Document(parser, text, values)
             try:
                 root, end = document.read()
             except YamlFault as fault:
@@ -115,14 +117,27 @@ def _start(event: Any) -> int:
     return index
 
 
+class _Values:
+    """Counts the values of a text."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._found = 0
+
+    def add(self, index: int) -> None:
+        """Count the value at the character `index`; YamlFault if it is one too many."""
+        self._found += 1
+        if self._most is not None and self._found > self._most:
+            raise YamlFault(index, f"more than {self._most} values, too many for one document")
+
+
 class _Document:
     """One document while its nodes are put together."""
 
-    def __init__(self, parser: _Parser, text: str, most_values: int | None) -> None:
+    def __init__(self, parser: _Parser, text: str, values: _Values) -> None:
         self._parser = parser
         self._text = text
-        self._most_values = most_values
-        self._values = 0
+        self._values = values
         self._open: list[_Open] = []
         self._anchored: dict[str, tuple[yaml.Node, int]] = {}
         self._aliased = 0
@@ -151,9 +166,7 @@ class _Document:
         if isinstance(event, yaml.CollectionStartEvent):
             self._start(event)
             return None
-        self._values += 1
-        if self._most_values is not None and self._values > self._most_values:
-            raise YamlFault(event.start_mark.index, f"more than {self._most_values} values, too many for one document")
+        self._values.add(event.start_mark.index)
         anchor: str | None = None
         if isinstance(event, yaml.AliasEvent):
             node, size = self._alias(event)

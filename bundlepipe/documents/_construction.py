@@ -9,11 +9,11 @@ import yaml
 
 from bundlepipe.documents import _core_schema as core
 from bundlepipe.documents._text import Text
-from bundlepipe.documents.fault import Fault, shown
+from bundlepipe.documents.fault import MOST_FAULTS, Fault, shown
 
 
 def construct(root: yaml.Node, source: Text, faults: list[Fault]) -> Any:
-    """Return the data of a document, and add what is wrong with it to `faults`."""
+    """Return the data of a document, and add what is wrong with it to `faults`, up to MOST_FAULTS in all."""
     return _Construction(source, faults).value(root)
 
 
@@ -39,7 +39,8 @@ class _Construction:
         return known
 
     def _fault(self, node: yaml.Node, text: str) -> None:
-        self._faults.append(self._source.fault(node.start_mark.index, text))
+        if len(self._faults) < MOST_FAULTS:
+            self._faults.append(self._source.fault(node.start_mark.index, text))
 
     def _scalar(self, node: yaml.ScalarNode) -> core.Scalar:
         if node.tag == core.STRING:

@@ -46,10 +46,10 @@ _LIMITS = {
 _COMBINATIONS = ("allOf", "anyOf", "oneOf")
 
 
-def explain(document: YamlDocument, errors: Iterable[ValidationError], schema: Schema) -> list[Fault]:
-    """Return the faults that jsonschema's `errors` about a document stand for."""
+def explain(document: YamlDocument, errors: Iterable[ValidationError], schema: Schema) -> Iterator[Fault]:
+    """Yield the faults that jsonschema's `errors` about a document stand for."""
     explainer = _Explainer(document, schema)
-    return [fault for error in errors for fault in explainer.faults(error)]
+    return (fault for error in errors for fault in explainer.faults(error))
 
 
 class _Explainer:

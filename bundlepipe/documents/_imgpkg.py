@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bundlepipe.documents import schema
 from bundlepipe.documents.conflict_markers import conflict_faults
-from bundlepipe.documents.fault import Fault, reason, rendered
+from bundlepipe.documents.fault import MOST_FAULTS, Fault, reason, rendered
 from bundlepipe.errors import DocumentError, InvalidReference
 from bundlepipe.oci.reference import Reference
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 API_VERSION = "imgpkg.carvel.dev/v1alpha1"
 
 _RESOLVE = "keep the lines of one side and remove the marks; where a task of doit writes the file, run it then"
-
-# More than anybody mends at once; a document may be made to have many thousands.
-_MOST_FAULTS = 1000
 
 _Images = Iterator[tuple[tuple[str | int, ...], str]]
 
@@ -59,7 +56,7 @@ def checked(
             references.append(digest_reference(text))
         except InvalidReference as error:
             faults.append(document.fault(keys, reason(error)))
-            if len(faults) == _MOST_FAULTS:
+            if len(faults) == MOST_FAULTS:
                 break
     # What is wrong with a reference says more than that it does not match the schema's pattern.
     explained = {(fault.line, fault.column) for fault in faults}

@@ -50,7 +50,7 @@ def read_configuration(content: bytes, path: str, *, sole: bool, as_kbld: bool) 
     config = KbldConfig()
     faults: list[Fault] = []
     kind_of = partial(configuration_kind, as_kbld=as_kbld)
-    for document in parse(content, path, None if sole else kind_of):
+    for document in parse(content, path, None if sole else kind_of, is_own=True):
         document_kind = kind_of(document.node)
         if document_kind == images_lock.KIND:
             if as_kbld:
@@ -69,7 +69,7 @@ def read_configuration(content: bytes, path: str, *, sole: bool, as_kbld: bool) 
 
 def read_image_map(content: bytes, path: str) -> tuple[Override, ...]:
     """Do what `parse_image_map` promises."""
-    document = load_one(json_values_as_yaml(decoded(content, path)).encode(), path)
+    document = load_one(json_values_as_yaml(decoded(content, path)).encode(), path, is_own=True)
     if not isinstance(document.data, dict):
         expected = "expected a JSON object of references to preresolved references"
         raise DocumentError([document.problem((), f"the document is {kind(document.data)}, {expected}")])

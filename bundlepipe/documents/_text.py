@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +21,10 @@ class Text:
     content: str
 
     @cached_property
-    def _starts(self) -> list[int]:
-        return [0, *(match.end() for match in _LINE_END.finditer(self.content))]
+    def _starts(self) -> array[int]:
+        starts = array("Q", [0])
+        starts.extend(match.end() for match in _LINE_END.finditer(self.content))
+        return starts
 
     def position(self, index: int) -> tuple[int, int]:
         """Return line and column, from 1, of the character with this index."""

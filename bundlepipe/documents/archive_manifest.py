@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from bundlepipe.errors import InvalidContent, InvalidDigest, InvalidReference
+from bundlepipe.limits import MOST_JSON_VALUES
+from bundlepipe.oci.bounded_json import JsonFault, checked, loads, most_values
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.image import escape_as_go
 from bundlepipe.oci.manifest import DOCKER_LAYER, Descriptor, Manifest
@@ -34,6 +36,8 @@ _LAYER_TYPES = (
     "application/vnd.oci.image.layer.nondistributable.v1.tar",
     "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
 )
+# Members that an index lacks, in a message.
+_MOST_TOLD = 20
 _DOCKER_SAVE_KEYS = {"Config", "RepoTags", "Layers"}
 
 
@@ -74,8 +78,8 @@ class ArchivedManifest:
         if text is None:
             return ()
         try:
-            entries = tuple(LockEntry(each["place"], dict(each["annotations"])) for each in json.loads(text))
-        except (ValueError, TypeError, KeyError, RecursionError):
+            entries = tuple(LockEntry(each["place"], dict(each["annotations"])) for each in loads(text))
+        except (ValueError, TypeError, KeyError):
             entries = None
         if entries is None or not all(map(_is_lock_entry, entries)):
             raise InvalidContent(
@@ -114,6 +118,16 @@ def to_bytes(entries: Sequence[ArchivedManifest], *, as_kbld: bool = False) -> b
     except UnicodeEncodeError:
         digests = ", ".join(entry.manifest.digest for entry in ordered)
         raise InvalidContent(f"an imgpkg tar cannot hold half a character, as one of these does: {digests}") from None
+
+
+def excess(content: bytes, entries: Sequence[ArchivedManifest]) -> str | None:
+    """Return why `parse` refuses what `to_bytes` returned for some entries, `has more than …`; None if it does not."""
+    try:
+        checked(content)
+    except JsonFault as fault:
+        return str(fault)
+    values = sum(most_values(found.manifest.raw.decode()) for entry in entries for found in entry.walk())
+    return f"has manifests of more than {MOST_JSON_VALUES} values" if values > MOST_JSON_VALUES else None
 
 
 def _entry(archived: ArchivedManifest, as_kbld: bool) -> dict[str, Any]:
@@ -185,8 +199,8 @@ def _text(raw: bytes, what: str) -> str:
 def _diff_ids(config: bytes) -> list[str]:
     """Return the DiffIDs of an image's configuration; artifacts have configurations that know of none."""
     try:
-        found = json.loads(config)["rootfs"]["diff_ids"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        found = loads(config)["rootfs"]["diff_ids"]
+    except (ValueError, TypeError, KeyError):
         return []
     return [str(diff_id) for diff_id in found] if isinstance(found, list) else []
 
@@ -194,45 +208,65 @@ def _diff_ids(config: bytes) -> list[str]:
 def parse(content: bytes, what: str) -> tuple[ArchivedManifest, ...]:
     """Return the entries of manifest.json; InvalidContent, naming `what`, if it is none or its digests are wrong."""
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
-        raise InvalidContent(f"{what}: is not JSON") from None
+        document = loads(content)
+    except JsonFault as fault:
+        raise InvalidContent(f"{what}: {fault}") from None
     document = [] if document is None else document
     if not isinstance(document, list) or not all(isinstance(entry, dict) for entry in document):
         raise InvalidContent(f"{what}: is not a list of images")
     if any(entry.keys() >= _DOCKER_SAVE_KEYS for entry in document):
         raise InvalidContent(f"{what}: was written by docker save, not by imgpkg: copy the image from a registry")
     try:
-        return tuple(_parse_entry(entry, what) for entry in document)
+        reading = _Reading(what)
+        return tuple(map(reading.entry, document))
     except (KeyError, TypeError, AttributeError, InvalidDigest, InvalidReference, UnicodeEncodeError) as error:
         raise InvalidContent(f"{what}: is not the manifest of an imgpkg tar: {type(error).__name__}: {error}") from None
 
 
-def _parse_entry(entry: dict[str, Any], what: str) -> ArchivedManifest:
-    if image := entry.get("Image"):
-        return _parse_image(image, what)
-    if index := entry.get("ImageIndex"):
-        return _parse_index(index, what)
-    raise InvalidContent(f"{what}: an entry is neither an image nor an index")
+class _Reading:
+    """Makes entries of the data of manifest.json, and counts the values in the manifests that it holds as texts."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._values = 0
+
+    def entry(self, entry: dict[str, Any]) -> ArchivedManifest:
+        if image := entry.get("Image"):
+            return self._image(image)
+        if index := entry.get("ImageIndex"):
+            return self._index(index)
+        raise InvalidContent(f"{self._what}: an entry is neither an image nor an index")
+
+    def _image(self, value: dict[str, Any]) -> ArchivedManifest:
+        stated = value["Manifest"]
+        manifest = self._manifest(stated["Raw"], stated["MediaType"], stated["Digest"])
+        config = value["Config"]["Raw"].encode()
+        _verify(config, manifest.config, f"{self._what}: configuration of {manifest.digest}")
+        return ArchivedManifest(manifest, *_about(value), config=config)
+
+    def _index(self, value: dict[str, Any]) -> ArchivedManifest:
+        manifest = self._manifest(value["Raw"], value["MediaType"], value["Digest"])
+        children = [self._image(image) for image in value.get("Images") or ()]
+        children += [self._index(index) for index in value.get("Indexes") or ()]
+        known = {child.manifest.digest for child in children}
+        missing = [child.digest for child in manifest.children if child.digest not in known]
+        if missing:
+            raise InvalidContent(f"{self._what}: index {manifest.digest} lacks its members {_some(missing)}")
+        return ArchivedManifest(manifest, *_about(value), children=tuple(children))
+
+    def _manifest(self, raw: str, media_type: str, digest: str) -> Manifest:
+        self._values += most_values(raw)
+        if self._values > MOST_JSON_VALUES:
+            raise InvalidContent(f"{self._what}: the manifests in it have more than {MOST_JSON_VALUES} values")
+        manifest = Manifest.parse(raw.encode(), media_type, f"{self._what}: {digest}")
+        if manifest.digest != digest:
+            raise InvalidContent(f"{self._what}: manifest {digest} has other content: {manifest.digest}")
+        return manifest
 
 
-def _parse_image(value: dict[str, Any], what: str) -> ArchivedManifest:
-    stated = value["Manifest"]
-    manifest = _manifest(stated["Raw"], stated["MediaType"], stated["Digest"], what)
-    config = value["Config"]["Raw"].encode()
-    _verify(config, manifest.config, f"{what}: configuration of {manifest.digest}")
-    return ArchivedManifest(manifest, *_about(value), config=config)
-
-
-def _parse_index(value: dict[str, Any], what: str) -> ArchivedManifest:
-    manifest = _manifest(value["Raw"], value["MediaType"], value["Digest"], what)
-    children = [_parse_image(image, what) for image in value.get("Images") or ()]
-    children += [_parse_index(index, what) for index in value.get("Indexes") or ()]
-    known = {child.manifest.digest for child in children}
-    missing = [child.digest for child in manifest.children if child.digest not in known]
-    if missing:
-        raise InvalidContent(f"{what}: index {manifest.digest} lacks its members {', '.join(missing)}")
-    return ArchivedManifest(manifest, *_about(value), children=tuple(children))
+def _some(digests: Sequence[Digest]) -> str:
+    more = len(digests) - _MOST_TOLD
+    return ", ".join(digests[:_MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
 def _about(value: dict[str, Any]) -> tuple[tuple[Reference, ...], str | None, str | None, Mapping[str, str] | None]:
@@ -240,13 +274,6 @@ def _about(value: dict[str, Any]) -> tuple[tuple[Reference, ...], str | None, st
     if not references:
         raise KeyError("Refs")
     return references, value.get("Tag") or None, value.get("OrigRef") or None, value.get("Labels")
-
-
-def _manifest(raw: str, media_type: str, digest: str, what: str) -> Manifest:
-    manifest = Manifest.parse(raw.encode(), media_type, f"{what}: {digest}")
-    if manifest.digest != digest:
-        raise InvalidContent(f"{what}: manifest {digest} has other content: {manifest.digest}")
-    return manifest
 
 
 def _verify(content: bytes, blob: Descriptor, what: str) -> None:

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import chain, islice
 
-from bundlepipe.documents.fault import Fault, shown
+from bundlepipe.documents.fault import MOST_FAULTS, Fault, shown
 
 # At least seven characters: the attribute `conflict-marker-size` allows more.
 _MARKER = re.compile(r"(?:<{7,}|\|{7,}|={7,}|>{7,})(?: .*)?")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
+_BEGINNING = re.compile(r"^(?:<{7}|\|{7}|={7}|>{7})", re.MULTILINE)
 
 
 def conflict_faults(text: str, advice: str) -> list[Fault]:
     """Return a fault for each conflict that was left in a text, or for the first mark that was left of one.
 
-    `advice` says what to do about it.
+    Of very many the first thousand. `advice` says what to do about it.
     """
-    marked = [
-        (number, line) for number, line in enumerate(text.splitlines(), start=1) if _MARKER.fullmatch(line.rstrip())
-    ]
-    begun = [(number, line) for number, line in marked if line.startswith("<")] or marked[:1]
-    return [
-        Fault(number, 1, f"a merge conflict that git left here ({shown(line)}): {advice}") for number, line in begun
-    ]
+    marks = _marks(text)
+    first = list(islice(marks, 1))
+    begun = (mark for mark in chain(first, marks) if mark[1].startswith("<"))
+    told = list(islice(begun, MOST_FAULTS)) or first
+    return [Fault(number, 1, f"a merge conflict that git left here ({shown(line)}): {advice}") for number, line in told]
+
+
+def _marks(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are marks, with their numbers."""
+    if not _BEGINNING.search(text.replace("\r", "\n")):
+        return
+    for number, match in enumerate(_LINE.finditer(text), start=1):
+        if _MARKER.fullmatch(line := match[0].rstrip()):
+            yield number, line
 
 
 def without_conflicts(text: str) -> str:

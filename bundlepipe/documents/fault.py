@@ -15,6 +15,8 @@ _LONGEST_VALUE = 60
 _LONGEST_REASON = 400
 _MOST_CHOICES = 12
 _MOST_TOLD = 200
+# How many are looked for. More than anybody mends at once; a document may be made to have many thousands.
+MOST_FAULTS = 1000
 
 
 class Fault(NamedTuple):

@@ -16,6 +16,7 @@ from bundlepipe.documents._composer import YamlFault, compose_text
 from bundlepipe.documents._construction import merge_sources
 from bundlepipe.documents.image_search import ComposedFile
 from bundlepipe.errors import printable
+from bundlepipe.limits import MOST_YAML_VALUES
 
 _SEPARATOR = "---"
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
@@ -46,16 +47,16 @@ def parsing_problem(text: str, name: str) -> str | None:
     except _BadSeparator as error:
         return f"Parsing {name}: invalid Yaml document separator: {error}"
     for number, document in enumerate(documents, 1):
-        problem = conversion_problem(document) or _structure_problem(_root(document))
+        problem = conversion_problem(document, None) or _structure_problem(_root(document, None))
         if problem:
             return f"Parsing {name} doc {number}: {problem}"
     return None
 
 
-def conversion_problem(text: str) -> str | None:
-    """Return why a text is not one document that can be made JSON of; None if it is."""
+def conversion_problem(text: str, most_values: int | None = MOST_YAML_VALUES) -> str | None:
+    """Return why a text is not one document of so many values that can be made JSON of; None if it is."""
     try:
-        root = _root(text)
+        root = _root(text, most_values)
     except YamlFault as fault:
         return f"{_CONVERSION}yaml: {printable(fault.go_text)}"
     except yaml.reader.ReaderError:
@@ -64,9 +65,9 @@ def conversion_problem(text: str) -> str | None:
     return f"{_CONVERSION}{problem}" if problem else None
 
 
-def _root(text: str) -> yaml.Node | None:
+def _root(text: str, most_values: int | None = MOST_YAML_VALUES) -> yaml.Node | None:
     # What follows a `...` is not read.
-    return next((document.root for document in compose_text(text)), None)
+    return next((document.root for document in compose_text(text, most_values)), None)
 
 
 class _BadSeparator(Exception):
@@ -127,8 +128,11 @@ def list_problem(text: str, go_type: str) -> str | None:
 
 def _value_problem(root: yaml.Node) -> str | None:
     """Return what of a value is not JSON: YAML's own faults are found before it is converted."""
-    problems = list(_value_problems(root, set()))
-    return next((problem for problem in problems if problem.startswith("yaml")), next(iter(problems), None))
+    problems = _value_problems(root, set())
+    first = next(problems, None)
+    if first is None or first.startswith("yaml"):
+        return first
+    return next((problem for problem in problems if problem.startswith("yaml")), first)
 
 
 def _value_problems(node: yaml.Node, seen: set[int]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bundlepipe.documents import schema
 from bundlepipe.documents.conflict_markers import conflict_faults
-from bundlepipe.documents.fault import Fault, reason, rendered
+from bundlepipe.documents.fault import MOST_FAULTS, Fault, reason, rendered
 from bundlepipe.documents.yaml_writer import written_scalar
 from bundlepipe.errors import DocumentError, InvalidReference
 from bundlepipe.oci.digest import Digest
@@ -109,6 +109,8 @@ def _read(document: YamlDocument) -> tuple[dict[LockKey, Digest], list[Fault]]:
     entries: dict[LockKey, Digest] = {}
     faults: list[Fault] = []
     for index, entry in _entries(document.data):
+        if len(faults) == MOST_FAULTS:
+            break
         place = ("images", index, "reference")
         try:
             key = LockKey(str(Reference.parse(entry["reference"])), entry.get("tags", ""), entry.get("platform", ""))

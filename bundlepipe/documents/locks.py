@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from bundlepipe.documents import bundle_lock, images_lock
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.images_lock import ImagesLock
 from bundlepipe.errors import DocumentError
+
+if TYPE_CHECKING:
+    from bundlepipe.documents.yaml_source import YamlDocument
 
 
 def parse_lock(content: bytes, path: str) -> BundleLock | ImagesLock:
     """Return the lock that a file holds; DocumentError, calling the file `path`, with all that is wrong with it."""
     from bundlepipe.documents.yaml_source import load_one
 
-    document = load_one(content, path)
+    parse = _parser_of(load_one(content, path))
+    return parse(content, path)
+
+
+def _parser_of(document: YamlDocument) -> Callable[[bytes, str], BundleLock | ImagesLock]:
     kind = document.data.get("kind") if isinstance(document.data, dict) else None
     if kind == images_lock.KIND:
-        return ImagesLock.parse(content, path)
+        return ImagesLock.parse
     if kind == bundle_lock.KIND or kind is None:
-        return BundleLock.parse(content, path)
+        return BundleLock.parse
     expected = f"expected {bundle_lock.KIND} or {images_lock.KIND}"
     raise DocumentError([document.problem(("kind",), f"'{kind}' is not the kind of a lock, {expected}")])

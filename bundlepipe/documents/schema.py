@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bundlepipe.documents.fault import Fault, rendered
+from bundlepipe.documents.fault import MOST_FAULTS, Fault, rendered
 from bundlepipe.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from bundlepipe.documents.yaml_source import YamlDocument
 
 _SUFFIX = ".schema.json"
-# More than anybody mends at once; a document may be made to have millions.
-_MOST_ERRORS = 1000
 
 
 def problems(document: YamlDocument, schema_name: str) -> list[str]:
@@ -47,12 +45,14 @@ def check(document: YamlDocument, schema_name: str) -> None:
 
 def faults(document: YamlDocument, schema_name: str) -> list[Fault]:
     """Return what `problems` returns, before it is put into lines."""
-    errors = list(islice(_validator(schema_name).iter_errors(document.data), _MOST_ERRORS))
-    if not errors:
+    errors = islice(_validator(schema_name).iter_errors(document.data), MOST_FAULTS)
+    first = next(errors, None)
+    if first is None:
         return []
     from bundlepipe.documents._explanation import explain
 
-    return explain(document, errors, _schema(schema_name))
+    # One by one: each error holds the whole value as text.
+    return list(islice(explain(document, chain((first,), errors), _schema(schema_name)), MOST_FAULTS))
 
 
 def schema_names() -> list[str]:

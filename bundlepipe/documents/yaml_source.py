@@ -21,14 +21,13 @@ from bundlepipe.documents._construction import construct, merge_sources
 from bundlepipe.documents._text import Text
 from bundlepipe.documents.fault import Fault, rendered
 from bundlepipe.errors import DocumentError
+from bundlepipe.limits import MOST_YAML_VALUES
 
 BYTE_ORDER_MARK = "\ufeff"
 _OTHER_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 # YAML 1.1 and 1.2, production c-printable, which libyaml enforces as well.
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MOST_CONTROL_CHARACTERS = 10
-# In one document that stands by itself; 8 MiB of ImagesLock have some 300,000. Each costs half a KiB of memory.
-_MOST_VALUES = 500_000
 # Characters beyond U+FFFF, which JSON may escape in two halves.
 _PAIR = re.compile(r"\\(?:u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})|.)", re.DOTALL)
 _HALF_CHARACTER = re.compile(r"\\(?:u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
@@ -97,21 +96,21 @@ def parse(
     path: str,
     wanted: Callable[[yaml.Node], object] | None = None,
     *,
-    most_values: int | None = None,
+    is_own: bool = False,
 ) -> list[YamlDocument]:
     """Return the documents of a YAML file; none for one that is empty or all comments.
 
     `path` is what messages call the file. `wanted` tells by their root nodes which
-    documents are read; the others need not be more than YAML. More than `most_values` in one
-    document, keys included, are a fault. Raises DocumentError with
-    every fault that can be told at once: wrong encoding or control characters; else the
-    duplicate and ambiguous keys and unreadable scalars up to the first error of syntax,
-    and that.
+    documents are read; the others need not be more than YAML. More than MOST_YAML_VALUES in
+    all are a fault unless the file `is_own`, which is one that whoever runs this made. Raises
+    DocumentError with every fault that can be told at once, or the first thousand: wrong
+    encoding or control characters; else the duplicate and ambiguous keys and unreadable
+    scalars up to the first error of syntax, and that.
     """
     source, faults = _source(content, path)
     documents = [
         YamlDocument(path, construct(node, source, faults), node, source)
-        for node in _nodes(source, faults, most_values)
+        for node in _nodes(source, faults, None if is_own else MOST_YAML_VALUES)
         if wanted is None or wanted(node)
     ]
     if faults:
@@ -132,7 +131,7 @@ def compose(text: str) -> list[ComposedDocument]:
     if text.startswith(BYTE_ORDER_MARK):
         # libyaml does not count it, so all its marks would be wrong.
         raise YamlFault(0, "a byte order mark, which has no place here")
-    return list(compose_text(text))
+    return list(compose_text(text, None))
 
 
 def _source(content: bytes, path: str) -> tuple[Text, list[Fault]]:
@@ -153,13 +152,12 @@ def _nodes(source: Text, faults: list[Fault], most_values: int | None) -> Iterat
             yield fault.unfinished
 
 
-def load_one(content: bytes, path: str) -> YamlDocument:
+def load_one(content: bytes, path: str, *, is_own: bool = False) -> YamlDocument:
     """Return the only document of a file; documents without any content beside it do not count.
 
-    Raises DocumentError as `parse` does, and for a file with none or several, or one with more
-    values than any that is written for a reader has.
+    Raises DocumentError as `parse` does, and for a file with none or several.
     """
-    documents = parse(content, path, most_values=_MOST_VALUES)
+    documents = parse(content, path, is_own=is_own)
     filled = [document for document in documents if document.data is not None]
     if not filled:
         raise DocumentError([f"{path}:1:1: the file is empty, expected one YAML document"])

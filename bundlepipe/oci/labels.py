@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from bundlepipe.errors import InvalidContent, InvalidDigest
+from bundlepipe.oci.bounded_json import JsonFault, loads
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Platform
 
@@ -45,9 +45,9 @@ def diff_ids_of(config: bytes, what: str) -> tuple[Digest, ...]:
 
 def _document(config: bytes, what: str) -> dict[str, Any]:
     try:
-        document = json.loads(config)
-    except (ValueError, RecursionError):
-        raise _no_object(what) from None
+        document = loads(config)
+    except JsonFault as fault:
+        raise InvalidContent(f"{what}: the image configuration {fault}") from None
     if not isinstance(document, dict):
         raise _no_object(what)
     return document

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any, TypeGuard
 
 from bundlepipe.errors import InvalidContent, InvalidDigest, quoted
+from bundlepipe.oci.bounded_json import JsonFault, loads
 from bundlepipe.oci.digest import Digest
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -214,9 +215,9 @@ class Manifest:
         an unknown media type and for bytes that are not what their type promises.
         """
         try:
-            document = json.loads(raw)
-        except (ValueError, RecursionError):
-            raise InvalidContent(f"{what}: the manifest is not JSON") from None
+            document = loads(raw)
+        except JsonFault as fault:
+            raise InvalidContent(f"{what}: the manifest {fault}") from None
         if not isinstance(document, dict):
             raise InvalidContent(f"{what}: the manifest is not a JSON object")
         if document.get("schemaVersion") == 1:
@@ -235,6 +236,8 @@ class Manifest:
             manifest.children  # noqa: B018  (reads, and so checks, every descriptor)
         else:
             manifest.config, manifest.layers  # noqa: B018
+        # Some ten times as large as the bytes, and seldom asked for again.
+        del vars(manifest)["_document"]
         return manifest
 
     @cached_property

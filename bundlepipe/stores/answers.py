@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from bundlepipe.errors import AccessDenied, NotFound, StoreError
+from bundlepipe.oci.bounded_json import JsonFault, loads
 from bundlepipe.stores import go_words
 from bundlepipe.stores.redaction import Redactor
 
@@ -151,8 +151,8 @@ def one_line(text: str) -> str:
 
 def _document(body: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
+        document = loads(body)
+    except JsonFault:
         return {}
     return document if isinstance(document, dict) else {}
 

@@ -70,6 +70,8 @@ class ArchiveWriter:
                 f"{self.name}: {archive_manifest.FILE_NAME} would have more than the "
                 f"{in_words(LARGEST_ARCHIVE_MANIFEST)} that are read of one: copy into several tars"
             )
+        if excess := archive_manifest.excess(manifest, entries):
+            raise StoreError(f"{self.name}: {archive_manifest.FILE_NAME} {excess}: copy into several tars")
         self._size = self._arrange(manifest, layers)
         self._earlier: list[tuple[str, dict[str, Span]]] = []
         self._descriptor = -1

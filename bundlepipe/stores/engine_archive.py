@@ -21,7 +21,9 @@ from typing import IO
 
 from bundlepipe.errors import IntegrityError, InvalidContent, NotFound
 from bundlepipe.files import read_at
+from bundlepipe.limits import in_words
 from bundlepipe.oci import gzip, tar
+from bundlepipe.oci.bounded_json import loads
 from bundlepipe.oci.chunks import ChunkFile
 from bundlepipe.oci.decompress import decompress, is_zstd, with_start
 from bundlepipe.oci.digest import Digest
@@ -33,6 +35,8 @@ _MANIFEST_FILE = "manifest.json"
 _LEGACY_LAYER = "/layer.tar"
 _BLOBS = "blobs/"
 _LARGEST_DOCUMENT = 8 << 20
+# Of all documents together: one image has a handful.
+_LARGEST_DOCUMENTS = 32 << 20
 _CHUNK = 256 * 1024
 _MODE = 0o644
 
@@ -60,6 +64,7 @@ class SavedImage:
         self._file = temporary_file("layers")
         weakref.finalize(self, self._file.close)
         self._documents: dict[str, bytes] = {}
+        self._size_of_documents = 0
         self._layers: dict[str, _Layer] = {}
         self._links: dict[str, str] = {}
         try:
@@ -107,6 +112,10 @@ class SavedImage:
             self._layers[name] = self._compress(head, content)
         elif is_document:
             self._documents[name] = head + content.read()
+            self._size_of_documents += size
+            if self._size_of_documents > _LARGEST_DOCUMENTS:
+                most = in_words(_LARGEST_DOCUMENTS)
+                raise InvalidContent(f"{self._what}: the documents in the tar have more than the {most} that are read")
 
     def _compress(self, head: bytes, content: IO[bytes]) -> _Layer:
         archive_hasher, blob_hasher = hashlib.sha256(), hashlib.sha256()
@@ -131,7 +140,7 @@ class SavedImage:
     def _contents(self) -> tuple[bytes, list[_Layer]]:
         """Return the configuration and the layers, base first, that manifest.json names."""
         try:
-            (entry,) = json.loads(self._documents[_MANIFEST_FILE])
+            (entry,) = loads(self._documents[_MANIFEST_FILE])
             config_name = str(entry["Config"])
             config = self._documents[self._target(config_name)]
             layers = [self._layers[self._target(name)] for name in entry["Layers"] or ()]
@@ -156,7 +165,7 @@ class SavedImage:
 def diff_ids_of(config: bytes, what: str) -> list[str]:
     """Return the digests of the layers' archives that an image configuration names; InvalidContent if it is none."""
     try:
-        found = json.loads(config)["rootfs"]["diff_ids"] or []
+        found = loads(config)["rootfs"]["diff_ids"] or []
     except (KeyError, TypeError, ValueError):
         found = None
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):

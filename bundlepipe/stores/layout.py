@@ -20,6 +20,7 @@ from bundlepipe.base_directory import anchored, as_given
 from bundlepipe.errors import InvalidDigest, NotFound, StoreError
 from bundlepipe.files import incoming, locked, remove_abandoned, write_if_changed
 from bundlepipe.limits import LARGEST_LAYOUT_INDEX, LARGEST_MANIFEST, in_words
+from bundlepipe.oci.bounded_json import JsonFault, loads
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.reference import Repository
@@ -206,7 +207,11 @@ class LayoutStore:
         index = self._read_index() or _Index({"schemaVersion": 2, "manifests": []})
         for descriptor, tag in waiting:
             index.add(descriptor, tag)
-        write_if_changed(self._index_path, json.dumps(index.document).encode())
+        content = json.dumps(index.document).encode()
+        if len(content) > LARGEST_LAYOUT_INDEX:
+            most = in_words(LARGEST_LAYOUT_INDEX)
+            raise StoreError(f"{as_given(self._index_path)}: would have more than the {most} that are read")
+        write_if_changed(self._index_path, content)
         self._last_read = (_stamp(os.stat(self._index_path)), index)
 
     def list_tags(self) -> Iterator[str]:
@@ -253,14 +258,14 @@ class LayoutStore:
                 if status.st_size > LARGEST_LAYOUT_INDEX:
                     most = in_words(LARGEST_LAYOUT_INDEX)
                     raise StoreError(f"{as_given(self._index_path)}: has more than the {most} that are read")
-                document = json.load(file)
+                document = loads(file.read(LARGEST_LAYOUT_INDEX))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise StoreError(f"{as_given(self._index_path)}: cannot be read: {error.strerror}") from None
-        except (ValueError, RecursionError):
+        except JsonFault as fault:
             raise StoreError(
-                f"{as_given(self._index_path)}: is not JSON, so {self.directory} is not an OCI image layout"
+                f"{as_given(self._index_path)}: {fault}, so {self.directory} is not an OCI image layout"
             ) from None
         if not isinstance(document, dict) or not ("manifests" in document or self._has_layout_file()):
             raise StoreError(f"{as_given(self._index_path)}: is not the index of an OCI image layout")

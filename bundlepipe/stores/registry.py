@@ -7,7 +7,6 @@ the answers mean.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import closing
@@ -20,7 +19,8 @@ from bundlepipe.errors import (
     InvalidDigest,
     StoreError,
 )
-from bundlepipe.limits import LARGEST_MANIFEST
+from bundlepipe.limits import LARGEST_MANIFEST, in_words
+from bundlepipe.oci.bounded_json import loads
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import ACCEPTED_TYPES, OCI_INDEX, Descriptor, Manifest, merged_index
 from bundlepipe.oci.reference import Repository
@@ -251,11 +251,14 @@ class RegistryStore:
         if self._host.has_referrers_api is False:
             return None
         what = f"{self.name}: referrers of {digest}"
-        pages = []
+        pages, size = [], 0
         for answer in self._pages(f"{self._root}/referrers/{digest}", "list of referrers", *_NO_SUCH_API):
             self._host.has_referrers_api = answer.status == 200
             if answer.status != 200:
                 return None
+            size += len(answer.body)
+            if size > _LARGEST_PAGE:
+                raise StoreError(f"{what}: the list has more than the {in_words(_LARGEST_PAGE)} that are read")
             pages.append(Manifest.parse(answer.body, OCI_INDEX, what))
         return merged_index(pages)
 
@@ -329,8 +332,8 @@ def _content_digest(headers: Mapping[str, str]) -> Digest | None:
 
 def _tags(answer: Answer) -> list[str]:
     try:
-        tags = json.loads(answer.body)["tags"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        tags = loads(answer.body)["tags"]
+    except (ValueError, TypeError, KeyError):
         tags = False
     if tags is None:
         return []

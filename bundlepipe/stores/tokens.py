@@ -6,7 +6,6 @@ Token Authentication" of the distribution project.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from bundlepipe.errors import AccessDenied, StoreError
+from bundlepipe.oci.bounded_json import JsonFault, loads
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.answers import Answer, is_http_url, refusal
 from bundlepipe.stores.credentials import Credentials
@@ -98,8 +98,8 @@ def token_request(
 def read_token(answer: Answer) -> tuple[str, float]:
     """Return the token and the seconds that it is valid; StoreError if the answer holds none."""
     try:
-        document: Any = json.loads(answer.body)
-    except (ValueError, RecursionError):
+        document: Any = loads(answer.body)
+    except JsonFault:
         document = None
     if not isinstance(document, dict):
         raise StoreError(f"{answer.place}: the token service did not answer with a token in JSON")

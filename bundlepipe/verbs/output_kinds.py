@@ -79,7 +79,7 @@ def is_configuration(path: str) -> bool:
     from bundlepipe.documents.yaml_source import parse
 
     try:
-        documents = parse(_start(path, _LARGEST_LOCK), path)
+        documents = parse(_start(path, _LARGEST_LOCK), path, is_own=True)
     except BundlepipeError:
         return False
     return bool(documents) and all(isinstance(document.data, dict) for document in documents)

@@ -25,6 +25,7 @@ from bundlepipe.errors import (
 )
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import DOCKER_LAYER, Descriptor
+from bundlepipe.stores import engine_archive
 from bundlepipe.stores import engine_client as client_module
 from bundlepipe.stores.engine import EngineStore, engine_platform, find_image, load_image
 from bundlepipe.stores.engine_archive import SavedImage, load_stream
@@ -339,3 +340,10 @@ def test_an_engine_that_breaks_off_is_told_in_one_line() -> None:
         load_image(load_stream(b"{}", layer, ["app:dev"]), "docker-daemon:app:dev")
     assert "\n" not in f"{saving.value}{loading.value}"
     assert "broke off" in str(saving.value)
+
+
+def test_documents_of_any_number_in_what_is_saved_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_archive, "_LARGEST_DOCUMENTS", 5000)
+    content = _tar({f"{number}.json": b"{}" + b" " * 998 for number in range(6)})
+    with pytest.raises(InvalidContent, match="docker-daemon:app:dev: the documents in the tar have more than"):
+        _saved(content)

@@ -26,6 +26,7 @@ from bundlepipe.oci.manifest import (
     Manifest,
 )
 from bundlepipe.oci.reference import Reference, Repository
+from bundlepipe.stores import registry as registry_store
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.stores.store import Store
 from tests.support.certificates import make_server_certificate
@@ -304,6 +305,19 @@ def test_tags_come_from_all_pages(registry: Registry, proxy: Proxy) -> None:
     ]
     proxy.fault("GET", "/tags/list", Respond(200, {"Link": '</>; rel="prev"'}, b'{"tags":null}'))
     assert list(store.list_tags()) == []
+
+
+def test_lists_of_referrers_without_end_are_refused(
+    registry: Registry, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_store, "_LARGEST_PAGE", 1000)
+    store, subject = Client().store(registry.repository(), through=proxy.host), Digest.of(b"")
+    path = f"/v2/{store.repository.path}/referrers/{subject}"
+    page = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}).encode().ljust(400)
+    for number in range(3):
+        proxy.fault("GET", "/referrers/", Respond(200, {"Link": f'<{path}?page={number}>; rel="next"'}, page))
+    with pytest.raises(StoreError, match=r"referrers of sha256:\w+: the list has more than the"):
+        store.read_referrers(subject)
 
 
 def test_pages_of_tags_that_go_in_a_circle_are_an_error(registry: Registry, proxy: Proxy) -> None:
