@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
-from bundlepipe.cli.go_values import GoType, int_fault, quoted_as_go, truth_fault
+from bundlepipe.cli.go_values import GoType, go_int, int_fault, quoted_as_go, truth_fault
 
 
 class FlagError(click.UsageError):
@@ -151,6 +151,8 @@ def _set(option: click.Option, value: str) -> list[str]:
         names = ", ".join(sorted(option.opts, key=len))
         raise FlagError(f'invalid argument {quoted_as_go(value)} for "{names}" flag: {fault}')
     longest = max(option.opts, key=len)
+    if isinstance(option.type, click.IntRange):
+        return [longest, str(go_int(value))]
     if not option.is_flag:
         return [longest, value]
     if value[0] in "1tT":

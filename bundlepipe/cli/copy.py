@@ -20,7 +20,7 @@ from bundlepipe.cli.registry_options import Access, registry_options
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG
 from bundlepipe.errors import BundlepipeError, InvalidReference
 from bundlepipe.oci.dangerous import refuse_repository
-from bundlepipe.stores.location import LOCAL_PREFIXES, parse_location
+from bundlepipe.stores.location import parse_location
 from bundlepipe.verbs.output_kinds import BUNDLE_LOCK, IMAGES_LOCK, kind_of
 
 if TYPE_CHECKING:
@@ -172,10 +172,11 @@ def _request(run: Run, source: tuple[str, str], destination: tuple[str, str], op
     option, value = source
     to_option, to = destination
     to, tag = (to, None) if to_option == "--to-tar" or run.tool is not BUNDLEPIPE else _without_tag(to)
+    home = ArchiveLocation(to) if to_option == "--to-tar" else _home(run, to)
     what = _file_source(option, value) if option in ("lock", "tar") else location_of(run, value)
     return CopyRequest(
         source=what,
-        destination=ArchiveLocation(to) if to_option == "--to-tar" else _home(run, to),
+        destination=home,
         tag=tag,
         expected=_expected(run, option, what),
         shallow=_is_shallow(options),
@@ -216,9 +217,10 @@ def _home(run: Run, text: str) -> Repository | LayoutLocation | ArchiveLocation 
     """Return the destination that a text names: a repository, whose images get tags of their own, or a local home."""
     from bundlepipe.oci.reference import Reference, Repository
 
-    is_local = text.startswith(LOCAL_PREFIXES)
-    if run.tool is IMGPKG and not is_local and (fault := copy_faults.repository_fault(text)):
-        raise InvalidReference(fault)
+    if run.tool is IMGPKG:
+        if fault := copy_faults.repository_fault(text):
+            raise InvalidReference(fault, drop_in=fault)
+        return Repository.parse(text)
     location = parse_location(text)
     return Repository.parse(text) if isinstance(location, Reference) else location
 

@@ -15,9 +15,20 @@ import click
 from bundlepipe.errors import quoted
 
 _Value = TypeVar("_Value")
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION_PART = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?P<unit>[^0-9.]*)")
+_SECOND = 10**9
+# In nanoseconds, as Go counts time.
+_UNITS = {
+    **{"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6},
+    **{"s": _SECOND, "m": 60 * _SECOND, "h": 3600 * _SECOND},
+}
+_DURATION_PART = re.compile(r"(?=\.?[0-9])(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?(?P<unit>[^0-9.]*)", re.ASCII)
 _LARGEST_INT = 1 << 63
+# As strconv takes numbers whose base their beginning says; 0 and a digit is the base 8.
+_INT_TEXT = re.compile(
+    r"[+-]?(?:0|[1-9](?:_?[0-9])*|0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0(?:_?[0-7])+)", re.ASCII
+)
+# Seconds: sockets take no timeout of centuries.
+_LONGEST = 1e9
 
 
 class GoType(click.ParamType[_Value]):
@@ -42,11 +53,16 @@ def truth_fault(text: str) -> str | None:
 
 def int_fault(text: str) -> str | None:
     """Return what is wrong with a number; None if nothing is."""
-    if not re.fullmatch(r"[+-]?[0-9]+", text):
+    if not _INT_TEXT.fullmatch(text):
         return f"strconv.ParseInt: parsing {quoted_as_go(text)}: invalid syntax"
-    if not -_LARGEST_INT <= int(text) < _LARGEST_INT:
+    if not -_LARGEST_INT <= go_int(text) < _LARGEST_INT:
         return f"strconv.ParseInt: parsing {quoted_as_go(text)}: value out of range"
     return None
+
+
+def go_int(text: str) -> int:
+    """Return the number that a text without faults is: Go's literals of base 2, 8, 10 and 16."""
+    return int(re.sub(r"^([+-]?)0(?=_?[0-7])", r"\g<1>0o", text), 0)
 
 
 class Duration(GoType[float]):
@@ -59,9 +75,7 @@ class Duration(GoType[float]):
         text = str(value)
         if self.fault(text):
             self.fail(f"'{text}' is not a length of time: expected one such as 30s or 1m30s", parameter, context)
-        parts = [part for part in _DURATION_PART.finditer(text) if part["unit"]]
-        seconds = sum(float(part["number"]) * _UNITS[part["unit"]] for part in parts)
-        return 0.0 if text.startswith("-") else seconds
+        return 0.0 if text.startswith("-") else min(_nanoseconds(text) / _SECOND, _LONGEST)
 
     def fault(self, text: str) -> str | None:
         """Return what is wrong with a length of time; None if nothing is."""
@@ -80,7 +94,18 @@ class Duration(GoType[float]):
             if part["unit"] not in _UNITS:
                 return f"time: unknown unit {quoted_as_go(part['unit'])} in duration {quoted_as_go(text)}"
             rest = rest[part.end() :]
-        return None
+        return None if _nanoseconds(text) < _LARGEST_INT else invalid
+
+
+def _nanoseconds(text: str) -> int:
+    """Return the length of a time whose parts all have units, its sign aside; what is below a nanosecond is lost."""
+    total = 0
+    for part in _DURATION_PART.finditer(text):
+        if part["unit"]:
+            fraction = part["fraction"] or ""
+            unit = _UNITS[part["unit"]]
+            total += int(part["whole"] or 0) * unit + int(fraction or 0) * unit // 10 ** len(fraction)
+    return total
 
 
 class Labels(GoType[str]):

@@ -25,6 +25,7 @@ from bundlepipe.verbs.output_kinds import BUNDLE_LOCK
 
 if TYPE_CHECKING:
     from bundlepipe.oci.inputs import Inputs
+    from bundlepipe.oci.reference import Reference
     from bundlepipe.verbs.push import PushRequest
 
 _EXCLUDED = (".git",)
@@ -107,8 +108,9 @@ def push(
         raise BundlepipeError("Lock output is not compatible with image, use bundle for lock output")
     if not files and run.tool is BUNDLEPIPE:
         raise BundlepipeError("Expected at least one file or directory: give it with --file (-f)")
+    tag = tag_of(run, destination, "push")
     inputs = _inputs(run, files, file_exclusion, preserve_permissions)
-    request = _request(run, destination, kind == "bundle", inputs, labels)
+    request = _request(run, tag, kind == "bundle", inputs, labels)
     write_lock = lock_writer(run, lock_output, [BUNDLE_LOCK], force=force)
 
     def tell(event: Event) -> None:
@@ -160,12 +162,14 @@ def _pattern(text: str, roots: Sequence[str]) -> str:
     return text
 
 
-def _request(run: Run, destination: str, is_bundle: bool, inputs: Inputs, labels: Sequence[str]) -> PushRequest:
+def _request(
+    run: Run, destination: Reference, is_bundle: bool, inputs: Inputs, labels: Sequence[str]
+) -> PushRequest:
     from bundlepipe.verbs.push import PushRequest
 
     request = PushRequest(
         inputs,
-        tag_of(run, destination, "push"),
+        destination,
         is_bundle,
         _labels(labels),
         as_imgpkg=run.tool is not BUNDLEPIPE,

@@ -16,9 +16,8 @@ _PROTOCOL = re.compile("https?://")
 
 def tag_of(run: Run, text: str, what: str) -> Reference:
     """Return the repository, and the tag if there is one, that `what` writes to; InvalidReference, BundlepipeError."""
-    _refuse_local(text, what)
     if run.tool is BUNDLEPIPE:
-        return Reference.parse(text)
+        return _in_a_registry(text, what)
     if problem := tag_problem(text):
         raise InvalidReference(f"'{text}': {problem}", drop_in=f"Parsing '{text}': {problem}")
     return _parsed(text)
@@ -26,16 +25,15 @@ def tag_of(run: Run, text: str, what: str) -> Reference:
 
 def reference_of(run: Run, text: str, what: str) -> Reference:
     """Return the reference to something in a registry that `what` asks for; InvalidReference, BundlepipeError."""
-    _refuse_local(text, what)
     if run.tool is BUNDLEPIPE:
-        return Reference.parse(text)
+        return _in_a_registry(text, what)
     _refuse_faulty(text)
     return _parsed(text)
 
 
 def location_of(run: Run, text: str) -> Location:
-    """Return what is to be read: something in a registry, or in a local home; InvalidReference."""
-    if run.tool is BUNDLEPIPE or text.startswith(LOCAL_PREFIXES):
+    """Return what is to be read: something in a registry, or but for imgpkg in a local home; InvalidReference."""
+    if run.tool is BUNDLEPIPE:
         return parse_location(text)
     _refuse_faulty(text)
     protocol = _PROTOCOL.match(text)
@@ -45,9 +43,10 @@ def location_of(run: Run, text: str) -> Location:
     return _parsed(text)
 
 
-def _refuse_local(text: str, what: str) -> None:
+def _in_a_registry(text: str, what: str) -> Reference:
     if text.startswith(LOCAL_PREFIXES):
         raise BundlepipeError(f"'{text}': {what} is for registries: expected REGISTRY/REPOSITORY[:TAG]")
+    return Reference.parse(text)
 
 
 def _refuse_faulty(text: str) -> None:

@@ -131,9 +131,10 @@ class Access:
                 sources.append(f"--registry-{name}" if flag else variable)
         anon = self.values.get("registry_anon")
         if anon is None:
-            anon = truth(_variable("anon", tool), os.environ)
+            variable = _variable("anon", tool)
+            anon = truth(variable, os.environ) if tool is BUNDLEPIPE else os.environ.get(variable) == "true"
         source = " and ".join(sources) or "--registry-anon"
-        return RegistryFlags(**found, anon=anon, source=source, as_imgpkg=tool is not BUNDLEPIPE)
+        return RegistryFlags(**found, anon=anon, source=source, takes_half_accounts=tool is not BUNDLEPIPE)
 
 
 def _check_authorities(path: str, peer: Tool) -> None:

@@ -118,12 +118,17 @@ def test_cloud_keychain_that_there_is_not(command: Command, registry: Registry) 
 
 
 @pytest.mark.parametrize(
-    "env", [{"IMGPKG_REGISTRY_HOST": "x"}, {"IMGPKG_REGISTRY_PASSWORD_1": WRONG}, {"IMGPKG_ANON": "maybe"}]
+    ("tool", "env"),
+    [
+        ("imgpkg", {"IMGPKG_REGISTRY_HOST": "x"}),
+        ("imgpkg", {"IMGPKG_REGISTRY_PASSWORD_1": WRONG}),
+        ("bundlepipe", {"IMGPKG_ANON": "maybe"}),
+    ],
 )
 def test_variables_that_make_no_sense_are_told_before_anything_is_asked(
-    command: Command, proxy: Proxy, env: dict[str, str]
+    command: Command, proxy: Proxy, tool: str, env: dict[str, str]
 ) -> None:
-    result = command("imgpkg", "tag", "list", "-i", f"{proxy.host}/x/y", env=env)
+    result = command(tool, "tag", "list", "-i", f"{proxy.host}/x/y", env=env)
     assert result.failed.count("\n") == 1
     assert next(iter(env)) in result.stderr
     assert not proxy.requests

@@ -17,6 +17,12 @@ from tests.support.services import Registry
 _NO_PROXY_HERE = "http://127.0.0.1:1"
 
 
+class Link(str):
+    """What stands in the place of a file's content: it is a symbolic link, to this path."""
+
+    __slots__ = ()
+
+
 @dataclass
 class Stage:
     """A registry with what cases begin with, which is made once for all that begin with the same; and a directory."""
@@ -93,11 +99,14 @@ class Scene:
         return text
 
     def write(self, files: Mapping[str, str]) -> None:
-        """Write files into the directory."""
+        """Write files, and links, into the directory."""
         for name, content in files.items():
             path = self.directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(self.fill(content))
+            if isinstance(content, Link):
+                path.symlink_to(content)
+            else:
+                path.write_text(self.fill(content))
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return the variables of a command: those that are given, and nothing of this machine's settings.

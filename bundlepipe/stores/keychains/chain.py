@@ -89,10 +89,15 @@ def _active(environ: Mapping[str, str], tool: Tool, network: NetworkSettings) ->
     """Yield the clouds whose keychains are active, in the order in which they are named."""
     variables = _ACTIVE_VARIABLES[tool]
     names = [name.strip() for variable in variables for name in environ.get(variable, "").split(",")]
-    if _ACTIVE in variables and truth(_ACTIVE_ALL, environ):
+    if _ACTIVE in variables and _are_all_active(environ, tool):
         names += _CLOUDS
     for name in dict.fromkeys(filter(None, names)):
         yield _service(name, environ, tool, network)
+
+
+def _are_all_active(environ: Mapping[str, str], tool: Tool) -> bool:
+    """Tell whether all clouds are to be asked; imgpkg takes no word for true but that."""
+    return environ.get(_ACTIVE_ALL, "").lower() == "true" if tool == "imgpkg" else truth(_ACTIVE_ALL, environ)
 
 
 def _service(name: str, environ: Mapping[str, str], tool: Tool, network: NetworkSettings) -> Service:

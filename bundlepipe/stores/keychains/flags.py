@@ -31,8 +31,8 @@ class RegistryFlags:
     The first that is there counts: user name and password, the token, which registries are
     sent as it is, or `anon`, which says that there are to be no credentials. `source` is
     how messages name where they were given, such as `the flags --registry-username and
-    --registry-password`. With `as_imgpkg` a user name may do without a password, and a password
-    without a user name says nothing.
+    --registry-password`. With `takes_half_accounts` a user name may do without a password,
+    and a password without a user name says nothing.
     """
 
     username: str = ""
@@ -40,12 +40,12 @@ class RegistryFlags:
     token: str = field(default="", repr=False)
     anon: bool = False
     source: str = "the flags"
-    as_imgpkg: bool = False
+    takes_half_accounts: bool = False
 
     @property
     def are_given(self) -> bool:
         """Whether they say anything, so that no place after them is searched."""
-        password = "" if self.as_imgpkg else self.password
+        password = "" if self.takes_half_accounts else self.password
         return bool(self.username or password or self.token or self.anon)
 
 
@@ -53,7 +53,7 @@ class FlagsKeychain:
     """What the flags say, whatever the registry; StoreError for a user name or password alone."""
 
     def __init__(self, flags: RegistryFlags) -> None:
-        if bool(flags.username) != bool(flags.password) and not flags.as_imgpkg:
+        if bool(flags.username) != bool(flags.password) and not flags.takes_half_accounts:
             given, missing = ("a user name", "password") if flags.username else ("a password", "user name")
             raise StoreError(f"{flags.source}: there is {given}, but no {missing}")
         self._source = flags.source
