@@ -173,7 +173,7 @@ def _request(run: Run, source: tuple[str, str], destination: tuple[str, str], op
     to_option, to = destination
     to, tag = (to, None) if to_option == "--to-tar" or run.tool is not BUNDLEPIPE else _without_tag(to)
     home = ArchiveLocation(to) if to_option == "--to-tar" else _home(run, to)
-    what = _file_source(option, value) if option in ("lock", "tar") else location_of(run, value)
+    what = _file_source(run, option, value) if option in ("lock", "tar") else location_of(run, value)
     return CopyRequest(
         source=what,
         destination=home,
@@ -197,10 +197,10 @@ def _expected(run: Run, option: str, source: object) -> ImageKind | None:
     return "bundle" if is_said else None
 
 
-def _file_source(option: str, path: str) -> Any:
+def _file_source(run: Run, option: str, path: str) -> Any:
     from bundlepipe.stores.location import ArchiveLocation
 
-    return ArchiveLocation(path) if option == "tar" else read_copied_lock(path)
+    return ArchiveLocation(path) if option == "tar" else read_copied_lock(run, path)
 
 
 def _without_tag(to: str) -> tuple[str, str | None]:

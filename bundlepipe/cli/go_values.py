@@ -18,8 +18,14 @@ _Value = TypeVar("_Value")
 _SECOND = 10**9
 # In nanoseconds, as Go counts time.
 _UNITS = {
-    **{"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6},
-    **{"s": _SECOND, "m": 60 * _SECOND, "h": 3600 * _SECOND},
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "μs": 10**3,
+    "ms": 10**6,
+    "s": _SECOND,
+    "m": 60 * _SECOND,
+    "h": 3600 * _SECOND,
 }
 _DURATION_PART = re.compile(r"(?=\.?[0-9])(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?(?P<unit>[^0-9.]*)", re.ASCII)
 _LARGEST_INT = 1 << 63

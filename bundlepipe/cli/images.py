@@ -61,7 +61,12 @@ def parse_any_lock(content: bytes, path: str) -> BundleLock | ImagesLock:
     """Return the lock that was read from a file, or from standard input (`-`); DocumentError."""
     from bundlepipe.documents.locks import parse_lock
 
-    return parse_lock(content, _STANDARD_INPUT if path == STANDARD else path)
+    return parse_lock(content, named_lock(path))
+
+
+def named_lock(path: str) -> str:
+    """Return what messages call a file, or standard input (`-`)."""
+    return _STANDARD_INPUT if path == STANDARD else path
 
 
 def is_stream(path: str) -> bool:

@@ -136,7 +136,7 @@ def _source(run: Run, option: str, value: str) -> tuple[Location, Kind]:
         return location_of(run, value), "image"
     from bundlepipe.cli.lock_words import read_bundle_lock
 
-    return read_bundle_lock(value).image, "bundle"
+    return read_bundle_lock(run, value).image, "bundle"
 
 
 class _Narrator:

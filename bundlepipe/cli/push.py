@@ -162,9 +162,7 @@ def _pattern(text: str, roots: Sequence[str]) -> str:
     return text
 
 
-def _request(
-    run: Run, destination: Reference, is_bundle: bool, inputs: Inputs, labels: Sequence[str]
-) -> PushRequest:
+def _request(run: Run, destination: Reference, is_bundle: bool, inputs: Inputs, labels: Sequence[str]) -> PushRequest:
     from bundlepipe.verbs.push import PushRequest
 
     request = PushRequest(

@@ -47,7 +47,7 @@ def parsing_problem(text: str, name: str) -> str | None:
     except _BadSeparator as error:
         return f"Parsing {name}: invalid Yaml document separator: {error}"
     for number, document in enumerate(documents, 1):
-        problem = conversion_problem(document, None) or _structure_problem(_root(document, None))
+        problem = conversion_problem(document, None) or _structure_problem(first_root(document, None))
         if problem:
             return f"Parsing {name} doc {number}: {problem}"
     return None
@@ -55,18 +55,26 @@ def parsing_problem(text: str, name: str) -> str | None:
 
 def conversion_problem(text: str, most_values: int | None = MOST_YAML_VALUES) -> str | None:
     """Return why a text is not one document of so many values that can be made JSON of; None if it is."""
-    try:
-        root = _root(text, most_values)
-    except YamlFault as fault:
-        return f"{_CONVERSION}yaml: {printable(fault.go_text)}"
-    except yaml.reader.ReaderError:
-        return f"{_CONVERSION}yaml: control characters are not allowed"
+    if problem := syntax_problem(text, most_values):
+        return problem
+    root = first_root(text, most_values)
     problem = _value_problem(root) if root else None
     return f"{_CONVERSION}{problem}" if problem else None
 
 
-def _root(text: str, most_values: int | None = MOST_YAML_VALUES) -> yaml.Node | None:
-    # What follows a `...` is not read.
+def syntax_problem(text: str, most_values: int | None = MOST_YAML_VALUES) -> str | None:
+    """Return why a text does not begin with a document of YAML; None if it does, or is empty."""
+    try:
+        first_root(text, most_values)
+    except YamlFault as fault:
+        return f"{_CONVERSION}yaml: {printable(fault.go_text)}"
+    except yaml.reader.ReaderError:
+        return f"{_CONVERSION}yaml: control characters are not allowed"
+    return None
+
+
+def first_root(text: str, most_values: int | None = MOST_YAML_VALUES) -> yaml.Node | None:
+    """Return the first document of a text, which is all that is read, if there is one; YamlFault, ReaderError."""
     return next((document.root for document in compose_text(text, most_values)), None)
 
 
@@ -122,7 +130,7 @@ def list_problem(text: str, go_type: str) -> str | None:
     problem = conversion_problem(text)
     if problem:
         return problem
-    root = _root(text)
+    root = first_root(text)
     return None if isinstance(root, yaml.SequenceNode) else decoding_problem(root, go_type)
 
 

@@ -106,37 +106,49 @@ class FileState(NamedTuple):
 Snapshot = dict[str, FileState]
 
 
-def walk(inputs: Inputs, *, repeated: bool = False) -> list[Entry]:
+def walk(inputs: Inputs) -> list[Entry]:
     """Return every entry of the inputs in the order of the layer.
 
     Raises InputError for a missing input, for anything that is neither regular file nor
-    directory, for a faulty pattern or ignore file, and for one path given by two inputs, unless
-    paths may be `repeated`.
+    directory, for a faulty pattern or ignore file, and for one path given by two inputs.
     """
     excluded = frozenset(inputs.exclude)
     entries: list[Entry] = []
     for root in inputs.paths:
-        path = os.path.realpath(anchored(root)) if inputs.follow_links and _links_to_file(root) else root
-        status = _lstat(path)
+        path = _followed(root) if inputs.follow_links else root
+        status = lstat(path)
         if stat.S_ISDIR(status.st_mode):
             entries.append(Entry(".", root, status))
             ignore = _ignored(inputs, root) if inputs.patterns or inputs.ignore_file else None
-            _Walk(root, excluded, ignore, entries).directory(root, "")
+            _Walk(root, excluded, ignore, entries).directory(go_walked(root) if inputs.follow_links else root, "")
         else:
-            _require_regular(root, root, status)
+            if not (inputs.follow_links and path == os.devnull):
+                _require_regular(root, root, status)
             name = os.path.basename(root)
             if name not in excluded and not (inputs.patterns and _ignored(inputs).leaves_out(name)):
                 entries.append(Entry(name, path, status))
-    if len(inputs.paths) > 1 and not repeated:
+    if len(inputs.paths) > 1:
         refuse_repeated(entries)
     return entries
 
 
-def _links_to_file(path: str) -> bool:
-    return os.path.islink(anchored(path)) and os.path.isfile(anchored(path))
+def _followed(path: str) -> str:
+    """Return the path to read for an input that may be a link to a file; InputError for one that leads nowhere."""
+    try:
+        is_directory = stat.S_ISDIR(os.stat(anchored(path)).st_mode)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}", drop_in=as_go("stat", path, error)) from None
+    return path if is_directory or not os.path.islink(anchored(path)) else os.path.realpath(anchored(path))
 
 
-def _lstat(path: str) -> os.stat_result:
+def go_walked(directory: str) -> str:
+    """Return what paths below a directory begin with where Go walks through it: cleaned, nothing for `.`."""
+    cleaned = os.path.normpath(directory)
+    return "" if cleaned == "." else cleaned
+
+
+def lstat(path: str) -> os.stat_result:
+    """Return the status of what is at a path, a link itself; InputError if there is nothing."""
     try:
         return os.lstat(anchored(path))
     except OSError as error:
@@ -153,7 +165,7 @@ def _ignored(inputs: Inputs, root: str | None = None) -> DockerIgnore:
     path = f"{root}/{inputs.ignore_file}"
     if not os.path.lexists(anchored(path)):
         return given
-    status = _lstat(path)
+    status = lstat(path)
     if not stat.S_ISDIR(status.st_mode):
         _require_regular(root, path, status)
     content = read_document(path)
@@ -172,9 +184,9 @@ class _Walk:
 
     def directory(self, directory: str, prefix: str, parent: Verdict | None = None) -> None:
         """Walk through a directory, given the verdict on it where anything is ignored."""
-        for child in in_byte_order(directory):
+        for child in in_byte_order(directory or "."):
             name = prefix + child.name
-            path = f"{directory}/{child.name}"
+            path = f"{directory}/{child.name}" if directory else child.name
             verdict = self.ignore.judge(name, parent) if self.ignore else None
             is_ignored = verdict is not None and verdict.is_excluded
             try:

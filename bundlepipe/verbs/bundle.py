@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from bundlepipe.documents.bundle import check_bundle
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, BUNDLE_METADATA, IMAGES_LOCK
-from bundlepipe.documents.images_lock import ImagesLock
+from bundlepipe.documents.images_lock import ImagesLock, parse_of_bundle
 from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidContent
 from bundlepipe.files import read_document
 from bundlepipe.limits import LARGEST_CONFIG
@@ -121,18 +121,25 @@ def check_contents(entries: Sequence[Entry], roots: Sequence[str]) -> None:
     images.yml; bundle.yml, where there is one, is valid.
     """
     check_placement(entries, roots)
-    check_documents(entries, roots, (IMAGES_LOCK, BUNDLE_METADATA))
+    check_documents(entries, roots)
 
 
-def check_documents(entries: Sequence[Entry], roots: Sequence[str], names: Collection[str] = (IMAGES_LOCK,)) -> None:
-    """Raise InputError if there is no images.yml, and DocumentError if it or another of the documents is faulty."""
-    documents = {entry.name: entry.path for entry in entries if entry.name in names and not entry.is_directory}
-    if IMAGES_LOCK not in documents:
+def check_documents(entries: Sequence[Entry], roots: Sequence[str], *, as_imgpkg: bool = False) -> None:
+    """Raise InputError if there is no images.yml, and DocumentError if it is faulty, or bundle.yml is.
+
+    With `as_imgpkg` the former is one that imgpkg takes, and the latter is anything.
+    """
+    paths = {entry.name: entry.path for entry in entries if not entry.is_directory}
+    if IMAGES_LOCK not in paths:
         raise InputError(
             f"{', '.join(roots)}: This directory is not a bundle. It is missing .imgpkg/images.yml: "
             "write it, or let lock maintain it"
         )
-    _check_documents(documents)
+    parse = parse_of_bundle if as_imgpkg else ImagesLock.parse
+    parse(read_document(paths[IMAGES_LOCK]), paths[IMAGES_LOCK])
+    metadata = None if as_imgpkg else paths.get(BUNDLE_METADATA)
+    if metadata and (problems := check_bundle(read_document(metadata), metadata)):
+        raise DocumentError(problems)
 
 
 def check_placement(entries: Sequence[Entry], roots: Sequence[str]) -> None:
@@ -149,15 +156,6 @@ def check_placement(entries: Sequence[Entry], roots: Sequence[str]) -> None:
             "This directory contains multiple bundle definitions. Only a single instance of .imgpkg/images.yml "
             f"can be provided and instead these were provided {', '.join(entry.path for entry in directories)}"
         )
-
-
-def _check_documents(documents: dict[str, str]) -> None:
-    for name, path in documents.items():
-        content = read_document(path)
-        if name == IMAGES_LOCK:
-            ImagesLock.parse(content, path)
-        elif problems := check_bundle(content, path):
-            raise DocumentError(problems)
 
 
 def check_is_plain(entries: Sequence[Entry]) -> None:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from bundlepipe.documents.bundle_paths import BUNDLE_METADATA, IMAGES_LOCK
 from bundlepipe.documents.image_locations import FILE_NAME, ImageLocations
-from bundlepipe.documents.images_lock import ImageRef, ImagesLock
+from bundlepipe.documents.images_lock import ImageRef, parse_of_bundle
 from bundlepipe.errors import (
     AccessDenied,
     BundlepipeError,
@@ -190,7 +190,7 @@ class _Survey:
 
     def _read_bundle(self, found: _Found) -> _Bundle:
         files = self._read_files(found, (IMAGES_LOCK, BUNDLE_METADATA))
-        lock = ImagesLock.parse(_required(files, IMAGES_LOCK, found), f"{found.image}: {IMAGES_LOCK}")
+        lock = parse_of_bundle(_required(files, IMAGES_LOCK, found), f"{found.image}: {IMAGES_LOCK}")
         metadata = _metadata(files.get(BUNDLE_METADATA), found.image)
         tag = locations_tag(found.manifest.digest)
         manifest = find_manifest(found.store, tag)

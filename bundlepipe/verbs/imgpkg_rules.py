@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 
 from bundlepipe.base_directory import anchored
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, IMAGES_LOCK
-from bundlepipe.oci.inputs import Entry
+from bundlepipe.oci.inputs import Entry, go_walked, in_byte_order, lstat
 
 _IMAGES_LOCK_NAME = os.path.basename(IMAGES_LOCK)
+
+
+def all_entries(roots: Sequence[str]) -> list[Entry]:
+    """Return everything in the inputs, whatever it is, excluded or not; no link is followed. InputError."""
+    found: list[Entry] = []
+    for root in roots:
+        status = lstat(root)
+        if stat.S_ISDIR(status.st_mode):
+            found.append(Entry(".", root, status))
+            _add_below(go_walked(root), "", found)
+        else:
+            found.append(Entry(os.path.basename(root), root, status))
+    return found
+
+
+def _add_below(directory: str, prefix: str, found: list[Entry]) -> None:
+    for child in in_byte_order(directory or "."):
+        path = f"{directory}/{child.name}" if directory else child.name
+        entry = Entry(prefix + child.name, path, lstat(path))
+        found.append(entry)
+        if entry.is_directory:
+            _add_below(path, f"{entry.name}/", found)
 
 
 def bundle_fault(entries: Sequence[Entry], roots: Sequence[str]) -> str | None:

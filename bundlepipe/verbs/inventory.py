@@ -14,7 +14,7 @@ from typing import Any
 
 from bundlepipe.documents.archive_manifest import LockEntry
 from bundlepipe.documents.bundle_paths import IMAGES_LOCK
-from bundlepipe.documents.images_lock import ImagesLock
+from bundlepipe.documents.images_lock import ImagesLock, parse_of_bundle
 from bundlepipe.errors import AccessDenied, InvalidContent, NotFound, StoreError, Unreachable
 from bundlepipe.limits import LARGEST_CONFIG
 from bundlepipe.oci.digest import Digest
@@ -392,7 +392,7 @@ class Inventory:
         content = read_files(chunks, (IMAGES_LOCK,), what).get(IMAGES_LOCK)
         if content is None:
             raise InvalidContent(f"{what}: has the label of a bundle, but no {IMAGES_LOCK}")
-        return ImagesLock.parse(content, f"{what}: {IMAGES_LOCK}")
+        return parse_of_bundle(content, f"{what}: {IMAGES_LOCK}")
 
     def _members(self, item: Item) -> Iterator[Wanted]:
         """Yield the members of an index; where it is complete, those that may have to bring something still."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, IMAGES_LOCK
 from bundlepipe.documents.image_locations import ImageLocations
-from bundlepipe.documents.images_lock import ImageRef, ImagesLock
+from bundlepipe.documents.images_lock import ImageRef, ImagesLock, parse_of_bundle
 from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, OutputError
 from bundlepipe.events import Emit, ImageLaidOut, LayerLaidOut, ignore
 from bundlepipe.files import read_bounded, write_if_changed
@@ -191,7 +191,7 @@ class _Pulling:
 
 
 def _read_lock(path: str, what: str) -> ImagesLock:
-    return ImagesLock.parse(_read(path, what), what)
+    return parse_of_bundle(_read(path, what), what)
 
 
 def _read(path: str, what: str) -> bytes:

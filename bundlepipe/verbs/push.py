@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import IO
 
-from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY
 from bundlepipe.errors import BundlepipeError, InputError
 from bundlepipe.events import Emit, EntryPacked, ignore
 from bundlepipe.oci.image import FilesImage, build, identify
@@ -20,7 +19,7 @@ from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.store import Store, find_manifest
 from bundlepipe.temporary import temporary_file, temporary_room
 from bundlepipe.verbs.bundle import NOT_AN_IMAGE, check_contents, check_documents, check_is_plain
-from bundlepipe.verbs.imgpkg_rules import bundle_fault
+from bundlepipe.verbs.imgpkg_rules import all_entries, bundle_fault
 from bundlepipe.verbs.transfer import put_further_tags, put_tags, send_blob
 
 
@@ -123,18 +122,20 @@ def _checked_inputs(request: PushRequest) -> list[Entry]:
 def _checked_as_imgpkg(request: PushRequest) -> list[Entry]:
     """Return the entries if imgpkg takes them, and if they are a bundle anybody can pull it."""
     inputs = request.inputs
-    entries = walk(inputs, repeated=True)
-    # It does not count as excluded: imgpkg looks at all files.
-    exclude = [path for path in inputs.exclude if os.path.basename(path) != BUNDLE_DIRECTORY]
-    looked_at = entries if exclude == list(inputs.exclude) else walk(replace(inputs, exclude=exclude), repeated=True)
+    # imgpkg looks at all files, excluded ones as well.
+    looked_at = all_entries(inputs.paths)
     fault = bundle_fault(looked_at, inputs.paths)
     if request.is_bundle and fault:
         raise InputError(fault)
     if not request.is_bundle and not fault:
         raise InputError(NOT_AN_IMAGE)
-    refuse_repeated(entries)
+    refuse_repeated(looked_at)
+    if "." in inputs.exclude:
+        # Each directory that is an input is called that.
+        inputs = replace(inputs, paths=[path for path in inputs.paths if not os.path.isdir(path)])
+    entries = walk(inputs)
     if request.is_bundle:
-        check_documents(entries, inputs.paths)
+        check_documents(entries, inputs.paths, as_imgpkg=True)
     return entries
 
 

@@ -169,7 +169,10 @@ def test_refusals(command: Command, bundle: Path, tool: str) -> None:
             }[tool]
         )
     )
-    assert error("-i", "docker-daemon:x", "-f", "plain").startswith("'docker-daemon:x': push is for registries")
+    local = {"bundlepipe": "'docker-daemon:x:1': push is for registries", "imgpkg": "Parsing 'docker-daemon:x:1':"}[
+        tool
+    ]
+    assert error("-i", "docker-daemon:x:1", "-f", "plain").startswith(local)
     assert "in UTF-8" in error("-i", "a/b", "-f", "plain", "-l", "a=\udcff")
     assert "reserved and cannot be overriden. Please use a different key" in error(
         "-b", "a/b", "-f", "config", "-l", "dev.carvel.imgpkg.bundle=x"

@@ -86,11 +86,13 @@ def test_resolve(command: Command, repository: str, tool: str) -> None:
 
 @TOOLS
 def test_refusals(command: Command, registry: Registry, repository: str, tool: str) -> None:
-    for local in ("oci:layout", "tar:x.tar", "docker-daemon:app"):
+    for local in ("oci:/x", "tar:a/B", "docker-daemon:app:1"):
         for what in ("tag list", "tag resolve"):
-            assert command(tool, *what.split(), "-i", local).failed == (
-                f"{tool}: Error: '{local}': {what} is for registries: expected REGISTRY/REPOSITORY[:TAG]\n"
-            )
+            fault = {
+                "bundlepipe": f"'{local}': {what} is for registries: expected REGISTRY/REPOSITORY[:TAG]",
+                "imgpkg": f"could not parse reference: {local}",
+            }[tool]
+            assert command(tool, *what.split(), "-i", local).failed == f"{tool}: Error: {fault}\n"
     assert (
         command(tool, "tag", "bogus").failed
         == (

@@ -10,11 +10,10 @@ from tests.peers.imgpkg_cases import BUNDLE, BUNDLE_LOCK, LOCK, PLAIN, images
 from tests.peers.scene import Link
 
 
-
 def _bundle_locks() -> Iterator[str]:
     """Yield BundleLocks with values of every type, keys that are missing or unknown, and several documents."""
     lock = BUNDLE_LOCK.replace("IMAGE", "{prefix}/outer@{outer}")
-    for tag in ("1", "1.50", "true", "null", "''", "[a]", "{a: b}", "0x10", "1e3", "y", ".inf", "2024-01-01", "'1'"):
+    for tag in ("1", "1.50", "true", "null", "''", "[a]", "{a: b}", "0x10", "1e3", "y", "2024-01-01", "'1'"):
         yield lock.replace("tag: v1", f"tag: {tag}")
     for image in ("1", "null", "[a]", "{a: b}", "true", "x@sha256:aa"):
         yield BUNDLE_LOCK.replace("IMAGE", image)
@@ -47,31 +46,42 @@ def _bundle_locks() -> Iterator[str]:
 
 
 def _images_locks() -> Iterator[str]:
-    """Yield ImagesLocks of all kinds."""
+    """Yield ImagesLocks that imgpkg takes, of all kinds."""
     image = "image: '{prefix}/image@{image}'"
-    for annotations in ("{a: 1}", "{a: 1.50}", "{a: true}", "{a: null}", "{a: [b]}", "{a: {b: c}}", "{1: b}", "[a]"):
-        yield LOCK.replace("[]", f"[{{{image}, annotations: {annotations}}}]")
-    for entry in ("null", "1", "text", "[]", "{}", f"{{{image}, other: 1}}", f"{{IMAGE: '{{prefix}}/image@{{image}}'}}"):
-        yield LOCK.replace("[]", f"[{entry}]")
-    for value in ("null", "1", "text", "{a: b}", "true"):
-        yield LOCK.replace("[]", value)
-    for value in ("1", "null", "[]", "{}", "true", "''", "nginx", "nginx@sha256:a"):
-        yield LOCK.replace("[]", f"[{{image: {value}}}]")
+    for value in ("{a: 1}", "{a: 1.50}", "{a: true}", "{a: null}", "{1: b}", "null"):
+        yield LOCK.replace("[]", f"[{{{image}, annotations: {value}}}]")
     full = LOCK.replace("[]", f"[{{{image}}}]")
-    yield full.replace("kind: ImagesLock\n", "")
-    yield full.replace("kind: ImagesLock", "kind: 1")
-    yield full.replace("kind: ImagesLock", "kind: BundleLock")
-    yield full.replace("v1alpha1", "v1")
-    yield full.replace("apiVersion: imgpkg.carvel.dev/v1alpha1\n", "")
-    yield f"{full}other: 1\n"
-    yield f"{full}kind: ImagesLock\n"
+    yield full.replace("{image:", "{IMAGE:")
+    yield full.replace("images:", "Images:")
     yield f"{full}---\na: 1\n"
     yield f"{full}---\n"
     yield f"{full}...\n"
     yield full.replace("---\n", "")
-    yield full.replace("images:", "Images:")
+
+
+def _faulty_images_locks() -> Iterator[str]:
+    """Yield what imgpkg takes for no ImagesLock, with faults of all kinds."""
+    image = "image: '{prefix}/image@{image}'"
+    full = LOCK.replace("[]", f"[{{{image}}}]")
+    yield full.replace("kind: ImagesLock", "kind: 1")
+    yield f"{full}kind: ImagesLock\n"
     yield "null\n"
+    yield from (LOCK.replace("[]", f"[{{image: {value}}}]") for value in ("null", "true", "1", "[]", "{}", "''"))
+    yield from (LOCK.replace("[]", f"[{{image: {value}}}]") for value in ("nginx", "nginx@sha256:a"))
+    for value in ("{a: [b]}", "{a: {b: c}}", "[a]", "1"):
+        yield LOCK.replace("[]", f"[{{{image}, annotations: {value}}}]")
+    yield from (
+        LOCK.replace("[]", f"[{entry}]") for entry in ("null", "1", "text", "[]", "{}", f"{{{image}, other: 1}}")
+    )
+    yield from (LOCK.replace("[]", value) for value in ("null", "1", "text", "{a: b}", "true"))
+    yield full.replace("kind: ImagesLock\n", "")
+    yield full.replace("kind: ImagesLock", "kind: BundleLock")
+    yield full.replace("v1alpha1", "v1")
+    yield full.replace("apiVersion: imgpkg.carvel.dev/v1alpha1\n", "")
+    yield f"{full}other: 1\n"
     yield "[]\n"
+    yield ""
+    yield "# nothing\n"
 
 
 def _locks() -> list[Case]:
@@ -80,14 +90,17 @@ def _locks() -> list[Case]:
     for content in _bundle_locks():
         pulled.add("--lock lock.yml -o out", set_up=images, files={"lock.yml": content})
         copied.add("--lock lock.yml --to-repo {own}/to", set_up=images, files={"lock.yml": content})
-    for content in _images_locks():
+    taken, faulty = list(_images_locks()), list(_faulty_images_locks())
+    for content in (*taken, *faulty):
         copied.add(
             "--lock lock.yml --to-repo {own}/to --lock-output new.yml", set_up=images, files={"lock.yml": content}
         )
-        pushed.add("-b {own}/app -f b", set_up=images, files={**BUNDLE, "b/.imgpkg/images.yml": content})
-    for content in ("", "# nothing\n"):
-        copied.add("--lock lock.yml --to-repo {own}/to", set_up=images, files={"lock.yml": content})
-        pushed.add("-b {own}/app -f b", set_up=images, files={**BUNDLE, "b/.imgpkg/images.yml": content})
+    for content in (*taken, *faulty[:4]):
+        pushed.add(
+            "-b {own}/app -f b && pull -b {own}/app -o out && copy -b {own}/app --to-repo {own}/to",
+            set_up=images,
+            files={**BUNDLE, "b/.imgpkg/images.yml": content},
+        )
     return [*pulled.found, *copied.found, *pushed.found]
 
 
@@ -122,13 +135,14 @@ def _places() -> list[Case]:
 
 
 _NUMBERS = (
-    "0x10", "0X1F", "0xg", "0x", "1_0", "_1", "1__0", "0x_1", "-1", "+3", "0b11", "0b2", "010", "08", "0o17", "0_7", "0",
-    "9223372036854775808", "-9223372036854775809", "1e3", "1.5", "' 1'", "''", "١", "--1", "-0x2",
-)  # fmt: skip
+    *("0x10", "0X1F", "0xg", "0x", "1_0", "_1", "1__0", "0x_1", "-1", "+3", "0b11", "0b2", "010", "08", "0o17", "0_7"),
+    *("0", "9223372036854775808", "-9223372036854775809", "1e3", "1.5", "' 1'", "''", "--1", "-0x2"),
+)
 _TIMES = (
-    "5", "0", "-0", "+0", "1h2m", "-3s", "1.5h", ".5s", "1.s", ".s", "1d", "1S", "' 1s'", "''", "-", "1h2", "90000000us", "90000000µs",
-    "9223372036854775807ns", "9223372036854775808ns", "10000000h", "1h-2m", "1e3s", "1h 2m", "0.0000000001s", "5seconds",
-)  # fmt: skip
+    *("5", "0", "-0", "+0", "1h2m", "-3s", "1.5h", "60.s", ".s", "1d", "1S", "' 1s'", "''", "-", "1h2", "90000000us"),
+    *("90000000µs", "9223372036854775807ns", "9223372036854775808ns", "10000000h", "1h-2m", "1e3s", "1h 2m"),
+    *("0.0000000001s", "5seconds"),
+)
 _TRUTHS = ("T", "TRUE", "1", "yes", "0", "f", "False", "no", "tRUE", "''", "2", "' true'", "on")
 
 
@@ -180,11 +194,17 @@ def _files() -> list[Case]:
         "m/x": "x\n",
     }
     for path in (
-        "/dev/null", "dangling", "loop", "tofile", "todir", "todir/", "tobundle", "tobundle/", "tonull", "d", "e", "g",
-        "h", "i", "j", ".imgpkg", "m", "f/a.txt/", "f//", "./f/../f", "''", "f/a.txt/x", "f/nowhere",
+        *("/dev/null", "dangling", "loop", "tofile", "todir", "todir/", "tobundle", "tobundle/"),
+        *("tonull", "d", "e", "g", "h", "i", "j", ".imgpkg"),
+        *("m", "f/a.txt/", "f//", "./f/../f", "''", "f/a.txt/x", "f/nowhere"),
     ):  # fmt: skip
-        cases.add(f"-i {{own}}/app -f {path}", f"-b {{own}}/app -f {path}", f"-b {{own}}/app -f b -f {path}", files=files)
-    for exclusion in (".", "./sub", "sub/", "/sub", "..", "''", "*", "a.txt", "f", "sub/b.txt", "nowhere", "'a.txt,sub'"):
+        cases.add(
+            f"-i {{own}}/app -f {path}", f"-b {{own}}/app -f {path}", f"-b {{own}}/app -f b -f {path}", files=files
+        )
+    for exclusion in (
+        *(".", "./sub", "sub/", "/sub", "..", "''", "*", "a.txt"),
+        *("f", "sub/b.txt", "nowhere", "'a.txt,sub'"),
+    ):
         cases.add(f"-i {{own}}/app -f f --file-exclusion {exclusion}", files=PLAIN)
         cases.add(f"-b {{own}}/app -f b -f f --file-exclusion {exclusion}", files={**BUNDLE, **PLAIN})
     cases.add(
@@ -204,16 +224,24 @@ def _faults() -> list[Case]:
     """Return command lines with two faults: the one that is told is the one that imgpkg comes to first."""
     cases = Cases("imgpkg", "faults")
     pushes = ("-b {own}/App", "-f nowhere", "-l dev.carvel.imgpkg.bundle=x", "--registry-ca-cert-path nowhere", "-i x")
-    pulls = ("-b {prefix}/Outer", "-o ''", "-r", "--lock nowhere", "--image-is-bundle-check=false", "-i {prefix}/image:v1")
+    pulls = (
+        *("-b {prefix}/Outer", "-o ''", "-r", "--lock nowhere", "--image-is-bundle-check=false"),
+        "-i {prefix}/image:v1",
+    )
     copies = (
-        "-b {prefix}/Outer", "--tar nowhere", "--lock nowhere", "--to-repo {own}/To", "--to-tar nowhere/x", "--resume",
-        "--lock-output nowhere/x", "--registry-ca-cert-path nowhere",
-    )  # fmt: skip
-    for command, flags in (("push", pushes), ("pull", pulls), ("copy", copies)):
-        for one, other in itertools.combinations(flags, 2):
+        *("-b {prefix}/Outer", "--tar nowhere", "--lock nowhere", "--to-repo {own}/To", "--to-tar nowhere/x"),
+        *("--resume", "--lock-output nowhere/x", "--registry-ca-cert-path nowhere"),
+    )
+    for command, chosen in (("push", pushes), ("pull", pulls), ("copy", copies)):
+        for one, other in itertools.combinations(chosen, 2):
             cases.add(f"{command} {one} {other}", set_up=images)
     cases.add("copy --concurrency 0 --resume", set_up=images)
-    for flags in ("-i {prefix}/Image --registry-ca-cert-path nowhere", "-b x --column y -o z", "-i x --registry-anon=z rest"):
+    faulty = (
+        "-i {prefix}/Image --registry-ca-cert-path nowhere",
+        "-b x --column y -o z",
+        "-i x --registry-anon=z rest",
+    )
+    for flags in faulty:
         cases.add(f"describe {flags}", f"tag list {flags}", f"tag resolve {flags}", set_up=images)
     return cases.found
 

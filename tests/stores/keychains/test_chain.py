@@ -248,8 +248,7 @@ def test_a_clouds_password_that_expires_midway_is_fetched_anew(clouds: Clouds, m
         ({"IMGPKG_ACTIVE_KEYCHAINS": "aks,ecr,gke"}, False),
         ({"IMGPKG_ACTIVE_KEYCHAINS": ""}, False),
         ({"IMGPKG_ENABLE_IAAS_AUTH": "true"}, True),
-        ({"IMGPKG_ENABLE_IAAS_AUTH": "T", "IMGPKG_ACTIVE_KEYCHAINS": "ecr"}, True),
-        ({"IMGPKG_ENABLE_IAAS_AUTH": "1"}, True),
+        ({"IMGPKG_ENABLE_IAAS_AUTH": "TRUE", "IMGPKG_ACTIVE_KEYCHAINS": "ecr"}, True),
         ({"IMGPKG_ENABLE_IAAS_AUTH": "False"}, False),
         ({"IMGPKG_ENABLE_IAAS_AUTH": "0", "IMGPKG_ACTIVE_KEYCHAINS": "github"}, True),
         ({"IMGPKG_ENABLE_IAAS_AUTH": ""}, False),
@@ -261,6 +260,14 @@ def test_a_clouds_keychain_is_active_only_if_named(places: Places, environ: dict
 
     for tool in ORDERS:
         assert places.user(tool) == ("unset" if active and tool != "kbld" else None)
+
+
+@pytest.mark.parametrize("text", ["T", "1"])
+def test_imgpkg_takes_no_word_for_true_but_that(places: Places, text: str) -> None:
+    places.environ.update(IMGPKG_ENABLE_IAAS_AUTH=text, GITHUB_TOKEN="ghs_1")
+
+    assert places.user("bundlepipe") == "unset"
+    assert places.user("imgpkg") is None
 
 
 def test_our_own_variable_is_no_variable_of_imgpkg(places: Places) -> None:
@@ -279,7 +286,7 @@ def test_a_keychain_that_there_is_not_is_an_error_at_once(tool: Tool) -> None:
 
 def test_a_switch_that_is_neither_true_nor_false_is_an_error_at_once() -> None:
     with pytest.raises(StoreError, match="IMGPKG_ENABLE_IAAS_AUTH in the environment is neither true nor false"):
-        find_keychain({"IMGPKG_ENABLE_IAAS_AUTH": "yes"}, "imgpkg")
+        find_keychain({"IMGPKG_ENABLE_IAAS_AUTH": "yes"}, "bundlepipe")
 
 
 # What is said
