@@ -68,7 +68,7 @@ class DockerIgnore:
     @classmethod
     def of(cls, patterns: Sequence[str]) -> DockerIgnore:
         """Return some patterns, each what a line of a file would be; InputError for what is none."""
-        return cls(tuple(filter(None, (_pattern(text, "pattern") for text in patterns))))
+        return cls(tuple(filter(None, (_pattern(text, "what to leave out") for text in patterns))))
 
     def leaves_out(self, path: str) -> bool:
         """Tell whether a path is left out, whatever is below it."""
@@ -114,8 +114,8 @@ def _pattern(line: str, where: str) -> Pattern | None:
     pattern = Pattern(cleaned[1:] if len(cleaned) > 1 and cleaned.startswith("/") else cleaned, is_exception)
     try:
         pattern.matches("")
-    except (ValueError, re.error):
-        raise InputError(f"{where}: {quoted(line)} is not a pattern: a '[' or '\\' in it has no end") from None
+    except ValueError as error:
+        raise InputError(f"{where}: {quoted(line)} is not a pattern: {error}") from None
     return pattern
 
 
@@ -155,7 +155,7 @@ def _literal(pattern: str, start: int) -> tuple[int, str]:
     if pattern[start] != "\\":
         return start + 1, pattern[start]
     if start + 1 == len(pattern):
-        raise ValueError("nothing is escaped")
+        raise ValueError("nothing is behind the '\\' at its end")
     return start + 2, pattern[start + 1]
 
 
@@ -165,13 +165,17 @@ def _character_class(pattern: str, start: int) -> tuple[int, str]:
     position = start + len(negation)
     ranges: list[str] = []
     while not ranges or not pattern.startswith("]", position):
-        if position >= len(pattern) or pattern[position] in "-]":
-            raise ValueError("a class has no end")
+        if position >= len(pattern):
+            raise ValueError("a '[' has no ']'")
+        if pattern[position] in "-]":
+            raise ValueError(f"there is no character before the '{pattern[position]}' in a '[...]'")
         position, low = _literal(pattern, position)
         high = low
         if pattern.startswith("-", position):
             if pattern[position + 1 : position + 2] in ("", "-", "]"):
-                raise ValueError("a range has no end")
+                raise ValueError("there is no character behind the '-' in a '[...]'")
             position, high = _literal(pattern, position + 1)
+            if high < low:
+                raise ValueError(f"the range '{low}-{high}' is empty: write '{high}-{low}'")
         ranges.append(f"{re.escape(low)}-{re.escape(high)}")
     return position + 1, f"[{negation}{''.join(ranges)}]"

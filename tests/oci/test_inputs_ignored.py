@@ -93,9 +93,22 @@ def test_what_cannot_be_packed_can_be_left_out(directory: Path) -> None:
     assert _names(directory, "li*") == set(FILES)
 
 
+FAULTS = {
+    "[z-a]": "the range 'z-a' is empty: write 'a-z'",
+    "[a": "a '[' has no ']'",
+    "[]a]": "there is no character before the ']' in a '[...]'",
+    "[a-]": "there is no character behind the '-' in a '[...]'",
+    "a\\": "nothing is behind the '\\' at its end",
+}
+
+
 def test_faulty_patterns_are_told(directory: Path) -> None:
     with pytest.raises(InputError, match=r"'a\[' is not a pattern"):
         _names(directory, "a[")
+    for pattern, fault in FAULTS.items():
+        with pytest.raises(InputError) as raised:
+            _names(directory, pattern)
+        assert str(raised.value) == f"what to leave out: '{pattern}' is not a pattern: {fault}"
     (directory / IGNORE_FILE).write_text("docs\na[\n")
     with pytest.raises(InputError, match=r"\.imgpkgignore:2:1: 'a\[' is not a pattern"):
         _names(directory, ignore_file=IGNORE_FILE)

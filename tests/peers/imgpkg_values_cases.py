@@ -197,7 +197,7 @@ def _files() -> list[Case]:
         *("/dev/null", "dangling", "loop", "tofile", "todir", "todir/", "tobundle", "tobundle/"),
         *("tonull", "d", "e", "g", "h", "i", "j", ".imgpkg"),
         *("m", "f/a.txt/", "f//", "./f/../f", "''", "f/a.txt/x", "f/nowhere"),
-    ):  # fmt: skip
+    ):
         cases.add(
             f"-i {{own}}/app -f {path}", f"-b {{own}}/app -f {path}", f"-b {{own}}/app -f b -f {path}", files=files
         )
