@@ -75,9 +75,12 @@ def test_pull_what_a_lock_names(command: Command, registry: Registry, world: Wor
     assert (command.directory / "out/.imgpkg/images.yml").is_file()
     assert command(tool, "pull", "--lock", "-", "-o", "out", stdin=lock).output == ""
     images = "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\n"
-    assert command(tool, "pull", "--lock", "-", "-o", "out", stdin=images).failed.endswith(
-        "is an ImagesLock: expected a BundleLock, which names one bundle\n"
-    )
+    fault = {
+        "bundlepipe": "-: is an ImagesLock: expected a BundleLock, which names one bundle\n",
+        "imgpkg": "Validating bundle lock:\n  Validating kind:\n    Unknown kind (known: BundleLock)\n",
+    }[tool]
+    failed = command(tool, "pull", "--lock", "-", "-o", "out", stdin=images).failed
+    assert failed == f"{tool}: Error: {fault}"
 
 
 @TOOLS

@@ -259,3 +259,32 @@ def test_a_directory_for_temporary_files_without_room_is_named(command: Command,
     assert told, done.stderr
     assert int(told[1]) >= size
     assert list(room.iterdir()) == []
+
+
+def test_the_null_device_is_an_empty_file_to_imgpkg(command: Command, registry: Registry) -> None:
+    image = f"{registry.host}/null"
+    refused = command("bundlepipe", "push", "-i", image, "-f", os.devnull).failed
+    assert "Expected file '/dev/null' to be a regular file" in refused
+    command.silently("imgpkg", "push", "-i", image, "-f", os.devnull)
+    command.silently("imgpkg", "pull", "-i", image, "-o", "out")
+    assert (command.directory / "out/null").read_bytes() == b""
+
+
+def test_imgpkg_looks_at_what_is_left_out_as_well(command: Command, registry: Registry) -> None:
+    for name in ("a", "b"):
+        (command.directory / name / ".git").mkdir(parents=True)
+        (command.directory / name / ".git/config").write_text("x")
+    arguments = ("push", "-i", f"{registry.host}/two", "-f", "./a", "-f", "./b")
+    command.silently("bundlepipe", *arguments)
+    assert command("imgpkg", *arguments).failed == (
+        "imgpkg: Error: Found duplicate paths: a/.git, b/.git, a/.git/config, b/.git/config\n"
+    )
+
+
+def test_imgpkg_leaves_out_all_directories_on_request(command: Command, registry: Registry, bundle: Path) -> None:
+    (command.directory / "plain").mkdir()
+    (command.directory / "plain/x").write_text("x")
+    image = f"{registry.host}/none"
+    command.silently("imgpkg", "push", "-i", image, "-f", "plain", "--file-exclusion", ".")
+    command.silently("imgpkg", "pull", "-i", image, "-o", "out")
+    assert list((command.directory / "out").iterdir()) == []
