@@ -166,7 +166,7 @@ def resolve(
     if lock_output:
         write_lock(resolved.kbld_lock(), KBLD_LOCK)
     if imgpkg_lock_output:
-        write_lock(resolved.imgpkg_lock(as_kbld=run.tool is KBLD), IMAGES_LOCK)
+        write_lock(resolved.imgpkg_lock(), IMAGES_LOCK)
     for block in resolved.blocks if STANDARD not in (lock_output, imgpkg_lock_output) else ():
         run.console.block(block.decode("utf-8", "surrogateescape"))
 

@@ -129,7 +129,8 @@ def check_documents(entries: Sequence[Entry], roots: Sequence[str], *, as_imgpkg
 
     With `as_imgpkg` the former is one that imgpkg takes, and the latter is anything.
     """
-    paths = {entry.name: entry.path for entry in entries if not entry.is_directory}
+    names = (IMAGES_LOCK, BUNDLE_METADATA)
+    paths = {entry.name: entry.path for entry in entries if entry.name in names and not entry.is_directory}
     if IMAGES_LOCK not in paths:
         raise InputError(
             f"{', '.join(roots)}: This directory is not a bundle. It is missing .imgpkg/images.yml: "

@@ -79,12 +79,16 @@ class ResolvedImage:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The documents, in blocks that are printed, and the images by the references that they had."""
+    """The documents, in blocks that are printed, and the images by the references that they had.
+
+    The ImagesLock has origins `with_origins`, and with `keeps_spelling` images as configuration spells them.
+    """
 
     blocks: tuple[bytes, ...]
     images: tuple[ResolvedImage, ...]
     rules: KbldConfig
     with_origins: bool
+    keeps_spelling: bool
 
     @property
     def documents(self) -> bytes:
@@ -95,9 +99,9 @@ class Resolved:
         """Return the ImagesLock that kbld's `--imgpkg-lock-output` is; InputError for an image without digest."""
         return ImagesLock(tuple(map(self._entry, self.images)))
 
-    def imgpkg_lock(self, *, as_kbld: bool = False) -> bytes:
-        """Return that lock as a file; with `as_kbld`, images are spelled as configuration spells them."""
-        if not as_kbld:
+    def imgpkg_lock(self) -> bytes:
+        """Return that lock as a file; InputError as `images_lock`."""
+        if not self.keeps_spelling:
             return self.images_lock().to_bytes()
         for image in self.images:
             if not is_digest_form(image.image):
@@ -171,7 +175,7 @@ def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolv
     annotate = annotation if request.images_annotation else None
     ordered = tuple(images[reference] for reference in sorted(images))
     blocks = tuple(_blocks(configuration.files, request, replacements, annotate))
-    return Resolved(blocks, ordered, rules, request.origins_annotation)
+    return Resolved(blocks, ordered, rules, request.origins_annotation, request.as_kbld)
 
 
 def _blocks(
