@@ -782,7 +782,7 @@ def _more_copies() -> list[Case]:
             "--lock lock.yml --to-repo {own}/to --lock-output new.yml", set_up=_images, files={"lock.yml": content}
         )
     cases.add(
-        "-b {prefix}/outer:v1 --to-repo {own}/to --include-non-distributable-layers",
+        "-b {prefix}/outer:v1 --to-repo {own}/to --include-non-distributable-layers --concurrency 1",
         "-i {prefix}/windows --to-repo {own}/to --tty",
         "-b {prefix}/outer:v1 --to-tar out.tar --tty",
         "-b {prefix}/outer:v1 --to-tar out.tar --cosign-signatures",

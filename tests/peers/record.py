@@ -45,9 +45,10 @@ def program_of(tool: str) -> str:
 
 def _has_no_order(arguments: Sequence[str]) -> bool:
     """Tell whether output that came twice in the same order did so by chance: from maps of Go, or side by side."""
-    if arguments[0] in ("package", "unpackage", "relocate", "pkg"):
+    command = next(iter(arguments), "")
+    if command in ("package", "unpackage", "relocate", "pkg"):
         return True
-    return (arguments[0] == "describe" and arguments[-1] != "yaml") or "--to-tar" in arguments
+    return (command == "describe" and arguments[-1] != "yaml") or "--to-tar" in arguments
 
 
 def observe_twice(case: Case, stage: Stage, path: str) -> dict[str, Any]:

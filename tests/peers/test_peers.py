@@ -72,15 +72,17 @@ def test_ours_does_what_is_recorded(case: Case, stages: dict[str, Stage]) -> Non
 
 @pytest.mark.live
 @pytest.mark.parametrize("tool", TOOLS)
-def test_ours_does_what_the_program_does(tool: str, stages: dict[str, Stage]) -> None:
+def test_ours_does_what_the_program_does(tool: str) -> None:
     """The same with the program itself, in whatever version is on PATH."""
+    require("registry")
     if not shutil.which(tool):
         pytest.skip(f"{tool} is not on PATH: what is recorded of it is compared")
-    surprising = {
-        f"{case.name}: {tool} {' '.join(case.arguments)}": parts
-        for case in cases_of(tool)
-        if (parts := {part for part, _, _ in differing(case, stages[tool], live=True)} - set(_known(case)))
-    }
+    with open_stage() as stage:
+        surprising = {
+            f"{case.name}: {tool} {' '.join(case.arguments)}": parts
+            for case in cases_of(tool)
+            if (parts := {part for part, _, _ in differing(case, stage, live=True)} - set(_known(case)))
+        }
     assert not surprising
 
 
