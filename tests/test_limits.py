@@ -12,8 +12,10 @@ from types import ModuleType
 
 import pytest
 
+from bundlepipe.cli.command import Run
 from bundlepipe.cli.images import read_lock
 from bundlepipe.cli.lock_words import read_bundle_lock, read_copied_lock
+from bundlepipe.cli.tool import IMGPKG
 from bundlepipe.documents import archive_manifest, go_yaml, schema, yaml_source
 from bundlepipe.documents._composer import ComposedDocument, compose_text
 from bundlepipe.documents._construction import construct
@@ -284,7 +286,7 @@ def test_the_configuration_of_whoever_runs_kbld_may_have_any_number_of_values(
 
 @pytest.mark.parametrize("read", [read_bundle_lock, read_copied_lock])
 def test_a_lock_of_very_many_values_is_worded_without_them(
-    read: Callable[[str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    read: Callable[[Run, str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What imgpkg says of it is looked for within the same bounds."""
     composed: list[int | None] = []
@@ -298,7 +300,7 @@ def test_a_lock_of_very_many_values_is_worded_without_them(
     path = tmp_path / "lock.yml"
     path.write_text("a: b\n")
     with pytest.raises(DocumentError):
-        read(str(path))
+        read(Run(IMGPKG), str(path))
     assert len(composed) > 1
     assert set(composed) == {MOST_YAML_VALUES}
 

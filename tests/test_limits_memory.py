@@ -25,7 +25,9 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from bundlepipe.errors import BundlepipeError
+from bundlepipe.cli.command import Run
 from bundlepipe.cli.lock_words import read_copied_lock
+from bundlepipe.cli.tool import IMGPKG
 from bundlepipe.documents.images_lock import ImagesLock
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.stores.archive import ArchiveStore
@@ -33,7 +35,7 @@ from bundlepipe.stores.archive import ArchiveStore
 def lock(path):
     return len(ImagesLock.parse(Path(path).read_bytes(), "images.yml").images)
 def copied(path):
-    read_copied_lock(path)
+    read_copied_lock(Run(IMGPKG), path)
 def archive(path):
     return len(ArchiveStore(path).entries)
 def index(path):
