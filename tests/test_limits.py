@@ -57,7 +57,9 @@ from bundlepipe.stores.archive_writer import ArchiveWriter
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.layout import LayoutStore
 from bundlepipe.stores.settings import RegistrySettings
+from bundlepipe.verbs import configuration
 from bundlepipe.verbs.bundle import check_contents, locations_tag
+from bundlepipe.verbs.configuration import search_as_kbld
 from bundlepipe.verbs.copy import CopyRequest, copy
 from bundlepipe.verbs.describe import describe
 from bundlepipe.verbs.output_kinds import is_configuration
@@ -301,8 +303,27 @@ def test_a_lock_of_very_many_values_is_worded_without_them(
     path.write_text("a: b\n")
     with pytest.raises(DocumentError):
         read(Run(IMGPKG), str(path))
-    assert len(composed) > 1
+    assert composed
     assert set(composed) == {MOST_YAML_VALUES}
+
+
+def test_texts_of_the_users_own_configuration_have_no_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is not looked at would keep its images as they are, and nobody would be told."""
+    composed: list[int | None] = []
+
+    def recorded(text: str, most_values: int | None) -> Iterator[ComposedDocument]:
+        composed.append(most_values)
+        return compose_text(text, most_values)
+
+    monkeypatch.setattr(go_yaml, "compose_text", recorded)
+    rules = (
+        "apiVersion: kbld.k14s.io/v1alpha1\nkind: Config\nsearchRules:\n"
+        "- keyMatcher: {name: text}\n  updateStrategy: {yaml: {searchRules: [{keyMatcher: {name: image}}]}}\n"
+    )
+    content = f"{rules}---\ntext: |\n  image: nginx\n"
+    found = search_as_kbld([configuration.Text("app.yml", content.encode())])
+    assert [image.value for image in found.images] == ["nginx"]
+    assert set(composed) == {None}
 
 
 def test_json_of_very_many_values_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

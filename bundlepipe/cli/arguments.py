@@ -151,7 +151,7 @@ def _set(option: click.Option, value: str) -> list[str]:
         names = ", ".join(sorted(option.opts, key=len))
         raise FlagError(f'invalid argument {quoted_as_go(value)} for "{names}" flag: {fault}')
     longest = max(option.opts, key=len)
-    if isinstance(option.type, click.IntRange):
+    if isinstance(option.type, click.types.IntParamType):
         return [longest, str(go_int(value))]
     if not option.is_flag:
         return [longest, value]

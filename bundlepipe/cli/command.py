@@ -88,14 +88,22 @@ class _Context(click.Context):
 class Command(click.Command):
     """A command: takes arguments as Go's tools do, has the global options, and shows examples in its help.
 
-    `examples` are command lines without the name of the tool, each with what it is for.
+    `examples` are command lines without the name of the tool, each with what it is for;
+    `own_examples` are shown under the name bundlepipe alone.
     """
 
     context_class = _Context
 
-    def __init__(self, *args: Any, examples: Mapping[str, str] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        examples: Mapping[str, str] | None = None,
+        own_examples: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(*args, **settings)
         self.examples = examples or {}
+        self.own_examples = own_examples or {}
         self.params = [*self.params, *global_options()]
         self.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
 
@@ -159,12 +167,15 @@ class Command(click.Command):
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""
-        if self.examples:
+        if examples := self._examples(context):
             with formatter.section("Examples"):
                 name = self.example_name(context)
-                for text, example in self.examples.items():
+                for text, example in examples.items():
                     formatter.write(f"{'':>{formatter.current_indent}}# {text}\n")
                     formatter.write(f"{'':>{formatter.current_indent}}{name} {example}\n")
+
+    def _examples(self, context: click.Context) -> Mapping[str, str]:
+        return self.examples if stands_in(context) else {**self.examples, **self.own_examples}
 
     def example_name(self, context: click.Context) -> str:
         """Return what examples begin with: the name of the tool."""

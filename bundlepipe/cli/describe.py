@@ -25,8 +25,8 @@ _UNKNOWN = "Unable to check if {} is a bundle"
     examples={
         "Show what a bundle consists of": "describe -b registry.example/apps/shop-bundle:1.0",
         "The same for programs": "describe -b registry.example/apps/shop-bundle:1.0 -o yaml",
-        "Look into a tar": "describe -b tar:shop.tar",
     },
+    own_examples={"Look into a tar": "describe -b tar:shop.tar"},
 )
 @bundle_option("Describe this bundle")
 @click.option(

@@ -29,6 +29,8 @@ _UNITS = {
 }
 _DURATION_PART = re.compile(r"(?=\.?[0-9])(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?(?P<unit>[^0-9.]*)", re.ASCII)
 _LARGEST_INT = 1 << 63
+# Of what is in range there are fewer; Python refuses to make a number of some thousands.
+_MOST_DIGITS = 200
 # As strconv takes numbers whose base their beginning says; 0 and a digit is the base 8.
 _INT_TEXT = re.compile(
     r"[+-]?(?:0|[1-9](?:_?[0-9])*|0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0(?:_?[0-7])+)", re.ASCII
@@ -61,7 +63,7 @@ def int_fault(text: str) -> str | None:
     """Return what is wrong with a number; None if nothing is."""
     if not _INT_TEXT.fullmatch(text):
         return f"strconv.ParseInt: parsing {quoted_as_go(text)}: invalid syntax"
-    if not -_LARGEST_INT <= go_int(text) < _LARGEST_INT:
+    if len(text.lstrip("+-0_")) > _MOST_DIGITS or not -_LARGEST_INT <= go_int(text) < _LARGEST_INT:
         return f"strconv.ParseInt: parsing {quoted_as_go(text)}: value out of range"
     return None
 
@@ -108,9 +110,10 @@ def _nanoseconds(text: str) -> int:
     total = 0
     for part in _DURATION_PART.finditer(text):
         if part["unit"]:
-            fraction = part["fraction"] or ""
+            whole, fraction = (part["whole"] or "").lstrip("0"), (part["fraction"] or "")[:_MOST_DIGITS]
             unit = _UNITS[part["unit"]]
-            total += int(part["whole"] or 0) * unit + int(fraction or 0) * unit // 10 ** len(fraction)
+            total += _LARGEST_INT if len(whole) > _MOST_DIGITS else int(whole or 0) * unit
+            total += int(fraction or 0) * unit // 10 ** len(fraction)
     return total
 
 

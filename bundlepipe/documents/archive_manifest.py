@@ -18,7 +18,7 @@ from bundlepipe.oci.bounded_json import JsonFault, checked, loads, most_values
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.image import escape_as_go
 from bundlepipe.oci.manifest import DOCKER_LAYER, Descriptor, Manifest
-from bundlepipe.oci.reference import Reference
+from bundlepipe.oci.reference import Reference, check_tag
 
 FILE_NAME = "manifest.json"
 ROOT_BUNDLE_LABEL = "dev.carvel.imgpkg.copy.root-bundle"
@@ -219,7 +219,15 @@ def parse(content: bytes, what: str) -> tuple[ArchivedManifest, ...]:
     try:
         reading = _Reading(what)
         return tuple(map(reading.entry, document))
-    except (KeyError, TypeError, AttributeError, InvalidDigest, InvalidReference, UnicodeEncodeError) as error:
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        InvalidDigest,
+        InvalidReference,
+        RecursionError,
+        UnicodeEncodeError,
+    ) as error:
         raise InvalidContent(f"{what}: is not the manifest of an imgpkg tar: {type(error).__name__}: {error}") from None
 
 
@@ -273,7 +281,10 @@ def _about(value: dict[str, Any]) -> tuple[tuple[Reference, ...], str | None, st
     references = tuple(Reference.parse(text) for text in value["Refs"])
     if not references:
         raise KeyError("Refs")
-    return references, value.get("Tag") or None, value.get("OrigRef") or None, value.get("Labels")
+    tag = value.get("Tag") or None
+    if tag is not None:
+        check_tag(tag, str(references[0]))
+    return references, tag, value.get("OrigRef") or None, value.get("Labels")
 
 
 def _verify(content: bytes, blob: Descriptor, what: str) -> None:

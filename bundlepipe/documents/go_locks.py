@@ -18,7 +18,7 @@ from bundlepipe.documents._text import Text
 from bundlepipe.documents.bundle_lock import KIND as BUNDLE_KIND
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.fault import Fault, rendered
-from bundlepipe.documents.go_yaml import first_root, syntax_problem
+from bundlepipe.documents.go_yaml import NotConvertible, first_root
 from bundlepipe.documents.images_lock import KIND as IMAGES_KIND
 from bundlepipe.documents.images_lock import ImageRef, ImagesLock
 from bundlepipe.documents.yaml_source import decoded
@@ -128,11 +128,12 @@ def _mismatch(value: Any, path: Sequence[str | int], go_type: str) -> _Mismatch:
 def _decoded(content: bytes, path: str, what: str, decode: _Struct) -> dict[str, Any]:
     """Return the fields of the first document of a file."""
     text = decoded(content, path)
-    if problem := syntax_problem(text):
-        raise _fault(path, f"Unmarshaling {what} lock: {problem}")
-    root, source = first_root(text), Text(text)
+    try:
+        root = first_root(text)
+    except NotConvertible as error:
+        raise _fault(path, f"Unmarshaling {what} lock: {error}") from None
     faults: list[Fault] = []
-    data = construct(root, source, faults) if root else None
+    data = construct(root, Text(text), faults) if root else None
     if faults:
         raise DocumentError(rendered(path, faults), drop_in=_duplicates(faults, what))
     try:

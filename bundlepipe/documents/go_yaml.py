@@ -47,7 +47,10 @@ def parsing_problem(text: str, name: str) -> str | None:
     except _BadSeparator as error:
         return f"Parsing {name}: invalid Yaml document separator: {error}"
     for number, document in enumerate(documents, 1):
-        problem = conversion_problem(document, None) or _structure_problem(first_root(document, None))
+        try:
+            problem = _root_problem(root := first_root(document, None)) or _structure_problem(root)
+        except NotConvertible as error:
+            problem = str(error)
         if problem:
             return f"Parsing {name} doc {number}: {problem}"
     return None
@@ -55,27 +58,29 @@ def parsing_problem(text: str, name: str) -> str | None:
 
 def conversion_problem(text: str, most_values: int | None = MOST_YAML_VALUES) -> str | None:
     """Return why a text is not one document of so many values that can be made JSON of; None if it is."""
-    if problem := syntax_problem(text, most_values):
-        return problem
-    root = first_root(text, most_values)
-    problem = _value_problem(root) if root else None
-    return f"{_CONVERSION}{problem}" if problem else None
-
-
-def syntax_problem(text: str, most_values: int | None = MOST_YAML_VALUES) -> str | None:
-    """Return why a text does not begin with a document of YAML; None if it does, or is empty."""
     try:
-        first_root(text, most_values)
-    except YamlFault as fault:
-        return f"{_CONVERSION}yaml: {printable(fault.go_text)}"
-    except yaml.reader.ReaderError:
-        return f"{_CONVERSION}yaml: control characters are not allowed"
-    return None
+        return _root_problem(first_root(text, most_values))
+    except NotConvertible as error:
+        return str(error)
+
+
+class NotConvertible(ValueError):
+    """A text does not begin with a document of YAML; the message is what Go says."""
 
 
 def first_root(text: str, most_values: int | None = MOST_YAML_VALUES) -> yaml.Node | None:
-    """Return the first document of a text, which is all that is read, if there is one; YamlFault, ReaderError."""
-    return next((document.root for document in compose_text(text, most_values)), None)
+    """Return the first document of a text, which is all that is read, if there is one; NotConvertible."""
+    try:
+        return next((document.root for document in compose_text(text, most_values)), None)
+    except YamlFault as fault:
+        raise NotConvertible(f"{_CONVERSION}yaml: {printable(fault.go_text)}") from None
+    except yaml.reader.ReaderError:
+        raise NotConvertible(f"{_CONVERSION}yaml: control characters are not allowed") from None
+
+
+def _root_problem(root: yaml.Node | None) -> str | None:
+    problem = _value_problem(root) if root else None
+    return f"{_CONVERSION}{problem}" if problem else None
 
 
 class _BadSeparator(Exception):
@@ -127,10 +132,12 @@ def go_mismatch(root: yaml.Node, go_type: str) -> str:
 
 def list_problem(text: str, go_type: str) -> str | None:
     """Return why a text, in YAML, is no list, which is what a type of Go wants; None if it is one, or nothing."""
-    problem = conversion_problem(text)
-    if problem:
+    try:
+        root = first_root(text)
+    except NotConvertible as error:
+        return str(error)
+    if problem := _root_problem(root):
         return problem
-    root = first_root(text)
     return None if isinstance(root, yaml.SequenceNode) else decoding_problem(root, go_type)
 
 

@@ -46,9 +46,9 @@ class ImageWalk:
 
     What an alias repeats is found once, by the first rule that decides about it; but since
     rules can ask for paths, it is looked at wherever it is repeated. With `as_kbld` every text
-    that a rule matches is a reference, even an empty one or the expression of a template, with all
-    its line breaks, and
-    a text in which rules are to search is left alone where it is not what they take it for.
+    that a rule matches is a reference, with all its line breaks, even an empty one or the
+    expression of a template; and a text in which rules are to search is left alone where it is
+    not what they take it for.
     """
 
     def __init__(
@@ -192,10 +192,10 @@ def _is_in_format(text: str, name: str) -> bool:
     if name == "yaml":
         from bundlepipe.documents.go_yaml import conversion_problem
 
-        return conversion_problem(text) is None
+        return conversion_problem(text, None) is None
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -5,6 +5,7 @@ Order, names and refusals are those of `imgpkg push -f`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -120,7 +121,8 @@ def walk(inputs: Inputs) -> list[Entry]:
         if stat.S_ISDIR(status.st_mode):
             entries.append(Entry(".", root, status))
             ignore = _ignored(inputs, root) if inputs.patterns or inputs.ignore_file else None
-            _Walk(root, excluded, ignore, entries).directory(go_walked(root) if inputs.follow_links else root, "")
+            with within_depth(root):
+                _Walk(root, excluded, ignore, entries).directory(go_walked(root) if inputs.follow_links else root, "")
         else:
             if not (inputs.follow_links and path == os.devnull):
                 _require_regular(root, root, status)
@@ -130,6 +132,15 @@ def walk(inputs: Inputs) -> list[Entry]:
     if len(inputs.paths) > 1:
         refuse_repeated(entries)
     return entries
+
+
+@contextlib.contextmanager
+def within_depth(root: str) -> Iterator[None]:
+    """Raise InputError where a walk through the directory `root` goes deeper than Python calls functions."""
+    try:
+        yield
+    except RecursionError:
+        raise InputError(f"{root}: has directories that are nested too deep: leave them out") from None
 
 
 def _followed(path: str) -> str:

@@ -85,11 +85,7 @@ class Reference:
         tag: str | None = None
         if ":" in path:
             path, _, tag = path.rpartition(":")
-            if not _TAG.fullmatch(tag):
-                raise InvalidReference(
-                    f"{quoted(text)}: {quoted(tag)} is not a tag: expected up to 128 letters, digits, '_', '.', '-', "
-                    "not starting with '.' or '-'"
-                )
+            check_tag(tag, quoted(text))
         return cls(_repository(text, registry, path), tag, digest)
 
     @property
@@ -105,6 +101,15 @@ class Reference:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.repository}{tag}{digest}"
+
+
+def check_tag(tag: str, what: str) -> None:
+    """Raise InvalidReference, beginning with `what` is named so, for a text that is no tag (distribution, "Pull")."""
+    if not _TAG.fullmatch(tag):
+        raise InvalidReference(
+            f"{what}: {quoted(tag)} is not a tag: expected up to 128 letters, digits, '_', '.', '-', "
+            "not starting with '.' or '-'"
+        )
 
 
 def names_digest(text: str) -> bool:

@@ -20,7 +20,7 @@ from bundlepipe.base_directory import anchored, as_given
 from bundlepipe.errors import InvalidDigest, NotFound, StoreError
 from bundlepipe.files import incoming, locked, remove_abandoned, write_if_changed
 from bundlepipe.limits import LARGEST_LAYOUT_INDEX, LARGEST_MANIFEST, in_words
-from bundlepipe.oci.bounded_json import JsonFault, loads
+from bundlepipe.oci.bounded_json import JsonFault, checked, loads
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.reference import Repository
@@ -211,6 +211,10 @@ class LayoutStore:
         if len(content) > LARGEST_LAYOUT_INDEX:
             most = in_words(LARGEST_LAYOUT_INDEX)
             raise StoreError(f"{as_given(self._index_path)}: would have more than the {most} that are read")
+        try:
+            checked(content)
+        except JsonFault as fault:
+            raise StoreError(f"{as_given(self._index_path)}: {fault}, which could not be read again") from None
         write_if_changed(self._index_path, content)
         self._last_read = (_stamp(os.stat(self._index_path)), index)
 

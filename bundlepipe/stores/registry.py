@@ -17,13 +17,15 @@ from bundlepipe.errors import (
     IntegrityError,
     InvalidContent,
     InvalidDigest,
+    InvalidReference,
     StoreError,
 )
 from bundlepipe.limits import LARGEST_MANIFEST, in_words
 from bundlepipe.oci.bounded_json import loads
 from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.go_names import tag_problem
 from bundlepipe.oci.manifest import ACCEPTED_TYPES, OCI_INDEX, Descriptor, Manifest, merged_index
-from bundlepipe.oci.reference import Repository
+from bundlepipe.oci.reference import Repository, check_tag
 from bundlepipe.stores.answers import Answer, is_http_url
 from bundlepipe.stores.downloads import CHUNK, Download
 from bundlepipe.stores.grants import Access
@@ -209,8 +211,11 @@ class RegistryStore:
 
         Raises IntegrityError if the registry stored it under another digest. That it does
         not know a blob, which by contract is there, may pass and so is tried again:
-        another push of the same blob may be at work, or a replica be late.
+        another push of the same blob may be at work, or a replica be late. InvalidReference for
+        a tag that is none, which would be part of the URL.
         """
+        if tag is not None:
+            self._check_tag(tag, manifest.digest)
         call = Call(
             "PUT",
             f"{self._root}/manifests/{tag or manifest.digest}",
@@ -220,6 +225,14 @@ class RegistryStore:
         )
         answer = self._host.retries.run(lambda: self._host.attempt(call, 200, 201, 202, transient=_BLOBS_LATE))
         self._check_stored(answer, manifest.digest)
+
+    def _check_tag(self, tag: str, digest: Digest) -> None:
+        try:
+            check_tag(tag, self.name)
+        except InvalidReference as error:
+            problem = tag_problem(f"{self._repository}:{tag}")
+            error.drop_in = f"Tagging images: Tagging image {self._repository.at(digest)}: {problem}"
+            raise
 
     def list_tags(self) -> Iterator[str]:
         """Yield the tags of the repository in the registry's order; NotFound if there is no such repository."""

@@ -14,7 +14,7 @@ from bundlepipe.base_directory import anchored
 from bundlepipe.documents.archive_manifest import ROOT_BUNDLE_LABEL, ArchivedManifest, LockEntry, lock_entries_label
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
-from bundlepipe.errors import BundlepipeError, NotFound
+from bundlepipe.errors import BundlepipeError, InvalidContent, NotFound
 from bundlepipe.events import BlobDone, Emit, Event, ImageDone, ignore
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference, Repository
@@ -208,7 +208,10 @@ def _deliver(
         left_out |= _excluded(request.exclude, homes)
         path = request.destination.path
         sizes = _sizes(items, left_out)
-        entries = list(_entries(request, items))
+        try:
+            entries = list(_entries(request, items))
+        except RecursionError:
+            raise InvalidContent(f"{path}: a tar cannot hold indexes that are nested so deep") from None
         with ArchiveWriter(path, entries, sizes, resume=request.resume, about_to=about_to) as archive:
             for item in items:
                 item.is_complete |= archive.is_complete

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from bundlepipe.base_directory import anchored
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, IMAGES_LOCK
-from bundlepipe.oci.inputs import Entry, go_walked, in_byte_order, lstat
+from bundlepipe.oci.inputs import Entry, go_walked, in_byte_order, lstat, within_depth
 
 _IMAGES_LOCK_NAME = os.path.basename(IMAGES_LOCK)
 
@@ -20,7 +20,8 @@ def all_entries(roots: Sequence[str]) -> list[Entry]:
         status = lstat(root)
         if stat.S_ISDIR(status.st_mode):
             found.append(Entry(".", root, status))
-            _add_below(go_walked(root), "", found)
+            with within_depth(root):
+                _add_below(go_walked(root), "", found)
         else:
             found.append(Entry(os.path.basename(root), root, status))
     return found

@@ -25,6 +25,7 @@ from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.archive import ArchiveStore
 from bundlepipe.stores.archive_writer import ArchiveWriter
 from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.single_flight import SingleFlight
 from bundlepipe.stores.store import Source, Store, find_manifest, read_whole
 from bundlepipe.verbs.configuration import Configuration
 from bundlepipe.verbs.delivery import Delivery
@@ -38,6 +39,11 @@ _OLD_FORMAT = (
     "Encountered an error most likely because this image is in Docker Registry v1 format; "
     "only v2 or OCI image format is supported (underlying error: {})"
 )
+
+
+# Nobody nests indexes as deep, or lists as much: an index that lists another one twice, and so on, has no end.
+_DEEPEST_INDEX = 32
+_MOST_MANIFESTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -76,26 +82,54 @@ def spelled(image: str) -> Reference:
 
 def read_images(references: Sequence[Reference], homes: Homes) -> list[Carried]:
     """Return the images with these digests, as registries have them; StoreError, InvalidContent."""
+    reading = _Reading(homes)
 
     def read(reference: Reference) -> Carried:
-        store = homes.repository(reference.repository)
-        return Carried(store, _read(store, reference))
+        return Carried(homes.repository(reference.repository), reading.read(reference).archived)
 
     with _told("Collecting packaging metadata: {}"):
         return in_parallel(read, references)
 
 
-def _read(store: Source, reference: Reference) -> ArchivedManifest:
-    assert reference.digest
-    by_digest = reference.repository.at(reference.digest)
-    with _told(f"Working with {by_digest}: {{}}", unknown=_OLD_FORMAT):
-        manifest = store.read_manifest(reference.digest)
-    if manifest.is_index:
-        members = tuple(_read(store, reference.repository.at(child.digest)) for child in manifest.children)
-        return ArchivedManifest(manifest, (by_digest,), children=members)
-    config = read_whole(store, manifest.config, LARGEST_CONFIG)
-    _check_is_image(manifest, config, by_digest)
-    return ArchivedManifest(manifest, (reference,), config=config)
+@dataclass(frozen=True)
+class _Read:
+    """An image or index that was read; `count` is of the manifests that it is written down with, repeated ones too."""
+
+    archived: ArchivedManifest
+    count: int = 1
+
+
+class _Reading:
+    """Reads images and what indexes list, each once, however many list it."""
+
+    def __init__(self, homes: Homes) -> None:
+        self._homes = homes
+        self._flights: SingleFlight[_Read] = SingleFlight()
+        self._known: dict[Reference, _Read] = {}
+
+    def read(self, reference: Reference, depth: int = 0) -> _Read:
+        """Return what has a digest, `depth` indexes below one that was named."""
+        if reference not in self._known:
+            self._known[reference], _ = self._flights.do(reference, lambda: self._read(reference, depth))
+        return self._known[reference]
+
+    def _read(self, reference: Reference, depth: int) -> _Read:
+        assert reference.digest
+        store, by_digest = self._homes.repository(reference.repository), reference.repository.at(reference.digest)
+        if depth > _DEEPEST_INDEX:
+            raise InvalidContent(f"{by_digest}: lies below more than {_DEEPEST_INDEX} indexes: that is not followed")
+        with _told(f"Working with {by_digest}: {{}}", unknown=_OLD_FORMAT):
+            manifest = store.read_manifest(reference.digest)
+        if not manifest.is_index:
+            config = read_whole(store, manifest.config, LARGEST_CONFIG)
+            _check_is_image(manifest, config, by_digest)
+            return _Read(ArchivedManifest(manifest, (reference,), config=config))
+        members = [reference.repository.at(child.digest) for child in manifest.children]
+        found = in_parallel(lambda member: self.read(member, depth + 1), members)
+        count = 1 + sum(each.count for each in found)
+        if count > _MOST_MANIFESTS:
+            raise InvalidContent(f"{by_digest}: lists more than {_MOST_MANIFESTS} manifests, itself or by others")
+        return _Read(ArchivedManifest(manifest, (by_digest,), children=tuple(each.archived for each in found)), count)
 
 
 def _check_is_image(manifest: Manifest, config: bytes, reference: Reference) -> None:
@@ -127,6 +161,10 @@ def read_archive(path: str) -> list[Carried]:
         return [Carried(archive, entry) for entry in archive.entries]
     except NotFound as error:
         error.drop_in = f"open {path}: no such file or directory"
+        raise
+    except InvalidContent as error:
+        # imgpkg's hint is about an option that kbld does not have.
+        error.drop_in = error.drop_in and error.drop_in.partition(" (hint: ")[0]
         raise
 
 

@@ -135,7 +135,7 @@ def _checked_as_imgpkg(request: PushRequest) -> list[Entry]:
         inputs = replace(inputs, paths=[path for path in inputs.paths if not os.path.isdir(path)])
     entries = walk(inputs)
     if request.is_bundle:
-        check_documents(entries, inputs.paths, as_imgpkg=True)
+        check_documents(entries, request.inputs.paths, as_imgpkg=True)
     return entries
 
 

@@ -84,6 +84,12 @@ def test_help_of_a_command_has_examples(command: Command) -> None:
     assert "\nExamples:\n  # Print the version\n  imgpkg version\n" in text
 
 
+def test_examples_of_local_homes_are_of_the_own_name(command: Command) -> None:
+    """To imgpkg, `tar:shop.tar` is a reference."""
+    assert "  bundlepipe describe -b tar:shop.tar\n" in command("bundlepipe", "describe", "--help").output
+    assert "tar:" not in command("imgpkg", "describe", "--help").output
+
+
 def test_arguments_are_not_among_options_in_help(command: Command) -> None:
     text = command("bundlepipe", "help", "check").output
     assert text.startswith("Usage: bundlepipe check [OPTIONS] [FILE]\n")

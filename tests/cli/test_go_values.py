@@ -45,3 +45,12 @@ def test_times(text: str, seconds: float) -> None:
 def test_a_time_of_centuries_is_one_that_sockets_take() -> None:
     assert Duration().convert(f"{2**63 - 1}ns", None, None) == 1e9
     assert Duration().fault(f"{2**63}ns") == f'time: invalid duration "{2**63}ns"'
+
+
+def test_numbers_of_very_many_digits() -> None:
+    """Python itself makes no number of such a text."""
+    nines = "9" * 5000
+    assert int_fault(nines) == f'strconv.ParseInt: parsing "{nines}": value out of range'
+    assert int_fault("0" * 5000 + "7") is None
+    assert Duration().fault(f"{nines}s") == f'time: invalid duration "{nines}s"'
+    assert Duration().convert(f"0.{nines}s", None, None) == pytest.approx(1)

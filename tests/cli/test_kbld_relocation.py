@@ -111,3 +111,46 @@ def test_aliases(command: Command, alias: str, name: str) -> None:
 @pytest.mark.parametrize("tool", ["bundlepipe", "imgpkg"])
 def test_other_names_have_none_of_them(command: Command, tool: str) -> None:
     assert "package" in command(tool, "package").failed
+
+
+@pytest.mark.parametrize("number", ["0x10", "0b11", "010", "1_0"])
+def test_numbers_are_as_go_writes_them(command: Command, image: Reference, number: str) -> None:
+    assert image.digest
+    done = command("kbld", "package", "-f", "app.yml", "-o", "app.tar", "--concurrency", number)
+    assert done.status == 0, done
+
+
+def test_what_an_index_lists_again_and_again_is_read_once(command: Command, registry: Registry, proxy: Proxy) -> None:
+    repository = Repository(proxy.host, registry.repository("app").path)
+    store = Homes().repository(repository, writes=True)
+    image = put_image(store, file_layer("a", "a"))
+    index = put_index(store, [image])
+    for _ in range(4):
+        index = put_index(store, [index, index])
+    (command.directory / "app.yml").write_text(f"image: {repository.at(index.digest)}\n")
+    proxy.forget()
+    assert command("kbld", "package", "-f", "app.yml", "-o", "app.tar").status == 0
+    assert len([seen for seen in proxy.requests if "/manifests/" in seen.path]) == 6
+    (archived,) = ArchiveStore(str(command.directory / "app.tar")).entries
+    assert sum(not each.manifest.is_index for each in archived.walk()) == 16
+
+
+def test_indexes_without_end_are_refused(command: Command, registry: Registry) -> None:
+    repository = registry.repository("app")
+    store = Homes().repository(repository, writes=True)
+    index = put_index(store, [put_image(store, file_layer("a", "a"))])
+    for _ in range(20):
+        index = put_index(store, [index, index])
+    (command.directory / "app.yml").write_text(f"image: {repository.at(index.digest)}\n")
+    assert "lists more than 100000 manifests" in command("kbld", "package", "-f", "app.yml", "-o", "app.tar").failed
+    for _ in range(20):
+        index = put_index(store, [index])
+    (command.directory / "app.yml").write_text(f"image: {repository.at(index.digest)}\n")
+    assert "lies below more than 32 indexes" in command("kbld", "package", "-f", "app.yml", "-o", "app.tar").failed
+
+
+def test_imgpkgs_hint_is_not_kblds(command: Command, registry: Registry, image: Reference) -> None:
+    with tarfile.open(command.directory / "other.tar", "w"):
+        pass
+    line = ["kbld", "unpackage", "-f", "app.yml", "-i", "other.tar", "-r", str(registry.repository("there"))]
+    assert command(*line).failed.endswith("kbld: Error: file manifest.json not found in tar\n")

@@ -125,3 +125,19 @@ def test_locks_that_are_none(command: Command, lock: str, words: str) -> None:
     (command.directory / "lock.yml").write_text(lock)
     assert command("imgpkg", "pull", "--lock", "lock.yml", "-o", "out").failed == f"imgpkg: Error: {words}\n"
     assert command("bundlepipe", "pull", "--lock", "lock.yml", "-o", "out").failed.startswith("bundlepipe: Error: ")
+
+
+@pytest.mark.parametrize("tag", ["../../app/manifests/v2", "v1?x=y", "a b"])
+def test_a_lock_with_a_tag_that_is_none(command: Command, registry: Registry, bundle: Path, tag: str) -> None:
+    """It must not lead to another repository."""
+    app, there = registry.repository("app"), registry.repository("there")
+    command.silently("imgpkg", "push", "-b", f"{app}:v1", "-f", bundle, "--lock-output", "lock.yml", "--tty=false")
+    lock = command.directory / "lock.yml"
+    lock.write_text(lock.read_text().replace("tag: v1", f"tag: '{tag}'"))
+    error = command("imgpkg", "copy", "--lock", "lock.yml", "--to-repo", str(there)).failed
+    assert f"imgpkg: Error: Tagging images:\n  Tagging image {there}@sha256:" in error
+    assert (
+        command("imgpkg", "tag", "list", "-i", str(app)).output
+        == command("imgpkg", "tag", "list", "-i", str(app)).output
+    )
+    assert "v2" not in command("imgpkg", "tag", "list", "-i", str(app)).output

@@ -288,3 +288,22 @@ def test_imgpkg_leaves_out_all_directories_on_request(command: Command, registry
     command.silently("imgpkg", "push", "-i", image, "-f", "plain", "--file-exclusion", ".")
     command.silently("imgpkg", "pull", "-i", image, "-o", "out")
     assert list((command.directory / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["bundlepipe", "imgpkg"])
+def test_directories_that_are_nested_too_deep(command: Command, registry: Registry, name: str) -> None:
+    # Nor does pathlib make so many, or shutil remove them.
+    paths = [f"{command.directory}/{'/'.join('d' * depth)}" for depth in range(1, 1100)]
+    for path in paths:
+        os.mkdir(path)
+    error = command(name, "push", "-i", f"{registry.repository()}", "-f", "d").failed
+    for path in reversed(paths):
+        os.rmdir(path)
+    assert error == f"{name}: Error: d: has directories that are nested too deep: leave them out\n"
+
+
+def test_what_is_no_bundle_without_its_directories_is_named(command: Command, registry: Registry, bundle: Path) -> None:
+    (bundle / ".imgpkg/images.yml").write_text("a: b\n")
+    arguments = ("push", "-b", f"{registry.repository()}", "-f", bundle.name, "--file-exclusion", ".")
+    error = command("imgpkg", *arguments).failed
+    assert error.startswith(f"imgpkg: Error: {bundle.name}: This directory is not a bundle.")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.errors import IntegrityError, NotFound, StoreError
+from bundlepipe.oci import bounded_json
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.stores.layout import LayoutStore
@@ -136,3 +137,14 @@ def test_what_is_not_there_is_not_found(store: LayoutStore) -> None:
     _digests(store, 1)
     with pytest.raises(NotFound, match="v1: not found in the layout"):
         store.resolve("v1")
+
+
+def test_an_index_that_could_not_be_read_again_is_not_written(
+    store: LayoutStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_image(store, file_layer("a", "a"), tag="a")
+    monkeypatch.setattr(bounded_json, "MOST_JSON_VALUES", 15)
+    with pytest.raises(StoreError, match=r"index\.json: has more than 15 values, .*, which could not be read again"):
+        put_image(store, file_layer("b", "b"), tag="b")
+    monkeypatch.undo()
+    assert list(store.list_tags()) == ["a"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bundlepipe.errors import IntegrityError, InvalidContent, NotFound, StoreError
+from bundlepipe.errors import IntegrityError, InvalidContent, InvalidReference, NotFound, StoreError
 from bundlepipe.limits import LARGEST_MANIFEST
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import (
@@ -183,6 +183,17 @@ def test_a_manifest_whose_blobs_are_missing_is_refused(registry: Registry) -> No
     with pytest.raises(StoreError, match=r"MANIFEST_BLOB_UNKNOWN: blob unknown .*; gave up after 5 attempts"):
         client.store(registry.repository()).put_manifest(pushed, "v1")
     assert client.retries == ["MANIFEST_BLOB_UNKNOWN"] * 4
+
+
+@pytest.mark.parametrize("tag", ["../../other/manifests/v1", "v1?x=y", "a/b", "a b", "", "-v1", "x" * 129])
+def test_what_is_no_tag_is_not_sent(registry: Registry, proxy: Proxy, tag: str) -> None:
+    """It would be part of a URL, and could lead to another repository."""
+    store = Client().store(registry.repository(), through=proxy.host)
+    pushed = push_image(store, layer_of(1000))
+    proxy.forget()
+    with pytest.raises(InvalidReference, match="is not a tag: expected up to 128 letters"):
+        store.put_manifest(pushed, tag)
+    assert proxy.requests == []
 
 
 def test_no_method_asks_more_than_it_must(registry: Registry, proxy: Proxy) -> None:

@@ -256,11 +256,16 @@ def _alter_config(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return entries
 
 
+def _no_tag(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    _digest_of_image(entries)["Tag"] = "../../elsewhere/manifests/v1"
+    return entries
+
+
 def _not_a_list(entries: list[dict[str, Any]]) -> dict[str, Any]:
     return entries[0]
 
 
-@pytest.mark.parametrize("change", [_alter_manifest, _alter_config, _not_a_list])
+@pytest.mark.parametrize("change", [_alter_manifest, _alter_config, _no_tag, _not_a_list])
 def test_an_archive_that_lies_is_refused(
     change: Callable[[list[dict[str, Any]]], Any],
     world: World,
