@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 # Longer than any valid reference, so that only what is no reference is cut.
 _LONGEST_QUOTED = 500
+_LONGEST_MESSAGE = 300
 _LONGEST_COMMAND = 200
 
 
@@ -201,3 +202,9 @@ def _ending(status: int | None) -> str:
     if status is not None and status < 0:
         return f"was ended by signal {-status}"
     return f"failed with exit status {status}"
+
+
+def one_line(text: str) -> str:
+    """Return text of a server without line breaks and control characters, cut to a presentable length."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= _LONGEST_MESSAGE else line[:_LONGEST_MESSAGE] + "…"

@@ -22,15 +22,6 @@ UNCHANGED = "unchanged"
 # In `task.meta`, which comes back from workers also where a task fails: process, and what that has counted so far.
 TRAFFIC = "traffic"
 
-# As many digits as tell digests apart for a reader; files and values hold them whole.
-_SHORT_DIGEST = 12
-
-
-def short(digest: str) -> str:
-    """Return a digest as summaries show it."""
-    algorithm, _, encoded = digest.partition(":")
-    return f"{algorithm}:{encoded[:_SHORT_DIGEST]}"
-
 
 class Action(BaseAction):  # type: ignore[misc]
     """Runs `work` and hands its values to doit; a user's error fails the task without traceback.

@@ -8,8 +8,7 @@ from functools import partial
 from bundlepipe.errors import InputError
 from bundlepipe.oci.build_context import BuildContext
 from bundlepipe.pipeline.declaration import Build
-from bundlepipe.pipeline.edges import Ignores
-from bundlepipe.pipeline.paths import absolute, ancestors, below
+from bundlepipe.pipeline.paths import Ignores, absolute, ancestors, below
 
 
 def context_of(build: Build) -> BuildContext:

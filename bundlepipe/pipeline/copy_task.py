@@ -17,13 +17,14 @@ from bundlepipe.oci.dangerous import refuse_repository
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
 from bundlepipe.oci.reference import Reference
-from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
+from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action
 from bundlepipe.pipeline.clean import remove_file
 from bundlepipe.pipeline.declaration import Copy, CopySource, LockSource
 from bundlepipe.pipeline.destinations import layouts_written
 from bundlepipe.pipeline.ordering import order_advice
 from bundlepipe.pipeline.paths import archives_in
-from bundlepipe.pipeline.progress import emitter, human_size
+from bundlepipe.pipeline.phrases import human_size, short
+from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.push_task import answer_for, mismatch, placed
 from bundlepipe.pipeline.remote import ANSWER, Question, ask
 from bundlepipe.pipeline.settings import Settings

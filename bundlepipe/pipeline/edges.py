@@ -11,7 +11,7 @@ from typing import Any
 from doit.task import Stream, Task
 
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY
-from bundlepipe.pipeline.paths import absolute, ancestors, below, is_excluded, normalise
+from bundlepipe.pipeline.paths import Ignores, absolute, ancestors, below, is_excluded, normalise
 from bundlepipe.pipeline.state import STATE_DIRECTORY
 
 EDGES = "edges"
@@ -55,10 +55,6 @@ class PipelineTask(Task):  # type: ignore[misc]
         if stream.force_global and stream.verbosity >= _ALL_OUTPUT:
             self.is_told_briefly, self.wants_all = False, True
         super().overwrite_verbosity(stream)
-
-
-# Tells of a path below one that is read whether it is left out.
-Ignores = Callable[[str], bool]
 
 
 @dataclass(frozen=True)

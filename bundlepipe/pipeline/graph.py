@@ -43,15 +43,7 @@ from bundlepipe.pipeline.declaration import (
     searched_paths,
 )
 from bundlepipe.pipeline.destinations import destination_of, outputs_of, tag_of_push
-from bundlepipe.pipeline.edges import (
-    GENERATED_INPUTS,
-    Ignores,
-    PipelineTask,
-    Reads,
-    find_cycle,
-    is_bundles_own,
-    producers,
-)
+from bundlepipe.pipeline.edges import GENERATED_INPUTS, PipelineTask, Reads, find_cycle, is_bundles_own, producers
 from bundlepipe.pipeline.generated_inputs import GeneratedInputs
 from bundlepipe.pipeline.groups import GROUPS, group_name
 from bundlepipe.pipeline.image_tasks import BuildAction, BuildStaleness, ProgramAction, ProgramStaleness
@@ -59,7 +51,7 @@ from bundlepipe.pipeline.lock_task import LockAction, LockStaleness, edges_to, r
 from bundlepipe.pipeline.lock_unused import UnusedEntries
 from bundlepipe.pipeline.name_search import NameSearch
 from bundlepipe.pipeline.ordering import tasks_before, unordered_beside
-from bundlepipe.pipeline.paths import is_excluded
+from bundlepipe.pipeline.paths import Ignores, is_excluded
 from bundlepipe.pipeline.pull_task import KIND as PULL
 from bundlepipe.pipeline.pull_task import PullAction, PullStaleness, remove_pulled
 from bundlepipe.pipeline.push_task import PushAction, PushStaleness

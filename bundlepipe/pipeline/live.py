@@ -13,8 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bundlepipe.pipeline.action import short
-from bundlepipe.pipeline.progress import human_size
+from bundlepipe.pipeline.phrases import human_size, short
 from bundlepipe.pipeline.transfers import Standing, Transfers
 
 _LINES = 8

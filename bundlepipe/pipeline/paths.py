@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
 from bundlepipe.base_directory import anchored, base_directory
 from bundlepipe.stores.location import ARCHIVE_PREFIX, LAYOUT_PREFIX
+
+# Tells of a path below one that is read whether it is left out.
+Ignores = Callable[[str], bool]
 
 
 def normalise(path: str | os.PathLike[str], base: str = "") -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _MOST = 3
+# As many digits as tell digests apart for a reader; files and values hold them whole.
+_SHORT_DIGEST = 12
+_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def few(items: Sequence[str]) -> str:
@@ -17,3 +20,19 @@ def few(items: Sequence[str]) -> str:
 def counted(count: int, thing: str) -> str:
     """Return a number of things: `no requests`, `1 request`, `2 requests`."""
     return f"{count or 'no'} {thing}{'' if count == 1 else 's'}"
+
+
+def short(digest: str) -> str:
+    """Return a digest as summaries show it."""
+    algorithm, _, encoded = digest.partition(":")
+    return f"{algorithm}:{encoded[:_SHORT_DIGEST]}"
+
+
+def human_size(size: float) -> str:
+    """Return a number of bytes as people read it, in powers of 1000: `512 B`, `23.4 MB`."""
+    unit = 0
+    # From here on, one decimal would make it 1000.0.
+    while size >= 999.95 and unit < len(_UNITS) - 1:
+        size /= 1000
+        unit += 1
+    return f"{size:.1f} {_UNITS[unit]}" if unit else f"{size:.0f} B"

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bundlepipe.pipeline.live import LiveRegion
     from bundlepipe.pipeline.transfers import Transfers
 
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 # What rich, too, takes for a terminal that cannot move its cursor.
 _DUMB = ("dumb", "unknown")
 
@@ -147,16 +146,6 @@ def tell_retries(event: Event) -> None:
 def awaited(event: HelperAwaited) -> str:
     """Return the line that tells of a credential helper that takes long."""
     return f"waiting for {event.program}, which is asked for credentials of {event.server}, for up to {event.limit:g} s"
-
-
-def human_size(size: float) -> str:
-    """Return a number of bytes as people read it, in powers of 1000: `512 B`, `23.4 MB`."""
-    unit = 0
-    # From here on, one decimal would make it 1000.0.
-    while size >= 999.95 and unit < len(_UNITS) - 1:
-        size /= 1000
-        unit += 1
-    return f"{size:.1f} {_UNITS[unit]}" if unit else f"{size:.0f} B"
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

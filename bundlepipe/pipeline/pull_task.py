@@ -12,10 +12,11 @@ from bundlepipe.base_directory import anchored
 from bundlepipe.oci.dangerous import refuse_dangerous
 from bundlepipe.oci.inputs import Inputs, Snapshot, file_snapshot, snapshot
 from bundlepipe.oci.remove import remove_tree
-from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
+from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action
 from bundlepipe.pipeline.clean import removed
 from bundlepipe.pipeline.declaration import LockSource, Pull
 from bundlepipe.pipeline.paths import archives_in
+from bundlepipe.pipeline.phrases import short
 from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.settings import Settings
 from bundlepipe.pipeline.sources import IMAGE_ID, STAMPS, SourceStaleness, image_id, location_of, source_text, stamps

@@ -10,8 +10,9 @@ from doit.task import Task
 from bundlepipe.errors import InputError, NotRegular, StoreError
 from bundlepipe.oci.inputs import Inputs, Snapshot, snapshot
 from bundlepipe.oci.reference import Reference
-from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
+from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action
 from bundlepipe.pipeline.declaration import Bundle, Pushable
+from bundlepipe.pipeline.phrases import short
 from bundlepipe.pipeline.position import Position
 from bundlepipe.pipeline.progress import emitter
 from bundlepipe.pipeline.remote import ANSWER, Answer, Question, ask, ask_together

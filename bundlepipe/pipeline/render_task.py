@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from bundlepipe.base_directory import anchored
 from bundlepipe.oci.inputs import Snapshot, file_snapshot
-from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action, short
+from bundlepipe.pipeline.action import SUMMARY, UNCHANGED, Action
 from bundlepipe.pipeline.clean import remove_file
 from bundlepipe.pipeline.declaration import Program, Render, paths_among, programs_among
+from bundlepipe.pipeline.phrases import short
 from bundlepipe.pipeline.programs import options_of as program_options
 from bundlepipe.pipeline.programs import text_printed
 from bundlepipe.pipeline.progress import emitter

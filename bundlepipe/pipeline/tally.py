@@ -18,8 +18,7 @@ from enum import Enum
 from doit.exceptions import BaseFail
 
 from bundlepipe.errors import printable
-from bundlepipe.pipeline.phrases import counted, few
-from bundlepipe.pipeline.progress import human_size
+from bundlepipe.pipeline.phrases import counted, few, human_size
 from bundlepipe.stores.traffic import Traffic
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted, CopyPlanned, Event, ImageDone, OutputLine
-from bundlepipe.pipeline.action import short
+from bundlepipe.pipeline.phrases import short
 
 # What is smaller and quicker than this is over before anybody has read a bar.
 _SMALL = 1_000_000

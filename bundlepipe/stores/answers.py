@@ -9,14 +9,13 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from bundlepipe.errors import AccessDenied, NotFound, StoreError
+from bundlepipe.errors import AccessDenied, NotFound, StoreError, one_line
 from bundlepipe.oci.bounded_json import JsonFault, loads
 from bundlepipe.stores import go_words
 from bundlepipe.stores.redaction import Redactor
 
 # What a registry says about itself is shown, but not at any length.
 LARGEST_ERROR_BODY = 64 * 1024
-_LONGEST_MESSAGE = 300
 _LISTING = re.compile(r"n=[0-9]+")
 SPOKEN_TO_BY_HTTP = "the server speaks TLS, but was spoken to by plain HTTP: it is to be called https"
 # What servers say with status 400 of things that TLS has no other answer to: Go's, nginx, Apache.
@@ -141,12 +140,6 @@ def server_message(body: bytes) -> str:
     else:
         messages = [_join(document, "error", "error_description"), _join(document, "code", "message", "details")]
     return "; ".join(message for message in messages if message)
-
-
-def one_line(text: str) -> str:
-    """Return text of a server without line breaks and control characters, cut to a presentable length."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return line if len(line) <= _LONGEST_MESSAGE else line[:_LONGEST_MESSAGE] + "…"
 
 
 def _document(body: bytes) -> dict[str, Any]:

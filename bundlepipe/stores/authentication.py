@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-from bundlepipe.errors import StoreError
+from bundlepipe.errors import StoreError, one_line
 from bundlepipe.events import Emit, emitting, ignore
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.answers import one_line
 from bundlepipe.stores.challenges import Challenge, parse_challenges
 from bundlepipe.stores.credentials import Credentials, Keychain, none_found
 from bundlepipe.stores.grants import Access, Fetch, Grant, TokenGrants

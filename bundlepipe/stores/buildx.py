@@ -7,6 +7,7 @@ an index, which an Engine cannot hold: they go into an OCI image layout.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,6 @@ from bundlepipe.oci.manifest import Manifest
 from bundlepipe.processes import run_program
 from bundlepipe.stores.engine import EngineStore
 from bundlepipe.stores.engine_names import temporary_name
-from bundlepipe.stores.image_builder import has_buildx
 from bundlepipe.stores.layout import LayoutStore
 from bundlepipe.stores.store import Source
 
@@ -68,3 +68,18 @@ def _run(
         # The command has all build arguments in it, which are nobody's business.
         said = next((line for line in reversed(error.tail) if line.startswith(_FAULT)), None)
         raise ProgramError(f"docker buildx build of {files.dockerfile}", error.status, error.tail, said) from None
+
+
+def has_buildx() -> bool:
+    """Tell whether `docker buildx` is installed."""
+    return _has_buildx(os.environ.get("PATH"), os.environ.get("DOCKER_CONFIG"))
+
+
+@functools.cache
+def _has_buildx(path: str | None, configuration: str | None) -> bool:
+    """Ask once for each place that plugins of `docker` are looked for."""
+    try:
+        run_program(["docker", "buildx", "version"], lambda line: None)
+    except (ProgramError, ProgramMissing):
+        return False
+    return True

@@ -16,8 +16,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bundlepipe.errors import AccessDenied, NotFound, StoreError, Unreachable
-from bundlepipe.stores.answers import one_line
+from bundlepipe.errors import AccessDenied, NotFound, StoreError, Unreachable, one_line
 from bundlepipe.stores.settings import docker_directory
 
 if TYPE_CHECKING:

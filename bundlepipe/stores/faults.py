@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from urllib3 import exceptions as urllib3_errors
 
-from bundlepipe.errors import StoreError, Unreachable
-from bundlepipe.stores.answers import SPOKEN_TO_BY_HTTP, one_line, public_url
+from bundlepipe.errors import StoreError, Unreachable, one_line
+from bundlepipe.stores.answers import SPOKEN_TO_BY_HTTP, public_url
 from bundlepipe.stores.peers import Peer, ProxyAddress
 from bundlepipe.stores.retries import Transient
 from bundlepipe.stores.tls_faults import tls_refusal

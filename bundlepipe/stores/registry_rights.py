@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bundlepipe.errors import StoreError
+from bundlepipe.errors import StoreError, one_line
 from bundlepipe.oci.manifest import ACCEPTED_TYPES
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.answers import LARGEST_ERROR_BODY, Answer, describe_status, one_line, origin, public_url, refusal
+from bundlepipe.stores.answers import LARGEST_ERROR_BODY, Answer, describe_status, origin, public_url, refusal
 from bundlepipe.stores.authentication import Authenticator
 from bundlepipe.stores.challenges import Challenge, parse_challenges
 from bundlepipe.stores.credentials import Credentials, Keychain

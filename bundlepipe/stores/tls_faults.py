@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from bundlepipe.errors import StoreError
-from bundlepipe.stores.answers import one_line
+from bundlepipe.errors import StoreError, one_line
 from bundlepipe.stores.peers import Peer
 
 # What OpenSSL says when the other side's bytes are no TLS records.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from bundlepipe.stores.answers import one_line
+from bundlepipe.errors import one_line
 from bundlepipe.stores.tls_probe import lenient_context
 
 # X509_V_FLAG_NO_CHECK_TIME of OpenSSL (x509_vfy.h): what has expired is read all the same.

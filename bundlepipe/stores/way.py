@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from bundlepipe.cancellation import left_if_cancelled
-from bundlepipe.errors import StoreError
-from bundlepipe.stores.answers import is_http_url, one_line
+from bundlepipe.errors import StoreError, one_line
+from bundlepipe.stores.answers import is_http_url
 from bundlepipe.stores.peers import ProxyAddress
 from bundlepipe.stores.proxies import is_loopback, parse_address, proxy_for
 

@@ -10,9 +10,9 @@ from importlib.metadata import version
 
 from bundlepipe.errors import InvalidReference, StoreError, quoted
 from bundlepipe.oci.reference import Reference
+from bundlepipe.stores.buildx import has_buildx
 from bundlepipe.stores.engine_client import engine_client, engine_errors, engine_words
 from bundlepipe.stores.finding import Finding
-from bundlepipe.stores.image_builder import has_buildx
 from bundlepipe.stores.keychains.docker_config import DockerConfig
 from bundlepipe.stores.location import LOCAL_PREFIXES
 from bundlepipe.stores.registry_rights import Subject

@@ -21,7 +21,8 @@ from rich.console import Console
 
 from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted, CopyPlanned, Event, HelperAwaited, ImageDone
 from bundlepipe.pipeline.live import render
-from bundlepipe.pipeline.progress import human_size, tell_retries
+from bundlepipe.pipeline.phrases import human_size
+from bundlepipe.pipeline.progress import tell_retries
 from bundlepipe.pipeline.transfers import EventLines, Standing, Transfer, Transfers
 from tests.pipeline.conftest import DODO, Project
 from tests.support.proxy import Alter, Cut, Delay, Proxy

@@ -14,8 +14,8 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from bundlepipe.errors import one_line
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.answers import one_line
 from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.keychains.memory import Memory
 

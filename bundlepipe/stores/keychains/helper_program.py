@@ -15,9 +15,8 @@ import subprocess
 import time
 
 from bundlepipe.cancellation import raise_if_cancelled
-from bundlepipe.errors import StoreError, quoted
+from bundlepipe.errors import StoreError, one_line, quoted
 from bundlepipe.events import HelperAwaited, emit_here
-from bundlepipe.stores.answers import one_line
 from bundlepipe.stores.credentials import Credentials
 
 LIMIT_VARIABLE = "BUNDLEPIPE_CREDENTIAL_HELPER_TIMEOUT"
