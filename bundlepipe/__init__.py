@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bundlepipe.pipeline.pipeline import Pipeline
     from bundlepipe.stores.homes import Homes
     from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
-    from bundlepipe.verbs.copy import Copied, CopiedRoot
+    from bundlepipe.verbs.copy_request import Copied, CopiedRoot
     from bundlepipe.verbs.description import BundleDescription, ImageDescription
     from bundlepipe.verbs.pull import Pulled, PulledBundle
     from bundlepipe.verbs.push import Pushed
@@ -88,7 +88,7 @@ _MODULES = {
     "pipeline.pipeline": ("Pipeline",),
     "stores.homes": ("Homes",),
     "stores.settings": ("NetworkSettings", "RegistrySettings"),
-    "verbs.copy": ("Copied", "CopiedRoot"),
+    "verbs.copy_request": ("Copied", "CopiedRoot"),
     "verbs.description": ("BundleDescription", "ImageDescription"),
     "verbs.pull": ("Pulled", "PulledBundle"),
     "verbs.push": ("Pushed",),

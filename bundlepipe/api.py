@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bundlepipe.pipeline.declaration import LockSource
     from bundlepipe.stores.homes import Homes
     from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
-    from bundlepipe.verbs.copy import Copied
+    from bundlepipe.verbs.copy_request import Copied
     from bundlepipe.verbs.description import BundleDescription
     from bundlepipe.verbs.pull import Pulled
     from bundlepipe.verbs.push import Pushed
@@ -131,8 +131,8 @@ def copy(
     DocumentError, InputError for a lock that cannot be read, OutputError, StoreError and its
     kin, BundlepipeError for other things that make no sense.
     """
-    from bundlepipe.verbs.copy import CopyRequest
     from bundlepipe.verbs.copy import copy as copy_images
+    from bundlepipe.verbs.copy_request import CopyRequest
 
     destination, tag = _destination(to)
     check = partial(_check_place, destination, force=force)

@@ -33,7 +33,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bundlepipe.documents.kbld_config import parse_config
+from bundlepipe.documents._kbld_reading import parse_config
 from bundlepipe.documents.schema import check, schema_text
 from bundlepipe.documents.yaml_source import load_one
 from tests.support.kubernetes import ApiServer

@@ -19,13 +19,13 @@ from bundlepipe.cli.tool import IMGPKG
 from bundlepipe.documents import archive_manifest, go_yaml, schema, yaml_source
 from bundlepipe.documents._composer import ComposedDocument, compose_text
 from bundlepipe.documents._construction import construct
+from bundlepipe.documents._kbld_reading import parse_config, parse_image_map
 from bundlepipe.documents._text import Text
 from bundlepipe.documents.archive_manifest import ArchivedManifest
 from bundlepipe.documents.conflict_markers import conflict_faults
 from bundlepipe.documents.fault import MOST_FAULTS, Fault
 from bundlepipe.documents.image_locations import FILE_NAME
 from bundlepipe.documents.images_lock import ImagesLock
-from bundlepipe.documents.kbld_config import parse_config, parse_image_map
 from bundlepipe.documents.yaml_source import load_one
 from bundlepipe.errors import (
     BundlepipeError,
@@ -60,7 +60,8 @@ from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.verbs import configuration
 from bundlepipe.verbs.bundle import check_contents, locations_tag
 from bundlepipe.verbs.configuration import search_as_kbld
-from bundlepipe.verbs.copy import CopyRequest, copy
+from bundlepipe.verbs.copy import copy
+from bundlepipe.verbs.copy_request import CopyRequest
 from bundlepipe.verbs.describe import describe
 from bundlepipe.verbs.output_kinds import is_configuration
 from bundlepipe.verbs.pull import pull

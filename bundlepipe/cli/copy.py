@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bundlepipe.oci.reference import Repository
     from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation
     from bundlepipe.verbs.bundle import Kind as ImageKind
-    from bundlepipe.verbs.copy import Copied, CopyRequest
+    from bundlepipe.verbs.copy_request import Copied, CopyRequest
     from bundlepipe.verbs.replacing import Kind
 
 _SOURCES = "Expected either --lock, --bundle (-b), --image (-i), or --tar as a source"
@@ -167,7 +167,7 @@ def _last_check(run: Run, request: CopyRequest, *, force: bool) -> Callable[[], 
 
 def _request(run: Run, source: tuple[str, str], destination: tuple[str, str], options: dict[str, bool]) -> CopyRequest:
     from bundlepipe.stores.location import ArchiveLocation
-    from bundlepipe.verbs.copy import CopyRequest
+    from bundlepipe.verbs.copy_request import CopyRequest
 
     option, value = source
     to_option, to = destination

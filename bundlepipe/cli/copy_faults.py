@@ -9,7 +9,7 @@ from bundlepipe.errors import InvalidContent, OutputError
 from bundlepipe.oci.go_names import repository_problem
 
 if TYPE_CHECKING:
-    from bundlepipe.verbs.copy import CopyRequest
+    from bundlepipe.verbs.copy_request import CopyRequest
 
 
 def check_tar(request: CopyRequest, path: str) -> None:

@@ -14,7 +14,7 @@ from bundlepipe.stores.archive import count_present_layers, layer_file_name
 from bundlepipe.stores.location import ArchiveLocation
 
 if TYPE_CHECKING:
-    from bundlepipe.verbs.copy import Copied, CopyRequest
+    from bundlepipe.verbs.copy_request import Copied, CopyRequest
 
 _LEFT_OUT = (
     "Skipped the followings layer(s) due to it being non-distributable. If you would like to include "

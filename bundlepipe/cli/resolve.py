@@ -198,7 +198,7 @@ def _request(run: Run, texts: Sequence[Text], options: dict[str, Any]) -> Resolv
 
 
 def _image_map(run: Run, path: str | None) -> tuple[Override, ...]:
-    from bundlepipe.documents.kbld_config import parse_image_map
+    from bundlepipe.documents._kbld_reading import parse_image_map
     from bundlepipe.files import read_file
 
     return parse_image_map(read_file(path), path, as_kbld=run.tool is KBLD) if path else ()

@@ -41,8 +41,13 @@ _Keys = tuple[str | int, ...]
 _Rule = TypeVar("_Rule")
 
 
-def read_configuration(content: bytes, path: str, *, sole: bool, as_kbld: bool) -> KbldConfig:
-    """Do what `parse_config` promises."""
+def parse_config(content: bytes, path: str, *, sole: bool = True, as_kbld: bool = False) -> KbldConfig:
+    """Return what the configuration documents of a file say, in their order.
+
+    With `sole`, another document in the file is a fault; otherwise other documents are
+    passed over, and need not be more than YAML. With `as_kbld` a fault is what is one to kbld.
+    Raises DocumentError, calling the file `path`, with all faults; as kbld, with the first.
+    """
     if not sole and not may_configure(content):
         return KbldConfig()
     if path.endswith(".json"):
@@ -67,8 +72,16 @@ def read_configuration(content: bytes, path: str, *, sole: bool, as_kbld: bool) 
     return config
 
 
-def read_image_map(content: bytes, path: str) -> tuple[Override, ...]:
-    """Do what `parse_image_map` promises."""
+def parse_image_map(content: bytes, path: str, *, as_kbld: bool = False) -> tuple[Override, ...]:
+    """Return the overrides of kbld's `--image-map-file`: a JSON object of reference to preresolved reference.
+
+    Raises DocumentError, calling the file `path`, with all faults; with `as_kbld`, with the
+    first that is one to kbld, which lets pass what is empty.
+    """
+    if as_kbld:
+        from bundlepipe.documents._kbld_image_map import read_image_map_as_kbld
+
+        return read_image_map_as_kbld(content, path)
     document = load_one(json_values_as_yaml(decoded(content, path)).encode(), path, is_own=True)
     if not isinstance(document.data, dict):
         expected = "expected a JSON object of references to preresolved references"

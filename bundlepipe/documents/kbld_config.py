@@ -96,33 +96,6 @@ def first_match(rules: Iterable[_Rule], reference: str) -> _Rule | None:
     return next((rule for rule in rules if rule.matcher.matches(reference)), None)
 
 
-def parse_config(content: bytes, path: str, *, sole: bool = True, as_kbld: bool = False) -> KbldConfig:
-    """Return what the configuration documents of a file say, in their order.
-
-    With `sole`, another document in the file is a fault; otherwise other documents are
-    passed over, and need not be more than YAML. With `as_kbld` a fault is what is one to kbld.
-    Raises DocumentError, calling the file `path`, with all faults; as kbld, with the first.
-    """
-    from bundlepipe.documents._kbld_reading import read_configuration
-
-    return read_configuration(content, path, sole=sole, as_kbld=as_kbld)
-
-
-def parse_image_map(content: bytes, path: str, *, as_kbld: bool = False) -> tuple[Override, ...]:
-    """Return the overrides of kbld's `--image-map-file`: a JSON object of reference to preresolved reference.
-
-    Raises DocumentError, calling the file `path`, with all faults; with `as_kbld`, with the
-    first that is one to kbld, which lets pass what is empty.
-    """
-    if as_kbld:
-        from bundlepipe.documents._kbld_image_map import read_image_map_as_kbld
-
-        return read_image_map_as_kbld(content, path)
-    from bundlepipe.documents._kbld_reading import read_image_map
-
-    return read_image_map(content, path)
-
-
 def config_to_bytes(locked: Iterable[tuple[str, str]], search_rules: Iterable[SearchRule] = ()) -> bytes:
     """Return kbld's `--lock-output`: a Config that needs no network to resolve the same references again.
 

@@ -50,7 +50,7 @@ from bundlepipe.stores.location import (
 )
 
 if TYPE_CHECKING:
-    from bundlepipe.verbs.copy import Copied, CopyRequest, Excluded
+    from bundlepipe.verbs.copy_request import Copied, CopyRequest, Excluded
     from bundlepipe.verbs.replacing import FileOutput
 
 KIND = "copy"
@@ -217,7 +217,7 @@ class CopyAction(Action):
         }
 
     def _request(self) -> CopyRequest:
-        from bundlepipe.verbs.copy import CopyRequest
+        from bundlepipe.verbs.copy_request import CopyRequest
 
         declared, to = self._copy, parse_location(self._copy.to)
         source = copied_from(declared.source, self._settings)

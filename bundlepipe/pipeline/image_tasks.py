@@ -159,7 +159,8 @@ class ProgramAction(Action):
 
     def work(self) -> Values:
         """Run it; the last line of what it prints says where the image is."""
-        from bundlepipe.verbs.copy import CopyRequest, copy
+        from bundlepipe.verbs.copy import copy
+        from bundlepipe.verbs.copy_request import CopyRequest
         from bundlepipe.verbs.run_builder import run_builder
 
         image, program, destination, emit = self._image, self._program, self._destination, emitter(self.task.name)

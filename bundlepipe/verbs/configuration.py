@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from bundlepipe.documents._kbld_reading import parse_config
 from bundlepipe.documents.image_search import (
     ComposedFile,
     FoundImage,
@@ -13,7 +14,7 @@ from bundlepipe.documents.image_search import (
     search_composed,
     search_images,
 )
-from bundlepipe.documents.kbld_config import KbldConfig, parse_config
+from bundlepipe.documents.kbld_config import KbldConfig
 from bundlepipe.documents.kbld_kinds import may_configure
 from bundlepipe.documents.searched_files import kbld_files, searched_files
 from bundlepipe.documents.yaml_source import decoded

@@ -61,7 +61,7 @@ def _is_images_lock_in_conflict(path: str) -> bool:
 
 def _is_kbld_lock(path: str) -> bool:
     """Tell whether a file is configuration of kbld that only says what references were resolved to."""
-    from bundlepipe.documents.kbld_config import parse_config
+    from bundlepipe.documents._kbld_reading import parse_config
 
     content = _start(path, _LARGEST_LOCK)
     try:

@@ -23,7 +23,7 @@ from bundlepipe.stores.store import Source
 from bundlepipe.verbs.inventory import Present, Wanted
 
 if TYPE_CHECKING:
-    from bundlepipe.verbs.copy import CopyRequest
+    from bundlepipe.verbs.copy_request import CopyRequest
 
 _REFERRERS_TAG = re.compile(r"(sha256)-([0-9a-f]{64})")
 _NOT_IN_A_PATH = re.compile(r"[^a-z0-9]+")

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from bundlepipe.documents._kbld_reading import parse_config
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
-from bundlepipe.documents.kbld_config import parse_config
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.settings import RegistrySettings

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from bundlepipe.documents._kbld_reading import parse_config
 from bundlepipe.documents.images_annotation import (
     git_origin,
     images_text,
@@ -11,7 +12,6 @@ from bundlepipe.documents.images_annotation import (
     tagged_origin,
 )
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
-from bundlepipe.documents.kbld_config import parse_config
 from bundlepipe.oci.reference import Reference
 
 A = "sha256:" + "a" * 64

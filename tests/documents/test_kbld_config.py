@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bundlepipe.documents import kbld_config
+from bundlepipe.documents._kbld_reading import parse_config, parse_image_map
 from bundlepipe.documents.image_builders import (
     BazelBuild,
     Builder,
@@ -22,15 +23,7 @@ from bundlepipe.documents.image_builders import (
     KubectlBuildkitBuild,
     PackBuild,
 )
-from bundlepipe.documents.kbld_config import (
-    ImageDestination,
-    KbldConfig,
-    Override,
-    config_to_bytes,
-    first_match,
-    parse_config,
-    parse_image_map,
-)
+from bundlepipe.documents.kbld_config import ImageDestination, KbldConfig, Override, config_to_bytes, first_match
 from bundlepipe.documents.search_rules import AnyIndex, ImageMatcher, KeyMatcher, SearchRule, UpdateStrategy, Within
 from bundlepipe.errors import DocumentError
 from bundlepipe.oci.manifest import PlatformSelection

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bundlepipe.documents._kbld_reading import parse_config, parse_image_map
 from bundlepipe.documents.image_builders import BuildxBuild, PackBuild
-from bundlepipe.documents.kbld_config import KbldConfig, Override, parse_config, parse_image_map
+from bundlepipe.documents.kbld_config import KbldConfig, Override
 from bundlepipe.documents.search_rules import AnyIndex, ImageMatcher, KeyMatcher, SearchRule
 from bundlepipe.errors import DocumentError
 from bundlepipe.oci.manifest import PlatformSelection

@@ -18,7 +18,8 @@ from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation, LayoutLocation
 from bundlepipe.stores.store import Store
-from bundlepipe.verbs.copy import CopyRequest, copy
+from bundlepipe.verbs.copy import copy
+from bundlepipe.verbs.copy_request import CopyRequest
 from bundlepipe.verbs.pull import pull
 from tests.support.images import (
     EMPTY_LAYER,

@@ -28,7 +28,8 @@ from bundlepipe.stores.location import ArchiveLocation, LayoutLocation, Location
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.stores.store import Source, Store, find_manifest
 from bundlepipe.verbs.bundle import internal_tag, locations_tag
-from bundlepipe.verbs.copy import Copied, CopyRequest, copy
+from bundlepipe.verbs.copy import copy
+from bundlepipe.verbs.copy_request import Copied, CopyRequest
 from bundlepipe.verbs.locations import read_locations
 from bundlepipe.verbs.pull import pull
 from tests.support.images import (

@@ -28,7 +28,8 @@ from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation, LayoutLocation
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.stores.store import find_manifest
-from bundlepipe.verbs.copy import CopyRequest, copy
+from bundlepipe.verbs.copy import copy
+from bundlepipe.verbs.copy_request import CopyRequest
 from tests.support.images import (
     World,
     assert_whole,

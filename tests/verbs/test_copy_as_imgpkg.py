@@ -14,7 +14,8 @@ from bundlepipe.stores.archive import ArchiveStore
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation
 from bundlepipe.verbs.bundle import internal_tag
-from bundlepipe.verbs.copy import CopyRequest, copy
+from bundlepipe.verbs.copy import copy
+from bundlepipe.verbs.copy_request import CopyRequest
 from tests.support.images import cosign_tag, file_layer, put_bundle, put_cosign, put_image, put_index
 from tests.support.services import Registry
 

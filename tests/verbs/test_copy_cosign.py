@@ -14,7 +14,8 @@ from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation
 from bundlepipe.stores.store import Store
-from bundlepipe.verbs.copy import CopyRequest, copy
+from bundlepipe.verbs.copy import copy
+from bundlepipe.verbs.copy_request import CopyRequest
 from tests.support.images import (
     OCI_EMPTY,
     closure,

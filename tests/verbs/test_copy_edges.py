@@ -17,7 +17,8 @@ from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation
 from bundlepipe.verbs.bundle import internal_tag, locations_tag
-from bundlepipe.verbs.copy import CopyRequest, copy
+from bundlepipe.verbs.copy import copy
+from bundlepipe.verbs.copy_request import CopyRequest
 from bundlepipe.verbs.describe import describe
 from bundlepipe.verbs.pull import pull
 from tests.support.images import (

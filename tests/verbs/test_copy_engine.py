@@ -19,7 +19,8 @@ from bundlepipe.stores import engine
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
 from bundlepipe.stores.store import Store
-from bundlepipe.verbs.copy import Copied, CopyRequest, copy
+from bundlepipe.verbs.copy import copy
+from bundlepipe.verbs.copy_request import Copied, CopyRequest
 from bundlepipe.verbs.pull import pull
 from tests.support.engine import EngineImages, engine_images, image_id, located
 from tests.support.images import file_layer, plain_layer, put_bundle, put_document, put_image, put_index

@@ -22,7 +22,8 @@ from bundlepipe.stores.location import ArchiveLocation
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.stores.store import find_manifest
 from bundlepipe.verbs.bundle import locations_tag
-from bundlepipe.verbs.copy import Copied, CopyRequest, copy
+from bundlepipe.verbs.copy import copy
+from bundlepipe.verbs.copy_request import Copied, CopyRequest
 from tests.support.gauge import Gauge
 from tests.support.images import (
     World,

@@ -17,7 +17,8 @@ from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation, parse_location
 from bundlepipe.stores.store import Store, find_manifest
-from bundlepipe.verbs.copy import CopyRequest, copy
+from bundlepipe.verbs.copy import copy
+from bundlepipe.verbs.copy_request import CopyRequest
 from tests.support.images import closure, file_layer, layers_of, put_bundle, put_image, put_index, random_layer
 from tests.support.proxy import Proxy
 from tests.support.services import Registry

@@ -15,7 +15,8 @@ from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation
-from bundlepipe.verbs.copy import CopyRequest, copy
+from bundlepipe.verbs.copy import copy
+from bundlepipe.verbs.copy_request import CopyRequest
 from tests.conftest import WriteDockerConfig
 from tests.support.images import (
     assert_whole,

@@ -12,7 +12,8 @@ from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation
 from bundlepipe.stores.store import find_manifest
 from bundlepipe.verbs.bundle import internal_tag, locations_tag
-from bundlepipe.verbs.copy import CopyRequest, copy
+from bundlepipe.verbs.copy import copy
+from bundlepipe.verbs.copy_request import CopyRequest
 from bundlepipe.verbs.pull import pull
 from tests.support.images import file_layer, put_bundle, put_cosign, put_image
 from tests.support.services import Registry

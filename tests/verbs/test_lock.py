@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from bundlepipe.documents._kbld_reading import parse_config, parse_image_map
 from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
-from bundlepipe.documents.kbld_config import parse_config, parse_image_map
 from bundlepipe.errors import DocumentError, InputError, ResolutionError
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Manifest, Platform
