@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import yaml
 
 from bundlepipe.documents import _core_schema as core
 from bundlepipe.documents._composer import YamlFault, compose_text
 from bundlepipe.documents._construction import merge_sources
-from bundlepipe.documents.image_search import ComposedFile
 from bundlepipe.errors import printable
 from bundlepipe.limits import MOST_YAML_VALUES
 
@@ -27,11 +26,10 @@ _NOT_FINITE = re.compile(r"[-+]?\.inf|(?P<nan>\.nan)", re.IGNORECASE)
 _JSON_KINDS = {core.BOOLEAN: "bool", core.INTEGER: "number", core.FLOAT: "number"}
 
 
-def is_suspect(file: ComposedFile) -> bool:
-    """Tell whether kbld may refuse a file that is YAML."""
-    roots = [document.root for document in file.documents]
+def is_suspect(text: str, roots: Sequence[yaml.Node]) -> bool:
+    """Tell whether kbld may refuse a text that is YAML, with these documents."""
     return bool(
-        _UNUSUAL_LINE.search(file.text.content)
+        _UNUSUAL_LINE.search(text)
         or any(_structure_problem(root) for root in roots)
         or any(_value_problem(root) for root in roots)
     )

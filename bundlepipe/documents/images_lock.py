@@ -13,7 +13,6 @@ from typing import Any
 from bundlepipe.documents import _imgpkg
 from bundlepipe.documents._core_schema import as_text
 from bundlepipe.documents.yaml_writer import write
-from bundlepipe.errors import DocumentError
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
 
@@ -64,24 +63,6 @@ class ImagesLock:
     def to_bytes(self) -> bytes:
         """Return the document as imgpkg writes it, entries in their order; InvalidReference for one without digest."""
         return lock_of_entries(map(_entry, self.images))
-
-
-def parse_of_bundle(content: bytes, path: str) -> ImagesLock:
-    """Return the images.yml of a bundle, whoever made it; DocumentError as of `ImagesLock.parse`.
-
-    What imgpkg takes is taken: a key in another case, further documents, which it does not read.
-    """
-    try:
-        return ImagesLock.parse(content, path)
-    except DocumentError:
-        from bundlepipe.documents.go_locks import images_lock
-
-        try:
-            return images_lock(content, path)
-        except DocumentError:
-            # The first error says where the fault is.
-            pass
-        raise
 
 
 def lock_of_entries(entries: Iterable[Mapping[str, Any]]) -> bytes:

@@ -30,3 +30,21 @@ def _parser_of(document: YamlDocument) -> Callable[[bytes, str], BundleLock | Im
         return BundleLock.parse
     expected = f"expected {bundle_lock.KIND} or {images_lock.KIND}"
     raise DocumentError([document.problem(("kind",), f"'{kind}' is not the kind of a lock, {expected}")])
+
+
+def parse_of_bundle(content: bytes, path: str) -> ImagesLock:
+    """Return the images.yml of a bundle, whoever made it; DocumentError as of `ImagesLock.parse`.
+
+    What imgpkg takes is taken: a key in another case, further documents, which it does not read.
+    """
+    try:
+        return ImagesLock.parse(content, path)
+    except DocumentError:
+        from bundlepipe.documents.go_locks import images_lock
+
+        try:
+            return images_lock(content, path)
+        except DocumentError:
+            # The first error says where the fault is.
+            pass
+        raise

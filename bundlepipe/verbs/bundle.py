@@ -9,7 +9,8 @@ from typing import Literal
 
 from bundlepipe.documents.bundle import check_bundle
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, BUNDLE_METADATA, IMAGES_LOCK
-from bundlepipe.documents.images_lock import ImagesLock, parse_of_bundle
+from bundlepipe.documents.images_lock import ImagesLock
+from bundlepipe.documents.locks import parse_of_bundle
 from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidContent
 from bundlepipe.files import read_document
 from bundlepipe.limits import LARGEST_CONFIG

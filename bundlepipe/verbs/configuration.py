@@ -170,7 +170,7 @@ def _composed_as_kbld(text: Text) -> ComposedFile:
     fault: DocumentError | None = None
     try:
         composed = compose_file(text.content, text.name)
-        if not is_suspect(composed):
+        if not is_suspect(composed.text.content, [document.root for document in composed.documents]):
             return composed
     except DocumentError as error:
         fault = error

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from bundlepipe.documents.bundle_paths import BUNDLE_METADATA, IMAGES_LOCK
 from bundlepipe.documents.image_locations import FILE_NAME, ImageLocations
-from bundlepipe.documents.images_lock import ImageRef, parse_of_bundle
+from bundlepipe.documents.images_lock import ImageRef
+from bundlepipe.documents.locks import parse_of_bundle
 from bundlepipe.errors import (
     AccessDenied,
     BundlepipeError,

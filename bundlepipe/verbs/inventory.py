@@ -14,7 +14,8 @@ from typing import Any
 
 from bundlepipe.documents.archive_manifest import LockEntry
 from bundlepipe.documents.bundle_paths import IMAGES_LOCK
-from bundlepipe.documents.images_lock import ImagesLock, parse_of_bundle
+from bundlepipe.documents.images_lock import ImagesLock
+from bundlepipe.documents.locks import parse_of_bundle
 from bundlepipe.errors import AccessDenied, InvalidContent, NotFound, StoreError, Unreachable
 from bundlepipe.limits import LARGEST_CONFIG
 from bundlepipe.oci.digest import Digest

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, IMAGES_LOCK
 from bundlepipe.documents.image_locations import ImageLocations
-from bundlepipe.documents.images_lock import ImageRef, ImagesLock, parse_of_bundle
+from bundlepipe.documents.images_lock import ImageRef, ImagesLock
+from bundlepipe.documents.locks import parse_of_bundle
 from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, OutputError
 from bundlepipe.events import Emit, ImageLaidOut, LayerLaidOut, ignore
 from bundlepipe.files import read_bounded, write_if_changed

@@ -4,7 +4,8 @@ import pytest
 
 from bundlepipe.documents.bundle_lock import BundleLock
 from bundlepipe.documents.go_locks import bundle_lock, images_lock
-from bundlepipe.documents.images_lock import ImageRef, ImagesLock, parse_of_bundle
+from bundlepipe.documents.images_lock import ImageRef, ImagesLock
+from bundlepipe.documents.locks import parse_of_bundle
 from bundlepipe.errors import DocumentError
 from bundlepipe.oci.reference import Reference
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from bundlepipe.documents._composer import compose_text
 from bundlepipe.documents.go_yaml import is_suspect, list_problem, parsing_problem
-from bundlepipe.documents.image_search import compose_file
 
 YAML = "error converting YAML to JSON: yaml: "
 JSON = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type {}"
 MAPPING = "map[string]interface {}"
 NULL_KEY = "error converting YAML to JSON: unsupported map key of type: %!s(<nil>), key: <nil>, value: "
+
+
+def suspect(text: str) -> bool:
+    return is_suspect(text, [document.root for document in compose_text(text, None)])
 
 
 @pytest.mark.parametrize(
@@ -67,12 +71,12 @@ def test_a_separator_that_goes_on_is_told_before_all_else() -> None:
 )
 def test_files_that_kbld_reads(text: str) -> None:
     assert parsing_problem(text, "stdin") is None
-    assert not is_suspect(compose_file(text.encode(), "a.yml"))
+    assert not suspect(text)
 
 
 @pytest.mark.parametrize("text", ["a\n", "- a\n", "--- a\n", "%YAML 1.1\n---\na: b\n", "a: [.inf]\n", "? [a]\n: b\n"])
 def test_files_that_are_yaml_and_have_to_be_asked_about(text: str) -> None:
-    assert is_suspect(compose_file(text.encode(), "a.yml"))
+    assert suspect(text)
 
 
 def test_lists() -> None:
