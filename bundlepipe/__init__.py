@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bundlepipe.api import copy, describe, lock, pull, push
-    from bundlepipe.documents.bundle_lock import BundleLock
-    from bundlepipe.documents.images_lock import ImageRef, ImagesLock
+    from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
+    from bundlepipe.documents.imgpkg.images_lock import ImageRef, ImagesLock
     from bundlepipe.errors import BundlepipeError
-    from bundlepipe.pipeline.config import DOIT_CONFIG
-    from bundlepipe.pipeline.declaration import (
+    from bundlepipe.pipeline.declared.model import (
         Apply,
         Build,
         Bundle,
@@ -29,10 +28,11 @@ if TYPE_CHECKING:
         RenderSource,
     )
     from bundlepipe.pipeline.pipeline import Pipeline
+    from bundlepipe.pipeline.plugins.config import DOIT_CONFIG
     from bundlepipe.stores.homes import Homes
     from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
-    from bundlepipe.verbs.copy_request import Copied, CopiedRoot
-    from bundlepipe.verbs.description import BundleDescription, ImageDescription
+    from bundlepipe.verbs.copying.request import Copied, CopiedRoot
+    from bundlepipe.verbs.describing.description import BundleDescription, ImageDescription
     from bundlepipe.verbs.pull import Pulled, PulledBundle
     from bundlepipe.verbs.push import Pushed
 
@@ -81,15 +81,15 @@ __all__ = [
 # What is not a declaration, by the module that it is in.
 _MODULES = {
     "api": ("copy", "describe", "lock", "pull", "push"),
-    "documents.bundle_lock": ("BundleLock",),
-    "documents.images_lock": ("ImageRef", "ImagesLock"),
+    "documents.imgpkg.bundle_lock": ("BundleLock",),
+    "documents.imgpkg.images_lock": ("ImageRef", "ImagesLock"),
     "errors": ("BundlepipeError",),
-    "pipeline.config": ("DOIT_CONFIG",),
+    "pipeline.plugins.config": ("DOIT_CONFIG",),
     "pipeline.pipeline": ("Pipeline",),
     "stores.homes": ("Homes",),
     "stores.settings": ("NetworkSettings", "RegistrySettings"),
-    "verbs.copy_request": ("Copied", "CopiedRoot"),
-    "verbs.description": ("BundleDescription", "ImageDescription"),
+    "verbs.copying.request": ("Copied", "CopiedRoot"),
+    "verbs.describing.description": ("BundleDescription", "ImageDescription"),
     "verbs.pull": ("Pulled", "PulledBundle"),
     "verbs.push": ("Pushed",),
 }
@@ -100,4 +100,4 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: whoever needs the content model alone loads no doit."""
     if name not in __all__:
         raise AttributeError(f"module 'bundlepipe' has no attribute '{name}'")
-    return getattr(import_module(f"bundlepipe.{_PLACES.get(name, 'pipeline.declaration')}"), name)
+    return getattr(import_module(f"bundlepipe.{_PLACES.get(name, 'pipeline.declared.model')}"), name)

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bundlepipe.errors import BundlepipeError, InvalidReference
 
 if TYPE_CHECKING:
-    from bundlepipe.documents.bundle_lock import BundleLock
-    from bundlepipe.documents.images_lock import ImagesLock
+    from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
+    from bundlepipe.documents.imgpkg.images_lock import ImagesLock
     from bundlepipe.oci.reference import Reference, Repository
-    from bundlepipe.pipeline.declaration import LockSource
+    from bundlepipe.pipeline.declared.model import LockSource
     from bundlepipe.stores.homes import Homes
     from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
-    from bundlepipe.verbs.copy_request import Copied
-    from bundlepipe.verbs.description import BundleDescription
+    from bundlepipe.verbs.copying.request import Copied
+    from bundlepipe.verbs.describing.description import BundleDescription
+    from bundlepipe.verbs.outputs.replacing import Claim
     from bundlepipe.verbs.pull import Pulled
     from bundlepipe.verbs.push import Pushed
-    from bundlepipe.verbs.replacing import Claim
 
 _Text = TypeVar("_Text", bound="str | os.PathLike[str]")
 
@@ -51,7 +51,7 @@ def push(
     further ones. Raises InputError, DocumentError, InvalidReference, StoreError and its kin,
     BundlepipeError for other things that make no sense; TypeError for values of other types.
     """
-    from bundlepipe.oci.inputs import Inputs
+    from bundlepipe.filesystem.snapshots import Inputs
     from bundlepipe.verbs.push import PushRequest
     from bundlepipe.verbs.push import push as push_files
 
@@ -87,10 +87,10 @@ def pull(
     InvalidContent, IntegrityError, DocumentError, StoreError and its kin, BundlepipeError
     for an index of images.
     """
-    from bundlepipe.oci.unpack import Limits
+    from bundlepipe.oci.layers.unpack import Limits
+    from bundlepipe.verbs.outputs.pulled import is_as_pulled, record_pulled
+    from bundlepipe.verbs.outputs.replacing import DirectoryOutput
     from bundlepipe.verbs.pull import pull as pull_files
-    from bundlepipe.verbs.pulled import is_as_pulled, record_pulled
-    from bundlepipe.verbs.replacing import DirectoryOutput
 
     limits, directory = None if max_size is None else Limits(size=max_size), os.fspath(to)
     claim = _claim("its files are not as a pull left them", force=force, made=lambda: is_as_pulled(directory))
@@ -131,8 +131,8 @@ def copy(
     DocumentError, InputError for a lock that cannot be read, OutputError, StoreError and its
     kin, BundlepipeError for other things that make no sense.
     """
-    from bundlepipe.verbs.copy import copy as copy_images
-    from bundlepipe.verbs.copy_request import CopyRequest
+    from bundlepipe.verbs.copying.copy import copy as copy_images
+    from bundlepipe.verbs.copying.request import CopyRequest
 
     destination, tag = _destination(to)
     check = partial(_check_place, destination, force=force)
@@ -174,10 +174,10 @@ def lock(
     or built, InvalidContent for a text that is no platform, OutputError.
     """
     from bundlepipe.oci.manifest import Platform
-    from bundlepipe.verbs.kbld_builders import SourceBuilds
-    from bundlepipe.verbs.lock import LockRequest
-    from bundlepipe.verbs.lock import lock as lock_images
-    from bundlepipe.verbs.resolution import Resolver
+    from bundlepipe.verbs.building.kbld_sources import SourceBuilds
+    from bundlepipe.verbs.images.lock import LockRequest
+    from bundlepipe.verbs.images.lock import lock as lock_images
+    from bundlepipe.verbs.images.resolver import Resolver
 
     request = LockRequest(
         files=_paths("files", files),
@@ -211,7 +211,7 @@ def describe(
     InvalidContent, IntegrityError, DocumentError, StoreError and its kin, BundlepipeError for
     what is not a bundle.
     """
-    from bundlepipe.verbs.describe import describe as describe_bundle
+    from bundlepipe.verbs.describing.describe import describe as describe_bundle
 
     with _opened(homes) as opened:
         return describe_bundle(_location(source), opened, layers=layers, cosign_artifacts=cosign_artifacts)
@@ -300,7 +300,7 @@ def _destination(
 def _source(
     given: str | Location | LockSource | BundleLock | ImagesLock,
 ) -> Location | BundleLock | ImagesLock:
-    from bundlepipe.pipeline.declaration import LockSource
+    from bundlepipe.pipeline.declared.model import LockSource
 
     if isinstance(given, LockSource):
         return _read_lock(given.path)
@@ -316,15 +316,15 @@ def _excluded(text: str) -> ArchiveLocation | BundleLock | ImagesLock:
 
 
 def _read_lock(path: str) -> BundleLock | ImagesLock:
-    from bundlepipe.documents.locks import parse_lock
-    from bundlepipe.files import read_document
+    from bundlepipe.documents.imgpkg.any_lock import parse_lock
+    from bundlepipe.filesystem.files import read_document
 
     return parse_lock(read_document(path), path)
 
 
 def _current_lock(path: str | None) -> ImagesLock:
-    from bundlepipe.documents.images_lock import ImagesLock
-    from bundlepipe.files import read_document
+    from bundlepipe.documents.imgpkg.images_lock import ImagesLock
+    from bundlepipe.filesystem.files import read_document
 
     if path is None or not os.path.lexists(path):
         return ImagesLock(())
@@ -332,7 +332,7 @@ def _current_lock(path: str | None) -> ImagesLock:
 
 
 def _claim(unknown: str, *, force: bool = False, made: Callable[[], bool] = lambda: False) -> Claim:
-    from bundlepipe.verbs.replacing import Claim
+    from bundlepipe.verbs.outputs.replacing import Claim
 
     return Claim(
         unknown=unknown, advice="remove it, name another path, or replace it with force=True", forced=force, made=made
@@ -344,10 +344,10 @@ def _check_place(destination: Repository | Location, *, force: bool, is_written:
 
     Of a tar that `is_written` only its own place is asked, not that of the partial file.
     """
-    from bundlepipe.oci.dangerous import refuse_repository
+    from bundlepipe.filesystem.dangerous import refuse_repository
     from bundlepipe.stores.location import ArchiveLocation, LayoutLocation
-    from bundlepipe.verbs.output_kinds import COPIED_TAR, tar_outputs
-    from bundlepipe.verbs.replacing import check_all
+    from bundlepipe.verbs.outputs.kinds import COPIED_TAR, tar_outputs
+    from bundlepipe.verbs.outputs.replacing import check_all
 
     if isinstance(destination, LayoutLocation):
         refuse_repository(destination.directory)
@@ -358,8 +358,8 @@ def _check_place(destination: Repository | Location, *, force: bool, is_written:
 
 def _write(path: str, locked: ImagesLock) -> None:
     from bundlepipe.errors import OutputError
-    from bundlepipe.verbs.output_kinds import IMAGES_LOCK
-    from bundlepipe.verbs.replacing import FileOutput
+    from bundlepipe.verbs.outputs.kinds import IMAGES_LOCK
+    from bundlepipe.verbs.outputs.replacing import FileOutput
 
     try:
         FileOutput(path, _claim(f"it is not {IMAGES_LOCK.name}"), [IMAGES_LOCK]).write(locked.to_bytes())

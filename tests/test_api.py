@@ -20,8 +20,8 @@ from bundlepipe.errors import (
     UnsafeArchive,
 )
 from bundlepipe.oci.reference import Reference
-from bundlepipe.stores.archive_writer import ArchiveWriter
-from bundlepipe.stores.connections import Connection
+from bundlepipe.stores.archive.writer import ArchiveWriter
+from bundlepipe.stores.http.connections import Connection
 from tests.support.files import write_bundle
 from tests.support.services import Registry
 

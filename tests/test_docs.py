@@ -33,9 +33,9 @@ from typing import Any
 import pytest
 import yaml
 
-from bundlepipe.documents._kbld_reading import parse_config
-from bundlepipe.documents.schema import check, schema_text
-from bundlepipe.documents.yaml_source import load_one
+from bundlepipe.documents.kbld.reading import parse_config
+from bundlepipe.documents.schemas.validator import check, schema_text
+from bundlepipe.documents.yaml.reader import load_one
 from tests.support.kubernetes import ApiServer
 from tests.support.services import Registry, require
 

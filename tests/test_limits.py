@@ -12,21 +12,22 @@ from types import ModuleType
 
 import pytest
 
-from bundlepipe.cli.command import Run
-from bundlepipe.cli.images import read_lock
-from bundlepipe.cli.lock_words import read_bundle_lock, read_copied_lock
+from bundlepipe.cli.parsing.command import Run
+from bundlepipe.cli.parsing.images import read_lock
+from bundlepipe.cli.parsing.lock_words import read_bundle_lock, read_copied_lock
 from bundlepipe.cli.tool import IMGPKG
-from bundlepipe.documents import archive_manifest, go_yaml, schema, yaml_source
-from bundlepipe.documents._composer import ComposedDocument, compose_text
-from bundlepipe.documents._construction import construct
-from bundlepipe.documents._kbld_reading import parse_config, parse_image_map
-from bundlepipe.documents._text import Text
-from bundlepipe.documents.archive_manifest import ArchivedManifest
-from bundlepipe.documents.conflict_markers import conflict_faults
-from bundlepipe.documents.fault import MOST_FAULTS, Fault
-from bundlepipe.documents.image_locations import FILE_NAME
-from bundlepipe.documents.images_lock import ImagesLock
-from bundlepipe.documents.yaml_source import load_one
+from bundlepipe.documents.imgpkg.image_locations import FILE_NAME
+from bundlepipe.documents.imgpkg.images_lock import ImagesLock
+from bundlepipe.documents.kbld.reading import parse_config, parse_image_map
+from bundlepipe.documents.schemas import validator
+from bundlepipe.documents.yaml import go_yaml
+from bundlepipe.documents.yaml import reader as yaml_source
+from bundlepipe.documents.yaml.composer import ComposedDocument, compose_text
+from bundlepipe.documents.yaml.conflict_markers import conflict_faults
+from bundlepipe.documents.yaml.construction import construct
+from bundlepipe.documents.yaml.fault import MOST_FAULTS, Fault
+from bundlepipe.documents.yaml.reader import load_one
+from bundlepipe.documents.yaml.text import Text
 from bundlepipe.errors import (
     BundlepipeError,
     DocumentError,
@@ -36,6 +37,7 @@ from bundlepipe.errors import (
     StoreError,
     UnsafeArchive,
 )
+from bundlepipe.filesystem.snapshots import Inputs, walk
 from bundlepipe.limits import (
     LARGEST_ARCHIVE_MANIFEST,
     LARGEST_CONFIG,
@@ -45,26 +47,29 @@ from bundlepipe.limits import (
 )
 from bundlepipe.oci import bounded_json
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.inputs import Inputs, walk
 from bundlepipe.oci.labels import BUNDLE_LABEL, diff_ids_of, labels_of, platform_of
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, Descriptor, Manifest, docker_manifest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.pipeline.lock_file import read_entries as lock_entries
-from bundlepipe.stores import archive_writer, engine_archive, layout
-from bundlepipe.stores.answers import Answer, error_codes
-from bundlepipe.stores.archive import ArchiveStore
-from bundlepipe.stores.archive_writer import ArchiveWriter
+from bundlepipe.pipeline.tasks.lock_file import read_entries as lock_entries
+from bundlepipe.stores.archive import manifest as archive_manifest
+from bundlepipe.stores.archive import writer as archive_writer
+from bundlepipe.stores.archive.manifest import ArchivedManifest
+from bundlepipe.stores.archive.reader import ArchiveStore
+from bundlepipe.stores.archive.writer import ArchiveWriter
+from bundlepipe.stores.engine import archive as engine_archive
 from bundlepipe.stores.homes import Homes
-from bundlepipe.stores.layout import LayoutStore
+from bundlepipe.stores.http.answers import Answer, error_codes
+from bundlepipe.stores.layout import store as layout
+from bundlepipe.stores.layout.store import LayoutStore
 from bundlepipe.stores.settings import RegistrySettings
-from bundlepipe.verbs import configuration
-from bundlepipe.verbs.bundle import check_contents, locations_tag
-from bundlepipe.verbs.configuration import search_as_kbld
-from bundlepipe.verbs.copy import copy
-from bundlepipe.verbs.copy_request import CopyRequest
-from bundlepipe.verbs.describe import describe
-from bundlepipe.verbs.output_kinds import is_configuration
+from bundlepipe.verbs.copying.copy import copy
+from bundlepipe.verbs.copying.request import CopyRequest
+from bundlepipe.verbs.describing.describe import describe
+from bundlepipe.verbs.images import texts as configuration
+from bundlepipe.verbs.images.texts import search_as_kbld
+from bundlepipe.verbs.outputs.kinds import is_configuration
 from bundlepipe.verbs.pull import pull
+from bundlepipe.verbs.shared.bundles import check_contents, locations_tag
 from tests.support.archives import END, entry, gzipped, header
 from tests.support.images import Layer, file_layer, put_bytes, put_document, put_image
 
@@ -257,7 +262,7 @@ def test_of_very_many_faults_not_all_are_looked_for() -> None:
     construct(document.root, text, faults)
     assert len(faults) == MOST_FAULTS
     unknown = load_one(LOCK.encode() + b"".join(b"k%d: 1\n" % number for number in range(1500)), "images.yml")
-    assert len(schema.faults(unknown, "images-lock")) == MOST_FAULTS
+    assert len(validator.faults(unknown, "images-lock")) == MOST_FAULTS
     assert len(conflict_faults("<<<<<<< a\n" * 1500, "mend it")) == MOST_FAULTS
 
 

@@ -25,12 +25,12 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from bundlepipe.errors import BundlepipeError
-from bundlepipe.cli.command import Run
-from bundlepipe.cli.lock_words import read_copied_lock
+from bundlepipe.cli.parsing.command import Run
+from bundlepipe.cli.parsing.lock_words import read_copied_lock
 from bundlepipe.cli.tool import IMGPKG
-from bundlepipe.documents.images_lock import ImagesLock
+from bundlepipe.documents.imgpkg.images_lock import ImagesLock
 from bundlepipe.oci.manifest import Manifest
-from bundlepipe.stores.archive import ArchiveStore
+from bundlepipe.stores.archive.reader import ArchiveStore
 
 def lock(path):
     return len(ImagesLock.parse(Path(path).read_bytes(), "images.yml").images)

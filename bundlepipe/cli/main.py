@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from bundlepipe.cli.command import Run
-from bundlepipe.cli.commands import Commands
 from bundlepipe.cli.messages import message_of
+from bundlepipe.cli.parsing.command import Run
+from bundlepipe.cli.parsing.groups import Commands
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, KBLD, Tool, tool_of
 from bundlepipe.errors import BundlepipeError
-from bundlepipe.pipeline.closed_output import end_quietly
+from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
 
 _IMGPKG_COMMANDS = {
     "push": ("push:push", "Push files as a bundle or an image"),
@@ -32,21 +32,21 @@ _COMMANDS = {
         "check": ("check:check", "Check all documents of a pipeline, without network"),
         "doctor": ("doctor:doctor", "Find out why a registry does not answer"),
         **_IMGPKG_COMMANDS,
-        "resolve": ("resolve:resolve", "Resolve the images in configuration to digests"),
-        "inspect": ("inspect:inspect", "List the images in resolved configuration"),
+        "resolve": ("kbld.resolve:resolve", "Resolve the images in configuration to digests"),
+        "inspect": ("kbld.inspect:inspect", "List the images in resolved configuration"),
         "lock": ("lock:lock", "Merge lock files of pipelines"),
         "schema": ("schema:schema", "Print the JSON Schema of a document"),
         **_COMPLETION,
         **_VERSION,
     },
     IMGPKG.name: {**_IMGPKG_COMMANDS, **_COMPLETION, **_VERSION},
-    KBLD.name: {"inspect": ("inspect:inspect", "List the images in resolved configuration"), **_VERSION},
+    KBLD.name: {"inspect": ("kbld.inspect:inspect", "List the images in resolved configuration"), **_VERSION},
 }
 # Of kbld alone, which does not list them either.
 _HIDDEN = {
-    "package": "kbld_relocation:package",
-    "unpackage": "kbld_relocation:unpackage",
-    "relocate": "kbld_relocation:relocate",
+    "package": "kbld.relocation:package",
+    "unpackage": "kbld.relocation:unpackage",
+    "relocate": "kbld.relocation:relocate",
 }
 _ALIASES = {**dict.fromkeys(("i", "is", "insp"), "inspect"), "pkg": "package", "unpkg": "unpackage"}
 _ABOUT = {
@@ -82,7 +82,7 @@ def run(program: str, arguments: Sequence[str]) -> int:
     except (BundlepipeError, OSError, click.ClickException) as error:
         return _fail(this, error)
     except click.Abort:
-        from bundlepipe.pipeline.termination import give_up_all
+        from bundlepipe.concurrency.termination import give_up_all
 
         give_up_all()
         this.console.note(f"{this.tool.name}: interrupted")
@@ -100,7 +100,7 @@ def command_of(tool: Tool) -> Commands:
     """Return the command with all that a tool has."""
     return Commands(
         _COMMANDS[tool.name],
-        bare="resolve:resolve" if tool is KBLD else None,
+        bare="kbld.resolve:resolve" if tool is KBLD else None,
         aliases=_ALIASES if tool is KBLD else None,
         hidden=_HIDDEN if tool is KBLD else None,
         name=tool.name,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from bundlepipe.cli.arguments import FlagError
+from bundlepipe.cli.parsing.arguments import FlagError
 from bundlepipe.cli.tool import BUNDLEPIPE, KBLD, Tool
 from bundlepipe.errors import (
     BundlepipeError,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from bundlepipe.cli.command import Run
+from bundlepipe.cli.parsing.command import Run
 from bundlepipe.events import Emit, Event, HelperAwaited, OutputLine, Retrying, ignore
 
 
@@ -16,7 +16,7 @@ def narrated(run: Run, name: str, tell: Callable[[Event], None] = ignore) -> Ite
     if not sys.stderr.isatty():
         yield _emitter(run, tell, ignore)
         return
-    from bundlepipe.pipeline.progress import display, emitter
+    from bundlepipe.progress.display import display, emitter
 
     display.begin()
     run.console.write = display.write
@@ -32,7 +32,7 @@ def _emitter(run: Run, tell: Callable[[Event], None], draw: Emit) -> Emit:
             case Retrying(url, reason, delay):
                 run.console.note(f"{run.tool.name}: {url}: {reason}, trying again in {delay:.1f} s")
             case HelperAwaited():
-                from bundlepipe.pipeline.progress import awaited
+                from bundlepipe.progress.display import awaited
 
                 run.console.note(f"{run.tool.name}: {awaited(event)}")
             case OutputLine(text):

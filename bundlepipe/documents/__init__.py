@@ -1,6 +1,6 @@
 """What is written down: ImagesLock, BundleLock, Bundle and ImageLocations, and how YAML is read.
 
-Floor 2. Knows the content model (`oci`) and nothing of stores, verbs or tasks. The names
+Knows the content model (`oci`) and nothing of stores, verbs or tasks. The names
 below are imported when they are first used, so that a module which needs no YAML costs none.
 """
 
@@ -10,20 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bundlepipe.documents.bundle_lock import BundleLock
-    from bundlepipe.documents.image_locations import ImageLocation, ImageLocations
-    from bundlepipe.documents.images_lock import ImageRef, ImagesLock
-    from bundlepipe.documents.kbld_config import KbldConfig
+    from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
+    from bundlepipe.documents.imgpkg.image_locations import ImageLocation, ImageLocations
+    from bundlepipe.documents.imgpkg.images_lock import ImageRef, ImagesLock
+    from bundlepipe.documents.kbld.config import KbldConfig
 
 __all__ = ["BundleLock", "ImageLocation", "ImageLocations", "ImageRef", "ImagesLock", "KbldConfig"]
 
 _MODULES = {
-    "BundleLock": "bundle_lock",
-    "ImageLocation": "image_locations",
-    "ImageLocations": "image_locations",
-    "ImageRef": "images_lock",
-    "ImagesLock": "images_lock",
-    "KbldConfig": "kbld_config",
+    "BundleLock": "imgpkg.bundle_lock",
+    "ImageLocation": "imgpkg.image_locations",
+    "ImageLocations": "imgpkg.image_locations",
+    "ImageRef": "imgpkg.images_lock",
+    "ImagesLock": "imgpkg.images_lock",
+    "KbldConfig": "kbld.config",
 }
 
 

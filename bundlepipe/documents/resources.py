@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import yaml
 
-from bundlepipe.documents import _core_schema as core
-from bundlepipe.documents._composer import ComposedDocument, YamlFault
-from bundlepipe.documents._construction import merge_sources
-from bundlepipe.documents._text import Text
-from bundlepipe.documents.fault import rendered
-from bundlepipe.documents.yaml_source import compose, decoded, json_values_as_yaml
+from bundlepipe.documents.yaml import core_schema as core
+from bundlepipe.documents.yaml.composer import ComposedDocument, YamlFault
+from bundlepipe.documents.yaml.construction import merge_sources
+from bundlepipe.documents.yaml.fault import rendered
+from bundlepipe.documents.yaml.reader import compose, decoded, json_values_as_yaml
+from bundlepipe.documents.yaml.text import Text
 from bundlepipe.errors import DocumentError
 
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")

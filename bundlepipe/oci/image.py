@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from bundlepipe.oci import gzip, tar
+from bundlepipe.filesystem.snapshots import Entry, Inputs, Snapshot, directory_state, file_state, read_file, walk
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.inputs import Entry, Inputs, Snapshot, directory_state, file_state, read_file, walk
+from bundlepipe.oci.layers import gzip, tar
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, docker_manifest
 
 _CHUNK = 256 * 1024

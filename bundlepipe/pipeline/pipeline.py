@@ -12,17 +12,17 @@ from typing import TypeVar
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
+from bundlepipe.concurrency.termination import end_orderly, tell_interrupts_shortly
 from bundlepipe.errors import BundlepipeError, DocumentError, printable
-from bundlepipe.pipeline.closed_output import end_quietly
-from bundlepipe.pipeline.declaration import Bundle, Copy, Image, Pull, Render, Verify
-from bundlepipe.pipeline.declared_types import checked_declarations, checked_path, checked_prefix, listed
-from bundlepipe.pipeline.one_load import claim_lock_file, enter
-from bundlepipe.pipeline.reading import Declared, read_pipeline
-from bundlepipe.pipeline.settings import Settings
-from bundlepipe.pipeline.task_output import separate_output
-from bundlepipe.pipeline.termination import end_orderly, tell_interrupts_shortly
-from bundlepipe.pipeline.variables import refuse_misspelled, wanted_force, wanted_refresh, wanted_verify
-from bundlepipe.pipeline.workers import end_workers_orderly
+from bundlepipe.pipeline.declared.model import Bundle, Copy, Image, Pull, Render, Verify
+from bundlepipe.pipeline.declared.reading import Declared, read_pipeline
+from bundlepipe.pipeline.declared.types import checked_declarations, checked_path, checked_prefix, listed
+from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
+from bundlepipe.pipeline.doit_adapter.task_output import separate_output
+from bundlepipe.pipeline.doit_adapter.workers import end_workers_orderly
+from bundlepipe.pipeline.graph.one_load import claim_lock_file, enter
+from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.variables import refuse_misspelled, wanted_force, wanted_refresh, wanted_verify
 from bundlepipe.stores.settings import RegistrySettings
 
 DEFAULT_PATH = "bundlepipe.yml"
@@ -85,7 +85,7 @@ class Pipeline:
         yield from self._tasks()
 
     def _tasks(self) -> Iterator[Task]:
-        from bundlepipe.pipeline.graph import create_tasks
+        from bundlepipe.pipeline.graph.tasks import create_tasks
 
         prefix = _told(lambda: checked_prefix(self._prefix))
         groups = enter(self, prefix, self._called)
@@ -117,7 +117,7 @@ class Pipeline:
 
 
 def _without_faults(declared: Declared) -> Declared:
-    from bundlepipe.pipeline.checking import faults
+    from bundlepipe.pipeline.checks.declarations import faults
 
     problems = faults(declared)
     if problems:

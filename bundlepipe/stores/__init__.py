@@ -1,4 +1,4 @@
-"""Where images live: one protocol (`store`) and its homes: registries, OCI layouts, tars, the Docker Engine.
+"""Where images live: one protocol (`protocol`) and its homes: registries, OCI layouts, tars, the Docker Engine.
 
-Floor 3. Knows the content model and nothing of documents' meaning, verbs or tasks.
+Knows the content model and nothing of documents' meaning, verbs or tasks.
 """

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from bundlepipe.events import Emit, ignore
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, DOCKER_HUB_ALIASES, Repository
-from bundlepipe.stores.archive import ArchiveStore
-from bundlepipe.stores.layout import LayoutStore
+from bundlepipe.stores.archive.reader import ArchiveStore
+from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.stores.http.trace import Trace
+from bundlepipe.stores.layout.store import LayoutStore
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
-from bundlepipe.stores.redaction import Redactor
+from bundlepipe.stores.protocol import Source, Store
 from bundlepipe.stores.settings import (
     DEFAULT_LAYOUT_DIRECTORY,
     DEFAULT_NETWORK,
@@ -21,12 +23,10 @@ from bundlepipe.stores.settings import (
     NetworkSettings,
     RegistrySettings,
 )
-from bundlepipe.stores.store import Source, Store
-from bundlepipe.stores.trace import Trace
 
 if TYPE_CHECKING:
-    from bundlepipe.stores.credentials import Keychain
-    from bundlepipe.stores.registry import RegistryHost
+    from bundlepipe.stores.keychains.credentials import Keychain
+    from bundlepipe.stores.registry.store import RegistryHost
 
 # More transfers at once than this gain nothing on a fast network and fail on a slow one.
 CONCURRENT_TRANSFERS = 8
@@ -88,10 +88,10 @@ class Homes:
             return LayoutStore(os.path.join(settings.layout, repository.path), repository)
         host = self._host(repository.registry, settings)
         if settings.resolve == "engine":
-            from bundlepipe.stores.engine_resolution import EngineResolvedStore
+            from bundlepipe.stores.registry.engine_resolved import EngineResolvedStore
 
             return EngineResolvedStore(host, repository, writes=writes)
-        from bundlepipe.stores.registry import RegistryStore
+        from bundlepipe.stores.registry.store import RegistryStore
 
         return RegistryStore(host, repository, writes=writes)
 
@@ -110,7 +110,7 @@ class Homes:
             layout = LayoutStore(location.directory)
             return layout, layout.read_manifest(location.tag or layout.sole_image()[0])
         if isinstance(location, EngineLocation):
-            from bundlepipe.stores.engine import EngineStore
+            from bundlepipe.stores.engine.store import EngineStore
 
             engine = EngineStore(location)
             return engine, engine.manifest
@@ -120,7 +120,7 @@ class Homes:
     def _host(self, name: str, settings: RegistrySettings) -> RegistryHost:
         # A push into a layout needs no HTTP client, whose import takes as long as the push.
         from bundlepipe.stores.keychains.chain import find_keychain
-        from bundlepipe.stores.registry import RegistryHost
+        from bundlepipe.stores.registry.store import RegistryHost
 
         # A forked child must not share its parent's connections.
         key = (os.getpid(), name)

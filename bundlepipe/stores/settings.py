@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bundlepipe.base_directory import anchored
 from bundlepipe.errors import StoreError, quoted
+from bundlepipe.filesystem.base_directory import anchored
 
 # The host that a directory backs unless something else is declared.
 LAYOUT_HOST = "layout.localhost"

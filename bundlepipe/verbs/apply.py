@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bundlepipe.concurrency.parallel import in_parallel
+from bundlepipe.concurrency.processes import TakeLine, run_program
 from bundlepipe.documents.resources import Resource, find_resources
 from bundlepipe.errors import BundlepipeError, ProgramError, ProgramMissing, shortened
 from bundlepipe.events import Emit, OutputLine, ignore
-from bundlepipe.files import read_file
-from bundlepipe.processes import TakeLine, run_program
-from bundlepipe.stores.redaction import Redactor
-from bundlepipe.verbs.parallel import in_parallel
+from bundlepipe.filesystem.files import read_file
+from bundlepipe.stores.http.redaction import Redactor
 
 _KUBECTL = "kubectl"
 _RESULT = re.compile(

@@ -10,12 +10,12 @@ from importlib.metadata import version
 
 from bundlepipe.errors import InvalidReference, StoreError, quoted
 from bundlepipe.oci.reference import Reference
-from bundlepipe.stores.buildx import has_buildx
-from bundlepipe.stores.engine_client import engine_client, engine_errors, engine_words
-from bundlepipe.stores.finding import Finding
+from bundlepipe.stores.builders.buildx import has_buildx
+from bundlepipe.stores.diagnosis.finding import Finding
+from bundlepipe.stores.diagnosis.rights import Subject
+from bundlepipe.stores.engine.client import engine_client, engine_errors, engine_words
 from bundlepipe.stores.keychains.docker_config import DockerConfig
 from bundlepipe.stores.location import LOCAL_PREFIXES
-from bundlepipe.stores.registry_rights import Subject
 
 HERE = "this machine"
 

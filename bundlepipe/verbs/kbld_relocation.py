@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from bundlepipe.documents.archive_manifest import ArchivedManifest
-from bundlepipe.documents.kbld_config import KbldConfig, overrides_to_bytes
-from bundlepipe.documents.search_rules import ImageMatcher
+from bundlepipe.concurrency.parallel import in_parallel
+from bundlepipe.concurrency.single_flight import SingleFlight
+from bundlepipe.documents.kbld.config import KbldConfig, overrides_to_bytes
+from bundlepipe.documents.search.rules import ImageMatcher
 from bundlepipe.errors import BundlepipeError, InvalidContent, InvalidReference, NotFound, StoreError
 from bundlepipe.events import CopyPlanned, Emit
 from bundlepipe.limits import LARGEST_CONFIG
@@ -22,16 +23,15 @@ from bundlepipe.oci.go_names import is_digest_form, unspelled_problem
 from bundlepipe.oci.labels import diff_ids_of
 from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.archive import ArchiveStore
-from bundlepipe.stores.archive_writer import ArchiveWriter
+from bundlepipe.stores.archive.manifest import ArchivedManifest
+from bundlepipe.stores.archive.reader import ArchiveStore
+from bundlepipe.stores.archive.writer import ArchiveWriter
 from bundlepipe.stores.homes import Homes
-from bundlepipe.stores.single_flight import SingleFlight
-from bundlepipe.stores.store import Source, Store, find_manifest, read_whole
-from bundlepipe.verbs.configuration import Configuration
-from bundlepipe.verbs.delivery import Delivery
-from bundlepipe.verbs.inventory import Item, Present
-from bundlepipe.verbs.parallel import in_parallel
-from bundlepipe.verbs.transfer import pass_on_blob
+from bundlepipe.stores.protocol import Source, Store, find_manifest, read_whole
+from bundlepipe.verbs.copying.delivery import Delivery
+from bundlepipe.verbs.copying.inventory import Item, Present
+from bundlepipe.verbs.images.texts import Configuration
+from bundlepipe.verbs.shared.blobs import pass_on_blob
 
 # go-containerregistry's code for a manifest that a registry does not have.
 _UNKNOWN = "MANIFEST_UNKNOWN"

@@ -7,27 +7,27 @@ import shutil
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 
-from bundlepipe.documents.bundle_paths import BUNDLE_DIRECTORY, IMAGES_LOCK
-from bundlepipe.documents.image_locations import ImageLocations
-from bundlepipe.documents.images_lock import ImageRef, ImagesLock
-from bundlepipe.documents.locks import parse_of_bundle
+from bundlepipe.concurrency.parallel import in_parallel
+from bundlepipe.documents.imgpkg.any_lock import parse_of_bundle
+from bundlepipe.documents.imgpkg.image_locations import ImageLocations
+from bundlepipe.documents.imgpkg.images_lock import ImageRef, ImagesLock
+from bundlepipe.documents.imgpkg.paths import BUNDLE_DIRECTORY, IMAGES_LOCK
 from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, OutputError
 from bundlepipe.events import Emit, ImageLaidOut, LayerLaidOut, ignore
-from bundlepipe.files import read_bounded, write_if_changed
-from bundlepipe.oci.dangerous import refuse_dangerous
+from bundlepipe.filesystem.dangerous import refuse_dangerous
+from bundlepipe.filesystem.files import read_bounded, write_if_changed
+from bundlepipe.filesystem.replace import replace_directory
+from bundlepipe.filesystem.snapshots import FileState, Snapshot, extracted_snapshot
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.inputs import FileState, Snapshot, extracted_snapshot
+from bundlepipe.oci.layers.unpack import Limits, unpack
 from bundlepipe.oci.manifest import Manifest
-from bundlepipe.oci.publish import replace_directory
-from bundlepipe.oci.unpack import Limits, unpack
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
-from bundlepipe.stores.store import Source, find_manifest
-from bundlepipe.verbs.bundle import NOT_A_BUNDLE, Kind, StoredImage, require_kind
-from bundlepipe.verbs.locations import read_locations
-from bundlepipe.verbs.parallel import in_parallel
-from bundlepipe.verbs.replacing import DirectoryOutput
-from bundlepipe.verbs.transfer import receive_blob
+from bundlepipe.stores.protocol import Source, find_manifest
+from bundlepipe.verbs.outputs.replacing import DirectoryOutput
+from bundlepipe.verbs.shared.blobs import receive_blob
+from bundlepipe.verbs.shared.bundles import NOT_A_BUNDLE, Kind, StoredImage, require_kind
+from bundlepipe.verbs.shared.image_locations import read_locations
 
 # imgpkg's words.
 _INDEX = "Unable to pull non-images, such as image indexes. (hint: provide a specific digest to the image instead)"

@@ -10,17 +10,17 @@ from typing import IO
 
 from bundlepipe.errors import BundlepipeError, InputError
 from bundlepipe.events import Emit, EntryPacked, ignore
+from bundlepipe.filesystem.snapshots import Entry, Inputs, Snapshot, refuse_repeated, walk
+from bundlepipe.filesystem.temporary import temporary_file, temporary_room
 from bundlepipe.oci.image import FilesImage, build, identify
-from bundlepipe.oci.inputs import Entry, Inputs, Snapshot, refuse_repeated, walk
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.stores.homes import Homes
-from bundlepipe.stores.store import Store, find_manifest
-from bundlepipe.temporary import temporary_file, temporary_room
-from bundlepipe.verbs.bundle import NOT_AN_IMAGE, check_contents, check_documents, check_is_plain
-from bundlepipe.verbs.imgpkg_rules import all_entries, bundle_fault
-from bundlepipe.verbs.transfer import put_further_tags, put_tags, send_blob
+from bundlepipe.stores.protocol import Store, find_manifest
+from bundlepipe.verbs.shared.blobs import put_further_tags, put_tags, send_blob
+from bundlepipe.verbs.shared.bundles import NOT_AN_IMAGE, check_contents, check_documents, check_is_plain
+from bundlepipe.verbs.shared.imgpkg_rules import all_entries, bundle_fault
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.errors import NotFound, StoreError, Unreachable
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
-from bundlepipe.verbs.parallel import in_parallel
 
 # With `--repo-based-tags` imgpkg puts the origin's path before the digest, cut to 49 characters.
 _INTERNAL = re.compile(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bundlepipe.cli.go_table import for_people, for_scripts
 from bundlepipe.cli.messages import in_lines
+from bundlepipe.cli.printing.go_table import for_people, for_scripts
 from tests.support.command import Command
 from tests.support.files import write_bundle
 from tests.support.services import Registry

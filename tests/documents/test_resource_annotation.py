@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundlepipe.documents.image_search import FoundImage, search_images
-from bundlepipe.documents.search_rules import DEFAULT_RULE, KeyMatcher, SearchRule, Within
-from bundlepipe.documents.yaml_source import parse
+from bundlepipe.documents.search.files import FoundImage, search_images
+from bundlepipe.documents.search.rules import DEFAULT_RULE, KeyMatcher, SearchRule, Within
+from bundlepipe.documents.yaml.reader import parse
 from bundlepipe.errors import DocumentError
 
 KEY = "kbld.k14s.io/images"

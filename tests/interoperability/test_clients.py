@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from bundlepipe.filesystem.snapshots import Inputs
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.image import config_json
-from bundlepipe.oci.inputs import Inputs
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import LayoutLocation
-from bundlepipe.stores.store import Store
+from bundlepipe.stores.protocol import Store
 from bundlepipe.verbs.pull import pull
 from bundlepipe.verbs.push import Pushed, PushRequest, push
 from tests.support.services import Registry, program, require

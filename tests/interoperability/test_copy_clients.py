@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from bundlepipe.documents.images_lock import ImagesLock
+from bundlepipe.documents.imgpkg.images_lock import ImagesLock
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation, LayoutLocation
-from bundlepipe.stores.store import Store
-from bundlepipe.verbs.copy import copy
-from bundlepipe.verbs.copy_request import CopyRequest
+from bundlepipe.stores.protocol import Store
+from bundlepipe.verbs.copying.copy import copy
+from bundlepipe.verbs.copying.request import CopyRequest
 from bundlepipe.verbs.pull import pull
 from tests.support.images import (
     EMPTY_LAYER,

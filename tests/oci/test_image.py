@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from bundlepipe.errors import InputError
+from bundlepipe.filesystem import snapshots as inputs_module
+from bundlepipe.filesystem.snapshots import Inputs, differences, snapshot
 from bundlepipe.oci import image as image_module
-from bundlepipe.oci import inputs as inputs_module
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.image import FilesImage, build, config_json, identify
-from bundlepipe.oci.inputs import Inputs, differences, snapshot
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, Manifest
 

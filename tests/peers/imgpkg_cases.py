@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
-from bundlepipe.verbs.copy import copy
-from bundlepipe.verbs.copy_request import CopyRequest
+from bundlepipe.verbs.copying.copy import copy
+from bundlepipe.verbs.copying.request import CopyRequest
 from tests.peers.cases import Case, Cases
 from tests.peers.scene import Scene
 from tests.support.images import (

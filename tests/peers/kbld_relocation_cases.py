@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from bundlepipe.oci.manifest import OCI_MANIFEST, Manifest
 from bundlepipe.stores.location import ArchiveLocation
-from bundlepipe.stores.store import Store
-from bundlepipe.verbs.copy import copy
-from bundlepipe.verbs.copy_request import CopyRequest
+from bundlepipe.stores.protocol import Store
+from bundlepipe.verbs.copying.copy import copy
+from bundlepipe.verbs.copying.request import CopyRequest
 from tests.peers.cases import Case, Cases
 from tests.peers.kbld_cases import ABSENT, CONFIG, IMAGES_LOCK, images, pod
 from tests.peers.scene import Scene

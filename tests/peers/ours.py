@@ -34,7 +34,7 @@ def _process(
         with (
             mock.patch.dict(os.environ, environment, clear=True),
             # What is tried again in vain takes no time.
-            mock.patch("bundlepipe.stores.retries._FIRST_DELAY", 0),
+            mock.patch("bundlepipe.stores.http.retries._FIRST_DELAY", 0),
             mock.patch.multiple("sys", stdin=streams[0], stdout=streams[1], stderr=streams[2]),
         ):
             yield streams[1], streams[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.homes import Homes
-from bundlepipe.stores.store import Store
+from bundlepipe.stores.protocol import Store
 from tests.support.services import Registry
 
 _NO_PROXY_HERE = "http://127.0.0.1:1"

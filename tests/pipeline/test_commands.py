@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bundlepipe.pipeline.groups import GROUPS
+from bundlepipe.pipeline.records.groups import GROUPS
 from tests.pipeline.conftest import Project
 from tests.support.services import require
 

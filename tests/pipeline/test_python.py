@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundlepipe.pipeline.groups import GROUPS
+from bundlepipe.pipeline.records.groups import GROUPS
 from tests.pipeline.conftest import Project
 from tests.support.services import require
 

@@ -8,9 +8,9 @@ import shutil
 import pytest
 
 from bundlepipe.oci.reference import Repository
-from bundlepipe.pipeline.checking_replacement import replacements
-from bundlepipe.pipeline.groups import GROUPS
-from bundlepipe.pipeline.reading import read_pipeline
+from bundlepipe.pipeline.checks.replacement import replacements
+from bundlepipe.pipeline.declared.reading import read_pipeline
+from bundlepipe.pipeline.records.groups import GROUPS
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.settings import RegistrySettings
 from tests.pipeline.conftest import EMPTY_LOCK, FOUR_WAYS, HEADER, Project

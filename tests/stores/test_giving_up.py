@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bundlepipe.cancellation import Cancellation, Cancelled, cancellable
+from bundlepipe.concurrency.cancellation import Cancellation, Cancelled, cancellable
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.settings import RegistrySettings
 from tests.support.clients import Client, layer_of, push_image

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from bundlepipe.oci.unpack import Limits, Unpacked, unpack
+from bundlepipe.oci.layers.unpack import Limits, Unpacked, unpack
 
 DEFAULT_LIMITS = Limits()
 END = bytes(1024)

@@ -7,10 +7,10 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from bundlepipe.oci.decompress import decompress
+from bundlepipe.oci.layers.decompress import decompress
 from bundlepipe.oci.manifest import Manifest
-from bundlepipe.stores.engine_client import engine_client
-from bundlepipe.stores.store import Source
+from bundlepipe.stores.engine.client import engine_client
+from bundlepipe.stores.protocol import Source
 from tests.support.services import program
 
 

@@ -11,8 +11,8 @@ from bundlepipe.events import Event, Retrying
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, docker_manifest
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.credentials import Keychain
-from bundlepipe.stores.registry import RegistryHost, RegistryStore
+from bundlepipe.stores.keychains.credentials import Keychain
+from bundlepipe.stores.registry.store import RegistryHost, RegistryStore
 from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
 
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 from bundlepipe.errors import NotFound
 from bundlepipe.oci.digest import Digest
-from bundlepipe.stores.engine import find_image, tag_image
-from bundlepipe.stores.engine_client import engine_client, engine_errors
+from bundlepipe.stores.engine.client import engine_client, engine_errors
+from bundlepipe.stores.engine.store import find_image, tag_image
 from bundlepipe.stores.location import EngineLocation, parse_location
 from tests.support.services import require
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
+from bundlepipe.documents.imgpkg.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.oci.reference import Reference
 
 

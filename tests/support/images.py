@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bundlepipe.documents.images_lock import KBLD_ID, ImageRef, ImagesLock
+from bundlepipe.documents.imgpkg.images_lock import KBLD_ID, ImageRef, ImagesLock
+from bundlepipe.filesystem.snapshots import Inputs
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.inputs import Inputs
 from bundlepipe.oci.manifest import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
@@ -30,9 +30,9 @@ from bundlepipe.oci.manifest import (
 )
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
-from bundlepipe.stores.store import Source, Store, find_manifest
-from bundlepipe.verbs.bundle import is_bundle
+from bundlepipe.stores.protocol import Source, Store, find_manifest
 from bundlepipe.verbs.push import PushRequest, push
+from bundlepipe.verbs.shared.bundles import is_bundle
 from tests.support.archives import END, entry
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"

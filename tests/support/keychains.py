@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.credentials import Credentials
+from bundlepipe.stores.keychains.credentials import Credentials
 from tests.support.registries import ALICE
 
 

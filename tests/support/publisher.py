@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-from bundlepipe.oci.publish import replace_directory
+from bundlepipe.filesystem.replace import replace_directory
 
 FILES = 6
 
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--kill-at-every-step", action="store_true")
     arguments = parser.parse_args()
     if arguments.two_steps:
-        mock.patch("bundlepipe.oci.publish.exchange", return_value=False).start()
+        mock.patch("bundlepipe.filesystem.replace.exchange", return_value=False).start()
     if arguments.kill_at_every_step:
         kill_at_every_step(arguments.target)
         return

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.buildx import has_buildx
+from bundlepipe.stores.builders.buildx import has_buildx
 from tests.support.certificates import ServerCertificate
 
 if TYPE_CHECKING:

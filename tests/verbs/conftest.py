@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bundlepipe.stores import retries
 from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.http import retries
 from bundlepipe.stores.settings import RegistrySettings
 from tests.support.images import World, make_world
 from tests.support.services import Registry

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.errors import IntegrityError, InvalidContent
-from bundlepipe.oci.inputs import Inputs
+from bundlepipe.filesystem.snapshots import Inputs
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG, Descriptor
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
-from bundlepipe.stores.layout import LayoutStore
+from bundlepipe.stores.layout.store import LayoutStore
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.verbs.pull import pull
 from bundlepipe.verbs.push import PushRequest, push

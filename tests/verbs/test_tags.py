@@ -11,7 +11,7 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.settings import RegistrySettings
-from bundlepipe.verbs.bundle import internal_tag, locations_tag
+from bundlepipe.verbs.shared.bundles import internal_tag, locations_tag
 from bundlepipe.verbs.tags import Tag, list_tags, resolve_tag
 from tests.support.images import file_layer, put_image
 from tests.support.proxy import Proxy

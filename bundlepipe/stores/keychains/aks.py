@@ -17,14 +17,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from bundlepipe.base_directory import anchored
 from bundlepipe.errors import StoreError
 from bundlepipe.events import ignore
-from bundlepipe.stores.answers import LARGEST_ERROR_BODY, Answer, refusal
-from bundlepipe.stores.credentials import Credentials
+from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.stores.http.answers import LARGEST_ERROR_BODY, Answer, refusal
+from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.stores.http.retries import Retries, raise_if_transient
 from bundlepipe.stores.keychains.cloud import CONNECT_TIMEOUT, READ_TIMEOUT, Unavailable, expiry, failed, not_installed
-from bundlepipe.stores.redaction import Redactor
-from bundlepipe.stores.retries import Retries, raise_if_transient
+from bundlepipe.stores.keychains.credentials import Credentials
 from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _configured(config: _Config, cloud: _Cloud) -> TokenCredential:
 def _exchange(host: str, tenant: str, access_token: str, network: NetworkSettings) -> str:
     """Return the registry's refresh token for an access token; Unavailable if it refuses or does not answer."""
     # An HTTP client takes long to import, and most runs do without this keychain.
-    from bundlepipe.stores.transport import Request, Transport
+    from bundlepipe.stores.http.transport import Request, Transport
 
     form = {"grant_type": "access_token", "service": host, "access_token": access_token}
     if tenant:

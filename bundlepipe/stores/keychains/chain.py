@@ -12,9 +12,9 @@ from typing import Literal
 
 from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.credentials import Credentials, Keychain
 from bundlepipe.stores.keychains.aks import Azure
 from bundlepipe.stores.keychains.cloud import CloudKeychain, Service
+from bundlepipe.stores.keychains.credentials import Credentials, Keychain
 from bundlepipe.stores.keychains.docker_config import DockerConfig
 from bundlepipe.stores.keychains.ecr import Amazon
 from bundlepipe.stores.keychains.environment import AZURE_CONFIG, BUNDLEPIPE, IMGPKG, KBLD, EnvironmentKeychain, Rules

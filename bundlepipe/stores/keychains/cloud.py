@@ -16,7 +16,7 @@ from typing import Protocol
 
 from bundlepipe.errors import one_line
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.credentials import Credentials
+from bundlepipe.stores.keychains.credentials import Credentials
 from bundlepipe.stores.keychains.memory import Memory
 
 # Seconds to connect to a cloud's service, and to wait for its answer: where there is no cloud, nobody answers.

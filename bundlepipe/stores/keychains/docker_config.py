@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from bundlepipe.base_directory import anchored
 from bundlepipe.errors import StoreError
+from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, Repository
-from bundlepipe.stores.credentials import Credentials, host_names
+from bundlepipe.stores.keychains.credentials import Credentials, host_names
 from bundlepipe.stores.keychains.helper_program import run_helper
 from bundlepipe.stores.keychains.memory import Memory
 from bundlepipe.stores.settings import docker_directory

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bundlepipe.errors import StoreError
-from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.keychains.cloud import CONNECT_TIMEOUT, READ_TIMEOUT, Unavailable, expiry, failed, not_installed
+from bundlepipe.stores.keychains.credentials import Credentials
 from bundlepipe.stores.keychains.helper_program import run_helper
 
 _PUBLIC = "public.ecr.aws"

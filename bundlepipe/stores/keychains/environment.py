@@ -15,7 +15,7 @@ from itertools import permutations
 
 from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, Repository
-from bundlepipe.stores.credentials import Credentials, host_names
+from bundlepipe.stores.keychains.credentials import Credentials, host_names
 
 _HOSTNAME = "HOSTNAME"
 _SECRETS = ("USERNAME", "PASSWORD", "IDENTITY_TOKEN", "REGISTRY_TOKEN")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.credentials import Credentials
+from bundlepipe.stores.keychains.credentials import Credentials
 
 # What Go's strconv.ParseBool understands, as its tools do for flags and variables.
 GO_TRUTHS: Mapping[str, bool] = {

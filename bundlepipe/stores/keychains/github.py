@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
-from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.keychains.cloud import Unavailable
+from bundlepipe.stores.keychains.credentials import Credentials
 
 _HOST = "ghcr.io"
 # GitHub looks at the token alone.

@@ -13,8 +13,8 @@ from collections.abc import Hashable
 from datetime import timezone
 from functools import partial
 
-from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.keychains.cloud import READ_TIMEOUT, expiry, failed, not_installed
+from bundlepipe.stores.keychains.credentials import Credentials
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _USERNAME = "oauth2accesstoken"

@@ -14,10 +14,10 @@ import shutil
 import subprocess
 import time
 
-from bundlepipe.cancellation import raise_if_cancelled
+from bundlepipe.concurrency.cancellation import raise_if_cancelled
 from bundlepipe.errors import StoreError, one_line, quoted
 from bundlepipe.events import HelperAwaited, emit_here
-from bundlepipe.stores.credentials import Credentials
+from bundlepipe.stores.keychains.credentials import Credentials
 
 LIMIT_VARIABLE = "BUNDLEPIPE_CREDENTIAL_HELPER_TIMEOUT"
 # Seconds: how long a helper may take unless the variable says another limit, and how long nobody need be told.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from bundlepipe.stores.credentials import Credentials
-from bundlepipe.stores.single_flight import SingleFlight
+from bundlepipe.concurrency.single_flight import SingleFlight
+from bundlepipe.stores.keychains.credentials import Credentials
 
 
 class Memory:

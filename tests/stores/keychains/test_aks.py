@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.keychains import aks
 from bundlepipe.stores.keychains.cloud import CloudKeychain
+from bundlepipe.stores.keychains.credentials import Credentials
 from tests.stores.keychains.conftest import Hide
 from tests.support.certificates import make_server_certificate
 from tests.support.clouds import CLIENT_SECRET, ENTRA_TOKEN, IDENTITY_HEADER, TENANT, AppServiceIdentity, Azure

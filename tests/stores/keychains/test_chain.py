@@ -17,7 +17,7 @@ from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.keychains.chain import Tool, find_keychain
 from bundlepipe.stores.keychains.flags import RegistryFlags
-from bundlepipe.stores.registry import RegistryStore
+from bundlepipe.stores.registry.store import RegistryStore
 from tests.stores.keychains.conftest import Hide
 from tests.support.certificates import make_server_certificate
 from tests.support.clients import push_image

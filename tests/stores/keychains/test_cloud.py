@@ -9,8 +9,8 @@ from collections.abc import Hashable
 import pytest
 
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.keychains.cloud import CloudKeychain, Unavailable, expiry, failed
+from bundlepipe.stores.keychains.credentials import Credentials
 
 HERE, ELSEWHERE = Repository("a.cloud.test", "app"), Repository("r.example", "app")
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from bundlepipe.cancellation import Cancellation, Cancelled, cancellable
+from bundlepipe.concurrency.cancellation import Cancellation, Cancelled, cancellable
 from bundlepipe.errors import StoreError
 from bundlepipe.events import Event, HelperAwaited, emitting
 from bundlepipe.oci.reference import Reference
-from bundlepipe.stores.credentials import Credentials, none_found
 from bundlepipe.stores.keychains import helper_program
+from bundlepipe.stores.keychains.credentials import Credentials, none_found
 from bundlepipe.stores.keychains.docker_config import DockerConfig
 from bundlepipe.stores.keychains.helper_program import LIMIT_VARIABLE
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.keychains.cloud import CloudKeychain
+from bundlepipe.stores.keychains.credentials import Credentials
 from bundlepipe.stores.keychains.ecr import Amazon
 from tests.stores.keychains.conftest import Hide
 from tests.support.clouds import AWS_KEY, AWS_SECRET, Ecr

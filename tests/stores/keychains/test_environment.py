@@ -6,7 +6,7 @@ import pytest
 
 from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import Reference
-from bundlepipe.stores.credentials import Credentials
+from bundlepipe.stores.keychains.credentials import Credentials
 from bundlepipe.stores.keychains.environment import BUNDLEPIPE, IMGPKG, KBLD, EnvironmentKeychain, Rules
 
 PASSWORD = "SECRET-1"

@@ -6,7 +6,7 @@ import pytest
 
 from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.credentials import Credentials
+from bundlepipe.stores.keychains.credentials import Credentials
 from bundlepipe.stores.keychains.flags import FlagsKeychain, RegistryFlags
 
 REPOSITORY = Repository("r.example", "app")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.keychains.cloud import Unavailable
+from bundlepipe.stores.keychains.credentials import Credentials
 from bundlepipe.stores.keychains.github import GitHub
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.credentials import Credentials
 from bundlepipe.stores.keychains.cloud import CloudKeychain
+from bundlepipe.stores.keychains.credentials import Credentials
 from bundlepipe.stores.keychains.gke import Google
 from tests.stores.keychains.conftest import Hide
 from tests.support.clouds import GoogleMetadata, GoogleTokens

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bundlepipe.stores.credentials import Credentials
+from bundlepipe.stores.keychains.credentials import Credentials
 from bundlepipe.stores.keychains.memory import Memory
 
 

@@ -1,0 +1,26 @@
+"""completion: click's scripts, by the command that cobra has for them."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from bundlepipe.cli.parsing.command import Command, Run
+
+
+@click.command(
+    cls=Command,
+    examples={
+        "Complete in this shell": "completion bash > /tmp/completion && . /tmp/completion",
+        "Complete in every zsh": "completion zsh >> ~/.zshrc",
+    },
+)
+@click.argument("shell", type=click.Choice(["bash", "fish", "zsh"]), metavar="bash|fish|zsh")
+@click.pass_obj
+def completion(run: Run, shell: str) -> None:
+    """Print the script that lets a shell (bash, zsh or fish) complete commands, options and files."""
+    name = run.tool.name
+    kind = get_completion_class(shell)
+    assert kind is not None
+    context = click.get_current_context().find_root()
+    run.console.block(kind(context.command, {}, name, f"_{name.upper()}_COMPLETE").source() + "\n")

@@ -1,0 +1,239 @@
+"""copy, with imgpkg's options and words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bundlepipe.cli.messages import fetching
+from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.parsing.command import PATH, Command, Option, Run, Switch
+from bundlepipe.cli.parsing.images import bundle_option, image_option, sole
+from bundlepipe.cli.parsing.lock_words import read_copied_lock
+from bundlepipe.cli.parsing.outputs import check_tar, force_option, lock_writer
+from bundlepipe.cli.parsing.references import location_of
+from bundlepipe.cli.parsing.registry_options import Access, registry_options
+from bundlepipe.cli.printing import copy_faults
+from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG
+from bundlepipe.errors import BundlepipeError, InvalidReference
+from bundlepipe.filesystem.dangerous import refuse_repository
+from bundlepipe.stores.location import parse_location
+from bundlepipe.verbs.outputs.kinds import BUNDLE_LOCK, IMAGES_LOCK, kind_of
+
+if TYPE_CHECKING:
+    from bundlepipe.cli.printing.copy_narration import Narration
+    from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
+    from bundlepipe.documents.imgpkg.images_lock import ImagesLock
+    from bundlepipe.oci.reference import Repository
+    from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation
+    from bundlepipe.verbs.copying.request import Copied, CopyRequest
+    from bundlepipe.verbs.outputs.replacing import Kind
+    from bundlepipe.verbs.shared.bundles import Kind as ImageKind
+
+_SOURCES = "Expected either --lock, --bundle (-b), --image (-i), or --tar as a source"
+_DESTINATIONS = "Expected either --to-tar or --to-repo"
+_NO_REPOSITORY = "a copy to this destination has no lock"
+
+
+@click.command(
+    cls=Command,
+    examples={
+        "Copy a bundle and all its images to another registry": (
+            "copy -b registry.example/apps/shop-bundle:1.0 --to-repo registry.corp.example/shop"
+        ),
+        "Carry them in a file": "copy -b registry.example/apps/shop-bundle:1.0 --to-tar shop.tar",
+        "Unload the file where there is no way out": "copy --tar shop.tar --to-repo registry.inside.example/shop",
+    },
+)
+@bundle_option("Copy this bundle with all that it names")
+@image_option("Copy this image or index")
+@click.option(
+    "--lock",
+    cls=Option,
+    type=PATH,
+    metavar="FILE",
+    help="Copy what this BundleLock or ImagesLock names (- reads stdin)",
+)
+@click.option("--tar", cls=Option, type=PATH, metavar="FILE", help="Copy everything in this tar")
+@click.option(
+    "--to-repo",
+    cls=Option,
+    metavar="REPOSITORY",
+    help="Copy to this repository, and tag what is copied with TAG if it is given (imgpkg takes no tag)",
+)
+@click.option("--to-tar", cls=Option, type=PATH, metavar="FILE", help="Copy into this tar")
+@click.option(
+    "--concurrency", cls=Option, type=click.IntRange(min=1), metavar="N", help="Transfer so many layers at once (8)"
+)
+@click.option("--cosign-signatures", cls=Switch, help="Take along what cosign attached to images")
+@click.option("--ignore-bundle-check", cls=Switch, help="Let -i copy a bundle, without the images that it names")
+@click.option(
+    "--image-is-bundle-check", cls=Switch, default=True, help="Let -i copy a bundle, as --ignore-bundle-check does"
+)
+@click.option(
+    "--include-non-distributable-layers", cls=Switch, help="Take along layers that are not meant to be redistributed"
+)
+@click.option(
+    "--lock-output", cls=Option, type=PATH, metavar="FILE", help="Write a lock of what was copied (- prints it)"
+)
+@click.option("--repo-based-tags", cls=Switch, help="Begin internal tags with the repository that images came from")
+@click.option("--resume", cls=Switch, help="Use the layers again that an interrupted copy left in the tar")
+@force_option
+@registry_options
+@click.pass_obj
+def copy(
+    run: Run,
+    /,
+    bundle: str | None,
+    image: str | None,
+    lock: str | None,
+    tar: str | None,
+    to_repo: str | None,
+    to_tar: str | None,
+    concurrency: int | None,
+    lock_output: str | None,
+    access: Access,
+    force: bool = False,
+    **options: Any,
+) -> None:
+    """Copy a bundle or images, with everything that they name, to one repository or into a tar.
+
+    What the destination has is not sent again. Digests stay, and image locations are left
+    beside each bundle, so that a later pull finds all its images there.
+    """
+    source = sole({"bundle": bundle, "image": image, "lock": lock, "tar": tar}, _SOURCES)
+    destination = sole({"--to-repo": to_repo, "--to-tar": to_tar}, _DESTINATIONS)
+    if tar and to_tar and run.tool is not BUNDLEPIPE:
+        raise BundlepipeError("Cannot use tar source (--tar) with tar destination (--to-tar)")
+    if lock_output and to_tar:
+        raise BundlepipeError(
+            "cannot output lock file with tar destination", drop_in="Cannot output lock file with tar destination"
+        )
+    if _is_shallow(options) and source[0] != "image":
+        raise BundlepipeError(
+            f"Cannot set {_shallow_option(options)} without -i flag: it copies a bundle as an image alone"
+        )
+    if options["resume"] and not to_tar:
+        raise BundlepipeError("Flag --resume can only be used when copying to tar")
+    request = _request(run, source, destination, options)
+    write_lock = _checked_outputs(run, request, lock_output, force=force)
+
+    from bundlepipe.verbs.copying.copy import copy as copy_images
+
+    narration = _narration(run, request)
+    with narrated(run, "copy", narration.take) as emit, fetching():
+        homes = access.homes(run, emit, concurrency=concurrency)
+        copied = copy_images(request, homes, about_to=_last_check(run, request, force=force), emit=emit)
+    narration.end(copied)
+    if lock_output:
+        made = _lock_of(copied, lock_output)
+        write_lock(made.to_bytes(), kind_of(made))
+
+
+def _is_shallow(options: dict[str, bool]) -> bool:
+    return options["ignore_bundle_check"] or not options["image_is_bundle_check"]
+
+
+def _shallow_option(options: dict[str, bool]) -> str:
+    return "--ignore-bundle-check" if options["ignore_bundle_check"] else "--image-is-bundle-check"
+
+
+def _checked_outputs(
+    run: Run, request: CopyRequest, lock_output: str | None, *, force: bool
+) -> Callable[[bytes, Kind], None]:
+    """Refuse places that must not be written; return what writes the lock."""
+    from bundlepipe.stores.location import ArchiveLocation, LayoutLocation
+
+    if isinstance(request.destination, ArchiveLocation):
+        check_tar(run, request.destination.path, force=force)
+        if request.as_imgpkg:
+            copy_faults.check_tar(request, request.destination.path)
+    elif isinstance(request.destination, LayoutLocation):
+        refuse_repository(request.destination.directory)
+    return lock_writer(run, lock_output, [BUNDLE_LOCK, IMAGES_LOCK], force=force)
+
+
+def _last_check(run: Run, request: CopyRequest, *, force: bool) -> Callable[[], object]:
+    """Return what looks again, just before a tar takes its place, at what is there by then."""
+    from bundlepipe.stores.location import ArchiveLocation
+
+    if not isinstance(request.destination, ArchiveLocation):
+        return lambda: None
+    return partial(check_tar, run, request.destination.path, force=force, is_written=True)
+
+
+def _request(run: Run, source: tuple[str, str], destination: tuple[str, str], options: dict[str, bool]) -> CopyRequest:
+    from bundlepipe.stores.location import ArchiveLocation
+    from bundlepipe.verbs.copying.request import CopyRequest
+
+    option, value = source
+    to_option, to = destination
+    to, tag = (to, None) if to_option == "--to-tar" or run.tool is not BUNDLEPIPE else _without_tag(to)
+    home = ArchiveLocation(to) if to_option == "--to-tar" else _home(run, to)
+    what = _file_source(run, option, value) if option in ("lock", "tar") else location_of(run, value)
+    return CopyRequest(
+        source=what,
+        destination=home,
+        tag=tag,
+        expected=_expected(run, option, what),
+        shallow=_is_shallow(options),
+        include_non_distributable=options["include_non_distributable_layers"],
+        cosign=options["cosign_signatures"],
+        repo_based_tags=options["repo_based_tags"],
+        resume=options["resume"],
+        as_imgpkg=run.tool is IMGPKG,
+    )
+
+
+def _expected(run: Run, option: str, source: object) -> ImageKind | None:
+    from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
+
+    if option == "image":
+        return "image"
+    is_said = option == "bundle" or (run.tool is IMGPKG and isinstance(source, BundleLock))
+    return "bundle" if is_said else None
+
+
+def _file_source(run: Run, option: str, path: str) -> Any:
+    from bundlepipe.stores.location import ArchiveLocation
+
+    return ArchiveLocation(path) if option == "tar" else read_copied_lock(run, path)
+
+
+def _without_tag(to: str) -> tuple[str, str | None]:
+    """Return the name of a destination, and the tag beside that of a repository, which what is copied shall have."""
+    from bundlepipe.oci.reference import Reference
+
+    location = parse_location(to)
+    if not isinstance(location, Reference) or location.tag is None or location.digest:
+        return to, None
+    return str(location.repository), location.tag
+
+
+def _home(run: Run, text: str) -> Repository | LayoutLocation | ArchiveLocation | EngineLocation:
+    """Return the destination that a text names: a repository, whose images get tags of their own, or a local home."""
+    from bundlepipe.oci.reference import Reference, Repository
+
+    if run.tool is IMGPKG:
+        if fault := copy_faults.repository_fault(text):
+            raise InvalidReference(fault, drop_in=fault)
+        return Repository.parse(text)
+    location = parse_location(text)
+    return Repository.parse(text) if isinstance(location, Reference) else location
+
+
+def _narration(run: Run, request: CopyRequest) -> Narration:
+    from bundlepipe.cli.printing.copy_narration import ImgpkgNarration, Narration
+
+    return (ImgpkgNarration if request.as_imgpkg else Narration)(run.console, request)
+
+
+def _lock_of(copied: Copied, path: str) -> BundleLock | ImagesLock:
+    """Return the lock of what was copied; BundlepipeError if it has none."""
+    if copied.lock is None:
+        what = _NO_REPOSITORY if copied.roots and copied.roots[0].image is None else "several bundles have no one lock"
+        raise BundlepipeError(f"--lock-output {path}: {what}; everything is copied")
+    return copied.lock

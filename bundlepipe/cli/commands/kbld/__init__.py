@@ -1,0 +1,1 @@
+"""The commands that are kbld's, or come of it."""

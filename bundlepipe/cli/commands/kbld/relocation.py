@@ -1,0 +1,260 @@
+"""package, unpackage and relocate, which kbld has for what `imgpkg copy` does, with its options and lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.parsing.command import PATH, Command, Option, Run, Switch
+from bundlepipe.cli.parsing.configuration import files_option, read_files
+from bundlepipe.cli.parsing.images import STANDARD
+from bundlepipe.cli.parsing.outputs import check_tar, lock_writer
+from bundlepipe.cli.parsing.registry_options import Access, tls_options
+from bundlepipe.cli.printing.copy_faults import check_directory, repository_fault
+from bundlepipe.cli.printing.copy_narration import duration
+from bundlepipe.errors import BundlepipeError, InvalidReference
+from bundlepipe.events import BlobDone, BlobStarted, CopyPlanned, Emit, Event
+from bundlepipe.oci.digest import Digest
+from bundlepipe.verbs.outputs.kinds import KBLD_LOCK
+
+if TYPE_CHECKING:
+    from bundlepipe.oci.reference import Repository
+    from bundlepipe.stores.homes import Homes
+    from bundlepipe.verbs.images.texts import Configuration
+    from bundlepipe.verbs.kbld_relocation import Carried
+
+_INSTEAD = {"package": "push", "unpackage": "pull", "relocate": "copy"}
+_LOCK_HELP = "Write overrides that resolve to where the images are now (- prints them only)"
+
+
+def _concurrency_option(kind: click.types.IntParamType) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    text = "Transfer so many layers at once (5)"
+    return click.option("--concurrency", cls=Option, type=kind, default=5, metavar="N", help=text)
+
+
+def _repository_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    text = "Copy the images to this repository"
+    return click.option("-r", "--repository", cls=Option, default="", metavar="REPOSITORY", help=text)(function)
+
+
+def _lock_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--lock-output", cls=Option, type=PATH, metavar="FILE", help=_LOCK_HELP)(function)
+
+
+def _sort_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--sort", cls=Switch, default=True, help="Accepted for scripts; has no effect")(function)
+
+
+@click.command(
+    cls=Command,
+    examples={"Carry the images of resolved configuration in a file": "package -f resolved.yml -o images.tar"},
+)
+@files_option("Take along the images of what is in this file, directory, at this URL or on stdin (-) (repeatable)")
+@click.option("-o", "--output", cls=Option, type=PATH, default="", metavar="FILE", help="Write this tar")
+@_concurrency_option(click.INT)
+@_sort_option
+@tls_options
+@click.pass_obj
+def package(run: Run, files: Sequence[str], output: str, concurrency: int, sort: bool, access: Access) -> None:
+    """Put the images that configuration names by digest into a tar. kbld advises against it: use imgpkg copy."""
+    _warn(run, "package")
+    if not output:
+        raise BundlepipeError("Expected 'output' flag to be non-empty")
+    check_tar(run, output, force=False)
+    from bundlepipe.verbs.kbld_relocation import named_images, write_archive
+
+    told = _Narration(run, "package")
+    with narrated(run, "package", told.take) as emit:
+        names = named_images(_configuration(run, files, emit))
+        carried = _exported(told, names, access.homes(run, emit, concurrency=max(1, concurrency)))
+        check_directory(output)
+        write_archive(carried, output, emit)
+
+
+@click.command(
+    cls=Command,
+    examples={
+        "Unload the file into a repository, and print what to apply there": (
+            "unpackage -f resolved.yml -i images.tar -r registry.inside.example/shop"
+        )
+    },
+)
+@files_option("Print what is in this file, directory, at this URL or on stdin (-), for where the images are now")
+@click.option("-i", "--input", "path", cls=Option, type=PATH, default="", metavar="FILE", help="Read this tar")
+@_repository_option
+@_lock_option
+@_concurrency_option(click.IntRange(min=1))
+@_sort_option
+@tls_options
+@click.pass_obj
+def unpackage(
+    run: Run,
+    /,
+    files: Sequence[str],
+    path: str,
+    repository: str,
+    lock_output: str | None,
+    concurrency: int,
+    sort: bool,
+    access: Access,
+) -> None:
+    """Copy the images of a tar to one repository, and print configuration that names them there.
+
+    kbld advises against it: use imgpkg copy.
+    """
+    _warn(run, "unpackage")
+    for name, value in (("input", path), ("repository", repository)):
+        if not value:
+            raise BundlepipeError(f"Expected '{name}' flag to be non-empty")
+    from bundlepipe.verbs.kbld_relocation import read_archive
+
+    told = _Narration(run, "unpackage")
+    with narrated(run, "unpackage", told.take) as emit:
+        configuration = _configuration(run, files, emit)
+        destination = _repository(repository)
+        homes = access.homes(run, emit, concurrency=concurrency)
+        moved = _imported(told, read_archive(path), destination, homes, emit)
+    _print(run, configuration, moved, lock_output)
+
+
+@click.command(
+    cls=Command,
+    examples={
+        "Copy the images of resolved configuration to a repository, and print what to apply there": (
+            "relocate -f resolved.yml -r registry.corp.example/shop"
+        )
+    },
+)
+@files_option("Copy the images of what is in this file, directory, at this URL or on stdin (-) (repeatable)")
+@_repository_option
+@_lock_option
+@_concurrency_option(click.IntRange(min=1))
+@_sort_option
+@tls_options
+@click.pass_obj
+def relocate(
+    run: Run,
+    /,
+    files: Sequence[str],
+    repository: str,
+    lock_output: str | None,
+    concurrency: int,
+    sort: bool,
+    access: Access,
+) -> None:
+    """Copy the images that configuration names by digest to one repository, and print it with their new names.
+
+    kbld advises against it: use imgpkg copy.
+    """
+    _warn(run, "relocate")
+    if not repository:
+        raise BundlepipeError("Expected repository flag to be non-empty")
+    if not files:
+        raise BundlepipeError("Expected at least one input file")
+    from bundlepipe.verbs.kbld_relocation import named_images
+
+    told = _Narration(run, "relocate")
+    with narrated(run, "relocate", told.take) as emit:
+        configuration = _configuration(run, files, emit)
+        names = named_images(configuration)
+        destination = _repository(repository)
+        homes = access.homes(run, emit, concurrency=concurrency)
+        moved = _imported(told, _exported(told, names, homes), destination, homes, emit)
+    _print(run, configuration, moved, lock_output)
+
+
+def _warn(run: Run, name: str) -> None:
+    instead = _INSTEAD[name]
+    page = f"https://carvel.dev/imgpkg/docs/latest/commands/#{instead}"
+    run.console.note(f"Warning: Command \"{name}\" is deprecated, please use 'imgpkg {instead}', learn more in {page}")
+
+
+class _Narration:
+    """Tells what happens to images, in lines that begin with the command; `take` tells of a tar that is written."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        self._run = run
+        self._name = name
+        self._began: dict[str, float] = {}
+
+    def line(self, text: str) -> None:
+        self._run.console.note(f"{self._name} | {text}")
+
+    @contextmanager
+    def counting(self, verb: str, count: int, done: Collection[object]) -> Iterator[None]:
+        """Tell that something is done to `count` images, and in the end to how many, whatever comes of it."""
+        self.line(f"{verb}ing {count} images...")
+        try:
+            yield
+        finally:
+            self.line(f"{verb}ed {len(done)} images")
+
+    def take(self, event: Event) -> None:
+        if self._name != "package":
+            return
+        from bundlepipe.stores.archive.reader import layer_file_name
+
+        match event:
+            case CopyPlanned():
+                self.line("writing layers...")
+                self.line(f"done: file 'manifest.json' ({duration(0)})")
+            case BlobStarted(digest):
+                self._began[digest] = time.perf_counter()
+            case BlobDone(digest):
+                taken = time.perf_counter() - self._began.get(digest, time.perf_counter())
+                self.line(f"done: file '{layer_file_name(Digest(digest))}' ({duration(taken)})")
+
+
+def _configuration(run: Run, files: Sequence[str], emit: Emit) -> Configuration:
+    from bundlepipe.stores.settings import DEFAULT_NETWORK
+    from bundlepipe.verbs.images.texts import search_as_kbld
+
+    return search_as_kbld(read_files(run, files, emit, DEFAULT_NETWORK))
+
+
+def _repository(text: str) -> Repository:
+    from bundlepipe.oci.reference import Repository
+
+    if fault := repository_fault(text):
+        raise InvalidReference(fault)
+    return Repository.parse(text)
+
+
+def _exported(told: _Narration, names: Sequence[str], homes: Homes) -> list[Carried]:
+    from bundlepipe.verbs.kbld_relocation import read_images, spelled
+
+    references = []
+    with told.counting("export", len(names), names):
+        for name in names:
+            references.append(spelled(name))
+            told.line(f"will export {name}")
+        return read_images(references, homes)
+
+
+def _imported(
+    told: _Narration, carried: Sequence[Carried], repository: Repository, homes: Homes, emit: Emit
+) -> dict[str, str]:
+    from bundlepipe.verbs.kbld_relocation import put_images
+
+    moved: dict[str, str] = {}
+    with told.counting("import", len(carried), moved):
+        for each in carried:
+            told.line(f"importing {each.image} -> {repository.at(each.archived.manifest.digest)}...")
+        moved.update(put_images(carried, repository, homes, emit))
+    return moved
+
+
+def _print(run: Run, configuration: Configuration, moved: dict[str, str], lock_output: str | None) -> None:
+    from bundlepipe.verbs.kbld_relocation import lock_of, moved_documents
+
+    if lock_output:
+        write = lock_writer(run, lock_output, [KBLD_LOCK], force=False)
+        write(lock_of(configuration.rules, moved), KBLD_LOCK)
+    documents = moved_documents(configuration, moved)
+    for block in documents if lock_output != STANDARD else ():
+        run.console.block(block.decode("utf-8", "surrogateescape"))

@@ -1,0 +1,233 @@
+"""What all commands have in common: their options, how they are parsed, how their help looks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import click
+
+from bundlepipe.cli.parsing.arguments import FlagError, normalised, parsed
+from bundlepipe.cli.parsing.go_values import csv_fields
+from bundlepipe.cli.printing.console import Console
+from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, Tool
+from bundlepipe.concurrency.cancellation import Cancellation, cancellable
+from bundlepipe.concurrency.termination import end_orderly
+
+HELP_WIDTH = 100
+
+
+# Completed as files and directories are; whether they can be read or written is found out where that is done.
+PATH = click.Path(readable=False)
+DIRECTORY = click.Path(file_okay=False, readable=False)
+
+
+class Option(click.Option):
+    """An option; `section` is where the help lists it, `only_for` the names of the tools that have it."""
+
+    def __init__(
+        self,
+        declarations: Sequence[str],
+        section: str = "Options",
+        only_for: Collection[str] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(declarations, **settings)
+        self.section = section
+        self.only_for = only_for
+
+
+class Switch(Option):
+    """An option without value, which `--NAME=false` turns off again, as Go's tools have them."""
+
+    def __init__(self, declarations: Sequence[str], **settings: Any) -> None:
+        both = [f"{name}/--no-{name.removeprefix('--')}" if name.startswith("--") else name for name in declarations]
+        super().__init__(both, **{"default": False, **settings})
+
+    def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
+        """Return the names, as one would write them to change what is so without, and the help."""
+        if self.hidden:
+            return None
+        names = ", ".join(sorted(self.opts, key=len))
+        return (f"{names}=false" if self.default is True else names), self.help or ""
+
+
+def global_options() -> list[Option]:
+    """Return new options that every command has; their values are what a `Console` takes, but for two."""
+    section = "Everywhere"
+    return [
+        Switch(
+            ["--debug"],
+            section=section,
+            only_for=(BUNDLEPIPE.name, IMGPKG.name),
+            help="Show the conversation with registries on stderr, without secrets",
+        ),
+        Switch(["--json", "as_json"], section=section, help="Print everything as one JSON document"),
+        Switch(["--tty"], section=section, help="Print as on a terminal"),
+        Switch(["--color"], section=section, default=True, help="Print without colours, as NO_COLOR does"),
+        Option(["--column", "columns"], section, multiple=True, metavar="NAME", help="Print only these columns"),
+        Switch(["-y", "--yes"], section=section, help="Accepted for scripts; nothing is ever asked"),
+    ]
+
+
+_GLOBAL_NAMES = ("debug", "as_json", "tty", "color", "columns", "yes")
+
+
+class _Context(click.Context):
+    """A context whose command may have no name."""
+
+    @property
+    def command_path(self) -> str:
+        """The tool and the command, as one calls them."""
+        return super().command_path.rstrip()
+
+
+class Command(click.Command):
+    """A command: takes arguments as Go's tools do, has the global options, and shows examples in its help.
+
+    `examples` are command lines without the name of the tool, each with what it is for;
+    `own_examples` are shown under the name bundlepipe alone.
+    """
+
+    context_class = _Context
+
+    def __init__(
+        self,
+        *args: Any,
+        examples: Mapping[str, str] | None = None,
+        own_examples: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(*args, **settings)
+        self.examples = examples or {}
+        self.own_examples = own_examples or {}
+        self.params = [*self.params, *global_options()]
+        self.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
+
+    def get_params(self, context: click.Context) -> list[click.Parameter]:
+        """Return the parameters that the command has under the name that it was called by."""
+        run = context.find_object(Run)
+        return [
+            each
+            for each in super().get_params(context)
+            if run is None or (names := getattr(each, "only_for", None)) is None or run.tool.name in names
+        ]
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Parse, after bringing the arguments into click's form."""
+        try:
+            if stands_in(context):
+                return self._parse_as_cobra(context, args)
+            return super().parse_args(context, normalised(args, self.get_params(context)))
+        except click.UsageError as error:
+            error.ctx = error.ctx or context
+            raise
+
+    def _parse_as_cobra(self, context: click.Context, args: list[str]) -> list[str]:
+        """Parse as imgpkg and kbld do, which look at options, at those that must be there, then at other words."""
+        parameters = self.get_params(context)
+        flags, words = parsed(args, parameters)
+        if any(isinstance(each, click.Argument) for each in parameters):
+            if "--help" not in flags:
+                _check_choice(context, parameters, words)
+            return super().parse_args(context, [*flags, "--", *words])
+        rest = super().parse_args(context, flags)
+        if words:
+            raise extra(context, words)
+        return rest
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command with a console of the kind that its options ask for, then say that it succeeded."""
+        chosen = {name: context.params.pop(name, False) for name in _GLOBAL_NAMES}
+        run = context.ensure_object(Run)
+        run.debug = chosen["debug"]
+        run.console = Console(
+            tty=chosen["tty"],
+            stands_in=run.tool is not BUNDLEPIPE,
+            as_json=chosen["as_json"],
+            color=chosen["color"],
+            columns=comma_separated(chosen["columns"]),
+        )
+        end_orderly()
+        # What is interrupted gives up what it waits for: pauses, connections, programs.
+        result = cancellable(Cancellation(), partial(super().invoke, context))
+        run.console.succeed()
+        return result
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of this command, then those that all have."""
+        for title, options in self._sections(context).items():
+            records = [record for option in options if (record := option.get_help_record(context))]
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        if examples := self._examples(context):
+            with formatter.section("Examples"):
+                name = self.example_name(context)
+                for text, example in examples.items():
+                    formatter.write(f"{'':>{formatter.current_indent}}# {text}\n")
+                    formatter.write(f"{'':>{formatter.current_indent}}{name} {example}\n")
+
+    def _examples(self, context: click.Context) -> Mapping[str, str]:
+        return self.examples if stands_in(context) else {**self.examples, **self.own_examples}
+
+    def example_name(self, context: click.Context) -> str:
+        """Return what examples begin with: the name of the tool."""
+        return context.find_root().command_path
+
+    def _sections(self, context: click.Context) -> dict[str, list[click.Parameter]]:
+        sections: dict[str, list[click.Parameter]] = {"Options": []}
+        # Arguments are in the line of usage, and told of in the text; newer releases of click list them as well.
+        for option in (each for each in self.get_params(context) if isinstance(each, click.Option)):
+            sections.setdefault(getattr(option, "section", "Everywhere"), []).append(option)
+        return sections
+
+
+class Run:
+    """What is known about one run of the program: as which tool, with which console."""
+
+    def __init__(self, tool: Tool) -> None:
+        self.tool = tool
+        self.console = Console(stands_in=tool is not BUNDLEPIPE)
+        self.debug = False
+
+    @property
+    def trace(self) -> Callable[[str], None] | None:
+        """What shows the conversation with servers; None where it is not wanted."""
+        return (lambda text: self.console.write(text, sys.stderr)) if self.debug else None
+
+
+def _check_choice(context: click.Context, parameters: Sequence[click.Parameter], words: Sequence[str]) -> None:
+    """Raise FlagError unless there is one word, and one of those to choose from."""
+    if len(words) != 1:
+        raise FlagError(f"accepts 1 arg(s), received {len(words)}")
+    for each in parameters:
+        if isinstance(each.type, click.Choice) and words[0] not in each.type.choices:
+            raise FlagError(f'invalid argument "{words[0]}" for "{context.command_path}"')
+
+
+def stands_in(context: click.Context) -> bool:
+    """Tell whether arguments are to be parsed as another tool does it, by whose name the command was called."""
+    run = context.find_object(Run)
+    return run is not None and run.tool is not BUNDLEPIPE and not context.resilient_parsing
+
+
+def extra(context: click.Context, words: Sequence[str]) -> FlagError:
+    """Return the error for words that a command does not take, in the words of cobrautil."""
+    return FlagError(f"command '{context.command_path}' does not accept extra arguments '{words[0]}'", context)
+
+
+def comma_separated(values: Sequence[str]) -> list[str]:
+    """Return the texts of an option that may be repeated or have several, divided by commas (pflag's StringSlice)."""
+    return [text for value in values for text in csv_fields(value)]
+
+
+def paths(values: Sequence[str]) -> list[str]:
+    """Return the paths of such an option; a file may have a comma in its name, too."""
+    return [path for text in values for path in ([text] if os.path.lexists(text) else comma_separated([text]))]

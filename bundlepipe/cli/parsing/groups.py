@@ -1,0 +1,113 @@
+"""Groups of commands, which are found as click does it or, under the names of other tools, as cobra does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+from bundlepipe.cli.parsing.arguments import FlagError, command_first, parsed
+from bundlepipe.cli.parsing.command import HELP_WIDTH, Run, Switch, extra, global_options, stands_in
+
+
+class Commands(click.Group):
+    """Commands that are imported when they are used.
+
+    `places` gives `MODULE:NAME` below this package, and a line for the help, by the names of
+    commands. `bare` is the place of the command that is meant where none is named, `aliases`
+    has further names of commands, `hidden` the places of those that are not listed.
+    """
+
+    def __init__(
+        self,
+        places: Mapping[str, tuple[str, str]],
+        bare: str | None = None,
+        aliases: Mapping[str, str] | None = None,
+        hidden: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
+        context = {"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
+        super().__init__(**{"context_settings": context, **settings})
+        self._places = places
+        self._bare = bare
+        self._aliases = aliases or {}
+        self._hidden = hidden or {}
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names of all commands that are listed."""
+        return list(self._places)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Import a command; the bare one has no name."""
+        if not name and self._bare:
+            return _imported(self._bare)
+        name = self._aliases.get(name, name)
+        if name in self._hidden:
+            return _imported(self._hidden[name])
+        return _imported(self._places[name][0]) if name in self._places else None
+
+    def _has(self, name: str) -> bool:
+        return name in self._places or name in self._hidden
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what commands there are, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in self._places.items()])
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Parse, with the name of the command first wherever it was; `help NAME` is `NAME --help`."""
+        arguments = command_first(args, [*self.get_params(context), *global_options()])
+        if stands_in(context):
+            arguments = self._found_as_cobra(context, arguments, args)
+        elif arguments[:1] == ["help"]:
+            arguments = [*arguments[1:], "--help"]
+        if self._bare and (not arguments or arguments[0].startswith("-")):
+            arguments = ["", *arguments]
+        return super().parse_args(context, arguments)
+
+    def _found_as_cobra(self, context: click.Context, arguments: list[str], given: list[str]) -> list[str]:
+        """Return arguments that begin with a command; where none is named do what imgpkg and kbld do then.
+
+        `arguments` begin with the word that may be the name of one, and were `given` in another order.
+        """
+        name = arguments[0] if arguments else ""
+        name = self._aliases.get(name, name)
+        if self._has(name):
+            return [name, *arguments[1:]]
+        if name == "help" and context.parent is None:
+            known = [*arguments[1:], "--help"]
+            return known if self._has(self._aliases.get(known[0], known[0])) else ["--help"]
+        if name in ("--version", "-v") and context.parent is None:
+            return ["version", "--tty"]
+        if self._bare:
+            return ["", *given]
+        flags, words = parsed(arguments, [*self.get_params(context), *global_options(), *_root_options(context)])
+        if "--help" in flags:
+            return ["--help"]
+        if "--version" in flags:
+            return ["version", "--tty"]
+        if words:
+            raise extra(context, words)
+        raise self._without_command(context)
+
+    def _without_command(self, context: click.Context) -> FlagError:
+        if context.parent is not None:
+            return FlagError(f"Use one of available subcommands: {', '.join(self._places)}", context)
+        run = context.find_object(Run)
+        assert run
+        run.console.block(f"{self.get_help(context)}\n")
+        return FlagError("Invalid command - see available commands/subcommands above", context)
+
+
+def _root_options(context: click.Context) -> list[click.Option]:
+    """Return the options that only what has no name has."""
+    return [] if context.parent else [Switch(["-v", "--version"])]
+
+
+def _imported(place: str) -> click.Command:
+    module, _, name = place.partition(":")
+    command = getattr(import_module(f"bundlepipe.cli.commands.{module}"), name)
+    assert isinstance(command, click.Command)
+    return command

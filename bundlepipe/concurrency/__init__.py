@@ -1,0 +1,1 @@
+"""Threads, processes and signals: work in parallel, and how it is given up."""

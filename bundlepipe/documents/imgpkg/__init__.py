@@ -1,0 +1,1 @@
+"""imgpkg's documents: ImagesLock, BundleLock, Bundle, ImageLocations."""

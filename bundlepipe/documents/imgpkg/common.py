@@ -1,0 +1,86 @@
+"""What imgpkg's documents have in common: a version, and images by digest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from bundlepipe.documents.schemas import validator
+from bundlepipe.documents.yaml.conflict_markers import conflict_faults
+from bundlepipe.documents.yaml.fault import MOST_FAULTS, Fault, reason, rendered
+from bundlepipe.errors import DocumentError, InvalidReference
+from bundlepipe.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from bundlepipe.documents.yaml.reader import YamlDocument
+
+API_VERSION = "imgpkg.carvel.dev/v1alpha1"
+
+_RESOLVE = "keep the lines of one side and remove the marks; where a task of doit writes the file, run it then"
+
+_Images = Iterator[tuple[tuple[str | int, ...], str]]
+
+
+def read(
+    content: bytes, path: str, schema_name: str, images: Callable[[Any], _Images]
+) -> tuple[dict[str, Any], list[Reference]]:
+    """Return the data of a document and the digest references in it, without their tags.
+
+    `images` yields where in the data they stand, whatever the data looks like. Raises
+    DocumentError with the conflicts that git left in a faulty file, or else with all faults of
+    YAML, or else of structure and references.
+    """
+    from bundlepipe.documents.yaml.reader import decoded, load_one
+
+    try:
+        document = load_one(content, path)
+        references, faults = checked(document, schema_name, images)
+        if faults:
+            raise DocumentError(rendered(path, faults))
+    except DocumentError:
+        conflicts = conflict_faults(decoded(content, path), _RESOLVE)
+        if conflicts:
+            raise DocumentError(rendered(path, conflicts)) from None
+        raise
+    return document.data, references
+
+
+def checked(
+    document: YamlDocument, schema_name: str, images: Callable[[Any], _Images]
+) -> tuple[list[Reference], list[Fault]]:
+    """Return the digest references of a document, as `read` does, and its faults."""
+    references: list[Reference] = []
+    faults: list[Fault] = []
+    for keys, text in images(document.data):
+        try:
+            references.append(digest_reference(text))
+        except InvalidReference as error:
+            faults.append(document.fault(keys, reason(error)))
+            if len(faults) == MOST_FAULTS:
+                break
+    # What is wrong with a reference says more than that it does not match the schema's pattern.
+    explained = {(fault.line, fault.column) for fault in faults}
+    structure = validator.faults(document, schema_name)
+    return references, faults + [fault for fault in structure if (fault.line, fault.column) not in explained]
+
+
+def listed_images(data: Any) -> _Images:
+    """Yield the image of each entry of `images`, with its place."""
+    entries = data.get("images") if isinstance(data, dict) else None
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if isinstance(entry, dict) and isinstance(entry.get("image"), str):
+            yield ("images", index, "image"), entry["image"]
+
+
+def digest_reference(text: str) -> Reference:
+    """Return the reference that `text` spells, less its tag; InvalidReference unless it has a digest."""
+    reference = Reference.parse(text)
+    if reference.digest is None:
+        # It parsed, so it is short and prints.
+        raise InvalidReference(f"'{text}' is not a digest reference, expected one such as {text}@sha256:<64 digits>")
+    return reference.with_digest(reference.digest)
+
+
+def digest_text(reference: Reference) -> str:
+    """Return a reference as documents hold it; InvalidReference unless it has a digest."""
+    return str(digest_reference(str(reference)))

@@ -1,0 +1,54 @@
+"""ImageLocations: which images of a bundle lie beside it in its repository.
+
+imgpkg leaves it there after a copy, as the only file of an image of its own, so that a
+pull need not ask for every image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bundlepipe.documents.imgpkg import common
+from bundlepipe.documents.yaml.writer import write
+from bundlepipe.oci.reference import Reference
+
+KIND = "ImageLocations"
+FILE_NAME = "image-locations.yml"
+
+
+@dataclass(frozen=True)
+class ImageLocation:
+    """An image as the bundle's images.yml names it, and whether it is a bundle."""
+
+    image: Reference
+    is_bundle: bool
+
+
+@dataclass(frozen=True)
+class ImageLocations:
+    """The images of a bundle that lie in its repository."""
+
+    locations: tuple[ImageLocation, ...] = ()
+
+    @classmethod
+    def parse(cls, content: bytes, path: str) -> ImageLocations:
+        """Return what a file holds, keys unknown here left aside; DocumentError with all that is wrong with it."""
+        data, references = common.read(content, path, "image-locations", common.listed_images)
+        entries = data.get("images") or []
+        return cls(
+            tuple(
+                ImageLocation(reference, bool(entry.get("isBundle")))
+                for reference, entry in zip(references, entries, strict=True)
+            )
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return the document byte for byte as imgpkg writes it, sorted by image.
+
+        Raises InvalidReference for an image without digest.
+        """
+        images = [
+            {"image": common.digest_text(location.image), "isBundle": location.is_bundle} for location in self.locations
+        ]
+        images.sort(key=lambda entry: str(entry["image"]))
+        return write({"apiVersion": common.API_VERSION, "kind": KIND, "images": images or None})

@@ -1,0 +1,1 @@
+"""kbld's configuration."""

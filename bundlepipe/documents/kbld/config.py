@@ -1,0 +1,130 @@
+"""kbld's configuration: what is searched for, what replaces it, what is built and where it goes.
+
+Source: kbld's configuration (`kbld.k14s.io/v1alpha1`), as kbld 0.45 reads it. Unknown keys
+are ignored, and null is as good as absent. The kinds before `Config` hold the same keys. An
+ImagesLock is configuration as well: an override for each of its images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from bundlepipe.documents.kbld.builders import Builder
+from bundlepipe.documents.kbld.rule_documents import written_rule
+from bundlepipe.documents.kbld.tag_selection import TagSelection
+from bundlepipe.documents.search.annotations import Origin
+from bundlepipe.documents.search.kinds import KBLD_API_VERSION
+from bundlepipe.documents.search.rules import ImageMatcher, SearchRule
+from bundlepipe.documents.yaml.writer import write
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.oci.manifest import PlatformSelection
+
+# The version whose format this is.
+KBLD_VERSION = "0.45.0"
+
+
+@dataclass(frozen=True)
+class Override:
+    """What a reference is replaced by before it is resolved.
+
+    Without `new_image` it stays itself, and only its tag or platform is selected. A
+    preresolved `new_image` is the result, verbatim. `where` is `path:line:column`.
+    `fault` is what kbld finds wrong with it once it is used.
+    """
+
+    matcher: ImageMatcher
+    new_image: str | None
+    preresolved: bool = False
+    tag_selection: TagSelection | None = None
+    platform_selection: PlatformSelection | None = None
+    origins: tuple[Origin, ...] = ()
+    where: str = ""
+    fault: BundlepipeError | None = None
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An image that is built: from the directory `path`, relative to where kbld is run."""
+
+    matcher: ImageMatcher
+    path: str
+    builder: Builder
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class ImageDestination:
+    """Where a built image is pushed to: a repository, and the tags it gets there."""
+
+    matcher: ImageMatcher
+    new_image: str
+    tags: tuple[str, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class KbldConfig:
+    """Rules in their order: of those that match, the first decides."""
+
+    search_rules: tuple[SearchRule, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    sources: tuple[ImageSource, ...] = ()
+    destinations: tuple[ImageDestination, ...] = ()
+
+    def __add__(self, other: KbldConfig) -> KbldConfig:
+        """Return the rules of both, these first."""
+        return KbldConfig(
+            self.search_rules + other.search_rules,
+            self.overrides + other.overrides,
+            self.sources + other.sources,
+            self.destinations + other.destinations,
+        )
+
+
+class _Matching(Protocol):
+    @property
+    def matcher(self) -> ImageMatcher: ...
+
+
+_Rule = TypeVar("_Rule", bound=_Matching)
+
+
+def first_match(rules: Iterable[_Rule], reference: str) -> _Rule | None:
+    """Return the first of some overrides, sources or destinations that is for a reference; None without one."""
+    return next((rule for rule in rules if rule.matcher.matches(reference)), None)
+
+
+def config_to_bytes(locked: Iterable[tuple[str, str]], search_rules: Iterable[SearchRule] = ()) -> bytes:
+    """Return kbld's `--lock-output`: a Config that needs no network to resolve the same references again.
+
+    `locked` holds references as configuration has them, and what they were resolved to.
+    `search_rules` are those that found them, without the default rule; each is written once.
+    """
+    return overrides_to_bytes(
+        ((ImageMatcher(reference), resolved) for reference, resolved in sorted(locked)), search_rules
+    )
+
+
+def overrides_to_bytes(overrides: Iterable[tuple[ImageMatcher, str]], search_rules: Iterable[SearchRule] = ()) -> bytes:
+    """Return such a Config of overrides, in their order: what each matches, and what that becomes.
+
+    Each override, and each rule, is written once.
+    """
+    document: dict[str, Any] = {
+        "apiVersion": KBLD_API_VERSION,
+        "kind": "Config",
+        "minimumRequiredVersion": KBLD_VERSION,
+        "overrides": [_written_override(matcher, image) for matcher, image in dict.fromkeys(overrides)],
+        "searchRules": [],
+    }
+    for rule in map(written_rule, search_rules):
+        if rule not in document["searchRules"]:
+            document["searchRules"].append(rule)
+    return write({key: value for key, value in document.items() if value}, marked=False)
+
+
+def _written_override(matcher: ImageMatcher, image: str) -> dict[str, Any]:
+    matched = {"imageRepo": matcher.image_repo} if matcher.image is None else {"image": matcher.image}
+    return {**matched, "newImage": image, "preresolved": True}

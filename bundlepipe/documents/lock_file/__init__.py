@@ -1,0 +1,1 @@
+"""The lock file of a pipeline, and how two branches of it are merged."""

@@ -1,0 +1,1 @@
+"""JSON Schemas, and what is wrong with a document in words."""

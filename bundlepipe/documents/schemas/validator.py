@@ -1,0 +1,88 @@
+"""Checks a document against a JSON Schema (2020-12) of `schemas/` and says what is wrong in plain words.
+
+Beside the standard keywords a schema may carry `x-expected`: what a value has to be, in
+the words of a message (`"a digest reference, such as …"`), used wherever a pattern or a
+choice says too little.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bundlepipe.documents.yaml.fault import MOST_FAULTS, Fault, rendered
+from bundlepipe.errors import DocumentError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    from jsonschema import Draft202012Validator
+
+    from bundlepipe.documents.yaml.reader import YamlDocument
+
+_SUFFIX = ".schema.json"
+
+
+def problems(document: YamlDocument, schema_name: str) -> list[str]:
+    """Return a line `path:line:column: what, and what was expected` for each fault, in the document's order.
+
+    `schema_name` is the name of a file of `schemas/` without `.schema.json`. Beyond the first
+    thousand nothing is looked for.
+    """
+    return rendered(document.path, faults(document, schema_name))
+
+
+def check(document: YamlDocument, schema_name: str) -> None:
+    """Raise DocumentError with all problems of the document, if it has any."""
+    found = problems(document, schema_name)
+    if found:
+        raise DocumentError(found)
+
+
+def faults(document: YamlDocument, schema_name: str) -> list[Fault]:
+    """Return what `problems` returns, before it is put into lines."""
+    errors = islice(_validator(schema_name).iter_errors(document.data), MOST_FAULTS)
+    first = next(errors, None)
+    if first is None:
+        return []
+    from bundlepipe.documents.schemas.explanation import explain
+
+    # One by one: each error holds the whole value as text.
+    return list(islice(explain(document, chain((first,), errors), _schema(schema_name)), MOST_FAULTS))
+
+
+def schema_names() -> list[str]:
+    """Return the names of all schemas."""
+    return sorted(file.name.removesuffix(_SUFFIX) for file in _directory().iterdir() if file.name.endswith(_SUFFIX))
+
+
+def schema_text(name: str) -> str:
+    """Return the text of a schema; FileNotFoundError for a name that none has."""
+    return _directory().joinpath(name + _SUFFIX).read_text("utf-8")
+
+
+def _directory() -> Traversable:
+    """Return where the schemas are: shipped in the wheel, or in the checkout one works in."""
+    from importlib.resources import files
+
+    shipped = files("bundlepipe").joinpath("schemas")
+    return shipped if shipped.is_dir() else Path(__file__).parents[3] / "schemas"
+
+
+@cache
+def _schema(name: str) -> Mapping[str, Any]:
+    schema: dict[str, Any] = json.loads(schema_text(name))
+    return schema
+
+
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    # Without a registry of its own a validator fetches what it does not know from the network.
+    return Draft202012Validator(_schema(name), registry=Registry())

@@ -1,0 +1,91 @@
+"""What a search for images finds: references, and texts that hold documents with references of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from bundlepipe.documents.yaml.edit import Edit
+from bundlepipe.documents.yaml.scalar import ScalarText
+from bundlepipe.documents.yaml.text import Text
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """A reference as it stands in the configuration; line and column count from 1."""
+
+    value: str
+    path: str
+    line: int
+    column: int
+
+    @property
+    def where(self) -> str:
+        """`path:line:column`."""
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class SearchedText:
+    """A text that is searched: that of the file `path`, or that of a string in it.
+
+    `file_index` turns the index of a character of `content` into that of the file's.
+    """
+
+    content: str
+    path: str
+    file: Text
+    file_index: Callable[[int], int]
+
+    def image(self, value: str, index: int) -> FoundImage:
+        """Return the reference `value` that stands at a character of this text."""
+        return FoundImage(value, self.path, *self.file.position(self.file_index(index)))
+
+
+@dataclass(frozen=True)
+class FoundReference:
+    """A scalar that is a reference, in the text `content`."""
+
+    content: str
+    node: yaml.ScalarNode
+    image: FoundImage
+
+    def images(self) -> Iterator[FoundImage]:
+        """Yield the reference."""
+        yield self.image
+
+    def edits(self, replacements: Mapping[str, str]) -> list[Edit]:
+        """Return the edit of `content` that replaces the reference, none if it stays."""
+        old = self.image.value
+        new = replacements.get(old, old)
+        return [] if new == old else ScalarText(self.content, self.node).edits([Edit(0, len(old), new)])
+
+
+@dataclass(frozen=True)
+class FoundText:
+    """A scalar whose value is a text in which something was found, in its order."""
+
+    node: yaml.ScalarNode
+    scalar: ScalarText
+    found: Sequence[Found]
+
+    def images(self) -> Iterator[FoundImage]:
+        """Yield the references within."""
+        for found in self.found:
+            yield from found.images()
+
+    def edits(self, replacements: Mapping[str, str]) -> list[Edit]:
+        """Return the edits that replace the references, in the text that holds the scalar."""
+        within = [edit for found in self.found for edit in found.edits(replacements)]
+        return self.scalar.edits(within) if within else []
+
+
+Found = FoundReference | FoundText
+
+
+def reference_text(node: yaml.ScalarNode) -> str:
+    """Return what a scalar says; the line breaks at the end of a block are none of it."""
+    value: str = node.value
+    return value.rstrip("\n") if node.style in ("|", ">") else value

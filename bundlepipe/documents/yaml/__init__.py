@@ -1,0 +1,1 @@
+"""YAML: read strictly with positions, edited in place, and written."""

@@ -1,0 +1,152 @@
+"""Files that appear whole or not at all, and parts of files that several threads read and write."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from typing import IO
+
+from bundlepipe.errors import InputError, as_go
+from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.limits import LARGEST_DOCUMENT, in_words
+
+_PREFIX = ".incoming-"
+_CHUNK = 1 << 20
+
+
+def is_utf8(name: str) -> bool:
+    """Tell whether a name or argument, in which other bytes stand as surrogates (PEP 383), is UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def read_file(path: str) -> bytes:
+    """Return the content of a file that is given as input; InputError if it cannot be read."""
+    with _opened(path) as file:
+        return file.read()
+
+
+def read_document(path: str) -> bytes:
+    """Return the content of a document; InputError if it cannot be read, or is larger than documents are."""
+    with _opened(path) as file:
+        return read_bounded(file, path)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[IO[bytes]]:
+    try:
+        with open(anchored(path), "rb") as file:
+            yield file
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}", drop_in=as_go("read", path, error)) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}", drop_in=as_go("open", path, error)) from None
+
+
+def read_bounded(file: IO[bytes], what: str, largest: int = LARGEST_DOCUMENT) -> bytes:
+    """Return the rest of a file that holds a document; InputError, calling it `what`, if that is larger."""
+    content = file.read(largest + 1)
+    if len(content) > largest:
+        raise InputError(f"{what}: has more than {in_words(largest)}, the most that such a document may have")
+    return content
+
+
+def write_if_changed(
+    path: str,
+    content: bytes,
+    *,
+    about_to: Callable[[os.stat_result], object] = lambda status: None,
+    mode: int | None = None,
+) -> bool:
+    """Make `content` the content of the file at `path`; tell whether it was not so before.
+
+    A file that already has the content is not touched, so its time stamps stay. Missing
+    directories are made. `about_to` gets the status of the new file just before it takes
+    the place of what is there. `mode` are the permissions of a file that was not there,
+    where they are not those of the umask; one that was there keeps its own then. Raises OSError.
+    """
+    path = anchored(path)
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        if file.read() == content:
+            return False
+    directory = os.path.dirname(path) or "."
+    os.makedirs(directory, exist_ok=True)
+    with incoming(directory) as file:
+        file.write(content)
+        file.flush()
+        if mode is not None:
+            os.fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else mode)
+        about_to(os.fstat(file.fileno()))
+        os.replace(file.name, path)
+    return True
+
+
+@contextlib.contextmanager
+def incoming(directory: str) -> Iterator[IO[bytes]]:
+    """Give a new file in `directory`, to be renamed into place by the caller; it is removed if it was not.
+
+    The file is locked while it is written, which tells it from what a killed process left
+    behind: `remove_abandoned` takes those away.
+    """
+    file = _locked_file(directory)
+    try:
+        yield file
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file.name)
+        file.close()
+
+
+def _locked_file(directory: str) -> IO[bytes]:
+    while True:
+        path = os.path.join(anchored(directory), _PREFIX + secrets.token_hex(8))
+        file = open(path, "xb")  # noqa: SIM115  (the caller closes it)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # Between the two calls another process may have taken the file for an abandoned one.
+        if os.path.exists(path):
+            return file
+        file.close()
+
+
+def remove_abandoned(directory: str) -> None:
+    """Remove the files that killed processes left incomplete in `directory`."""
+    directory = anchored(directory)
+    for name in os.listdir(directory):
+        if name.startswith(_PREFIX):
+            with contextlib.suppress(OSError), open(os.path.join(directory, name), "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(file.name)
+
+
+@contextlib.contextmanager
+def locked(directory: str) -> Iterator[None]:
+    """Hold the lock of a directory, against other processes and other threads alike."""
+    descriptor = os.open(anchored(directory), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def read_at(descriptor: int, offset: int, size: int) -> Iterator[bytes]:
+    """Yield `size` bytes of a file from `offset` on, fewer where it ends; threads may share it. Raises OSError."""
+    end = offset + size
+    while offset < end and (chunk := os.pread(descriptor, min(_CHUNK, end - offset), offset)):
+        offset += len(chunk)
+        yield chunk
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of `data` into a file from `offset` on; threads may share it. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(descriptor, rest, offset)
+        rest, offset = rest[written:], offset + written

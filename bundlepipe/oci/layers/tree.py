@@ -1,0 +1,238 @@
+"""The directory that layers are unpacked into, and what is in it.
+
+Used by `unpack`, for one image. All that is there was made through this class, which keeps
+an index of it: so no name of an archive is looked up in the file system, and nothing that
+was not created here can be removed or passed through.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from bundlepipe.errors import UnsafeArchive
+from bundlepipe.filesystem.remove import remove_tree
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_PERMISSIONS = 0o777
+_GROUP_AND_OTHER = 0o077
+_OWNER = 0o700
+
+# OCI image layer specification, "Whiteouts".
+_WHITEOUT = b".wh."
+_OPAQUE_WHITEOUT = b".wh..wh..opq"
+# Storage of AUFS itself, found in old layers; container engines leave it out as well.
+_AUFS_PRIVATE = b".wh..wh."
+
+# Deeper trees are nobody's, and tools that descend recursively cannot remove them.
+_DEEPEST = 256
+
+
+class Directory:
+    """A directory in the tree: its path, its entries by name (the layer for a file), and who brought it.
+
+    `purged` is the last layer that removed, or needed not to remove, what was below.
+    """
+
+    __slots__ = ("children", "layer", "mode", "path", "purged")
+
+    def __init__(self, path: bytes, mode: int, layer: int) -> None:
+        self.path = path
+        self.mode = mode
+        self.layer = layer
+        self.purged = layer
+        self.children: dict[bytes, Directory | int] = {}
+
+
+class Tree:
+    """A new, empty directory that takes entries layer by layer; a later entry replaces an earlier one.
+
+    `count` is called for every directory created, and may raise. Names are as in the
+    archive: absolute ones count from the directory, `.` and `..` are resolved by the text.
+    Methods raise UnsafeArchive for a name that leaves the directory, or that the file system
+    cannot tell from another one, and OSError.
+    """
+
+    def __init__(self, directory: bytes, count: Callable[[], None]) -> None:
+        self._count = count
+        self._layer = 0
+        self._root = Directory(directory, _PERMISSIONS, 0)
+        # The umask as it acted on the directory; asking for it would mean to change it.
+        self._masked = _PERMISSIONS & ~os.stat(directory).st_mode
+        # Archives hold the entries of a directory one after the other.
+        self._last_head: bytes | None = None
+        self._last_parent = self._root
+
+    def begin_layer(self) -> None:
+        """Take what is there as that of lower layers from now on."""
+        self._layer += 1
+        self._root.layer = self._layer
+        self._last_head = None
+
+    def create_file(self, name: bytes, mode: int) -> int | None:
+        """Create an empty file and return a descriptor to write to; None if `name` is that of a whiteout.
+
+        The file has the permission bits of `mode`, those of the owner for all where it has
+        only those (as imgpkg extracts), less the umask.
+        """
+        place = self._place(name)
+        if place is None:
+            return None
+        parent, base = place
+        if base in parent.children:
+            self._remove(parent, base)
+        permissions = mode & _PERMISSIONS
+        if not permissions & _GROUP_AND_OTHER:
+            permissions |= permissions >> 3 | permissions >> 6
+        try:
+            descriptor = os.open(parent.path + b"/" + base, _NEW_FILE, permissions)
+        except FileExistsError:
+            raise _indistinct() from None
+        parent.children[base] = self._layer
+        return descriptor
+
+    def create_directory(self, name: bytes, mode: int) -> None:
+        """Create a directory unless it is there, with the permissions of `mode` less the umask.
+
+        Where `mode` says nothing about group and others they have the owner's; the owner
+        may always do all, or the directory could not be filled.
+        """
+        permissions = (mode & _PERMISSIONS) | _OWNER if mode & _GROUP_AND_OTHER else _PERMISSIONS
+        place = self._place(name, is_directory=True)
+        if place is None:
+            return
+        parent, base = place
+        child = parent.children.get(base) if base else self._root
+        if not isinstance(child, Directory):
+            self._make_directory(parent, base, permissions)
+            return
+        child.layer = self._layer
+        if child.mode != permissions:
+            os.chmod(child.path, permissions & ~self._masked | _OWNER)
+            child.mode = permissions
+
+    def omit(self, name: bytes) -> None:
+        """Leave out a link or device: what lower layers have at its place is gone all the same."""
+        place = self._place(name)
+        if place is not None:
+            self._remove_lower(*place)
+
+    def names(self) -> list[str]:
+        """Return the names at the top, in byte order."""
+        return [os.fsdecode(name) for name in sorted(self._root.children)]
+
+    def count_files(self) -> int:
+        """Return the number of files in the tree."""
+        files = 0
+        directories = [self._root]
+        while directories:
+            for child in directories.pop().children.values():
+                if isinstance(child, Directory):
+                    directories.append(child)
+                else:
+                    files += 1
+        return files
+
+    def _place(self, name: bytes, *, is_directory: bool = False) -> tuple[Directory, bytes] | None:
+        """Return parent and base of a name, having made the parent; None once a whiteout is carried out.
+
+        The base is empty for the root, which only a directory can be.
+        """
+        head, _, base = name.rpartition(b"/")
+        if head != self._last_head or base in (b"", b".", b".."):
+            parts = _parts(name)
+            if not parts:
+                if is_directory:
+                    return self._root, b""
+                raise UnsafeArchive("it would take the place of the output directory itself")
+            is_plain = parts[-1] == base
+            base = parts.pop()
+            if any(part.startswith(_AUFS_PRIVATE) for part in parts):
+                return None
+            self._last_parent = self._descend(parts)
+            self._last_head = head if is_plain else None
+        elif b"\0" in base:
+            raise _nul()
+        parent = self._last_parent
+        if base.startswith(_WHITEOUT):
+            self._white_out(parent, base)
+            return None
+        return parent, base
+
+    def _descend(self, parts: list[bytes]) -> Directory:
+        """Return the directory at a path, made where it is absent or a file."""
+        directory = self._root
+        for part in parts:
+            child = directory.children.get(part)
+            if not isinstance(child, Directory):
+                child = self._make_directory(directory, part, _PERMISSIONS)
+            child.layer = self._layer
+            directory = child
+        return directory
+
+    def _make_directory(self, parent: Directory, base: bytes, mode: int) -> Directory:
+        self._count()
+        if base in parent.children:
+            self._remove(parent, base)
+        directory = Directory(parent.path + b"/" + base, mode, self._layer)
+        try:
+            os.mkdir(directory.path, mode)
+        except FileExistsError:
+            raise _indistinct() from None
+        parent.children[base] = directory
+        return directory
+
+    def _white_out(self, parent: Directory, base: bytes) -> None:
+        if base == _OPAQUE_WHITEOUT:
+            self._purge(parent)
+        elif not base.startswith(_AUFS_PRIVATE):
+            self._remove_lower(parent, base[len(_WHITEOUT) :])
+
+    def _purge(self, directory: Directory) -> None:
+        """Remove what lower layers brought below a directory."""
+        if directory.purged < self._layer:
+            directory.purged = self._layer
+            for base in list(directory.children):
+                self._remove_lower(directory, base)
+
+    def _remove_lower(self, parent: Directory, base: bytes) -> None:
+        child = parent.children.get(base)
+        if child is None:
+            return
+        if isinstance(child, Directory) and child.layer == self._layer:
+            self._purge(child)
+        elif child != self._layer:
+            self._remove(parent, base)
+
+    def _remove(self, parent: Directory, base: bytes) -> None:
+        path = parent.path + b"/" + base
+        if isinstance(parent.children.pop(base), Directory):
+            remove_tree(path)
+            self._last_head = None
+        else:
+            os.unlink(path)
+
+
+def _parts(name: bytes) -> list[bytes]:
+    if b"\0" in name:
+        raise _nul()
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            if not parts:
+                raise UnsafeArchive("its name leaves the output directory")
+            parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    if len(parts) > _DEEPEST:
+        raise UnsafeArchive(f"it lies more than {_DEEPEST} directories deep")
+    return parts
+
+
+def _nul() -> UnsafeArchive:
+    return UnsafeArchive("its name holds a NUL byte")
+
+
+def _indistinct() -> UnsafeArchive:
+    return UnsafeArchive("the file system takes its name for that of another entry (case or Unicode form)")

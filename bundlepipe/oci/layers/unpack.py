@@ -1,0 +1,341 @@
+"""Layers, unpacked into a directory.
+
+The archives are taken for hostile: a name stays in the directory, sizes and numbers stay
+within declared limits, links and devices are left out (as imgpkg does). Layers apply in
+the order of the OCI image layer specification: later ones win, whiteouts remove.
+
+A layer is read, verified and decompressed in the thread that calls, and written by a
+second one, so that both work at once; only the first ever waits for a network. It also
+computes the DiffID on the way, so that a layer is held against it without being read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from bundlepipe.errors import IntegrityError, OutputError, UnsafeArchive
+from bundlepipe.filesystem.snapshots import FileState, extracted_state
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.layers.decompress import decompress
+from bundlepipe.oci.layers.tar import BLOCK, Member, read_member
+from bundlepipe.oci.layers.tree import Tree
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+# Enough to let one thread run while the other makes a directory or waits for a disk.
+_BLOCKS_AHEAD = 64
+
+# What headers, extended headers included, may take on average; PAX records seldom fill one block.
+_HEADER_ALLOWANCE = 4096
+_HEADER_BASE_ALLOWANCE = 4 * 1024 * 1024
+
+_LONGEST_SHOWN_NAME = 200
+
+# Content, or what is wrong with the stream at this point, or its end.
+_Block = bytes | UnsafeArchive | None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the layers of an image may unpack to, all together.
+
+    `size` counts the bytes of content, also of entries that are left out or replaced
+    later; `entries` counts those of the archives and the directories that they imply. Headers
+    are allowed 4 KiB an entry.
+    """
+
+    size: int = 64 * 1024**3
+    entries: int = 1_000_000
+
+
+class LayerContent(NamedTuple):
+    """What a layer has to hold: its digest in the manifest, and the DiffID that the configuration gives for it."""
+
+    digest: Digest
+    diff_id: Digest
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What is in the directory: the number of files in all, and the names at its top in byte order."""
+
+    files: int
+    names: tuple[str, ...]
+
+
+class _OtherContent(IntegrityError):
+    """A layer does not hold what the image configuration says."""
+
+
+class _LimitExceeded(UnsafeArchive):
+    """The layers hold more than the limits allow: not a byte more of them is worth reading."""
+
+
+def unpack(
+    layers: Iterable[Iterable[bytes]],
+    directory: str,
+    *,
+    limits: Limits = Limits(),
+    what: str = "image",
+    expected: Sequence[LayerContent] = (),
+    written: dict[int, FileState] | None = None,
+) -> Unpacked:
+    """Unpack layers, the base first, into a directory.
+
+    A layer is an iterable of chunks (plain, gzip or zstd) that raises unless the chunks are
+    the blob they should be; it is exhausted, after the archive's end too, so that it can.
+    `directory` is new, empty, and made with the default mode: after an error it holds a
+    part of the content and has to be removed.
+
+    Absolute names count from the directory. Files get the permission bits in the archive,
+    those of the owner for all where there are no others; directories the default mode, or
+    theirs where it has bits for group or others; the umask applies, set-user-ID,
+    set-group-ID and sticky bits do not. Times are those of the extraction.
+
+    `expected`, if given, says of every layer what it has to hold: not the layer with the right
+    digest alone, but the content that the configuration of the image counts on.
+
+    `written`, if given, is filled with the state of every file written, by inode, so that
+    nobody has to read them again to know what is in them.
+
+    Raises UnsafeArchive for a name that leaves the directory, for what exceeds `limits` and
+    for a damaged archive; IntegrityError for a layer that does not hold what is `expected`;
+    OutputError where the file system refuses; whatever `layers` raise, in preference where
+    the layer is damaged. Messages begin with `what`.
+    """
+    budget = _Budget(limits)
+    try:
+        tree = Tree(os.fsencode(directory), budget.count_entry)
+    except OSError as error:
+        raise OutputError(f"{directory}: cannot be written: {error.strerror}") from None
+    for number, layer in enumerate(layers, 1):
+        tree.begin_layer()
+        writer = _Writer(tree, budget, written)
+        try:
+            _unpack_layer(iter(layer), writer, expected[number - 1] if expected else None)
+        except (UnsafeArchive, OutputError, _OtherContent) as error:
+            raise type(error)(f"{what}: layer {number}: {error}") from None
+    return Unpacked(tree.count_files(), tuple(tree.names()))
+
+
+def _unpack_layer(chunks: Iterator[bytes], writer: _Writer, expected: LayerContent | None) -> None:
+    hasher = expected.diff_id.hasher() if expected else None
+    try:
+        writer.start()
+        writer.feed(chunks, hasher)
+        if not isinstance(writer.error, (_LimitExceeded, OutputError)):
+            # Whether the layer is the right one at all counts for more than what is wrong with it.
+            for _ in chunks:
+                pass
+    finally:
+        writer.close()
+        close: Callable[[], None] | None = getattr(chunks, "close", None)
+        if close:
+            close()
+    if writer.error:
+        raise writer.error
+    if expected and hasher and Digest.from_hasher(hasher) != expected.diff_id:
+        raise writer.damage or _OtherContent(
+            f"{expected.digest} has the DiffID {Digest.from_hasher(hasher)}, where the image configuration "
+            f"says {expected.diff_id}: the image is faulty: have it built or copied again"
+        )
+
+
+class _Budget:
+    """What is left of the limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._size = limits.size
+        self._entries = limits.entries
+        self._headers = _HEADER_BASE_ALLOWANCE + limits.entries * _HEADER_ALLOWANCE
+
+    def count_entry(self) -> None:
+        self._entries -= 1
+        if self._entries < 0:
+            raise _LimitExceeded(f"the image has more than {self._limits.entries} entries, the limit")
+
+    def count_content(self, size: int) -> None:
+        self._size -= size
+        if self._size < 0:
+            raise _LimitExceeded(f"the image holds more than {self._limits.size} bytes, the limit")
+
+    def count_header(self, size: int) -> None:
+        self._headers -= size
+        if self._headers < 0:
+            raise _LimitExceeded("the headers of the image take more space than is allowed for its entries")
+
+
+class _Writer:
+    """A thread that writes the archive it is fed to a tree.
+
+    `error` is what made it stop early. Also then it takes what it is fed, so that nobody
+    waits for it in vain. `damage` is what is wrong with the compressed stream, perhaps only
+    behind the end of the archive.
+    """
+
+    def __init__(self, tree: Tree, budget: _Budget, written: dict[int, FileState] | None) -> None:
+        self._tree = tree
+        self._budget = budget
+        self._written = written
+        self._blocks: queue.Queue[_Block] = queue.Queue(_BLOCKS_AHEAD)
+        # A daemon, since a second interrupt may end `close` before the thread has ended.
+        self._thread = threading.Thread(target=self._run, name="unpack", daemon=True)
+        self._is_done = False
+        self.error: BaseException | None = None
+        self.damage: UnsafeArchive | None = None
+
+    def start(self) -> None:
+        """Start the thread; `close` has to follow."""
+        self._thread.start()
+
+    def feed(self, chunks: Iterator[bytes], hasher: _Hash | None) -> None:
+        """Pass the archive in the chunks of a layer on, as far as the thread needs it, and all of it to a hasher."""
+        try:
+            for block in decompress(chunks):
+                if hasher:
+                    hasher.update(block)
+                if not self._is_done:
+                    self._blocks.put(block)
+                elif self.error or not hasher:
+                    return
+                else:
+                    # What is behind the end of the archive is part of the DiffID, and need not end soon.
+                    self._budget.count_content(len(block))
+        except _LimitExceeded:
+            raise
+        except UnsafeArchive as error:
+            # Damage behind the end of the archive harms nobody, and the thread knows where that is.
+            self.damage = error
+            self._blocks.put(error)
+
+    def close(self) -> None:
+        """Let the thread finish, and wait until it has."""
+        self._blocks.put(None)
+        # It is not alive yet where an interrupt came while it was started; it will then end by itself.
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        archive = _Archive(self._blocks.get, self._budget)
+        try:
+            _write_entries(archive, self._tree, self._budget, self._written)
+        except BaseException as error:  # noqa: BLE001  (raised by the thread that feeds)
+            self.error = error
+        self._is_done = True
+        archive.drain()
+
+
+class _Archive:
+    """The blocks of an archive, to be read in portions of any size."""
+
+    def __init__(self, next_block: Callable[[], _Block], budget: _Budget) -> None:
+        self._next_block = next_block
+        self._budget = budget
+        self._block = b""
+        self._position = 0
+        self._has_ended = False
+
+    def read(self, size: int) -> bytes:
+        """Return `size` bytes of headers, fewer at the end."""
+        self._budget.count_header(size)
+        start = self._position
+        end = start + size
+        if end <= len(self._block):
+            self._position = end
+            return self._block[start:end]
+        parts: list[bytes] = []
+        while size and self._fill():
+            part = self._block[self._position : self._position + size]
+            self._position += len(part)
+            size -= len(part)
+            parts.append(part)
+        return b"".join(parts)
+
+    def copy(self, size: int, descriptor: int, update: Callable[[memoryview], None]) -> None:
+        """Write the next `size` bytes to a file and tell `update`; UnsafeArchive if the archive ends before."""
+        while size:
+            if not self._fill():
+                raise UnsafeArchive("the archive ends within its content")
+            portion = memoryview(self._block)[self._position : self._position + size]
+            # A signal or a full disk may cut a write short; the next one tells which.
+            written = os.write(descriptor, portion)
+            update(portion[:written])
+            self._position += written
+            size -= written
+
+    def skip(self, size: int) -> None:
+        """Pass over the next `size` bytes; UnsafeArchive if the archive ends before."""
+        while size:
+            if not self._fill():
+                raise UnsafeArchive("the archive ends within its content")
+            skipped = min(size, len(self._block) - self._position)
+            self._position += skipped
+            size -= skipped
+
+    def drain(self) -> None:
+        """Take all blocks to the last."""
+        while not self._has_ended:
+            self._has_ended = self._next_block() is None
+
+    def _fill(self) -> bool:
+        """Have at least one byte in the block, unless the archive has ended."""
+        if self._position < len(self._block):
+            return True
+        if self._has_ended:
+            return False
+        block = self._next_block()
+        if isinstance(block, UnsafeArchive):
+            raise block
+        self._has_ended = block is None
+        self._block = block or b""
+        self._position = 0
+        return not self._has_ended
+
+
+def _write_entries(archive: _Archive, tree: Tree, budget: _Budget, written: dict[int, FileState] | None) -> None:
+    while (member := read_member(archive.read)) is not None:
+        try:
+            budget.count_entry()
+            budget.count_content(member.size)
+            _write_entry(member, archive, tree, written)
+        except UnsafeArchive as error:
+            raise type(error)(f"entry '{_shown(member.name)}': {error}") from None
+        except OSError as error:
+            raise OutputError(f"entry '{_shown(member.name)}': cannot be written: {error.strerror}") from None
+
+
+def _write_entry(member: Member, archive: _Archive, tree: Tree, written: dict[int, FileState] | None) -> None:
+    descriptor: int | None = None
+    if member.is_file:
+        descriptor = tree.create_file(member.name, member.mode)
+    elif member.is_directory:
+        tree.create_directory(member.name, member.mode)
+    else:
+        tree.omit(member.name)
+    if descriptor is None:
+        archive.skip(member.size)
+    else:
+        hasher = hashlib.sha256()
+        try:
+            archive.copy(member.size, descriptor, hasher.update)
+            if written is not None:
+                state = extracted_state(os.fstat(descriptor), hasher.hexdigest())
+                written[state.inode] = state
+        finally:
+            os.close(descriptor)
+    archive.skip(-member.size % BLOCK)
+
+
+def _shown(name: bytes) -> str:
+    """Return a name in a form that fits into one line of any terminal."""
+    text = name[:_LONGEST_SHOWN_NAME].decode(errors="backslashreplace")
+    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return shown if len(name) <= _LONGEST_SHOWN_NAME else shown + "..."

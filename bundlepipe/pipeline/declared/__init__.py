@@ -1,0 +1,1 @@
+"""What a pipeline declares, in YAML or in Python."""

@@ -1,0 +1,89 @@
+"""Where declarations put what they make: destinations, tags, files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bundlepipe.errors import InvalidReference
+from bundlepipe.oci.reference import DEFAULT_TAG, Reference
+from bundlepipe.pipeline.declared.model import (
+    BundleSource,
+    Copy,
+    Image,
+    ImageSource,
+    Pull,
+    Pushable,
+    Render,
+    Source,
+)
+from bundlepipe.pipeline.declared.paths import archives_in
+from bundlepipe.pipeline.records.state import STATE_DIRECTORY
+from bundlepipe.stores.location import LOCAL_PREFIXES, LayoutLocation, parse_location
+from bundlepipe.stores.settings import RegistrySettings
+
+
+def destination_of(made: Pushable) -> Reference:
+    """Return where an image or bundle is pushed to; InvalidReference says what is wrong with it."""
+    if made.push is None:
+        raise InvalidReference("no destination: add 'push: REGISTRY/REPOSITORY:TAG', or 'defaults: {push: ...}'")
+    text = made.push.replace("{name}", made.name)
+    if text.startswith(LOCAL_PREFIXES):
+        raise InvalidReference(
+            f"'{text}': a destination becomes part of a bundle's content, so it is always REGISTRY/REPOSITORY:TAG; "
+            "for a directory use the host layout.localhost, or 'registries: {HOST: {layout: DIR}}'"
+        )
+    reference = Reference.parse(text)
+    if reference.digest:
+        raise InvalidReference(f"'{text}': the destination of a push cannot be a digest: give a tag")
+    return reference
+
+
+def tag_of_push(source: Source, made: Sequence[Pushable]) -> str | None:
+    """Return the tag that the push of a source gives it; None for what is not pushed here."""
+    pushed = next((thing for thing in made if is_from(source, thing) and not stays_where_made(thing)), None)
+    return (destination_of(pushed).tag or DEFAULT_TAG) if pushed else None
+
+
+def outputs_of(thing: Copy | Render) -> list[str]:
+    """Return the files that a copy or render, and no other task, writes."""
+    if isinstance(thing, Render):
+        return [thing.output]
+    return [*archives_in([thing.to]), *filter(None, [thing.lock_output])]
+
+
+def written_by(copy: Copy) -> list[str]:
+    """Return what a copy writes, an OCI image layout included, which it may share with other copies."""
+    return [*outputs_of(copy), *layouts_written(copy)]
+
+
+def layouts_written(copy: Copy) -> list[str]:
+    """Return the OCI image layout that a copy writes into, if that is its destination."""
+    try:
+        location = parse_location(copy.to)
+    except InvalidReference:
+        return []  # which is a fault of its own
+    return [location.directory] if isinstance(location, LayoutLocation) else []
+
+
+def called(thing: Pushable | Copy | Pull | Render) -> str:
+    """Return what messages call a declaration: `image 'web'`."""
+    if isinstance(thing, Pushable):
+        return f"{thing.kind} '{thing.name}'"
+    if isinstance(thing, Render):
+        return f"render '{thing.name}'"
+    return f"{'copy' if isinstance(thing, Copy) else 'pull'} '{thing.name}'"
+
+
+def stays_where_made(thing: Pushable) -> bool:
+    """Tell whether an image has no destination, since it is where its program put it."""
+    return isinstance(thing, Image) and thing.program is not None and thing.push is None
+
+
+def is_from(source: Source, thing: Pushable) -> bool:
+    """Tell whether a source is this image or bundle."""
+    return isinstance(source, BundleSource | ImageSource) and (source.kind, source.name) == (thing.kind, thing.name)
+
+
+def kept_by_runs(registries: Mapping[str, RegistrySettings]) -> list[str]:
+    """Return the directories that runs write into."""
+    return [STATE_DIRECTORY, *(settings.layout for settings in registries.values() if settings.layout)]

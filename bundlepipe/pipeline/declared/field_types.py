@@ -1,0 +1,285 @@
+"""Checkers for the fields of dataclasses, made of their annotations once for each class.
+
+A checker takes a value, tells what is wrong with it, and returns it as the rest of the code expects
+it: lists where a tuple or a generator was given, texts where paths were, and paths spelled in one way.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from bundlepipe.errors import quoted
+from bundlepipe.pipeline.declared.field_kinds import Concurrency, Limits, Path, TextKind
+from bundlepipe.pipeline.declared.paths import normal_exclusion, normal_location, normalise
+from bundlepipe.stores.settings import RegistrySettings
+
+# Adds a fault: where it is, and what is wrong.
+Tell = Callable[[str], None]
+
+_LONGEST_SHOWN = 60
+_SPELLED: Mapping[TextKind, Callable[[str], str]] = {
+    TextKind.PATH: normalise,
+    TextKind.LOCATION: normal_location,
+    TextKind.EXCLUSION: normal_exclusion,
+}
+_PATHS = (TextKind.PATH, TextKind.PATH_IN_CONTEXT, TextKind.EXCLUSION)
+_MAY_BE_EMPTY = (TextKind.PLAIN, TextKind.ARGUMENT)
+_CALLED = {
+    "str": "a text",
+    "dict": "a dictionary",
+    "list": "a list",
+    "tuple": "a tuple",
+    "set": "a set",
+    "bytes": "bytes",
+}
+# What names something of the pipeline where the thing itself was given.
+_NAMED_BY = {"Image": "ImageSource", "Bundle": "BundleSource", "Copy": "CopySource"}
+# Of classes from further down, which know nothing of annotations.
+_MORE_HINTS: Mapping[type, Mapping[str, Any]] = {
+    RegistrySettings: {"layout": Path | None, "ca": Path | None, "concurrency": Concurrency | None}
+}
+
+
+class Type(ABC):
+    """What a field takes: `expected` is what messages call it, `several` what they call many of it."""
+
+    expected: str = ""
+    several: str = ""
+    is_secret = False
+
+    @abstractmethod
+    def accepts(self, value: Any) -> bool:
+        """Tell whether a value is of this type, without a look at what it holds."""
+
+    def inside(self, value: Any, where: str, tell: Tell) -> Any:
+        """Check what an accepted value holds, and return the value as code expects it."""
+        return value
+
+    def checked(self, value: Any, where: str, tell: Tell) -> Any:
+        """Check a value; what is not accepted is told, and returned as it is."""
+        if self.accepts(value):
+            return self.inside(value, where, tell)
+        tell(f"{where}: expected {self.expected}, found {_found(value, self.is_secret)}{_advice(value, self)}")
+        return value
+
+
+class TextType(Type):
+    """A text, or a path that becomes one."""
+
+    def __init__(self, kind: TextKind) -> None:
+        self._may_be_empty = kind in _MAY_BE_EMPTY
+        self._is_path = kind in _PATHS
+        self._spell = _SPELLED.get(kind)
+        self.is_secret = kind is TextKind.ARGUMENT
+        self.expected, self.several = ("a path", "paths") if self._is_path else ("a text", "texts")
+
+    def accepts(self, value: Any) -> bool:
+        """Take texts, and paths where paths are meant."""
+        if not isinstance(value, str):
+            if not self._is_path or not isinstance(value, os.PathLike):
+                return False
+            value = os.fspath(value)
+            if not isinstance(value, str):
+                return False
+        return (self._may_be_empty or value != "") and "\0" not in value
+
+    def inside(self, value: Any, where: str, tell: Tell) -> Any:
+        """Spell a path in the one way that doit matches."""
+        text = os.fspath(value) if self._is_path else value
+        return self._spell(text) if self._spell else text
+
+
+class ChoiceType(Type):
+    """One of a few texts."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        self._choices = frozenset(choices)
+        self.expected = _alternatives(map(repr, choices))
+        self.several = f"texts {self.expected}"
+
+    def accepts(self, value: Any) -> bool:
+        """Take the choices."""
+        return isinstance(value, str) and value in self._choices
+
+
+class FlagType(Type):
+    """True or False, and nothing that only counts as such."""
+
+    expected = several = "True or False"
+
+    def accepts(self, value: Any) -> bool:
+        """Take both."""
+        return value is True or value is False
+
+
+class NumberType(Type):
+    """A whole number within limits; True and False are none."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        extent = f"of at least {limits.least}" if limits.most is None else f"from {limits.least} to {limits.most}"
+        self.expected, self.several = f"a whole number {extent}", f"whole numbers {extent}"
+
+    def accepts(self, value: Any) -> bool:
+        """Take numbers within the limits."""
+        if not isinstance(value, int) or isinstance(value, bool):
+            return False
+        return self._limits.least <= value and (self._limits.most is None or value <= self._limits.most)
+
+
+class NothingType(Type):
+    """None, which stands for what is left out, and is not told among what is expected."""
+
+    def accepts(self, value: Any) -> bool:
+        """Take None."""
+        return value is None
+
+
+class ListType(Type):
+    """Anything that can be gone through in an order of its own, but for what is a thing of its own."""
+
+    def __init__(self, item: Type) -> None:
+        self._item = item
+        self.is_secret = item.is_secret
+        self.expected, self.several = f"a list of {item.several}", f"lists of {item.several}"
+
+    def accepts(self, value: Any) -> bool:
+        """Take lists, tuples and generators; a set would be in another order in each run."""
+        return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Set | os.PathLike)
+
+    def inside(self, value: Any, where: str, tell: Tell) -> Any:
+        """Check each item."""
+        checked = self._item.checked
+        return [checked(item, f"{where}[{index}]", tell) for index, item in enumerate(value)]
+
+
+class MappingType(Type):
+    """A dictionary."""
+
+    def __init__(self, key: Type, value: Type) -> None:
+        self._key, self._value = key, value
+        self.is_secret = value.is_secret
+        self.expected = self.several = f"a dictionary of {value.several}"
+
+    def accepts(self, value: Any) -> bool:
+        """Take what maps."""
+        return isinstance(value, Mapping)
+
+    def inside(self, value: Any, where: str, tell: Tell) -> Any:
+        """Check each key, and each value under the name of its key."""
+        return {
+            self._key.checked(key, f"{where}: key", tell): self._value.checked(item, f"{where}[{key!r}]", tell)
+            for key, item in value.items()
+        }
+
+
+class ObjectType(Type):
+    """An object of a dataclass, whose fields are checked."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        self.kind = kind
+        self.expected = f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+        self.several = f"{kind.__name__} objects"
+
+    def accepts(self, value: Any) -> bool:
+        """Take objects of the class."""
+        return isinstance(value, self.kind)
+
+    def inside(self, value: Any, where: str, tell: Tell) -> Any:
+        """Check the fields that are not as they are by default; return the same object if nothing changes."""
+        changed: dict[str, Any] = {}
+        for name, default, kind in _checkers(value.__class__):
+            now = getattr(value, name)
+            # Most are, and thousands of declarations are checked in every run.
+            if now is default:
+                continue
+            checked = kind.checked(now, f"{where}: {name}", tell)
+            if checked is not now:
+                changed[name] = checked
+        return replace(value, **changed) if changed else value
+
+
+class AlternativesType(Type):
+    """One of several types, which can be told apart by a first look."""
+
+    def __init__(self, kinds: Sequence[Type]) -> None:
+        self._kinds = kinds
+        told = [kind for kind in kinds if kind.expected]
+        self.is_secret = any(kind.is_secret for kind in kinds)
+        self.expected = _alternatives(kind.expected for kind in told)
+        self.several = _alternatives(kind.several for kind in told)
+
+    def accepts(self, value: Any) -> bool:
+        """Take what one of them takes."""
+        return any(kind.accepts(value) for kind in self._kinds)
+
+    def inside(self, value: Any, where: str, tell: Tell) -> Any:
+        """Check by the first type that takes the value."""
+        return next(kind for kind in self._kinds if kind.accepts(value)).inside(value, where, tell)
+
+
+def type_of(annotation: Any, *more: object) -> Type:
+    """Return the checker for an annotation; `more` is what annotates it further."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return type_of(arguments[0], *arguments[1:])
+    if origin in (Union, UnionType):
+        return AlternativesType([type_of(argument) for argument in arguments])
+    if origin is Literal:
+        return ChoiceType(arguments)
+    if origin is Sequence:
+        return ListType(type_of(arguments[0]))
+    if origin is Mapping:
+        return MappingType(type_of(arguments[0]), type_of(arguments[1]))
+    if annotation is type(None):
+        return NothingType()
+    if annotation is str:
+        return TextType(next((each for each in more if isinstance(each, TextKind)), TextKind.PLAIN))
+    if annotation is int:
+        return NumberType(next(each for each in more if isinstance(each, Limits)))
+    return FlagType() if annotation is bool else ObjectType(annotation)
+
+
+@cache
+def _checkers(kind: Hashable) -> Sequence[tuple[str, object, Type]]:
+    """Return the name, the default and the checker of each field that decides something."""
+    assert isinstance(kind, type)
+    hints = {**get_type_hints(kind, include_extras=True), **_MORE_HINTS.get(kind, {})}
+    return [(field.name, field.default, type_of(hints[field.name])) for field in fields(kind) if field.compare]
+
+
+def _alternatives(texts: Iterable[str]) -> str:
+    *first, last = texts
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _found(value: Any, is_secret: bool) -> str:
+    """Return what messages call a value that is not what was expected; nothing of it where it may be secret."""
+    if isinstance(value, str) and not is_secret:
+        return f"the text {quoted(value, _LONGEST_SHOWN)}" if value else "an empty text"
+    if value is None or isinstance(value, bool):
+        return str(value)
+    if isinstance(value, int | float):
+        return "a number" if is_secret else f"the number {value}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if is_dataclass(value):
+        name = getattr(value, "name", None)
+        return f"{type(value).__name__} {quoted(name)}" if isinstance(name, str) else f"a {type(value).__name__}"
+    if isinstance(value, os.PathLike):
+        return "a path"
+    return _CALLED.get(type(value).__name__, f"an object of type {type(value).__name__}")
+
+
+def _advice(value: Any, expected: Type) -> str:
+    """Return what to write where something of this pipeline was given itself, and its name is wanted."""
+    named_by = _NAMED_BY.get(type(value).__name__)
+    if not named_by or named_by not in expected.expected:
+        return ""
+    return f": name it with {named_by}({value.name!r})"

@@ -1,0 +1,332 @@
+"""What a user declares: images, bundles, copies, pulls and renders, as plain values.
+
+bundlepipe.yml is read into these, and a dodo.py may compute them. Paths are relative to
+the directory doit runs in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from bundlepipe.documents.imgpkg.paths import IMAGES_LOCK
+from bundlepipe.errors import command_text
+from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.filesystem.snapshots import DEFAULT_EXCLUDE
+from bundlepipe.oci.builds.request import Builder
+from bundlepipe.pipeline.declared.field_kinds import (
+    Argument,
+    Exclusion,
+    Location,
+    Path,
+    PathInContext,
+    Plain,
+    Size,
+    Text,
+)
+from bundlepipe.pipeline.declared.position import Position
+
+Refresh = Literal["always"]
+Verify = Literal["registry"]
+DryRun = Literal["client", "server"]
+
+
+@dataclass(frozen=True)
+class BundleSource:
+    """A bundle of this pipeline, by name."""
+
+    name: Text
+    kind: ClassVar[str] = "bundle"
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An image of this pipeline, by name."""
+
+    name: Text
+    kind: ClassVar[str] = "image"
+
+
+@dataclass(frozen=True)
+class CopySource:
+    """What a copy of this pipeline made at its destination, by name."""
+
+    name: Text
+    kind: ClassVar[str] = "copy"
+
+
+@dataclass(frozen=True)
+class PullSource:
+    """A pull of this pipeline, by name, which something else comes after."""
+
+    name: Text
+    kind: ClassVar[str] = "pull"
+
+
+@dataclass(frozen=True)
+class RenderSource:
+    """A render of this pipeline, by name, which something else comes after."""
+
+    name: Text
+    kind: ClassVar[str] = "render"
+
+
+@dataclass(frozen=True)
+class LockSource:
+    """What a BundleLock file names; a copy takes an ImagesLock as well."""
+
+    path: Path
+
+
+MadeHere = BundleSource | ImageSource
+Source = BundleSource | ImageSource | CopySource | LockSource | Location
+# What comes first: something of this pipeline, or any task of doit by its name.
+Earlier = BundleSource | ImageSource | CopySource | PullSource | RenderSource | Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pushable:
+    """What images and bundles have in common.
+
+    `files` are packed as by `imgpkg push -f`. `push` is the destination,
+    `registry/repository[:tag]`; `{name}` in it stands for the name. `after` names what has to be done
+    before, though nothing of it is used. `where` locates the declaration in messages.
+    """
+
+    name: Text
+    files: Sequence[Path] = ()
+    push: Text | None = None
+    tags: Sequence[Text] = ()
+    labels: Mapping[Plain, Plain] = field(default_factory=dict)
+    exclude: Sequence[PathInContext] = DEFAULT_EXCLUDE
+    preserve_permissions: bool = False
+    after: Sequence[Earlier] = ()
+    where: Position | None = field(default=None, compare=False)
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A program that a task runs in `directory`, and the files and directories that decide what it does.
+
+    What it prints depends on nothing else, as far as staleness is concerned. `written` is the
+    command as it stands in the declaration, where variables in it may be secret.
+    """
+
+    run: Sequence[Argument]
+    files: Sequence[Path] = ()
+    directory: Path = "."
+    written: str | None = field(default=None, compare=False)
+
+    @property
+    def shown(self) -> str:
+        """What messages call the command."""
+        return command_text(self.run) if self.written is None else self.written
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """A Dockerfile that is built: `context` is its directory, `dockerfile` a path relative to it.
+
+    The builder is `docker buildx` where it is installed, else the Docker Engine's own;
+    `builder` insists on one of them. `pull` looks for newer base images, `no_cache` builds
+    every step anew: they matter when something is built, and do not make it stale.
+    """
+
+    context: Path
+    dockerfile: PathInContext | None = None
+    target: Text | None = None
+    args: Mapping[Plain, Argument] = field(default_factory=dict)
+    platform: Text | None = None
+    pull: bool = False
+    no_cache: bool = False
+    builder: Builder | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image(Pushable):
+    """An image: made of files, built from a Dockerfile, made by a program, or copied from where it is.
+
+    The last line that the program prints is the image's digest reference; with `push` of
+    its own, the image is copied there. `source` is a reference or a local home
+    (`docker-daemon:NAME:TAG`, `oci:DIR[:TAG]`, `tar:FILE`), `refresh` is for the tag of a reference.
+    """
+
+    build: Build | None = None
+    program: Program | None = None
+    source: Location | None = None
+    refresh: Refresh | None = None
+    kind: ClassVar[str] = "image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """How images.yml is maintained.
+
+    `files` are searched for references (None: the bundle's own files), and so is what
+    programs among them print; `config` are files of kbld's configuration, whose `sources`
+    have paths relative to `directory`; `include` names what the files do not; `platform`
+    pins the children of indexes; with `refresh="always"` tags are resolved anew in every run.
+    """
+
+    files: Sequence[Path | Program] | None = None
+    config: Sequence[Path] = ()
+    directory: Path = "."
+    include: Sequence[MadeHere | Text] = ()
+    platform: Text | None = None
+    refresh: Refresh | None = None
+    where: Position | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle(Pushable):
+    """A bundle; without `lock`, its images.yml is the author's. `lock_output` is where a BundleLock goes."""
+
+    lock: Lock | None = None
+    lock_output: Path | None = None
+    kind: ClassVar[str] = "bundle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A bundle, image or lock that is copied, with everything it names, to `to`.
+
+    `to` is a repository, with a tag if the copy is to have another one than the source, or
+    a local home (`oci:DIR[:TAG]`, `tar:FILE`, `docker-daemon:NAME[:TAG]`). `exclude` are tars (`tar:FILE`) and
+    lock files whose layers the reader of the tar has. `lock_output` is where the lock of the copy goes.
+    """
+
+    name: Text
+    source: Source
+    to: Location
+    tags: Sequence[Text] = ()
+    lock_output: Path | None = None
+    include_non_distributable_layers: bool = False
+    cosign_signatures: bool = False
+    referrers: bool = False
+    repo_based_tags: bool = False
+    resume: bool = True
+    exclude: Sequence[Exclusion] = ()
+    refresh: Refresh | None = None
+    after: Sequence[Earlier] = ()
+    where: Position | None = field(default=None, compare=False)
+    kind: ClassVar[str] = "copy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCopy(Copy):
+    """The copy that an image with a `source` is."""
+
+    kind: ClassVar[str] = "image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pull:
+    """An image or bundle that becomes the directory `to`; with `recursive`, its nested bundles too.
+
+    `max_size` bounds what may be extracted, in bytes (None: the default of 64 GiB).
+    """
+
+    name: Text
+    source: Source
+    to: Path
+    recursive: bool = False
+    refresh: Refresh | None = None
+    max_size: Size | None = None
+    after: Sequence[Earlier] = ()
+    where: Position | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apply:
+    """How rendered configuration is applied: options of `kubectl apply`; what is None is left to kubectl.
+
+    With `prune_label`, a label selector, kubectl deletes what has the label and is not
+    rendered any more; it also leaves alone what is rendered without the label. `wait` is how
+    long the rollouts of what was applied may take, as kubectl writes durations (`5m`, `1h30m`).
+    `dry_run` makes kubectl say what it would do.
+    """
+
+    context: Text | None = None
+    namespace: Text | None = None
+    kubeconfig: Path | None = None
+    server_side: bool = False
+    field_manager: Text | None = None
+    force_conflicts: bool = False
+    dry_run: DryRun | None = None
+    prune_label: Text | None = None
+    wait: Text | None = None
+    where: Position | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Render:
+    """Configuration in which references become those of locks, written to the file `output`.
+
+    `files` are paths and programs whose output is rendered; `locks` are ImagesLocks, and
+    configuration of kbld that says where an image is; `config` are further files of kbld's
+    configuration, for its search rules. `apply` applies the output to a cluster.
+    """
+
+    name: Text
+    files: Sequence[Path | Program]
+    output: Path
+    locks: Sequence[Path] = ()
+    config: Sequence[Path] = ()
+    apply: Apply | None = None
+    after: Sequence[Earlier] = ()
+    where: Position | None = field(default=None, compare=False)
+
+
+def lock_directory(bundle: Bundle) -> str | None:
+    """Return the first directory of a bundle's files, where its lock is; None if there is none.
+
+    What is not there yet counts as a directory unless its name has an extension.
+    """
+    for is_directory in (_is_directory, _may_become_directory):
+        for path in bundle.files:
+            if is_directory(path):
+                return path
+    return None
+
+
+def _is_directory(path: str) -> bool:
+    return os.path.isdir(anchored(path))
+
+
+def _may_become_directory(path: str) -> bool:
+    return not os.path.exists(anchored(path)) and not os.path.splitext(path)[1]
+
+
+def images_lock_path(bundle: Bundle) -> str:
+    """Return the path of the images.yml that the bundle's lock maintains."""
+    return os.path.normpath(os.path.join(lock_directory(bundle) or ".", IMAGES_LOCK))
+
+
+def searched_paths(bundle: Bundle) -> Sequence[str]:
+    """Return the files and directories that the bundle's lock searches for images."""
+    if bundle.lock is None:
+        return ()
+    return bundle.files if bundle.lock.files is None else paths_among(bundle.lock.files)
+
+
+def programs_searched(bundle: Bundle) -> Sequence[Program]:
+    """Return the programs whose output the bundle's lock searches for images."""
+    return programs_among(bundle.lock.files or ()) if bundle.lock else ()
+
+
+def paths_among(files: Sequence[str | Program]) -> list[str]:
+    """Return those of some files that are paths."""
+    return [file for file in files if isinstance(file, str)]
+
+
+def programs_among(files: Sequence[str | Program]) -> list[Program]:
+    """Return those of some files that are programs."""
+    return [file for file in files if isinstance(file, Program)]
+
+
+def search_exclude(bundle: Bundle) -> Sequence[str]:
+    """Return what the search leaves out: where it is the bundle's own files, what the bundle leaves out."""
+    return bundle.exclude if bundle.lock and bundle.lock.files is None else ()

@@ -1,0 +1,83 @@
+"""Paths as doit matches them: literally, so each is spelled in one way only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+
+from bundlepipe.filesystem.base_directory import anchored, base_directory
+from bundlepipe.stores.location import ARCHIVE_PREFIX, LAYOUT_PREFIX
+
+# Tells of a path below one that is read whether it is left out.
+Ignores = Callable[[str], bool]
+
+
+def normalise(path: str | os.PathLike[str], base: str = "") -> str:
+    """Return `path`, which is relative to `base`, relative to the current directory.
+
+    Links in the directories above it are followed, as they are in the current directory
+    itself; the path may be a link and stays one.
+    """
+    joined = os.path.abspath(anchored(os.path.join(base, os.fspath(path)) or os.curdir))
+    parent, name = os.path.split(joined)
+    return os.path.relpath(os.path.join(_real_directory(parent), name), base_directory())
+
+
+def normal_location(text: str, base: str = "") -> str:
+    """Return a location with the path in a local home normalised; anything else as it is."""
+    if text.startswith(ARCHIVE_PREFIX) and text != ARCHIVE_PREFIX and not text.endswith("/"):
+        return ARCHIVE_PREFIX + normalise(text.removeprefix(ARCHIVE_PREFIX), base)
+    if text.startswith(LAYOUT_PREFIX):
+        directory, colon, tag = text.removeprefix(LAYOUT_PREFIX).partition(":")
+        return f"{LAYOUT_PREFIX}{normalise(directory, base)}{colon}{tag}" if directory else text
+    return text
+
+
+def normal_exclusion(text: str, base: str = "") -> str:
+    """Return what a tar leaves out, `tar:FILE` or the path of a lock, with its path normalised."""
+    return normal_location(text, base) if text.startswith(ARCHIVE_PREFIX) else normalise(text, base)
+
+
+def archives_in(texts: Iterable[str]) -> list[str]:
+    """Return the paths of those locations that are tars."""
+    return [text.removeprefix(ARCHIVE_PREFIX) for text in texts if text.startswith(ARCHIVE_PREFIX)]
+
+
+# Hundreds of bundles share a few directories, and links do not change while a pipeline is loaded.
+_real_directory = cache(os.path.realpath)
+
+
+def absolute(path: str) -> str:
+    """Return a path as one from the root, which tells whether two lead to the same place."""
+    return os.path.abspath(anchored(path))
+
+
+def is_within(path: str, directory: str) -> bool:
+    """Tell whether `path` is `directory` or lies below it; both normalised."""
+    path, directory = absolute(path), absolute(directory)
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def below(path: str, directory: str) -> str:
+    """Return `path`, which lies within `directory`, relative to it; `.` for the directory itself."""
+    return os.path.relpath(absolute(path), absolute(directory))
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """Yield the path itself and every directory above it, the nearest first; of a relative one down to `.`."""
+    while True:
+        yield path
+        parent = os.path.dirname(path)
+        if parent == path:
+            return
+        if not parent:
+            yield "."
+            return
+        path = parent
+
+
+def is_excluded(name: str, exclude: Iterable[str]) -> bool:
+    """Tell whether a path relative to an input is left out of a layer, itself or with a directory above it."""
+    excluded = frozenset(exclude)
+    return any(ancestor in excluded for ancestor in ancestors(name))

@@ -1,0 +1,91 @@
+"""What a dodo.py declares, checked as the schema checks a pipeline file, before anything looks into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bundlepipe.errors import DocumentError, quoted
+from bundlepipe.pipeline.declared.destinations import called
+from bundlepipe.pipeline.declared.field_kinds import Path, PathInContext, Plain
+from bundlepipe.pipeline.declared.field_types import ListType, ObjectType, type_of
+from bundlepipe.pipeline.declared.model import Bundle, Copy, Image, Pull, Render, Verify
+from bundlepipe.pipeline.declared.names import NAME_CHARACTERS, is_name
+from bundlepipe.pipeline.declared.reading import Declared, registry_fault
+from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
+
+_PIPELINE = "Pipeline"
+_KINDS: Mapping[str, type[Any]] = {
+    "images": Image,
+    "bundles": Bundle,
+    "copies": Copy,
+    "pulls": Pull,
+    "renders": Render,
+}
+
+
+def listed(value: Any) -> Any:
+    """Return a list of what can be listed, taken before somebody changes it; anything else as it is, to be refused."""
+    return list(value) if ListType(ObjectType(object)).accepts(value) else value
+
+
+def checked_declarations(given: Mapping[str, Any]) -> Declared:
+    """Return what the arguments of a `Pipeline` declare, with lists for sequences and paths as doit matches them.
+
+    Raises DocumentError with all values that are not of the type they should be, or out of bounds.
+    """
+    problems: list[str] = []
+    lists: dict[str, Any] = {name: _declarations(name, kind, given[name], problems) for name, kind in _KINDS.items()}
+    verify = type_of(Verify | None).checked(given["verify"], f"{_PIPELINE}: verify", problems.append)
+    lock_file = type_of(Path | None).checked(given.get("lock_file"), f"{_PIPELINE}: lock", problems.append)
+    registries = _registries({} if given["registries"] is None else given["registries"], problems)
+    if problems:
+        raise DocumentError(problems)
+    return Declared(**lists, registries=registries, verify=verify, lock_file=lock_file)
+
+
+def checked_path(given: Any) -> str:
+    """Return the path of a pipeline file as a text; DocumentError if it is none."""
+    problems: list[str] = []
+    path: str = type_of(PathInContext).checked(given, f"{_PIPELINE}: path", problems.append)
+    if problems:
+        raise DocumentError(problems)
+    return path
+
+
+def checked_prefix(given: Any) -> str:
+    """Return the prefix of a pipeline, which may be empty; DocumentError if it cannot be part of names."""
+    problems: list[str] = []
+    where = f"{_PIPELINE}: prefix"
+    prefix: str = type_of(Plain).checked(given, where, problems.append)
+    if not problems and prefix and not is_name(prefix):
+        problems.append(f"{where}: {quoted(prefix)} is not a prefix: expected {NAME_CHARACTERS}")
+    if problems:
+        raise DocumentError(problems)
+    return prefix
+
+
+def _declarations(name: str, kind: type[Any], given: Any, problems: list[str]) -> list[Any]:
+    item = ObjectType(kind)
+    expected = ListType(item)
+    where = f"{_PIPELINE}: {name}"
+    if not expected.accepts(given):
+        expected.checked(given, where, problems.append)
+        return []
+    return [_declaration(item, each, f"{where}[{index}]", problems) for index, each in enumerate(given)]
+
+
+def _declaration(item: ObjectType, given: Any, place: str, problems: list[str]) -> Any:
+    has_name = item.accepts(given) and isinstance(given.name, str) and given.name
+    return item.checked(given, called(given) if has_name else place, problems.append)
+
+
+def _registries(given: Any, problems: list[str]) -> dict[str, RegistrySettings]:
+    built_in = {LAYOUT_HOST: RegistrySettings(layout=DEFAULT_LAYOUT_DIRECTORY)}
+    where, before = f"{_PIPELINE}: registries", len(problems)
+    checked = type_of(Mapping[str, RegistrySettings]).checked(given, where, problems.append)
+    if len(problems) > before:
+        return built_in
+    faults = ((host, registry_fault(host, settings)) for host, settings in checked.items())
+    problems += [f"{_PIPELINE}: {fault}" for _, fault in faults if fault]
+    return {**built_in, **checked}

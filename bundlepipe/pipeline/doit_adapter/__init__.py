@@ -1,0 +1,1 @@
+"""doit's private parts that are used or replaced here, and nowhere else."""

@@ -1,0 +1,1 @@
+"""The tasks of a pipeline, and what they wait for."""

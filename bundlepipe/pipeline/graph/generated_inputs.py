@@ -1,0 +1,156 @@
+"""The edges from what a pipeline reads to others' tasks that make it, the user's own or another pipeline's.
+
+Only when a run begins are all tasks known; those of `@create_after` not even then, so whoever may read what
+they make waits until they are created, and this looks once more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from doit.dependency import UptodateCalculator
+from doit.task import Task
+
+from bundlepipe.filesystem.base_directory import paths_from
+from bundlepipe.pipeline.declared.paths import normalise
+from bundlepipe.pipeline.graph.delayed import Delayed, delayed_tasks
+from bundlepipe.pipeline.records.groups import group_name
+from bundlepipe.pipeline.running.edges import (
+    EDGES,
+    REFUSAL,
+    PipelineTask,
+    Reads,
+    depend_on_directories,
+    find_cycle,
+    found_outputs,
+    targets_of_others,
+)
+
+_CREATED = "_inputs_created"
+
+# What a reader gets: more dependencies of each kind that doit has, or why it is refused.
+Late = dict[str, Any]
+
+
+class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
+    """Finds the user's own tasks, and those of other pipelines, that generate files into what this one's tasks read.
+
+    The uptodate object of one private task that all readers have as `calc_dep`, and of one more
+    for each task that is created later.
+    """
+
+    def __init__(self, reads: Sequence[Reads], pipeline: str, *, waits: bool = True) -> None:
+        super().__init__()
+        self._pipeline = pipeline
+        self._reads = reads
+        self._waits = waits
+        self._dependencies: Any = None
+        self._directory = os.getcwd()
+
+    def setup(self, dep_manager: Any, tasks_dict: dict[str, Task]) -> None:
+        """Remember doit's database, from which it hands values on."""
+        super().setup(dep_manager, tasks_dict)
+        self._dependencies = dep_manager
+
+    def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
+        """Find the edges; always up to date, as this is itself the work."""
+        is_looked_at = isinstance(task, PipelineTask) and not task.is_in_run
+        edges: dict[str, Late] = {}
+        with paths_from(self._directory):
+            depend_on_directories(self.tasks_dict)  # for tasks that were created since the run began
+            targets = targets_of_others(self.tasks_dict, self._pipeline)
+            if targets:
+                self._connect(edges, targets)
+            for delayed in delayed_tasks(self.tasks_dict) if self._waits and not is_looked_at else ():
+                self._wait(edges, delayed)
+        task.values = {EDGES: edges}
+        if not is_looked_at:
+            self._dependencies._set(task.name, "_values_:", task.values)
+        return True
+
+    def __str__(self) -> str:
+        """Say what it is for."""
+        return "a search for the tasks that generate inputs"
+
+    __repr__ = __str__
+
+    def _connect(self, edges: dict[str, Late], targets: Mapping[str, str]) -> None:
+        """Add an edge from each reader to each producer, but none that would close a circle."""
+        found = {(reader, producer): path for reader, producer, path in found_outputs(self._reads, targets)}
+        for reader, producer in found:
+            edges.setdefault(reader, {"task_dep": []})["task_dep"].append(producer)
+        readers = list(edges)
+        while cycle := find_cycle(lambda name: self._needs(name, edges), readers):
+            closing = next((pair for pair in pairwise(cycle) if pair in found), None)
+            if closing is None:
+                return  # a circle of the user's own, which doit reports
+            reader, producer = closing
+            edges[reader]["task_dep"].remove(producer)
+            made = normalise(found[closing])
+            edges[reader].setdefault(
+                REFUSAL,
+                f"{made}, which it reads, is made by task '{producer}', which needs this "
+                f"task in turn ({_circle_from(reader, cycle)}): break the circle, or exclude that path",
+            )
+            del found[closing]
+
+    def _wait(self, edges: dict[str, Late], delayed: Delayed) -> None:
+        """Let readers wait until tasks are created, and then look again; those that come before are guarded."""
+        needed = _reached(delayed.name, lambda name: self._needs(name, edges))
+        concerned = {read.task_name for read in self._reads if delayed.may_make(read)}
+        waiting = concerned - needed
+        if waiting:
+            created = f"{group_name(_CREATED, self._pipeline)}:{delayed.name}"
+            finder = GeneratedInputs(self._reads, self._pipeline, waits=False)
+            self.tasks_dict.setdefault(created, _creation(created, delayed, finder))
+            for reader in waiting:
+                edges.setdefault(reader, {"task_dep": []}).setdefault("calc_dep", []).append(created)
+        for read in self._reads:
+            if read.task_name in needed and (reason := delayed.certainly_makes(read)):
+                edges.setdefault(read.task_name, {"task_dep": []}).setdefault(REFUSAL, reason)
+        delayed.guard([read for read in self._reads if read.task_name not in waiting], self.tasks_dict, self._pipeline)
+
+    def _needs(self, name: str, edges: Mapping[str, Late]) -> Iterator[str]:
+        """Yield the names of what has to come before a task."""
+        task, late = self.tasks_dict.get(name), edges.get(name, {})
+        if task is not None:
+            yield from (*task.task_dep, *task.setup_tasks, *sorted(task.calc_dep))
+            # What other pipelines have found already, though their tasks have not been given it yet.
+            for search in sorted(task.calc_dep & self.tasks_dict.keys()):
+                yield from _found_edges(self.tasks_dict[search], name)
+        yield from (*late.get("task_dep", ()), *late.get("calc_dep", ()))
+
+
+def _creation(name: str, delayed: Delayed, finder: GeneratedInputs) -> Task:
+    """Return a task that lets doit create what is delayed, without running it, and then looks for inputs again."""
+    return PipelineTask(
+        name,
+        None,
+        doc=f"tasks that generate inputs, created by {delayed.name}",
+        uptodate=[finder],
+        loader=delayed.shared_loader(),
+    )
+
+
+def _found_edges(search: Task, name: str) -> Iterator[str]:
+    found: Late = (search.values or {}).get(EDGES, {}).get(name, {})
+    yield from (*found.get("task_dep", ()), *found.get("calc_dep", ()))
+
+
+def _circle_from(start: str, cycle: Sequence[str]) -> str:
+    members = list(cycle[:-1])
+    index = members.index(start)
+    return " -> ".join([*members[index:], *members[:index], start])
+
+
+def _reached(start: str, needs: Callable[[str], Iterable[str]]) -> set[str]:
+    waiting, seen = [start], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(needs(name))
+    return seen

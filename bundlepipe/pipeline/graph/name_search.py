@@ -1,0 +1,249 @@
+"""Which images and bundles of the pipeline are named by configuration, as far as a lock would find them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from doit.task import Task
+
+from bundlepipe.documents.search.kinds import may_configure
+from bundlepipe.errors import BundlepipeError, DocumentError, InvalidReference
+from bundlepipe.filesystem.base_directory import anchored, paths_from
+from bundlepipe.filesystem.snapshots import Snapshot, differences
+from bundlepipe.pipeline.declared.model import (
+    Bundle,
+    MadeHere,
+    Program,
+    programs_searched,
+    search_exclude,
+    searched_paths,
+)
+from bundlepipe.pipeline.declared.paths import normalise
+from bundlepipe.pipeline.records.groups import group_name
+from bundlepipe.pipeline.running.edges import EDGES, GENERATED_INPUTS, Reads, producers, targets_of_others
+from bundlepipe.pipeline.running.programs import text_printed
+from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.staleness import FILES, Staleness, Values, from_values, remember, to_values
+from bundlepipe.pipeline.running.status import is_looked_at
+from bundlepipe.pipeline.tasks.lock import edges_to, options_of, searched_now, task_that_makes
+from bundlepipe.progress.display import emitter
+
+_NAMES = "names"
+_KNOWN = "known"
+_BUILT_FROM = "builtFrom"
+# In the place of a name: rules decide what is found, in other files too. No name has a star.
+BY_RULES = "*"
+
+
+def names_in(path: str, known: Collection[str]) -> list[str]:
+    """Return the names that one file holds under its `image` keys, or BY_RULES if it may change what others hold."""
+    with open(anchored(path), "rb") as file:
+        content = file.read()
+    if may_configure(content):
+        return [BY_RULES]
+    # Parsing is slow, and most files name nothing that is made here.
+    if b"image" not in content or not any(name.encode() in content for name in known):
+        return []
+    from bundlepipe.documents.search.files import search_images
+
+    try:
+        return sorted({found.value for found in search_images(content, path).images} & set(known))
+    except DocumentError:
+        return []
+
+
+@dataclass(frozen=True)
+class FoundByRules:
+    """The names that configuration holds by all its rules, and the directories that its sources are built from."""
+
+    names: list[str]
+    built_from: list[str]
+
+
+def search_by_rules(bundle: Bundle, known: Collection[str], settings: Settings) -> FoundByRules:
+    """Return what a bundle's configuration needs by all its rules, in files and in what programs print.
+
+    Raises BundlepipeError if a program fails or a file cannot be read; faulty documents need nothing.
+    """
+    from bundlepipe.verbs.images.resolver import FromSource, Made, plan
+    from bundlepipe.verbs.images.texts import read_rules, read_texts, search
+
+    assert bundle.lock
+    emit = emitter(settings.task("lock_bundle", bundle.name))
+    texts = read_texts(searched_paths(bundle), search_exclude(bundle))
+    texts += [text_printed(program, settings, emit) for program in programs_searched(bundle)]
+    configuration = search(texts, read_rules(bundle.lock.config))
+    names, built_from = set(), set()
+    for reference in {found.value for found in configuration.images}:
+        try:
+            planned = plan(reference, configuration.rules, dict.fromkeys(known))
+        except InvalidReference:
+            continue  # which the lock reports
+        if isinstance(planned, Made):
+            names.add(planned.name)
+        elif isinstance(planned, FromSource):
+            built_from.add(normalise(planned.source.path, bundle.lock.directory))
+    return FoundByRules(sorted(names), sorted(built_from))
+
+
+# What a run may come to, by the names of the tasks, until the first program has to run.
+_announced: dict[str, NameSearch] = {}
+
+
+def announce_searches(searches: Mapping[str, NameSearch]) -> None:
+    """Take the searches that a run may come to: their programs then run side by side."""
+    _announced.clear()
+    _announced.update(searches)
+
+
+class NameSearch(Staleness):
+    """Finds which images and bundles of the pipeline a bundle's configuration names, and what builds read.
+
+    The uptodate object of a private task that the lock has as `calc_dep`: the names become
+    edges of the lock before its turn comes. Faulty files are left for the lock to report.
+    """
+
+    def __init__(self, bundle: Bundle, lock_task: str, made_here: Mapping[str, MadeHere], settings: Settings) -> None:
+        super().__init__({})
+        self._bundle = bundle
+        self._lock_task = lock_task
+        self._made_here = made_here
+        self._settings = settings
+        self._built_from: list[str] = []
+        self._may_run_programs = True
+
+    def __call__(self, task: Task, values: Values) -> bool:
+        """Search what changed since the last run; always up to date, as it is itself the work."""
+        with paths_from(self._directory):
+            self._search(task, values)
+        return True
+
+    def _search(self, task: Task, values: Values) -> None:
+        before = from_values(values)
+        self._may_run_programs = not is_looked_at(task)
+        # With other names made here, or another declaration, what was found earlier says nothing.
+        known = self._known()
+        names_before = values.get(_NAMES, {}) if values.get(_KNOWN) == known else {}
+        self._built_from = values.get(_BUILT_FROM, [])
+        try:
+            now = searched_now(self._bundle, before)
+            names = self._names(before, now, names_before)
+        except (BundlepipeError, OSError):
+            now, names = {}, {}
+        found = {name for in_path in names.values() for name in in_path} & self._made_here.keys()
+        edges = edges_to(self._acyclic(found), self._settings)
+        task.values = {
+            EDGES: {self._lock_task: {**edges, "task_dep": [*edges["task_dep"], *self._generators()]}},
+            FILES: to_values(now),
+            _NAMES: names,
+            _KNOWN: known,
+            _BUILT_FROM: self._built_from,
+        }
+        if task.values != values and self._dependencies and not is_looked_at(task):
+            remember(self._dependencies, task, task.values)
+
+    def __str__(self) -> str:
+        """Say what it is for."""
+        return f"a search for images made here in the configuration of bundle {self._bundle.name}"
+
+    __repr__ = __str__
+
+    def _names(self, before: Snapshot, now: Snapshot, names_before: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        """Return the names by the path that has them; those that kbld's rules or programs bring have none."""
+        unchanged = {path for path in names_before if path in now and before[path].same_content(now[path])}
+        if not self._goes_by_rules(names_before):
+            names = {path: names_before[path] if path in unchanged else names_in(path, self._made_here) for path in now}
+            if not self._goes_by_rules(names):
+                self._built_from = []
+                return names
+        if len(unchanged) == len(now) == len(names_before) - 1:
+            return dict(names_before)
+        if programs_searched(self._bundle):
+            if not self._may_run_programs:
+                return dict(names_before)
+            self._run_announced()
+        found = search_by_rules(self._bundle, self._made_here, self._settings)
+        self._built_from = found.built_from
+        return {**{path: [] for path in now}, BY_RULES: found.names}
+
+    def _run_announced(self) -> None:
+        """Run the programs of all announced searches that need them now; what fails is told when its turn comes.
+
+        One by one, and in doit's main thread, they would take as long as all of them together.
+        """
+        from bundlepipe.concurrency.parallel import in_parallel
+
+        inputs = self.tasks_dict[group_name(GENERATED_INPUTS, self._settings.prefix)]
+        generated = inputs.values.get(EDGES, {})
+        # What those of other pipelines wait for is not known here.
+        own = [name for name, search in _announced.items() if search._settings.prefix == self._settings.prefix]
+        searches = {name: _announced.pop(name) for name in own}
+        # What is made by another task may not be there yet.
+        ready = [
+            search
+            for name, search in searches.items()
+            if not self.tasks_dict[name].task_dep and name not in generated
+            if search.is_stale(self.get_val(name, "_values_:") or {})
+        ]
+        programs = [(search, program) for search in ready for program in programs_searched(search._bundle)]
+        in_parallel(lambda item: item[0].try_program(item[1]), programs)
+
+    def is_stale(self, values: Values) -> bool:
+        """Tell whether the files that decide what programs print are others than in an earlier run."""
+        before = from_values(values)
+        try:
+            now = searched_now(self._bundle, before)
+        except (BundlepipeError, OSError):
+            return False
+        return bool(differences(before, now)) or values.get(_KNOWN) != self._known()
+
+    def try_program(self, program: Program) -> None:
+        """Run a program, whose output or failure is remembered for this run."""
+        with contextlib.suppress(BundlepipeError, OSError):
+            text_printed(program, self._settings, emitter(self._lock_task))
+
+    def _known(self) -> list[object]:
+        """Return what else decides what is found."""
+        return [sorted(self._made_here), options_of(self._bundle)]
+
+    def _generators(self) -> list[str]:
+        """Return the user's own tasks that make what sources are built of."""
+        if not self._built_from:
+            return []
+        targets = targets_of_others(self.tasks_dict, self._settings.prefix)
+        return [producer for _, producer in producers([Reads(self._lock_task, self._built_from)], targets)]
+
+    def _goes_by_rules(self, names: Mapping[str, list[str]]) -> bool:
+        assert self._bundle.lock
+        declared = self._bundle.lock.config or programs_searched(self._bundle)
+        return bool(declared) or BY_RULES in names or any(BY_RULES in in_path for in_path in names.values())
+
+    def _acyclic(self, names: Collection[str]) -> list[MadeHere]:
+        """Leave out what needs this lock itself: the lock reports it, where doit would wait for ever."""
+
+        def edges(task_name: str) -> list[str]:
+            task = self.tasks_dict[task_name]
+            late = [dep for search in task.calc_dep for dep in _late_edges(self.tasks_dict[search], task_name)]
+            return [*task.task_dep, *task.calc_dep, *late]
+
+        made = [self._made_here[name] for name in sorted(names)]
+        return [thing for thing in made if not _reaches(task_that_makes(thing, self._settings), self._lock_task, edges)]
+
+
+def _late_edges(search: Task, task_name: str) -> list[str]:
+    found: dict[str, list[str]] = (search.values or {}).get(EDGES, {}).get(task_name, {})
+    return [*found.get("task_dep", ()), *found.get("calc_dep", ())]
+
+
+def _reaches(start: str, end: str, edges: Callable[[str], list[str]]) -> bool:
+    waiting, seen = [start], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name == end:
+            return True
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(edges(name))
+    return False

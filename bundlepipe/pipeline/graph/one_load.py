@@ -1,0 +1,79 @@
+"""The pipelines of one dodo.py: doit asks each for its tasks by itself, and their names must differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from doit import doit_cmd
+from doit.exceptions import InvalidDodoFile
+from doit.task import Task
+
+from bundlepipe.pipeline.declared.paths import absolute
+
+
+@dataclass
+class _Load:
+    """What was asked for so far: pipelines, with what messages call them, by prefix; groups that they share;
+    the prefixes of those that have a lock file, by its path.
+
+    `variables` tells one load from the next in the same process: doit makes them anew for each.
+    """
+
+    variables: object
+    pipelines: dict[str, tuple[object, str]] = field(default_factory=dict)
+    groups: dict[str, Task] = field(default_factory=dict)
+    lock_files: dict[str, str] = field(default_factory=dict)
+
+
+# The last one, alone.
+_loads: list[_Load] = []
+
+
+def enter(pipeline: object, prefix: str, called: str) -> dict[str, Task]:
+    """Note that doit asks a pipeline for its tasks; return the groups that all pipelines of the dodo.py share.
+
+    `called` is what messages call it. Raises InvalidDodoFile if another pipeline has the prefix,
+    and so tasks of the same names.
+    """
+    # doit keeps them for itself.
+    variables: Any = getattr(doit_cmd, "_CMDLINE_VARS", None)
+    if variables is None:
+        return {}  # somebody else asks, and nobody can tell what else
+    if not _loads or _loads[0].variables is not variables:
+        _loads[:] = [_Load(variables)]
+    load = _loads[0]
+    if prefix in load.pipelines:
+        other, its_name = load.pipelines[prefix]
+        if other is pipeline:
+            raise InvalidDodoFile(f"the dodo.py has two names for one pipeline, {called}: keep one of them")
+        raise InvalidDodoFile(_same_names(prefix, its_name, called))
+    load.pipelines[prefix] = (pipeline, called)
+    return load.groups
+
+
+def claim_lock_file(path: str, prefix: str) -> None:
+    """Note that the pipeline of a prefix, which was entered, has a lock file.
+
+    Raises InvalidDodoFile if another one of the dodo.py has it too: each removes the entries that
+    its own locks do not need.
+    """
+    if getattr(doit_cmd, "_CMDLINE_VARS", None) is None:
+        return
+    load = _loads[0]
+    other = load.lock_files.setdefault(absolute(path), prefix)
+    if other != prefix:
+        raise InvalidDodoFile(
+            f"two pipelines in one dodo.py, {load.pipelines[other][1]} and {load.pipelines[prefix][1]}, have the same "
+            f"lock file {path}, from which each would remove what the other needs: give one of them another lock file"
+        )
+
+
+def _same_names(prefix: str, one: str, other: str) -> str:
+    have = f"have the same prefix '{prefix}'" if prefix else "have no prefix"
+    advice = "give one of them another" if prefix else "give one of them a prefix"
+    example = "Pipeline.load('blue/bundlepipe.yml', prefix='blue'), or Pipeline(prefix='blue', ...)"
+    return (
+        f"two pipelines in one dodo.py, {one} and {other}, {have}, so that their tasks have the same names: "
+        f"{advice}, as in {example}"
+    )

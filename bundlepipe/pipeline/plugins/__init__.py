@@ -1,0 +1,1 @@
+"""Plugins of doit: reporter, database, loader, and the command for that database."""

@@ -1,0 +1,218 @@
+"""A reporter for doit that tells what was done, what was already so, and why a task ran.
+
+.  push_bundle:app  registry.example/app:1.0 sha256:6826683bb269  (app/config.yml changed)
+=  push_bundle:web  registry.example/web:1.0 unchanged, sha256:f89274e5a57b  (no local record)
+-- push_bundle:api
+
+doit's own words stay doit's: `.` for a task that ran, `--` for one that was up to date. A
+`=` is a task that ran and found that the world was so already. Where a screen cannot hold
+the lines of all tasks, most of them give way to the summary at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+from doit.exceptions import BaseFail, UnmetDependency
+from doit.reporter import ConsoleReporter
+from doit.task import Task
+
+from bundlepipe.concurrency.termination import has_workers
+from bundlepipe.pipeline.graph.name_search import NameSearch, announce_searches
+from bundlepipe.pipeline.plugins.tally import Outcome, Tally
+from bundlepipe.pipeline.running.action import SUMMARY, TRAFFIC, UNCHANGED
+from bundlepipe.pipeline.running.destination_answers import announce
+from bundlepipe.pipeline.running.edges import PipelineTask, depend_on_directories
+from bundlepipe.pipeline.running.staleness import WHY, summary
+from bundlepipe.pipeline.tasks.push import DestinationStaleness
+from bundlepipe.progress.display import display
+from bundlepipe.progress.screen import height_of, wants_all
+from bundlepipe.stores.http.traffic import Traffic, traffic
+
+# The part of a screen that lines of tasks may take where it cannot hold all of them.
+_SHARE = 3
+
+
+class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
+    """Prints one line for each task of a pipeline when it is done, and a summary where that is not all there is to say.
+
+    Other tasks are told of as doit does it.
+    """
+
+    desc = "console, tells executed, unchanged and up-to-date bundlepipe tasks apart and why they ran"
+
+    def __init__(self, outstream: object, options: Mapping[str, object]) -> None:
+        super().__init__(outstream, options)
+        self._tally = Tally()
+        self._began = time.monotonic()
+        self._traffic_of_workers: dict[int, Traffic] = {}
+        self._ends_with_summary = False
+        self._all_wanted = False
+        self._is_brief = False
+        self._height = 0
+        self._told = 0
+        self._tasks: Mapping[str, Task] = {}
+        # What users' own tasks print goes to the terminal by itself, and would meet what is drawn there.
+        self._shows_standing = False
+        # Until the first task of a pipeline tells whether `-v` was given.
+        self._held_back: list[str] = []
+
+    def write(self, text: str) -> None:
+        """Write whole lines, from whichever thread, at once: in order with what goes to stderr."""
+        display.write(text, self.outstream)
+
+    def initialize(self, tasks: Mapping[str, Task], selected_tasks: Iterable[str]) -> None:
+        """Begin to show progress; announce what the run may come to ask and to search, so that it is done together."""
+        super().initialize(tasks, selected_tasks)
+        depend_on_directories(tasks)
+        display.begin()
+        self._begin_summary(tasks, selected_tasks)
+        calculators = list(_calculators(tasks, selected_tasks))
+        announce({name: each.question for name, each in calculators if isinstance(each, DestinationStaleness)})
+        announce_searches({name: each for name, each in calculators if isinstance(each, NameSearch)})
+
+    def _begin_summary(self, tasks: Mapping[str, Task], selected: Iterable[str]) -> None:
+        """Find out whether the lines of all tasks fit on a screen."""
+        planned = [task.name for task in _reachable(tasks, selected, with_setup=False) if _counts(task)]
+        self._tally = Tally(planned, [task.name for task in tasks.values() if task.has_subtask])
+        self._began = time.monotonic()
+        self._tasks, self._height = tasks, height_of(self.outstream)
+        self._all_wanted = self._ends_with_summary = wants_all()
+        if len(planned) > self._height:
+            self._be_brief()
+        self._shows_standing = all(_is_ours(tasks[name]) for name in planned)
+
+    def _be_brief(self) -> None:
+        """From now on, leave lines out unless all are wanted; tell of the whole run at its end in any case."""
+        self._ends_with_summary = True
+        self._is_brief = not self._all_wanted
+        for task in self._tasks.values():
+            if isinstance(task, PipelineTask):
+                task.is_told_briefly = self._is_brief and not task.wants_all
+
+    def execute_task(self, task: Task) -> None:
+        """Say that a task starts, unless it is ours and will say more when it is done."""
+        if _counts(task):
+            self._tally.start(task.name)
+        if not _is_ours(task):
+            super().execute_task(task)
+
+    def add_success(self, task: Task) -> None:
+        """Say what a task of ours did and why."""
+        self._count_traffic(task)
+        outcome = Outcome.UNCHANGED if _is_ours(task) and task.values.get(UNCHANGED) else Outcome.DONE
+        if _counts(task):
+            self._tally.end(task.name, outcome)
+        if not _is_ours(task):
+            super().add_success(task)
+            return
+        display.finish(task.name)
+        reasons = (task.meta or {}).get(WHY) or _changed_dependencies(task)
+        is_told = not self._has_to_be_brief(task) or self._told < self._height // _SHARE
+        self._tally.count_for_group(task.name, outcome, reasons, is_told=is_told)
+        if is_told:
+            self._told += 1
+            mark = "= " if outcome is Outcome.UNCHANGED else ". "
+            why = f"  ({summary(reasons)})" if reasons else ""
+            self.write(f"{mark} {task.title()}  {task.values.get(SUMMARY, '')}{why}\n")
+        elif self._shows_standing and not has_workers():
+            display.head(self._tally.standing())
+
+    def add_failure(self, task: Task, fail: BaseFail) -> None:
+        """Say what failed, once if several tasks fail by the same; what waits for it is just counted."""
+        display.finish(task.name)
+        self._count_traffic(task)
+        if isinstance(fail, UnmetDependency):
+            if _counts(task):
+                self._tally.end(task.name, Outcome.NOT_REACHED)
+        elif self._tally.fail(task.name, fail):
+            super().add_failure(task, fail)
+        else:
+            self.failures.append({"task": task, "exception": fail})
+
+    def skip_uptodate(self, task: Task) -> None:
+        """Say that a task was up to date; the groups have nothing to say."""
+        if _counts(task):
+            self._tally.end(task.name, Outcome.UP_TO_DATE)
+        is_brief = self._has_to_be_brief(task)
+        if task.has_subtask or task.name.startswith("_"):
+            return
+        self._told += not is_brief
+        if is_brief:
+            self._held_back.append(f"-- {task.title()}\n")
+        else:
+            super().skip_uptodate(task)
+
+    def skip_ignore(self, task: Task) -> None:
+        """Say that a task is ignored, as somebody asked for."""
+        if _counts(task):
+            self._tally.end(task.name, Outcome.IGNORED)
+        super().skip_ignore(task)
+
+    def complete_run(self) -> None:
+        """Print what there is to say at the end, without bars: an interrupted task has left its own."""
+        display.end()
+        super().complete_run()
+        is_complete = not self.runtime_errors and sys.exc_info()[1] is None
+        if self._tally.is_empty and not is_complete:
+            return
+        if self._ends_with_summary or not is_complete or not self._tally.is_good:
+            spent = sum(self._traffic_of_workers.values(), traffic.counted())
+            lines = self._tally.lines(time.monotonic() - self._began, spent, is_complete=is_complete)
+            self.write("".join(f"{line}\n" for line in lines))
+
+    def _has_to_be_brief(self, task: Task) -> bool:
+        """Tell whether lines have to be left out.
+
+        By the first task of a pipeline it is known that they need not; by more lines than a screen holds, that
+        locks have found more tasks than anybody knew of.
+        """
+        if not self._all_wanted and isinstance(task, PipelineTask) and task.wants_all:
+            self._all_wanted, self._is_brief = True, False
+            self.write("".join(self._held_back))
+        if not self._is_brief and not self._all_wanted and self._told >= self._height:
+            self._be_brief()
+        return self._is_brief
+
+    def _count_traffic(self, task: Task) -> None:
+        """Take what a worker process has counted until now; what threads do is counted here anyway."""
+        if isinstance(task, PipelineTask) and TRAFFIC in (task.meta or {}):
+            process, counted = task.meta[TRAFFIC]
+            if process != os.getpid():
+                self._traffic_of_workers[process] = counted
+
+
+def _is_ours(task: Task) -> bool:
+    return isinstance(task, PipelineTask) and bool(task.actions)
+
+
+def _counts(task: Task) -> bool:
+    """Tell whether a task is one of those that a summary is about: not a group, and not private."""
+    return bool(task.actions) and not task.name.startswith("_")
+
+
+def _changed_dependencies(task: Task) -> list[str]:
+    """Return the reasons that doit found itself: digests of what other tasks made."""
+    return [f"{os.path.basename(path)} changed" for path in sorted(task.dep_changed or ())]
+
+
+def _reachable(tasks: Mapping[str, Task], selected: Iterable[str], *, with_setup: bool) -> Iterator[Task]:
+    """Yield the tasks that a run may come to; those that others have as set-up only if these are to run themselves."""
+    waiting, seen = list(selected), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in tasks:
+            continue
+        seen.add(name)
+        task = tasks[name]
+        waiting.extend([*task.task_dep, *task.calc_dep, *(task.setup_tasks if with_setup else ())])
+        yield task
+
+
+def _calculators(tasks: Mapping[str, Task], selected: Iterable[str]) -> Iterator[tuple[str, object]]:
+    """Yield the uptodate objects of all tasks that a run may come to, with the names of these."""
+    for task in _reachable(tasks, selected, with_setup=True):
+        yield from ((task.name, calculator) for calculator, _, _ in task.uptodate)

@@ -1,0 +1,160 @@
+"""What became of the tasks of a run, and the lines that tell it at the end.
+
+.  push_bundle  150 tasks: app-000, app-001, app-002 and 147 more  (no local record)
+failed  push_bundle:web: web/.imgpkg/images.yml:3:1: expected a list
+not reached  copy_bundle:web, pull_bundle:web
+150 done, 1 failed, 2 not reached in 12.3 s, 604 requests, 1.2 MB sent, 34.5 kB received
+
+Knows nothing of where they are written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from doit.exceptions import BaseFail
+
+from bundlepipe.errors import printable
+from bundlepipe.progress.phrases import counted, few, human_size
+from bundlepipe.stores.http.traffic import Traffic
+
+
+class Outcome(Enum):
+    """What became of a task, in the words and the order of the summary."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"
+    UP_TO_DATE = "up to date"
+    IGNORED = "ignored"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    NOT_REACHED = "not reached"
+
+
+# How many reasons the line of a group gives.
+_MOST_REASONS = 2
+# How many failures in different words have lines of their own.
+_MOST_FAILURES = 8
+_MARKS = {Outcome.DONE: ". ", Outcome.UNCHANGED: "= "}
+
+
+@dataclass
+class Failure:
+    """A failure, and the tasks that failed by it in the same words."""
+
+    line: str
+    tasks: list[str] = field(default_factory=list)
+
+
+class Tally:
+    """Counts by name what became of tasks; `planned` are those that a run may come to, `groups` all in their order."""
+
+    def __init__(self, planned: Iterable[str] = (), groups: Iterable[str] = ()) -> None:
+        self.planned = list(planned)
+        self._order = {group: number for number, group in enumerate(groups)}
+        self._started: set[str] = set()
+        self._outcomes: dict[str, Outcome] = {}
+        self._has_untold: dict[tuple[str, Outcome], bool] = {}
+        self._reasons: dict[tuple[str, Outcome], set[str]] = {}
+        self._failures: dict[str, Failure] = {}
+
+    def start(self, name: str) -> None:
+        """Count a task that begins to run; any thread may do so."""
+        self._started.add(name)
+
+    def end(self, name: str, outcome: Outcome) -> None:
+        """Count what became of a task."""
+        self._outcomes[name] = outcome
+
+    def count_for_group(self, name: str, outcome: Outcome, reasons: Sequence[str], *, is_told: bool) -> None:
+        """Count a task that ran, for the line of its group, which there is if one of its tasks had no line itself."""
+        key = name.partition(":")[0], outcome
+        self._has_untold[key] = self._has_untold.get(key, False) or not is_told
+        self._reasons.setdefault(key, set()).update(reasons)
+
+    def fail(self, name: str, failure: BaseFail) -> bool:
+        """Count a failure; tell whether it is the first in these words."""
+        self.end(name, Outcome.FAILED)
+        if not failure.report:
+            return True
+        words = f"{failure.get_name()}: {failure.get_msg()}"
+        known = self._failures.setdefault(words, Failure(in_one_line(failure)))
+        known.tasks.append(name)
+        return len(known.tasks) == 1
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether no task has come to anything yet: what goes wrong then is no fault of a run."""
+        return not self._started and not self._outcomes
+
+    @property
+    def is_good(self) -> bool:
+        """Tell whether nothing failed, and nothing was kept back by what failed."""
+        return not {Outcome.FAILED, Outcome.NOT_REACHED} & set(self._outcomes.values())
+
+    def standing(self) -> str:
+        """Return in a line how far the run has come."""
+        ended = len(self._outcomes)
+        return f"{ended} of {max(ended, len(self.planned))} tasks: {self._counts()}"
+
+    def lines(self, seconds: float, traffic: Traffic, *, is_complete: bool) -> Iterator[str]:
+        """Yield the lines that tell of the whole run, which took so long. One that is not complete was cut short."""
+        if not is_complete or not self.is_good:
+            self._count_the_rest(is_complete)
+        yield from self._group_lines()
+        yield from self._failure_lines()
+        left = sorted(name for name, outcome in self._outcomes.items() if outcome is Outcome.NOT_REACHED)
+        if left:
+            yield f"not reached  {few(left)}"
+        yield f"{self._counts() or 'nothing done'} in {seconds:.1f} s, {_told(traffic)}"
+
+    def _failure_lines(self) -> Iterator[str]:
+        failures = list(self._failures.values())
+        # One line for one other failure would say less, in as many lines.
+        shown = _MOST_FAILURES if len(failures) > _MOST_FAILURES + 1 else len(failures)
+        for failure in failures[:shown]:
+            yield f"failed  {few(sorted(failure.tasks))}: {failure.line}"
+        others = failures[shown:]
+        if others:
+            tasks = sorted(name for failure in others for name in failure.tasks)
+            yield f"failed  {few(tasks)}: told above"
+
+    def _count_the_rest(self, is_complete: bool) -> None:
+        """Count what was planned and has not come to an end; without interruption, what began has."""
+        for name in [*self.planned, *sorted(self._started)]:
+            is_cut = name in self._started and not is_complete
+            self._outcomes.setdefault(name, Outcome.INTERRUPTED if is_cut else Outcome.NOT_REACHED)
+
+    def _counts(self) -> str:
+        counts = Counter(self._outcomes.values())
+        return ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome])
+
+    def _group_lines(self) -> Iterator[str]:
+        keys = [key for key, has_untold in self._has_untold.items() if has_untold]
+        for group, outcome in sorted(keys, key=lambda key: (self._order.get(key[0], 0), key[1].value)):
+            names = sorted(
+                name.partition(":")[2]
+                for name, ended in self._outcomes.items()
+                if ended is outcome and name.startswith(f"{group}:")
+            )
+            reasons = sorted(self._reasons[group, outcome])
+            # What is another for each task says little of all.
+            why = f"  ({', '.join(map(printable, reasons))})" if 0 < len(reasons) <= _MOST_REASONS else ""
+            yield f"{_MARKS[outcome]} {group}  {counted(len(names), 'task')}: {few(names)}{why}"
+
+
+def in_one_line(failure: BaseFail) -> str:
+    """Return the first line of a failure; of a traceback, also the last, which says what was raised."""
+    first, *further = [line for line in str(failure.message).splitlines() if line.strip()] or [failure.get_name()]
+    traced = [line for line in "".join(failure.traceback).splitlines() if line.strip()]
+    if traced:
+        return printable(f"{first}: {traced[-1].strip()}")
+    return printable(f"{first} (and {counted(len(further), 'more line')})" if further else first)
+
+
+def _told(traffic: Traffic) -> str:
+    bodies = f", {human_size(traffic.sent)} sent, {human_size(traffic.received)} received"
+    return counted(traffic.requests, "request") + (bodies if traffic.requests else "")

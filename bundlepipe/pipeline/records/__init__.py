@@ -1,0 +1,1 @@
+"""What tasks recorded in earlier runs."""

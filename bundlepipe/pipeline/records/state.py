@@ -1,0 +1,174 @@
+"""What bundlepipe remembers beside doit's database: the digest of everything that was made.
+
+The name of a record is that of what was made, in a pipeline with a prefix `PREFIX:NAME`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from bundlepipe.errors import BundlepipeError, InvalidDigest, InvalidReference
+from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.filesystem.files import write_if_changed
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.records.groups import group_name
+from bundlepipe.pipeline.records.identity import identity
+from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location, parse_location
+
+STATE_DIRECTORY = ".bundlepipe"
+_DIGESTS = os.path.join(STATE_DIRECTORY, "digests")
+_OUTPUTS = os.path.join(STATE_DIRECTORY, "outputs")
+_INTENDED = os.path.join(STATE_DIRECTORY, "intended")
+_TAGS = os.path.join(STATE_DIRECTORY, "tags")
+
+
+def intend_output(kind: str, name: str, path: str, status: os.stat_result) -> None:
+    """Record what is about to get its place at `path`, by its identity: a rename keeps that.
+
+    A task that is killed between the rename and `record_output` so knows its own output again,
+    and one that is killed before the rename does not take for its own what it was to replace.
+    """
+    write_if_changed(os.path.join(_INTENDED, kind, name), _intention(path, status))
+
+
+def record_output(kind: str, name: str, path: str) -> None:
+    """Record that a task made the file or directory that is at `path` now."""
+    write_if_changed(os.path.join(_OUTPUTS, kind, name), _making(path, identity(path)))
+    _forget(_INTENDED, kind, name)
+
+
+def forget_output(kind: str, name: str) -> None:
+    """Forget what a task made, since it is removed."""
+    for records in (_OUTPUTS, _INTENDED):
+        _forget(records, kind, name)
+
+
+def made_output(kind: str, name: str, path: str, base: str = "") -> bool:
+    """Tell whether what is at this path was made by the task of this kind and name, whatever was edited in it since.
+
+    What was made anew at the path by others is not, unless the record is one of an older
+    release, which holds the path alone.
+    `base` is the directory of the pipeline, to which paths in records are relative; without
+    it the current one.
+    """
+    own = os.path.relpath(anchored(path), anchored(base)) if base else path
+    recorded = _read_record(os.path.join(base, _OUTPUTS, kind, name))
+    try:
+        if recorded in (os.fsencode(own), _making(own, identity(path))):
+            return True
+        intended = _intention(own, os.lstat(anchored(path)))
+    except OSError:
+        return False
+    return _read_record(os.path.join(base, _INTENDED, kind, name)) == intended
+
+
+def recorded_prefixes(base: str) -> list[str]:
+    """Return the prefixes of the pipelines that made outputs, as records in `base` have them; first the empty one."""
+    found = {""}
+    for records in (_OUTPUTS, _INTENDED):
+        for _, _, names in os.walk(anchored(os.path.join(base, records))):
+            found.update(name.rpartition(":")[0] for name in names)
+    return sorted(found)
+
+
+def _making(path: str, made: bytes) -> bytes:
+    return b"%s %s" % (made, os.fsencode(path))
+
+
+def _intention(path: str, status: os.stat_result) -> bytes:
+    # The time too, since the number of what was removed is given again.
+    return b"%d:%d:%d %s" % (status.st_dev, status.st_ino, status.st_mtime_ns, os.fsencode(path))
+
+
+def _read_record(path: str) -> bytes | None:
+    try:
+        with open(anchored(path), "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _forget(records: str, kind: str, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(anchored(os.path.join(records, kind, name)))
+
+
+def tag_file(name: str) -> str:
+    """Return the path of the file that holds the tag of what a copy made.
+
+    It is no part of the digest file, since for pulls the same image by another tag is nothing new.
+    """
+    return os.path.join(_TAGS, name)
+
+
+def write_tag(name: str, tag: str | None) -> None:
+    """Record the tag of what a copy made; a file that says so already is left alone."""
+    write_if_changed(tag_file(name), f"{tag or ''}\n".encode())
+
+
+def read_tag(name: str) -> str | None:
+    """Return the tag of what a copy made; None if it has none, or that is not known."""
+    try:
+        with open(anchored(tag_file(name)), "rb") as file:
+            return file.read().decode(errors="replace").strip() or None
+    except OSError:
+        return None
+
+
+def digest_file(kind: str, name: str) -> str:
+    """Return the path of the file that holds `repository@digest` of what a task made."""
+    return os.path.join(_DIGESTS, kind, name)
+
+
+def write_digest(kind: str, name: str, made: str) -> None:
+    """Record what was made; a file that says so already is left alone, so nothing downstream is stale."""
+    write_if_changed(digest_file(kind, name), f"{made}\n".encode())
+
+
+def read_digest(kind: str, name: str) -> Reference:
+    """Return what was pushed last; BundlepipeError if that is not known."""
+    task = _task(f"push_{kind}", name)
+    text = _read_made(kind, name, task)
+    try:
+        return Reference.parse(text)
+    except InvalidReference as error:
+        raise _damaged(kind, name, str(error), task) from None
+
+
+def read_copied(name: str) -> list[Location]:
+    """Return where a copy put its images, a tar as a whole; BundlepipeError if that is not known."""
+    task, kind = _task("copy_bundle", name), "copy"
+    try:
+        return list(dict.fromkeys(map(_copied, _read_made(kind, name, task).splitlines())))
+    except (InvalidReference, InvalidDigest) as error:
+        raise _damaged(kind, name, str(error), task) from None
+
+
+def _copied(text: str) -> Location:
+    place, _, digest = text.rpartition("@")
+    location = parse_location(place)
+    if isinstance(location, LayoutLocation):
+        return LayoutLocation(location.directory, str(Digest.parse(digest)))
+    if isinstance(location, EngineLocation):
+        return EngineLocation(Digest.parse(digest))
+    return location if isinstance(location, ArchiveLocation) else Reference.parse(text)
+
+
+def _read_made(kind: str, name: str, task: str) -> str:
+    try:
+        with open(anchored(digest_file(kind, name)), "rb") as file:
+            return file.read().decode(errors="replace").strip()
+    except FileNotFoundError:
+        own_name = name.rpartition(":")[2]
+        raise BundlepipeError(f"{kind} '{own_name}' has not been made yet: run doit {task}") from None
+
+
+def _task(group: str, record: str) -> str:
+    prefix, _, name = record.rpartition(":")
+    return f"{group_name(group, prefix)}:{name}"
+
+
+def _damaged(kind: str, name: str, why: str, task: str) -> BundlepipeError:
+    return BundlepipeError(f"{digest_file(kind, name)}: is damaged ({why}): remove it, and run doit {task}")

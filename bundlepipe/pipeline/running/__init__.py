@@ -1,0 +1,1 @@
+"""What the tasks of all kinds have in common in a run: action, staleness, sources."""

@@ -1,0 +1,83 @@
+"""What the actions of all tasks share: doit calls them, users see one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from doit.action import BaseAction
+from doit.exceptions import BaseFail, TaskError, TaskFailed
+
+from bundlepipe.concurrency.cancellation import Cancellation, cancellable
+from bundlepipe.concurrency.termination import end_orderly, ending_behind
+from bundlepipe.errors import BundlepipeError, printable
+from bundlepipe.filesystem.base_directory import as_given, paths_from
+from bundlepipe.pipeline.running.edges import REFUSAL
+from bundlepipe.progress.display import display
+from bundlepipe.stores.http.traffic import traffic
+
+SUMMARY = "summary"
+UNCHANGED = "unchanged"
+# In `task.meta`, which comes back from workers also where a task fails: process, and what that has counted so far.
+TRAFFIC = "traffic"
+
+
+class Action(BaseAction):  # type: ignore[misc]
+    """Runs `work` and hands its values to doit; a user's error fails the task without traceback.
+
+    A class of its own, since doit's PythonAction exchanges `sys.stdout` for the whole
+    process, which threads do not survive.
+    """
+
+    def __init__(self) -> None:
+        self.task: Any = None
+        self.out: str | None = None
+        self.err: str | None = None
+        self.result: dict[str, Any] | None = None
+        self.values: dict[str, Any] = {}
+        self._directory = os.getcwd()
+
+    def execute(self, out: Any = None, err: Any = None) -> BaseFail | None:
+        """Do the work; return the failure that doit reports, or None."""
+        end_orderly()
+        display.is_brief = getattr(self.task, "is_told_briefly", False)
+        if refusal := getattr(self.task, REFUSAL, None):
+            return TaskFailed(refusal)
+        outer = sys.exc_info()[1]
+        # Where other tasks have changed the directory to is no concern of this one.
+        with paths_from(self._directory):
+            try:
+                # An interruption gives up all that can be given up: pauses, connections, programs.
+                self.values = cancellable(Cancellation(), self.work)
+            except Exception as error:  # noqa: BLE001  (whatever it is, other tasks go on)
+                # What fails while an interruption tidies up must not hide it.
+                if ending := ending_behind(error, outer):
+                    raise ending from None
+                return _failure(error)
+            finally:
+                if self.task:
+                    self.task.meta = {**(self.task.meta or {}), TRAFFIC: (os.getpid(), traffic.counted())}
+        self.result = {"digest": self.values.get("digest", "")}
+        return None
+
+    def work(self) -> dict[str, Any]:
+        """Do what the task is for; return JSON-able values.
+
+        `SUMMARY` says in a few words what was done; `UNCHANGED` tells whether the world was
+        so already.
+        """
+        raise TypeError(f"{type(self).__name__} does not say what its work is")
+
+    def __str__(self) -> str:
+        return f"bundlepipe: {type(self).__name__}"
+
+
+def _failure(error: Exception) -> BaseFail:
+    if isinstance(error, BundlepipeError):
+        return TaskFailed(str(error))
+    if isinstance(error, OSError):
+        where = as_given(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else "writing"
+        return TaskFailed(f"{printable(where)}: {error.strerror or error}")
+    # doit shows the traceback of a defect.
+    return TaskError(f"a defect of bundlepipe: {type(error).__name__}", error)

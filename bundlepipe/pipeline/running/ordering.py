@@ -1,0 +1,130 @@
+"""`after`: declared things, and users' own tasks, that come before others which use nothing of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.declared.destinations import called
+from bundlepipe.pipeline.declared.model import Copy, CopySource, Earlier, Pull, Pushable, Render
+from bundlepipe.pipeline.records.groups import GROUPS, group_name
+from bundlepipe.stores.location import ARCHIVE_PREFIX, LayoutLocation, parse_location
+
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.declared.reading import Declared
+    from bundlepipe.pipeline.running.run import Settings
+
+_TASKS = {
+    "image": "push_image",
+    "bundle": "push_bundle",
+    "copy": "copy_bundle",
+    "pull": "pull_bundle",
+    "render": "render_config",
+}
+_LOCK, _APPLY = "lock_bundle", "apply_config"
+# How many of the names that there are a message shows.
+_MOST_NAMES = 5
+
+
+def tasks_before(after: Sequence[Earlier], settings: Settings) -> list[str]:
+    """Return the names of the tasks that come first; texts with a group of pipelines mean that of the own one."""
+    return [_with_prefix(_task(item), settings.prefix) for item in after]
+
+
+def _task(item: Earlier) -> str:
+    return item if isinstance(item, str) else f"{_TASKS[item.kind]}:{item.name}"
+
+
+def _with_prefix(task: str, prefix: str) -> str:
+    group, colon, name = task.partition(":")
+    return f"{group_name(group, prefix)}{colon}{name}" if group in GROUPS else task
+
+
+def order_faults(declared: Declared) -> Iterator[tuple[object, str]]:
+    """Yield where and what is wrong with each `after`: names that nothing has."""
+    things: list[Pushable | Copy | Pull | Render] = [
+        *declared.images,
+        *declared.bundles,
+        *declared.copies,
+        *declared.pulls,
+        *declared.renders,
+    ]
+    known = _known(declared)
+    for thing in things:
+        for item in thing.after:
+            yield from ((thing.where, f"{called(thing)}: after: {text}") for text in _unknown(item, known))
+
+
+def unordered_beside(copy: Copy, copies: Sequence[Copy]) -> list[str]:
+    """Return the names of the copies of tars that go where `copy`, of a tar too, goes, and that it does not come after.
+
+    A tar may leave out layers that another one brings.
+    """
+    tars = {other.name for other in copies if other.to.startswith(ARCHIVE_PREFIX)}
+    if not _is_of_tar(copy, tars):
+        return []
+    before = {item.name for item in copy.after if isinstance(item, CopySource)}
+    others = (other for other in copies if other is not copy and other.name not in before)
+    return [other.name for other in others if _is_of_tar(other, tars) and _place(other) == _place(copy)]
+
+
+def _is_of_tar(copy: Copy, tars: Collection[str]) -> bool:
+    if isinstance(copy.source, CopySource):
+        return copy.source.name in tars
+    return isinstance(copy.source, str) and copy.source.startswith(ARCHIVE_PREFIX)
+
+
+def _place(copy: Copy) -> str:
+    """Return the repository or directory that a copy goes to, without tag."""
+    to = parse_location(copy.to)
+    if isinstance(to, Reference):
+        return str(to.repository)
+    return to.directory if isinstance(to, LayoutLocation) else str(to)
+
+
+def order_advice(beside: Sequence[str]) -> str:
+    """Return what a message adds where a copy failed that may have come before those it needs."""
+    if not beside:
+        return ""
+    names = " and ".join(f"copy '{name}'" for name in beside)
+    goes, it = ("goes", "it brings") if len(beside) == 1 else ("go", "they bring")
+    after = ", ".join(f"{{copy: {name}}}" for name in beside)
+    return f"; {names} {goes} there too: if {it} the layers, add 'after: [{after}]'"
+
+
+def _known(declared: Declared) -> dict[str, set[str]]:
+    """Return the names that the tasks of each group have."""
+    named: dict[str, Sequence[Pushable | Copy | Pull | Render]] = {
+        "image": declared.images,
+        "bundle": declared.bundles,
+        "copy": declared.copies,
+        "pull": declared.pulls,
+        "render": declared.renders,
+    }
+    return {
+        **{_TASKS[kind]: {thing.name for thing in things} for kind, things in named.items()},
+        _LOCK: {bundle.name for bundle in declared.bundles if bundle.lock},
+        _APPLY: {render.name for render in declared.renders if render.apply},
+    }
+
+
+def _unknown(item: Earlier, known: dict[str, set[str]]) -> Iterator[str]:
+    task = _task(item)
+    group, colon, name = task.partition(":")
+    # Tasks of other groups, and what a pattern matches, only doit knows.
+    if not colon or group not in known or "*" in name or name in known[group]:
+        return
+    what = f"task '{task}'" if isinstance(item, str) else f"{item.kind} '{name}'"
+    yield f"there is no {what} in this pipeline; {_nearest(name, known[group])}"
+
+
+def _nearest(name: str, names: Collection[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, sorted(names), n=_MOST_NAMES)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    some = sorted(names)[:_MOST_NAMES]
+    more = f" and {len(names) - len(some)} more" if len(names) > len(some) else ""
+    return f"there are: {', '.join(some) or 'none'}{more}"

@@ -1,0 +1,64 @@
+"""What `doit list -s` and `doit info` tell of tasks: they look at them, and change and ask nothing.
+
+A run knows more of a task when it comes to it: the edges that were found meanwhile, and
+what became of the members of a group. Here both are found out without a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from doit.dependency import Dependency, UptodateCalculator
+from doit.task import Task
+
+from bundlepipe.pipeline.running.edges import PipelineTask
+from bundlepipe.progress.phrases import few
+
+
+def is_looked_at(task: Task) -> bool:
+    """Tell whether a command only looks at a task of a pipeline: a run has not come to it."""
+    return isinstance(task, PipelineTask) and not task.is_in_run
+
+
+def take_late_edges(task: Task, dependencies: Dependency, tasks: Mapping[str, Task]) -> None:
+    """Give a task that is looked at the edges that doit gives it in a run only, once."""
+    if not is_looked_at(task) or task.has_late_edges:
+        return
+    task.has_late_edges = True
+    for name in sorted(task.calc_dep):
+        if not tasks[name].values:
+            dependencies.get_status(tasks[name], tasks)
+        task.update_deps(tasks[name].values)
+
+
+class GroupStatus(UptodateCalculator):  # type: ignore[misc]
+    """A group is up to date if all its members are. In a run, that comes to the members first, it has no say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dependencies: Any = None
+        self._stale: list[str] = []
+
+    def setup(self, dep_manager: Dependency, tasks_dict: Mapping[str, Task]) -> None:
+        """Remember doit's database, which knows what a task is at."""
+        super().setup(dep_manager, tasks_dict)
+        self._dependencies = dep_manager
+
+    def __call__(self, task: Task, values: Mapping[str, Any]) -> bool | None:
+        """Tell whether all members are up to date or ignored; None in a run, where doit goes by nothing else."""
+        if not is_looked_at(task):
+            return None
+        self._stale = [name for name in task.task_dep if not self._is_fresh(self.tasks_dict[name])]
+        return not self._stale
+
+    def __str__(self) -> str:
+        """Say which members are to be run."""
+        return f"the members of the group{f', to be run: {few(self._stale)}' if self._stale else ''}"
+
+    __repr__ = __str__
+
+    def _is_fresh(self, member: Task) -> bool:
+        if self._dependencies.status_is_ignore(member):
+            return True
+        return bool(self._dependencies.get_status(member, self.tasks_dict).status == "up-to-date")

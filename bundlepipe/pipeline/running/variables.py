@@ -1,0 +1,174 @@
+"""Variables of doit's command line, `doit TASK refresh=NAME`: what one run is asked to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from doit import doit_cmd, get_var
+from doit.exceptions import InvalidDodoFile
+
+from bundlepipe.pipeline.declared.model import Image, Source, Verify, images_lock_path
+from bundlepipe.pipeline.declared.reading import Declared
+from bundlepipe.pipeline.declared.suggestions import suggestions
+from bundlepipe.pipeline.records.groups import group_name, is_task
+from bundlepipe.pipeline.running.run import REFRESH_ALL
+from bundlepipe.pipeline.running.sources import is_remote
+
+_VERIFY_VARIABLE = "BUNDLEPIPE_VERIFY"
+_VERIFY_REGISTRY = "registry"
+_REFRESH, _VERIFY, _FORCE = "refresh", "verify", "force"
+# How much of a name is that of another variable of ours: one letter less, more or exchanged is enough.
+_LIKENESS = 0.8
+
+# Returns what other pipelines declare, with their prefixes; asked only where a name is of none here.
+Others = Callable[[], Iterable[tuple[Declared, str]]]
+
+
+def refuse_misspelled() -> None:
+    """Raise InvalidDodoFile for a variable that is nearly one of ours, and would be passed over in silence."""
+    # doit keeps them for itself, and tells of a variable only to those who know its name.
+    for name in getattr(doit_cmd, "_CMDLINE_VARS", None) or ():
+        if name in (_REFRESH, _VERIFY, _FORCE):
+            continue
+        from difflib import get_close_matches
+
+        near = get_close_matches(name.lower(), (_REFRESH, _VERIFY, _FORCE), 1, _LIKENESS)
+        if near:
+            raise InvalidDodoFile(
+                f"{name}={get_var(name)}: no variable has that name: expected {near[0]}=; "
+                "a variable of your own needs a name that is less like it"
+            )
+
+
+def wanted_refresh(declared: Declared, prefix: str = "", others: Others = tuple) -> frozenset[str]:
+    """Return what `doit refresh=` names in a pipeline: `all`, names, tasks as `GROUP:NAME`, references.
+
+    `others` returns the other pipelines, with their prefixes. Raises InvalidDodoFile for what
+    nothing has, which would otherwise be passed over in silence.
+    """
+    expected = (
+        f"{REFRESH_ALL}, a bundle, copy or pull, an image that is not of files, a render that is applied, or a "
+        "reference as a lock has it"
+    )
+    return _wanted(_REFRESH, declared, prefix, others, _refreshable, expected)
+
+
+def wanted_force(declared: Declared, prefix: str = "", others: Others = tuple) -> frozenset[str]:
+    """Return what `doit force=` names in a pipeline, `NAME` or `GROUP:NAME`: tasks that replace whatever is there.
+
+    `others` and errors are as those of `wanted_refresh`.
+    """
+    expected = "a pull, render or copy, or a bundle with a lock or lockOutput"
+    return _wanted(_FORCE, declared, prefix, others, _forcible, expected)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What a variable may name in one pipeline: tasks, as `GROUP:NAME`, by their whole names; words; texts in locks."""
+
+    tasks: Mapping[str, str]
+    words: Collection[str] = ()
+    locks: Sequence[str] = ()
+
+    @property
+    def names(self) -> set[str]:
+        """The names of what the tasks make."""
+        return {task.partition(":")[2] for task in self.tasks}
+
+    def chosen(self, text: str) -> str | None:
+        """Return what a text names here, without the prefix of the pipeline; None for nothing."""
+        if text in self.names or text in self.words:
+            return text
+        return self.tasks.get(text) or (text if any(_mentions(path, text) for path in self.locks) else None)
+
+
+def _wanted(
+    variable: str,
+    declared: Declared,
+    prefix: str,
+    others: Others,
+    choice: Callable[[Declared, str], _Choice],
+    expected: str,
+) -> frozenset[str]:
+    wanted = [text for text in _variable(variable).split(",") if text]
+    if not wanted:
+        return frozenset()
+    here = choice(declared, prefix)
+    found = {text: here.chosen(text) for text in wanted}
+    unknown = sorted(text for text in wanted if found[text] is None)
+    elsewhere = [choice(*other) for other in others()] if unknown else []
+    for text in unknown:
+        if not any(each.chosen(text) for each in elsewhere):
+            raise InvalidDodoFile(f"{variable}={text}: {_unknown(text, [here, *elsewhere], expected)}")
+    return frozenset(chosen for chosen in found.values() if chosen is not None)
+
+
+def _unknown(text: str, choices: Sequence[_Choice], expected: str) -> str:
+    tasks = {task for choice in choices for task in choice.tasks}
+    if is_task(text) or text.partition(":")[0] in {task.partition(":")[0] for task in tasks}:
+        return f"there is no such task for it; {suggestions(text, tasks)}"
+    names = {name for choice in choices for name in choice.names}
+    return f"nothing has that name: expected {expected}; {suggestions(text, names)}"
+
+
+def _refreshable(declared: Declared, prefix: str) -> _Choice:
+    given: list[Source | None] = [image.source for image in declared.images]
+    given += [copy.source for copy in declared.copies]
+    given += [pull.source for pull in declared.pulls]
+    tasks = [
+        *(("lock_bundle", bundle.name) for bundle in declared.bundles),
+        *(("copy_bundle", copy.name) for copy in declared.copies),
+        *(("pull_bundle", pull.name) for pull in declared.pulls),
+        *(("push_image", image.name) for image in declared.images if _can_be_made_anew(image)),
+        *(("apply_config", render.name) for render in declared.renders if render.apply),
+    ]
+    locks = [images_lock_path(bundle) for bundle in declared.bundles if bundle.lock]
+    return _Choice(
+        _by_whole_name(tasks, prefix),
+        {REFRESH_ALL, *(source for source in given if source is not None and is_remote(source))},
+        [*locks, *filter(None, [declared.lock_file])],
+    )
+
+
+def _can_be_made_anew(image: Image) -> bool:
+    return bool(image.build or image.program or (image.source and is_remote(image.source)))
+
+
+def _forcible(declared: Declared, prefix: str) -> _Choice:
+    tasks = [
+        *(("pull_bundle", pull.name) for pull in declared.pulls),
+        *(("render_config", render.name) for render in declared.renders),
+        *(("copy_bundle", copy.name) for copy in declared.copies),
+        *(("push_bundle", bundle.name) for bundle in declared.bundles if bundle.lock_output),
+        *(("lock_bundle", bundle.name) for bundle in declared.bundles if bundle.lock),
+    ]
+    return _Choice(_by_whole_name(tasks, prefix))
+
+
+def _by_whole_name(tasks: Iterable[tuple[str, str]], prefix: str) -> dict[str, str]:
+    return {f"{group_name(group, prefix)}:{name}": f"{group}:{name}" for group, name in tasks}
+
+
+def _mentions(path: str, text: str) -> bool:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return text in file.read()
+    except OSError:
+        return False
+
+
+def _variable(name: str) -> str:
+    """Return a variable of doit's command line; read while loading, as spawned workers have none."""
+    value: Any = get_var(name)
+    return str(value) if value else ""
+
+
+def wanted_verify(declared: Verify | None) -> bool:
+    """Tell whether destinations are to be asked: by the variable, the environment or the declaration."""
+    wanted = _variable(_VERIFY) or os.environ.get(_VERIFY_VARIABLE) or declared
+    if wanted not in (None, _VERIFY_REGISTRY):
+        raise InvalidDodoFile(f"verify={wanted}: expected verify={_VERIFY_REGISTRY}, which asks every destination")
+    return wanted == _VERIFY_REGISTRY

@@ -1,0 +1,80 @@
+"""apply_config."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from doit.task import Task
+
+from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
+from bundlepipe.pipeline.declared.model import Apply
+from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, to_values
+from bundlepipe.progress.display import emitter
+
+KIND = "apply"
+
+
+def options_of(apply: Apply, rendered: str) -> Values:
+    """Return everything but content that decides what is applied where."""
+    return {
+        "rendered": rendered,
+        "context": apply.context,
+        "namespace": apply.namespace,
+        "kubeconfig": apply.kubeconfig,
+        "serverSide": apply.server_side,
+        "fieldManager": apply.field_manager,
+        "forceConflicts": apply.force_conflicts,
+        "dryRun": apply.dry_run,
+        "pruneLabel": apply.prune_label,
+        "wait": apply.wait,
+    }
+
+
+class ApplyStaleness(Staleness):
+    """What was applied is stale by the rendered file, and on request: what a cluster has is not looked at."""
+
+    compared = "the rendered file and the options of the apply"
+
+    def __init__(self, name: str, rendered: str, apply: Apply, settings: Settings) -> None:
+        super().__init__(options_of(apply, rendered))
+        self._name = name
+        self._rendered = rendered
+        self._settings = settings
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare as all tasks do; a refresh always applies."""
+        asked = ["refresh asked for"] if self._settings.refreshes(self._name, f"apply_config:{self._name}") else []
+        return [*asked, *super().reasons(task, values)]
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Look at the rendered file."""
+        return file_snapshot([self._rendered], before)
+
+
+class ApplyAction(Action):
+    """Applies the file `rendered`."""
+
+    def __init__(self, rendered: str, apply: Apply) -> None:
+        super().__init__()
+        self._rendered = rendered
+        self._apply = apply
+
+    def work(self) -> Values:
+        """Apply; what was applied is what the file was when kubectl began."""
+        from bundlepipe.verbs.apply import ApplyRequest, apply
+
+        options = asdict(self._apply)
+        del options["where"]
+        before = file_snapshot([self._rendered], {})
+        applied = apply(ApplyRequest(path=self._rendered, **options), emitter(self.task.name))
+        counts = ", ".join(f"{count} {how}" for how, count in applied.counts.items()) or "nothing told"
+        cluster = f" to {self._apply.context}" if self._apply.context else ""
+        dry = f", a dry run of the {self._apply.dry_run}" if self._apply.dry_run else ""
+        return {
+            UNCHANGED: set(applied.counts) == {"unchanged"},
+            SUMMARY: f"{self._rendered}{cluster}: {counts}{dry}",
+            OPTIONS: options_of(self._apply, self._rendered),
+            FILES: to_values(before),
+        }

@@ -1,0 +1,295 @@
+"""copy_bundle."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from doit.task import Task
+
+from bundlepipe.errors import BundlepipeError, LayersMissing, NotFound
+from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.filesystem.dangerous import refuse_repository
+from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.declared.destinations import layouts_written
+from bundlepipe.pipeline.declared.model import Copy, CopySource, LockSource
+from bundlepipe.pipeline.declared.paths import archives_in
+from bundlepipe.pipeline.records.state import (
+    forget_output,
+    made_output,
+    read_tag,
+    record_output,
+    write_digest,
+    write_tag,
+)
+from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.running.clean import remove_file
+from bundlepipe.pipeline.running.destination_answers import ANSWER, Question, ask
+from bundlepipe.pipeline.running.ordering import order_advice
+from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.sources import (
+    IMAGE_ID,
+    STAMPS,
+    SourceStaleness,
+    copied_from,
+    image_id,
+    read_lock_file,
+    source_text,
+    stamps,
+)
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Values, to_values
+from bundlepipe.pipeline.tasks.push import answer_for, mismatch, placed
+from bundlepipe.progress.display import emitter
+from bundlepipe.progress.phrases import human_size, short
+from bundlepipe.stores.location import (
+    ARCHIVE_PREFIX,
+    ArchiveLocation,
+    EngineLocation,
+    LayoutLocation,
+    Location,
+    parse_location,
+)
+
+if TYPE_CHECKING:
+    from bundlepipe.verbs.copying.request import Copied, CopyRequest, Excluded
+    from bundlepipe.verbs.outputs.replacing import FileOutput
+
+KIND = "copy"
+
+
+def options_of(copy: Copy, source_tag: str | None, settings: Settings) -> Values:
+    """Return everything but digests that decides what is copied where; `source_tag` is the tag that a push gives."""
+    return {
+        "from": source_text(copy.source),
+        "to": _placed(copy.to, settings),
+        "tag": _tag_of(parse_location(copy.to)) or source_tag,
+        "tags": list(copy.tags),
+        "lockOutput": copy.lock_output,
+        "includeNonDistributableLayers": copy.include_non_distributable_layers,
+        "cosignSignatures": copy.cosign_signatures,
+        "referrers": copy.referrers,
+        "repoBasedTags": copy.repo_based_tags,
+        "exclude": list(copy.exclude),
+    }
+
+
+def _placed(to: str, settings: Settings) -> str:
+    location = parse_location(to)
+    return placed(location, settings) if isinstance(location, Reference) else to
+
+
+def locks_read(copy: Copy) -> list[str]:
+    """Return the lock files that a copy takes from, and that its tar leaves out."""
+    source = [copy.source.path] if isinstance(copy.source, LockSource) else []
+    return [*source, *(item for item in copy.exclude if not item.startswith(ARCHIVE_PREFIX))]
+
+
+def _archives_read(copy: Copy) -> list[str]:
+    return archives_in([source_text(copy.source), *copy.exclude])
+
+
+class CopyStaleness(SourceStaleness):
+    """A copy is stale by its source's digest, by its locks and tars, and under `verify=registry` by its destination."""
+
+    compared = "the source of the copy, its locks and tars, its destination and other options"
+
+    def __init__(self, copy: Copy, source_tag: str | None, settings: Settings) -> None:
+        archives = [*_archives_read(copy), *archives_in([copy.to])]
+        super().__init__(copy, options_of(copy, source_tag, settings), settings, archives)
+        self._copy = copy
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare as all tasks do; then look at a destination that is at hand, or is to be verified."""
+        return super().reasons(task, values) or self._missing(task, values)
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Look at the locks that say what is copied, and what is left out."""
+        return file_snapshot(locks_read(self._copy), before)
+
+    def _missing(self, task: Task, values: Values) -> list[str]:
+        destination = parse_location(self._copy.to)
+        if isinstance(destination, ArchiveLocation):
+            return []
+        digests = list(filter(None, values["digest"].split(",")))
+        tags = [*filter(None, [values["tag"]]), *self._copy.tags]
+        if isinstance(destination, LayoutLocation):
+            is_there = _layout_has(destination, tags, digests)
+            return [] if is_there else [f"{destination} is not there"]
+        if isinstance(destination, EngineLocation):
+            return _misnamed(destination, tags, digests[0])
+        if not self._settings.verify:
+            return []
+        asked = [(digests[0], destination.repository.tagged(tag)) for tag in tags]
+        asked = asked or [(digest, destination.repository.at(Digest(digest))) for digest in digests]
+        reasons: list[str] = []
+        for digest, place in asked:
+            answer = ask(Question(place, self._settings))
+            reasons += mismatch(answer, digest, place)
+            if answer.problem:
+                task.meta[ANSWER] = answer
+                break
+        return reasons
+
+
+def _layout_has(location: LayoutLocation, tags: Sequence[str], digests: Sequence[str]) -> bool:
+    from bundlepipe.stores.layout.store import LayoutStore
+
+    layout = LayoutStore(location.directory)
+    try:
+        return all(layout.has_manifest(Digest(digest)) for digest in digests) and all(
+            layout.resolve(tag) == digests[0] for tag in tags
+        )
+    except NotFound:
+        return False
+
+
+def _misnamed(location: EngineLocation, tags: Sequence[str], copied: str) -> list[str]:
+    """Return what says that a name in the Docker Engine does not stand for what was copied."""
+    from bundlepipe.stores.engine.store import find_image
+
+    named = {str(name): find_image(name) for name in map(location.tagged, tags)}
+    return [
+        f"{name} is another image" if image else f"{name} is not there"
+        for name, image in named.items()
+        if image != copied
+    ]
+
+
+class CopyAction(Action):
+    """Copies, records the digest and the tag, writes the lock.
+
+    `source_tag` is what a push of this pipeline calls the source, which is copied by digest;
+    `beside` names the copies of tars that go to the same place, in no order to this one.
+    """
+
+    def __init__(self, copy: Copy, source_tag: str | None, settings: Settings, beside: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._copy = copy
+        self._beside = beside
+        self._source_tag = source_tag
+        self._settings = settings
+
+    def work(self) -> Values:
+        """Make the destination have everything that the source stands for."""
+        from bundlepipe.pipeline.running.replacing import lock_output, tar_files
+        from bundlepipe.verbs.copying.copy import copy
+        from bundlepipe.verbs.outputs.replacing import check_all
+
+        declared, homes = self._copy, self._settings.homes
+        archives, record = archives_in([declared.to]), self._settings.record(declared.name)
+        lock = lock_output(declared, declared.lock_output, self._settings) if declared.lock_output else None
+        files = [file for path in archives for file in tar_files(declared, path, self._settings)]
+        check_all([*files, lock] if lock else files)
+        for directory in layouts_written(declared):
+            refuse_repository(directory)
+        answer_for(self.task)  # which fails if the destination could not be asked
+        locks = file_snapshot(locks_read(declared), {})
+        read = stamps(_archives_read(declared))
+        image = image_id(declared.source)
+        started = time.monotonic()
+        try:
+            copied = copy(self._request(), homes, about_to=partial(check_all, files[:1]), emit=emitter(self.task.name))
+        except LayersMissing as error:
+            raise LayersMissing(f"{error}{order_advice(self._beside)}") from error
+        seconds = time.monotonic() - started
+        if lock:
+            _write_lock(lock, copied)
+        made = [str(root.image) if root.image else f"{declared.to}@{root.digest}" for root in copied.roots]
+        for path in archives:
+            record_output(KIND, record, path)
+        tag = copied.roots[0].tag if len(copied.roots) == 1 else None
+        if declared.kind == KIND:
+            write_tag(record, tag)
+        elif len(made) != 1:
+            raise BundlepipeError(
+                f"{declared.source}: holds {len(made)} images, expected one: copy them, or name another"
+            )
+        write_digest(declared.kind, record, "\n".join(made))
+        return {
+            "digest": ",".join(root.digest for root in copied.roots),
+            "image": ",".join(made),
+            "tag": tag,
+            UNCHANGED: not copied.changed,
+            SUMMARY: _summary(declared, copied, seconds),
+            OPTIONS: options_of(declared, self._source_tag, self._settings),
+            FILES: to_values(locks),
+            STAMPS: {**read, **stamps(archives)},
+            IMAGE_ID: image,
+        }
+
+    def _request(self) -> CopyRequest:
+        from bundlepipe.verbs.copying.request import CopyRequest
+
+        declared, to = self._copy, parse_location(self._copy.to)
+        source = copied_from(declared.source, self._settings)
+        # A tar brings the tags of what is in it along.
+        tag = None if isinstance(source, ArchiveLocation) else self._known_tag()
+        return CopyRequest(
+            source=source,
+            destination=to.repository if isinstance(to, Reference) else to,
+            tag=_tag_of(to) or tag,
+            tags=declared.tags,
+            include_non_distributable=declared.include_non_distributable_layers,
+            cosign=declared.cosign_signatures,
+            referrers=declared.referrers,
+            repo_based_tags=declared.repo_based_tags,
+            resume=declared.resume,
+            exclude=[_excluded(item) for item in declared.exclude],
+        )
+
+    def _known_tag(self) -> str | None:
+        source = self._copy.source
+        return read_tag(self._settings.record(source.name)) if isinstance(source, CopySource) else self._source_tag
+
+
+def _write_lock(output: FileOutput, copied: Copied) -> None:
+    if copied.lock is None:
+        count = len(copied.roots)
+        raise BundlepipeError(f"{output.path}: {count} bundles were copied, and a lock names one: copy each")
+    from bundlepipe.verbs.outputs.kinds import kind_of
+
+    replace(output, kinds=[kind_of(copied.lock)]).write(copied.lock.to_bytes())
+
+
+def _tag_of(to: Location) -> str | None:
+    return None if isinstance(to, ArchiveLocation) else to.tag
+
+
+def _excluded(item: str) -> Excluded:
+    if item.startswith(ARCHIVE_PREFIX):
+        return ArchiveLocation(item.removeprefix(ARCHIVE_PREFIX))
+    return read_lock_file(item)
+
+
+def _summary(declared: Copy, copied: Copied, seconds: float) -> str:
+    root = short(copied.roots[0].digest) if len(copied.roots) == 1 else f"{len(copied.roots)} roots"
+    images = f"{copied.images} image{'' if copied.images == 1 else 's'}"
+    uploaded = f"{copied.uploaded} blob{'' if copied.uploaded == 1 else 's'} uploaded"
+    blobs = f"{uploaded}, {copied.mounted} mounted, {copied.present} already there"
+    left_out = sum(map(len, copied.skipped.values()))
+    skipped = f", {left_out} non-distributable left out" if left_out else ""
+    return f"{declared.to} {root}: {images}, {blobs}{skipped}, {human_size(copied.size)} in {seconds:.1f} s"
+
+
+def remove_archives(task_name: str, copy: Copy, record: str, dryrun: bool) -> None:
+    """Remove the tar of a copy, and what an interrupted copy left of it: what `doit clean` does."""
+    from bundlepipe.verbs.outputs.kinds import COPIED_TAR, PARTIAL_TAR
+
+    for path in archives_in([copy.to]):
+        directory, name = os.path.split(path)
+        beside = [os.path.join(directory, f".{name}.{kind}") for kind in ("partial", "previous")]
+        found = [file for file in beside if os.path.lexists(anchored(file)) and PARTIAL_TAR.matches(anchored(file))]
+        if made_output(KIND, record, path) and COPIED_TAR.matches(path):
+            found.append(path)
+        elif os.path.lexists(anchored(path)):
+            print(f"{task_name} - not removing '{path}', which was not made by this copy")
+        there = [file for file in found if os.path.lexists(anchored(file))]
+        gone = [remove_file(task_name, file, dryrun=dryrun) for file in there]
+        if all(gone) and not dryrun:
+            forget_output(KIND, record)

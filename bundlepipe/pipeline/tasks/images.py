@@ -1,0 +1,182 @@
+"""push_image of what is built from a Dockerfile, or made by a program."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from doit.task import Task
+
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.filesystem.snapshots import Snapshot
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.reference import DEFAULT_TAG, Reference
+from bundlepipe.pipeline.declared.contexts import context_of
+from bundlepipe.pipeline.declared.model import Build, Image, Program
+from bundlepipe.pipeline.records.read_files import files_among
+from bundlepipe.pipeline.running.action import Action
+from bundlepipe.pipeline.running.destination_answers import Question, ask
+from bundlepipe.pipeline.running.programs import options_of as program_options
+from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, fingerprint, to_values
+from bundlepipe.pipeline.tasks.push import DestinationStaleness, answer_for, made_values, mismatch, placed
+from bundlepipe.progress.display import emitter
+
+if TYPE_CHECKING:
+    from bundlepipe.oci.builds.request import BuildRequest
+
+# They say how an image is made when it is made, and make nothing stale.
+_MANNERS = ("pull", "no_cache", "builder")
+
+
+def _refresh_reasons(name: str, settings: Settings) -> list[str]:
+    """Return why an image is made anew. Only its name asks for that: `all` means tags that somebody resolved."""
+    return ["refresh asked for"] if settings.refreshes_by_name(name, f"push_image:{name}") else []
+
+
+def _build_options(image: Image, build: Build, destination: Reference, settings: Settings) -> Values:
+    return {
+        **{key: value for key, value in asdict(build).items() if key not in _MANNERS},
+        "args": fingerprint(dict(build.args)),
+        "destination": placed(destination, settings),
+        "tags": list(image.tags),
+        "labels": dict(image.labels),
+    }
+
+
+class BuildStaleness(DestinationStaleness):
+    """A built image is stale by what the build gets to see; whether an Engine still has it does not matter."""
+
+    compared = "what the builder gets to see, the destination and other options"
+
+    def __init__(self, image: Image, build: Build, destination: Reference, settings: Settings) -> None:
+        super().__init__(_build_options(image, build, destination, settings), destination, image.tags, settings)
+        self._name = image.name
+        self._build = build
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare as all pushes do; a refresh of this image builds it again, on images that may have moved."""
+        return [*_refresh_reasons(self._name, self.question.settings), *super().reasons(task, values)]
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Walk the context."""
+        return context_of(self._build).snapshot(before)
+
+
+class BuildAction(Action):
+    """Builds and pushes, unless the destination has an image of the same inputs."""
+
+    def __init__(self, image: Image, build: Build, destination: Reference, settings: Settings) -> None:
+        super().__init__()
+        self._image = image
+        self._build = build
+        self._destination = destination
+        self._settings = settings
+
+    def work(self) -> Values:
+        """Make the destination what the context says."""
+        from bundlepipe.verbs.building.build import BuildInputs, build_and_push
+        from bundlepipe.verbs.push import NOT_ASKED
+
+        image, answer = self._image, answer_for(self.task)
+        built = build_and_push(
+            BuildInputs.read(self._request()),
+            self._destination,
+            self._settings.homes,
+            tags=image.tags,
+            present=answer.manifest if answer else NOT_ASKED,
+            anew=self._is_refreshed,
+            emit=emitter(self.task.name),
+        )
+        return {
+            **made_values(image, built.reference, str(self._destination), self._settings, was_there=built.was_there),
+            OPTIONS: _build_options(image, self._build, self._destination, self._settings),
+            FILES: to_values(built.inputs.snapshot),
+        }
+
+    @property
+    def _is_refreshed(self) -> bool:
+        return bool(_refresh_reasons(self._image.name, self._settings))
+
+    def _request(self) -> BuildRequest:
+        from bundlepipe.oci.builds.request import BuildRequest
+
+        build = self._build
+        return BuildRequest(
+            context=context_of(build),
+            target=build.target,
+            args=build.args,
+            labels=self._image.labels,
+            platform=build.platform,
+            pull=build.pull or self._is_refreshed,
+            no_cache=build.no_cache,
+            builder=build.builder,
+        )
+
+
+def _program_options(image: Image, program: Program, destination: Reference | None, settings: Settings) -> Values:
+    return {
+        **program_options(program),
+        "destination": placed(destination, settings) if destination else None,
+        "tags": list(image.tags),
+    }
+
+
+class ProgramStaleness(Staleness):
+    """An image made by a program is stale by what the program reads; under `verify=registry` it is looked for."""
+
+    compared = "the files that the program reads, and its options"
+
+    def __init__(self, image: Image, program: Program, destination: Reference | None, settings: Settings) -> None:
+        super().__init__(_program_options(image, program, destination, settings))
+        self._name = image.name
+        self._program = program
+        self._destination = destination
+        self._settings = settings
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare as all tasks do; a refresh runs it again; ask where the image is if that is wanted."""
+        reasons = [*_refresh_reasons(self._name, self._settings), *super().reasons(task, values)]
+        if reasons or not self._settings.verify:
+            return reasons
+        place = self._destination or Reference.parse(values["image"])
+        return mismatch(ask(Question(place, self._settings)), values["digest"], place)
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Look at what the program reads."""
+        return files_among(self._program.files, before)
+
+
+class ProgramAction(Action):
+    """Runs a program that makes an image, and copies the image to its destination if it has one."""
+
+    def __init__(self, image: Image, program: Program, destination: Reference | None, settings: Settings) -> None:
+        super().__init__()
+        self._image = image
+        self._program = program
+        self._destination = destination
+        self._settings = settings
+
+    def work(self) -> Values:
+        """Run it; the last line of what it prints says where the image is."""
+        from bundlepipe.verbs.building.programs import run_builder
+        from bundlepipe.verbs.copying.copy import copy
+        from bundlepipe.verbs.copying.request import CopyRequest
+
+        image, program, destination, emit = self._image, self._program, self._destination, emitter(self.task.name)
+        before = files_among(program.files, {})
+        made = run_builder(program.run, directory=program.directory, shown=program.shown, emit=emit)
+        if destination:
+            request = CopyRequest(
+                source=made, destination=destination.repository, tag=destination.tag or DEFAULT_TAG, tags=image.tags
+            )
+            copy(request, self._settings.homes, emit=emit)
+            assert made.digest
+            made = destination.with_digest(made.digest)
+        elif not self._settings.homes.repository(made.repository).has_manifest(Digest(made.identifier)):
+            raise BundlepipeError(f"{program.shown}: printed {made}, which is not there: let it push the image as well")
+        return {
+            **made_values(image, made, str(destination or made.repository), self._settings, was_there=False),
+            OPTIONS: _program_options(image, program, destination, self._settings),
+            FILES: to_values(before),
+        }

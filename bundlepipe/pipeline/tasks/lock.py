@@ -1,0 +1,272 @@
+"""lock_bundle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from doit.task import Task
+
+from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
+from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.declared.model import (
+    Bundle,
+    CopySource,
+    MadeHere,
+    programs_searched,
+    search_exclude,
+    searched_paths,
+)
+from bundlepipe.pipeline.records.groups import is_task
+from bundlepipe.pipeline.records.read_files import files_among
+from bundlepipe.pipeline.records.state import digest_file, read_digest
+from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.running.programs import options_of as program_options
+from bundlepipe.pipeline.running.programs import text_printed
+from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, to_values
+from bundlepipe.pipeline.tasks.lock_file import Entries, LockFileAnswers, begin, changes, from_list, to_list
+from bundlepipe.pipeline.tasks.source_builds import SourceBuilder, missing_images, sources_now
+from bundlepipe.progress.display import emitter
+
+if TYPE_CHECKING:
+    from bundlepipe.documents.imgpkg.images_lock import ImagesLock
+    from bundlepipe.events import Emit
+    from bundlepipe.verbs.images.lock import LockRequest
+
+_SOURCES = "sources"
+ENTRIES = "entries"
+RUN = "run"
+# In `task.meta`, which reaches workers: entries that other locks refresh in this run, as they were before.
+_AGAIN = "again"
+
+
+def options_of(bundle: Bundle) -> Values:
+    """Return everything but files and digests that decides what the lock says."""
+    assert bundle.lock
+    return {
+        "files": list(searched_paths(bundle)),
+        "programs": [program_options(program) for program in programs_searched(bundle)],
+        "exclude": list(search_exclude(bundle)),
+        "config": list(bundle.lock.config),
+        "include": [item if isinstance(item, str) else f"{item.kind}:{item.name}" for item in bundle.lock.include],
+        "platform": bundle.lock.platform,
+    }
+
+
+def _all_options(bundle: Bundle, settings: Settings) -> Values:
+    return {**options_of(bundle), "lockFile": settings.lock_file}
+
+
+def searched_now(bundle: Bundle, before: Snapshot) -> Snapshot:
+    """Return the state of what is searched, of kbld's configuration, and of what programs read."""
+    from bundlepipe.documents.search.paths import searched_files
+
+    assert bundle.lock
+    files = searched_files(searched_paths(bundle), search_exclude(bundle))
+    now = file_snapshot([*files, *bundle.lock.config], before)
+    for program in programs_searched(bundle):
+        now.update(files_among(program.files, before))
+    return now
+
+
+class LockStaleness(Staleness):
+    """A lock is stale by what it searches and builds, by images.yml itself, and when a refresh is asked for.
+
+    With a lock file, it is stale by those of its entries that it used, too, and by a refresh of
+    one of the `refreshed` locks that used one of them: any lock may come first, and all have the
+    new digest then. `is_current` tells afterwards that it was not.
+    """
+
+    compared = "the searched files, what is built of them, images.yml and the options of the lock"
+
+    def __init__(
+        self, bundle: Bundle, lock_path: str, settings: Settings, refreshed: Collection[str] = frozenset()
+    ) -> None:
+        super().__init__(_all_options(bundle, settings))
+        self._refreshed = refreshed
+        self.is_current = False
+        self._bundle = bundle
+        self._lock_path = lock_path
+        self._settings = settings
+        self._sources: list[Values] = []
+
+    def __call__(self, task: Task, values: Values) -> bool:
+        """Tell doit whether the task is up to date; the reasons go to `task.meta`."""
+        self.is_current = super().__call__(task, values)
+        return self.is_current
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare as all tasks do; a refresh always runs. What was built is looked for if that is wanted."""
+        # Which they are is written in files that are compared as well.
+        self._sources = values.get(_SOURCES, [])
+        reasons = [*_refresh_reasons(self._bundle, self._settings), *self._refreshed_reasons(task, values)]
+        reasons += self._moved(values)
+        reasons += super().reasons(task, values)
+        return reasons if reasons or not self._settings.verify else missing_images(self._sources, self._settings)
+
+    def _refreshed_reasons(self, task: Task, values: Values) -> list[str]:
+        """Return whether other locks refresh an entry of this one; the action finds all such entries in `task.meta`."""
+        if self._settings.lock_file is None or not self._refreshed:
+            return []
+        again: Entries = {}
+        reasons = []
+        own = from_list(values.get(ENTRIES, [])).keys()
+        for name in sorted({*self._refreshed} - {task.name}):
+            other: Values = self.get_val(name, "_values_:") or {}
+            # One that ran in this run has moved its entries already.
+            if other.get(RUN) == self._settings.run_id:
+                continue
+            entries = from_list(other.get(ENTRIES, []))
+            again.update(entries)
+            reasons += [f"{name} refreshes {key[0]}" for key in sorted(own & entries.keys())]
+        if again:
+            task.meta[_AGAIN] = to_list(again)
+        return reasons
+
+    def _moved(self, values: Values) -> list[str]:
+        """Return which entries of the lock file are others than this lock used."""
+        path = self._settings.lock_file
+        return changes(path, from_list(values.get(ENTRIES, []))) if path else []
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Look at every searched file, at what is built, and at images.yml."""
+        return {
+            **searched_now(self._bundle, before),
+            **sources_now(self._sources, before),
+            **_present(self._lock_path, before),
+        }
+
+
+def refreshed_locks(bundles: Iterable[Bundle], settings: Settings) -> frozenset[str]:
+    """Return the tasks of the locks that are refreshed as a whole: where all of them are, they need no list."""
+    return frozenset(
+        settings.task("lock_bundle", bundle.name)
+        for bundle in bundles
+        if bundle.lock
+        and (bundle.lock.refresh == "always" or settings.refreshes_by_name(bundle.name, f"lock_bundle:{bundle.name}"))
+    )
+
+
+def _refresh_reasons(bundle: Bundle, settings: Settings) -> list[str]:
+    assert bundle.lock
+    if bundle.lock.refresh == "always":
+        return ["refresh: always"]
+    # Names in `refresh=` may be references as well: only the action sees which ones it has.
+    named = f"lock_bundle:{bundle.name}" in settings.refresh or not all(map(is_task, settings.refresh))
+    return ["refresh asked for"] if named else []
+
+
+def _present(path: str, before: Snapshot) -> Snapshot:
+    return file_snapshot([path], before) if os.path.isfile(anchored(path)) else {}
+
+
+class LockAction(Action):
+    """Writes images.yml if it has to say something else.
+
+    `images_locks` are those of all locks of the pipeline: a new lock file begins with them.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        lock_path: str,
+        made_here: Mapping[str, MadeHere],
+        settings: Settings,
+        images_locks: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self._images_locks = images_locks
+        self._bundle = bundle
+        self._lock_path = lock_path
+        self._made_here = made_here
+        self._settings = settings
+
+    def work(self) -> Values:
+        """Lock; references keep the digest that the lock file has for them, or without one images.yml."""
+        from bundlepipe.pipeline.running.replacing import images_lock_output
+        from bundlepipe.verbs.images.lock import lock
+
+        bundle, settings = self._bundle, self._settings
+        assert bundle.lock
+        output = images_lock_output(bundle, self._lock_path, settings)
+        output.check_place()
+        before = searched_now(bundle, {})
+        path = self._lock_path
+        emit = emitter(self.task.name)
+        builder = SourceBuilder(bundle, path, settings, emit)
+        answers = self._answers()
+        locked = lock(self._request(emit), answers or _read_lock(path), settings.resolver, builder.build)
+        written = output.write(locked.to_bytes())
+        count = len(locked.images)
+        what = f"{count} image{'' if count == 1 else 's'}"
+        used = {ENTRIES: to_list(answers.used), RUN: settings.run_id} if answers else {}
+        return {
+            **used,
+            UNCHANGED: not (written or (answers and answers.has_changed)),
+            SUMMARY: f"{path} {'' if written else 'unchanged, '}{what}",
+            OPTIONS: _all_options(bundle, settings),
+            _SOURCES: builder.sources,
+            FILES: to_values({**before, **builder.snapshot, **file_snapshot([path], {})}),
+        }
+
+    def _answers(self) -> LockFileAnswers | None:
+        path = self._settings.lock_file
+        if path is None:
+            return None
+        begin(path, self._images_locks, self._made_here)
+        return LockFileAnswers(path, from_list((self.task.meta or {}).get(_AGAIN, [])))
+
+    def _request(self, emit: Emit) -> LockRequest:
+        from bundlepipe.oci.manifest import Platform
+        from bundlepipe.verbs.images.lock import LockRequest
+
+        bundle, settings = self._bundle, self._settings
+        assert bundle.lock
+        everything = bundle.lock.refresh == "always" or settings.refreshes(bundle.name, f"lock_bundle:{bundle.name}")
+        return LockRequest(
+            files=searched_paths(bundle),
+            exclude=search_exclude(bundle),
+            texts=[text_printed(program, settings, emit) for program in programs_searched(bundle)],
+            config=bundle.lock.config,
+            include={
+                item if isinstance(item, str) else item.name: bundle.lock.where or bundle.name
+                for item in bundle.lock.include
+            },
+            made={name: self._current(made) for name, made in self._made_here.items()},
+            platform=Platform.parse(bundle.lock.platform) if bundle.lock.platform else None,
+            refresh=lambda reference: everything or settings.refreshes(reference),
+        )
+
+    def _current(self, made: MadeHere) -> Reference | None:
+        """Return the digest of something made here, if this task was known to depend on it."""
+        record = self._settings.record(made.name)
+        if digest_file(made.kind, record) not in self.task.file_dep:
+            return None
+        return read_digest(made.kind, record)
+
+
+def _read_lock(path: str) -> ImagesLock:
+    from bundlepipe.documents.imgpkg.images_lock import ImagesLock
+    from bundlepipe.filesystem.files import read_document
+
+    if not os.path.exists(anchored(path)):
+        return ImagesLock(())
+    return ImagesLock.parse(read_document(path), path)
+
+
+def edges_to(made: Collection[MadeHere | CopySource], settings: Settings) -> dict[str, list[str]]:
+    """Return the doit dependencies of a task on things made here: what makes them, and the digest it leaves."""
+    ordered = sorted(made, key=lambda thing: (thing.kind, thing.name))
+    return {
+        "task_dep": [task_that_makes(thing, settings) for thing in ordered],
+        "file_dep": [digest_file(thing.kind, settings.record(thing.name)) for thing in ordered],
+    }
+
+
+def task_that_makes(thing: MadeHere | CopySource, settings: Settings) -> str:
+    """Return the name of the task that makes something."""
+    group = "copy_bundle" if isinstance(thing, CopySource) else f"push_{thing.kind}"
+    return settings.task(group, thing.name)

@@ -1,0 +1,238 @@
+"""The lock file of a pipeline as its tasks use it: read in every run, changed by several locks at once.
+
+A run with nothing to do reads bytes and a record of what they mean, not YAML.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bundlepipe.errors import InvalidReference
+from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.filesystem.files import locked, read_document, write_if_changed
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.declared.paths import absolute
+from bundlepipe.pipeline.records.state import STATE_DIRECTORY
+
+if TYPE_CHECKING:
+    from bundlepipe.documents.imgpkg.images_lock import ImageRef
+    from bundlepipe.verbs.images.resolver import Question
+
+# A question as `LockKey` has it: reference, tags, platform.
+Key = tuple[str, str, str]
+Entries = dict[Key, str]
+
+_CACHE = os.path.join(STATE_DIRECTORY, "lock-file.json")
+_GENERATION = 2
+_LOCK = os.path.join(STATE_DIRECTORY, "locks", "lock-file")
+# The annotation `dev.bundlepipe.question`: neither references nor what follows them have ", platform " in them.
+_QUESTION = re.compile(r"(?P<reference>[^\s,]+)(?:, tags (?P<tags>.*?))?(?:, platform (?P<platform>.*))?")
+
+_seen: dict[str, tuple[bytes, Entries]] = {}
+_first: dict[str, Entries] = {}
+
+
+def read_entries(path: str) -> Entries:
+    """Return the entries of a lock file, none where there is no file.
+
+    Raises InputError for a file that cannot be read and DocumentError for a faulty one.
+    """
+    if not os.path.lexists(anchored(path)):
+        return {}
+    # All locks of a run ask, so what the same bytes mean is found out once.
+    content, place = read_document(path), absolute(path)
+    # Looked up once: another thread may replace it with an older state of the file at any moment.
+    seen = _seen.get(place)
+    if seen is None or seen[0] != content:
+        seen = _seen[place] = content, _entries_of(content, path)
+        _first.setdefault(place, seen[1])
+    return dict(seen[1])
+
+
+def entries_at_first(path: str) -> Entries:
+    """Return the entries that the file had when this process first read it."""
+    return _first.get(absolute(path), {})
+
+
+def change_entries(path: str, change: Callable[[Entries], Entries]) -> Entries:
+    """Make of the entries what `change` makes of them, against all other threads and processes; return the new ones.
+
+    A file that has these entries is left as it is. Raises what `read_entries` raises, and OSError.
+    """
+    os.makedirs(anchored(_LOCK), exist_ok=True)
+    with locked(_LOCK):
+        before = read_entries(path)
+        after = change(dict(before))
+        if before != after:
+            _write(path, after)
+        return after
+
+
+def changes(path: str, used: Mapping[Key, str]) -> list[str]:
+    """Return, in words, which of the entries that a lock used are others now. Raises what `read_entries` raises."""
+    now = read_entries(path)
+    return [
+        f"{path} {'has another digest for' if key in now else 'has no entry any more for'} {key[0]}"
+        for key, digest in used.items()
+        if now.get(key) != digest
+    ]
+
+
+def to_list(entries: Mapping[Key, str]) -> list[list[str]]:
+    """Return entries as JSON-able values."""
+    return [[*key, digest] for key, digest in sorted(entries.items())]
+
+
+def from_list(values: Iterable[Iterable[str]]) -> Entries:
+    """Return the entries that `to_list` made values of."""
+    return {(reference, tags, platform): digest for reference, tags, platform, digest in values}
+
+
+class LockFileAnswers:
+    """The answers of a lock file, for the lock of one bundle; `used` are the entries that it needs.
+
+    An entry that another lock added or moved after this one began counts as it is: of several
+    locks that ask the same question at once, the first one decides. `again` holds entries to
+    be asked for once more, as long as they still have the digest given there.
+    """
+
+    def __init__(self, path: str, again: Mapping[Key, str]) -> None:
+        self._path = path
+        self._again = again
+        self._before = read_entries(path)
+        self.used: Entries = {}
+        self.has_changed = False
+
+    def known(self, question: Question) -> Digest | None:
+        """Return the digest of the entry, which may be one that was kept just now."""
+        key = key_of(question)
+        digest = self.used.get(key) or self._before.get(key)
+        if key not in self.used and digest == self._again.get(key):
+            return None
+        return Digest(digest) if digest else None
+
+    def keep(self, answers: Mapping[Question, Digest]) -> None:
+        """Write what was answered into the lock file."""
+        asked: Entries = {key_of(question): str(digest) for question, digest in answers.items()}
+
+        def change(now: Entries) -> Entries:
+            mine = {key: digest for key, digest in asked.items() if now.get(key) == self._before.get(key)}
+            return {**now, **mine}
+
+        after = change_entries(self._path, change)
+        self.used = {key: after[key] for key in asked}
+        self.has_changed = any(self._before.get(key) != digest for key, digest in self.used.items())
+
+
+def key_of(question: Question) -> Key:
+    """Return the key of the entry that holds the answer to a question."""
+    return (
+        str(question.reference),
+        str(question.tags) if question.tags else "",
+        str(question.platform) if question.platform else "",
+    )
+
+
+def begin(path: str, images_locks: Iterable[str], made_here: Collection[str]) -> None:
+    """Make the lock file where there is none, of what the images.yml of all bundles have, so that no digest moves.
+
+    The first of several digests for one question counts. Raises DocumentError for a faulty
+    images.yml, and OSError.
+    """
+    if os.path.exists(anchored(path)):
+        return
+    from bundlepipe.documents.imgpkg.images_lock import ImagesLock
+
+    found: Entries = {}
+    for images_lock in (path for path in images_locks if os.path.isfile(anchored(path))):
+        for entry in ImagesLock.parse(read_document(images_lock), images_lock).images:
+            for key in _question_of(entry, made_here):
+                found.setdefault(key, str(entry.digest))
+    _create(path, found)
+
+
+def _create(path: str, entries: Entries) -> None:
+    os.makedirs(anchored(_LOCK), exist_ok=True)
+    with locked(_LOCK):
+        if not os.path.exists(anchored(path)):
+            _write(path, entries)
+
+
+def _write(path: str, entries: Entries) -> None:
+    from bundlepipe.documents.lock_file.content import LockFile, LockKey
+
+    content = LockFile({LockKey(*key): Digest(digest) for key, digest in entries.items()}).to_bytes()
+    write_if_changed(path, content)
+    _remember(path, content, entries)
+
+
+def _question_of(entry: ImageRef, made_here: Collection[str]) -> Iterator[Key]:
+    """Yield the question that an entry of an images.yml answers, if a registry was asked for it."""
+    from bundlepipe.documents.imgpkg.images_lock import KBLD_ID
+    from bundlepipe.verbs.images.lock import PLATFORM_ANNOTATION, QUESTION_ANNOTATION
+
+    named = entry.annotations.get(KBLD_ID, "")
+    question = _QUESTION.fullmatch(entry.annotations.get(QUESTION_ANNOTATION, named))
+    if named in made_here or not question:
+        return
+    try:
+        reference = Reference.parse(question["reference"])
+    except InvalidReference:
+        return  # kbld takes what is no reference, too, where it is overridden
+    platform = question["platform"] or entry.annotations.get(PLATFORM_ANNOTATION, "")
+    # Elsewhere than in the repository of the reference is what was overridden or built.
+    is_question = reference.digest is None or question["tags"] or platform
+    if reference.repository == entry.image.repository and is_question:
+        yield str(reference), question["tags"] or "", platform
+
+
+def _entries_of(content: bytes, path: str) -> Entries:
+    entries = _remembered(path, content)
+    if entries is None:
+        from bundlepipe.documents.lock_file.content import LockFile
+
+        found = LockFile.parse(content, path).entries
+        entries = {(key.reference, key.tags, key.platform): str(digest) for key, digest in found.items()}
+        _remember(path, content, entries)
+    return entries
+
+
+def _remembered(path: str, content: bytes) -> Entries | None:
+    try:
+        stored = _records()[path]
+        if stored["of"] == _fingerprint(content):
+            return from_list(stored["entries"])
+    except (ValueError, KeyError, TypeError):
+        # Without a usable record the file is parsed, that is all.
+        return None
+    return None
+
+
+def _remember(path: str, content: bytes, entries: Entries) -> None:
+    # Several pipelines of a dodo.py have a lock file each.
+    others = {other: record for other, record in _records().items() if os.path.lexists(anchored(other))}
+    records = {**others, path: {"of": _fingerprint(content), "entries": to_list(entries)}}
+    # Where it cannot be written, the next run parses the file, that is all.
+    with contextlib.suppress(OSError):
+        write_if_changed(_CACHE, json.dumps(records).encode())
+
+
+def _records() -> dict[str, Any]:
+    """Return what is remembered of each lock file, by its path; nothing if that cannot be read."""
+    try:
+        with open(anchored(_CACHE), "rb") as file:
+            stored = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return stored if isinstance(stored, dict) else {}
+
+
+def _fingerprint(content: bytes) -> str:
+    return f"{_GENERATION} {hashlib.sha256(content).hexdigest()}"

@@ -1,0 +1,139 @@
+"""pull_bundle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import partial
+
+from doit.task import Task
+
+from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.filesystem.dangerous import refuse_dangerous
+from bundlepipe.filesystem.remove import remove_tree
+from bundlepipe.filesystem.snapshots import Inputs, Snapshot, file_snapshot, snapshot
+from bundlepipe.pipeline.declared.model import LockSource, Pull
+from bundlepipe.pipeline.declared.paths import archives_in
+from bundlepipe.pipeline.records.state import forget_output, intend_output, made_output, record_output, write_digest
+from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.running.clean import removed
+from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.sources import (
+    IMAGE_ID,
+    STAMPS,
+    SourceStaleness,
+    image_id,
+    location_of,
+    source_text,
+    stamps,
+)
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Values, to_values
+from bundlepipe.progress.display import emitter
+from bundlepipe.progress.phrases import short
+
+KIND = "pull"
+_FRESH = "fresh"
+
+
+def options_of(pull: Pull) -> Values:
+    """Return everything but digests that decides what is pulled where."""
+    return {
+        "from": source_text(pull.source),
+        "to": pull.to,
+        "recursive": pull.recursive,
+        "maxSize": pull.max_size,
+    }
+
+
+class PullStaleness(SourceStaleness):
+    """A pull is stale by its source's digest and by any change in the directory it made."""
+
+    compared = "the source of the pull, the directory that it made, and its options"
+
+    def __init__(self, pull: Pull, settings: Settings) -> None:
+        super().__init__(pull, options_of(pull), settings)
+        self._pull = pull
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare; where only a refresh is asked for, the action may find that there is nothing to pull."""
+        reasons = super().reasons(task, values)
+        if reasons and reasons == self.refresh_reasons():
+            task.meta[_FRESH] = values
+        return reasons
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Walk the directory that was pulled, and look at the lock file that names the source."""
+        source = self._pull.source
+        lock = file_snapshot([source.path], before) if isinstance(source, LockSource) else {}
+        return {**snapshot(Inputs([self._pull.to], exclude=()), before), **lock}
+
+
+class PullAction(Action):
+    """Pulls into the directory and records what was pulled."""
+
+    def __init__(self, pull: Pull, pipeline_files: Sequence[str], inputs: Sequence[str], settings: Settings) -> None:
+        super().__init__()
+        self._pull = pull
+        self._pipeline_files = pipeline_files
+        self._inputs = inputs
+        self._settings = settings
+
+    def work(self) -> Values:
+        """Replace the directory by what the source holds."""
+        from bundlepipe.oci.layers.unpack import Limits
+        from bundlepipe.pipeline.running.replacing import protected_from, pull_output
+        from bundlepipe.verbs.pull import pull
+
+        declared, homes = self._pull, self._settings.homes
+        protected = protected_from(declared, self._pipeline_files, self._inputs, self._settings)
+        output = pull_output(declared, protected, self._settings)
+        record = self._settings.record(declared.name)
+        location = location_of(declared.source, self._settings)
+        fresh: Values | None = (self.task.meta or {}).get(_FRESH)
+        if fresh and homes.locate(location)[1].digest == fresh["digest"]:
+            return {**fresh, UNCHANGED: True, SUMMARY: f"{declared.to} unchanged, {short(fresh['digest'])}"}
+        lock = declared.source.path if isinstance(declared.source, LockSource) else None
+        before = file_snapshot([lock], {}) if lock else {}
+        read = stamps(archives_in([source_text(declared.source)]))
+        image = image_id(declared.source)
+        pulled = pull(
+            location,
+            declared.to,
+            homes,
+            recursive=declared.recursive,
+            limits=Limits(size=declared.max_size) if declared.max_size else None,
+            replaces=output,
+            about_to=partial(intend_output, KIND, record, declared.to),
+            emit=emitter(self.task.name),
+        )
+        made = f"{pulled.store_name}@{pulled.digest}"
+        record_output(KIND, record, declared.to)
+        write_digest(KIND, record, made)
+        return {
+            "digest": str(pulled.digest),
+            "image": made,
+            UNCHANGED: False,
+            SUMMARY: f"{declared.to} from {pulled.store_name} {short(pulled.digest)}",
+            OPTIONS: options_of(declared),
+            FILES: to_values({**pulled.snapshot, **before}),
+            STAMPS: read,
+            IMAGE_ID: image,
+        }
+
+
+def remove_pulled(task_name: str, pull: Pull, record: str, protected: Sequence[str], dryrun: bool) -> None:
+    """Remove the directory of a pull: what `doit clean` does.
+
+    A directory that this pull did not make stays, and so does one that no pull would replace:
+    with a repository, a mount point or one of the `protected` paths in it.
+    """
+    if not os.path.lexists(anchored(pull.to)):
+        return
+    is_directory = os.path.isdir(anchored(pull.to)) and not os.path.islink(anchored(pull.to))
+    if not is_directory or not made_output(KIND, record, pull.to):
+        print(f"{task_name} - not removing '{pull.to}', which was not made by this pull")
+        return
+    check = partial(refuse_dangerous, pull.to, protected)
+    remove = partial(remove_tree, os.fsencode(anchored(pull.to)))
+    if removed(task_name, pull.to, "dir", check, lambda: None if dryrun else remove()) and not dryrun:
+        forget_output(KIND, record)

@@ -1,0 +1,182 @@
+"""push_image and push_bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from doit.task import Task
+
+from bundlepipe.errors import InputError, NotRegular, StoreError
+from bundlepipe.filesystem.snapshots import Inputs, Snapshot, snapshot
+from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.declared.model import Bundle, Pushable
+from bundlepipe.pipeline.declared.position import Position
+from bundlepipe.pipeline.records.state import write_digest
+from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.running.destination_answers import ANSWER, Answer, Question, ask, ask_together
+from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, to_values
+from bundlepipe.progress.display import emitter
+from bundlepipe.progress.phrases import short
+
+if TYPE_CHECKING:
+    from bundlepipe.verbs.outputs.replacing import FileOutput
+
+
+def inputs_of(thing: Pushable) -> Inputs:
+    """Return what an image or bundle is packed from."""
+    return Inputs(list(thing.files), list(thing.exclude), thing.preserve_permissions)
+
+
+def where_named(thing: Pushable, path: str) -> str:
+    """Return where an input is declared, as a message begins; empty if that is not known."""
+    if thing.where is None:
+        return ""
+    keys = (*thing.where.keys, "files", list(thing.files).index(path))
+    return f"{Position(thing.where.path, keys)}: "
+
+
+def options_of(thing: Pushable, destination: Reference, settings: Settings) -> Values:
+    """Return everything but the files that decides what is pushed where."""
+    options: Values = {
+        "destination": placed(destination, settings),
+        "files": list(thing.files),
+        "tags": list(thing.tags),
+        "labels": dict(thing.labels),
+        "exclude": list(thing.exclude),
+        "preservePermissions": thing.preserve_permissions,
+    }
+    if isinstance(thing, Bundle):
+        options["lockOutput"] = thing.lock_output
+    return options
+
+
+def placed(destination: Reference, settings: Settings) -> str:
+    """Return a destination as values hold it: the same name in another directory is another place."""
+    host = settings.registries.get(destination.repository.registry)
+    return f"{destination} in {host.layout}" if host and host.layout else str(destination)
+
+
+class DestinationStaleness(Staleness):
+    """What is pushed is stale by its files and options, and under `verify=registry` by its destination."""
+
+    def __init__(self, options: Values, destination: Reference, tags: Sequence[str], settings: Settings) -> None:
+        super().__init__(options)
+        self.question = Question(destination, settings)
+        self._tags = tags
+
+    def reasons(self, task: Task, values: Values) -> list[str]:
+        """Compare as all tasks do; where that says nothing, ask the destination if that is wanted."""
+        reasons = super().reasons(task, values)
+        if OPTIONS not in values:
+            answer = ask_together(task.name, self.get_val)
+        elif self.question.settings.verify and not reasons:
+            answer = ask_together(task.name, self.get_val) or ask(self.question)
+            reasons = mismatch(answer, values["digest"], self.question.destination)
+            for tag in self._tags:
+                further = self.question.destination.repository.tagged(tag)
+                reasons += mismatch(ask(Question(further, self.question.settings)), values["digest"], further)
+        else:
+            return reasons
+        if answer:
+            # The action, in whatever thread or process, need not ask again.
+            task.meta[ANSWER] = answer
+        return reasons
+
+
+class PushStaleness(DestinationStaleness):
+    """The files of a push are its inputs."""
+
+    compared = "the files of the push, its destination and other options"
+
+    def __init__(self, thing: Pushable, destination: Reference, settings: Settings) -> None:
+        super().__init__(options_of(thing, destination, settings), destination, thing.tags, settings)
+        self._inputs = inputs_of(thing)
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Walk the inputs."""
+        return snapshot(self._inputs, before)
+
+
+def mismatch(answer: Answer, digest: str, destination: Reference) -> list[str]:
+    """Return why a destination is not what it was made, in words; empty if it is."""
+    if answer.problem:
+        return [f"{destination} cannot be asked"]
+    if answer.manifest is None:
+        return [f"{destination} is not there"]
+    return [] if answer.manifest.digest == digest else [f"{destination} is another image"]
+
+
+class PushAction(Action):
+    """Pushes, records the digest, writes the BundleLock."""
+
+    def __init__(self, thing: Pushable, destination: Reference, settings: Settings) -> None:
+        super().__init__()
+        self._thing = thing
+        self._destination = destination
+        self._settings = settings
+
+    def work(self) -> Values:
+        """Make the destination what the inputs say; nothing is uploaded if it is."""
+        from bundlepipe.verbs.push import NOT_ASKED, PushRequest, push
+
+        thing = self._thing
+        lock = _lock_output(thing, self._settings)
+        if lock:
+            lock.check()
+        request = PushRequest(
+            inputs=inputs_of(thing),
+            destination=self._destination,
+            is_bundle=isinstance(thing, Bundle),
+            labels=thing.labels,
+            tags=thing.tags,
+        )
+        homes = self._settings.homes
+        answer = answer_for(self.task)
+        try:
+            pushed = push(request, homes, answer.manifest if answer else NOT_ASKED, emit=emitter(self.task.name))
+        except NotRegular as error:
+            raise InputError(f"{where_named(thing, error.root)}{error}") from error
+        if lock:
+            write_bundle_lock(lock, pushed.reference, request.tag)
+        return {
+            **made_values(thing, pushed.reference, str(self._destination), self._settings, was_there=pushed.was_there),
+            OPTIONS: options_of(thing, self._destination, self._settings),
+            FILES: to_values(pushed.snapshot),
+        }
+
+
+def answer_for(task: Task) -> Answer | None:
+    """Return what the destination of a task is, if it was asked already; StoreError if that cannot be told."""
+    answer: Answer | None = (task.meta or {}).get(ANSWER)
+    if answer and answer.problem:
+        raise StoreError(answer.problem)
+    return answer
+
+
+def made_values(thing: Pushable, image: Reference, place: str, settings: Settings, *, was_there: bool) -> Values:
+    """Record what was made and return the values that tell of it; `place` is what people call where it is."""
+    write_digest(thing.kind, settings.record(thing.name), str(image))
+    digest = str(image.digest)
+    return {
+        "digest": digest,
+        "image": str(image),
+        UNCHANGED: was_there,
+        SUMMARY: f"{place} {'unchanged, ' if was_there else ''}{short(digest)}",
+    }
+
+
+def _lock_output(thing: Pushable, settings: Settings) -> FileOutput | None:
+    if not isinstance(thing, Bundle) or not thing.lock_output:
+        return None
+    from bundlepipe.pipeline.running.replacing import lock_output
+
+    return lock_output(thing, thing.lock_output, settings)
+
+
+def write_bundle_lock(output: FileOutput, image: Reference, tag: str) -> None:
+    """Write the BundleLock of a pushed bundle, as `imgpkg push --lock-output` does."""
+    from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
+
+    output.write(BundleLock(image, tag).to_bytes())

@@ -1,0 +1,117 @@
+"""render_config."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
+from bundlepipe.pipeline.declared.model import Program, Render, paths_among, programs_among
+from bundlepipe.pipeline.records.read_files import files_among
+from bundlepipe.pipeline.records.state import forget_output, intend_output, made_output, record_output
+from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.running.clean import remove_file
+from bundlepipe.pipeline.running.programs import options_of as program_options
+from bundlepipe.pipeline.running.programs import text_printed
+from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, to_values
+from bundlepipe.progress.display import emitter
+from bundlepipe.progress.phrases import short
+
+if TYPE_CHECKING:
+    from bundlepipe.events import Emit
+    from bundlepipe.verbs.images.texts import Text
+
+KIND = "render"
+
+
+def options_of(render: Render) -> Values:
+    """Return everything but files that decides what is rendered."""
+    return {
+        "files": paths_among(render.files),
+        "programs": [program_options(program) for program in programs_among(render.files)],
+        "locks": list(render.locks),
+        "config": list(render.config),
+        "output": render.output,
+    }
+
+
+def _read_now(render: Render, before: Snapshot) -> Snapshot:
+    """Return the state of everything that a render reads; InputError if something cannot be read."""
+    from bundlepipe.documents.search.paths import searched_files
+
+    now = file_snapshot([*searched_files(paths_among(render.files)), *render.locks, *render.config], before)
+    for program in programs_among(render.files):
+        now.update(files_among(program.files, before, with_bundles_own=True))
+    return now
+
+
+class RenderStaleness(Staleness):
+    """A render is stale by what it reads, and by any change in the file that it wrote."""
+
+    compared = "the rendered files, the locks, the output and the options of the render"
+
+    def __init__(self, render: Render) -> None:
+        super().__init__(options_of(render))
+        self._render = render
+
+    def files_now(self, before: Snapshot) -> Snapshot:
+        """Look at what is rendered, at the locks, and at the output."""
+        return {**_read_now(self._render, before), **file_snapshot([self._render.output], before)}
+
+
+class RenderAction(Action):
+    """Writes the output if it has to say something else."""
+
+    def __init__(self, render: Render, settings: Settings) -> None:
+        super().__init__()
+        self._render = render
+        self._settings = settings
+
+    def work(self) -> Values:
+        """Render; nothing but files is read."""
+        from bundlepipe.oci.digest import Digest
+        from bundlepipe.pipeline.running.replacing import render_output
+        from bundlepipe.verbs.images.render import RenderRequest, render
+
+        declared, emit, record = self._render, emitter(self.task.name), self._settings.record(self._render.name)
+        output = render_output(declared, self._settings)
+        output.check_place()
+        before = _read_now(declared, {})
+        content = render(RenderRequest(self._texts(emit), declared.locks, declared.config))
+        written = output.write(content, partial(intend_output, KIND, record, declared.output))
+        record_output(KIND, record, declared.output)
+        digest = str(Digest.of(content))
+        return {
+            "digest": digest,
+            UNCHANGED: not written,
+            SUMMARY: f"{declared.output} {'' if written else 'unchanged, '}{short(digest)}",
+            OPTIONS: options_of(declared),
+            FILES: to_values({**before, **file_snapshot([declared.output], {})}),
+        }
+
+    def _texts(self, emit: Emit) -> list[Text]:
+        """Return what is rendered, in the order of the declaration, each file once."""
+        from bundlepipe.verbs.images.texts import read_texts
+
+        texts: list[Text] = []
+        for file in self._render.files:
+            if isinstance(file, Program):
+                texts.append(text_printed(file, self._settings, emit))
+            else:
+                known = {text.name for text in texts}
+                texts += [text for text in read_texts([file]) if text.name not in known]
+        return texts
+
+
+def remove_rendered(task_name: str, render: Render, record: str, dryrun: bool) -> None:
+    """Remove the output of a render: what `doit clean` does. A file that this render did not write stays."""
+    if not os.path.lexists(anchored(render.output)):
+        return
+    if not made_output(KIND, record, render.output):
+        print(f"{task_name} - not removing '{render.output}', which was not written by this render")
+        return
+    if remove_file(task_name, render.output, dryrun=dryrun) and not dryrun:
+        forget_output(KIND, record)

@@ -1,0 +1,116 @@
+"""What sources of kbld's configuration build while a lock is made, and what that depends on."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.events import OutputLine
+from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.filesystem.files import locked
+from bundlepipe.filesystem.snapshots import Snapshot
+from bundlepipe.oci.builds.context import BuildContext
+from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.declared.contexts import by_directory, faults
+from bundlepipe.pipeline.declared.destinations import kept_by_runs
+from bundlepipe.pipeline.declared.paths import normalise
+from bundlepipe.pipeline.records.read_files import files_among
+from bundlepipe.pipeline.records.state import STATE_DIRECTORY
+from bundlepipe.pipeline.running.destination_answers import Question, ask
+from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.staleness import Values, fingerprint
+from bundlepipe.pipeline.tasks.push import mismatch
+
+if TYPE_CHECKING:
+    from bundlepipe.documents.kbld.config import ImageSource
+    from bundlepipe.events import Emit, Event
+    from bundlepipe.pipeline.declared.model import Bundle
+    from bundlepipe.verbs.images.resolver import FromSource
+
+_PATH = "path"
+_DOCKERFILE = "dockerfile"
+_IMAGE = "image"
+_LOCKS = os.path.join(STATE_DIRECTORY, "locks")
+
+
+class SourceBuilder:
+    """Builds for the lock of one bundle. May be used by several threads at once.
+
+    `lock_path` is the images.yml that comes of it, which no source may depend on.
+    """
+
+    def __init__(self, bundle: Bundle, lock_path: str, settings: Settings, emit: Emit) -> None:
+        assert bundle.lock
+        self._name = bundle.name
+        self._directory = bundle.lock.directory
+        self._written = by_directory([*kept_by_runs(settings.registries), os.path.dirname(lock_path)])
+        self._settings = settings
+        self._emit = emit
+        self._lock = threading.Lock()
+        self.sources: list[Values] = []
+        self.snapshot: Snapshot = {}
+
+    def build(self, built: FromSource) -> Reference:
+        """Return the image that a source describes, built if its destination has none of the same inputs.
+
+        Raises BundlepipeError.
+        """
+        from bundlepipe.verbs.building.kbld_sources import build_source
+
+        source = replace(built.source, path=normalise(built.source.path, self._directory))
+        described = self._described(source)
+        # Locks that want the same image are let in one by one, whatever thread, process or run they are in: builds
+        # are not reproducible, and the second finds what the first has pushed.
+        key = fingerprint([source.path, repr(source.builder), built.destination and built.destination.new_image])
+        os.makedirs(anchored(os.path.join(_LOCKS, key)), exist_ok=True)
+        with locked(os.path.join(_LOCKS, key)):
+            # Taken before, so that what is edited meanwhile is stale.
+            before = sources_now([described], {})
+            image = build_source(
+                source,
+                built.destination,
+                self._settings.homes,
+                anew=self._settings.refreshes_by_name(built.name, self._name, f"lock_bundle:{self._name}"),
+                emit=partial(self._tell, built.name),
+            )
+        with self._lock:
+            self.sources.append({**described, _IMAGE: str(image)})
+            self.snapshot.update(before)
+        return image
+
+    def _tell(self, image: str, event: Event) -> None:
+        """Say which image a builder speaks of: several may be built at once."""
+        self._emit(OutputLine(f"{image}: {event.text}") if isinstance(event, OutputLine) else event)
+
+    def _described(self, source: ImageSource) -> Values:
+        """Return where the content of a source is, as values hold it; BundlepipeError if runs would change it."""
+        from bundlepipe.documents.kbld.builders import BuildxBuild, DockerBuild
+
+        if not isinstance(source.builder, DockerBuild | BuildxBuild):
+            return {_PATH: source.path}
+        problem = next(faults(BuildContext(source.path, source.builder.file), self._written), None)
+        if problem:
+            raise BundlepipeError(f"{source.where}: {problem}")
+        return {_PATH: source.path, _DOCKERFILE: source.builder.file}
+
+
+def missing_images(sources: Sequence[Values], settings: Settings) -> list[str]:
+    """Return, in words, which images that sources were built to are not there any more: a request each."""
+    images = [Reference.parse(source[_IMAGE]) for source in sources]
+    return [why for image in images for why in mismatch(ask(Question(image, settings)), str(image.digest), image)]
+
+
+def sources_now(sources: Sequence[Values], before: Snapshot) -> Snapshot:
+    """Return the state of everything that some sources are built of; InputError if it cannot be read."""
+    now: Snapshot = {}
+    for source in sources:
+        if _DOCKERFILE in source:
+            now.update(BuildContext(source[_PATH], source[_DOCKERFILE]).snapshot(before))
+        else:
+            now.update(files_among([source[_PATH]], before))
+    return now

@@ -1,0 +1,152 @@
+"""How a person sees transfers go on: bars on a terminal, one line an image elsewhere.
+
+Everything goes to stderr, as results are on stdout. Bars are drawn in the process that has
+our reporter, which is the one that knows what else is printed; worker processes print
+lines. doit imports this module on every run: what draws is imported when something is drawn.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from bundlepipe.events import Emit, Event, HelperAwaited
+    from bundlepipe.progress.bars import LiveRegion
+    from bundlepipe.progress.transfers import Transfers
+
+# What rich, too, takes for a terminal that cannot move its cursor.
+_DUMB = ("dumb", "unknown")
+
+
+class Display:
+    """What a process shows of the transfers of all its tasks, and what is printed meanwhile.
+
+    Where it `is_brief`, as there are more tasks than lines on a screen, images have no lines.
+    `begin` and `end` enclose a run. All methods may be called by several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Be as before any run, as a forked process has to: the reporter, the bars and the threads are its parent's."""
+        self._lock = threading.Lock()
+        self._region: LiveRegion | None = None
+        self._has_ended = False
+        self.draws = False
+        self.is_brief = False
+
+    def begin(self) -> None:
+        """Draw from now on, if there is a terminal to draw on."""
+        with self._lock:
+            self._has_ended = False
+            self.draws = _is_terminal(sys.__stderr__) and os.environ.get("TERM", "").lower() not in _DUMB
+
+    def end(self) -> None:
+        """Leave the terminal clean; threads that an interruption left behind draw and print no more."""
+        with self._lock:
+            self._has_ended = True
+            self._close()
+
+    def show(self, transfers: Transfers) -> None:
+        """Draw what these transfers are at, until `finish` is called with the name of their task."""
+        self._draw(lambda region: region.add(transfers))
+
+    def head(self, line: str) -> None:
+        """Draw a line that says how far the run has come, until it ends or another one does; on a terminal only."""
+        if self.draws:
+            self._draw(lambda region: region.head(line))
+
+    def finish(self, task_name: str) -> None:
+        """Take the bars of a task away."""
+        with self._lock:
+            if self._region and not self._region.remove(task_name):
+                self._close()
+
+    def write(self, text: str, stream: TextIO) -> None:
+        """Write a text to a stream at once; on a terminal, above the bars."""
+        with self._lock:
+            if self._region and _is_terminal(stream):
+                self._region.write(text)
+            else:
+                stream.write(text)
+                stream.flush()
+
+    def tell(self, line: str) -> None:
+        """Write a line to stderr."""
+        if sys.__stderr__ and not self._has_ended:
+            self.write(f"   {line}\n", sys.__stderr__)
+
+    def _draw(self, add: Callable[[LiveRegion], None]) -> None:
+        from bundlepipe.progress.bars import LiveRegion
+
+        with self._lock:
+            if self._has_ended or not sys.__stderr__:
+                return
+            region = self._region or LiveRegion(sys.__stderr__)
+            add(region)
+            if not self._region:
+                self._region = region
+                region.start()
+
+    def _close(self) -> None:
+        if self._region:
+            self._region.close()
+        self._region = None
+
+
+display = Display()
+atexit.register(display.end)
+os.register_at_fork(after_in_child=display.forget)
+
+
+def emitter(task_name: str) -> Emit:
+    """Return what renders the events of one run of a task; other tasks may have events of the same blobs.
+
+    On a terminal that is bars, once there is something to wait for, until the task ends.
+    Elsewhere it is a line for each image, and for pushes and pulls, which have no images to
+    count, nothing. Images that were there already are told of as well, so that what a copy
+    prints names all its images, but only once it transfers something: a copy that changes
+    nothing prints nothing here. What other programs print is lines everywhere, on a terminal
+    above the bars.
+    """
+    from bundlepipe.events import OutputLine
+    from bundlepipe.progress.transfers import EventLines, Transfers, output_line
+
+    if not display.draws:
+        return EventLines(task_name, display.tell, tells_images=not display.is_brief).take
+    transfers = Transfers(task_name)
+
+    def show(event: Event) -> None:
+        if isinstance(event, OutputLine):
+            display.tell(output_line(task_name, event.text))
+            return
+        transfers.take(event)
+        if transfers.starts_to_matter():
+            display.show(transfers)
+
+    return show
+
+
+def tell_retries(event: Event) -> None:
+    """Tell of waiting; everything else that stores do is in results."""
+    from bundlepipe.events import HelperAwaited, Retrying
+
+    if isinstance(event, Retrying):
+        display.tell(f"{event.url}: {event.reason}, trying again in {event.delay:.1f} s")
+    elif isinstance(event, HelperAwaited):
+        display.tell(awaited(event))
+
+
+def awaited(event: HelperAwaited) -> str:
+    """Return the line that tells of a credential helper that takes long."""
+    return f"waiting for {event.program}, which is asked for credentials of {event.server}, for up to {event.limit:g} s"
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()

@@ -1,0 +1,1 @@
+"""imgpkg's tar: read, written and recognised."""

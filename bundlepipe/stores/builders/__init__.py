@@ -1,0 +1,1 @@
+"""The builders of Dockerfiles: buildx, and the Docker Engine."""

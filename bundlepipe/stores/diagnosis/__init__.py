@@ -1,0 +1,1 @@
+"""Why a registry does not answer, looked at step by step."""

@@ -1,0 +1,66 @@
+"""Why a registry does not answer, or does not let us: everything on the way to it, looked at step by step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from bundlepipe.errors import StoreError
+from bundlepipe.stores.diagnosis import registry_way
+from bundlepipe.stores.diagnosis import rights as registry_rights
+from bundlepipe.stores.diagnosis.finding import Finding
+from bundlepipe.stores.diagnosis.registry_way import RegistryWay
+from bundlepipe.stores.diagnosis.rights import RegistryRights, Subject
+from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.stores.http.trace import Trace
+from bundlepipe.stores.http.transport import Transport
+from bundlepipe.stores.keychains.credentials import Keychain
+from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
+
+_BY_ENGINE = "'resolve: engine': the Docker Engine resolves tags, and may reach the host where this machine does not"
+
+CHECKS = (*registry_way.CHECKS, *registry_rights.CHECKS)
+
+
+def diagnose(
+    subject: Subject,
+    settings: RegistrySettings,
+    network: NetworkSettings,
+    keychain: Keychain,
+    trace: Callable[[str], None] | None = None,
+) -> Iterator[Finding]:
+    """Yield a finding for each of CHECKS, as they are made; one that failed leaves those that need it untried.
+
+    Each request is made once. Nothing is stored in the registry. A host that a directory
+    stands for has one finding, `layout`. `trace` is called with what is said over HTTP.
+    Nothing is raised for what is wrong with the registry, credentials or certificates.
+    """
+    if settings.layout is not None:
+        yield _layout(subject, settings.layout)
+        return
+    if settings.resolve == "engine":
+        message = (
+            "'resolve: engine': the Docker Engine resolves tags, and may reach the host where this machine does not"
+        )
+        yield Finding(subject.host, "engine", "none", message)
+    redactor = Redactor()
+    once = replace(network, tries=1)
+    try:
+        transport = Transport(subject.host, settings, once, redactor, Trace(trace, redactor) if trace else None)
+    except StoreError as error:
+        yield Finding(subject.host, CHECKS[0], "failed", str(error))
+        return
+    way = RegistryWay(subject.host, settings, once, plain_allowed=transport.plain_allowed)
+    yield from way.findings()
+    try:
+        yield from RegistryRights(subject, transport, keychain, redactor).findings(is_open=way.is_open)
+    finally:
+        transport.close()
+
+
+def _layout(subject: Subject, directory: str) -> Finding:
+    path = os.path.join(directory, subject.path) if subject.path else directory
+    if os.path.isdir(path):
+        return Finding(str(subject), "layout", "ok", f"the directory {path} stands for it")
+    return Finding(str(subject), "layout", "none", f"the directory {path} stands for it, and does not exist yet")

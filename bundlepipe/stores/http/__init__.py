@@ -1,0 +1,1 @@
+"""HTTP: connections, proxies, retries, and what is told of them."""

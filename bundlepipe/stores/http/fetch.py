@@ -1,0 +1,60 @@
+"""Documents at a URL."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from bundlepipe.errors import StoreError, quoted
+from bundlepipe.events import Emit, ignore
+from bundlepipe.stores.http.answers import Answer, is_http_url, public_url, refusal
+from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.stores.http.retries import RETRIED_STATUSES, Retries, Transient, retry_after
+from bundlepipe.stores.http.trace import Trace, Write
+from bundlepipe.stores.http.transport import Request, Transport
+from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings, patience
+
+# Configuration is written by people; nothing of theirs comes near this.
+_LARGEST_DOCUMENT = 64 * 1024 * 1024
+
+
+def fetch(
+    url: str, emit: Emit = ignore, *, network: NetworkSettings = DEFAULT_NETWORK, trace: Write | None = None
+) -> bytes:
+    """Return what is at an http or https URL, after redirects and, for faults that may pass, further attempts.
+
+    User and password in it are sent to its host alone; `network` says how that is spoken
+    to, and `trace` is called with what is said. Raises StoreError, without the query string, which may hold a secret.
+    """
+    if not is_http_url(url):
+        raise StoreError(f"{quoted(url.partition('?')[0].rpartition('@')[2])} is no URL: expected https://HOST/PATH")
+    parts = urlsplit(url)
+    account, _, host = parts.netloc.rpartition("@")
+    # Plain HTTP was written out by whoever gave the URL.
+    redactor = Redactor()
+    transport = Transport(
+        host, RegistrySettings(insecure=True), network, redactor, Trace(trace, redactor) if trace else None
+    )
+    request = Request("GET", urlunsplit((parts.scheme, host, parts.path or "/", parts.query, "")))
+    user, _, password = account.partition(":")
+    credentials = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    authorization = f"Basic {credentials}" if account else None
+    if account:
+        redactor.keep(credentials, unquote(password) or unquote(user))
+    retries = Retries(emit, network.tries, patience=patience(network, os.environ))
+    answer = retries.run(lambda: _attempt(transport, request, authorization, redactor))
+    if answer.status != 200:
+        raise refusal(answer, redactor)
+    if len(answer.body) >= _LARGEST_DOCUMENT:
+        raise StoreError(f"{answer.place}: more than {_LARGEST_DOCUMENT} bytes, too many for configuration")
+    return answer.body
+
+
+def _attempt(transport: Transport, request: Request, authorization: str | None, redactor: Redactor) -> Answer:
+    answer = transport.send(request, authorization).read(_LARGEST_DOCUMENT)
+    if answer.status in RETRIED_STATUSES:
+        error = refusal(answer, redactor)
+        throttled = answer.status == 429
+        raise Transient(error, public_url(request.url), str(error), retry_after(answer.headers), throttled=throttled)
+    return answer

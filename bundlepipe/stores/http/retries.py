@@ -1,0 +1,194 @@
+"""Another attempt: which faults deserve one, when it is made, and when to give up."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from bundlepipe.concurrency.cancellation import pause
+from bundlepipe.errors import StoreError
+from bundlepipe.events import Emit, Retrying
+from bundlepipe.stores.http.answers import Answer, describe_status, public_url, registry_refusal
+from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.stores.settings import DEFAULT_PATIENCE, PATIENCE_VARIABLE
+
+RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+_FIRST_DELAY = 0.25
+_LONGEST_DELAY = 30.0
+# What is added to a wait that a server asked for, so that not all come back at once.
+_LONGEST_SPREAD = 1.1
+_USUAL_TRIES = 5
+# Who is told to slow down is not told that something is wrong: it takes minutes to give up,
+# unless fewer tries than usual were asked for.
+_TRIES_WHEN_THROTTLED = 12
+# What a gateway says for servers that are not there. A 500 may be about one request alone.
+_OF_THE_HOST = frozenset({502, 503, 504})
+# After so many requests were tried in vain, others by the same fault of the host are not tried again.
+_ENOUGH_IN_VAIN = 2
+
+_Result = TypeVar("_Result")
+
+
+class Transient(Exception):
+    """An attempt failed in a way that the next one may not.
+
+    `error` is what to raise if there is no next attempt, `reason` says in few words what
+    happened at `url` (which has no query string), and `wait` how many seconds the server
+    asked for. `throttled` says that there were too many requests, not that one failed.
+    `unreachable` is the HOST[:PORT] to which no connection came about, if that is what failed.
+    `of_host` says that other requests to the host are likely to fail by the same.
+    """
+
+    def __init__(
+        self,
+        error: StoreError,
+        url: str,
+        reason: str,
+        wait: float | None = None,
+        *,
+        throttled: bool = False,
+        unreachable: str = "",
+        of_host: bool = False,
+    ) -> None:
+        super().__init__(reason)
+        self.error = error
+        self.url = url
+        self.reason = reason
+        self.wait = wait
+        self.throttled = throttled
+        self.unreachable = unreachable
+        self.of_host = of_host
+
+    @property
+    def host(self) -> str:
+        """The HOST[:PORT] that was asked."""
+        return urlsplit(self.url).netloc
+
+
+class Retries:
+    """How often something is tried, and what is done between two attempts; one for all requests to a host.
+
+    `tries` is the number of attempts, and `patience` the seconds that are waited between all
+    attempts at one request. Delays grow exponentially and are spread at random, so that
+    clients that failed together do not come back together. What is a fault of the host is tried
+    again by its first requests; those after them are made once, until one has an answer. May
+    be used by several threads.
+    """
+
+    def __init__(
+        self,
+        emit: Emit,
+        tries: int = _USUAL_TRIES,
+        sleep: Callable[[float], None] = pause,
+        patience: float = DEFAULT_PATIENCE,
+    ) -> None:
+        self._emit = emit
+        self._tries = tries
+        self._sleep = sleep
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._told: set[tuple[str, str]] = set()
+        self._in_vain: Counter[str] = Counter()
+
+    def run(self, attempt: Callable[[], _Result]) -> _Result:
+        """Return what `attempt` returns, calling it again while it raises Transient and tries are left.
+
+        Raises the error of the last Transient, and whatever else `attempt` raises.
+        """
+        failures, waited = 0, 0.0
+        while True:
+            try:
+                return attempt()
+            except Transient as fault:
+                failures += 1
+                waited += self.pause(fault, failures, waited)
+
+    def pause(self, fault: Transient, failures: int, waited: float = 0.0) -> float:
+        """Wait before the next attempt, and return for how many seconds that was.
+
+        `failures` attempts have failed, between which `waited` seconds were waited. Raises the
+        fault's error, with the reason for it, if there is to be no other attempt, and
+        Cancelled if the work that this belongs to is given up meanwhile.
+        """
+        if fault.of_host and self._tries > 1 and self._in_vain[fault.host] >= _ENOUGH_IN_VAIN:
+            place = urlunsplit((*urlsplit(fault.url)[:2], "", "", ""))
+            raise type(fault.error)(f"{place}: {fault.reason}; other requests were tried again in vain") from fault
+        patient = fault.throttled and self._tries >= _USUAL_TRIES
+        if failures >= (max(self._tries, _TRIES_WHEN_THROTTLED) if patient else self._tries):
+            raise self._given_up(fault, f"gave up after {_counted(failures)}") from fault
+        delay: float = min(_FIRST_DELAY * 2 ** (failures - 1), _LONGEST_DELAY) * random.uniform(0.5, 1)
+        if fault.wait is not None:
+            delay = max(delay, fault.wait * random.uniform(1, _LONGEST_SPREAD))
+        if waited + (delay if fault.wait is None else fault.wait) > self._patience:
+            raise self._given_up(fault, self._out_of_patience(fault, failures, waited)) from fault
+        with self._telling(fault, delay):
+            self._sleep(delay)
+        return delay
+
+    def note_answer(self, host: str) -> None:
+        """Take it that a host is there again: a request to HOST[:PORT] has an answer that is no fault of it."""
+        self._in_vain.pop(host, None)
+
+    def _given_up(self, fault: Transient, why: str) -> StoreError:
+        if fault.of_host:
+            self._in_vain[fault.host] += 1
+        return type(fault.error)(f"{fault.error}; {why}")
+
+    def _out_of_patience(self, fault: Transient, failures: int, waited: float) -> str:
+        limit = f"the limit is {self._patience:.0f} s in all: try later, or set {PATIENCE_VARIABLE}"
+        if fault.wait is not None and fault.wait > self._patience:
+            return f"the server asks to come back in {fault.wait:.0f} s, and {limit}"
+        return f"gave up after {_counted(failures)} and {waited:.0f} s of waiting, and {limit}"
+
+    @contextmanager
+    def _telling(self, fault: Transient, delay: float) -> Iterator[None]:
+        """Tell of a wait, unless another thread waits for the same reason at the same host and has told."""
+        what = (fault.host, fault.reason)
+        with self._lock:
+            tells = what not in self._told
+            self._told.add(what)
+        if not tells:
+            yield
+            return
+        try:
+            self._emit(Retrying(fault.url, fault.reason, delay))
+            yield
+        finally:
+            with self._lock:
+                self._told.discard(what)
+
+
+def _counted(attempts: int) -> str:
+    return "1 attempt" if attempts == 1 else f"{attempts} attempts"
+
+
+def raise_if_transient(answer: Answer, redactor: Redactor) -> None:
+    """Raise Transient for an answer whose status is worth another attempt."""
+    if answer.status in RETRIED_STATUSES:
+        error, reason = registry_refusal(answer, redactor), describe_status(answer.status)
+        wait, throttled = retry_after(answer.headers), answer.status == HTTPStatus.TOO_MANY_REQUESTS
+        of_host = answer.status in _OF_THE_HOST and wait is None
+        raise Transient(error, public_url(answer.url), reason, wait, throttled=throttled, of_host=of_host)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that `Retry-After` asks for, in seconds or as a date (RFC 9110, 10.2.3); None without it."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())

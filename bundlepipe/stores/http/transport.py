@@ -1,0 +1,351 @@
+"""HTTP to one registry host, and to wherever it redirects: pools, TLS, proxies, scheme, redirects.
+
+One call is one attempt: what may be worth another one is raised as Transient, and
+`retries` decides. The caller is `registry_host`, which also knows about authentication.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from ipaddress import IPv4Address, ip_network
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError
+
+from bundlepipe.concurrency.cancellation import (
+    Cancelled,
+    cut_off_if_cancelled,
+    is_cancelled,
+    left_if_cancelled,
+    raise_if_cancelled,
+)
+from bundlepipe.errors import StoreError
+from bundlepipe.stores.http.answers import Answer, describe_status, is_http_url, origin, public_url
+from bundlepipe.stores.http.connections import Connection, Connections, Stale
+from bundlepipe.stores.http.faults import (
+    as_fault,
+    cannot_connect,
+    original_cause,
+    proxy_is_at_fault,
+    proxy_wants_account,
+)
+from bundlepipe.stores.http.proxies import is_loopback, parse_address, proxy_for
+from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.stores.http.retries import Transient
+from bundlepipe.stores.http.trace import Exchange, Trace
+from bundlepipe.stores.http.traffic import Traffic, traffic
+from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
+from bundlepipe.stores.tls.faults import speaks_tls_all_the_same
+from bundlepipe.stores.tls.peers import Peer
+from bundlepipe.stores.tls.probe import accepts_connections, speaks_tls
+
+_MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_USER_AGENT = "bundlepipe"
+# The body of a redirect is read so that the connection can be used again, if it is short.
+_LARGEST_REDIRECT_BODY = 16 * 1024
+_PRIVATE_NETWORKS = tuple(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+
+Body = bytes | Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request to an absolute URL.
+
+    A body that is not in memory is a function that opens it anew for each attempt; its
+    length is then stated in the headers. A request that `stays` is not redirected to
+    another origin, since its body is a secret. Where body or answer are `private`, no
+    trace shows them.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Body | None = field(default=None, repr=False)
+    stays: bool = False
+    private: bool = False
+
+    @property
+    def place(self) -> str:
+        """How messages name the request: method, and URL without query string."""
+        return f"{self.method} {public_url(self.url)}"
+
+
+class Response:
+    """The head of an answer, and access to its body, which must be read or closed.
+
+    `request` is the last one: after redirects, its URL is where the answer came from.
+    `strayed` says that they left the first origin, and credentials behind.
+    """
+
+    def __init__(self, request: Request, raw: BaseHTTPResponse, exchange: Exchange | None = None) -> None:
+        self.request = request
+        self._exchange = exchange
+        self.strayed = False
+        self.status = raw.status
+        self.headers = raw.headers
+        self._raw = raw
+
+    def read(self, limit: int) -> Answer:
+        """Return the answer with the body, which is cut after `limit` bytes; Transient if the connection breaks."""
+        body = b""
+        with self._reading(self._exchange):
+            while len(body) < limit and (chunk := self._raw.read(limit - len(body), decode_content=False)):
+                body += chunk
+                traffic.add(Traffic(received=len(chunk)))
+        if len(body) == limit:
+            self._raw.close()
+        if self._exchange:
+            self._exchange.read(body)
+        return Answer(self.request.method, self.request.url, self.status, self.headers, body, self.strayed)
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        """Yield the body, as it was sent, in chunks of `size` bytes; Transient if the connection breaks."""
+        if self._exchange:
+            self._exchange.streamed()
+        while True:
+            with self._reading():
+                chunk = self._raw.read(size, decode_content=False)
+            if not chunk:
+                return
+            traffic.add(Traffic(received=len(chunk)))
+            yield chunk
+
+    def close(self) -> None:
+        """Give up what has not been read, and the connection with it."""
+        if self._exchange:
+            self._exchange.streamed()
+        self._raw.close()
+
+    @contextmanager
+    def _reading(self, exchange: Exchange | None = None) -> Iterator[None]:
+        try:
+            with _translated(self.request, reading=True, exchange=exchange), cut_off_if_cancelled(self._cut_off):
+                yield
+                # What has no stated length seems to end where it is cut off.
+                raise_if_cancelled()
+        except Cancelled:
+            self._raw.close()
+            raise
+
+    def _cut_off(self) -> None:
+        connection = self._raw.connection
+        if isinstance(connection, Connection):
+            connection.cut_off()
+
+
+class Transport:
+    """Connections on behalf of one registry host; `send` may be called by several threads at once.
+
+    `plain_allowed` tells whether it may be spoken to by plain HTTP, if it does not speak TLS.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        settings: RegistrySettings,
+        network: NetworkSettings,
+        redactor: Redactor | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        self._host = host
+        self._trace = trace
+        self._timeout = network.connect_timeout
+        insecure = settings.insecure or network.insecure
+        self.plain_allowed = insecure or _is_local(urlsplit(f"//{host}").hostname or "")
+        self._base: str | None = None
+        self._connections = Connections(host, settings, network, redactor or Redactor())
+
+    @property
+    def base(self) -> str:
+        """The URL of the registry, `https://HOST` or `http://HOST`.
+
+        Its first use finds out whether the host speaks TLS, where that is in question;
+        Transient or StoreError if the host cannot be reached for it.
+        """
+        if self._base is None:
+            self._base = f"{self._choose_scheme()}://{self._host}"
+            if self._trace:
+                self._trace.note(f"{self._host} is spoken to at {self._base}")
+        return self._base
+
+    def close(self) -> None:
+        """Close the connections that are kept for reuse."""
+        self._connections.close()
+
+    def send(self, request: Request, authorization: str | None) -> Response:
+        """Send a request and follow redirects; `authorization` goes to no other origin than the request's.
+
+        Raises Transient for faults of the connection, StoreError for a certificate that
+        is not trusted and for a redirect that must not be followed.
+        """
+        strayed = False
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._send_once(request, None if strayed else authorization)
+            response.strayed = strayed
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or not location:
+                return response
+            response.read(_LARGEST_REDIRECT_BODY)
+            redirected = _redirected(request, response.status, location)
+            # Not taken back when they return: another host must not direct what is done with credentials.
+            strayed = strayed or origin(redirected.url) != origin(request.url)
+            request = redirected
+        raise StoreError(f"{request.place}: more than {_MOST_REDIRECTS} redirects")
+
+    def _send_once(self, request: Request, authorization: str | None) -> Response:
+        headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **request.headers}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        manager = self._connections.manager(request.url)
+        exchange = self._begin_trace(request, headers)
+
+        def peer() -> Peer:
+            return self._connections.peer(request.url)
+
+        with _translated(request, reading=False, peer=peer, exchange=exchange):
+            raw = self._ask(manager, request, headers)
+        if exchange:
+            exchange.answered(raw.status, raw.headers)
+        response = Response(request, raw, exchange)
+        if raw.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and (proxy := peer().proxy):
+            response.close()
+            raise proxy_wants_account(f"{request.place}: proxy {proxy.url}", proxy)
+        return response
+
+    def _ask(self, manager: urllib3.PoolManager, request: Request, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        """Return the head of an answer, on a new connection if those that were kept turn out to be closed.
+
+        That is no fault but the usual end of a connection, which may come while a request
+        is on its way (RFC 9112, 9.3.1).
+        """
+        while True:
+            try:
+                return manager.urlopen(
+                    request.method,
+                    request.url,
+                    body=_counted_body(request.body),
+                    headers=headers,
+                    redirect=False,
+                    retries=False,
+                    preload_content=False,
+                    decode_content=False,
+                )
+            except HTTPError as error:
+                if is_cancelled() or not isinstance(original_cause(error), Stale):
+                    raise
+            if self._trace:
+                self._trace.note(f"{request.place}: the connection had been closed; asking on another")
+
+    def _begin_trace(self, request: Request, headers: Mapping[str, str]) -> Exchange | None:
+        if self._trace is None:
+            return None
+        proxy = self._connections.peer(request.url).proxy
+        return self._trace.request(
+            request.method,
+            request.url,
+            headers,
+            request.body,
+            private=request.private,
+            proxy=proxy.url if proxy else "",
+        )
+
+    def _choose_scheme(self) -> str:
+        if not self.plain_allowed:
+            return "https"
+        url = f"https://{self._host}/v2/"
+        if proxy_for(url, os.environ):
+            return "https" if self._speaks_tls_behind_proxy(url) else "http"
+        return left_if_cancelled(lambda: self._probed_scheme(url))
+
+    def _probed_scheme(self, url: str) -> str:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        try:
+            return "https" if speaks_tls(host, port or 443, self._timeout) else "http"
+        except OSError as error:
+            if port is None and accepts_connections(host, 80, self._timeout):
+                return "http"
+            raise cannot_connect(error, f"registry {self._host}", f"https://{self._host}") from error
+
+    def _speaks_tls_behind_proxy(self, url: str) -> bool:
+        """Ask for anything at all, without credentials: a tunnel comes about only with a request."""
+        manager = self._connections.manager(url)
+        if self._trace:
+            self._trace.note(f"asking {url} whether it speaks TLS")
+        try:
+            traffic.add(Traffic(requests=1))
+            manager.urlopen("HEAD", url, redirect=False, retries=False)
+        except HTTPError as error:
+            raise_if_cancelled()
+            if proxy_is_at_fault(error):
+                raise as_fault(error, "HEAD", url, reading=False, peer=self._connections.peer(url)) from error
+            return speaks_tls_all_the_same(original_cause(error))
+        return True
+
+
+def _counted_body(body: Body | None) -> bytes | Iterator[bytes] | None:
+    """Count a request, and return its body, opened for this attempt; what is not in memory is counted as it goes."""
+    if callable(body):
+        traffic.add(Traffic(requests=1))
+        return traffic.sending(body())
+    traffic.add(Traffic(requests=1, sent=len(body or b"")))
+    return body
+
+
+def resolve_location(url: str, location: str) -> str:
+    """Return the absolute URL that a `Location` or `Link` found at `url` means.
+
+    StoreError unless it is an http or https URL, and for a step from https to http.
+    """
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        target = ""
+    if not is_http_url(target):
+        raise StoreError(f"{public_url(url)}: the server refers to something that is not an HTTP URL")
+    if urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
+        raise StoreError(
+            f"{public_url(url)}: the server refers from https to '{public_url(target)}', which is not followed; "
+            "a registry behind a proxy must be told its external URL"
+        )
+    return target
+
+
+def _redirected(request: Request, status: int, location: str) -> Request:
+    url = resolve_location(request.url, location)
+    if request.stays and origin(url) != origin(request.url):
+        raise StoreError(f"{request.place}: {describe_status(status)} to another host, which is not followed")
+    if status == 303 and request.method != "HEAD":
+        headers = {name: value for name, value in request.headers.items() if not name.startswith("Content-")}
+        return replace(request, method="GET", url=url, headers=headers, body=None)
+    return replace(request, url=url)
+
+
+def _is_local(host: str) -> bool:
+    """Tell whether a host may be plain HTTP without being declared so."""
+    address = parse_address(host)
+    if isinstance(address, IPv4Address) and any(address in network for network in _PRIVATE_NETWORKS):
+        return True
+    return is_loopback(host) or host.lower().rstrip(".").endswith(".local")
+
+
+@contextmanager
+def _translated(
+    request: Request, *, reading: bool, peer: Callable[[], Peer] = Peer, exchange: Exchange | None = None
+) -> Iterator[None]:
+    try:
+        yield
+    except HTTPError as error:
+        raise_if_cancelled()
+        fault = as_fault(error, request.method, request.url, reading=reading, peer=peer())
+        if exchange:
+            exchange.broke(fault.reason if isinstance(fault, Transient) else str(fault))
+        raise fault from error

@@ -1,0 +1,1 @@
+"""The OCI image layout as a store."""

@@ -1,0 +1,1 @@
+"""The distribution protocol: a registry as a store."""

@@ -1,0 +1,1 @@
+"""Who we are to a registry: challenges answered by tokens, which are kept."""

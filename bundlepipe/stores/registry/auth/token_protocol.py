@@ -1,0 +1,146 @@
+"""The protocol of token services: what is asked, in what words, and what comes back.
+
+Sources: "Token Authentication Specification", "Token Scope Documentation" and "OAuth2
+Token Authentication" of the distribution project.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from bundlepipe.errors import AccessDenied, StoreError
+from bundlepipe.oci.bounded_json import JsonFault, loads
+from bundlepipe.oci.reference import Repository
+from bundlepipe.stores.http.answers import Answer, is_http_url, refusal
+from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.stores.http.transport import Request
+from bundlepipe.stores.keychains.credentials import Credentials
+
+# Of a token that does not say how long it is valid.
+_DEFAULT_LIFETIME = 60.0
+_CLIENT_ID = "bundlepipe"
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
+
+
+class CredentialsRefused(AccessDenied):
+    """The token service does not know the credentials; newer ones it may."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Actions on one resource, `repository:PATH:pull,push` in the protocol."""
+
+    resource: str
+    actions: frozenset[str]
+
+    @classmethod
+    def of(cls, repository: Repository, *actions: str) -> Scope:
+        """Return the scope of some actions on a repository."""
+        return cls(f"repository:{repository.path}", frozenset(actions))
+
+    def __str__(self) -> str:
+        return f"{self.resource}:{','.join(sorted(self.actions))}"
+
+
+Scopes = frozenset[Scope]
+
+
+def parse_scopes(text: str) -> Scopes:
+    """Return the scopes in the `scope` of a challenge; what is no scope is passed over."""
+    scopes = set()
+    for word in text.split():
+        resource, colon, actions = word.rpartition(":")
+        if colon and resource and actions:
+            scopes.add(Scope(resource, frozenset(actions.split(","))))
+    return frozenset(scopes)
+
+
+def covers(held: Scopes, wanted: Scopes) -> bool:
+    """Tell whether every action in `wanted` is in `held`."""
+    return all(
+        any(scope.resource == other.resource and scope.actions <= other.actions for other in held) for scope in wanted
+    )
+
+
+def token_request(
+    registry: str, parameters: Mapping[str, str], scopes: Scopes, credentials: Credentials | None
+) -> tuple[Request, str | None]:
+    """Return the request for a token and its `Authorization`, for the parameters of a Bearer challenge.
+
+    Identity tokens go by POST, all else by GET. StoreError if the challenge names no
+    token service.
+    """
+    realm = parameters.get("realm", "")
+    if not is_http_url(realm):
+        raise StoreError(f"registry {registry}: it demands a token, but does not name a token service to get it from")
+    parts = urlsplit(realm)
+    service = [("service", parameters["service"])] if parameters.get("service") else []
+    texts = sorted(str(scope) for scope in scopes)
+    if credentials and credentials.identity_token:
+        form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", credentials.identity_token),
+            ("client_id", _CLIENT_ID),
+            *service,
+            ("scope", " ".join(texts)),
+        ]
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        return Request("POST", realm, headers, urlencode(form).encode(), stays=True, private=True), None
+    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), *service, *(("scope", text) for text in texts)])
+    request = Request("GET", urlunsplit(parts._replace(query=query)), {"Accept": "application/json"}, private=True)
+    return request, credentials.basic if credentials and credentials.username else None
+
+
+def read_token(answer: Answer) -> tuple[str, float]:
+    """Return the token and the seconds that it is valid; StoreError if the answer holds none."""
+    try:
+        document: Any = loads(answer.body)
+    except JsonFault:
+        document = None
+    if not isinstance(document, dict):
+        raise StoreError(f"{answer.place}: the token service did not answer with a token in JSON")
+    token = document.get("token") or document.get("access_token")
+    if not isinstance(token, str) or not is_token(token):
+        raise StoreError(f"{answer.place}: the token service did not answer with a usable token")
+    lifetime = document.get("expires_in")
+    return token, lifetime if isinstance(lifetime, (int, float)) and lifetime > 0 else _DEFAULT_LIFETIME
+
+
+def is_token(text: str) -> bool:
+    """Tell whether `text` can be sent in a header."""
+    return _HEADER_SAFE.fullmatch(text) is not None
+
+
+def token_refused(answer: Answer, redactor: Redactor, credentials: Credentials | None, none_found: str) -> StoreError:
+    """Return the error for a token service that answered without a token; `none_found` is said to the anonymous.
+
+    It is CredentialsRefused where the service says that the credentials are no good at all.
+    """
+    if answer.status not in (400, 401, 403):
+        # Not refusal's class: a 404 of a token service does not mean that an image is missing.
+        return StoreError(str(refusal(answer, redactor)))
+    if credentials is None:
+        hint = none_found
+    elif credentials.identity_token:
+        hint = f"the identity token of {credentials.source} was not accepted"
+    elif answer.status == 401:
+        hint = wrong_password(credentials)
+    else:
+        hint = f"the credentials of {credentials.source} do not give access"
+    # That an identity token has expired is told by 400 (RFC 6749, 5.2) or 401, what it does not allow by 403.
+    useless = credentials is not None and answer.status in ((400, 401) if credentials.identity_token else (401,))
+    return (CredentialsRefused if useless else AccessDenied)(str(refusal(answer, redactor, hint)))
+
+
+def wrong_password(credentials: Credentials) -> str:
+    """Return what is said of credentials that were answered with 401."""
+    return f"incorrect username or password: user '{credentials.username}' of {credentials.source}"
+
+
+def is_less_secure(realm: str, registry_url: str) -> bool:
+    """Tell whether a token service would get credentials with less protection than the registry."""
+    return urlsplit(registry_url).scheme == "https" and urlsplit(realm).scheme != "https"

@@ -1,0 +1,242 @@
+"""One registry host, as shared by all of its repositories in a process.
+
+It ties together connections (`transport`), authentication and retries, and owns what must
+be shared: the pool, the answered challenge and its tokens, the choice between https and
+http, the limit on concurrent transfers.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from bundlepipe.concurrency.cancellation import pause
+from bundlepipe.concurrency.single_flight import SingleFlight
+from bundlepipe.errors import StoreError
+from bundlepipe.events import Emit, ignore
+from bundlepipe.stores.http.answers import (
+    LARGEST_ERROR_BODY,
+    Answer,
+    error_codes,
+    origin,
+    public_url,
+    registry_refusal,
+)
+from bundlepipe.stores.http.reachability import Reachability
+from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.stores.http.retries import RETRIED_STATUSES, Retries, Transient, raise_if_transient
+from bundlepipe.stores.http.trace import Trace
+from bundlepipe.stores.http.transport import Body, Request, Response, Transport
+from bundlepipe.stores.keychains.credentials import Keychain
+from bundlepipe.stores.keychains.docker_config import DockerConfig
+from bundlepipe.stores.registry.auth.authenticator import Authenticator
+from bundlepipe.stores.registry.auth.token_cache import Access, Grant
+from bundlepipe.stores.registry.auth.token_protocol import Scopes
+from bundlepipe.stores.registry.slots import Limit, TransferSlots
+from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings, patience
+
+_LARGEST_TOKEN_ANSWER = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to the registry: `target` is a path, or an absolute URL that the registry gave.
+
+    One that is `anonymous` has no credentials, wherever it goes.
+    """
+
+    method: str
+    target: str
+    access: Access
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body | None = None
+    anonymous: bool = False
+
+
+class RegistryHost:
+    """A registry host; may be used by several threads at once, but not by a forked child.
+
+    `host` is the registry of a Repository. `transfers` limits the blobs that are
+    transferred at once, over all hosts. `keychain` is where credentials come from, by
+    default Docker's configuration. `redactor` learns all secrets, and `trace` shows what
+    is said. `sleep` and `clock` rarely need to be given.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        settings: RegistrySettings,
+        *,
+        network: NetworkSettings = DEFAULT_NETWORK,
+        transfers: Limit,
+        emit: Emit = ignore,
+        keychain: Keychain | None = None,
+        redactor: Redactor | None = None,
+        trace: Trace | None = None,
+        sleep: Callable[[float], None] = pause,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.host = host
+        self.emit = emit
+        self.retries = Retries(emit, network.tries, sleep, patience(network, os.environ))
+        self._reachability = Reachability(host, self.retries, clock)
+        self._token_reachability = Reachability(host, self.retries, clock)
+        self._slots = TransferSlots(transfers, settings.concurrency)
+        self._redactor = redactor or Redactor()
+        self._transport = Transport(host, settings, network, self._redactor, trace)
+        self._authenticator = Authenticator(host, keychain or DockerConfig(), self._fetch_token, self._redactor, emit)
+        # Not known until the first question for referrers is answered.
+        self.has_referrers_api: bool | None = None
+        self._acquainted = False
+        self._first_contact: SingleFlight[Response | StoreError | None] = SingleFlight()
+        self._looked_for_challenge = False
+        self._root_contact: SingleFlight[Answer] = SingleFlight()
+
+    def __repr__(self) -> str:
+        return f"RegistryHost({self.host!r})"
+
+    def close(self) -> None:
+        """Close the connections that are kept for reuse."""
+        self._transport.close()
+
+    def slot(self) -> AbstractContextManager[None]:
+        """Hold one of the places for the transfer of a blob."""
+        return self._slots.slot()
+
+    def ask(self, call: Call, *expected: int, limit: int = LARGEST_ERROR_BODY) -> Answer:
+        """Return the answer to a call, as often tried as need be, with at most `limit` bytes of its body.
+
+        Raises what the answer amounts to unless its status is one of `expected`.
+        """
+        answer = self.retries.run(lambda: self.exchange(call).read(limit))
+        if answer.status not in expected:
+            raise self.refused(answer, call.access)
+        return answer
+
+    def attempt(self, call: Call, *expected: int, transient: frozenset[str] = frozenset()) -> Answer:
+        """Return the answer to a single attempt at a call, for a caller that tries again by itself.
+
+        Raises Transient also for an error code (of the distribution specification) in
+        `transient`, else what the answer amounts to unless its status is one of `expected`.
+        """
+        answer = self.exchange(call).read(LARGEST_ERROR_BODY)
+        if answer.status in expected:
+            return answer
+        error, codes = self.refused(answer, call.access), transient & error_codes(answer)
+        if codes:
+            raise Transient(error, public_url(answer.url), ", ".join(sorted(codes)))
+        raise error
+
+    def exchange(self, call: Call) -> Response:
+        """Make one attempt at a call, authenticating if the registry wants that; the response must be read or closed.
+
+        Where no connection to a host comes about, one thread makes further attempts for all.
+        Raises Unreachable if they fail, Transient for other faults and statuses that are worth
+        another attempt, StoreError if the answer cannot be trusted. Any other status is the
+        caller's.
+        """
+        return self._reachability.run(self.host, lambda: self._exchange(call))
+
+    def _exchange(self, call: Call) -> Response:
+        response, grant = self._contact(call)
+        if response.status == 401 and self._is_own(response):
+            answer = response.read(LARGEST_ERROR_BODY)
+            demanded = self._learn(response)
+            self._look_for_challenge(call.access)
+            other = self._authenticator.grant(call.access, grant, demanded)
+            if other is None:
+                raise self.refused(answer, call.access)
+            response = self._send(call, other)
+        self._raise_if_transient(response)
+        return response
+
+    def _look_for_challenge(self, access: Access) -> None:
+        """Ask how to authenticate where 401s do not tell: some registries do so at the root of the API alone.
+
+        Source: OCI distribution specification 1.1, "Determining Support".
+        """
+        if not self._authenticator.is_challenged and not self._looked_for_challenge:
+            self._root_contact.do(None, lambda: self._send(Call("GET", "/v2/", access), None).read(LARGEST_ERROR_BODY))
+            self._looked_for_challenge = True
+
+    def refused(self, answer: Answer, access: Access) -> StoreError:
+        """Return the error that an unexpected answer amounts to."""
+        hint = ""
+        if answer.status in (401, 403) and self._is_own(answer):
+            hint = self._authenticator.explain(access, answer.status)
+        return registry_refusal(answer, self._redactor, hint)
+
+    def _contact(self, call: Call) -> tuple[Response, Grant | None]:
+        """Send a call; the first one to a host goes alone, so that what it teaches is learnt once."""
+        while not self._acquainted:
+            result, leads = self._first_contact.do(None, lambda: self._introduce(call))
+            if leads and isinstance(result, StoreError):
+                raise result
+            if leads and isinstance(result, Response):
+                return result, None
+        grant = self._authenticator.grant(call.access)
+        return self._send(call, grant), grant
+
+    def _introduce(self, call: Call) -> Response | StoreError | None:
+        """Return the first answer of the host, the fault of this very call, or None if another call was first.
+
+        Transient is raised, and so becomes the fault of all who wait: a host that is
+        silent for one is so for all, and they would wait in turn.
+        """
+        if self._acquainted:
+            return None
+        try:
+            response = self._send(call, None)
+        except StoreError as error:
+            return error
+        self._acquainted = True
+        return response
+
+    def _send(self, call: Call, grant: Grant | None) -> Response:
+        base = self._transport.base
+        url = base + call.target if call.target.startswith("/") else call.target
+        request = Request(call.method, url, call.headers, self._noting_connection(call.body))
+        own = origin(request.url) == origin(base)
+        response = self._transport.send(request, grant.header if grant and own and not call.anonymous else None)
+        if response.status == 401 and self._is_own(response):
+            # At once: others wait for the first contact, and go by what it has taught.
+            self._learn(response)
+        return response
+
+    def _noting_connection(self, body: Body | None) -> Body | None:
+        """Let a body that is not in memory tell that there is a connection: there is when its bytes are asked for."""
+        if not callable(body):
+            return body
+        open_body = body
+
+        def noted(chunks: Iterator[bytes]) -> Iterator[bytes]:
+            self._reachability.note_connection()
+            yield from chunks
+
+        return lambda: noted(open_body())
+
+    def _learn(self, response: Response) -> Scopes:
+        return self._authenticator.learn(response.headers.getlist("WWW-Authenticate"), response.request.url)
+
+    def _is_own(self, answer: Response | Answer) -> bool:
+        """Tell whether an answer is that of the registry to someone who could show credentials."""
+        url = answer.request.url if isinstance(answer, Response) else answer.url
+        return not answer.strayed and origin(url) == origin(self._transport.base)
+
+    def _raise_if_transient(self, response: Response) -> None:
+        if response.status in RETRIED_STATUSES:
+            raise_if_transient(response.read(LARGEST_ERROR_BODY), self._redactor)
+        self.retries.note_answer(urlsplit(response.request.url).netloc)
+
+    def _fetch_token(self, request: Request, authorization: str | None) -> Answer:
+        def attempt() -> Answer:
+            response = self._transport.send(request, authorization)
+            self._raise_if_transient(response)
+            return response.read(_LARGEST_TOKEN_ANSWER)
+
+        host = urlsplit(request.url).netloc
+        return self.retries.run(lambda: self._token_reachability.run(host, attempt))

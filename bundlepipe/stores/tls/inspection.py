@@ -1,0 +1,83 @@
+"""What a server says in the greeting of TLS: version and certificate, whether or not that is trusted."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from bundlepipe.errors import one_line
+from bundlepipe.stores.tls.probe import lenient_context
+
+# X509_V_FLAG_NO_CHECK_TIME of OpenSSL (x509_vfy.h): what has expired is read all the same.
+_NO_CHECK_TIME = 0x200000
+_NAMES = ("commonName", "organizationName")
+
+Connect = Callable[[], socket.socket]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Who signed a server's certificate, the names it is for, and from when to when it is valid (texts, in UTC)."""
+
+    issuer: str
+    names: tuple[str, ...]
+    begins: str
+    ends: str
+
+    def __str__(self) -> str:
+        return f"certificate signed by '{self.issuer}', valid from {self.begins} until {self.ends}"
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """The version of TLS that was agreed on, such as `TLSv1.3`; the certificate is None where it cannot be read."""
+
+    version: str
+    certificate: Certificate | None
+
+
+def greet(connect: Connect, host: str, context: ssl.SSLContext) -> Greeting:
+    """Return how a server greets; `context` has to take any certificate. OSError where it does not speak TLS."""
+    with connect() as connection, context.wrap_socket(connection, server_hostname=host) as tls:
+        version, encoded = tls.version() or "TLS", tls.getpeercert(binary_form=True)
+    return Greeting(version, _read(connect, host, encoded) if encoded else None)
+
+
+def check(connect: Connect, host: str, context: ssl.SSLContext) -> None:
+    """Greet a server as requests do, with a context that checks its certificate; OSError for what is not trusted."""
+    with connect() as connection, context.wrap_socket(connection, server_hostname=host):
+        pass
+
+
+def _read(connect: Connect, host: str, encoded: bytes) -> Certificate | None:
+    """Return what is in a certificate: Python tells it of trusted ones alone, so this one is trusted for a moment."""
+    context = lenient_context()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    try:
+        context.load_verify_locations(cadata=encoded)
+        with connect() as connection, context.wrap_socket(connection, server_hostname=host) as tls:
+            read: Any = tls.getpeercert() or {}
+    except OSError:
+        return None
+    alternatives = read.get("subjectAltName", ())
+    names = tuple(one_line(name) for kind, name in alternatives if kind in ("DNS", "IP Address"))
+    return Certificate(_name(read.get("issuer", ())), names, _day(read.get("notBefore")), _day(read.get("notAfter")))
+
+
+def _name(parts: Any) -> str:
+    """Return what people call the owner of a distinguished name."""
+    texts = {key: value for part in parts for key, value in part}
+    named = next((texts[key] for key in _NAMES if key in texts), None)
+    return one_line(named or ", ".join(texts.values())) or "nobody"
+
+
+def _day(text: Any) -> str:
+    if not isinstance(text, str):
+        return "an unknown time"
+    moment = datetime.fromtimestamp(ssl.cert_time_to_seconds(text), timezone.utc)
+    return moment.strftime("%Y-%m-%d %H:%M")

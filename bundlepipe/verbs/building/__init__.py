@@ -1,0 +1,1 @@
+"""build: images of Dockerfiles, and of other builders."""

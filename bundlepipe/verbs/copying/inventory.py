@@ -1,0 +1,483 @@
+"""What a copy takes along: everything that can be reached from what was asked for.
+
+Found level by level, each level in parallel: bundles name images, indexes have members,
+images have signatures. A manifest is read once however many name it, from the destination
+if it is there: then the image is complete, since blobs and members go before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bundlepipe.concurrency.parallel import in_parallel
+from bundlepipe.concurrency.single_flight import Once
+from bundlepipe.documents.imgpkg.any_lock import parse_of_bundle
+from bundlepipe.documents.imgpkg.images_lock import ImagesLock
+from bundlepipe.documents.imgpkg.paths import IMAGES_LOCK
+from bundlepipe.errors import AccessDenied, InvalidContent, NotFound, StoreError, Unreachable
+from bundlepipe.limits import LARGEST_CONFIG
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
+from bundlepipe.oci.layers.files import read_files
+from bundlepipe.oci.manifest import DOCKER_CONFIG, INDEX_TYPES, OCI_CONFIG, Descriptor, Manifest, index_of
+from bundlepipe.oci.reference import Reference, Repository
+from bundlepipe.stores.archive.manifest import LockEntry
+from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.protocol import OpenContent, Source, Store, find_manifest, read_whole, referrers_tag
+from bundlepipe.verbs.copying.spool import Spool
+from bundlepipe.verbs.shared.bundles import COSIGN_SUFFIXES, SIGNATURE_SUFFIX, locations_tag
+
+_ATTACHMENT_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.sig|\.att|\.sbom)?")
+# What cosign attaches as referrers: sigstore bundles since its release 3, before that on request what else has tags.
+# Source: cosign, "Cosign Bundle Specification".
+_COSIGN_TYPES = ("application/vnd.dev.sigstore.", "application/vnd.dev.cosign.")
+# What lists give for artifacts whose type they do not know: that of a configuration which says nothing.
+_NO_TYPES = (None, "", OCI_CONFIG, DOCKER_CONFIG, "application/vnd.oci.empty.v1+json")
+# A list of tags costs a request for a thousand of them, an answer about one image a request too.
+_MOST_TAGS = 5000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A manifest to be found.
+
+    `identifier` is a digest or tag, `places` are where it may be, in the order of their
+    right to be asked. `origin` is how a lock names it and `named_by` the bundle that has
+    the lock; `reference` is where it came from if it is in no registry now. `also` are
+    others that name it, with places of their own. A member of an index is not `listed`. An
+    index of referrers comes with its `manifest` and `subject`. A bundle is `perhaps_shallow`
+    that may have been copied as an image alone: it is one if its images are not all with it.
+    `entries` are those of the ImagesLock that names it.
+    """
+
+    identifier: str
+    places: tuple[Source, ...]
+    origin: Reference | None = None
+    reference: Reference | None = None
+    named_by: Digest | None = None
+    tag: str | None = None
+    is_root: bool = False
+    is_listed: bool = True
+    manifest: Manifest | None = None
+    subject: Digest | None = None
+    perhaps_shallow: bool = False
+    entries: tuple[LockEntry, ...] = ()
+    also: tuple[Wanted, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What tells it from others: the digest, or who is asked for which tag."""
+        return self.identifier if ":" in self.identifier else f"{self.places[0].name} {self.identifier}"
+
+
+@dataclass(kw_only=True)
+class Item:
+    """A manifest that is to be at the destination.
+
+    `source` has it and its blobs; it is the destination itself where the image `is_complete`.
+    `lender` is a repository of the destination's registry that should have the blobs too.
+    `reference` says where it was found and `origin` how it was first named, by the bundle
+    `named_by`, if one has named it. `config` and
+    `layer` are kept where they had to be read. `lock` is what a bundle names (None where
+    only the destination has its layer), `subject` what the members of an index of referrers are about.
+    """
+
+    manifest: Manifest
+    source: Source
+    places: tuple[Source, ...]
+    reference: Reference
+    origin: Reference
+    is_complete: bool
+    named_by: Digest | None = None
+    lender: Source | None = None
+    tags: list[str] = field(default_factory=list)
+    is_root: bool = False
+    is_listed: bool = False
+    subject: Digest | None = None
+    config: bytes | None = None
+    layer: OpenContent | None = None
+    is_bundle: bool = False
+    lock: ImagesLock | None = None
+    attached: tuple[Wanted, ...] = ()
+    entries: list[LockEntry] = field(default_factory=list)
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the manifest."""
+        return self.manifest.digest
+
+    def merge(self, wanted: Wanted) -> None:
+        """Take note that this was wanted, perhaps once more."""
+        self.is_root |= wanted.is_root
+        self.is_listed |= wanted.is_listed
+        self.subject = self.subject or wanted.subject
+        self.entries.extend(each for each in wanted.entries if each not in self.entries)
+        if wanted.tag and wanted.tag not in self.tags:
+            self.tags.append(wanted.tag)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What belongs to a copy.
+
+    `cosign` takes along what cosign attached to images, `referrers` all that refers to them,
+    `as_imgpkg` of what has tags no more than cosign's signatures of what is listed; members of
+    indexes have no tags then. `configs` says that every configuration is needed,
+    `non_distributable` that those layers are. Where the source `is_closed`, nothing is looked for
+    elsewhere. `shallow` takes bundles as the images that they are.
+    """
+
+    cosign: bool = False
+    referrers: bool = False
+    configs: bool = False
+    non_distributable: bool = False
+    is_closed: bool = False
+    shallow: bool = False
+    as_imgpkg: bool = False
+
+
+class Present:
+    """What a destination has already, found with as few requests as can be."""
+
+    def __init__(self, store: Store | None) -> None:
+        self.store = store
+        self.tags: frozenset[str] | None = frozenset()
+        self._named: Once[Manifest | None] = Once()
+        if store and not store.keeps_untagged:
+            self.tags = tags_of(store)
+
+    def find(self, tag: str, digest: Digest) -> Manifest | None:
+        """Return the manifest `digest` if the destination keeps it, which may need a `tag` for that."""
+        if self.store and self.store.keeps_untagged:
+            return find_manifest(self.store, digest)
+        manifest = self.named(tag)
+        return manifest if manifest and manifest.digest == digest else None
+
+    def named(self, tag: str) -> Manifest | None:
+        """Return what a tag named when it was first asked for."""
+        store = self.store
+        if store is None or not (store.keeps_untagged or self.may_have(tag)):
+            return None
+        return self._named.get(tag, lambda: find_manifest(store, tag))
+
+    def may_have(self, tag: str) -> bool:
+        """Tell whether it cannot be ruled out that `tag` is there."""
+        return self.tags is None or tag in self.tags
+
+
+def is_attachment(tag: str) -> bool:
+    """Tell whether a tag is one that cosign, or who lists referrers, gives to what is attached to an image."""
+    return _ATTACHMENT_TAG.fullmatch(tag) is not None
+
+
+def tags_of(store: Source) -> frozenset[str] | None:
+    """Return the tags of a repository, empty if there is no such repository; None if they are not to be had."""
+    tags: set[str] = set()
+    try:
+        for tag in store.list_tags():
+            if len(tags) == _MOST_TAGS:
+                return None
+            tags.add(tag)
+    except NotFound:
+        return frozenset()
+    except (AccessDenied, StoreError):
+        # Some registries do not list tags, or not for everyone: each is asked for by itself then.
+        return None
+    return frozenset(tags)
+
+
+class Inventory:
+    """Collects `items`, by digest, in an order that does not depend on who answers first.
+
+    `tag_of` gives the tag under which the destination keeps a manifest for good, from its
+    digest and its origin.
+    """
+
+    def __init__(
+        self, homes: Homes, present: Present, scope: Scope, tag_of: Callable[[Digest, Reference], str]
+    ) -> None:
+        self.items: dict[str, Item] = {}
+        self._homes = homes
+        self._present = present
+        self._scope = scope
+        self._tag_of = tag_of
+        self._tags: Once[frozenset[str] | None] = Once()
+        self._has_locations: Once[bool] = Once()
+        self._relocated: set[str] = set()
+        self._unreachable: set[str] = set()
+        self._spool = Spool()
+
+    def close(self) -> None:
+        """Give up what was kept of layers."""
+        self._spool.close()
+
+    def collect(self, wanted: Iterable[Wanted]) -> None:
+        """Find what is wanted, and everything that belongs to it.
+
+        Raises NotFound, AccessDenied or Unreachable for what cannot be had, naming the
+        places that were asked, InvalidContent and DocumentError for what is faulty.
+        """
+        level = list(wanted)
+        while level:
+            unknown = _distinct(each for each in level if each.key not in self.items)
+            found = dict(zip(unknown, in_parallel(self._find, unknown.values()), strict=True))
+            further: list[Wanted] = []
+            for each in level:
+                item = self.items.get(each.key) or found[each.key]
+                if item.digest not in self.items:
+                    self.items[item.digest] = item
+                    further += [*self._members(item), *self._images(item)]
+                    further += () if self._scope.as_imgpkg else item.attached
+                self.items[item.digest].merge(each)
+                if self._scope.as_imgpkg and each.is_listed and not is_attachment(each.identifier):
+                    further += item.attached
+            level = further
+
+    def _find(self, wanted: Wanted) -> Item:
+        """Read a manifest, and of a bundle its lock; what it is part of is not asked here."""
+        if ":" in wanted.identifier and Digest(wanted.identifier).algorithm != "sha256":
+            raise InvalidContent(f"{wanted.origin or wanted.identifier}: only manifests named by sha256 can be copied")
+        source, manifest, is_complete = self._read(wanted)
+        reference = _reference(source, wanted, manifest)
+        item = Item(
+            manifest=manifest,
+            source=source,
+            places=wanted.places if is_complete else (source,),
+            reference=reference,
+            origin=wanted.origin or reference,
+            is_complete=is_complete,
+            named_by=wanted.named_by,
+            lender=self._lender(reference.repository),
+        )
+        if not manifest.is_index:
+            self._read_config(item, f"{source.name}@{manifest.digest}")
+            if wanted.perhaps_shallow and item.lock and not _has_all(source, item.lock):
+                item.is_bundle, item.lock = False, None
+        if wanted.subject is None:
+            item.attached = tuple(self._attached(item))
+        return item
+
+    def _lender(self, came_from: Repository) -> Source | None:
+        """Return where an image was found, or went into a tar from, if that can lend blobs to the destination."""
+        here = self._present.store and self._present.store.repository
+        if here and here.registry == came_from.registry and here != came_from:
+            return self._homes.repository(came_from)
+        return None
+
+    def _read(self, wanted: Wanted) -> tuple[Source, Manifest, bool]:
+        """Return where a manifest is, the manifest, and whether the destination has it with all its blobs."""
+        if wanted.manifest:
+            return wanted.places[0], wanted.manifest, False
+        store = self._present.store
+        by_digest = ":" in wanted.identifier
+        takes_attached = self._scope.cosign or self._scope.referrers
+        if store and by_digest and wanted.origin and not takes_attached:
+            digest = Digest(wanted.identifier)
+            manifest = self._find_present(wanted, self._tag_of(digest, wanted.origin), digest)
+            if manifest and not self._lacks_blobs(manifest):
+                return store, manifest, True
+        source, manifest = self._look(wanted)
+        return source, manifest, self._is_complete(wanted, source, manifest)
+
+    def _is_complete(self, wanted: Wanted, source: Source, manifest: Manifest) -> bool:
+        if self._present.store is None or self._lacks_blobs(manifest):
+            return False
+        tag = self._tag_of(manifest.digest, wanted.origin or _reference(source, wanted, manifest))
+        if wanted.is_root and wanted.tag and tag in (self._present.tags or ()):
+            # One question for both: whether it is there, and whether its own tag names it.
+            tag = wanted.tag
+        return self._find_present(wanted, tag, manifest.digest) is not None
+
+    def _find_present(self, wanted: Wanted, tag: str, digest: Digest) -> Manifest | None:
+        if self._present.store and self._scope.as_imgpkg and not wanted.is_listed:
+            return find_manifest(self._present.store, digest)
+        return self._present.find(tag, digest)
+
+    def _lacks_blobs(self, manifest: Manifest) -> bool:
+        """Tell whether the destination may have the manifest without all blobs that this copy takes along."""
+        return (
+            self._scope.non_distributable
+            and not manifest.is_index
+            and any(layer.is_non_distributable for layer in manifest.layers)
+        )
+
+    def _look(self, wanted: Wanted) -> tuple[Source, Manifest]:
+        """Look for a manifest in its places; a refusal counts as absence, as imgpkg counts it."""
+        failures: dict[str, StoreError] = {}
+        for place in self._ordered(wanted):
+            try:
+                return place, place.read_manifest(wanted.identifier)
+            except (NotFound, AccessDenied, Unreachable) as error:
+                if isinstance(error, Unreachable):
+                    self._unreachable.add(place.name)
+                failures[place.name] = error
+        # Where the lock says it is counts for more than where it might be as well.
+        failure = failures[wanted.places[-1].name]
+        if wanted.named_by is None:
+            raise failure
+        reasons = "; ".join(map(str, failures.values()))
+        text = f"{wanted.origin} cannot be fetched: {reasons}" if len(failures) > 1 else reasons
+        by = "".join(f"Retrieving images for bundle '{name}': " for name in self._nested_around(wanted.named_by))
+        drop_in = f"Reading Images from Bundle: {by}Checking image existence: {failure.drop_in or failure}"
+        raise type(failure)(text, drop_in=drop_in)
+
+    def _nested_around(self, bundle: Digest | None) -> list[Reference]:
+        """Return what a bundle and those around it are called, the outermost first, without the root."""
+        names: list[Reference] = []
+        while bundle and not (item := self.items[bundle]).is_root:
+            names.insert(0, item.origin)
+            bundle = item.named_by
+        return names
+
+    def _ordered(self, wanted: Wanted) -> list[Source]:
+        """Return the places in the order in which they are asked.
+
+        A relocated bundle has its images beside it, and must not reach back to where they
+        came from; one that was never copied has none of them. Where several name an image,
+        relocated ones count first.
+        """
+        orders = sorted(map(self._order, (wanted, *wanted.also)), key=lambda order: order[0])
+        places = {place.name: place for _, order in orders for place in order}
+        return sorted(places.values(), key=lambda place: place.name in self._unreachable)
+
+    def _order(self, wanted: Wanted) -> tuple[bool, tuple[Source, ...]]:
+        """Return whether the first place is unlikely to have it, and the places in the order that follows."""
+        own, *others = wanted.places
+        is_unlikely = bool(others) and not own.is_local and not self._is_relocated(own, wanted.named_by)
+        return is_unlikely, (*others, own) if is_unlikely else wanted.places
+
+    def _is_relocated(self, store: Source, bundle: Digest | None) -> bool:
+        def ask() -> bool:
+            assert bundle
+            try:
+                store.resolve(locations_tag(bundle))
+            except (NotFound, AccessDenied):
+                return False
+            return True
+
+        # A copy brings everything into one repository, so that what a bundle nests is there as well.
+        if store.name not in self._relocated and bundle and self._has_locations.get((store.name, bundle), ask):
+            self._relocated.add(store.name)
+        return store.name in self._relocated
+
+    def _read_config(self, item: Item, what: str) -> None:
+        """Find out whether an image is a bundle, which has exactly one layer, and what it names."""
+        manifest = item.manifest
+        has_one_layer = len(manifest.layers) == 1 and not self._scope.shallow
+        may_be_bundle = has_one_layer and manifest.config.media_type in (DOCKER_CONFIG, OCI_CONFIG)
+        is_bundle = False
+        # Where there are image locations of it, it is a bundle.
+        if item.is_complete and may_be_bundle and self._present.tags:
+            is_bundle = locations_tag(item.digest) in self._present.tags
+        if self._scope.configs or (may_be_bundle and not is_bundle):
+            item.config = read_whole(item.source, manifest.config, LARGEST_CONFIG)
+            is_bundle = may_be_bundle and BUNDLE_LABEL in labels_of(item.config, what)
+        item.is_bundle = is_bundle
+        if is_bundle:
+            item.lock = self._read_lock(item, what)
+
+    def _read_lock(self, item: Item, what: str) -> ImagesLock | None:
+        source, layer = item.source, item.manifest.layers[0]
+        if self._scope.is_closed and source.is_local and not source.has_blob(layer):
+            # Everything in a tar is listed in it, so what the bundle names is known. Whether the
+            # destination has the layer is found out with all others.
+            if self._present.store is None or not self._present.store.has_blob(layer):
+                return None
+            source = self._present.store
+        chunks = source.read_blob(layer)
+        if not item.is_complete and not item.source.is_local:
+            chunks, item.layer = self._spool.keep(chunks, layer.size)
+        content = read_files(chunks, (IMAGES_LOCK,), what).get(IMAGES_LOCK)
+        if content is None:
+            raise InvalidContent(f"{what}: has the label of a bundle, but no {IMAGES_LOCK}")
+        return parse_of_bundle(content, f"{what}: {IMAGES_LOCK}")
+
+    def _members(self, item: Item) -> Iterator[Wanted]:
+        """Yield the members of an index; where it is complete, those that may have to bring something still."""
+        scope = self._scope
+        everything = not item.is_complete or scope.cosign or scope.referrers or scope.non_distributable
+        for child in item.manifest.children if item.manifest.is_index else ():
+            if everything or child.media_type in INDEX_TYPES:
+                origin = item.origin.with_digest(child.digest)
+                yield Wanted(identifier=child.digest, places=item.places, origin=origin, is_listed=False)
+
+    def _images(self, item: Item) -> Iterator[Wanted]:
+        for image in item.lock.images if item.lock else ():
+            places, origin = item.places, self._homes.repository(image.image.repository)
+            if not self._scope.is_closed and origin.name not in [place.name for place in places]:
+                places = (*places, origin)
+            yield Wanted(identifier=image.digest, places=places, origin=image.image, named_by=item.digest)
+
+    def _attached(self, item: Item) -> Iterator[Wanted]:
+        if self._scope.cosign:
+            for suffix in (SIGNATURE_SUFFIX,) if self._scope.as_imgpkg else COSIGN_SUFFIXES:
+                tag = f"{item.digest.algorithm}-{item.digest.encoded}{suffix}"
+                if self._has_tag(item.source, tag):
+                    yield Wanted(identifier=tag, places=(item.source,), reference=item.reference, tag=tag)
+        if index := self._referrers(item):
+            yield Wanted(
+                identifier=index.digest,
+                places=(item.source,),
+                reference=item.reference,
+                tag=referrers_tag(item.digest),
+                manifest=index,
+                subject=item.digest,
+            )
+
+    def _referrers(self, item: Item) -> Manifest | None:
+        """Return the index of what refers to an image and belongs to the copy; None if there is nothing."""
+        if not (self._scope.cosign or self._scope.referrers):
+            return None
+        index = item.source.read_referrers(item.digest, self._tags_of(item.source) if self._scope.cosign else None)
+        # The tag for referrers is also how images are pinned.
+        own = {item.digest, *(child.digest for child in item.manifest.children if item.manifest.is_index)}
+        if index is None or index.digest in own:
+            return None
+        if self._scope.referrers:
+            return index
+        attached = {child.digest: _as_attached(item.source, child) for child in index.children}
+        return index_of(index, {digest: known for digest, known in attached.items() if known is not None})
+
+    def _has_tag(self, source: Source, tag: str) -> bool:
+        tags = self._tags_of(source)
+        return tag in tags if tags is not None else find_manifest(source, tag) is not None
+
+    def _tags_of(self, source: Source) -> frozenset[str] | None:
+        return self._tags.get(source.name, lambda: tags_of(source))
+
+
+def _has_all(source: Source, lock: ImagesLock) -> bool:
+    return all(source.has_manifest(image.digest) for image in lock.images)
+
+
+def _as_attached(source: Source, referrer: Descriptor) -> dict[str, Any] | None:
+    """Return what a list should say of a referrer beside what it does; None for what cosign did not attach.
+
+    Some lists give the type of the configuration for that of the artifact: then it says what it is itself,
+    and others find it in the list at the destination.
+    """
+    kind, known = referrer.artifact_type, {}
+    if kind in _NO_TYPES:
+        manifest = find_manifest(source, referrer.digest)
+        kind = manifest.artifact_type if manifest else None
+        known = {"artifactType": kind, **({"annotations": manifest.annotations} if manifest else {})}
+    return known if kind and kind.startswith(_COSIGN_TYPES) else None
+
+
+def _distinct(level: Iterable[Wanted]) -> dict[str, Wanted]:
+    """Return what is wanted by its key, each to be looked for wherever any that names it says."""
+    named: dict[str, list[Wanted]] = {}
+    for each in level:
+        named.setdefault(each.key, []).append(each)
+    return {key: replace(first, also=tuple(also)) for key, (first, *also) in named.items()}
+
+
+def _reference(source: Source, wanted: Wanted, manifest: Manifest) -> Reference:
+    if source.repository:
+        return source.repository.at(manifest.digest)
+    came_from = wanted.reference or wanted.origin
+    assert came_from, "what is in no registry comes with a reference"
+    return came_from.with_digest(manifest.digest)

@@ -1,0 +1,1 @@
+"""The images that configuration names: resolved, locked, rendered, inspected."""

@@ -1,0 +1,210 @@
+"""lock: the images that configuration names become the images.yml of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from bundlepipe.documents.imgpkg.images_lock import KBLD_ID, ImageRef, ImagesLock
+from bundlepipe.documents.kbld.config import KbldConfig
+from bundlepipe.documents.search.annotations import ORIGINS_ANNOTATION
+from bundlepipe.errors import DocumentError, InputError, InvalidReference
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.manifest import Platform
+from bundlepipe.oci.reference import Reference
+from bundlepipe.verbs.images.resolver import (
+    FromSource,
+    Made,
+    Plan,
+    Preresolved,
+    Question,
+    Resolver,
+    answer_all,
+    made_now,
+    plan,
+)
+from bundlepipe.verbs.images.texts import Text, read_rules, read_texts, search
+
+# Tells a digest that was chosen for a platform from one that stands for all of them, so
+# that images.yml alone says whether an entry still answers the question.
+PLATFORM_ANNOTATION = "dev.bundlepipe.platform"
+# What was asked in place of the reference itself, because an override says so.
+QUESTION_ANNOTATION = "dev.bundlepipe.question"
+
+
+@dataclass(frozen=True)
+class LockRequest:
+    """What to lock.
+
+    `files` are searched for references, less what `exclude` names relative to them, and so
+    are `texts`; `config` are files of kbld's configuration. `include` holds further
+    references, each with where it is declared, as something that becomes text when a
+    message needs it. `made` gives the current `repository@digest` of images and bundles by
+    the name that configuration calls them, None where it is not known yet. `refresh` tells
+    which references are resolved again although the current lock has them.
+    """
+
+    files: Sequence[str]
+    exclude: Collection[str] = ()
+    texts: Sequence[Text] = ()
+    config: Sequence[str] = ()
+    include: Mapping[str, object] = field(default_factory=dict)
+    made: Mapping[str, Reference | None] = field(default_factory=dict)
+    platform: Platform | None = None
+    refresh: Callable[[str], bool] = lambda reference: False
+
+
+class SharedAnswers(Protocol):
+    """What questions to registries were answered with, kept for all locks of a pipeline."""
+
+    def known(self, question: Question) -> Digest | None:
+        """Return the digest that a question was answered with; None where it was not asked yet."""
+        ...
+
+    def keep(self, answers: Mapping[Question, Digest]) -> None:
+        """Keep what was answered just now, unless another lock was quicker: `known` tells what counts."""
+        ...
+
+
+def lock(
+    request: LockRequest,
+    current: ImagesLock | SharedAnswers,
+    resolver: Resolver,
+    build: Callable[[FromSource], Reference],
+) -> ImagesLock:
+    """Return the lock of everything that the files and includes name, sorted by reference.
+
+    A reference that `current` has keeps its digest, so nothing moves unasked; new ones are
+    resolved, all at once; vanished ones go. What a source of kbld's configuration makes is
+    made by `build`, which knows whether there is anything to do. Raises DocumentError for
+    faulty configuration and ResolutionError for references that cannot be resolved or
+    built, with all of them.
+    """
+    problems: list[str] = []
+    wanted, rules = _wanted(request, problems)
+    own = current.images if isinstance(current, ImagesLock) else ()
+    locked = {entry.annotations.get(KBLD_ID): entry for entry in own}
+    entries: dict[str, ImageRef] = {}
+    open_plans: dict[str, FromSource | Question] = {}
+    for reference, where in wanted.items():
+        try:
+            planned = plan(reference, rules, request.made, request.platform)
+            entry = _settled_entry(reference, planned) or _known_entry(
+                reference, planned, request, locked.get(reference)
+            )
+            if entry:
+                entries[reference] = entry
+            elif isinstance(planned, FromSource | Question):
+                open_plans[reference] = planned
+        except (InvalidReference, InputError) as error:
+            problems.append(f"{where}: {error}")
+    if problems:
+        raise DocumentError(problems)
+    shared = None if isinstance(current, ImagesLock) else current
+    ask = partial(_answer, resolver=resolver, build=build, known=_known_answers(open_plans, request, shared))
+    answers = answer_all(open_plans, ask, lambda text: wanted[text])
+    if shared:
+        _keep(open_plans, answers, shared)
+    for reference, image in answers.items():
+        entries[reference] = ImageRef(image, _annotations(reference, open_plans[reference], request.platform))
+    return ImagesLock(tuple(entries[reference] for reference in sorted(entries)))
+
+
+def _wanted(request: LockRequest, problems: list[str]) -> tuple[dict[str, object], KbldConfig]:
+    """Return every distinct reference with the place that first names it, and the rules; faults go to `problems`."""
+    rules = KbldConfig()
+    try:
+        rules = read_rules(request.config)
+    except DocumentError as error:
+        problems.extend(error.problems)
+    configuration = search([*read_texts(request.files, request.exclude), *request.texts], rules)
+    problems.extend(configuration.problems)
+    wanted: dict[str, object] = {}
+    for found in configuration.images:
+        wanted.setdefault(found.value, found.where)
+    for reference, where in request.include.items():
+        wanted.setdefault(reference, where)
+    return wanted, configuration.rules
+
+
+def _settled_entry(reference: str, planned: Plan) -> ImageRef | None:
+    """Return the entry of a reference that nobody is asked for: preresolved, made here, or a digest."""
+    if isinstance(planned, Preresolved):
+        return ImageRef(_preresolved(reference, planned), {KBLD_ID: reference})
+    if isinstance(planned, Made):
+        return ImageRef(made_now(planned), {KBLD_ID: reference})
+    if isinstance(planned, Question) and planned.is_answered:
+        return ImageRef(planned.reference, {KBLD_ID: reference})
+    return None
+
+
+def _answer(
+    planned: FromSource | Question,
+    resolver: Resolver,
+    build: Callable[[FromSource], Reference],
+    known: Mapping[Question, Digest],
+) -> Reference:
+    if isinstance(planned, FromSource):
+        return build(planned)
+    digest = known.get(planned)
+    return planned.reference.with_digest(digest) if digest else resolver.resolve(planned)
+
+
+def _known_answers(
+    plans: Mapping[str, Plan], request: LockRequest, shared: SharedAnswers | None
+) -> dict[Question, Digest]:
+    """Return the shared answers that count: not those to questions that are to be asked again."""
+    if shared is None:
+        return {}
+    asked = {reference: planned for reference, planned in plans.items() if isinstance(planned, Question)}
+    # Shared answers show references spelled out, so that is how they may be named, too.
+    again = {question for text, question in asked.items() if any(map(request.refresh, (text, str(question.reference))))}
+    found = {question: shared.known(question) for question in asked.values() if question not in again}
+    return {question: digest for question, digest in found.items() if digest}
+
+
+def _keep(plans: Mapping[str, Plan], images: dict[str, Reference], answers: SharedAnswers) -> None:
+    """Keep what registries answered for other locks, and take over what these have kept already."""
+    asked = {reference: planned for reference, planned in plans.items() if isinstance(planned, Question)}
+    answers.keep({asked[text]: image.digest for text, image in images.items() if text in asked and image.digest})
+    for text, question in asked.items():
+        digest = answers.known(question)
+        assert digest
+        images[text] = question.reference.with_digest(digest)
+
+
+def _known_entry(reference: str, planned: Plan, request: LockRequest, current: ImageRef | None) -> ImageRef | None:
+    if not isinstance(planned, Question) or current is None or request.refresh(reference):
+        return None
+    annotations = _annotations(reference, planned, request.platform)
+    if current.image.repository != planned.reference.repository:
+        # An override, or whatever else led elsewhere, is gone.
+        return None
+    if any(current.annotations.get(key) != annotations.get(key) for key in (PLATFORM_ANNOTATION, QUESTION_ANNOTATION)):
+        return None
+    return ImageRef(
+        current.image, {key: value for key, value in current.annotations.items() if key != ORIGINS_ANNOTATION}
+    )
+
+
+def _preresolved(reference: str, planned: Preresolved) -> Reference:
+    image = Reference.parse(planned.image)
+    if image.digest is None:
+        raise InputError(
+            f"'{reference}' becomes '{planned.image}', which {planned.override.where} calls preresolved, "
+            "but a lock holds digests only: expected REPOSITORY@DIGEST"
+        )
+    return image.with_digest(image.digest)
+
+
+def _annotations(reference: str, planned: FromSource | Question, platform: Platform | None) -> dict[str, str]:
+    """Return the annotations of an entry: they tell which question it answers."""
+    annotations = {KBLD_ID: reference}
+    if isinstance(planned, Question):
+        if planned != Question(Reference.parse(reference), platform=platform):
+            annotations[QUESTION_ANNOTATION] = str(planned)
+        elif platform:
+            annotations[PLATFORM_ANNOTATION] = str(platform)
+    return annotations

@@ -1,0 +1,90 @@
+"""render: configuration in which every reference is the one that a lock gives it. No network is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bundlepipe.documents.kbld.config import KbldConfig
+from bundlepipe.documents.yaml.stream import joined
+from bundlepipe.errors import BundlepipeError, DocumentError, InvalidReference
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.reference import Reference
+from bundlepipe.verbs.images.resolver import Preresolved, Question, plan
+from bundlepipe.verbs.images.texts import Text, read_rules, search
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """What to render.
+
+    `texts` are rendered, in their order. `locks` are ImagesLocks, or kbld's
+    configuration with preresolved overrides; `config` are further files of kbld's
+    configuration.
+    """
+
+    texts: Sequence[Text]
+    locks: Sequence[str] = ()
+    config: Sequence[str] = ()
+
+
+def render(request: RenderRequest) -> bytes:
+    """Return the documents of all texts, byte for byte as they are but for references, as one YAML text.
+
+    A reference becomes what a lock says; one by digest that no lock has stays. Documents
+    that configure kbld are left out. Raises InputError for a lock that cannot be read, and
+    DocumentError with all faults of all texts and all references that are not locked.
+    """
+    # An override that led to what a lock has must not lead elsewhere now.
+    rules = read_rules([*request.locks, *request.config])
+    configuration = search(request.texts, rules)
+    problems = list(configuration.problems)
+    known = _Known(configuration.rules, request.locks)
+    images: dict[str, str] = {}
+    for found in configuration.images:
+        if found.value not in images:
+            try:
+                images[found.value] = known.image(found.value)
+            except (InvalidReference, _NotLocked) as error:
+                problems.append(f"{found.where}: {error}")
+    if problems:
+        raise DocumentError(problems)
+    return joined([file.rendered(images) for file in configuration.files])
+
+
+class _NotLocked(BundlepipeError):
+    """No lock says what a reference becomes."""
+
+
+class _Known:
+    """What is known of references without asking anyone."""
+
+    def __init__(self, rules: KbldConfig, locks: Sequence[str]) -> None:
+        self._rules = rules
+        self._locks = locks
+        self._by_digest: Mapping[Digest, str] = {
+            digest: override.new_image
+            for override in reversed(rules.overrides)
+            if override.preresolved and override.new_image and (digest := _digest(override.new_image))
+        }
+
+    def image(self, reference: str) -> str:
+        """Return what a reference becomes; _NotLocked if that would have to be asked for, InvalidReference for none.
+
+        A lock written by hand may lack the reference as it stands here; a digest is the
+        same image wherever the lock has it.
+        """
+        planned = plan(reference, self._rules, {})
+        if isinstance(planned, Preresolved):
+            return planned.image
+        if isinstance(planned, Question) and planned.is_answered and planned.reference.digest:
+            return self._by_digest.get(planned.reference.digest, str(planned.reference))
+        where = f"in none of {', '.join(self._locks)}" if self._locks else "not locked, and no locks are given"
+        raise _NotLocked(f"'{reference}' is {where}: lock it, or name the lock that has it")
+
+
+def _digest(image: str) -> Digest | None:
+    try:
+        return Reference.parse(image).digest
+    except InvalidReference:
+        return None

@@ -1,0 +1,182 @@
+"""Configuration as verbs take it: texts that are searched for images, and the rules of kbld among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from bundlepipe.documents.kbld.config import KbldConfig
+from bundlepipe.documents.kbld.reading import parse_config
+from bundlepipe.documents.search.files import (
+    ComposedFile,
+    FoundImage,
+    SearchedFile,
+    compose_file,
+    search_composed,
+    search_images,
+)
+from bundlepipe.documents.search.kinds import may_configure
+from bundlepipe.documents.search.paths import kbld_files, searched_files
+from bundlepipe.documents.yaml.reader import decoded
+from bundlepipe.errors import DocumentError, InputError
+from bundlepipe.events import Emit, ignore
+from bundlepipe.filesystem.files import read_file
+from bundlepipe.stores.http.answers import public_url
+from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings
+
+STANDARD_INPUT = "stdin"
+
+
+@dataclass(frozen=True)
+class Text:
+    """Configuration and what messages call it: the path of a file, a URL, the program that printed it."""
+
+    name: str
+    content: bytes
+
+    @property
+    def kbld_name(self) -> str:
+        """What kbld calls it in messages, where it is one of its inputs."""
+        if self.name == STANDARD_INPUT:
+            return self.name
+        return f"HTTP URL '{self.name}'" if _is_url(self.name) else f"file '{self.name}'"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What was searched, and the rules by which references in it become others."""
+
+    files: tuple[SearchedFile, ...]
+    rules: KbldConfig
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def images(self) -> Iterator[FoundImage]:
+        """What was found, in the order of the files."""
+        return (found for file in self.files for found in file.images)
+
+
+def read_texts(paths: Sequence[str], exclude: Collection[str] = ()) -> list[Text]:
+    """Return the content of files, and of the YAML and JSON files in directories; InputError if one cannot be read."""
+    return [read_text(path) for path in searched_files(paths, exclude)]
+
+
+def read_inputs(
+    names: Sequence[str],
+    read_stdin: Callable[[], bytes],
+    emit: Emit = ignore,
+    *,
+    network: NetworkSettings = DEFAULT_NETWORK,
+    trace: Callable[[str], None] | None = None,
+    as_kbld: bool = False,
+) -> list[Text]:
+    """Return what kbld's `-f` names: files, directories, `-` for standard input, and http and https URLs.
+
+    `network` says how servers are spoken to, `trace` shows it. With `as_kbld` directories are
+    read in kbld's order, and everything in them that has the name of configuration is. Raises
+    InputError for a file that cannot be read, StoreError for a URL.
+    """
+    texts: list[Text] = []
+    for name in names:
+        if name == "-":
+            texts.append(Text(STANDARD_INPUT, read_stdin()))
+        elif _is_url(name):
+            from bundlepipe.stores.http.fetch import fetch
+
+            content = fetch(name, emit, network=network, trace=trace)
+            texts.append(Text(public_url(name), content))
+        else:
+            files = kbld_files(name) if as_kbld else searched_files([name], with_bundles_own=True)
+            texts.extend(map(read_text, files))
+    return texts
+
+
+def _is_url(name: str) -> bool:
+    return name.startswith(("http://", "https://"))
+
+
+def read_text(path: str) -> Text:
+    """Return the content of a file; InputError if it cannot be read."""
+    try:
+        return Text(path, read_file(path))
+    except InputError as error:
+        raise InputError(str(error), drop_in=f"Parsing file '{path}': {error.drop_in}") from None
+
+
+def read_rules(paths: Iterable[str]) -> KbldConfig:
+    """Return kbld's configuration in some files, in their order.
+
+    Raises InputError for a file that cannot be read, DocumentError with all faults of all files.
+    """
+    found: list[KbldConfig] = []
+    problems: list[str] = []
+    for text in map(read_text, paths):
+        try:
+            found.append(parse_config(text.content, text.name))
+        except DocumentError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise DocumentError(problems)
+    return sum(found, KbldConfig())
+
+
+def search(texts: Sequence[Text], rules: KbldConfig) -> Configuration:
+    """Return what is found in some texts by `rules` and those that the texts hold, as kbld takes both from its files.
+
+    Faults are collected in `problems`.
+    """
+    problems: list[str] = []
+    configurations = [rules]
+    readable: list[Text] = []
+    for text in texts:
+        if may_configure(text.content):
+            try:
+                configurations.append(parse_config(text.content, text.name, sole=False))
+            except DocumentError as error:
+                problems.extend(error.problems)
+                continue
+        readable.append(text)
+    all_rules = sum(configurations, KbldConfig())
+    files = []
+    for text in readable:
+        try:
+            files.append(search_images(text.content, text.name, all_rules.search_rules))
+        except DocumentError as error:
+            problems.extend(error.problems)
+    return Configuration(tuple(files), all_rules, tuple(dict.fromkeys(problems)))
+
+
+def read_as_kbld(texts: Sequence[Text]) -> tuple[list[ComposedFile], KbldConfig]:
+    """Return the documents of some texts, and the configuration among them, as kbld reads them.
+
+    Raises DocumentError with the first fault, in kbld's order: files that it cannot read, then
+    its configuration. What kbld takes for no fault is none.
+    """
+    composed = [_composed_as_kbld(text) for text in texts]
+    configurations = (parse_config(file.content, file.path, sole=False, as_kbld=True) for file in composed)
+    return composed, sum(configurations, KbldConfig())
+
+
+def search_as_kbld(texts: Sequence[Text]) -> Configuration:
+    """Return what kbld finds in some texts, which hold the rules as well; DocumentError as of `read_as_kbld`."""
+    composed, rules = read_as_kbld(texts)
+    files = tuple(search_composed(file, rules.search_rules, as_kbld=True) for file in composed)
+    return Configuration(files, rules)
+
+
+def _composed_as_kbld(text: Text) -> ComposedFile:
+    from bundlepipe.documents.yaml.go_yaml import is_suspect, parsing_problem
+
+    fault: DocumentError | None = None
+    try:
+        composed = compose_file(text.content, text.name)
+        if not is_suspect(composed.text.content, [document.root for document in composed.documents]):
+            return composed
+    except DocumentError as error:
+        fault = error
+    problem = parsing_problem(decoded(text.content, text.name), text.kbld_name)
+    if problem:
+        raise DocumentError(fault.problems if fault else [f"{text.name}: {problem}"], drop_in=problem)
+    if fault:
+        raise fault
+    return composed

@@ -1,0 +1,129 @@
+"""What git has of files: before something else takes their place, whether it can give them back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+
+from bundlepipe.concurrency.processes import run_program
+from bundlepipe.errors import ProgramError, ProgramMissing
+from bundlepipe.filesystem.base_directory import anchored, as_given
+
+# `git status` would write to the index, at the same time as the user's own git perhaps.
+_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1"}
+# Git's hooks have these, and they may stand for another repository than the one around the path.
+_OF_ONE_REPOSITORY = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_WORK_TREE",
+)
+_SHA1_DIGITS = 40
+_LINK_MODE = b"120000"
+_CHUNK = 1 << 20
+
+
+def find_tracked(paths: Sequence[str]) -> list[str]:
+    """Return those of some paths that git tracks; none where it cannot tell (no repository, say)."""
+    if not paths:
+        return []
+    try:
+        output = _git(anchored(os.curdir), "ls-files", "-z", "--", *paths)
+    except (ProgramError, ProgramMissing):
+        return []
+    found = {os.path.normpath(os.fsdecode(path)) for path in output.split(b"\0") if path}
+    return [path for path in paths if os.path.normpath(path) in found]
+
+
+def find_unkept(path: str) -> str | None:
+    """Return what would be lost with the file, link or directory at `path`; None if git has every byte of it.
+
+    Git has what is tracked, unmodified, and in the index as it is on the disk: a file that git
+    keeps in another form (with filters, or other ends of lines) does not count. Empty
+    directories are no loss. Where git is missing or fails, or there is no repository, `path`
+    itself is what would be lost.
+    """
+    place = anchored(path)
+    is_directory = stat.S_ISDIR(os.lstat(place).st_mode)
+    parent, name = os.path.split(place)
+    directory, inside = (place, os.curdir) if is_directory else (parent or os.curdir, name)
+    try:
+        tracked = _tracked(directory, inside)
+        for below in _files_below(place) if is_directory else [os.fsencode(inside)]:
+            file = os.path.join(os.fsencode(directory), below)
+            if below not in tracked or tracked[below] != _object_name(file, len(tracked[below])):
+                return as_given(os.fsdecode(file)) if is_directory else path
+        # The index has it all, a commit perhaps not.
+        return path if _status(directory, inside) else None
+    except (ProgramError, ProgramMissing, OSError):
+        return path
+
+
+def _tracked(directory: str, path: str) -> dict[bytes, bytes]:
+    """Return what the index has of each file below a path, as `_object_name` does, by its path from the directory."""
+    found: dict[bytes, bytes] = {}
+    for line in _git(directory, "ls-files", "--stage", "-z", "--", path).split(b"\0"):
+        entry, _, name = line.partition(b"\t")
+        if name:
+            mode, digest, stage = entry.split(b" ")
+            if stage == b"0":
+                found[name] = (b"l" if mode == _LINK_MODE else b"f") + digest
+    return found
+
+
+def _status(directory: str, path: str) -> bytes:
+    options = ("--porcelain", "-z", "--untracked-files=all", "--ignored", "--ignore-submodules=none")
+    return _git(directory, "status", *options, "--", path)
+
+
+def _git(directory: str, *arguments: str) -> bytes:
+    # A monitor of the file system is a program that the repository may name.
+    command = ("git", "-c", "core.fsmonitor=false", *arguments)
+    return run_program(
+        command,
+        lambda line: None,
+        directory=directory,
+        environment=_ENVIRONMENT,
+        without=_OF_ONE_REPOSITORY,
+        captures_output=True,
+    )
+
+
+def _files_below(directory: str) -> Iterator[bytes]:
+    """Yield the path, from the directory, of whatever is below it and is no directory itself."""
+    directories = [b""]
+    while directories:
+        prefix = directories.pop()
+        with os.scandir(os.path.join(os.fsencode(directory), prefix)) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                name = os.path.join(prefix, entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    directories.append(name)
+                else:
+                    yield name
+
+
+def _object_name(file: bytes, length: int) -> bytes | None:
+    """Return whether it is a link, and the name that git gives to its content; None for a device.
+
+    `length` is how long that is in the index: it tells by which function the repository names.
+    """
+    status = os.lstat(file)
+    hasher = hashlib.sha1(usedforsecurity=False) if length <= 1 + _SHA1_DIGITS else hashlib.sha256()
+    if stat.S_ISLNK(status.st_mode):
+        target = os.readlink(file)
+        hasher.update(b"blob %d\0" % len(target) + target)
+        return b"l" + hasher.hexdigest().encode()
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    hasher.update(b"blob %d\0" % status.st_size)
+    with open(file, "rb") as content:
+        while chunk := content.read(_CHUNK):
+            hasher.update(chunk)
+    return b"f" + hasher.hexdigest().encode()

@@ -1,0 +1,1 @@
+"""What several verbs need of bundles, locations and blobs."""

@@ -1,0 +1,133 @@
+"""Blobs on their way: each transfer is told as events, whichever homes it goes between."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from typing import IO, cast
+
+from bundlepipe.concurrency.parallel import in_parallel
+from bundlepipe.errors import StoreError, Unreachable
+from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted, Emit
+from bundlepipe.oci.layers.chunks import ChunkFile
+from bundlepipe.oci.manifest import Descriptor, Manifest
+from bundlepipe.stores.protocol import Destination, OpenContent, Source, Store, find_manifest
+from bundlepipe.verbs.shared.bundles import internal_tag
+
+_CHUNK = 256 * 1024
+_MOST_REFUSALS = 3
+
+
+def send_blob(destination: Destination, blob: Descriptor, open_content: OpenContent, emit: Emit) -> bool:
+    """Store a blob that comes from files or memory; tell whether it had to be transferred. Raises StoreError."""
+    sent = destination.put_blob(blob, lambda: _told(_chunks(open_content()), blob, emit))
+    emit(BlobDone(blob.digest, blob.size, "transferred" if sent else "present"))
+    return sent
+
+
+def receive_blob(source: Source, blob: Descriptor, emit: Emit) -> Generator[bytes, None, None]:
+    """Yield the verified content of a blob; errors are those of `Store.read_blob`."""
+    emit(BlobStarted(blob.digest, blob.size))
+    with closing(source.read_blob(blob)) as chunks:
+        for chunk in chunks:
+            emit(BlobAdvanced(blob.digest, len(chunk)))
+            yield chunk
+    emit(BlobDone(blob.digest, blob.size, "transferred"))
+
+
+def pass_on_blob(source: Source, destination: Destination, blob: Descriptor, emit: Emit) -> None:
+    """Make the destination have a blob of the source, streamed through: nothing is kept. Raises StoreError."""
+    sent = destination.put_blob(blob, lambda: _told(source.read_blob(blob), blob, emit))
+    emit(BlobDone(blob.digest, blob.size, "transferred" if sent else "present"))
+
+
+class Mounts:
+    """Takes blobs over from repositories of the destination's registry, where that works.
+
+    Some registries never mount and some do not from everywhere. Who has given nothing a few
+    times running is not asked again.
+    """
+
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+        self._refusals: Counter[str] = Counter()
+
+    def take(self, blob: Descriptor, lender: Source, emit: Emit) -> bool:
+        """Mount a blob; False if it has to be transferred. Raises StoreError."""
+        if self._refusals[lender.name] >= _MOST_REFUSALS:
+            return False
+        if not self._destination.mount_blob(blob, lender):
+            self._refusals[lender.name] += 1
+            return False
+        self._refusals[lender.name] = 0
+        emit(BlobDone(blob.digest, blob.size, "mounted"))
+        return True
+
+
+def put_tagged(store: Store, manifest: Manifest, tag: str) -> None:
+    """Store a manifest under a tag; StoreError if the tag names another one and the registry does not let it move.
+
+    A registry with immutable tags may refuse a tag although it names the manifest already.
+    """
+    try:
+        store.put_manifest(manifest, tag)
+    except Unreachable:
+        raise
+    except StoreError as error:
+        named = find_manifest(store, tag)
+        if named is None:
+            raise
+        if named.digest != manifest.digest:
+            raise type(error)(
+                f"{store.name}:{tag} names {named.digest} and was not moved to {manifest.digest}: {error}: "
+                "where tags cannot be moved, choose another one, or remove this one first"
+            ) from error
+
+
+def put_further_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> None:
+    """Make tags name a manifest that is there; those that do cost a request each. Raises StoreError."""
+    for tag in tags:
+        present = find_manifest(store, tag)
+        if present is None or present.digest != manifest.digest:
+            put_tagged(store, manifest, tag)
+
+
+def put_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> None:
+    """Store a manifest, whose blobs are there, under tags in their order, protected by imgpkg's tag where needed.
+
+    Where the last of the tags is found, all the rest is there too. Raises StoreError.
+    """
+    protection = () if store.keeps_untagged else (internal_tag(manifest.digest),)
+    for tag in (*protection, *tags):
+        put_tagged(store, manifest, tag)
+
+
+def put_image(source: Source, manifest: Manifest, store: Store, tags: Sequence[str], emit: Emit) -> None:
+    """Store an image or index of a source, with all that it names, under tags as `put_tags` does. Raises StoreError."""
+    images = [source.read_manifest(child.digest) for child in manifest.children] if manifest.is_index else [manifest]
+    blobs = dict.fromkeys(blob for image in images for blob in (*image.layers, image.config))
+    in_parallel(lambda blob: pass_on_blob(source, store, blob, emit), blobs)
+    if manifest.is_index:
+        for image in images:
+            store.put_manifest(image)
+    put_tags(store, manifest, tags)
+
+
+def _told(chunks: Generator[bytes, None, None], blob: Descriptor, emit: Emit) -> IO[bytes]:
+    """Return a file object on chunks which tells of every one that is taken from it."""
+
+    def tell() -> Generator[bytes, None, None]:
+        emit(BlobStarted(blob.digest, blob.size))
+        with closing(chunks):
+            for chunk in chunks:
+                yield chunk
+                emit(BlobAdvanced(blob.digest, len(chunk)))
+
+    return cast(IO[bytes], ChunkFile(tell()))
+
+
+def _chunks(content: IO[bytes]) -> Generator[bytes, None, None]:
+    with content:
+        while chunk := content.read(_CHUNK):
+            yield chunk
