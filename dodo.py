@@ -33,7 +33,7 @@ DOIT_CONFIG = {
     "dep_file": str(CACHE / "doit.json"),
 }
 
-CODE = ["benchmarks", "bundlepipe", "dodo.py", "examples", "tests"]
+CODE = ["benchmarks", "bundlepipe", "docs/draw_pictures.py", "dodo.py", "examples", "tests"]
 TYPED_CODE = [tree for tree in CODE if tree != "examples"]
 SHIPPED = [
     *CODE,
@@ -76,12 +76,24 @@ def task_lint() -> Iterator[Task]:
     }
     yield {
         "name": "imports",
-        "doc": "the floors of the house, laid down in .importlinter",
+        "doc": "which folder may import which, laid down in .importlinter",
         "actions": [[_tool("lint-imports"), "--cache-dir", str(CACHE / "import-linter")]],
         "file_dep": [*_files(["bundlepipe"], "*.py"), ".importlinter"],
         "uptodate": [_same_versions("import-linter")],
         "clean": [(_remove, [CACHE / "import-linter"])],
     }
+    yield {
+        "name": "pictures",
+        "doc": "the pictures of the folders, drawn from the code",
+        "actions": [[sys.executable, "-m", "docs.draw_pictures", "--check"]],
+        "file_dep": [*_files(["bundlepipe"], "*.py"), *_files(["docs/pictures"]), "docs/draw_pictures.py"],
+        "uptodate": [_same_versions("grimp")],
+    }
+
+
+def task_pictures() -> Task:
+    """draw the pictures of the folders anew"""
+    return {"actions": [[sys.executable, "-m", "docs.draw_pictures"]]}
 
 
 def task_format() -> Task:

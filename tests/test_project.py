@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -125,3 +126,21 @@ def test_what_every_run_imports_is_light(module: str) -> None:
     result = run(sys.executable, "-c", f"import sys, {module}; print(*sys.modules)")
     assert result.returncode == 0, result.stderr
     assert HEAVY.isdisjoint(result.stdout.split())
+
+
+FOLDERS = sorted(path.parent for path in (ROOT / "bundlepipe").glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_readme_of_a_folder_tells_of_all_that_is_in_it(folder: Path) -> None:
+    rows = [line for line in (folder / "README.md").read_text().splitlines() if line.startswith("| `")]
+    told = {name.rstrip("/") for row in rows for name in re.findall(r"`([^`]+)`", row.split(" | ")[0])}
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    folders = {path.name for path in folder.iterdir() if (path / "__init__.py").exists()}
+    assert told == files | folders
+
+
+def test_no_folder_holds_more_files_than_one_look_takes_in() -> None:
+    folders = {path.parent for path in (ROOT / "bundlepipe").rglob("*.py")}
+    counts = {str(folder): len(list(folder.glob("[!_]*.py"))) for folder in folders}
+    assert {folder: count for folder, count in counts.items() if count > 15} == {}
