@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from tests.support.warm import run_command
 
 DODO = """\
 from bundlepipe import DOIT_CONFIG, Pipeline
@@ -87,16 +88,13 @@ class Project:
 
     def doit(self, *arguments: str, env: Mapping[str, str] | None = None, status: int | None = 0) -> Run:
         """Run doit; its exit status must be `status` unless that is None."""
-        finished = subprocess.run(
+        finished = run_command(
             [sys.executable, "-m", "doit", *arguments],
-            check=False,
             cwd=self.directory,
             env={**os.environ, **self.environment, **(env or {})},
-            capture_output=True,
-            text=True,
             timeout=120,
         )
-        run = Run(finished.returncode, finished.stdout, finished.stderr)
+        run = Run(finished.returncode, finished.stdout.decode(), finished.stderr.decode())
         assert status in (None, run.status), f"exit status {run.status}\n{run.stdout}\n{run.stderr}"
         return run
 

@@ -9,11 +9,11 @@ import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.secrets import leaks
+from tests.support.warm import run_command
 
 # macOS has another bash, neither /proc nor /dev/full, and no names that are not UTF-8.
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="for Linux alone")
@@ -77,15 +77,12 @@ class Command:
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command and return what it wrote as bytes."""
         name, *arguments = map(str, command)
-        given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": _bytes(stdin)}
-        done = subprocess.run(
+        done = run_command(
             [self._links / name, *arguments],
             cwd=cwd or self.directory,
             env=self.environment(env),
-            capture_output=True,
-            check=False,
+            stdin=None if stdin is None else _bytes(stdin),
             timeout=120,
-            **given,
         )
         leaking = leaks([("stdout", done.stdout.decode(errors="replace")), ("stderr", done.stderr.decode())])
         assert not leaking, f"{name} {arguments[:1]}: a secret is in {leaking}"

@@ -82,8 +82,8 @@ def test_a_target_regex_that_may_match_an_input_does_not_spare_it(generated: Pro
 
 def test_a_target_regex_that_is_wrong_is_told(generated: Project) -> None:
     append(generated, dodo("executed='source', target_regex='elsewhere/.*'"))
+    # Whether the push comes before that or not is up to doit, which has what waits in sets of objects.
     run = generated.doit("--continue", "generate", "push_bundle:one", status=2)
-    assert "push_bundle:one" not in run.executed
     assert not (generated.directory / "one/first.yml").exists()
     assert (
         "task 'generate:first' makes one/first.yml, which 'lock_bundle:one' reads and could not wait for: its "
