@@ -137,6 +137,7 @@ def task_test() -> Task:
                 "default": False,
                 "help": "stop at the first failure",
             },
+            {"name": "slow", "long": "slow", "type": bool, "default": False, "help": "also what takes long"},
             {"name": "last_failed", "long": "lf", "type": bool, "default": False, "help": "only what failed last time"},
         ],
         "pos_arg": "arguments",
@@ -145,13 +146,17 @@ def task_test() -> Task:
     }
 
 
-def _pytest(keyword: str, workers: str, exit_first: bool, last_failed: bool, arguments: list[str] | None) -> list[str]:
+def _pytest(
+    keyword: str, workers: str, exit_first: bool, slow: bool, last_failed: bool, arguments: list[str] | None
+) -> list[str]:
     # What the tests of a file share (a registry, a build) is started once.
     command = [sys.executable, "-m", "pytest", "-n", workers, "--dist", "loadfile"]
     if keyword:
         command += ["-k", keyword]
     if exit_first:
         command.append("--exitfirst")
+    if slow:
+        command.append("--slow")
     if last_failed:
         command.append("--last-failed")
     return [*command, *(arguments or [])]

@@ -33,6 +33,22 @@ settings.register_profile("bundlepipe", deadline=None)
 settings.load_profile("bundlepipe")
 
 
+# What a skip of a slow test says, for the line that tells how many there were.
+_SLOW = "slow: ./doitw test --slow runs it"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let slow tests be asked for."""
+    parser.addoption("--slow", action="store_true", help="run the tests that are marked slow, too")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what takes a large part of a minute, unless it is asked for."""
+    if item.get_closest_marker("slow") and not item.config.getoption("--slow"):
+        pytest.skip(_SLOW)
+
+
 def pytest_sessionstart() -> None:
     """Let what tests start have the signals and the buffers that users' programs have, whatever runs the tests.
 
@@ -58,10 +74,15 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which services were missing, each in a line of its own."""
+    """Say which services were missing, each in a line of its own, and what was left out as slow."""
     skipped = terminalreporter.stats.get("skipped", [])
-    for line in missing_services(str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple)):
+    reasons = [str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple)]
+    for line in missing_services(reasons):
         terminalreporter.write_line(line, yellow=True)
+    slow = sum(reason.endswith(_SLOW) for reason in reasons)
+    if slow:
+        left_out = "1 slow test was" if slow == 1 else f"{slow} slow tests were"
+        terminalreporter.write_line(f"{left_out} left out: ./doitw test --slow runs what is slow", yellow=True)
 
 
 @pytest.fixture(scope="session")

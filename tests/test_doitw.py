@@ -166,6 +166,7 @@ def test_environment_whose_python_is_gone_is_made_again(project: Project) -> Non
     python.symlink_to(target)
 
 
+@pytest.mark.slow
 def test_killed_set_up_is_not_taken_for_complete(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     process = project.start()

@@ -426,6 +426,7 @@ def run_tasks(declared: Declared, settings: Settings) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_thousand_random_declarations_lose_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     given = project.directory
     project.pipeline(

@@ -407,6 +407,7 @@ def _digests(archive: ArchiveLocation) -> Iterator[str]:
         yield entry["Image"]["Manifest"]["Digest"] if entry["Image"] else entry["ImageIndex"]["Digest"]
 
 
+@pytest.mark.slow
 def test_a_bundle_of_942_images_goes_through_a_tar(registry: Registry, homes: Homes, archive: ArchiveLocation) -> None:
     local = Repository("layout.localhost", "many")
     images = put_images(homes.repository(local, writes=True), 942)
@@ -702,6 +703,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_two_gigabytes_need_no_memory(tmp_path: Path) -> None:
     archive = tmp_path / "large.tar"
     handler = type("Handler", (_LargeImageHandler,), {})

@@ -54,6 +54,7 @@ def _transfers(proxy: Proxy, method: str) -> Counter[str]:
     return Counter("sha256:" + path.replace("%3A", ":").rpartition("sha256:")[2] for path in blobs)
 
 
+@pytest.mark.slow
 def test_sixty_images_of_three_layers_are_copied_within_a_registry(registry: Registry, proxy: Proxy) -> None:
     root, manifests = _bundle(proxy.host, registry, 60, 3)
     destination = Repository(proxy.host, registry.repository("copy").path)
