@@ -18,6 +18,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.certificates import make_server_certificate
+from tests.support.project import DODO, FOUR_WAYS, Project
 from tests.support.proxy import Proxy
 from tests.support.registries import PasswordRegistry, TokenRegistry
 from tests.support.secrets import leaks
@@ -207,3 +208,27 @@ def make_proxy() -> Iterator[Callable[..., Proxy]]:
     yield make
     for proxy in running:
         proxy.close()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project of its own, without declarations yet."""
+    directory = tmp_path / "project"
+    directory.mkdir()
+    (tmp_path / "home").mkdir()
+    made = Project(directory, {"HOME": str(tmp_path / "home"), "PYTHONDONTWRITEBYTECODE": ""})
+    made.write("dodo.py", DODO)
+    return made
+
+
+@pytest.fixture(params=FOUR_WAYS)
+def way(request: pytest.FixtureRequest, project: Project) -> tuple[str, ...]:
+    """The options of one way of running doit; the start method of processes is set in the dodo.py.
+
+    To workers of a fork server all has to be sent, as to those that are spawned.
+    """
+    method: str = request.param
+    if method in ("fork", "forkserver"):
+        guard = f"import multiprocessing\nmultiprocessing.set_start_method({method!r}, force=True)\n"
+        project.write("dodo.py", guard + DODO)
+    return FOUR_WAYS[method]

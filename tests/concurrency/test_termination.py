@@ -17,7 +17,7 @@ from bundlepipe.concurrency.cancellation import uninterrupted
 from bundlepipe.concurrency.termination import ending_behind, interrupt_between_steps
 from bundlepipe.errors import StoreError
 from bundlepipe.pipeline.running.action import Action
-from tests.pipeline.conftest import DODO, Project
+from tests.support.project import DODO, Project
 
 # Seconds: what has not ended by then does not end.
 LONG = 60
@@ -157,7 +157,7 @@ def test_workers_that_never_end_are_killed(tmp_path: Path) -> None:
         tmp_path,
         """
 import multiprocessing, signal, time
-from bundlepipe.pipeline import termination
+from bundlepipe.concurrency import termination
 
 def work(is_ready):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -203,7 +203,7 @@ def test_a_termination_does_not_wait_for_an_interruption_for_ever(tmp_path: Path
         tmp_path,
         """
 import signal
-from bundlepipe.pipeline import termination
+from bundlepipe.concurrency import termination
 
 termination._GRACE = 0
 termination.end_orderly()
@@ -223,7 +223,7 @@ def test_who_is_told_to_end_again_while_threads_tidy_up_does_so(tmp_path: Path) 
         """
 import signal, threading, time
 from bundlepipe.concurrency.cancellation import Cancellation, cancellable
-from bundlepipe.pipeline import termination
+from bundlepipe.concurrency import termination
 
 termination._GRACE = 3600
 termination.end_orderly()

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from bundlepipe.pipeline.records.groups import GROUPS
-from tests.pipeline.conftest import Project
+from tests.support.project import Project
 from tests.support.services import require
 
 DECLARATIONS = """\

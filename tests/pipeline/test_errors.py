@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.pipeline.conftest import HEADER, Project
+from tests.support.project import HEADER, Project
 
 LOADING = {
     "not YAML": ("bundles: {one: [", "bundlepipe.yml:4:1: not YAML"),

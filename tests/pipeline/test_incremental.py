@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.conftest import Project
+from tests.support.project import Project
 
 DECLARATIONS = """\
 bundles:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bundlepipe.pipeline.records.groups import GROUPS
-from tests.pipeline.conftest import Project
+from tests.support.project import Project
 from tests.support.services import require
 
 DODO = """

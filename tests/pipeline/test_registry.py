@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import WriteDockerConfig
-from tests.pipeline.conftest import Project
+from tests.support.project import Project
 from tests.support.proxy import Alter, Cut, Proxy, Respond
 from tests.support.registries import PasswordRegistry
 from tests.support.services import Registry

@@ -13,8 +13,8 @@ from bundlepipe.pipeline.declared.reading import read_pipeline
 from bundlepipe.pipeline.records.groups import GROUPS
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.settings import RegistrySettings
-from tests.pipeline.conftest import EMPTY_LOCK, FOUR_WAYS, HEADER, Project
 from tests.support.images import file_layer, put_image
+from tests.support.project import EMPTY_LOCK, FOUR_WAYS, HEADER, Project
 
 TEAMS = ("blue", "green")
 DODO = """\

@@ -24,7 +24,7 @@ from bundlepipe.progress.bars import render
 from bundlepipe.progress.display import tell_retries
 from bundlepipe.progress.phrases import human_size
 from bundlepipe.progress.transfers import EventLines, Standing, Transfer, Transfers
-from tests.pipeline.conftest import DODO, Project
+from tests.support.project import DODO, Project
 from tests.support.proxy import Alter, Cut, Delay, Proxy
 from tests.support.terminal import Terminal
 

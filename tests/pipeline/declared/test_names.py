@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bundlepipe.pipeline.declared.suggestions import suggestions
-from tests.pipeline.conftest import Project
+from tests.support.project import Project
 
 MADE = """\
 images:

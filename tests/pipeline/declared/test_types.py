@@ -33,7 +33,7 @@ from bundlepipe.pipeline.declared.field_kinds import Limits
 from bundlepipe.pipeline.declared.field_types import _checkers
 from bundlepipe.pipeline.declared.reading import Declared, registry_fault
 from bundlepipe.pipeline.declared.types import checked_declarations
-from tests.pipeline.conftest import Project
+from tests.support.project import Project
 
 NOTHING: dict[str, Any] = {
     **dict.fromkeys(("images", "bundles", "copies", "pulls", "renders"), ()),

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.pipeline.conftest import Project, way
+from tests.conftest import way
+from tests.support.project import Project
 
 __all__ = ["way"]
 

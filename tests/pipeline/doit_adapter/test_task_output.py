@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.pipeline.conftest import Project
+from tests.support.project import Project
 
 TASKS = 5
 LINES = 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.pipeline.conftest import DODO, EMPTY_LOCK, Project
+from tests.support.project import DODO, EMPTY_LOCK, Project
 
 NESTED = """\
 images:

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from tests.pipeline.conftest import DODO, FOUR_WAYS, Project
+from tests.support.project import DODO, FOUR_WAYS, Project
 from tests.support.proxy import Proxy, Respond
 from tests.support.terminal import Terminal
 

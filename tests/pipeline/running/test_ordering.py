@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pipeline.conftest import DODO, Project
+from tests.support.project import DODO, Project
 
 USER = """
 def task_use():

@@ -21,8 +21,8 @@ from bundlepipe.pipeline.declared.types import checked_declarations
 from bundlepipe.pipeline.graph.tasks import create_tasks
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.stores.settings import RegistrySettings
-from tests.pipeline.conftest import EMPTY_LOCK, Project
 from tests.support.git import commit_all, git
+from tests.support.project import EMPTY_LOCK, Project
 
 DECLARATIONS = """\
 images:

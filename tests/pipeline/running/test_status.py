@@ -7,7 +7,7 @@ import re
 import pytest
 
 from bundlepipe.pipeline.records.groups import GROUPS
-from tests.pipeline.conftest import Project
+from tests.support.project import Project
 from tests.support.proxy import Proxy
 
 DECLARATIONS = """\

@@ -9,7 +9,7 @@ from bundlepipe.pipeline.declared.model import Bundle, Copy, Image, Lock, Pull, 
 from bundlepipe.pipeline.declared.reading import Declared
 from bundlepipe.pipeline.running import variables
 from bundlepipe.pipeline.running.variables import wanted_force
-from tests.pipeline.conftest import Project
+from tests.support.project import Project
 
 # One name for a bundle with a lock, a copy and a pull.
 SAME_NAMES = """\

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.conftest import Project
 from tests.support.kubernetes import StandIn
+from tests.support.project import Project
 from tests.support.terminal import Terminal
 
 RENDERS = """\

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pipeline.conftest import Project
 from tests.support.engine import EngineImages, engine_images, image_id
+from tests.support.project import Project
 from tests.support.services import Registry, require
 
 NOWHERE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}

@@ -11,9 +11,9 @@ import pytest
 
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
-from tests.pipeline.conftest import Project
 from tests.support.engine import EngineImages, engine_images
 from tests.support.images import file_layer, put_image
+from tests.support.project import Project
 from tests.support.proxy import Proxy, Respond
 from tests.support.services import Registry, require
 

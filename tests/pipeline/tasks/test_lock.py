@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.pipeline.conftest import Project
+from tests.support.project import Project
 
 PUSHED = """\
 images:

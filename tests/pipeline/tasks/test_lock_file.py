@@ -13,8 +13,8 @@ import pytest
 
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.homes import Homes
-from tests.pipeline.conftest import HEADER, Project
 from tests.support.images import file_layer, put_image
+from tests.support.project import HEADER, Project
 from tests.support.proxy import Proxy
 from tests.support.services import Registry, require
 

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from tests.pipeline.conftest import Project
+from tests.support.project import Project
 from tests.support.services import require
 
 DIGEST = "sha256:" + "ab" * 32

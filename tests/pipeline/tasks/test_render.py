@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pipeline.conftest import Project
+from tests.support.project import Project
 
 DIGEST = "sha256:" + "ab" * 32
 CONFIG = "# top\r\nspec:\r\n- image:  'web'   # here\r\n- name: y\r\n"

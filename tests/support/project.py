@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
 from tests.support.warm import run_command
 
 DODO = """\
@@ -107,33 +105,9 @@ class Project:
         return self.read(f".bundlepipe/digests/{kind}/{name}").strip()
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A project of its own, without declarations yet."""
-    directory = tmp_path / "project"
-    directory.mkdir()
-    (tmp_path / "home").mkdir()
-    made = Project(directory, {"HOME": str(tmp_path / "home"), "PYTHONDONTWRITEBYTECODE": ""})
-    made.write("dodo.py", DODO)
-    return made
-
-
 FOUR_WAYS = {
     "serial": ("-n", "0"),
     "fork": ("-n", "4", "-P", "process"),
     "forkserver": ("-n", "4", "-P", "process"),
     "thread": ("-n", "4", "-P", "thread"),
 }
-
-
-@pytest.fixture(params=FOUR_WAYS)
-def way(request: pytest.FixtureRequest, project: Project) -> tuple[str, ...]:
-    """The options of one way of running doit; the start method of processes is set in the dodo.py.
-
-    To workers of a fork server all has to be sent, as to those that are spawned.
-    """
-    method: str = request.param
-    if method in ("fork", "forkserver"):
-        guard = f"import multiprocessing\nmultiprocessing.set_start_method({method!r}, force=True)\n"
-        project.write("dodo.py", guard + DODO)
-    return FOUR_WAYS[method]
