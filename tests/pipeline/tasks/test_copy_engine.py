@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -168,4 +170,13 @@ def test_a_run_with_nothing_to_do_leaves_docker_alone_where_no_engine_is_asked(p
         "dodo.py",
         project.read("dodo.py") + "import atexit, sys\natexit.register(lambda: print('docker' in sys.modules))\n",
     )
-    assert project.doit("copy_bundle").stdout.splitlines()[-1] == "False"
+    # A process that begins with nothing loaded.
+    done = subprocess.run(
+        [sys.executable, "-m", "doit", "copy_bundle"],
+        cwd=project.directory,
+        env={**os.environ, **project.environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "False"
