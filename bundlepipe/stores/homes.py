@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from bundlepipe.errors import StoreError
 from bundlepipe.events import Emit, ignore
 from bundlepipe.oci.manifest import Manifest
-from bundlepipe.oci.reference import DEFAULT_REGISTRY, DOCKER_HUB_ALIASES, Repository
+from bundlepipe.oci.reference import DEFAULT_REGISTRY, DOCKER_HUB_ALIASES, Reference, Repository
 from bundlepipe.stores.archive.reader import ArchiveStore
 from bundlepipe.stores.http.redaction import Redactor
 from bundlepipe.stores.http.trace import Trace
 from bundlepipe.stores.layout.store import LayoutStore
-from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
-from bundlepipe.stores.protocol import Source, Store
+from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location, Place
+from bundlepipe.stores.protocol import Root, Source, Store, Target
 from bundlepipe.stores.settings import (
     DEFAULT_LAYOUT_DIRECTORY,
     DEFAULT_NETWORK,
@@ -95,27 +96,45 @@ class Homes:
 
         return RegistryStore(host, repository, writes=writes)
 
-    def store(self, place: Repository | LayoutLocation, *, writes: bool = False) -> Store:
-        """Return the store of a repository or layout; `writes` says that it will be written to."""
-        if isinstance(place, LayoutLocation):
-            return LayoutStore(place.directory)
-        return self.repository(place, writes=writes)
+    def destination(self, place: Place, *, as_kbld: bool = False) -> Target:
+        """Return a place that a copy goes to; with `as_kbld` a tar is as `kbld package` writes it."""
+        if isinstance(place, ArchiveLocation):
+            from bundlepipe.stores.archive.target import ArchiveTarget
 
-    def locate(self, location: Location) -> tuple[Source, Manifest]:
-        """Return the source and the manifest of a location; NotFound if there is none."""
+            return ArchiveTarget(place, as_kbld=as_kbld)
+        if isinstance(place, EngineLocation):
+            from bundlepipe.stores.engine.loader import EngineLoader
+
+            return Target(place.tag, open_loader=lambda: EngineLoader(place))
+        if isinstance(place, LayoutLocation):
+            return Target(place.tag, open_store=lambda: LayoutStore(place.directory))
+        return Target(open_store=lambda: self.repository(place, writes=True))
+
+    def roots(self, location: Location) -> Iterable[Root]:
+        """Return what a location stands for, which is read when it is taken; NotFound at once for a missing file."""
         if isinstance(location, ArchiveLocation):
-            archive = ArchiveStore(location.path)
-            return archive, archive.root().manifest
+            return ArchiveStore(location.path).roots()
         if isinstance(location, LayoutLocation):
-            layout = LayoutStore(location.directory)
-            return layout, layout.read_manifest(location.tag or layout.sole_image()[0])
+            return LayoutStore(location.directory).roots(location.tag)
         if isinstance(location, EngineLocation):
             from bundlepipe.stores.engine.store import EngineStore
 
-            engine = EngineStore(location)
-            return engine, engine.manifest
-        store = self.repository(location.repository)
-        return store, store.read_manifest(location.identifier)
+            return EngineStore(location).roots()
+        return self._named(location)
+
+    def locate(self, location: Location) -> tuple[Source, Manifest]:
+        """Return the source and the manifest of a location; NotFound if there is none."""
+        root = sole_root(self.roots(location), location)
+        return root.source, root.source.read_manifest(root.identifier)
+
+    def _named(self, reference: Reference) -> Iterator[Root]:
+        yield Root(
+            source=self.repository(reference.repository),
+            identifier=reference.identifier,
+            tag=None if reference.digest else reference.identifier,
+            tag_beside=reference.tag if reference.digest else None,
+            name=str(reference),
+        )
 
     def _host(self, name: str, settings: RegistrySettings) -> RegistryHost:
         # A push into a layout needs no HTTP client, whose import takes as long as the push.
@@ -139,3 +158,16 @@ class Homes:
                     emit=self._emit,
                 )
             return self._hosts[key]
+
+
+def sole_root(roots: Iterable[Root], location: object) -> Root:
+    """Return the one that is meant where a location stands for one; StoreError if that is not told."""
+    everything = list(roots)
+    candidates = [root for root in everything if root.is_root] or everything
+    if len(candidates) == 1:
+        return candidates[0]
+    references = ", ".join(str(root.reference) for root in candidates)
+    raise StoreError(
+        f"{location} holds {len(candidates)} images and does not say which one is meant "
+        f"({references}): copy it to a repository, and name the image there"
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bundlepipe.errors import InvalidDigest, InvalidReference
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference
+from bundlepipe.oci.reference import DEFAULT_REGISTRY, DEFAULT_TAG, Reference, Repository
 
 LAYOUT_PREFIX = "oci:"
 ARCHIVE_PREFIX = "tar:"
@@ -75,7 +75,9 @@ class EngineLocation:
         return f"{ENGINE_PREFIX}{self.name}"
 
 
+# Where images are, and where they can be copied to.
 Location = Reference | LayoutLocation | ArchiveLocation | EngineLocation
+Place = Repository | LayoutLocation | ArchiveLocation | EngineLocation
 
 
 def parse_location(text: str) -> Location:

@@ -1,4 +1,4 @@
-"""The store protocol: one repository, wherever it lives.
+"""The store protocol: one repository, wherever it lives, and the places that images are copied from and to.
 
 A verb is written against this protocol and never knows whether a repository is kept by a
 registry, an OCI image layout or anything else. Whatever comes out of a store is verified:
@@ -7,13 +7,16 @@ a manifest against the digest it was asked for, a blob against digest and size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-from typing import IO, Protocol
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import IO, NamedTuple, Protocol
 
 from bundlepipe.errors import AccessDenied, IntegrityError, NotFound
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.manifest import Descriptor, Manifest, merged_index
-from bundlepipe.oci.reference import Repository
+from bundlepipe.oci.manifest import Descriptor, Manifest, Platform, merged_index
+from bundlepipe.oci.reference import Reference, Repository
 
 OpenContent = Callable[[], IO[bytes]]
 
@@ -34,6 +37,11 @@ class Source(Protocol):
     @property
     def is_local(self) -> bool:
         """Whether a question costs no request."""
+        ...
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether all that its images name is in it too: nothing is looked for elsewhere then."""
         ...
 
     def resolve(self, tag: str) -> Digest:
@@ -91,6 +99,11 @@ class Destination(Protocol):
         """Whether a manifest stays although no tag names it; registries collect such garbage."""
         ...
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything that was announced is known to be here; False where nothing was announced."""
+        ...
+
     def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
         """Store a blob unless it is here, and tell whether it had to be.
 
@@ -118,6 +131,145 @@ class Store(Source, Destination, Protocol):
     """One repository, to read from and to write to."""
 
 
+class LockEntry(NamedTuple):
+    """An entry of an ImagesLock: its place there, from 0, and its annotations."""
+
+    place: int
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Root:
+    """An image or index that a location stands for, and that a copy of it begins with.
+
+    identifier: what the source knows it by: a digest or tag.
+    tag: its tag there; `tag_beside` is one that was written beside the digest which names it.
+    reference: where it came from, if the source is not registry-shaped.
+    origin: how a lock names it, and `name` how the location does, where that is a name of its own.
+    image_id: the digest of its configuration, where the manifest takes longer to be had.
+    is_root: False for what is there because another root names it, or may be.
+    entries: those of the ImagesLock that was copied to the source; InvalidContent if they are none.
+    manifest: an index of what refers to `subject`, which is made for the source alone.
+    perhaps_shallow: a bundle may have been copied as an image alone, without what it names.
+    """
+
+    source: Source
+    identifier: str
+    tag: str | None = None
+    tag_beside: str | None = None
+    reference: Reference | None = None
+    origin: Reference | None = None
+    name: str | None = None
+    image_id: Digest | None = None
+    is_root: bool = True
+    entries: Callable[[], tuple[LockEntry, ...]] = tuple
+    manifest: Manifest | None = None
+    subject: Digest | None = None
+    perhaps_shallow: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """A manifest or index that is to come, as a destination is told beforehand.
+
+    `reference` is where it was found, `origin` how it was first named, if that is to be told.
+    What is not `is_listed` is only a member of indexes. `config` are the exact bytes of an image's
+    configuration, where they were needed. `entries` are those of the ImagesLock that names it.
+    """
+
+    manifest: Manifest
+    reference: Reference
+    config: bytes
+    is_listed: bool
+    is_root_bundle: bool = False
+    origin: str | None = None
+    tags: Sequence[str] = ()
+    entries: Sequence[LockEntry] = ()
+
+
+class Target:
+    """A place that images are copied to: as it is, a repository, or a home of single images.
+
+    tag: the tag that the place itself gives to what is copied.
+    may_lack_layers: layers can be left out because whoever gets the place has them.
+    """
+
+    may_lack_layers = False
+
+    def __init__(
+        self,
+        tag: str | None = None,
+        *,
+        open_store: Callable[[], Store | None] = lambda: None,
+        open_loader: Callable[[], Loader | None] = lambda: None,
+    ) -> None:
+        self.tag = tag
+        self._open_store = open_store
+        self._open_loader = open_loader
+
+    @cached_property
+    def store(self) -> Store | None:
+        """What knows what is there; None where all is written anew, together with configurations and tags."""
+        return self._open_store()
+
+    @cached_property
+    def loader(self) -> Loader | None:
+        """What takes images one by one, where the place keeps nothing else; BundlepipeError if it names none."""
+        return self._open_loader()
+
+    def is_at(self, location: object) -> bool:
+        """Tell whether a location that may lack layers is this very place."""
+        return False
+
+    def accepting(
+        self, arrivals: Sequence[Arrival], left_out: Collection[Digest], resume: bool, about_to: Callable[[], object]
+    ) -> AbstractContextManager[Destination]:
+        """Give the destination for what is to come, without the layers that are `left_out`.
+
+        With `resume`, what an interrupted copy left is used. `about_to` is called just before
+        what was there is replaced as a whole. Raises StoreError, and InvalidContent for what
+        the place cannot hold.
+        """
+        assert self.store, "single images are loaded"
+        return nullcontext(self.store)
+
+
+class Loader(Protocol):
+    """A home that keeps single images, under the tags of one name. Every method may raise StoreError."""
+
+    @property
+    def kind(self) -> str:
+        """What messages call it: `the Docker Engine`."""
+        ...
+
+    @property
+    def platform(self) -> Platform:
+        """The platform whose images it runs."""
+        ...
+
+    def name_of(self, tag: str) -> str:
+        """Return what messages call the image with a tag."""
+        ...
+
+    def has_images_of(self, source: Source) -> bool:
+        """Tell whether the images of a source are here."""
+        ...
+
+    def find(self, image: Digest | str) -> Digest | None:
+        """Return the ID of the image with an ID or tag; None if there is none."""
+        ...
+
+    def load(
+        self, config: bytes, layers: Sequence[tuple[Descriptor, Iterator[bytes]]], tags: Sequence[str], what: str
+    ) -> Digest:
+        """Store an image under tags and return its ID; each layer is read when its turn comes. `what` names it."""
+        ...
+
+    def put_tag(self, image_id: Digest, tag: str) -> None:
+        """Give an image one more tag."""
+        ...
+
+
 def find_manifest(store: Source, identifier: str) -> Manifest | None:
     """Return the manifest that a tag or digest names, None if there is none to be had: one request.
 
@@ -131,20 +283,17 @@ def find_manifest(store: Source, identifier: str) -> Manifest | None:
         return None
 
 
-def verified(chunks: Iterable[bytes], blob: Descriptor, what: str) -> Iterator[bytes]:
-    """Pass the chunks of a blob on; raise IntegrityError, naming `what`, unless they are exactly that blob."""
-    hasher = blob.digest.hasher()
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > blob.size:
-            raise IntegrityError(f"{what}: blob {blob.digest} is larger than the {blob.size} bytes expected of it")
-        hasher.update(chunk)
-        yield chunk
-    if size != blob.size:
-        raise IntegrityError(f"{what}: blob {blob.digest} ended after {size} of {blob.size} bytes")
-    if Digest.from_hasher(hasher) != blob.digest:
-        raise IntegrityError(f"{what}: blob {blob.digest} arrived with other content: {Digest.from_hasher(hasher)}")
+def read_manifests(source: Source, identifier: str) -> dict[Digest, Manifest]:
+    """Return what a tag or digest names and, of an index, all below it: each once, and before what it names."""
+    found: dict[Digest, Manifest] = {}
+    waiting = [identifier]
+    while waiting:
+        identifier = waiting.pop()
+        if identifier not in found:
+            manifest = source.read_manifest(identifier)
+            found[manifest.digest] = manifest
+            waiting += [child.digest for child in reversed(manifest.children)] if manifest.is_index else []
+    return found
 
 
 def read_whole(store: Source, blob: Descriptor, limit: int) -> bytes:
@@ -154,14 +303,6 @@ def read_whole(store: Source, blob: Descriptor, limit: int) -> bytes:
             f"{store.name}: blob {blob.digest} claims {blob.size} bytes, more than the {limit} allowed"
         )
     return b"".join(store.read_blob(blob))
-
-
-def verify_manifest(raw: bytes, digest: Digest, what: str) -> None:
-    """Raise IntegrityError, naming `what`, unless `raw` has the digest it was asked for by."""
-    hasher = digest.hasher()
-    hasher.update(raw)
-    if Digest.from_hasher(hasher) != digest:
-        raise IntegrityError(f"{what}: manifest {digest} arrived with other content: {Digest.from_hasher(hasher)}")
 
 
 def referrers_tag(digest: Digest) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from bundlepipe.errors import StoreError, quoted
 from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.reference import Reference, Repository
 
 # The host that a directory backs unless something else is declared.
 LAYOUT_HOST = "layout.localhost"
@@ -16,6 +19,7 @@ DEFAULT_LAYOUT_DIRECTORY = "build/registry"
 # Seconds that are waited between the attempts at one request, all together.
 DEFAULT_PATIENCE = 300.0
 PATIENCE_VARIABLE = "BUNDLEPIPE_PATIENCE"
+_NOT_IN_A_PATH = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,12 @@ def patience(network: NetworkSettings, environ: Mapping[str, str]) -> float:
     if not (text.isascii() and text.isdigit()):
         raise StoreError(f"{PATIENCE_VARIABLE}: {quoted(text)} is not a number of seconds: write 300, say")
     return float(text)
+
+
+def local_reference(name: str, digest: Digest) -> Reference:
+    """Return the reference that stands for an image that came from no registry: tars know nothing else."""
+    path = _NOT_IN_A_PATH.sub("-", name.lower()).strip("-")
+    return Repository(LAYOUT_HOST, path or "layout").at(digest)
 
 
 def docker_directory(environ: Mapping[str, str]) -> str:

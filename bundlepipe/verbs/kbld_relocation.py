@@ -29,7 +29,8 @@ from bundlepipe.stores.archive.writer import ArchiveWriter
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.protocol import Source, Store, find_manifest, read_whole
 from bundlepipe.verbs.copying.delivery import Delivery
-from bundlepipe.verbs.copying.inventory import Item, Present
+from bundlepipe.verbs.copying.items import Item
+from bundlepipe.verbs.copying.present import Present
 from bundlepipe.verbs.images.texts import Configuration
 from bundlepipe.verbs.shared.blobs import pass_on_blob
 

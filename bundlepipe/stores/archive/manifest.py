@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from bundlepipe.errors import InvalidContent, InvalidDigest, InvalidReference
 from bundlepipe.limits import MOST_JSON_VALUES
@@ -19,6 +19,7 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.image import escape_as_go
 from bundlepipe.oci.manifest import DOCKER_LAYER, Descriptor, Manifest
 from bundlepipe.oci.reference import Reference, check_tag
+from bundlepipe.stores.protocol import LockEntry
 
 FILE_NAME = "manifest.json"
 ROOT_BUNDLE_LABEL = "dev.carvel.imgpkg.copy.root-bundle"
@@ -39,13 +40,6 @@ _LAYER_TYPES = (
 # Members that an index lacks, in a message.
 _MOST_TOLD = 20
 _DOCKER_SAVE_KEYS = {"Config", "RepoTags", "Layers"}
-
-
-class LockEntry(NamedTuple):
-    """An entry of an ImagesLock: its place there, from 0, and its annotations."""
-
-    place: int
-    annotations: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -8,26 +8,30 @@ of any size takes a moment, and layers are read from where they lie.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import IO, NamedTuple
 
-from bundlepipe.errors import InvalidContent, NotFound, StoreError, UnsafeArchive
+from bundlepipe.errors import InvalidContent, InvalidReference, NotFound, StoreError, UnsafeArchive
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.filesystem.files import read_at
 from bundlepipe.limits import LARGEST_ARCHIVE_MANIFEST, in_words
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.layers.tar import padding, read_member
 from bundlepipe.oci.manifest import Descriptor, Manifest
+from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.archive import manifest as archive_manifest
 from bundlepipe.stores.archive.manifest import ArchivedManifest
-from bundlepipe.stores.protocol import find_manifest, referrers_tag, verified
+from bundlepipe.stores.protocol import Root, find_manifest, referrers_tag
+from bundlepipe.stores.verification import verified
 
 _HINT = (
     "This may be because when copying to a tarball, the --include-non-distributable-layers flag should have been "
     "provided."
 )
+_REFERRERS_TAG = re.compile(r"(sha256)-([0-9a-f]{64})")
 
 
 class Span(NamedTuple):
@@ -56,6 +60,9 @@ class ArchiveStore:
     Raises NotFound if there is no such file, InvalidContent if it is not an imgpkg tar.
     """
 
+    # An archive is carried to where nothing else can be had.
+    is_closed = True
+
     def __init__(self, path: str) -> None:
         self.path = path
 
@@ -79,23 +86,33 @@ class ArchiveStore:
         """What was copied into the archive; members of indexes lie in them."""
         return self._content.entries
 
-    @property
-    def layers(self) -> list[Descriptor]:
-        """The layers of all images, those that the archive leaves out included."""
-        images = (found.manifest for found in self._content.manifests.values() if not found.manifest.is_index)
-        return [layer for manifest in images for layer in manifest.layers]
+    def roots(self) -> Iterator[Root]:
+        """Return everything in the archive; NotFound at once if there is none."""
+        if not os.path.exists(anchored(self.path)):
+            raise self._absence()
+        return self._roots()
 
-    def root(self) -> ArchivedManifest:
-        """Return what was copied: the labelled bundle, or the only entry; StoreError if that is not told."""
-        labelled = [entry for entry in self.entries if entry.is_root]
-        candidates = labelled or list(self.entries)
-        if len(candidates) == 1:
-            return candidates[0]
-        references = ", ".join(str(entry.references[0]) for entry in candidates)
-        raise StoreError(
-            f"{self.name} holds {len(candidates)} images and does not say which one is meant ({references}): "
-            "copy it to a repository, and name the image there"
-        )
+    def _roots(self) -> Iterator[Root]:
+        # A bundle that was copied with all that it names is labelled.
+        has_root = any(entry.is_root for entry in self.entries)
+        for entry in self.entries:
+            reference = entry.references[0]
+            match = _REFERRERS_TAG.fullmatch(entry.tag or "") if entry.manifest.is_index else None
+            yield Root(
+                source=self,
+                identifier=entry.manifest.digest,
+                tag=entry.tag,
+                reference=reference,
+                origin=_parsed(entry.origin) or reference,
+                is_root=entry.is_root,
+                entries=partial(entry.lock_entries, self.name),
+                manifest=entry.manifest if match else None,
+                subject=Digest.parse(f"{match[1]}:{match[2]}") if match else None,
+                perhaps_shallow=not has_root,
+            )
+
+    def _absence(self) -> NotFound:
+        return NotFound(f"{self.name}: there is no such file", drop_in=f"open {self.path}: no such file or directory")
 
     def archived(self, digest: Digest) -> ArchivedManifest:
         """Return all that the archive says about a manifest; NotFound if it is not here."""
@@ -154,7 +171,7 @@ class ArchiveStore:
                 spans = scan(file, self.name)
                 raw = _read_manifest_file(file, spans, self.name)
         except FileNotFoundError:
-            raise NotFound(f"{self.name}: there is no such file") from None
+            raise self._absence() from None
         except IsADirectoryError as error:
             drop_in = f"read {self.path}: is a directory"
             raise StoreError(f"{self.name}: cannot be read: {error.strerror}", drop_in=drop_in) from None
@@ -224,6 +241,13 @@ def _read_manifest_file(file: IO[bytes], spans: dict[str, Span], what: str) -> b
         )
     file.seek(span.offset)
     return file.read(span.size)
+
+
+def _parsed(text: str | None) -> Reference | None:
+    try:
+        return Reference.parse(text) if text else None
+    except InvalidReference:
+        return None
 
 
 def _absent_layer(blob: Descriptor, archive: str) -> NotFound:

@@ -25,7 +25,8 @@ from bundlepipe.oci.manifest import DOCKER_LAYER, Descriptor, Manifest
 from bundlepipe.stores.archive import manifest as archive_manifest
 from bundlepipe.stores.archive.manifest import ArchivedManifest
 from bundlepipe.stores.archive.reader import Span, layer_file_name, scan
-from bundlepipe.stores.protocol import OpenContent, Source, verified
+from bundlepipe.stores.protocol import OpenContent, Source
+from bundlepipe.stores.verification import verified
 
 _MODE = 0o644
 _CHUNK = 1 << 20

@@ -29,7 +29,7 @@ from bundlepipe.oci.layers import gzip, tar
 from bundlepipe.oci.layers.chunks import ChunkFile
 from bundlepipe.oci.layers.decompress import decompress, is_zstd, with_start
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, docker_manifest
-from bundlepipe.stores.protocol import verified
+from bundlepipe.stores.verification import verified
 
 _MANIFEST_FILE = "manifest.json"
 _LEGACY_LAYER = "/layer.tar"

@@ -12,6 +12,8 @@ from bundlepipe.oci.manifest import Descriptor, Manifest, Platform
 from bundlepipe.stores.engine.archive import SavedImage
 from bundlepipe.stores.engine.client import engine_client, engine_errors, engine_words
 from bundlepipe.stores.location import EngineLocation
+from bundlepipe.stores.protocol import Root
+from bundlepipe.stores.settings import local_reference
 
 # What uname says on 32-bit ARM; the Engine calls all of them "arm".
 _ARM_VARIANTS = {"armv5": "v5", "armv6": "v6", "armv7": "v7"}
@@ -23,6 +25,8 @@ class EngineStore:
     An image in an Engine has no manifest and no compressed layers. They are made when they
     are first asked for, by `docker save`; the configuration, and so the image ID, stays.
     """
+
+    is_closed = False
 
     def __init__(self, location: EngineLocation) -> None:
         self._location = location
@@ -41,6 +45,18 @@ class EngineStore:
     def is_local(self) -> bool:
         """True."""
         return True
+
+    def roots(self) -> Iterator[Root]:
+        """Yield the image, by its ID; NotFound if there is none."""
+        location = self._location
+        yield Root(
+            source=self,
+            identifier=self.image_id,
+            tag=location.tag,
+            reference=local_reference(location.repository or "image", self.image_id),
+            name=location.name if location.repository else None,
+            image_id=self.image_id,
+        )
 
     @cached_property
     def image_id(self) -> Digest:
@@ -66,8 +82,8 @@ class EngineStore:
         return self.manifest.digest
 
     def read_manifest(self, identifier: str) -> Manifest:
-        """Return the image's manifest for its tag or digest; else NotFound."""
-        if identifier != self.manifest.digest:
+        """Return the image's manifest for its tag, digest or image ID; else NotFound."""
+        if identifier not in (self.image_id, self.manifest.digest):
             self.resolve(identifier)
         return self.manifest
 

@@ -26,13 +26,14 @@ from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.protocol import (
     OpenContent,
+    Root,
     Source,
     find_manifest,
     put_tagged_referrers,
     referrers_tag,
-    verified,
-    verify_manifest,
 )
+from bundlepipe.stores.settings import local_reference
+from bundlepipe.stores.verification import verified, verify_manifest
 
 _REF_NAME = "org.opencontainers.image.ref.name"
 _LAYOUT_FILE = "oci-layout"
@@ -76,6 +77,9 @@ class _Index:
 class LayoutStore:
     """A repository kept in `directory`, which need not exist before the first write."""
 
+    is_closed = False
+    is_complete = False
+
     def __init__(self, directory: str, repository: Repository | None = None) -> None:
         self.directory = directory
         self._repository = repository
@@ -102,6 +106,16 @@ class LayoutStore:
     def keeps_untagged(self) -> bool:
         """True: nothing here removes a blob, and each further entry of index.json is in the way of others' tools."""
         return True
+
+    def roots(self, identifier: str | None) -> Iterator[Root]:
+        """Yield what a tag or digest names, or without one the only image; NotFound, StoreError."""
+        digest, tag = (self._locate(identifier)[0], identifier) if identifier else self.sole_image()
+        yield Root(
+            source=self,
+            identifier=digest,
+            tag=None if ":" in (tag or "") else tag,
+            reference=local_reference(os.path.basename(os.path.abspath(anchored(self.directory))), digest),
+        )
 
     def resolve(self, tag: str) -> Digest:
         """Return the digest that index.json gives for `tag`; NotFound if there is none."""

@@ -34,13 +34,12 @@ from bundlepipe.stores.protocol import (
     find_manifest,
     put_tagged_referrers,
     referrers_tag,
-    verified,
-    verify_manifest,
 )
 from bundlepipe.stores.registry.auth.token_cache import Access
 from bundlepipe.stores.registry.auth.token_protocol import Scope
 from bundlepipe.stores.registry.download import CHUNK, Download
 from bundlepipe.stores.registry.host import Call, RegistryHost
+from bundlepipe.stores.verification import verified, verify_manifest
 
 __all__ = ["RegistryHost", "RegistryStore"]
 
@@ -66,6 +65,9 @@ class RegistryStore:
     `writes` says that there will be pushes: the token for the first request then allows
     them already. Without it pushing works as well, for one more token.
     """
+
+    is_closed = False
+    is_complete = False
 
     def __init__(self, host: RegistryHost, repository: Repository, *, writes: bool) -> None:
         self._host = host

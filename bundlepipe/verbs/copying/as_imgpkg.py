@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
 from bundlepipe.documents.imgpkg.images_lock import ImageRef, ImagesLock
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.verbs.copying.inventory import Item, is_attachment
+from bundlepipe.verbs.copying.attached import is_attachment
+from bundlepipe.verbs.copying.items import Item
 
 
 def names(items: Sequence[Item], repository: Repository | None) -> Iterator[tuple[str, Item]]:
@@ -29,7 +31,8 @@ def names(items: Sequence[Item], repository: Repository | None) -> Iterator[tupl
 
 def origins_are_told(source: object, items: Sequence[Item]) -> bool:
     """Tell whether a tar says how its images were first named: where a bundle is copied by its reference."""
-    return isinstance(source, Reference) and any(item.is_root and item.is_bundle for item in items)
+    is_lock = isinstance(source, BundleLock | ImagesLock)
+    return not is_lock and any(item.is_root and item.is_bundle and item.source.repository for item in items)
 
 
 def has_origin(item: Item) -> bool:

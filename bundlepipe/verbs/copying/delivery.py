@@ -22,7 +22,8 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Descriptor
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.protocol import Destination, Source, Store, find_manifest
-from bundlepipe.verbs.copying.inventory import Item, Present
+from bundlepipe.verbs.copying.items import Item
+from bundlepipe.verbs.copying.present import Present
 from bundlepipe.verbs.shared.blobs import Mounts, pass_on_blob, put_tagged, send_blob
 from bundlepipe.verbs.shared.bundles import internal_tag, locations_tag
 from bundlepipe.verbs.shared.image_locations import make_locations

@@ -7,10 +7,8 @@ if it is there: then the image is complete, since blobs and members go before it
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.concurrency.single_flight import Once
@@ -22,171 +20,15 @@ from bundlepipe.limits import LARGEST_CONFIG
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.layers.files import read_files
-from bundlepipe.oci.manifest import DOCKER_CONFIG, INDEX_TYPES, OCI_CONFIG, Descriptor, Manifest, index_of
+from bundlepipe.oci.manifest import DOCKER_CONFIG, INDEX_TYPES, OCI_CONFIG, Manifest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.archive.manifest import LockEntry
 from bundlepipe.stores.homes import Homes
-from bundlepipe.stores.protocol import OpenContent, Source, Store, find_manifest, read_whole, referrers_tag
+from bundlepipe.stores.protocol import Source, find_manifest, read_whole
+from bundlepipe.verbs.copying.attached import Attachments, is_attachment
+from bundlepipe.verbs.copying.items import Item, Scope, Wanted
+from bundlepipe.verbs.copying.present import Present
 from bundlepipe.verbs.copying.spool import Spool
-from bundlepipe.verbs.shared.bundles import COSIGN_SUFFIXES, SIGNATURE_SUFFIX, locations_tag
-
-_ATTACHMENT_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.sig|\.att|\.sbom)?")
-# What cosign attaches as referrers: sigstore bundles since its release 3, before that on request what else has tags.
-# Source: cosign, "Cosign Bundle Specification".
-_COSIGN_TYPES = ("application/vnd.dev.sigstore.", "application/vnd.dev.cosign.")
-# What lists give for artifacts whose type they do not know: that of a configuration which says nothing.
-_NO_TYPES = (None, "", OCI_CONFIG, DOCKER_CONFIG, "application/vnd.oci.empty.v1+json")
-# A list of tags costs a request for a thousand of them, an answer about one image a request too.
-_MOST_TAGS = 5000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """A manifest to be found.
-
-    `identifier` is a digest or tag, `places` are where it may be, in the order of their
-    right to be asked. `origin` is how a lock names it and `named_by` the bundle that has
-    the lock; `reference` is where it came from if it is in no registry now. `also` are
-    others that name it, with places of their own. A member of an index is not `listed`. An
-    index of referrers comes with its `manifest` and `subject`. A bundle is `perhaps_shallow`
-    that may have been copied as an image alone: it is one if its images are not all with it.
-    `entries` are those of the ImagesLock that names it.
-    """
-
-    identifier: str
-    places: tuple[Source, ...]
-    origin: Reference | None = None
-    reference: Reference | None = None
-    named_by: Digest | None = None
-    tag: str | None = None
-    is_root: bool = False
-    is_listed: bool = True
-    manifest: Manifest | None = None
-    subject: Digest | None = None
-    perhaps_shallow: bool = False
-    entries: tuple[LockEntry, ...] = ()
-    also: tuple[Wanted, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """What tells it from others: the digest, or who is asked for which tag."""
-        return self.identifier if ":" in self.identifier else f"{self.places[0].name} {self.identifier}"
-
-
-@dataclass(kw_only=True)
-class Item:
-    """A manifest that is to be at the destination.
-
-    `source` has it and its blobs; it is the destination itself where the image `is_complete`.
-    `lender` is a repository of the destination's registry that should have the blobs too.
-    `reference` says where it was found and `origin` how it was first named, by the bundle
-    `named_by`, if one has named it. `config` and
-    `layer` are kept where they had to be read. `lock` is what a bundle names (None where
-    only the destination has its layer), `subject` what the members of an index of referrers are about.
-    """
-
-    manifest: Manifest
-    source: Source
-    places: tuple[Source, ...]
-    reference: Reference
-    origin: Reference
-    is_complete: bool
-    named_by: Digest | None = None
-    lender: Source | None = None
-    tags: list[str] = field(default_factory=list)
-    is_root: bool = False
-    is_listed: bool = False
-    subject: Digest | None = None
-    config: bytes | None = None
-    layer: OpenContent | None = None
-    is_bundle: bool = False
-    lock: ImagesLock | None = None
-    attached: tuple[Wanted, ...] = ()
-    entries: list[LockEntry] = field(default_factory=list)
-
-    @property
-    def digest(self) -> Digest:
-        """The digest of the manifest."""
-        return self.manifest.digest
-
-    def merge(self, wanted: Wanted) -> None:
-        """Take note that this was wanted, perhaps once more."""
-        self.is_root |= wanted.is_root
-        self.is_listed |= wanted.is_listed
-        self.subject = self.subject or wanted.subject
-        self.entries.extend(each for each in wanted.entries if each not in self.entries)
-        if wanted.tag and wanted.tag not in self.tags:
-            self.tags.append(wanted.tag)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scope:
-    """What belongs to a copy.
-
-    `cosign` takes along what cosign attached to images, `referrers` all that refers to them,
-    `as_imgpkg` of what has tags no more than cosign's signatures of what is listed; members of
-    indexes have no tags then. `configs` says that every configuration is needed,
-    `non_distributable` that those layers are. Where the source `is_closed`, nothing is looked for
-    elsewhere. `shallow` takes bundles as the images that they are.
-    """
-
-    cosign: bool = False
-    referrers: bool = False
-    configs: bool = False
-    non_distributable: bool = False
-    is_closed: bool = False
-    shallow: bool = False
-    as_imgpkg: bool = False
-
-
-class Present:
-    """What a destination has already, found with as few requests as can be."""
-
-    def __init__(self, store: Store | None) -> None:
-        self.store = store
-        self.tags: frozenset[str] | None = frozenset()
-        self._named: Once[Manifest | None] = Once()
-        if store and not store.keeps_untagged:
-            self.tags = tags_of(store)
-
-    def find(self, tag: str, digest: Digest) -> Manifest | None:
-        """Return the manifest `digest` if the destination keeps it, which may need a `tag` for that."""
-        if self.store and self.store.keeps_untagged:
-            return find_manifest(self.store, digest)
-        manifest = self.named(tag)
-        return manifest if manifest and manifest.digest == digest else None
-
-    def named(self, tag: str) -> Manifest | None:
-        """Return what a tag named when it was first asked for."""
-        store = self.store
-        if store is None or not (store.keeps_untagged or self.may_have(tag)):
-            return None
-        return self._named.get(tag, lambda: find_manifest(store, tag))
-
-    def may_have(self, tag: str) -> bool:
-        """Tell whether it cannot be ruled out that `tag` is there."""
-        return self.tags is None or tag in self.tags
-
-
-def is_attachment(tag: str) -> bool:
-    """Tell whether a tag is one that cosign, or who lists referrers, gives to what is attached to an image."""
-    return _ATTACHMENT_TAG.fullmatch(tag) is not None
-
-
-def tags_of(store: Source) -> frozenset[str] | None:
-    """Return the tags of a repository, empty if there is no such repository; None if they are not to be had."""
-    tags: set[str] = set()
-    try:
-        for tag in store.list_tags():
-            if len(tags) == _MOST_TAGS:
-                return None
-            tags.add(tag)
-    except NotFound:
-        return frozenset()
-    except (AccessDenied, StoreError):
-        # Some registries do not list tags, or not for everyone: each is asked for by itself then.
-        return None
-    return frozenset(tags)
+from bundlepipe.verbs.shared.bundles import locations_tag
 
 
 class Inventory:
@@ -204,7 +46,7 @@ class Inventory:
         self._present = present
         self._scope = scope
         self._tag_of = tag_of
-        self._tags: Once[frozenset[str] | None] = Once()
+        self._attachments = Attachments(scope)
         self._has_locations: Once[bool] = Once()
         self._relocated: set[str] = set()
         self._unreachable: set[str] = set()
@@ -257,7 +99,7 @@ class Inventory:
             if wanted.perhaps_shallow and item.lock and not _has_all(source, item.lock):
                 item.is_bundle, item.lock = False, None
         if wanted.subject is None:
-            item.attached = tuple(self._attached(item))
+            item.attached = tuple(self._attachments.of(item))
         return item
 
     def _lender(self, came_from: Repository) -> Source | None:
@@ -381,7 +223,7 @@ class Inventory:
 
     def _read_lock(self, item: Item, what: str) -> ImagesLock | None:
         source, layer = item.source, item.manifest.layers[0]
-        if self._scope.is_closed and source.is_local and not source.has_blob(layer):
+        if _is_closed(item) and source.is_local and not source.has_blob(layer):
             # Everything in a tar is listed in it, so what the bundle names is known. Whether the
             # destination has the layer is found out with all others.
             if self._present.store is None or not self._present.store.has_blob(layer):
@@ -407,64 +249,17 @@ class Inventory:
     def _images(self, item: Item) -> Iterator[Wanted]:
         for image in item.lock.images if item.lock else ():
             places, origin = item.places, self._homes.repository(image.image.repository)
-            if not self._scope.is_closed and origin.name not in [place.name for place in places]:
+            if not _is_closed(item) and origin.name not in [place.name for place in places]:
                 places = (*places, origin)
             yield Wanted(identifier=image.digest, places=places, origin=image.image, named_by=item.digest)
 
-    def _attached(self, item: Item) -> Iterator[Wanted]:
-        if self._scope.cosign:
-            for suffix in (SIGNATURE_SUFFIX,) if self._scope.as_imgpkg else COSIGN_SUFFIXES:
-                tag = f"{item.digest.algorithm}-{item.digest.encoded}{suffix}"
-                if self._has_tag(item.source, tag):
-                    yield Wanted(identifier=tag, places=(item.source,), reference=item.reference, tag=tag)
-        if index := self._referrers(item):
-            yield Wanted(
-                identifier=index.digest,
-                places=(item.source,),
-                reference=item.reference,
-                tag=referrers_tag(item.digest),
-                manifest=index,
-                subject=item.digest,
-            )
 
-    def _referrers(self, item: Item) -> Manifest | None:
-        """Return the index of what refers to an image and belongs to the copy; None if there is nothing."""
-        if not (self._scope.cosign or self._scope.referrers):
-            return None
-        index = item.source.read_referrers(item.digest, self._tags_of(item.source) if self._scope.cosign else None)
-        # The tag for referrers is also how images are pinned.
-        own = {item.digest, *(child.digest for child in item.manifest.children if item.manifest.is_index)}
-        if index is None or index.digest in own:
-            return None
-        if self._scope.referrers:
-            return index
-        attached = {child.digest: _as_attached(item.source, child) for child in index.children}
-        return index_of(index, {digest: known for digest, known in attached.items() if known is not None})
-
-    def _has_tag(self, source: Source, tag: str) -> bool:
-        tags = self._tags_of(source)
-        return tag in tags if tags is not None else find_manifest(source, tag) is not None
-
-    def _tags_of(self, source: Source) -> frozenset[str] | None:
-        return self._tags.get(source.name, lambda: tags_of(source))
+def _is_closed(item: Item) -> bool:
+    return any(place.is_closed for place in item.places)
 
 
 def _has_all(source: Source, lock: ImagesLock) -> bool:
     return all(source.has_manifest(image.digest) for image in lock.images)
-
-
-def _as_attached(source: Source, referrer: Descriptor) -> dict[str, Any] | None:
-    """Return what a list should say of a referrer beside what it does; None for what cosign did not attach.
-
-    Some lists give the type of the configuration for that of the artifact: then it says what it is itself,
-    and others find it in the list at the destination.
-    """
-    kind, known = referrer.artifact_type, {}
-    if kind in _NO_TYPES:
-        manifest = find_manifest(source, referrer.digest)
-        kind = manifest.artifact_type if manifest else None
-        known = {"artifactType": kind, **({"annotations": manifest.annotations} if manifest else {})}
-    return known if kind and kind.startswith(_COSIGN_TYPES) else None
 
 
 def _distinct(level: Iterable[Wanted]) -> dict[str, Wanted]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
 from bundlepipe.documents.imgpkg.images_lock import ImagesLock
+from bundlepipe.events import BlobDone, Emit, Event, ImageDone
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
+from bundlepipe.oci.reference import Reference
+from bundlepipe.stores.location import ArchiveLocation, Location, Place
 from bundlepipe.verbs.shared.bundles import Kind, internal_tag
 
 _LONGEST_ORIGIN = 49
@@ -43,7 +46,7 @@ class CopyRequest:
     """
 
     source: Location | BundleLock | ImagesLock
-    destination: Repository | LayoutLocation | ArchiveLocation | EngineLocation
+    destination: Place
     expected: Kind | None = None
     tag: str | None = None
     tags: Sequence[str] = ()
@@ -57,9 +60,12 @@ class CopyRequest:
     as_imgpkg: bool = False
 
     @property
-    def root_tag(self) -> str | None:
-        """The tag that was given for the root, here or with the destination."""
-        return self.tag or (self.destination.tag if isinstance(self.destination, LayoutLocation) else None)
+    def location(self) -> Location | None:
+        """What the source is or, as a lock, names; None for a lock that names several images."""
+        source = self.source
+        if isinstance(source, ImagesLock):
+            return source.images[0].image if len(source.images) == 1 else None
+        return source.image if isinstance(source, BundleLock) else source
 
     def tag_of(self, digest: Digest, origin: Reference) -> str:
         """Return the internal tag of a manifest: `--repo-based-tags` of imgpkg puts its origin before the usual one."""
@@ -108,3 +114,49 @@ class Copied:
     lock: BundleLock | ImagesLock | None
     changed: bool
     has_non_distributable: bool = False
+
+
+class Tally:
+    """Counts what becomes of blobs, on the way to whoever renders the events."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._counting = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self.size = 0
+        self.changed = False
+
+    def take(self, event: Event) -> None:
+        """Count an event and pass it on."""
+        if isinstance(event, BlobDone):
+            with self._counting:
+                self.counts[event.how] += 1
+                self.size += event.size if event.how == "transferred" else 0
+                self.changed |= event.how != "present"
+        elif isinstance(event, ImageDone):
+            self.changed |= event.how == "copied"
+        self._emit(event)
+
+    def copied(
+        self,
+        *,
+        roots: tuple[CopiedRoot, ...],
+        images: int,
+        changed: bool,
+        skipped: Mapping[str, tuple[Digest, ...]] | None = None,
+        has_non_distributable: bool = False,
+        lock: BundleLock | ImagesLock | None = None,
+    ) -> Copied:
+        """Return what was done, with what was counted."""
+        return Copied(
+            roots=roots,
+            images=images,
+            uploaded=self.counts["transferred"],
+            mounted=self.counts["mounted"],
+            present=self.counts["present"],
+            size=self.size,
+            skipped=skipped or {},
+            lock=lock,
+            changed=changed,
+            has_non_distributable=has_non_distributable,
+        )

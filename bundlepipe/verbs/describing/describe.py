@@ -32,7 +32,7 @@ from bundlepipe.oci.manifest import Manifest, Platform
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
 from bundlepipe.stores.protocol import Source, find_manifest
-from bundlepipe.verbs.copying.inventory import tags_of
+from bundlepipe.verbs.copying.present import tags_of
 from bundlepipe.verbs.describing.description import BundleDescription, ImageDescription, ImageType
 from bundlepipe.verbs.shared.blobs import receive_blob
 from bundlepipe.verbs.shared.bundles import COSIGN_SUFFIXES, SIGNATURE_SUFFIX, is_bundle, locations_tag, require_kind

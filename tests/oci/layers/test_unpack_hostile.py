@@ -18,7 +18,7 @@ from bundlepipe.oci.layers import unpack as unpack_module
 from bundlepipe.oci.layers.decompress import decompress
 from bundlepipe.oci.layers.unpack import Limits, unpack
 from bundlepipe.oci.manifest import DOCKER_LAYER, Descriptor
-from bundlepipe.stores.protocol import verified
+from bundlepipe.stores.verification import verified
 from tests.support.archives import (
     END,
     SMALL,

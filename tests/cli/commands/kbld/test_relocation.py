@@ -12,6 +12,7 @@ from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.archive.manifest import FILE_NAME
 from bundlepipe.stores.archive.reader import ArchiveStore
 from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.location import ArchiveLocation
 from tests.support.command import Command
 from tests.support.images import file_layer, put_image, put_index
 from tests.support.proxy import Proxy
@@ -82,8 +83,9 @@ def test_a_tar_has_each_layer_once_and_tells_nothing_of_imgpkg(
     assert (list(index), list(index["Images"][0])) == (keys, ["Refs", "Layers", "Config", "Manifest"])
     there = registry.repository("there")
     command.silently("imgpkg", "copy", "--tar", "app.tar", "--to-repo", f"{there}")
-    assert ArchiveStore(str(command.directory / "app.tar")).root().manifest.digest == image.digest
-    assert Homes().repository(there).has_manifest(image.digest)
+    _, manifest = Homes().locate(ArchiveLocation(str(command.directory / "app.tar")))
+    assert manifest.digest == image.digest
+    assert Homes().repository(there).has_manifest(manifest.digest)
 
 
 def test_tars_of_docker_save(command: Command, registry: Registry) -> None:
