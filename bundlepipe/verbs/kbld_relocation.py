@@ -15,7 +15,7 @@ from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.concurrency.single_flight import SingleFlight
 from bundlepipe.documents.kbld.config import KbldConfig, overrides_to_bytes
 from bundlepipe.documents.search.rules import ImageMatcher
-from bundlepipe.errors import BundlepipeError, InvalidContent, InvalidReference, NotFound, StoreError
+from bundlepipe.errors import BundlepipeError, InvalidContent, InvalidReference, StoreError
 from bundlepipe.events import CopyPlanned, Emit
 from bundlepipe.limits import LARGEST_CONFIG
 from bundlepipe.oci.digest import Digest
@@ -23,11 +23,9 @@ from bundlepipe.oci.go_names import is_digest_form, unspelled_problem
 from bundlepipe.oci.labels import diff_ids_of
 from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.archive.manifest import ArchivedManifest
-from bundlepipe.stores.archive.reader import ArchiveStore
-from bundlepipe.stores.archive.writer import ArchiveWriter
 from bundlepipe.stores.homes import Homes
-from bundlepipe.stores.protocol import Source, Store, find_manifest, read_whole
+from bundlepipe.stores.location import ArchiveLocation
+from bundlepipe.stores.protocol import Arrival, Root, Source, Store, find_manifest, read_manifests, read_whole
 from bundlepipe.verbs.copying.delivery import Delivery
 from bundlepipe.verbs.copying.items import Item
 from bundlepipe.verbs.copying.present import Present
@@ -49,15 +47,25 @@ _MOST_MANIFESTS = 100_000
 
 @dataclass(frozen=True)
 class Carried:
-    """An image or index, and who has its layers; `archived` has all else that it consists of."""
+    """An image or index, who has its layers, and where it was found.
+
+    `manifests` are itself and all below it, `configs` the configurations of those that had to be read.
+    """
 
     source: Source
-    archived: ArchivedManifest
+    reference: Reference
+    manifests: Mapping[Digest, Manifest]
+    configs: Mapping[Digest, bytes]
+
+    @property
+    def digest(self) -> Digest:
+        """Its own digest."""
+        return next(iter(self.manifests))
 
     @property
     def image(self) -> Reference:
         """Where it was found, by its digest."""
-        return self.archived.references[0].repository.at(self.archived.manifest.digest)
+        return self.reference.repository.at(self.digest)
 
 
 def named_images(configuration: Configuration) -> list[str]:
@@ -86,7 +94,8 @@ def read_images(references: Sequence[Reference], homes: Homes) -> list[Carried]:
     reading = _Reading(homes)
 
     def read(reference: Reference) -> Carried:
-        return Carried(homes.repository(reference.repository), reading.read(reference).archived)
+        found = reading.read(reference)
+        return Carried(homes.repository(reference.repository), found.reference, found.manifests, found.configs)
 
     with _told("Collecting packaging metadata: {}"):
         return in_parallel(read, references)
@@ -96,8 +105,10 @@ def read_images(references: Sequence[Reference], homes: Homes) -> list[Carried]:
 class _Read:
     """An image or index that was read; `count` is of the manifests that it is written down with, repeated ones too."""
 
-    archived: ArchivedManifest
-    count: int = 1
+    reference: Reference
+    manifests: Mapping[Digest, Manifest]
+    configs: Mapping[Digest, bytes]
+    count: int
 
 
 class _Reading:
@@ -124,13 +135,18 @@ class _Reading:
         if not manifest.is_index:
             config = read_whole(store, manifest.config, LARGEST_CONFIG)
             _check_is_image(manifest, config, by_digest)
-            return _Read(ArchivedManifest(manifest, (reference,), config=config))
+            return _Read(reference, {manifest.digest: manifest}, {manifest.digest: config}, 1)
         members = [reference.repository.at(child.digest) for child in manifest.children]
         found = in_parallel(lambda member: self.read(member, depth + 1), members)
         count = 1 + sum(each.count for each in found)
         if count > _MOST_MANIFESTS:
             raise InvalidContent(f"{by_digest}: lists more than {_MOST_MANIFESTS} manifests, itself or by others")
-        return _Read(ArchivedManifest(manifest, (by_digest,), children=tuple(each.archived for each in found)), count)
+        manifests: dict[Digest, Manifest] = {manifest.digest: manifest}
+        configs: dict[Digest, bytes] = {}
+        for each in found:
+            manifests |= each.manifests
+            configs |= each.configs
+        return _Read(by_digest, manifests, configs, count)
 
 
 def _check_is_image(manifest: Manifest, config: bytes, reference: Reference) -> None:
@@ -155,40 +171,57 @@ def _told(words: str, unknown: str = "{}") -> Iterator[None]:
         raise
 
 
-def read_archive(path: str) -> list[Carried]:
+def read_archive(path: str, homes: Homes) -> list[Carried]:
     """Return the images in a tar of kbld's or imgpkg's; NotFound, StoreError, InvalidContent."""
-    archive = ArchiveStore(path)
     try:
-        return [Carried(archive, entry) for entry in archive.entries]
-    except NotFound as error:
-        error.drop_in = f"open {path}: no such file or directory"
-        raise
+        return [_archived(root) for root in homes.roots(ArchiveLocation(path))]
     except InvalidContent as error:
         # imgpkg's hint is about an option that kbld does not have.
         error.drop_in = error.drop_in and error.drop_in.partition(" (hint: ")[0]
         raise
 
 
-def write_archive(carried: Sequence[Carried], path: str, emit: Emit) -> None:
+def _archived(root: Root) -> Carried:
+    assert root.reference, "whatever is in a tar comes with a reference"
+    return Carried(root.source, root.reference, read_manifests(root.source, root.identifier), {})
+
+
+def write_archive(carried: Sequence[Carried], path: str, homes: Homes, emit: Emit) -> None:
     """Write the tar of some images, once nothing of it is missing; StoreError, IntegrityError, InvalidContent."""
     layers = _layers(carried)
-    sizes = {digest: layer.size for digest, (_, layer) in layers.items()}
-    entries = [each.archived for each in carried]
-    with ArchiveWriter(path, entries, sizes, resume=False, as_kbld=True) as archive:
+    arrivals = [arrival for each in carried for arrival in _arrivals(each)]
+    target = homes.destination(ArchiveLocation(path), as_kbld=True)
+    with target.accepting(arrivals, _left_out(carried), resume=False, about_to=lambda: None) as archive:
         names = tuple(str(each.image) for each in carried)
-        emit(CopyPlanned(len(carried), len(layers), sum(sizes.values()), names))
+        emit(CopyPlanned(len(carried), len(layers), sum(layer.size for _, layer in layers.values()), names))
         in_parallel(lambda layer: pass_on_blob(layer[0], archive, layer[1], emit), layers.values())
+
+
+def _arrivals(carried: Carried) -> Iterator[Arrival]:
+    for digest, manifest in carried.manifests.items():
+        yield Arrival(
+            manifest=manifest,
+            reference=carried.reference,
+            config=carried.configs.get(digest, b""),
+            is_listed=digest == carried.digest,
+        )
 
 
 def _layers(carried: Sequence[Carried]) -> dict[Digest, tuple[Source, Descriptor]]:
     """Return the layers that may be redistributed, each with who has it."""
     found: dict[Digest, tuple[Source, Descriptor]] = {}
     for each in carried:
-        for archived in each.archived.walk():
-            for layer in () if archived.manifest.is_index else archived.manifest.layers:
+        for manifest in each.manifests.values():
+            for layer in () if manifest.is_index else manifest.layers:
                 if not layer.is_non_distributable:
                     found.setdefault(layer.digest, (each.source, layer))
     return found
+
+
+def _left_out(carried: Sequence[Carried]) -> set[Digest]:
+    """Return the layers that may not be redistributed, as far as none of the images says otherwise."""
+    images = (manifest for each in carried for manifest in each.manifests.values() if not manifest.is_index)
+    return {layer.digest for image in images for layer in image.layers} - _layers(carried).keys()
 
 
 def put_images(carried: Sequence[Carried], repository: Repository, homes: Homes, emit: Emit) -> dict[str, str]:
@@ -201,37 +234,33 @@ def put_images(carried: Sequence[Carried], repository: Repository, homes: Homes,
     lend = partial(_lender, homes=homes, store=store)
     items: dict[Digest, Item] = {}
     for each in carried:
-        for archived in each.archived.walk():
-            digest = archived.manifest.digest
+        for digest, manifest in each.manifests.items():
             if digest not in items:
-                items[digest] = _item(each, archived, lend(each.image.repository))
-        items[each.archived.manifest.digest].is_listed = True
+                items[digest] = _item(each, manifest, lend(each.image.repository))
+        items[each.digest].is_listed = True
     _find_complete(list(items.values()), present, store)
-    distributable = _layers(carried)
-    images = (item.manifest for item in items.values() if not item.manifest.is_index)
-    left_out = {layer.digest for image in images for layer in image.layers if layer.digest not in distributable}
     Delivery(
         list(items.values()),
         store,
         present,
-        left_out=left_out,
+        left_out=_left_out(carried),
         tag_of=lambda digest, _: _tag(digest),
         tags_members=False,
     ).run(emit)
-    return {str(each.image): str(repository.at(each.archived.manifest.digest)) for each in carried}
+    return {str(each.image): str(repository.at(each.digest)) for each in carried}
 
 
-def _item(carried: Carried, archived: ArchivedManifest, lender: Source | None) -> Item:
-    image = carried.image.with_digest(archived.manifest.digest)
+def _item(carried: Carried, manifest: Manifest, lender: Source | None) -> Item:
+    image = carried.image.with_digest(manifest.digest)
     return Item(
-        manifest=archived.manifest,
+        manifest=manifest,
         source=carried.source,
         places=(carried.source,),
         reference=image,
         origin=image,
         is_complete=False,
         lender=lender,
-        config=archived.config or None,
+        config=carried.configs.get(manifest.digest),
     )
 
 

@@ -11,7 +11,7 @@ import click
 from bundlepipe.cli.parsing.command import PATH, Option, Run, paths
 from bundlepipe.cli.tool import KBLD
 from bundlepipe.errors import BundlepipeError
-from bundlepipe.events import Emit
+from bundlepipe.events import Emit, ignore
 
 if TYPE_CHECKING:
     from bundlepipe.stores.settings import NetworkSettings
@@ -30,8 +30,6 @@ def read_files(run: Run, files: Sequence[str], emit: Emit, network: NetworkSetti
 
     That they name nothing is an error, too; kbld has nothing to do then.
     """
-    from bundlepipe.verbs.images.texts import read_inputs
-
     names = paths(files)
     if not names and run.tool is not KBLD:
         raise BundlepipeError(
@@ -39,3 +37,38 @@ def read_files(run: Run, files: Sequence[str], emit: Emit, network: NetworkSetti
         )
     is_kbld = run.tool is KBLD
     return read_inputs(names, sys.stdin.buffer.read, emit, network=network, trace=run.trace, as_kbld=is_kbld)
+
+
+def read_inputs(
+    names: Sequence[str],
+    read_stdin: Callable[[], bytes],
+    emit: Emit = ignore,
+    *,
+    network: NetworkSettings | None = None,
+    trace: Callable[[str], None] | None = None,
+    as_kbld: bool = False,
+) -> list[Text]:
+    """Return what kbld's `-f` names: files, directories, `-` for standard input, and http and https URLs.
+
+    `network` says how servers are spoken to, `trace` shows it. With `as_kbld` directories are
+    read in kbld's order, and everything in them that has the name of configuration is. Raises
+    InputError for a file that cannot be read, StoreError for a URL.
+    """
+    from bundlepipe.documents.search.paths import kbld_files, searched_files
+    from bundlepipe.verbs.images.texts import STANDARD_INPUT, URL_PREFIXES, Text, read_text
+
+    texts: list[Text] = []
+    for name in names:
+        if name == "-":
+            texts.append(Text(STANDARD_INPUT, read_stdin()))
+        elif name.startswith(URL_PREFIXES):
+            from bundlepipe.stores.http.answers import public_url
+            from bundlepipe.stores.http.fetch import fetch
+            from bundlepipe.stores.settings import DEFAULT_NETWORK
+
+            content = fetch(name, emit, network=network or DEFAULT_NETWORK, trace=trace)
+            texts.append(Text(public_url(name), content))
+        else:
+            files = kbld_files(name) if as_kbld else searched_files([name], with_bundles_own=True)
+            texts.extend(map(read_text, files))
+    return texts

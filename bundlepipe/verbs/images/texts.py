@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bundlepipe.documents.kbld.config import KbldConfig
@@ -16,15 +16,13 @@ from bundlepipe.documents.search.files import (
     search_images,
 )
 from bundlepipe.documents.search.kinds import may_configure
-from bundlepipe.documents.search.paths import kbld_files, searched_files
+from bundlepipe.documents.search.paths import searched_files
 from bundlepipe.documents.yaml.reader import decoded
 from bundlepipe.errors import DocumentError, InputError
-from bundlepipe.events import Emit, ignore
 from bundlepipe.filesystem.files import read_file
-from bundlepipe.stores.http.answers import public_url
-from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings
 
 STANDARD_INPUT = "stdin"
+URL_PREFIXES = ("http://", "https://")
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Text:
         """What kbld calls it in messages, where it is one of its inputs."""
         if self.name == STANDARD_INPUT:
             return self.name
-        return f"HTTP URL '{self.name}'" if _is_url(self.name) else f"file '{self.name}'"
+        return f"HTTP URL '{self.name}'" if self.name.startswith(URL_PREFIXES) else f"file '{self.name}'"
 
 
 @dataclass(frozen=True)
@@ -59,40 +57,6 @@ class Configuration:
 def read_texts(paths: Sequence[str], exclude: Collection[str] = ()) -> list[Text]:
     """Return the content of files, and of the YAML and JSON files in directories; InputError if one cannot be read."""
     return [read_text(path) for path in searched_files(paths, exclude)]
-
-
-def read_inputs(
-    names: Sequence[str],
-    read_stdin: Callable[[], bytes],
-    emit: Emit = ignore,
-    *,
-    network: NetworkSettings = DEFAULT_NETWORK,
-    trace: Callable[[str], None] | None = None,
-    as_kbld: bool = False,
-) -> list[Text]:
-    """Return what kbld's `-f` names: files, directories, `-` for standard input, and http and https URLs.
-
-    `network` says how servers are spoken to, `trace` shows it. With `as_kbld` directories are
-    read in kbld's order, and everything in them that has the name of configuration is. Raises
-    InputError for a file that cannot be read, StoreError for a URL.
-    """
-    texts: list[Text] = []
-    for name in names:
-        if name == "-":
-            texts.append(Text(STANDARD_INPUT, read_stdin()))
-        elif _is_url(name):
-            from bundlepipe.stores.http.fetch import fetch
-
-            content = fetch(name, emit, network=network, trace=trace)
-            texts.append(Text(public_url(name), content))
-        else:
-            files = kbld_files(name) if as_kbld else searched_files([name], with_bundles_own=True)
-            texts.extend(map(read_text, files))
-    return texts
-
-
-def _is_url(name: str) -> bool:
-    return name.startswith(("http://", "https://"))
 
 
 def read_text(path: str) -> Text:

@@ -71,9 +71,10 @@ def package(run: Run, files: Sequence[str], output: str, concurrency: int, sort:
     told = _Narration(run, "package")
     with narrated(run, "package", told.take) as emit:
         names = named_images(_configuration(run, files, emit))
-        carried = _exported(told, names, access.homes(run, emit, concurrency=max(1, concurrency)))
+        homes = access.homes(run, emit, concurrency=max(1, concurrency))
+        carried = _exported(told, names, homes)
         check_directory(output)
-        write_archive(carried, output, emit)
+        write_archive(carried, output, homes, emit)
 
 
 @click.command(
@@ -118,7 +119,7 @@ def unpackage(
         configuration = _configuration(run, files, emit)
         destination = _repository(repository)
         homes = access.homes(run, emit, concurrency=concurrency)
-        moved = _imported(told, read_archive(path), destination, homes, emit)
+        moved = _imported(told, read_archive(path, homes), destination, homes, emit)
     _print(run, configuration, moved, lock_output)
 
 
@@ -244,7 +245,7 @@ def _imported(
     moved: dict[str, str] = {}
     with told.counting("import", len(carried), moved):
         for each in carried:
-            told.line(f"importing {each.image} -> {repository.at(each.archived.manifest.digest)}...")
+            told.line(f"importing {each.image} -> {repository.at(each.digest)}...")
         moved.update(put_images(carried, repository, homes, emit))
     return moved
 

@@ -1,4 +1,4 @@
-"""What is searched: files, directories, standard input, URLs."""
+"""What `-f` names: files, directories, standard input, URLs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from bundlepipe.cli.parsing.configuration import read_inputs
 from bundlepipe.errors import AccessDenied, InputError, NotFound, StoreError, Unreachable
 from bundlepipe.stores.http import retries
 from bundlepipe.stores.http.fetch import fetch
 from bundlepipe.stores.settings import NetworkSettings
-from bundlepipe.verbs.images.texts import read_inputs, read_texts
+from bundlepipe.verbs.images.texts import read_texts
 from tests.support.loopback import LoopbackServer
 
 CONFIG = b"image: nginx\n"
