@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
+from dataclasses import Field as DataclassField
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from bundlepipe.errors import quoted
 from bundlepipe.pipeline.declared.field_kinds import Concurrency, Limits, Path, TextKind
@@ -67,6 +68,21 @@ class Type(ABC):
             return self.inside(value, where, tell)
         tell(f"{where}: expected {self.expected}, found {_found(value, self.is_secret)}{_advice(value, self)}")
         return value
+
+
+class Field(NamedTuple):
+    """A field of a declaration, by its `name` in Python and its `key` in YAML, None where it has none.
+
+    A change of what `is_compared` makes the task of the declaration stale.
+    """
+
+    name: str
+    key: str | None
+    default: object
+    type: Type
+    is_checked: bool
+    is_compared: bool
+    may_be_empty: bool
 
 
 class TextType(Type):
@@ -194,14 +210,14 @@ class ObjectType(Type):
     def inside(self, value: Any, where: str, tell: Tell) -> Any:
         """Check the fields that are not as they are by default; return the same object if nothing changes."""
         changed: dict[str, Any] = {}
-        for name, default, kind in _checkers(value.__class__):
-            now = getattr(value, name)
+        for field in fields_of(value.__class__):
+            now = getattr(value, field.name)
             # Most are, and thousands of declarations are checked in every run.
-            if now is default:
+            if now is field.default or not field.is_checked:
                 continue
-            checked = kind.checked(now, f"{where}: {name}", tell)
+            checked = field.type.checked(now, f"{where}: {field.name}", tell)
             if checked is not now:
-                changed[name] = checked
+                changed[field.name] = checked
         return replace(value, **changed) if changed else value
 
 
@@ -247,11 +263,25 @@ def type_of(annotation: Any, *more: object) -> Type:
 
 
 @cache
-def _checkers(kind: Hashable) -> Sequence[tuple[str, object, Type]]:
-    """Return the name, the default and the checker of each field that decides something."""
+def fields_of(kind: Hashable) -> Sequence[Field]:
+    """Return what is known of the fields of a declaration's class, but for where messages say that it is."""
     assert isinstance(kind, type)
     hints = {**get_type_hints(kind, include_extras=True), **_MORE_HINTS.get(kind, {})}
-    return [(field.name, field.default, type_of(hints[field.name])) for field in fields(kind) if field.compare]
+    return [_field(kind, each, type_of(hints[each.name])) for each in fields(kind) if each.name != "where"]
+
+
+def _field(kind: type, given: DataclassField[Any], checker: Type) -> Field:
+    first, *rest = given.name.split("_")
+    key = given.metadata.get("key", first + "".join(word.capitalize() for word in rest))
+    return Field(
+        name=given.name,
+        key=getattr(kind, "kind", None) if key == "kind" else key,
+        default=given.default,
+        type=checker,
+        is_checked=given.compare,
+        is_compared=given.compare and given.metadata.get("compared", True),
+        may_be_empty=given.metadata.get("may_be_empty", False),
+    )
 
 
 def _alternatives(texts: Iterable[str]) -> str:

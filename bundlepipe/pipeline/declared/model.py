@@ -1,7 +1,8 @@
 """What a user declares: images, bundles, copies, pulls and renders, as plain values.
 
 bundlepipe.yml is read into these, and a dodo.py may compute them. Paths are relative to
-the directory doit runs in.
+the directory doit runs in. What a field takes, its annotation says; what else is to be known of
+it, its `metadata` (see `field_kinds`). Decoding, checks and the records of tasks follow from that.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.filesystem.snapshots import DEFAULT_EXCLUDE
 from bundlepipe.oci.builds.request import Builder
 from bundlepipe.pipeline.declared.field_kinds import (
+    FILE_DIRECTORY,
+    MAY_BE_EMPTY,
+    NAME,
+    NOT_COMPARED,
+    UNDER_ITS_KIND,
+    WRITTEN,
     Argument,
     Exclusion,
     Location,
@@ -25,6 +32,7 @@ from bundlepipe.pipeline.declared.field_kinds import (
     Plain,
     Size,
     Text,
+    key,
 )
 from bundlepipe.pipeline.declared.position import Position
 
@@ -34,42 +42,49 @@ DryRun = Literal["client", "server"]
 
 
 @dataclass(frozen=True)
-class BundleSource:
+class _Named:
+    """Something of this pipeline, by its kind and name: `{bundle: NAME}` in a pipeline file."""
+
+    name: Text = field(metadata=UNDER_ITS_KIND)
+    kind: ClassVar[str]
+
+    def __str__(self) -> str:
+        """Return what records of tasks call it."""
+        return f"{self.kind}:{self.name}"
+
+
+@dataclass(frozen=True)
+class BundleSource(_Named):
     """A bundle of this pipeline, by name."""
 
-    name: Text
     kind: ClassVar[str] = "bundle"
 
 
 @dataclass(frozen=True)
-class ImageSource:
+class ImageSource(_Named):
     """An image of this pipeline, by name."""
 
-    name: Text
     kind: ClassVar[str] = "image"
 
 
 @dataclass(frozen=True)
-class CopySource:
+class CopySource(_Named):
     """What a copy of this pipeline made at its destination, by name."""
 
-    name: Text
     kind: ClassVar[str] = "copy"
 
 
 @dataclass(frozen=True)
-class PullSource:
+class PullSource(_Named):
     """A pull of this pipeline, by name, which something else comes after."""
 
-    name: Text
     kind: ClassVar[str] = "pull"
 
 
 @dataclass(frozen=True)
-class RenderSource:
+class RenderSource(_Named):
     """A render of this pipeline, by name, which something else comes after."""
 
-    name: Text
     kind: ClassVar[str] = "render"
 
 
@@ -77,7 +92,11 @@ class RenderSource:
 class LockSource:
     """What a BundleLock file names; a copy takes an ImagesLock as well."""
 
-    path: Path
+    path: Path = field(metadata=key("lock"))
+
+    def __str__(self) -> str:
+        """Return what records of tasks call it."""
+        return self.path
 
 
 MadeHere = BundleSource | ImageSource
@@ -95,14 +114,14 @@ class Pushable:
     before, though nothing of it is used. `where` locates the declaration in messages.
     """
 
-    name: Text
+    name: Text = field(metadata=NAME)
     files: Sequence[Path] = ()
-    push: Text | None = None
+    push: Text | None = field(default=None, metadata=NOT_COMPARED)
     tags: Sequence[Text] = ()
     labels: Mapping[Plain, Plain] = field(default_factory=dict)
     exclude: Sequence[PathInContext] = DEFAULT_EXCLUDE
     preserve_permissions: bool = False
-    after: Sequence[Earlier] = ()
+    after: Sequence[Earlier] = field(default=(), metadata=NOT_COMPARED)
     where: Position | None = field(default=None, compare=False)
     kind: ClassVar[str]
 
@@ -117,8 +136,8 @@ class Program:
 
     run: Sequence[Argument]
     files: Sequence[Path] = ()
-    directory: Path = "."
-    written: str | None = field(default=None, compare=False)
+    directory: Path = field(default=".", metadata=FILE_DIRECTORY)
+    written: str | None = field(default=None, compare=False, metadata=key(WRITTEN))
 
     @property
     def shown(self) -> str:
@@ -140,9 +159,9 @@ class Build:
     target: Text | None = None
     args: Mapping[Plain, Argument] = field(default_factory=dict)
     platform: Text | None = None
-    pull: bool = False
-    no_cache: bool = False
-    builder: Builder | None = None
+    pull: bool = field(default=False, metadata=NOT_COMPARED)
+    no_cache: bool = field(default=False, metadata=NOT_COMPARED)
+    builder: Builder | None = field(default=None, metadata=NOT_COMPARED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,10 +173,10 @@ class Image(Pushable):
     (`docker-daemon:NAME:TAG`, `oci:DIR[:TAG]`, `tar:FILE`), `refresh` is for the tag of a reference.
     """
 
-    build: Build | None = None
-    program: Program | None = None
-    source: Location | None = None
-    refresh: Refresh | None = None
+    build: Build | None = field(default=None, metadata=NOT_COMPARED)
+    program: Program | None = field(default=None, metadata=NOT_COMPARED)
+    source: Location | None = field(default=None, metadata=key("from", compared=False))
+    refresh: Refresh | None = field(default=None, metadata=NOT_COMPARED)
     kind: ClassVar[str] = "image"
 
 
@@ -173,10 +192,10 @@ class Lock:
 
     files: Sequence[Path | Program] | None = None
     config: Sequence[Path] = ()
-    directory: Path = "."
+    directory: Path = field(default=".", metadata={**FILE_DIRECTORY, **NOT_COMPARED})
     include: Sequence[MadeHere | Text] = ()
     platform: Text | None = None
-    refresh: Refresh | None = None
+    refresh: Refresh | None = field(default=None, metadata=NOT_COMPARED)
     where: Position | None = field(default=None, compare=False)
 
 
@@ -184,7 +203,7 @@ class Lock:
 class Bundle(Pushable):
     """A bundle; without `lock`, its images.yml is the author's. `lock_output` is where a BundleLock goes."""
 
-    lock: Lock | None = None
+    lock: Lock | None = field(default=None, metadata=NOT_COMPARED)
     lock_output: Path | None = None
     kind: ClassVar[str] = "bundle"
 
@@ -198,8 +217,8 @@ class Copy:
     lock files whose layers the reader of the tar has. `lock_output` is where the lock of the copy goes.
     """
 
-    name: Text
-    source: Source
+    name: Text = field(metadata=NAME)
+    source: Source = field(metadata=key("from"))
     to: Location
     tags: Sequence[Text] = ()
     lock_output: Path | None = None
@@ -207,10 +226,10 @@ class Copy:
     cosign_signatures: bool = False
     referrers: bool = False
     repo_based_tags: bool = False
-    resume: bool = True
+    resume: bool = field(default=True, metadata=NOT_COMPARED)
     exclude: Sequence[Exclusion] = ()
-    refresh: Refresh | None = None
-    after: Sequence[Earlier] = ()
+    refresh: Refresh | None = field(default=None, metadata=NOT_COMPARED)
+    after: Sequence[Earlier] = field(default=(), metadata=NOT_COMPARED)
     where: Position | None = field(default=None, compare=False)
     kind: ClassVar[str] = "copy"
 
@@ -229,13 +248,13 @@ class Pull:
     `max_size` bounds what may be extracted, in bytes (None: the default of 64 GiB).
     """
 
-    name: Text
-    source: Source
+    name: Text = field(metadata=NAME)
+    source: Source = field(metadata=key("from"))
     to: Path
     recursive: bool = False
-    refresh: Refresh | None = None
+    refresh: Refresh | None = field(default=None, metadata=NOT_COMPARED)
     max_size: Size | None = None
-    after: Sequence[Earlier] = ()
+    after: Sequence[Earlier] = field(default=(), metadata=NOT_COMPARED)
     where: Position | None = field(default=None, compare=False)
 
 
@@ -251,7 +270,7 @@ class Apply:
 
     context: Text | None = None
     namespace: Text | None = None
-    kubeconfig: Path | None = None
+    kubeconfig: Path | None = field(default=None, metadata=MAY_BE_EMPTY)
     server_side: bool = False
     field_manager: Text | None = None
     force_conflicts: bool = False
@@ -270,13 +289,13 @@ class Render:
     configuration, for its search rules. `apply` applies the output to a cluster.
     """
 
-    name: Text
+    name: Text = field(metadata=NAME)
     files: Sequence[Path | Program]
     output: Path
     locks: Sequence[Path] = ()
     config: Sequence[Path] = ()
-    apply: Apply | None = None
-    after: Sequence[Earlier] = ()
+    apply: Apply | None = field(default=None, metadata=NOT_COMPARED)
+    after: Sequence[Earlier] = field(default=(), metadata=NOT_COMPARED)
     where: Position | None = field(default=None, compare=False)
 
 

@@ -27,7 +27,7 @@ from bundlepipe.pipeline.running.programs import text_printed
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.staleness import FILES, Staleness, Values, from_values, remember, to_values
 from bundlepipe.pipeline.running.status import is_looked_at
-from bundlepipe.pipeline.tasks.lock import edges_to, options_of, searched_now, task_that_makes
+from bundlepipe.pipeline.tasks.lock import edges_to, lock_options, searched_now, task_that_makes
 from bundlepipe.progress.display import emitter
 
 _NAMES = "names"
@@ -206,7 +206,7 @@ class NameSearch(Staleness):
 
     def _known(self) -> list[object]:
         """Return what else decides what is found."""
-        return [sorted(self._made_here), options_of(self._bundle)]
+        return [sorted(self._made_here), lock_options(self._bundle)]
 
     def _generators(self) -> list[str]:
         """Return the user's own tasks that make what sources are built of."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bundlepipe.concurrency.cancellation import Cancelled
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.filesystem.files import locked, write_if_changed
-from bundlepipe.pipeline.declared.model import Program
+from bundlepipe.pipeline.declared.model import Program, paths_among, programs_among
 from bundlepipe.pipeline.records.read_files import files_among
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.staleness import fingerprint
+from bundlepipe.pipeline.running.staleness import Values, fingerprint, options_of
 
 if TYPE_CHECKING:
     from bundlepipe.events import Emit
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 _OUTPUTS = os.path.join(STATE_DIRECTORY, "programs")
 
 
-def options_of(program: Program) -> dict[str, object]:
-    """Return everything but files that decides what a program does, as values of a task hold it."""
-    return {"run": fingerprint(list(program.run)), "files": list(program.files), "directory": program.directory}
+def options_of_files(files: Sequence[str | Program]) -> Values:
+    """Return which files and programs are read, as values of a task hold them."""
+    return {"files": paths_among(files), "programs": [options_of(program) for program in programs_among(files)]}
 
 
 def text_printed(program: Program, settings: Settings, emit: Emit) -> Text:

@@ -38,13 +38,6 @@ IMAGE_ID = "imageID"
 Stamps = dict[str, list[int]]
 
 
-def source_text(source: Source) -> str:
-    """Return a source as the values of a task hold it."""
-    if isinstance(source, str):
-        return source
-    return source.path if isinstance(source, LockSource) else f"{source.kind}:{source.name}"
-
-
 def described(source: Source) -> str:
     """Return a source as the documentation of a task names it."""
     if isinstance(source, str):
@@ -150,7 +143,7 @@ class SourceStaleness(Staleness):
         super().__init__(options)
         self._thing = thing
         self._settings = settings
-        self._archives = archives_in([source_text(thing.source)]) if archives is None else archives
+        self._archives = archives_in([str(thing.source)]) if archives is None else archives
 
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Compare as all tasks do, and look at a local source; a refresh asks for the source's tag again."""

@@ -22,6 +22,8 @@ from doit.task import Task
 from bundlepipe.errors import printable
 from bundlepipe.filesystem.base_directory import anchored, paths_from
 from bundlepipe.filesystem.snapshots import FileState, Snapshot, differences
+from bundlepipe.pipeline.declared.field_types import fields_of
+from bundlepipe.pipeline.declared.model import Program
 from bundlepipe.pipeline.running.edges import REFUSAL
 from bundlepipe.pipeline.running.status import is_looked_at, take_late_edges
 from bundlepipe.progress.phrases import few
@@ -53,6 +55,30 @@ def from_values(values: Values) -> Snapshot:
 def fingerprint(value: object) -> str:
     """Return what stands for a JSON-able value where it may hold secrets."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def options_of(declared: Any) -> Values:
+    """Return what is compared of a declaration, by keys of YAML, as JSON-able values.
+
+    What may be secret is a fingerprint, and something of the pipeline a text, `bundle:NAME`.
+    """
+    return {
+        str(field.key or field.name): _option(getattr(declared, field.name), field.type.is_secret)
+        for field in fields_of(declared.__class__)
+        if field.is_compared
+    }
+
+
+def _option(value: Any, is_secret: bool = False) -> Any:
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, Mapping):
+        value = dict(value)
+    elif isinstance(value, Sequence):
+        value = list(map(_option, value))
+    else:
+        return options_of(value) if isinstance(value, Program) else str(value)
+    return fingerprint(value) if is_secret else value
 
 
 def summary(reasons: Sequence[str]) -> str:

@@ -10,26 +10,14 @@ from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
 from bundlepipe.pipeline.declared.model import Apply
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, to_values
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 
 KIND = "apply"
 
 
-def options_of(apply: Apply, rendered: str) -> Values:
-    """Return everything but content that decides what is applied where."""
-    return {
-        "rendered": rendered,
-        "context": apply.context,
-        "namespace": apply.namespace,
-        "kubeconfig": apply.kubeconfig,
-        "serverSide": apply.server_side,
-        "fieldManager": apply.field_manager,
-        "forceConflicts": apply.force_conflicts,
-        "dryRun": apply.dry_run,
-        "pruneLabel": apply.prune_label,
-        "wait": apply.wait,
-    }
+def _options(apply: Apply, rendered: str) -> Values:
+    return {**options_of(apply), "rendered": rendered}
 
 
 class ApplyStaleness(Staleness):
@@ -38,7 +26,7 @@ class ApplyStaleness(Staleness):
     compared = "the rendered file and the options of the apply"
 
     def __init__(self, name: str, rendered: str, apply: Apply, settings: Settings) -> None:
-        super().__init__(options_of(apply, rendered))
+        super().__init__(_options(apply, rendered))
         self._name = name
         self._rendered = rendered
         self._settings = settings
@@ -75,6 +63,6 @@ class ApplyAction(Action):
         return {
             UNCHANGED: set(applied.counts) == {"unchanged"},
             SUMMARY: f"{self._rendered}{cluster}: {counts}{dry}",
-            OPTIONS: options_of(self._apply, self._rendered),
+            OPTIONS: _options(self._apply, self._rendered),
             FILES: to_values(before),
         }

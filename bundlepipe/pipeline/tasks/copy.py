@@ -40,10 +40,9 @@ from bundlepipe.pipeline.running.sources import (
     copied_from,
     image_id,
     read_lock_file,
-    source_text,
     stamps,
 )
-from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Values, to_values
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Values, options_of, to_values
 from bundlepipe.pipeline.tasks.push import answer_for, mismatch, placed
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import human_size, short
@@ -63,20 +62,10 @@ if TYPE_CHECKING:
 KIND = "copy"
 
 
-def options_of(copy: Copy, source_tag: str | None, settings: Settings) -> Values:
+def _options(copy: Copy, source_tag: str | None, settings: Settings) -> Values:
     """Return everything but digests that decides what is copied where; `source_tag` is the tag that a push gives."""
-    return {
-        "from": source_text(copy.source),
-        "to": _placed(copy.to, settings),
-        "tag": _tag_of(parse_location(copy.to)) or source_tag,
-        "tags": list(copy.tags),
-        "lockOutput": copy.lock_output,
-        "includeNonDistributableLayers": copy.include_non_distributable_layers,
-        "cosignSignatures": copy.cosign_signatures,
-        "referrers": copy.referrers,
-        "repoBasedTags": copy.repo_based_tags,
-        "exclude": list(copy.exclude),
-    }
+    tag = _tag_of(parse_location(copy.to)) or source_tag
+    return {**options_of(copy), "to": _placed(copy.to, settings), "tag": tag}
 
 
 def _placed(to: str, settings: Settings) -> str:
@@ -91,7 +80,7 @@ def locks_read(copy: Copy) -> list[str]:
 
 
 def _archives_read(copy: Copy) -> list[str]:
-    return archives_in([source_text(copy.source), *copy.exclude])
+    return archives_in([str(copy.source), *copy.exclude])
 
 
 class CopyStaleness(SourceStaleness):
@@ -101,7 +90,7 @@ class CopyStaleness(SourceStaleness):
 
     def __init__(self, copy: Copy, source_tag: str | None, settings: Settings) -> None:
         archives = [*_archives_read(copy), *archives_in([copy.to])]
-        super().__init__(copy, options_of(copy, source_tag, settings), settings, archives)
+        super().__init__(copy, _options(copy, source_tag, settings), settings, archives)
         self._copy = copy
 
     def reasons(self, task: Task, values: Values) -> list[str]:
@@ -217,7 +206,7 @@ class CopyAction(Action):
             "tag": tag,
             UNCHANGED: not copied.changed,
             SUMMARY: _summary(declared, copied, seconds),
-            OPTIONS: options_of(declared, self._source_tag, self._settings),
+            OPTIONS: _options(declared, self._source_tag, self._settings),
             FILES: to_values(locks),
             STAMPS: {**read, **stamps(archives)},
             IMAGE_ID: image,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from doit.task import Task
@@ -16,17 +15,13 @@ from bundlepipe.pipeline.declared.model import Build, Image, Program
 from bundlepipe.pipeline.records.read_files import files_among
 from bundlepipe.pipeline.running.action import Action
 from bundlepipe.pipeline.running.destination_answers import Question, ask
-from bundlepipe.pipeline.running.programs import options_of as program_options
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, fingerprint, to_values
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.pipeline.tasks.push import DestinationStaleness, answer_for, made_values, mismatch, placed
 from bundlepipe.progress.display import emitter
 
 if TYPE_CHECKING:
     from bundlepipe.oci.builds.request import BuildRequest
-
-# They say how an image is made when it is made, and make nothing stale.
-_MANNERS = ("pull", "no_cache", "builder")
 
 
 def _refresh_reasons(name: str, settings: Settings) -> list[str]:
@@ -36,8 +31,7 @@ def _refresh_reasons(name: str, settings: Settings) -> list[str]:
 
 def _build_options(image: Image, build: Build, destination: Reference, settings: Settings) -> Values:
     return {
-        **{key: value for key, value in asdict(build).items() if key not in _MANNERS},
-        "args": fingerprint(dict(build.args)),
+        **options_of(build),
         "destination": placed(destination, settings),
         "tags": list(image.tags),
         "labels": dict(image.labels),
@@ -116,7 +110,7 @@ class BuildAction(Action):
 
 def _program_options(image: Image, program: Program, destination: Reference | None, settings: Settings) -> Values:
     return {
-        **program_options(program),
+        **options_of(program),
         "destination": placed(destination, settings) if destination else None,
         "tags": list(image.tags),
     }

@@ -15,6 +15,7 @@ from bundlepipe.pipeline.declared.model import (
     Bundle,
     CopySource,
     MadeHere,
+    Program,
     programs_searched,
     search_exclude,
     searched_paths,
@@ -23,10 +24,9 @@ from bundlepipe.pipeline.records.groups import is_task
 from bundlepipe.pipeline.records.read_files import files_among
 from bundlepipe.pipeline.records.state import digest_file, read_digest
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
-from bundlepipe.pipeline.running.programs import options_of as program_options
-from bundlepipe.pipeline.running.programs import text_printed
+from bundlepipe.pipeline.running.programs import options_of_files, text_printed
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, to_values
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.pipeline.tasks.lock_file import Entries, LockFileAnswers, begin, changes, from_list, to_list
 from bundlepipe.pipeline.tasks.source_builds import SourceBuilder, missing_images, sources_now
 from bundlepipe.progress.display import emitter
@@ -43,21 +43,15 @@ RUN = "run"
 _AGAIN = "again"
 
 
-def options_of(bundle: Bundle) -> Values:
+def lock_options(bundle: Bundle) -> Values:
     """Return everything but files and digests that decides what the lock says."""
     assert bundle.lock
-    return {
-        "files": list(searched_paths(bundle)),
-        "programs": [program_options(program) for program in programs_searched(bundle)],
-        "exclude": list(search_exclude(bundle)),
-        "config": list(bundle.lock.config),
-        "include": [item if isinstance(item, str) else f"{item.kind}:{item.name}" for item in bundle.lock.include],
-        "platform": bundle.lock.platform,
-    }
+    searched: list[str | Program] = [*searched_paths(bundle), *programs_searched(bundle)]
+    return {**options_of(bundle.lock), **options_of_files(searched), "exclude": list(search_exclude(bundle))}
 
 
 def _all_options(bundle: Bundle, settings: Settings) -> Values:
-    return {**options_of(bundle), "lockFile": settings.lock_file}
+    return {**lock_options(bundle), "lockFile": settings.lock_file}
 
 
 def searched_now(bundle: Bundle, before: Snapshot) -> Snapshot:

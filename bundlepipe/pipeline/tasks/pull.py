@@ -24,25 +24,14 @@ from bundlepipe.pipeline.running.sources import (
     SourceStaleness,
     image_id,
     location_of,
-    source_text,
     stamps,
 )
-from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Values, to_values
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import short
 
 KIND = "pull"
 _FRESH = "fresh"
-
-
-def options_of(pull: Pull) -> Values:
-    """Return everything but digests that decides what is pulled where."""
-    return {
-        "from": source_text(pull.source),
-        "to": pull.to,
-        "recursive": pull.recursive,
-        "maxSize": pull.max_size,
-    }
 
 
 class PullStaleness(SourceStaleness):
@@ -94,7 +83,7 @@ class PullAction(Action):
             return {**fresh, UNCHANGED: True, SUMMARY: f"{declared.to} unchanged, {short(fresh['digest'])}"}
         lock = declared.source.path if isinstance(declared.source, LockSource) else None
         before = file_snapshot([lock], {}) if lock else {}
-        read = stamps(archives_in([source_text(declared.source)]))
+        read = stamps(archives_in([str(declared.source)]))
         image = image_id(declared.source)
         pulled = pull(
             location,

@@ -16,7 +16,7 @@ from bundlepipe.pipeline.records.state import write_digest
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
 from bundlepipe.pipeline.running.destination_answers import ANSWER, Answer, Question, ask, ask_together
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, to_values
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import short
 
@@ -37,19 +37,8 @@ def where_named(thing: Pushable, path: str) -> str:
     return f"{Position(thing.where.path, keys)}: "
 
 
-def options_of(thing: Pushable, destination: Reference, settings: Settings) -> Values:
-    """Return everything but the files that decides what is pushed where."""
-    options: Values = {
-        "destination": placed(destination, settings),
-        "files": list(thing.files),
-        "tags": list(thing.tags),
-        "labels": dict(thing.labels),
-        "exclude": list(thing.exclude),
-        "preservePermissions": thing.preserve_permissions,
-    }
-    if isinstance(thing, Bundle):
-        options["lockOutput"] = thing.lock_output
-    return options
+def _options(thing: Pushable, destination: Reference, settings: Settings) -> Values:
+    return {**options_of(thing), "destination": placed(destination, settings)}
 
 
 def placed(destination: Reference, settings: Settings) -> str:
@@ -91,7 +80,7 @@ class PushStaleness(DestinationStaleness):
     compared = "the files of the push, its destination and other options"
 
     def __init__(self, thing: Pushable, destination: Reference, settings: Settings) -> None:
-        super().__init__(options_of(thing, destination, settings), destination, thing.tags, settings)
+        super().__init__(_options(thing, destination, settings), destination, thing.tags, settings)
         self._inputs = inputs_of(thing)
 
     def files_now(self, before: Snapshot) -> Snapshot:
@@ -142,7 +131,7 @@ class PushAction(Action):
             write_bundle_lock(lock, pushed.reference, request.tag)
         return {
             **made_values(thing, pushed.reference, str(self._destination), self._settings, was_there=pushed.was_there),
-            OPTIONS: options_of(thing, self._destination, self._settings),
+            OPTIONS: _options(thing, self._destination, self._settings),
             FILES: to_values(pushed.snapshot),
         }
 

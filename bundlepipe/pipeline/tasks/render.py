@@ -13,10 +13,9 @@ from bundlepipe.pipeline.records.read_files import files_among
 from bundlepipe.pipeline.records.state import forget_output, intend_output, made_output, record_output
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
 from bundlepipe.pipeline.running.clean import remove_file
-from bundlepipe.pipeline.running.programs import options_of as program_options
-from bundlepipe.pipeline.running.programs import text_printed
+from bundlepipe.pipeline.running.programs import options_of_files, text_printed
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, to_values
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import short
 
@@ -27,15 +26,8 @@ if TYPE_CHECKING:
 KIND = "render"
 
 
-def options_of(render: Render) -> Values:
-    """Return everything but files that decides what is rendered."""
-    return {
-        "files": paths_among(render.files),
-        "programs": [program_options(program) for program in programs_among(render.files)],
-        "locks": list(render.locks),
-        "config": list(render.config),
-        "output": render.output,
-    }
+def _options(render: Render) -> Values:
+    return {**options_of(render), **options_of_files(render.files)}
 
 
 def _read_now(render: Render, before: Snapshot) -> Snapshot:
@@ -54,7 +46,7 @@ class RenderStaleness(Staleness):
     compared = "the rendered files, the locks, the output and the options of the render"
 
     def __init__(self, render: Render) -> None:
-        super().__init__(options_of(render))
+        super().__init__(_options(render))
         self._render = render
 
     def files_now(self, before: Snapshot) -> Snapshot:
@@ -88,7 +80,7 @@ class RenderAction(Action):
             "digest": digest,
             UNCHANGED: not written,
             SUMMARY: f"{declared.output} {'' if written else 'unchanged, '}{short(digest)}",
-            OPTIONS: options_of(declared),
+            OPTIONS: _options(declared),
             FILES: to_values({**before, **file_snapshot([declared.output], {})}),
         }
 

@@ -30,7 +30,7 @@ from bundlepipe.errors import DocumentError
 from bundlepipe.pipeline.declared import field_kinds
 from bundlepipe.pipeline.declared import model as declaration
 from bundlepipe.pipeline.declared.field_kinds import Limits
-from bundlepipe.pipeline.declared.field_types import _checkers
+from bundlepipe.pipeline.declared.field_types import fields_of
 from bundlepipe.pipeline.declared.reading import Declared, registry_fault
 from bundlepipe.pipeline.declared.types import checked_declarations
 from tests.support.project import Project
@@ -236,7 +236,7 @@ def test_the_limits_of_numbers_are_those_of_the_schema() -> None:
 
 @pytest.mark.parametrize("kind", [each for each in vars(declaration).values() if is_dataclass(each)])
 def test_every_field_that_decides_something_can_be_checked(kind: Any) -> None:
-    checked = [name for name, _, _ in _checkers(kind)]
+    checked = [field.name for field in fields_of(kind) if field.is_checked]
     assert [each.name for each in fields(kind) if each.name not in (*checked, "where", "written")] == []
 
 
