@@ -1,7 +1,8 @@
-"""Checkers for the fields of dataclasses, made of their annotations once for each class.
+"""What the fields of declarations take, made of their annotations once for each class.
 
-A checker takes a value, tells what is wrong with it, and returns it as the rest of the code expects
-it: lists where a tuple or a generator was given, texts where paths were, and paths spelled in one way.
+For both doors: what a dodo.py gives is checked and returned as the rest of the code expects it, lists
+where a tuple or a generator was given, texts where paths were, and paths spelled in one way; data of
+a pipeline file, which the schema has checked, is decoded to the same.
 """
 
 from __future__ import annotations
@@ -10,37 +11,26 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import Field as DataclassField
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-from bundlepipe.errors import quoted
 from bundlepipe.pipeline.declared.field_kinds import Concurrency, Limits, Path, TextKind
 from bundlepipe.pipeline.declared.paths import normal_exclusion, normal_location, normalise
+from bundlepipe.pipeline.declared.position import Position
 from bundlepipe.stores.settings import RegistrySettings
 
 # Adds a fault: where it is, and what is wrong.
 Tell = Callable[[str], None]
 
-_LONGEST_SHOWN = 60
-_SPELLED: Mapping[TextKind, Callable[[str], str]] = {
+_SPELLED: Mapping[TextKind, Callable[[str, str], str]] = {
     TextKind.PATH: normalise,
     TextKind.LOCATION: normal_location,
     TextKind.EXCLUSION: normal_exclusion,
 }
 _PATHS = (TextKind.PATH, TextKind.PATH_IN_CONTEXT, TextKind.EXCLUSION)
 _MAY_BE_EMPTY = (TextKind.PLAIN, TextKind.ARGUMENT)
-_CALLED = {
-    "str": "a text",
-    "dict": "a dictionary",
-    "list": "a list",
-    "tuple": "a tuple",
-    "set": "a set",
-    "bytes": "bytes",
-}
-# What names something of the pipeline where the thing itself was given.
-_NAMED_BY = {"Image": "ImageSource", "Bundle": "BundleSource", "Copy": "CopySource"}
 # Of classes from further down, which know nothing of annotations.
 _MORE_HINTS: Mapping[type, Mapping[str, Any]] = {
     RegistrySettings: {"layout": Path | None, "ca": Path | None, "concurrency": Concurrency | None}
@@ -48,11 +38,15 @@ _MORE_HINTS: Mapping[type, Mapping[str, Any]] = {
 
 
 class Type(ABC):
-    """What a field takes: `expected` is what messages call it, `several` what they call many of it."""
+    """What a field takes: `expected` is what messages call it, `several` what they call many of it.
+
+    What `is_verbatim` needs no decoding.
+    """
 
     expected: str = ""
     several: str = ""
     is_secret = False
+    is_verbatim = True
 
     @abstractmethod
     def accepts(self, value: Any) -> bool:
@@ -66,8 +60,15 @@ class Type(ABC):
         """Check a value; what is not accepted is told, and returned as it is."""
         if self.accepts(value):
             return self.inside(value, where, tell)
-        tell(f"{where}: expected {self.expected}, found {_found(value, self.is_secret)}{_advice(value, self)}")
+        # Only an error needs it.
+        from bundlepipe.pipeline.declared.wording import advice, found
+
+        tell(f"{where}: expected {self.expected}, found {found(value, self.is_secret)}{advice(value, self.expected)}")
         return value
+
+    def decode(self, data: Any, at: Position, key: str) -> Any:
+        """Return the value of valid data of a pipeline file, under a key of what is `at` a place in it."""
+        return data
 
 
 class Field(NamedTuple):
@@ -92,6 +93,7 @@ class TextType(Type):
         self._may_be_empty = kind in _MAY_BE_EMPTY
         self._is_path = kind in _PATHS
         self._spell = _SPELLED.get(kind)
+        self.is_verbatim = self._spell is None
         self.is_secret = kind is TextKind.ARGUMENT
         self.expected, self.several = ("a path", "paths") if self._is_path else ("a text", "texts")
 
@@ -108,7 +110,11 @@ class TextType(Type):
     def inside(self, value: Any, where: str, tell: Tell) -> Any:
         """Spell a path in the one way that doit matches."""
         text = os.fspath(value) if self._is_path else value
-        return self._spell(text) if self._spell else text
+        return self._spell(text, "") if self._spell else text
+
+    def decode(self, data: Any, at: Position, key: str) -> Any:
+        """Spell a path of a file likewise."""
+        return self._spell(data, at.directory) if self._spell else data
 
 
 class ChoiceType(Type):
@@ -162,7 +168,7 @@ class ListType(Type):
 
     def __init__(self, item: Type) -> None:
         self._item = item
-        self.is_secret = item.is_secret
+        self.is_secret, self.is_verbatim = item.is_secret, item.is_verbatim
         self.expected, self.several = f"a list of {item.several}", f"lists of {item.several}"
 
     def accepts(self, value: Any) -> bool:
@@ -174,13 +180,17 @@ class ListType(Type):
         checked = self._item.checked
         return [checked(item, f"{where}[{index}]", tell) for index, item in enumerate(value)]
 
+    def decode(self, data: Any, at: Position, key: str) -> Any:
+        """Decode each item."""
+        return [self._item.decode(item, at, key) for item in data]
+
 
 class MappingType(Type):
     """A dictionary."""
 
     def __init__(self, key: Type, value: Type) -> None:
         self._key, self._value = key, value
-        self.is_secret = value.is_secret
+        self.is_secret, self.is_verbatim = value.is_secret, value.is_verbatim
         self.expected = self.several = f"a dictionary of {value.several}"
 
     def accepts(self, value: Any) -> bool:
@@ -194,18 +204,24 @@ class MappingType(Type):
             for key, item in value.items()
         }
 
+    def decode(self, data: Any, at: Position, key: str) -> Any:
+        """Decode each value."""
+        return {name: self._value.decode(item, at, key) for name, item in data.items()}
+
 
 class ObjectType(Type):
     """An object of a dataclass, whose fields are checked."""
 
+    is_verbatim = False
+
     def __init__(self, kind: type[Any]) -> None:
-        self.kind = kind
+        self._kind: Any = kind
         self.expected = f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
         self.several = f"{kind.__name__} objects"
 
     def accepts(self, value: Any) -> bool:
         """Take objects of the class."""
-        return isinstance(value, self.kind)
+        return isinstance(value, self._kind)
 
     def inside(self, value: Any, where: str, tell: Tell) -> Any:
         """Check the fields that are not as they are by default; return the same object if nothing changes."""
@@ -220,6 +236,14 @@ class ObjectType(Type):
                 changed[field.name] = checked
         return replace(value, **changed) if changed else value
 
+    def has_keys(self, data: Mapping[str, Any]) -> bool:
+        """Tell whether data has no keys but those of the class."""
+        return data.keys() <= _decoding(self._kind)[0].keys()
+
+    def decode(self, data: Any, at: Position, key: str) -> Any:
+        """Make one of data."""
+        return decode(self._kind, data, at.inside(key))
+
 
 class AlternativesType(Type):
     """One of several types, which can be told apart by a first look."""
@@ -227,7 +251,10 @@ class AlternativesType(Type):
     def __init__(self, kinds: Sequence[Type]) -> None:
         self._kinds = kinds
         told = [kind for kind in kinds if kind.expected]
+        self._objects = [kind for kind in kinds if isinstance(kind, ObjectType)]
+        self._others = [kind for kind in told if kind not in self._objects]
         self.is_secret = any(kind.is_secret for kind in kinds)
+        self.is_verbatim = all(kind.is_verbatim for kind in kinds)
         self.expected = _alternatives(kind.expected for kind in told)
         self.several = _alternatives(kind.several for kind in told)
 
@@ -238,6 +265,12 @@ class AlternativesType(Type):
     def inside(self, value: Any, where: str, tell: Tell) -> Any:
         """Check by the first type that takes the value."""
         return next(kind for kind in self._kinds if kind.accepts(value)).inside(value, where, tell)
+
+    def decode(self, data: Any, at: Position, key: str) -> Any:
+        """Decode by the class that has the keys of the data, or else by what is no class; YAML has no None."""
+        if self._objects and isinstance(data, dict):
+            return next(kind for kind in self._objects if kind.has_keys(data)).decode(data, at, key)
+        return self._others[0].decode(data, at, key)
 
 
 def type_of(annotation: Any, *more: object) -> Type:
@@ -260,6 +293,29 @@ def type_of(annotation: Any, *more: object) -> Type:
     if annotation is int:
         return NumberType(next(each for each in more if isinstance(each, Limits)))
     return FlagType() if annotation is bool else ObjectType(annotation)
+
+
+def decode(kind: Any, data: Mapping[str, Any], at: Position, **given: Any) -> Any:
+    """Return the declaration of a class that valid data `at` a place of a pipeline file is.
+
+    `given` are fields that have no key; of those, `where` and `directory` follow from the place.
+    """
+    by_key, has_where, has_directory = _decoding(kind)
+    for key, item in data.items():
+        field = by_key[key]
+        is_verbatim = field.type.is_verbatim or (field.may_be_empty and not item)
+        given[field.name] = item if is_verbatim else field.type.decode(item, at, key)
+    if has_where:
+        given["where"] = at
+    if has_directory:
+        given["directory"] = normalise(at.directory)
+    return kind(**given)
+
+
+@cache
+def _decoding(kind: Hashable) -> tuple[Mapping[str, Field], bool, bool]:
+    by_key = {field.key: field for field in fields_of(kind) if field.key is not None}
+    return by_key, hasattr(kind, "where"), hasattr(kind, "directory")
 
 
 @cache
@@ -287,29 +343,3 @@ def _field(kind: type, given: DataclassField[Any], checker: Type) -> Field:
 def _alternatives(texts: Iterable[str]) -> str:
     *first, last = texts
     return f"{', '.join(first)} or {last}" if first else last
-
-
-def _found(value: Any, is_secret: bool) -> str:
-    """Return what messages call a value that is not what was expected; nothing of it where it may be secret."""
-    if isinstance(value, str) and not is_secret:
-        return f"the text {quoted(value, _LONGEST_SHOWN)}" if value else "an empty text"
-    if value is None or isinstance(value, bool):
-        return str(value)
-    if isinstance(value, int | float):
-        return "a number" if is_secret else f"the number {value}"
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    if is_dataclass(value):
-        name = getattr(value, "name", None)
-        return f"{type(value).__name__} {quoted(name)}" if isinstance(name, str) else f"a {type(value).__name__}"
-    if isinstance(value, os.PathLike):
-        return "a path"
-    return _CALLED.get(type(value).__name__, f"an object of type {type(value).__name__}")
-
-
-def _advice(value: Any, expected: Type) -> str:
-    """Return what to write where something of this pipeline was given itself, and its name is wanted."""
-    named_by = _NAMED_BY.get(type(value).__name__)
-    if not named_by or named_by not in expected.expected:
-        return ""
-    return f": name it with {named_by}({value.name!r})"

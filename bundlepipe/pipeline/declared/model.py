@@ -1,8 +1,8 @@
 """What a user declares: images, bundles, copies, pulls and renders, as plain values.
 
-bundlepipe.yml is read into these, and a dodo.py may compute them. Paths are relative to
-the directory doit runs in. What a field takes, its annotation says; what else is to be known of
-it, its `metadata` (see `field_kinds`). Decoding, checks and the records of tasks follow from that.
+bundlepipe.yml is read into these, and a dodo.py may compute them. Paths are relative to the directory
+doit runs in. The annotation of a field says what it takes, its `metadata` what is not as usual (see
+`field_kinds`): decoding, checks and what tasks compare follow from them. `str()` of a source is its record.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ class _Named:
     kind: ClassVar[str]
 
     def __str__(self) -> str:
-        """Return what records of tasks call it."""
         return f"{self.kind}:{self.name}"
 
 
@@ -95,7 +94,6 @@ class LockSource:
     path: Path = field(metadata=key("lock"))
 
     def __str__(self) -> str:
-        """Return what records of tasks call it."""
         return self.path
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import cached_property
 
 from bundlepipe.errors import DocumentError
 from bundlepipe.filesystem.base_directory import anchored
@@ -16,6 +18,15 @@ class Position:
     path: str
     keys: Keys
     at_key: bool = False
+
+    @cached_property
+    def directory(self) -> str:
+        """The directory of the file; empty for the one that paths are relative to."""
+        return os.path.dirname(self.path)
+
+    def inside(self, key: str) -> Position:
+        """Return where the value of a key of this one is."""
+        return Position(self.path, (*self.keys, key))
 
     def __str__(self) -> str:
         """Return `path:line:column`, or the path alone if the file is no longer what it was."""

@@ -7,47 +7,32 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
 from bundlepipe.errors import DocumentError, command_text
 from bundlepipe.filesystem.files import read_document, write_if_changed
-from bundlepipe.filesystem.snapshots import DEFAULT_EXCLUDE
+from bundlepipe.pipeline.declared.field_kinds import WRITTEN
+from bundlepipe.pipeline.declared.field_types import decode
 from bundlepipe.pipeline.declared.interpolation import interpolate
-from bundlepipe.pipeline.declared.model import (
-    Apply,
-    Build,
-    Bundle,
-    BundleSource,
-    Copy,
-    CopySource,
-    Earlier,
-    Image,
-    ImageSource,
-    Lock,
-    LockSource,
-    Program,
-    Pull,
-    PullSource,
-    Render,
-    RenderSource,
-    Source,
-    Verify,
-)
-from bundlepipe.pipeline.declared.paths import normal_exclusion, normal_location, normalise
+from bundlepipe.pipeline.declared.model import Bundle, Copy, Image, Pull, Pushable, Render, Verify
+from bundlepipe.pipeline.declared.paths import normalise
 from bundlepipe.pipeline.declared.position import Position
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
 
 _CACHE = "pipeline.json"
 _SCHEMA = "pipeline"
-_EARLIER: dict[str, Callable[[str], Earlier]] = {
-    each.kind: each for each in (ImageSource, BundleSource, CopySource, PullSource, RenderSource)
+_OF_PROGRAMS = ("run", "files", WRITTEN)
+KINDS: Mapping[str, type[Any]] = {
+    "images": Image,
+    "bundles": Bundle,
+    "copies": Copy,
+    "pulls": Pull,
+    "renders": Render,
 }
-# No key of a declaration begins so.
-_WRITTEN = "$written"
 
 
 @dataclass
@@ -154,21 +139,16 @@ class _Reading:
         if data is None:
             return
         base = os.path.dirname(path)
-        self._registries(path, data.get("registries") or {}, base)
+        self._registries(path, data.get("registries") or {})
         self.declared.verify = data.get("verify", self.declared.verify)
         if "lock" in data:
             self._lock_file(Position(path, ("lock",)), normalise(data["lock"], base))
         default_push = (data.get("defaults") or {}).get("push", default_push)
-        for name, image in (data.get("images") or {}).items():
-            self.declared.images.append(_image(path, name, image, default_push))
-        for name, bundle in (data.get("bundles") or {}).items():
-            self.declared.bundles.append(_bundle(path, name, bundle, default_push))
-        for name, copy in (data.get("copies") or {}).items():
-            self.declared.copies.append(_copy(path, name, copy))
-        for name, pull in (data.get("pulls") or {}).items():
-            self.declared.pulls.append(_pull(path, name, pull))
-        for name, render in (data.get("renders") or {}).items():
-            self.declared.renders.append(_render(path, name, render))
+        for section, kind in KINDS.items():
+            for name, value in (data.get(section) or {}).items():
+                at = Position(path, (section, name), at_key=True)
+                declared = decode(kind, _completed(kind, value, default_push), at, name=name)
+                getattr(self.declared, section).append(declared)
         for index, pattern in enumerate(data.get("include") or ()):
             self._include(Position(path, ("include", index)), pattern, base, default_push)
 
@@ -208,15 +188,10 @@ class _Reading:
         else:
             self.declared.lock_file, self.declared.lock_where = lock_file, self.declared.lock_where or where
 
-    def _registries(self, path: str, registries: dict[str, dict[str, Any]], base: str) -> None:
+    def _registries(self, path: str, registries: dict[str, dict[str, Any]]) -> None:
         for host, settings in registries.items():
             known = self.declared.registries.get(host)
-            new = RegistrySettings(**settings)
-            new = replace(
-                new,
-                layout=None if new.layout is None else normalise(new.layout, base),
-                ca=None if new.ca is None else normalise(new.ca, base),
-            )
+            new = decode(RegistrySettings, settings, Position(path, ("registries", host)))
             if fault := registry_fault(host, new):
                 self.problems.append(f"{Position(path, ('registries', host, 'resolve'), at_key=True)}: {fault}")
             if known and known != new and known is not self._built_in:
@@ -234,168 +209,15 @@ def _note_commands(data: Any, interpolated: Any) -> None:
         for key, item in data.items():
             _note_commands(item, interpolated[key])
         if isinstance(data.get("run"), list):
-            interpolated[_WRITTEN] = command_text(data["run"])
+            interpolated[WRITTEN] = command_text(data["run"])
 
 
-def _pushable(path: str, section: str, name: str, value: dict[str, Any], default_push: str | None) -> dict[str, Any]:
-    """Return what an image and a bundle have in common, as the fields of their declarations."""
-    base = os.path.dirname(path)
-    return {
-        "name": name,
-        "files": _paths(value.get("files"), base),
-        "push": value.get("push", default_push),
-        "tags": list(value.get("tags") or ()),
-        "labels": dict(value.get("labels") or {}),
-        "exclude": list(value.get("exclude", DEFAULT_EXCLUDE)),
-        "preserve_permissions": value.get("preservePermissions", False),
-        "after": _after(value),
-        "where": Position(path, (section, name), at_key=True),
-    }
+def _completed(kind: type[Any], value: Mapping[str, Any], default_push: str | None) -> Mapping[str, Any]:
+    """Return the data of a declaration with its default destination, and with the program that makes an image.
 
-
-def _paths(values: Sequence[str] | None, base: str) -> list[str]:
-    return [normalise(value, base) for value in values or ()]
-
-
-def _image(path: str, name: str, value: dict[str, Any], default_push: str | None) -> Image:
-    base = os.path.dirname(path)
-    program = _program(value, base) if "run" in value else None
-    # An image of a program is where that put it, unless it is to be somewhere else.
-    fields = _pushable(path, "images", name, value, None if program else default_push)
-    return Image(
-        **{**fields, "files": [] if program else fields["files"]},
-        program=program,
-        build=_build(value["build"], base) if "build" in value else None,
-        source=normal_location(value["from"], base) if "from" in value else None,
-        refresh=value.get("refresh"),
-    )
-
-
-def _program(value: dict[str, Any], base: str) -> Program:
-    files = _paths(value.get("files"), base)
-    return Program(run=list(value["run"]), files=files, directory=normalise(base), written=value.get(_WRITTEN))
-
-
-def _build(value: dict[str, Any], base: str) -> Build:
-    return Build(
-        context=normalise(value["context"], base),
-        dockerfile=value.get("dockerfile"),
-        target=value.get("target"),
-        args=dict(value.get("args") or {}),
-        platform=value.get("platform"),
-        pull=value.get("pull", False),
-        no_cache=value.get("noCache", False),
-        builder=value.get("builder"),
-    )
-
-
-def _searched(values: Sequence[Any], base: str) -> list[str | Program]:
-    return [normalise(value, base) if isinstance(value, str) else _program(value, base) for value in values]
-
-
-def _bundle(path: str, name: str, value: dict[str, Any], default_push: str | None) -> Bundle:
-    fields = _pushable(path, "bundles", name, value, default_push)
-    if "lockOutput" in value:
-        fields["lock_output"] = normalise(value["lockOutput"], os.path.dirname(path))
-    if "lock" in value:
-        fields["lock"] = _lock(path, name, value["lock"])
-    return Bundle(**fields)
-
-
-def _lock(path: str, name: str, value: dict[str, Any]) -> Lock:
-    base, files = os.path.dirname(path), value.get("files")
-    return Lock(
-        files=None if files is None else _searched(files, base),
-        config=_paths(value.get("config"), base),
-        directory=normalise(base),
-        include=[_made_here(item) for item in value.get("include") or ()],
-        platform=value.get("platform"),
-        refresh=value.get("refresh"),
-        where=Position(path, ("bundles", name, "lock")),
-    )
-
-
-def _made_here(value: Any) -> Any:
-    if isinstance(value, str):
-        return value
-    return BundleSource(value["bundle"]) if "bundle" in value else ImageSource(value["image"])
-
-
-def _copy(path: str, name: str, value: dict[str, Any]) -> Copy:
-    base = os.path.dirname(path)
-    return Copy(
-        name=name,
-        source=_source(value["from"], base),
-        to=normal_location(value["to"], base),
-        tags=list(value.get("tags") or ()),
-        lock_output=normalise(value["lockOutput"], base) if "lockOutput" in value else None,
-        include_non_distributable_layers=value.get("includeNonDistributableLayers", False),
-        cosign_signatures=value.get("cosignSignatures", False),
-        referrers=value.get("referrers", False),
-        repo_based_tags=value.get("repoBasedTags", False),
-        resume=value.get("resume", True),
-        exclude=[normal_exclusion(item, base) for item in value.get("exclude") or ()],
-        refresh=value.get("refresh"),
-        after=_after(value),
-        where=Position(path, ("copies", name), at_key=True),
-    )
-
-
-def _pull(path: str, name: str, value: dict[str, Any]) -> Pull:
-    base = os.path.dirname(path)
-    return Pull(
-        name=name,
-        source=_source(value["from"], base),
-        to=normalise(value["to"], base),
-        recursive=value.get("recursive", False),
-        refresh=value.get("refresh"),
-        max_size=value.get("maxSize"),
-        after=_after(value),
-        where=Position(path, ("pulls", name), at_key=True),
-    )
-
-
-def _render(path: str, name: str, value: dict[str, Any]) -> Render:
-    base = os.path.dirname(path)
-    return Render(
-        name=name,
-        files=_searched(value["files"], base),
-        output=normalise(value["output"], base),
-        locks=_paths(value.get("locks"), base),
-        config=_paths(value.get("config"), base),
-        apply=_apply(path, name, value["apply"]) if "apply" in value else None,
-        after=_after(value),
-        where=Position(path, ("renders", name), at_key=True),
-    )
-
-
-def _apply(path: str, name: str, value: dict[str, Any]) -> Apply:
-    kubeconfig = value.get("kubeconfig")
-    return Apply(
-        context=value.get("context"),
-        namespace=value.get("namespace"),
-        kubeconfig=kubeconfig and normalise(kubeconfig, os.path.dirname(path)),
-        server_side=value.get("serverSide", False),
-        field_manager=value.get("fieldManager"),
-        force_conflicts=value.get("forceConflicts", False),
-        dry_run=value.get("dryRun"),
-        prune_label=value.get("pruneLabel"),
-        wait=value.get("wait"),
-        where=Position(path, ("renders", name, "apply")),
-    )
-
-
-def _after(value: dict[str, Any]) -> list[Earlier]:
-    items = (item if isinstance(item, str) else next(iter(item.items())) for item in value.get("after") or ())
-    return [item if isinstance(item, str) else _EARLIER[item[0]](item[1]) for item in items]
-
-
-def _source(value: Any, base: str) -> Source:
-    if isinstance(value, str):
-        return normal_location(value, base)
-    if "lock" in value:
-        return LockSource(normalise(value["lock"], base))
-    if "copy" in value:
-        return CopySource(value["copy"])
-    made: Source = _made_here(value)
-    return made
+    Such an image is where the program put it, unless it is to be somewhere else, and packs no files.
+    """
+    if "run" in value:
+        program = {key: value[key] for key in _OF_PROGRAMS if key in value}
+        return {**{key: item for key, item in value.items() if key not in program}, "program": program}
+    return {"push": default_push, **value} if default_push and issubclass(kind, Pushable) else value

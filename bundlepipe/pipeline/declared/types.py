@@ -9,19 +9,12 @@ from bundlepipe.errors import DocumentError, quoted
 from bundlepipe.pipeline.declared.destinations import called
 from bundlepipe.pipeline.declared.field_kinds import Path, PathInContext, Plain
 from bundlepipe.pipeline.declared.field_types import ListType, ObjectType, type_of
-from bundlepipe.pipeline.declared.model import Bundle, Copy, Image, Pull, Render, Verify
+from bundlepipe.pipeline.declared.model import Verify
 from bundlepipe.pipeline.declared.names import NAME_CHARACTERS, is_name
-from bundlepipe.pipeline.declared.reading import Declared, registry_fault
+from bundlepipe.pipeline.declared.reading import KINDS, Declared, registry_fault
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
 
 _PIPELINE = "Pipeline"
-_KINDS: Mapping[str, type[Any]] = {
-    "images": Image,
-    "bundles": Bundle,
-    "copies": Copy,
-    "pulls": Pull,
-    "renders": Render,
-}
 
 
 def listed(value: Any) -> Any:
@@ -35,7 +28,7 @@ def checked_declarations(given: Mapping[str, Any]) -> Declared:
     Raises DocumentError with all values that are not of the type they should be, or out of bounds.
     """
     problems: list[str] = []
-    lists: dict[str, Any] = {name: _declarations(name, kind, given[name], problems) for name, kind in _KINDS.items()}
+    lists: dict[str, Any] = {name: _declarations(name, kind, given[name], problems) for name, kind in KINDS.items()}
     verify = type_of(Verify | None).checked(given["verify"], f"{_PIPELINE}: verify", problems.append)
     lock_file = type_of(Path | None).checked(given.get("lock_file"), f"{_PIPELINE}: lock", problems.append)
     registries = _registries({} if given["registries"] is None else given["registries"], problems)

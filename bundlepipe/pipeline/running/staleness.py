@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cache, partial
 from inspect import Parameter, Signature
 from typing import Any
 
@@ -40,6 +40,7 @@ WHY = "why"
 _CHECKS = ("exists", "info", "check_modified", "get_state")
 _ANCHORED = "_bundlepipe_anchored"
 _FIRST_RUN = "no local record"
+_JSON = frozenset((str, bool, int, type(None)))
 
 
 def to_values(state: Snapshot) -> dict[str, list[Any]]:
@@ -62,19 +63,21 @@ def options_of(declared: Any) -> Values:
 
     What may be secret is a fingerprint, and something of the pipeline a text, `bundle:NAME`.
     """
-    return {
-        str(field.key or field.name): _option(getattr(declared, field.name), field.type.is_secret)
-        for field in fields_of(declared.__class__)
-        if field.is_compared
-    }
+    return {key: _option(getattr(declared, name), is_secret) for key, name, is_secret in _compared(declared.__class__)}
+
+
+@cache
+def _compared(kind: Hashable) -> Sequence[tuple[str, str, bool]]:
+    fields = (field for field in fields_of(kind) if field.is_compared)
+    return [(field.key or field.name, field.name, field.type.is_secret) for field in fields]
 
 
 def _option(value: Any, is_secret: bool = False) -> Any:
-    if value is None or isinstance(value, str | int):
+    if value.__class__ in _JSON:
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = dict(value)
-    elif isinstance(value, Sequence):
+    elif isinstance(value, list | tuple):
         value = list(map(_option, value))
     else:
         return options_of(value) if isinstance(value, Program) else str(value)

@@ -1,0 +1,47 @@
+"""What messages say of values that are not what a field takes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import is_dataclass
+from typing import Any
+
+from bundlepipe.errors import quoted
+
+_LONGEST_SHOWN = 60
+_CALLED = {
+    "str": "a text",
+    "dict": "a dictionary",
+    "list": "a list",
+    "tuple": "a tuple",
+    "set": "a set",
+    "bytes": "bytes",
+}
+# What names something of the pipeline where the thing itself was given.
+_NAMED_BY = {"Image": "ImageSource", "Bundle": "BundleSource", "Copy": "CopySource"}
+
+
+def found(value: Any, is_secret: bool) -> str:
+    """Return what messages call a value that is not what was expected; nothing of it where it may be secret."""
+    if isinstance(value, str) and not is_secret:
+        return f"the text {quoted(value, _LONGEST_SHOWN)}" if value else "an empty text"
+    if value is None or isinstance(value, bool):
+        return str(value)
+    if isinstance(value, int | float):
+        return "a number" if is_secret else f"the number {value}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if is_dataclass(value):
+        name = getattr(value, "name", None)
+        return f"{type(value).__name__} {quoted(name)}" if isinstance(name, str) else f"a {type(value).__name__}"
+    if isinstance(value, os.PathLike):
+        return "a path"
+    return _CALLED.get(type(value).__name__, f"an object of type {type(value).__name__}")
+
+
+def advice(value: Any, expected: str) -> str:
+    """Return what to write where something of this pipeline was given itself, and its name is wanted."""
+    named_by = _NAMED_BY.get(type(value).__name__)
+    if not named_by or named_by not in expected:
+        return ""
+    return f": name it with {named_by}({value.name!r})"
