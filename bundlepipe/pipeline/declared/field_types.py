@@ -308,7 +308,7 @@ def decode(kind: Any, data: Mapping[str, Any], at: Position, **given: Any) -> An
     if has_where:
         given["where"] = at
     if has_directory:
-        given["directory"] = normalise(at.directory)
+        given["directory"] = at.directory or os.curdir
     return kind(**given)
 
 

@@ -22,12 +22,14 @@ def interpolate(
     with the keys that lead to the string. As in a shell, the default also stands in for a
     variable that is set but empty.
     """
+    if isinstance(value, str):
+        if "$" not in value:
+            return value
+        return _VARIABLE.sub(lambda match: _replacement(match, environment, problem, keys), value)
     if isinstance(value, dict):
         return {key: interpolate(item, environment, problem, (*keys, key)) for key, item in value.items()}
     if isinstance(value, list):
         return [interpolate(item, environment, problem, (*keys, index)) for index, item in enumerate(value)]
-    if isinstance(value, str) and "$" in value:
-        return _VARIABLE.sub(lambda match: _replacement(match, environment, problem, keys), value)
     return value
 
 

@@ -13,7 +13,7 @@ from bundlepipe.pipeline.declared.interpolation import Keys
 
 @dataclass(frozen=True)
 class Position:
-    """The value that `keys` lead to in the YAML file at `path`; with `at_key`, its key."""
+    """The value that `keys` lead to in the YAML file at `path`, spelled as doit matches it; with `at_key`, its key."""
 
     path: str
     keys: Keys

@@ -207,7 +207,9 @@ def _note_commands(data: Any, interpolated: Any) -> None:
             _note_commands(item, its_copy)
     elif isinstance(data, dict):
         for key, item in data.items():
-            _note_commands(item, interpolated[key])
+            # Most values are texts, of hundreds of declarations in every run.
+            if not isinstance(item, str):
+                _note_commands(item, interpolated[key])
         if isinstance(data.get("run"), list):
             interpolated[WRITTEN] = command_text(data["run"])
 

@@ -63,7 +63,11 @@ def options_of(declared: Any) -> Values:
 
     What may be secret is a fingerprint, and something of the pipeline a text, `bundle:NAME`.
     """
-    return {key: _option(getattr(declared, name), is_secret) for key, name, is_secret in _compared(declared.__class__)}
+    options = {}
+    for key, name, is_secret in _compared(declared.__class__):
+        value = _option(getattr(declared, name))
+        options[key] = fingerprint(value) if is_secret else value
+    return options
 
 
 @cache
@@ -72,16 +76,14 @@ def _compared(kind: Hashable) -> Sequence[tuple[str, str, bool]]:
     return [(field.key or field.name, field.name, field.type.is_secret) for field in fields]
 
 
-def _option(value: Any, is_secret: bool = False) -> Any:
+def _option(value: Any) -> Any:
     if value.__class__ in _JSON:
         return value
+    if isinstance(value, list | tuple):
+        return [item if item.__class__ in _JSON else _option(item) for item in value]
     if isinstance(value, dict):
-        value = dict(value)
-    elif isinstance(value, list | tuple):
-        value = list(map(_option, value))
-    else:
-        return options_of(value) if isinstance(value, Program) else str(value)
-    return fingerprint(value) if is_secret else value
+        return dict(value)
+    return options_of(value) if isinstance(value, Program) else str(value)
 
 
 def summary(reasons: Sequence[str]) -> str:
