@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
+from dataclasses import fields
 from typing import Any
 
 from doit.action import BaseAction
@@ -71,6 +73,12 @@ class Action(BaseAction):  # type: ignore[misc]
 
     def __str__(self) -> str:
         return f"bundlepipe: {type(self).__name__}"
+
+
+def handed_on(declared: Any, request: type[Any], *, but: Collection[str] = ()) -> dict[str, Any]:
+    """Return those fields of a declaration that the request of a verb has by the same names, less those in `but`."""
+    names = (field.name for field in fields(request) if field.name not in but)
+    return {name: getattr(declared, name) for name in names if hasattr(declared, name)}
 
 
 def _failure(error: Exception) -> BaseFail:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from doit.task import Task
 
 from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
 from bundlepipe.pipeline.declared.model import Apply
-from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action, handed_on
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
@@ -53,10 +51,9 @@ class ApplyAction(Action):
         """Apply; what was applied is what the file was when kubectl began."""
         from bundlepipe.verbs.apply import ApplyRequest, apply
 
-        options = asdict(self._apply)
-        del options["where"]
         before = file_snapshot([self._rendered], {})
-        applied = apply(ApplyRequest(path=self._rendered, **options), emitter(self.task.name))
+        request = ApplyRequest(path=self._rendered, **handed_on(self._apply, ApplyRequest))
+        applied = apply(request, emitter(self.task.name))
         counts = ", ".join(f"{count} {how}" for how, count in applied.counts.items()) or "nothing told"
         cluster = f" to {self._apply.context}" if self._apply.context else ""
         dry = f", a dry run of the {self._apply.dry_run}" if self._apply.dry_run else ""

@@ -28,7 +28,7 @@ from bundlepipe.pipeline.records.state import (
     write_digest,
     write_tag,
 )
-from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action, handed_on
 from bundlepipe.pipeline.running.clean import remove_file
 from bundlepipe.pipeline.running.destination_answers import ANSWER, Question, ask
 from bundlepipe.pipeline.running.ordering import order_advice
@@ -223,13 +223,10 @@ class CopyAction(Action):
             source=source,
             destination=to.repository if isinstance(to, Reference) else to,
             tag=_tag_of(to) or tag,
-            tags=declared.tags,
             include_non_distributable=declared.include_non_distributable_layers,
             cosign=declared.cosign_signatures,
-            referrers=declared.referrers,
-            repo_based_tags=declared.repo_based_tags,
-            resume=declared.resume,
             exclude=[_excluded(item) for item in declared.exclude],
+            **handed_on(declared, CopyRequest, but=("source", "exclude")),
         )
 
     def _known_tag(self) -> str | None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.declared.model import Copy
 from bundlepipe.pipeline.declared.reading import read_pipeline
 from bundlepipe.pipeline.graph.tasks import create_tasks
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.staleness import Staleness, Values
+from bundlepipe.pipeline.tasks.copy import CopyAction
+from bundlepipe.stores.location import ArchiveLocation
+from bundlepipe.verbs.copying.request import CopyRequest
 from tests.support.project import Project
 
 EVERYTHING = """\
@@ -261,3 +268,24 @@ def test_options_are_recorded_as_ever(project: Project, monkeypatch: pytest.Monk
     assert found.keys() == RECORDED.keys()
     for name, options in found.items():
         assert options == RECORDED[name], name
+
+
+def test_options_of_a_copy_reach_the_verb() -> None:
+    options: dict[str, Any] = {"referrers": True, "repo_based_tags": True, "resume": False, "tags": ["t"]}
+    copy = Copy(
+        name="c",
+        source="r.example/a:1",
+        to="tar:x.tar",
+        include_non_distributable_layers=True,
+        cosign_signatures=True,
+        exclude=["tar:old.tar"],
+        **options,
+    )
+    assert CopyAction(copy, None, Settings())._request() == CopyRequest(
+        source=Reference.parse("r.example/a:1"),
+        destination=ArchiveLocation("x.tar"),
+        include_non_distributable=True,
+        cosign=True,
+        exclude=[ArchiveLocation("old.tar")],
+        **options,
+    )
