@@ -186,4 +186,6 @@ def remember(dependencies: Dependency, task: Task, values: Values) -> None:
 
 
 def _changed_options(before: Values, now: Values) -> list[str]:
-    return [f"{key} changed" for key in sorted(now.keys() | before.keys()) if before.get(key) != now.get(key)]
+    # An option that is off counts as one that an earlier version did not have: an upgrade makes nothing stale.
+    keys = sorted(now.keys() | before.keys())
+    return [f"{key} changed" for key in keys if (before.get(key) or None) != (now.get(key) or None)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from bundlepipe.pipeline.declared.model import Copy
 from bundlepipe.pipeline.declared.reading import read_pipeline
 from bundlepipe.pipeline.graph.tasks import create_tasks
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.staleness import Staleness, Values
+from bundlepipe.pipeline.running.staleness import Staleness, Values, _changed_options
 from bundlepipe.pipeline.tasks.copy import CopyAction
 from bundlepipe.stores.location import ArchiveLocation
 from bundlepipe.verbs.copying.request import CopyRequest
@@ -266,8 +267,11 @@ def test_options_are_recorded_as_ever(project: Project, monkeypatch: pytest.Monk
     monkeypatch.chdir(project.directory)
     found = _recorded(project)
     assert found.keys() == RECORDED.keys()
-    for name, options in found.items():
-        assert options == RECORDED[name], name
+    for name, recorded in RECORDED.items():
+        options = found[name]
+        assert {key: options[key] for key in recorded} == recorded, name
+        # What was brought since then has to be off.
+        assert not any(options[key] for key in options.keys() - recorded.keys()), name
 
 
 def test_options_of_a_copy_reach_the_verb() -> None:
@@ -289,3 +293,17 @@ def test_options_of_a_copy_reach_the_verb() -> None:
         exclude=[ArchiveLocation("old.tar")],
         **options,
     )
+
+
+OFF: Sequence[object] = (False, None, [], {})
+ON: Sequence[object] = (True, "text", ["item"])
+
+
+def test_an_option_that_a_new_version_brings_makes_nothing_stale_until_it_is_used() -> None:
+    before = RECORDED["copy_bundle:tar"]
+    for value in OFF:
+        assert _changed_options(before, {**before, "new": value}) == []
+        assert _changed_options({**before, "new": value}, before) == []
+    for value in ON:
+        assert _changed_options(before, {**before, "new": value}) == ["new changed"]
+    assert _changed_options(before, {**before, "exclude": []}) == ["exclude changed"]
