@@ -302,15 +302,9 @@ def lock_directory(bundle: Bundle) -> str | None:
 
     What is not there yet counts as a directory unless its name has an extension.
     """
-    for is_directory in (_is_directory, _may_become_directory):
-        for path in bundle.files:
-            if is_directory(path):
-                return path
-    return None
-
-
-def _is_directory(path: str) -> bool:
-    return os.path.isdir(anchored(path))
+    there = (path for path in bundle.files if os.path.isdir(anchored(path)))
+    may_come = (path for path in bundle.files if _may_become_directory(path))
+    return next(there, None) or next(may_come, None)
 
 
 def _may_become_directory(path: str) -> bool:
