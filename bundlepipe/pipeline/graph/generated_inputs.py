@@ -7,7 +7,7 @@ they make waits until they are created, and this looks once more.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -25,7 +25,9 @@ from bundlepipe.pipeline.running.edges import (
     Reads,
     depend_on_directories,
     find_cycle,
+    found_edges,
     found_outputs,
+    reached,
     targets_of_others,
 )
 
@@ -99,7 +101,7 @@ class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
 
     def _wait(self, edges: dict[str, Late], delayed: Delayed) -> None:
         """Let readers wait until tasks are created, and then look again; those that come before are guarded."""
-        needed = _reached(delayed.name, lambda name: self._needs(name, edges))
+        needed = reached(delayed.name, lambda name: self._needs(name, edges))
         concerned = {read.task_name for read in self._reads if delayed.may_make(read)}
         waiting = concerned - needed
         if waiting:
@@ -120,7 +122,7 @@ class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
             yield from (*task.task_dep, *task.setup_tasks, *sorted(task.calc_dep))
             # What other pipelines have found already, though their tasks have not been given it yet.
             for search in sorted(task.calc_dep & self.tasks_dict.keys()):
-                yield from _found_edges(self.tasks_dict[search], name)
+                yield from found_edges(self.tasks_dict[search], name)
         yield from (*late.get("task_dep", ()), *late.get("calc_dep", ()))
 
 
@@ -135,22 +137,7 @@ def _creation(name: str, delayed: Delayed, finder: GeneratedInputs) -> Task:
     )
 
 
-def _found_edges(search: Task, name: str) -> Iterator[str]:
-    found: Late = (search.values or {}).get(EDGES, {}).get(name, {})
-    yield from (*found.get("task_dep", ()), *found.get("calc_dep", ()))
-
-
 def _circle_from(start: str, cycle: Sequence[str]) -> str:
     members = list(cycle[:-1])
     index = members.index(start)
     return " -> ".join([*members[index:], *members[:index], start])
-
-
-def _reached(start: str, needs: Callable[[str], Iterable[str]]) -> set[str]:
-    waiting, seen = [start], set[str]()
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            waiting.extend(needs(name))
-    return seen

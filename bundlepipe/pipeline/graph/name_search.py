@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from doit.task import Task
@@ -22,12 +22,21 @@ from bundlepipe.pipeline.declared.model import (
 )
 from bundlepipe.pipeline.declared.paths import normalise
 from bundlepipe.pipeline.records.groups import group_name
-from bundlepipe.pipeline.running.edges import EDGES, GENERATED_INPUTS, Reads, producers, targets_of_others
+from bundlepipe.pipeline.running.edges import (
+    EDGES,
+    GENERATED_INPUTS,
+    Reads,
+    found_edges,
+    producers,
+    reached,
+    targets_of_others,
+)
+from bundlepipe.pipeline.running.ordering import edges_to, task_that_makes
 from bundlepipe.pipeline.running.programs import text_printed
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.staleness import FILES, Staleness, Values, from_values, remember, to_values
 from bundlepipe.pipeline.running.status import is_looked_at
-from bundlepipe.pipeline.tasks.lock import edges_to, lock_options, searched_now, task_that_makes
+from bundlepipe.pipeline.tasks.lock import lock_options, searched_now
 from bundlepipe.progress.display import emitter
 
 _NAMES = "names"
@@ -225,25 +234,10 @@ class NameSearch(Staleness):
 
         def edges(task_name: str) -> list[str]:
             task = self.tasks_dict[task_name]
-            late = [dep for search in task.calc_dep for dep in _late_edges(self.tasks_dict[search], task_name)]
+            late = [dep for search in task.calc_dep for dep in found_edges(self.tasks_dict[search], task_name)]
             return [*task.task_dep, *task.calc_dep, *late]
 
         made = [self._made_here[name] for name in sorted(names)]
-        return [thing for thing in made if not _reaches(task_that_makes(thing, self._settings), self._lock_task, edges)]
-
-
-def _late_edges(search: Task, task_name: str) -> list[str]:
-    found: dict[str, list[str]] = (search.values or {}).get(EDGES, {}).get(task_name, {})
-    return [*found.get("task_dep", ()), *found.get("calc_dep", ())]
-
-
-def _reaches(start: str, end: str, edges: Callable[[str], list[str]]) -> bool:
-    waiting, seen = [start], set[str]()
-    while waiting:
-        name = waiting.pop()
-        if name == end:
-            return True
-        if name not in seen:
-            seen.add(name)
-            waiting.extend(edges(name))
-    return False
+        return [
+            thing for thing in made if self._lock_task not in reached(task_that_makes(thing, self._settings), edges)
+        ]

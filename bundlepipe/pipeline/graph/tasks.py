@@ -55,7 +55,7 @@ from bundlepipe.pipeline.running.edges import (
     is_bundles_own,
     producers,
 )
-from bundlepipe.pipeline.running.ordering import tasks_before, unordered_beside
+from bundlepipe.pipeline.running.ordering import edges_to, tasks_before, unordered_beside
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.sources import described, paths_read
 from bundlepipe.pipeline.running.staleness import Staleness
@@ -64,7 +64,7 @@ from bundlepipe.pipeline.tasks.apply import ApplyAction, ApplyStaleness
 from bundlepipe.pipeline.tasks.copy import KIND as COPY
 from bundlepipe.pipeline.tasks.copy import CopyAction, CopyStaleness, remove_archives
 from bundlepipe.pipeline.tasks.images import BuildAction, BuildStaleness, ProgramAction, ProgramStaleness
-from bundlepipe.pipeline.tasks.lock import LockAction, LockStaleness, edges_to, refreshed_locks
+from bundlepipe.pipeline.tasks.lock import LockAction, LockStaleness, refreshed_locks
 from bundlepipe.pipeline.tasks.pull import KIND as PULL
 from bundlepipe.pipeline.tasks.pull import PullAction, PullStaleness, remove_pulled
 from bundlepipe.pipeline.tasks.push import PushAction, PushStaleness

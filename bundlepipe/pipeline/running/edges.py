@@ -6,6 +6,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from doit.task import Stream, Task
@@ -76,28 +77,42 @@ def is_bundles_own(name: str) -> bool:
     return BUNDLE_DIRECTORY in name.split("/")
 
 
+def found_edges(search: Task, name: str) -> Iterator[str]:
+    """Yield what a private `calc_dep` task has found so far that has to come before the task of this name."""
+    found = (search.values or {}).get(EDGES, {}).get(name, {})
+    yield from (*found.get("task_dep", ()), *found.get("calc_dep", ()))
+
+
+def reached(start: str, edges: Callable[[str], Iterable[str]]) -> set[str]:
+    """Return the names of all tasks that a task needs, itself included."""
+    waiting, seen = [start], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(edges(name))
+    return seen
+
+
 def find_cycle(edges: Callable[[str], Iterable[str]], starts: Iterable[str]) -> list[str] | None:
     """Return the tasks of a circle of dependencies that can be reached from `starts`, or None.
 
     doit finds some circles itself, and waits for ever on the rest.
     """
-    finished: set[str] = set()
-    for start in starts:
-        path: list[str] = []
-        stack: list[tuple[str, Iterator[str]]] = []
-        name: str | None = start
-        while name is not None or stack:
-            if name is not None and name in path:
-                return [*path[path.index(name) :], name]
-            if name is not None and name not in finished:
-                path.append(name)
-                stack.append((name, iter(edges(name))))
-            if not stack:
-                break
-            name = next(stack[-1][1], None)
-            if name is None:
-                finished.add(stack.pop()[0])
-                path.pop()
+    names = list(starts)
+    # From a task to what it needs, so that a circle is told in this order.
+    order = TopologicalSorter[str](dict.fromkeys(names, ()))
+    seen = set[str]()
+    for name in names:
+        if name not in seen:
+            seen.add(name)
+            for needed in edges(name):
+                order.add(needed, name)
+                names.append(needed)
+    try:
+        order.prepare()
+    except CycleError as error:
+        return list(error.args[1])
     return None
 
 

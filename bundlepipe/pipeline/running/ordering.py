@@ -1,4 +1,4 @@
-"""`after`: declared things, and users' own tasks, that come before others which use nothing of them."""
+"""Which tasks come before which: those that make what others take, and by `after` those of which nothing is used."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.destinations import called
-from bundlepipe.pipeline.declared.model import Copy, CopySource, Earlier, Pull, Pushable, Render
+from bundlepipe.pipeline.declared.model import Copy, CopySource, Earlier, MadeHere, Pull, Pushable, Render
 from bundlepipe.pipeline.records.groups import GROUPS, group_name
+from bundlepipe.pipeline.records.state import digest_file
 from bundlepipe.stores.location import ARCHIVE_PREFIX, LayoutLocation, parse_location
 
 if TYPE_CHECKING:
@@ -30,6 +31,20 @@ _MOST_NAMES = 5
 def tasks_before(after: Sequence[Earlier], settings: Settings) -> list[str]:
     """Return the names of the tasks that come first; texts with a group of pipelines mean that of the own one."""
     return [_with_prefix(_task(item), settings.prefix) for item in after]
+
+
+def edges_to(made: Collection[MadeHere | CopySource], settings: Settings) -> dict[str, list[str]]:
+    """Return the doit dependencies of a task on things made here: what makes them, and the digest it leaves."""
+    ordered = sorted(made, key=lambda thing: (thing.kind, thing.name))
+    return {
+        "task_dep": [task_that_makes(thing, settings) for thing in ordered],
+        "file_dep": [digest_file(thing.kind, settings.record(thing.name)) for thing in ordered],
+    }
+
+
+def task_that_makes(thing: MadeHere | CopySource, settings: Settings) -> str:
+    """Return the name of the task that makes something."""
+    return settings.task(_TASKS[thing.kind], thing.name)
 
 
 def _task(item: Earlier) -> str:

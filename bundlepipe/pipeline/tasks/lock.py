@@ -13,7 +13,6 @@ from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.model import (
     Bundle,
-    CopySource,
     MadeHere,
     Program,
     programs_searched,
@@ -249,18 +248,3 @@ def _read_lock(path: str) -> ImagesLock:
     if not os.path.exists(anchored(path)):
         return ImagesLock(())
     return ImagesLock.parse(read_document(path), path)
-
-
-def edges_to(made: Collection[MadeHere | CopySource], settings: Settings) -> dict[str, list[str]]:
-    """Return the doit dependencies of a task on things made here: what makes them, and the digest it leaves."""
-    ordered = sorted(made, key=lambda thing: (thing.kind, thing.name))
-    return {
-        "task_dep": [task_that_makes(thing, settings) for thing in ordered],
-        "file_dep": [digest_file(thing.kind, settings.record(thing.name)) for thing in ordered],
-    }
-
-
-def task_that_makes(thing: MadeHere | CopySource, settings: Settings) -> str:
-    """Return the name of the task that makes something."""
-    group = "copy_bundle" if isinstance(thing, CopySource) else f"push_{thing.kind}"
-    return settings.task(group, thing.name)
