@@ -233,13 +233,6 @@ class Copy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageCopy(Copy):
-    """The copy that an image with a `source` is."""
-
-    kind: ClassVar[str] = "image"
-
-
-@dataclass(frozen=True, kw_only=True)
 class Pull:
     """An image or bundle that becomes the directory `to`; with `recursive`, its nested bundles too.
 

@@ -11,9 +11,9 @@ from doit.task import Task
 
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.filesystem.base_directory import paths_from
-from bundlepipe.pipeline.running.staleness import UPTODATE_SIGNATURE, Values
+from bundlepipe.pipeline.running.staleness import UPTODATE_SIGNATURE, Staleness, Values
 from bundlepipe.pipeline.running.status import is_looked_at
-from bundlepipe.pipeline.tasks.lock import ENTRIES, RUN, LockStaleness
+from bundlepipe.pipeline.tasks.lock import ENTRIES, RUN
 from bundlepipe.pipeline.tasks.lock_file import change_entries, entries_at_first, from_list, read_entries
 
 
@@ -26,7 +26,7 @@ class UnusedEntries(UptodateCalculator):  # type: ignore[misc]
 
     __signature__ = UPTODATE_SIGNATURE
 
-    def __init__(self, path: str, checks: Mapping[str, LockStaleness], run_id: str) -> None:
+    def __init__(self, path: str, checks: Mapping[str, Staleness], run_id: str) -> None:
         super().__init__()
         self._path = path
         self._checks = checks

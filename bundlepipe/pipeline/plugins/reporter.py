@@ -21,12 +21,12 @@ from doit.reporter import ConsoleReporter
 from doit.task import Task
 
 from bundlepipe.concurrency.termination import has_workers
-from bundlepipe.pipeline.graph.name_search import NameSearch, announce_searches
 from bundlepipe.pipeline.plugins.tally import Outcome, Tally
 from bundlepipe.pipeline.running.action import SUMMARY, TRAFFIC, UNCHANGED
 from bundlepipe.pipeline.running.destination_answers import announce
 from bundlepipe.pipeline.running.edges import PipelineTask, depend_on_directories
 from bundlepipe.pipeline.running.staleness import WHY, summary
+from bundlepipe.pipeline.tasks.name_search import NameSearch, announce_searches
 from bundlepipe.pipeline.tasks.push import DestinationStaleness
 from bundlepipe.progress.display import display
 from bundlepipe.progress.screen import height_of, wants_all

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from bundlepipe.errors import OutputError
@@ -15,7 +15,7 @@ from bundlepipe.filesystem.dangerous import refuse_repository
 class Clean:
     """A function with its arguments but `dryrun`, which doit adds; the directory is that of the time it is made."""
 
-    def __init__(self, function: Callable[..., None], arguments: Mapping[str, Any]) -> None:
+    def __init__(self, function: Callable[..., None], **arguments: Any) -> None:
         self._function = function
         self._arguments = arguments
         self._directory = os.getcwd()
@@ -28,6 +28,18 @@ class Clean:
     def __str__(self) -> str:
         """Return what doit shows of the function itself."""
         return str(self._function)
+
+
+def forgetting(digest_path: str) -> Clean:
+    """Return what removes the record of what was made: `doit clean` removes no more of a push."""
+    return Clean(_forget_digest, path=digest_path)
+
+
+def _forget_digest(path: str, dryrun: bool) -> None:
+    if os.path.exists(anchored(path)):
+        print(f"removing file '{path}'")
+        if not dryrun:
+            os.remove(anchored(path))
 
 
 def removed(task_name: str, path: str, what: str, check: Callable[[], object], remove: Callable[[], object]) -> bool:

@@ -29,6 +29,11 @@ def options_of_files(files: Sequence[str | Program]) -> Values:
     return {"files": paths_among(files), "programs": [options_of(program) for program in programs_among(files)]}
 
 
+def files_of_programs(files: Sequence[str | Program]) -> list[str]:
+    """Return the files and directories that programs among some files read."""
+    return [path for program in programs_among(files) for path in program.files]
+
+
 def text_printed(program: Program, settings: Settings, emit: Emit) -> Text:
     """Return what a program prints, as configuration.
 

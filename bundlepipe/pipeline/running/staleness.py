@@ -123,6 +123,8 @@ class Staleness(UptodateCalculator):  # type: ignore[misc]
         self._options = options
         self._dependencies: Dependency | None = None
         self._found: list[str] = []
+        # What the last call said.
+        self.is_current = False
         self._directory = os.getcwd()
 
     def setup(self, dep_manager: Dependency, tasks_dict: Mapping[str, Task]) -> None:
@@ -146,7 +148,8 @@ class Staleness(UptodateCalculator):  # type: ignore[misc]
         self._found = reasons
         if reasons:
             task.meta[WHY] = reasons
-        return not reasons
+        self.is_current = not reasons
+        return self.is_current
 
     def __str__(self) -> str:
         """Say what is compared with the last run and, where that was done, what has changed."""

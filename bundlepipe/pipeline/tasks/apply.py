@@ -5,13 +5,26 @@ from __future__ import annotations
 from doit.task import Task
 
 from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
-from bundlepipe.pipeline.declared.model import Apply
+from bundlepipe.pipeline.declared.model import Apply, Render
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action, handed_on
 from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.spec import Around, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 
 KIND = "apply"
+
+
+def spec(render: Render, apply: Apply, around: Around) -> TaskSpec:
+    """Return the task that applies what is rendered."""
+    return TaskSpec(
+        group="apply_config",
+        name=render.name,
+        action=ApplyAction(render.output, apply),
+        uptodate=ApplyStaleness(render.name, render.output, apply, around.settings),
+        doc=f"apply {render.output}",
+        reads=[([render.output, *filter(None, [apply.kubeconfig])], ())],
+    )
 
 
 def _options(apply: Apply, rendered: str) -> Values:

@@ -17,31 +17,36 @@ from bundlepipe.filesystem.dangerous import refuse_repository
 from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
-from bundlepipe.pipeline.declared.destinations import layouts_written
+from bundlepipe.pipeline.declared.destinations import layouts_written, outputs_of, tag_of_push
 from bundlepipe.pipeline.declared.model import Copy, CopySource, LockSource
 from bundlepipe.pipeline.declared.paths import archives_in
 from bundlepipe.pipeline.records.state import (
+    digest_file,
     forget_output,
     made_output,
     read_tag,
     record_output,
+    tag_file,
     write_digest,
     write_tag,
 )
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action, handed_on
-from bundlepipe.pipeline.running.clean import remove_file
+from bundlepipe.pipeline.running.clean import Clean, forgetting, remove_file
 from bundlepipe.pipeline.running.destination_answers import ANSWER, Question, ask
-from bundlepipe.pipeline.running.ordering import order_advice
+from bundlepipe.pipeline.running.ordering import order_advice, unordered_beside
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.sources import (
     IMAGE_ID,
     STAMPS,
     SourceStaleness,
     copied_from,
+    described,
     image_id,
+    paths_read,
     read_lock_file,
     stamps,
 )
+from bundlepipe.pipeline.running.spec import Around, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Values, options_of, to_values
 from bundlepipe.pipeline.tasks.push import answer_for, mismatch, placed
 from bundlepipe.progress.display import emitter
@@ -60,6 +65,33 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.outputs.replacing import FileOutput
 
 KIND = "copy"
+
+
+def spec(copy: Copy, around: Around) -> TaskSpec:
+    """Return the task that copies."""
+    declared, settings = around.declared, around.settings
+    task_name, record = settings.task("copy_bundle", copy.name), settings.record(copy.name)
+    records = [digest_file(KIND, record), tag_file(record)]
+    source_tag = tag_of_push(copy.source, [*declared.images, *declared.bundles])
+    excluded = [item.removeprefix(ARCHIVE_PREFIX) for item in copy.exclude]
+    return TaskSpec(
+        group="copy_bundle",
+        name=copy.name,
+        action=CopyAction(copy, source_tag, settings, unordered_beside(copy, declared.copies)),
+        uptodate=CopyStaleness(copy, source_tag, settings),
+        doc=f"copy {described(copy.source)} to {copy.to}",
+        records=records,
+        targets=outputs_of(copy),
+        clean=[
+            *(forgetting(path) for path in records),
+            Clean(remove_archives, task_name=task_name, copy=copy, record=record),
+        ],
+        reads=[([*paths_read(copy.source), *excluded], ())],
+        source=copy.source,
+        puts=copy.to,
+        file_dep=[tag_file(settings.record(copy.source.name))] if isinstance(copy.source, CopySource) else [],
+        after=copy.after,
+    )
 
 
 def _options(copy: Copy, source_tag: str | None, settings: Settings) -> Values:

@@ -1,4 +1,4 @@
-"""push_image of what is built from a Dockerfile, or made by a program."""
+"""push_image: of files, or of what is built from a Dockerfile, made by a program, or copied."""
 
 from __future__ import annotations
 
@@ -10,18 +10,87 @@ from bundlepipe.errors import BundlepipeError
 from bundlepipe.filesystem.snapshots import Snapshot
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
-from bundlepipe.pipeline.declared.contexts import context_of
-from bundlepipe.pipeline.declared.model import Build, Image, Program
+from bundlepipe.pipeline.declared.contexts import context_of, is_ignored
+from bundlepipe.pipeline.declared.destinations import destination_of
+from bundlepipe.pipeline.declared.model import Build, Copy, Image, Program
 from bundlepipe.pipeline.records.read_files import files_among
 from bundlepipe.pipeline.running.action import Action
 from bundlepipe.pipeline.running.destination_answers import Question, ask
+from bundlepipe.pipeline.running.edges import is_bundles_own
 from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.sources import described, paths_read
+from bundlepipe.pipeline.running.spec import Around, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
+from bundlepipe.pipeline.tasks import push
+from bundlepipe.pipeline.tasks.copy import CopyAction, CopyStaleness
 from bundlepipe.pipeline.tasks.push import DestinationStaleness, answer_for, made_values, mismatch, placed
 from bundlepipe.progress.display import emitter
 
 if TYPE_CHECKING:
     from bundlepipe.oci.builds.request import BuildRequest
+
+
+def spec(image: Image, around: Around) -> TaskSpec:
+    """Return the task that makes an image, by whatever makes it."""
+    if image.build:
+        return _spec_of_build(image, image.build, around.settings)
+    if image.source:
+        return _spec_of_copy(image, image.source, around.settings)
+    if image.program:
+        return _spec_of_program(image, image.program, around.settings)
+    return push.spec(image, around)
+
+
+def _spec_of_build(image: Image, build: Build, settings: Settings) -> TaskSpec:
+    destination, context = destination_of(image), context_of(build)
+    return push.spec_of_made(
+        image,
+        settings,
+        BuildAction(image, build, destination, settings),
+        BuildStaleness(image, build, destination, settings),
+        f"build image {image.name} and push it to {destination}",
+        [([build.context], is_ignored(context)), (context.decisive_files, ())],
+    )
+
+
+def _spec_of_program(image: Image, program: Program, settings: Settings) -> TaskSpec:
+    destination = destination_of(image) if image.push else None
+    to = f" and copy it to {destination}" if destination else ""
+    return push.spec_of_made(
+        image,
+        settings,
+        ProgramAction(image, program, destination, settings),
+        ProgramStaleness(image, program, destination, settings),
+        f"make image {image.name} by {program.shown.partition(' ')[0]}{to}",
+        [(program.files, is_bundles_own)],
+    )
+
+
+def _spec_of_copy(image: Image, source: str, settings: Settings) -> TaskSpec:
+    destination = destination_of(image)
+    copy = _ImageCopy(
+        name=image.name,
+        source=source,
+        to=str(destination.repository.tagged(destination.tag or DEFAULT_TAG)),
+        tags=image.tags,
+        refresh=image.refresh,
+        where=image.where,
+    )
+    return push.spec_of_made(
+        image,
+        settings,
+        CopyAction(copy, None, settings),
+        CopyStaleness(copy, None, settings),
+        f"copy {described(source)} to {destination}",
+        [(paths_read(source), ())],
+        source,
+    )
+
+
+class _ImageCopy(Copy):
+    """The copy that an image with a `source` is."""
+
+    kind = "image"
 
 
 def _refresh_reasons(name: str, settings: Settings) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from doit.task import Task
@@ -13,18 +14,23 @@ from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.model import (
     Bundle,
+    Lock,
     MadeHere,
     Program,
+    images_lock_path,
     programs_searched,
     search_exclude,
     searched_paths,
 )
+from bundlepipe.pipeline.declared.paths import is_excluded
 from bundlepipe.pipeline.records.groups import is_task
 from bundlepipe.pipeline.records.read_files import files_among
 from bundlepipe.pipeline.records.state import digest_file, read_digest
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
-from bundlepipe.pipeline.running.programs import options_of_files, text_printed
+from bundlepipe.pipeline.running.edges import is_bundles_own
+from bundlepipe.pipeline.running.programs import files_of_programs, options_of_files, text_printed
 from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.spec import Around, Read, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.pipeline.tasks.lock_file import Entries, LockFileAnswers, begin, changes, from_list, to_list
 from bundlepipe.pipeline.tasks.source_builds import SourceBuilder, missing_images, sources_now
@@ -40,6 +46,40 @@ ENTRIES = "entries"
 RUN = "run"
 # In `task.meta`, which reaches workers: entries that other locks refresh in this run, as they were before.
 _AGAIN = "again"
+# The private task that finds which images made here a lock names.
+NAME_SEARCH = "_named_images"
+
+
+def spec(bundle: Bundle, lock: Lock, around: Around) -> TaskSpec:
+    """Return the task that maintains the images.yml of a bundle."""
+    settings = around.settings
+    # Once for all: a path that does not exist yet may be a directory or a file when the lock runs.
+    lock_path = images_lock_path(bundle)
+    return TaskSpec(
+        group="lock_bundle",
+        name=bundle.name,
+        action=LockAction(bundle, lock, lock_path, around.made_here, settings, around.images_locks),
+        uptodate=LockStaleness(bundle, lock, lock_path, settings, around.refreshed_locks),
+        doc=f"lock the images of bundle {bundle.name}",
+        targets=[lock_path],
+        reads=reads_of_lock(bundle, lock),
+        needs=[item for item in lock.include if not isinstance(item, str)],
+        calc_dep=[settings.task(NAME_SEARCH, bundle.name)],
+        after=bundle.after,
+    )
+
+
+def reads_of_lock(bundle: Bundle, lock: Lock) -> list[Read]:
+    """Return what a lock reads."""
+    return [
+        (searched_paths(bundle), partial(_is_not_searched, search_exclude(bundle))),
+        (lock.config, ()),
+        (files_of_programs(lock.files or ()), is_bundles_own),
+    ]
+
+
+def _is_not_searched(exclude: Sequence[str], name: str) -> bool:
+    return is_bundles_own(name) or is_excluded(name, exclude)
 
 
 def lock_options(bundle: Bundle) -> Values:
@@ -53,13 +93,12 @@ def _all_options(bundle: Bundle, settings: Settings) -> Values:
     return {**lock_options(bundle), "lockFile": settings.lock_file}
 
 
-def searched_now(bundle: Bundle, before: Snapshot) -> Snapshot:
+def searched_now(bundle: Bundle, lock: Lock, before: Snapshot) -> Snapshot:
     """Return the state of what is searched, of kbld's configuration, and of what programs read."""
     from bundlepipe.documents.search.paths import searched_files
 
-    assert bundle.lock
     files = searched_files(searched_paths(bundle), search_exclude(bundle))
-    now = file_snapshot([*files, *bundle.lock.config], before)
+    now = file_snapshot([*files, *lock.config], before)
     for program in programs_searched(bundle):
         now.update(files_among(program.files, before))
     return now
@@ -70,32 +109,27 @@ class LockStaleness(Staleness):
 
     With a lock file, it is stale by those of its entries that it used, too, and by a refresh of
     one of the `refreshed` locks that used one of them: any lock may come first, and all have the
-    new digest then. `is_current` tells afterwards that it was not.
+    new digest then.
     """
 
     compared = "the searched files, what is built of them, images.yml and the options of the lock"
 
     def __init__(
-        self, bundle: Bundle, lock_path: str, settings: Settings, refreshed: Collection[str] = frozenset()
+        self, bundle: Bundle, lock: Lock, lock_path: str, settings: Settings, refreshed: Collection[str] = frozenset()
     ) -> None:
         super().__init__(_all_options(bundle, settings))
         self._refreshed = refreshed
-        self.is_current = False
         self._bundle = bundle
+        self._lock = lock
         self._lock_path = lock_path
         self._settings = settings
         self._sources: list[Values] = []
-
-    def __call__(self, task: Task, values: Values) -> bool:
-        """Tell doit whether the task is up to date; the reasons go to `task.meta`."""
-        self.is_current = super().__call__(task, values)
-        return self.is_current
 
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Compare as all tasks do; a refresh always runs. What was built is looked for if that is wanted."""
         # Which they are is written in files that are compared as well.
         self._sources = values.get(_SOURCES, [])
-        reasons = [*_refresh_reasons(self._bundle, self._settings), *self._refreshed_reasons(task, values)]
+        reasons = [*_refresh_reasons(self._bundle, self._lock, self._settings), *self._refreshed_reasons(task, values)]
         reasons += self._moved(values)
         reasons += super().reasons(task, values)
         return reasons if reasons or not self._settings.verify else missing_images(self._sources, self._settings)
@@ -127,25 +161,14 @@ class LockStaleness(Staleness):
     def files_now(self, before: Snapshot) -> Snapshot:
         """Look at every searched file, at what is built, and at images.yml."""
         return {
-            **searched_now(self._bundle, before),
+            **searched_now(self._bundle, self._lock, before),
             **sources_now(self._sources, before),
             **_present(self._lock_path, before),
         }
 
 
-def refreshed_locks(bundles: Iterable[Bundle], settings: Settings) -> frozenset[str]:
-    """Return the tasks of the locks that are refreshed as a whole: where all of them are, they need no list."""
-    return frozenset(
-        settings.task("lock_bundle", bundle.name)
-        for bundle in bundles
-        if bundle.lock
-        and (bundle.lock.refresh == "always" or settings.refreshes_by_name(bundle.name, f"lock_bundle:{bundle.name}"))
-    )
-
-
-def _refresh_reasons(bundle: Bundle, settings: Settings) -> list[str]:
-    assert bundle.lock
-    if bundle.lock.refresh == "always":
+def _refresh_reasons(bundle: Bundle, lock: Lock, settings: Settings) -> list[str]:
+    if lock.refresh == "always":
         return ["refresh: always"]
     # Names in `refresh=` may be references as well: only the action sees which ones it has.
     named = f"lock_bundle:{bundle.name}" in settings.refresh or not all(map(is_task, settings.refresh))
@@ -165,6 +188,7 @@ class LockAction(Action):
     def __init__(
         self,
         bundle: Bundle,
+        lock: Lock,
         lock_path: str,
         made_here: Mapping[str, MadeHere],
         settings: Settings,
@@ -173,6 +197,7 @@ class LockAction(Action):
         super().__init__()
         self._images_locks = images_locks
         self._bundle = bundle
+        self._lock = lock
         self._lock_path = lock_path
         self._made_here = made_here
         self._settings = settings
@@ -183,13 +208,12 @@ class LockAction(Action):
         from bundlepipe.verbs.images.lock import lock
 
         bundle, settings = self._bundle, self._settings
-        assert bundle.lock
         output = images_lock_output(bundle, self._lock_path, settings)
         output.check_place()
-        before = searched_now(bundle, {})
+        before = searched_now(bundle, self._lock, {})
         path = self._lock_path
         emit = emitter(self.task.name)
-        builder = SourceBuilder(bundle, path, settings, emit)
+        builder = SourceBuilder(bundle, self._lock, path, settings, emit)
         answers = self._answers()
         locked = lock(self._request(emit), answers or _read_lock(path), settings.resolver, builder.build)
         written = output.write(locked.to_bytes())
@@ -216,20 +240,16 @@ class LockAction(Action):
         from bundlepipe.oci.manifest import Platform
         from bundlepipe.verbs.images.lock import LockRequest
 
-        bundle, settings = self._bundle, self._settings
-        assert bundle.lock
-        everything = bundle.lock.refresh == "always" or settings.refreshes(bundle.name, f"lock_bundle:{bundle.name}")
+        bundle, lock, settings = self._bundle, self._lock, self._settings
+        everything = lock.refresh == "always" or settings.refreshes(bundle.name, f"lock_bundle:{bundle.name}")
         return LockRequest(
             files=searched_paths(bundle),
             exclude=search_exclude(bundle),
             texts=[text_printed(program, settings, emit) for program in programs_searched(bundle)],
-            config=bundle.lock.config,
-            include={
-                item if isinstance(item, str) else item.name: bundle.lock.where or bundle.name
-                for item in bundle.lock.include
-            },
+            config=lock.config,
+            include={item if isinstance(item, str) else item.name: lock.where or bundle.name for item in lock.include},
             made={name: self._current(made) for name, made in self._made_here.items()},
-            platform=Platform.parse(bundle.lock.platform) if bundle.lock.platform else None,
+            platform=Platform.parse(lock.platform) if lock.platform else None,
             refresh=lambda reference: everything or settings.refreshes(reference),
         )
 

@@ -14,24 +14,58 @@ from bundlepipe.filesystem.remove import remove_tree
 from bundlepipe.filesystem.snapshots import Inputs, Snapshot, file_snapshot, snapshot
 from bundlepipe.pipeline.declared.model import LockSource, Pull
 from bundlepipe.pipeline.declared.paths import archives_in
-from bundlepipe.pipeline.records.state import forget_output, intend_output, made_output, record_output, write_digest
+from bundlepipe.pipeline.records.state import (
+    digest_file,
+    forget_output,
+    intend_output,
+    made_output,
+    record_output,
+    write_digest,
+)
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
-from bundlepipe.pipeline.running.clean import removed
+from bundlepipe.pipeline.running.clean import Clean, forgetting, removed
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.sources import (
     IMAGE_ID,
     STAMPS,
     SourceStaleness,
+    described,
     image_id,
     location_of,
+    paths_read,
     stamps,
 )
+from bundlepipe.pipeline.running.spec import Around, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import short
 
 KIND = "pull"
 _FRESH = "fresh"
+
+
+def spec(pull: Pull, around: Around) -> TaskSpec:
+    """Return the task that pulls."""
+    settings, pipeline_files = around.settings, around.declared.paths
+    task_name, record = settings.task("pull_bundle", pull.name), settings.record(pull.name)
+    digest_path = digest_file(KIND, record)
+    return TaskSpec(
+        group="pull_bundle",
+        name=pull.name,
+        action=PullAction(pull, pipeline_files, around.inputs, settings),
+        uptodate=PullStaleness(pull, settings),
+        doc=f"pull {described(pull.source)} to {pull.to}",
+        records=[digest_path],
+        targets=[pull.to],
+        directory=pull.to,
+        clean=[
+            Clean(remove_pulled, task_name=task_name, pull=pull, record=record, protected=pipeline_files),
+            forgetting(digest_path),
+        ],
+        reads=[(paths_read(pull.source), ())],
+        source=pull.source,
+        after=pull.after,
+    )
 
 
 class PullStaleness(SourceStaleness):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from doit.task import Task
@@ -10,18 +11,66 @@ from doit.task import Task
 from bundlepipe.errors import InputError, NotRegular, StoreError
 from bundlepipe.filesystem.snapshots import Inputs, Snapshot, snapshot
 from bundlepipe.oci.reference import Reference
-from bundlepipe.pipeline.declared.model import Bundle, Pushable
+from bundlepipe.pipeline.declared.destinations import destination_of
+from bundlepipe.pipeline.declared.model import Bundle, Pushable, Source
 from bundlepipe.pipeline.declared.position import Position
-from bundlepipe.pipeline.records.state import write_digest
+from bundlepipe.pipeline.records.state import digest_file, write_digest
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.running.clean import forgetting
 from bundlepipe.pipeline.running.destination_answers import ANSWER, Answer, Question, ask, ask_together
 from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.spec import Around, Read, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import short
 
 if TYPE_CHECKING:
     from bundlepipe.verbs.outputs.replacing import FileOutput
+
+
+def spec(thing: Pushable, around: Around) -> TaskSpec:
+    """Return the task that pushes an image or bundle made of files."""
+    destination, settings = destination_of(thing), around.settings
+    pushed = spec_of_made(
+        thing,
+        settings,
+        PushAction(thing, destination, settings),
+        PushStaleness(thing, destination, settings),
+        f"push {thing.kind} {thing.name} to {destination}",
+        [(thing.files, thing.exclude)],
+    )
+    if not isinstance(thing, Bundle):
+        return pushed
+    return replace(
+        pushed,
+        targets=[thing.lock_output] if thing.lock_output else [],
+        task_dep=[settings.task("lock_bundle", thing.name)] if thing.lock else [],
+    )
+
+
+def spec_of_made(
+    thing: Pushable,
+    settings: Settings,
+    action: Action,
+    uptodate: Staleness,
+    doc: str,
+    reads: Sequence[Read],
+    source: Source | None = None,
+) -> TaskSpec:
+    """Return the task of an image or bundle, whatever makes it."""
+    digest_path = digest_file(thing.kind, settings.record(thing.name))
+    return TaskSpec(
+        group=f"push_{thing.kind}",
+        name=thing.name,
+        action=action,
+        uptodate=uptodate,
+        doc=doc,
+        records=[digest_path],
+        clean=[forgetting(digest_path)],
+        reads=reads,
+        source=source,
+        after=thing.after,
+    )
 
 
 def inputs_of(thing: Pushable) -> Inputs:

@@ -12,9 +12,11 @@ from bundlepipe.pipeline.declared.model import Program, Render, paths_among, pro
 from bundlepipe.pipeline.records.read_files import files_among
 from bundlepipe.pipeline.records.state import forget_output, intend_output, made_output, record_output
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
-from bundlepipe.pipeline.running.clean import remove_file
-from bundlepipe.pipeline.running.programs import options_of_files, text_printed
+from bundlepipe.pipeline.running.clean import Clean, remove_file
+from bundlepipe.pipeline.running.edges import is_bundles_own
+from bundlepipe.pipeline.running.programs import files_of_programs, options_of_files, text_printed
 from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.spec import Around, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import short
@@ -24,6 +26,26 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.images.texts import Text
 
 KIND = "render"
+
+
+def spec(render: Render, around: Around) -> TaskSpec:
+    """Return the task that renders."""
+    settings = around.settings
+    task_name, record = settings.task("render_config", render.name), settings.record(render.name)
+    return TaskSpec(
+        group="render_config",
+        name=render.name,
+        action=RenderAction(render, settings),
+        uptodate=RenderStaleness(render),
+        doc=f"render {render.output}",
+        targets=[render.output],
+        clean=[Clean(remove_rendered, task_name=task_name, render=render, record=record)],
+        reads=[
+            (paths_among(render.files), is_bundles_own),
+            ([*render.locks, *render.config, *files_of_programs(render.files)], ()),
+        ],
+        after=render.after,
+    )
 
 
 def _options(render: Render) -> Values:

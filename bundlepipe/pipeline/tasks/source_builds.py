@@ -29,7 +29,7 @@ from bundlepipe.pipeline.tasks.push import mismatch
 if TYPE_CHECKING:
     from bundlepipe.documents.kbld.config import ImageSource
     from bundlepipe.events import Emit, Event
-    from bundlepipe.pipeline.declared.model import Bundle
+    from bundlepipe.pipeline.declared.model import Bundle, Lock
     from bundlepipe.verbs.images.resolver import FromSource
 
 _PATH = "path"
@@ -44,10 +44,9 @@ class SourceBuilder:
     `lock_path` is the images.yml that comes of it, which no source may depend on.
     """
 
-    def __init__(self, bundle: Bundle, lock_path: str, settings: Settings, emit: Emit) -> None:
-        assert bundle.lock
+    def __init__(self, bundle: Bundle, lock: Lock, lock_path: str, settings: Settings, emit: Emit) -> None:
         self._name = bundle.name
-        self._directory = bundle.lock.directory
+        self._directory = lock.directory
         self._written = by_directory([*kept_by_runs(settings.registries), os.path.dirname(lock_path)])
         self._settings = settings
         self._emit = emit

@@ -14,6 +14,7 @@ from bundlepipe.filesystem.base_directory import anchored, paths_from
 from bundlepipe.filesystem.snapshots import Snapshot, differences
 from bundlepipe.pipeline.declared.model import (
     Bundle,
+    Lock,
     MadeHere,
     Program,
     programs_searched,
@@ -34,9 +35,10 @@ from bundlepipe.pipeline.running.edges import (
 from bundlepipe.pipeline.running.ordering import edges_to, task_that_makes
 from bundlepipe.pipeline.running.programs import text_printed
 from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.spec import Around, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, Staleness, Values, from_values, remember, to_values
 from bundlepipe.pipeline.running.status import is_looked_at
-from bundlepipe.pipeline.tasks.lock import lock_options, searched_now
+from bundlepipe.pipeline.tasks.lock import NAME_SEARCH, lock_options, reads_of_lock, searched_now
 from bundlepipe.progress.display import emitter
 
 _NAMES = "names"
@@ -44,6 +46,21 @@ _KNOWN = "known"
 _BUILT_FROM = "builtFrom"
 # In the place of a name: rules decide what is found, in other files too. No name has a star.
 BY_RULES = "*"
+
+
+def spec(bundle: Bundle, lock: Lock, around: Around) -> TaskSpec:
+    """Return the private task that searches for a lock."""
+    settings = around.settings
+    return TaskSpec(
+        group=NAME_SEARCH,
+        name=bundle.name,
+        action=None,
+        uptodate=NameSearch(bundle, lock, around.made_here, settings),
+        doc=f"find which images made here bundle {bundle.name} names",
+        reads=reads_of_lock(bundle, lock),
+        calc_dep=[group_name(GENERATED_INPUTS, settings.prefix)],
+        after=bundle.after,
+    )
 
 
 def names_in(path: str, known: Collection[str]) -> list[str]:
@@ -71,7 +88,7 @@ class FoundByRules:
     built_from: list[str]
 
 
-def search_by_rules(bundle: Bundle, known: Collection[str], settings: Settings) -> FoundByRules:
+def search_by_rules(bundle: Bundle, lock: Lock, known: Collection[str], settings: Settings) -> FoundByRules:
     """Return what a bundle's configuration needs by all its rules, in files and in what programs print.
 
     Raises BundlepipeError if a program fails or a file cannot be read; faulty documents need nothing.
@@ -79,11 +96,10 @@ def search_by_rules(bundle: Bundle, known: Collection[str], settings: Settings) 
     from bundlepipe.verbs.images.resolver import FromSource, Made, plan
     from bundlepipe.verbs.images.texts import read_rules, read_texts, search
 
-    assert bundle.lock
     emit = emitter(settings.task("lock_bundle", bundle.name))
     texts = read_texts(searched_paths(bundle), search_exclude(bundle))
     texts += [text_printed(program, settings, emit) for program in programs_searched(bundle)]
-    configuration = search(texts, read_rules(bundle.lock.config))
+    configuration = search(texts, read_rules(lock.config))
     names, built_from = set(), set()
     for reference in {found.value for found in configuration.images}:
         try:
@@ -93,7 +109,7 @@ def search_by_rules(bundle: Bundle, known: Collection[str], settings: Settings) 
         if isinstance(planned, Made):
             names.add(planned.name)
         elif isinstance(planned, FromSource):
-            built_from.add(normalise(planned.source.path, bundle.lock.directory))
+            built_from.add(normalise(planned.source.path, lock.directory))
     return FoundByRules(sorted(names), sorted(built_from))
 
 
@@ -114,10 +130,11 @@ class NameSearch(Staleness):
     edges of the lock before its turn comes. Faulty files are left for the lock to report.
     """
 
-    def __init__(self, bundle: Bundle, lock_task: str, made_here: Mapping[str, MadeHere], settings: Settings) -> None:
+    def __init__(self, bundle: Bundle, lock: Lock, made_here: Mapping[str, MadeHere], settings: Settings) -> None:
         super().__init__({})
         self._bundle = bundle
-        self._lock_task = lock_task
+        self._lock = lock
+        self._lock_task = settings.task("lock_bundle", bundle.name)
         self._made_here = made_here
         self._settings = settings
         self._built_from: list[str] = []
@@ -137,7 +154,7 @@ class NameSearch(Staleness):
         names_before = values.get(_NAMES, {}) if values.get(_KNOWN) == known else {}
         self._built_from = values.get(_BUILT_FROM, [])
         try:
-            now = searched_now(self._bundle, before)
+            now = searched_now(self._bundle, self._lock, before)
             names = self._names(before, now, names_before)
         except (BundlepipeError, OSError):
             now, names = {}, {}
@@ -173,7 +190,7 @@ class NameSearch(Staleness):
             if not self._may_run_programs:
                 return dict(names_before)
             self._run_announced()
-        found = search_by_rules(self._bundle, self._made_here, self._settings)
+        found = search_by_rules(self._bundle, self._lock, self._made_here, self._settings)
         self._built_from = found.built_from
         return {**{path: [] for path in now}, BY_RULES: found.names}
 
@@ -203,7 +220,7 @@ class NameSearch(Staleness):
         """Tell whether the files that decide what programs print are others than in an earlier run."""
         before = from_values(values)
         try:
-            now = searched_now(self._bundle, before)
+            now = searched_now(self._bundle, self._lock, before)
         except (BundlepipeError, OSError):
             return False
         return bool(differences(before, now)) or values.get(_KNOWN) != self._known()
@@ -225,8 +242,7 @@ class NameSearch(Staleness):
         return [producer for _, producer in producers([Reads(self._lock_task, self._built_from)], targets)]
 
     def _goes_by_rules(self, names: Mapping[str, list[str]]) -> bool:
-        assert self._bundle.lock
-        declared = self._bundle.lock.config or programs_searched(self._bundle)
+        declared = self._lock.config or programs_searched(self._bundle)
         return bool(declared) or BY_RULES in names or any(BY_RULES in in_path for in_path in names.values())
 
     def _acyclic(self, names: Collection[str]) -> list[MadeHere]:

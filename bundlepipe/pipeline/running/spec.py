@@ -1,0 +1,95 @@
+"""What the module of a kind says of each of its tasks; the graph makes the task of doit, and its edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from bundlepipe.pipeline.declared.model import (
+    BundleSource,
+    CopySource,
+    Earlier,
+    ImageSource,
+    MadeHere,
+    Source,
+    images_lock_path,
+)
+from bundlepipe.pipeline.declared.outputs import declared_inputs
+from bundlepipe.pipeline.declared.paths import Ignores
+from bundlepipe.pipeline.declared.reading import Declared
+from bundlepipe.pipeline.running.action import Action
+from bundlepipe.pipeline.running.clean import Clean
+from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.staleness import Staleness
+
+# Paths that a task reads, and what is left out below them.
+Read = tuple[Sequence[str], Sequence[str] | Ignores]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """One task: `group:name`, private and without action if there is no such group.
+
+    `records` are files in which the pipeline itself remembers what was made, `targets` all others that are made;
+    `directory` is the one of them that is made with all that is in it. `needs` are things made here, and `source`
+    is what is taken: that may be something made here, or a local home into which another task `puts` an image.
+    Whatever makes what it `reads` comes before as well.
+    """
+
+    group: str
+    name: str
+    action: Action | None
+    uptodate: Staleness
+    doc: str
+    records: Sequence[str] = ()
+    targets: Sequence[str] = ()
+    directory: str | None = None
+    clean: Sequence[Clean] = ()
+    reads: Sequence[Read] = ()
+    needs: Sequence[MadeHere | CopySource] = ()
+    source: Source | None = None
+    puts: str | None = None
+    file_dep: Sequence[str] = ()
+    task_dep: Sequence[str] = ()
+    calc_dep: Sequence[str] = ()
+    after: Sequence[Earlier] = ()
+
+
+@dataclass(frozen=True)
+class Around:
+    """The pipeline that a task is in."""
+
+    declared: Declared
+    settings: Settings
+
+    @cached_property
+    def made_here(self) -> dict[str, MadeHere]:
+        """Images and bundles by their names."""
+        return {
+            **{image.name: ImageSource(image.name) for image in self.declared.images},
+            **{bundle.name: BundleSource(bundle.name) for bundle in self.declared.bundles},
+        }
+
+    @cached_property
+    def images_locks(self) -> list[str]:
+        """The images.yml of every lock."""
+        return [images_lock_path(bundle) for bundle in self.declared.bundles if bundle.lock]
+
+    @cached_property
+    def refreshed_locks(self) -> frozenset[str]:
+        """The tasks of the locks that are refreshed as a whole: where all of them are, they need no list."""
+        settings = self.settings
+        return frozenset(
+            settings.task("lock_bundle", bundle.name)
+            for bundle in self.declared.bundles
+            if bundle.lock
+            and (
+                bundle.lock.refresh == "always" or settings.refreshes_by_name(bundle.name, f"lock_bundle:{bundle.name}")
+            )
+        )
+
+    @cached_property
+    def inputs(self) -> list[str]:
+        """Every declared input."""
+        return declared_inputs(self.declared)
