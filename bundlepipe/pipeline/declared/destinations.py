@@ -67,11 +67,7 @@ def layouts_written(copy: Copy) -> list[str]:
 
 def called(thing: Pushable | Copy | Pull | Render) -> str:
     """Return what messages call a declaration: `image 'web'`."""
-    if isinstance(thing, Pushable):
-        return f"{thing.kind} '{thing.name}'"
-    if isinstance(thing, Render):
-        return f"render '{thing.name}'"
-    return f"{'copy' if isinstance(thing, Copy) else 'pull'} '{thing.name}'"
+    return f"{thing.kind} '{thing.name}'"
 
 
 def stays_where_made(thing: Pushable) -> bool:

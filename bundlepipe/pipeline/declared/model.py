@@ -247,6 +247,7 @@ class Pull:
     max_size: Size | None = None
     after: Sequence[Earlier] = field(default=(), metadata=NOT_COMPARED)
     where: Position | None = field(default=None, compare=False)
+    kind: ClassVar[str] = "pull"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,6 +289,7 @@ class Render:
     apply: Apply | None = field(default=None, metadata=NOT_COMPARED)
     after: Sequence[Earlier] = field(default=(), metadata=NOT_COMPARED)
     where: Position | None = field(default=None, compare=False)
+    kind: ClassVar[str] = "render"
 
 
 def lock_directory(bundle: Bundle) -> str | None:

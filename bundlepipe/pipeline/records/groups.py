@@ -12,6 +12,15 @@ GROUPS = {
     "apply_config": "apply rendered configuration to a cluster",
 }
 
+# The groups of the tasks that make what is declared, by its kind.
+GROUP_OF = {
+    "image": "push_image",
+    "bundle": "push_bundle",
+    "copy": "copy_bundle",
+    "pull": "pull_bundle",
+    "render": "render_config",
+}
+
 
 def group_name(group: str, prefix: str = "") -> str:
     """Return the name of a group, or of a private task, in the pipeline of this prefix."""

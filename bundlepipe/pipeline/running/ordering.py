@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.destinations import called
 from bundlepipe.pipeline.declared.model import Copy, CopySource, Earlier, MadeHere, Pull, Pushable, Render
-from bundlepipe.pipeline.records.groups import GROUPS, group_name
+from bundlepipe.pipeline.records.groups import GROUP_OF, GROUPS, group_name
 from bundlepipe.pipeline.records.state import digest_file
 from bundlepipe.stores.location import ARCHIVE_PREFIX, LayoutLocation, parse_location
 
@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from bundlepipe.pipeline.declared.reading import Declared
     from bundlepipe.pipeline.running.run import Settings
 
-_TASKS = {
-    "image": "push_image",
-    "bundle": "push_bundle",
-    "copy": "copy_bundle",
-    "pull": "pull_bundle",
-    "render": "render_config",
-}
 _LOCK, _APPLY = "lock_bundle", "apply_config"
 # How many of the names that there are a message shows.
 _MOST_NAMES = 5
@@ -44,11 +37,11 @@ def edges_to(made: Collection[MadeHere | CopySource], settings: Settings) -> dic
 
 def task_that_makes(thing: MadeHere | CopySource, settings: Settings) -> str:
     """Return the name of the task that makes something."""
-    return settings.task(_TASKS[thing.kind], thing.name)
+    return settings.task(GROUP_OF[thing.kind], thing.name)
 
 
 def _task(item: Earlier) -> str:
-    return item if isinstance(item, str) else f"{_TASKS[item.kind]}:{item.name}"
+    return item if isinstance(item, str) else f"{GROUP_OF[item.kind]}:{item.name}"
 
 
 def _with_prefix(task: str, prefix: str) -> str:
@@ -65,7 +58,7 @@ def order_faults(declared: Declared) -> Iterator[tuple[object, str]]:
         *declared.pulls,
         *declared.renders,
     ]
-    known = _known(declared)
+    known = _known(declared, things)
     for thing in things:
         for item in thing.after:
             yield from ((thing.where, f"{called(thing)}: after: {text}") for text in _unknown(item, known))
@@ -108,17 +101,10 @@ def order_advice(beside: Sequence[str]) -> str:
     return f"; {names} {goes} there too: if {it} the layers, add 'after: [{after}]'"
 
 
-def _known(declared: Declared) -> dict[str, set[str]]:
+def _known(declared: Declared, things: Sequence[Pushable | Copy | Pull | Render]) -> dict[str, set[str]]:
     """Return the names that the tasks of each group have."""
-    named: dict[str, Sequence[Pushable | Copy | Pull | Render]] = {
-        "image": declared.images,
-        "bundle": declared.bundles,
-        "copy": declared.copies,
-        "pull": declared.pulls,
-        "render": declared.renders,
-    }
     return {
-        **{_TASKS[kind]: {thing.name for thing in things} for kind, things in named.items()},
+        **{group: {thing.name for thing in things if thing.kind == kind} for kind, group in GROUP_OF.items()},
         _LOCK: {bundle.name for bundle in declared.bundles if bundle.lock},
         _APPLY: {render.name for render in declared.renders if render.apply},
     }

@@ -15,6 +15,7 @@ from bundlepipe.filesystem.files import read_document
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.model import Copy, CopySource, LockSource, Pull, Source
 from bundlepipe.pipeline.declared.paths import archives_in
+from bundlepipe.pipeline.records.groups import GROUP_OF
 from bundlepipe.pipeline.records.state import read_copied, read_digest
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.staleness import OPTIONS, Staleness, Values
@@ -159,14 +160,9 @@ class SourceStaleness(Staleness):
             return []
         if self._thing.refresh == "always":
             return ["refresh: always"]
-        asked = self._settings.refreshes(self._thing.name, f"{self._group}:{self._thing.name}", source)
+        task = f"{GROUP_OF[self._thing.kind]}:{self._thing.name}"
+        asked = self._settings.refreshes(self._thing.name, task, source)
         return ["refresh asked for"] if asked else []
-
-    @property
-    def _group(self) -> str:
-        if isinstance(self._thing, Pull):
-            return "pull_bundle"
-        return "copy_bundle" if self._thing.kind == CopySource.kind else "push_image"
 
     def _changed_archives(self, values: Values) -> Iterator[str]:
         before, now = values.get(STAMPS, {}), stamps(self._archives)

@@ -12,8 +12,6 @@ from bundlepipe.pipeline.running.spec import Around, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 
-KIND = "apply"
-
 
 def spec(render: Render, apply: Apply, around: Around) -> TaskSpec:
     """Return the task that applies what is rendered."""

@@ -64,14 +64,12 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.copying.request import Copied, CopyRequest, Excluded
     from bundlepipe.verbs.outputs.replacing import FileOutput
 
-KIND = "copy"
-
 
 def spec(copy: Copy, around: Around) -> TaskSpec:
     """Return the task that copies."""
     declared, settings = around.declared, around.settings
     task_name, record = settings.task("copy_bundle", copy.name), settings.record(copy.name)
-    records = [digest_file(KIND, record), tag_file(record)]
+    records = [digest_file(Copy.kind, record), tag_file(record)]
     source_tag = tag_of_push(copy.source, [*declared.images, *declared.bundles])
     excluded = [item.removeprefix(ARCHIVE_PREFIX) for item in copy.exclude]
     return TaskSpec(
@@ -223,9 +221,9 @@ class CopyAction(Action):
             _write_lock(lock, copied)
         made = [str(root.image) if root.image else f"{declared.to}@{root.digest}" for root in copied.roots]
         for path in archives:
-            record_output(KIND, record, path)
+            record_output(Copy.kind, record, path)
         tag = copied.roots[0].tag if len(copied.roots) == 1 else None
-        if declared.kind == KIND:
+        if declared.kind == Copy.kind:
             write_tag(record, tag)
         elif len(made) != 1:
             raise BundlepipeError(
@@ -303,11 +301,11 @@ def remove_archives(task_name: str, copy: Copy, record: str, dryrun: bool) -> No
         directory, name = os.path.split(path)
         beside = [os.path.join(directory, f".{name}.{kind}") for kind in ("partial", "previous")]
         found = [file for file in beside if os.path.lexists(anchored(file)) and PARTIAL_TAR.matches(anchored(file))]
-        if made_output(KIND, record, path) and COPIED_TAR.matches(path):
+        if made_output(Copy.kind, record, path) and COPIED_TAR.matches(path):
             found.append(path)
         elif os.path.lexists(anchored(path)):
             print(f"{task_name} - not removing '{path}', which was not made by this copy")
         there = [file for file in found if os.path.lexists(anchored(file))]
         gone = [remove_file(task_name, file, dryrun=dryrun) for file in there]
         if all(gone) and not dryrun:
-            forget_output(KIND, record)
+            forget_output(Copy.kind, record)

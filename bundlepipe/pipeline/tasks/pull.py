@@ -40,7 +40,6 @@ from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Values, option
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import short
 
-KIND = "pull"
 _FRESH = "fresh"
 
 
@@ -48,7 +47,7 @@ def spec(pull: Pull, around: Around) -> TaskSpec:
     """Return the task that pulls."""
     settings, pipeline_files = around.settings, around.declared.paths
     task_name, record = settings.task("pull_bundle", pull.name), settings.record(pull.name)
-    digest_path = digest_file(KIND, record)
+    digest_path = digest_file(Pull.kind, record)
     return TaskSpec(
         group="pull_bundle",
         name=pull.name,
@@ -126,12 +125,12 @@ class PullAction(Action):
             recursive=declared.recursive,
             limits=Limits(size=declared.max_size) if declared.max_size else None,
             replaces=output,
-            about_to=partial(intend_output, KIND, record, declared.to),
+            about_to=partial(intend_output, Pull.kind, record, declared.to),
             emit=emitter(self.task.name),
         )
         made = f"{pulled.store_name}@{pulled.digest}"
-        record_output(KIND, record, declared.to)
-        write_digest(KIND, record, made)
+        record_output(Pull.kind, record, declared.to)
+        write_digest(Pull.kind, record, made)
         return {
             "digest": str(pulled.digest),
             "image": made,
@@ -153,10 +152,10 @@ def remove_pulled(task_name: str, pull: Pull, record: str, protected: Sequence[s
     if not os.path.lexists(anchored(pull.to)):
         return
     is_directory = os.path.isdir(anchored(pull.to)) and not os.path.islink(anchored(pull.to))
-    if not is_directory or not made_output(KIND, record, pull.to):
+    if not is_directory or not made_output(Pull.kind, record, pull.to):
         print(f"{task_name} - not removing '{pull.to}', which was not made by this pull")
         return
     check = partial(refuse_dangerous, pull.to, protected)
     remove = partial(remove_tree, os.fsencode(anchored(pull.to)))
     if removed(task_name, pull.to, "dir", check, lambda: None if dryrun else remove()) and not dryrun:
-        forget_output(KIND, record)
+        forget_output(Pull.kind, record)

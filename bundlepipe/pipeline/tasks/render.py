@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from bundlepipe.events import Emit
     from bundlepipe.verbs.images.texts import Text
 
-KIND = "render"
-
 
 def spec(render: Render, around: Around) -> TaskSpec:
     """Return the task that renders."""
@@ -95,8 +93,8 @@ class RenderAction(Action):
         output.check_place()
         before = _read_now(declared, {})
         content = render(RenderRequest(self._texts(emit), declared.locks, declared.config))
-        written = output.write(content, partial(intend_output, KIND, record, declared.output))
-        record_output(KIND, record, declared.output)
+        written = output.write(content, partial(intend_output, Render.kind, record, declared.output))
+        record_output(Render.kind, record, declared.output)
         digest = str(Digest.of(content))
         return {
             "digest": digest,
@@ -124,8 +122,8 @@ def remove_rendered(task_name: str, render: Render, record: str, dryrun: bool) -
     """Remove the output of a render: what `doit clean` does. A file that this render did not write stays."""
     if not os.path.lexists(anchored(render.output)):
         return
-    if not made_output(KIND, record, render.output):
+    if not made_output(Render.kind, record, render.output):
         print(f"{task_name} - not removing '{render.output}', which was not written by this render")
         return
     if remove_file(task_name, render.output, dryrun=dryrun) and not dryrun:
-        forget_output(KIND, record)
+        forget_output(Render.kind, record)
