@@ -177,7 +177,7 @@ def _lock_faults(bundle: Bundle, names: set[tuple[str, str]]) -> Iterator[Fault]
                 Reference.parse(included)
             except InvalidReference as error:
                 yield bundle.lock.where, f"lock of bundle '{bundle.name}': {error}"
-    yield from included_name_faults(bundle, names)
+    yield from included_name_faults(bundle, bundle.lock, names)
     if bundle.lock.platform is not None:
         try:
             Platform.parse(bundle.lock.platform)

@@ -15,6 +15,7 @@ from bundlepipe.pipeline.declared.model import (
     CopySource,
     Image,
     ImageSource,
+    Lock,
     Pull,
     Source,
 )
@@ -42,17 +43,16 @@ def source_name_faults(thing: Image | Copy | Pull, source: Source, names: Names)
             yield _within(thing.where, "from"), f"{what}: from: {_advice(source, here, thing)}"
 
 
-def included_name_faults(bundle: Bundle, names: Names) -> Iterator[Fault]:
+def included_name_faults(bundle: Bundle, lock: Lock, names: Names) -> Iterator[Fault]:
     """Find the same in what the lock of a bundle includes."""
     what = f"lock of bundle '{bundle.name}'"
-    assert bundle.lock
-    for index, included in enumerate(bundle.lock.include):
+    for index, included in enumerate(lock.include):
         if not isinstance(included, str):
-            yield from _unknown(included, names, bundle.lock.where, what)
+            yield from _unknown(included, names, lock.where, what)
             continue
         here = [(kind, name) for kind, name in _named(included, names) if kind != CopySource.kind]
         if here:
-            yield _within(bundle.lock.where, "include", index), f"{what}: include: {_advice(included, here, bundle)}"
+            yield _within(lock.where, "include", index), f"{what}: include: {_advice(included, here, bundle)}"
 
 
 def _unknown(

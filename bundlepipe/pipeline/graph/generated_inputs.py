@@ -6,16 +6,15 @@ they make waits until they are created, and this looks once more.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from doit.dependency import UptodateCalculator
 from doit.task import Task
 
 from bundlepipe.filesystem.base_directory import paths_from
 from bundlepipe.pipeline.declared.paths import normalise
+from bundlepipe.pipeline.doit_adapter.internals import Calculator
 from bundlepipe.pipeline.graph.delayed import Delayed, delayed_tasks
 from bundlepipe.pipeline.records.groups import group_name
 from bundlepipe.pipeline.running.edges import (
@@ -30,6 +29,7 @@ from bundlepipe.pipeline.running.edges import (
     reached,
     targets_of_others,
 )
+from bundlepipe.pipeline.running.status import is_looked_at
 
 _CREATED = "_inputs_created"
 
@@ -37,7 +37,7 @@ _CREATED = "_inputs_created"
 Late = dict[str, Any]
 
 
-class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
+class GeneratedInputs(Calculator):
     """Finds the user's own tasks, and those of other pipelines, that generate files into what this one's tasks read.
 
     The uptodate object of one private task that all readers have as `calc_dep`, and of one more
@@ -49,35 +49,26 @@ class GeneratedInputs(UptodateCalculator):  # type: ignore[misc]
         self._pipeline = pipeline
         self._reads = reads
         self._waits = waits
-        self._dependencies: Any = None
-        self._directory = os.getcwd()
-
-    def setup(self, dep_manager: Any, tasks_dict: dict[str, Task]) -> None:
-        """Remember doit's database, from which it hands values on."""
-        super().setup(dep_manager, tasks_dict)
-        self._dependencies = dep_manager
 
     def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
         """Find the edges; always up to date, as this is itself the work."""
-        is_looked_at = isinstance(task, PipelineTask) and not task.is_in_run
+        looked_at = is_looked_at(task)
         edges: dict[str, Late] = {}
-        with paths_from(self._directory):
+        with paths_from(self.directory):
             depend_on_directories(self.tasks_dict)  # for tasks that were created since the run began
             targets = targets_of_others(self.tasks_dict, self._pipeline)
             if targets:
                 self._connect(edges, targets)
-            for delayed in delayed_tasks(self.tasks_dict) if self._waits and not is_looked_at else ():
+            for delayed in delayed_tasks(self.tasks_dict) if self._waits and not looked_at else ():
                 self._wait(edges, delayed)
         task.values = {EDGES: edges}
-        if not is_looked_at:
-            self._dependencies._set(task.name, "_values_:", task.values)
+        if not looked_at:
+            self.hand_on(task)
         return True
 
     def __str__(self) -> str:
         """Say what it is for."""
         return "a search for the tasks that generate inputs"
-
-    __repr__ = __str__
 
     def _connect(self, edges: dict[str, Late], targets: Mapping[str, str]) -> None:
         """Add an edge from each reader to each producer, but none that would close a circle."""

@@ -2,52 +2,46 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
-from doit.dependency import UptodateCalculator
 from doit.exceptions import InvalidTask
 from doit.task import Task
 
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.filesystem.base_directory import paths_from
-from bundlepipe.pipeline.running.staleness import UPTODATE_SIGNATURE, Staleness, Values
+from bundlepipe.pipeline.doit_adapter.internals import Calculator
+from bundlepipe.pipeline.running.staleness import Staleness, Values
 from bundlepipe.pipeline.running.status import is_looked_at
 from bundlepipe.pipeline.tasks.lock import ENTRIES, RUN
 from bundlepipe.pipeline.tasks.lock_file import change_entries, entries_at_first, from_list, read_entries
 
 
-class UnusedEntries(UptodateCalculator):  # type: ignore[misc]
+class UnusedEntries(Calculator):
     """Removes what no lock needs; asked for a group, after all locks, in doit's main process.
 
     What an earlier run knows of a lock says nothing, as configuration may have changed since:
     a run that leaves out some locks removes nothing. `checks` are those of all locks.
     """
 
-    __signature__ = UPTODATE_SIGNATURE
-
     def __init__(self, path: str, checks: Mapping[str, Staleness], run_id: str) -> None:
         super().__init__()
         self._path = path
         self._checks = checks
         self._run_id = run_id
-        self._directory = os.getcwd()
 
     def __call__(self, task: Task, values: Values) -> None:
         """Remove entries, and say nothing about whether the group is up to date. Raises InvalidTask."""
         if is_looked_at(task):
             return
-        with paths_from(self._directory):
+        with paths_from(self.directory):
             self._remove()
 
     def __str__(self) -> str:
         """Say what it is for."""
         return f"a search for unused entries of {self._path}"
 
-    __repr__ = __str__
-
     def _remove(self) -> None:
-        recorded: dict[str, Values] = {name: self.get_val(name, "_values_:") or {} for name in self._checks}
+        recorded: dict[str, Values] = {name: self.recorded(name) for name in self._checks}
         if not all(check.is_current or recorded[name].get(RUN) == self._run_id for name, check in self._checks.items()):
             return
         used = {key for values in recorded.values() for key in from_list(values.get(ENTRIES, []))}

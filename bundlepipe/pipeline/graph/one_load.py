@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from doit import doit_cmd
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
 from bundlepipe.pipeline.declared.paths import absolute
+from bundlepipe.pipeline.doit_adapter.internals import variables
 
 
 @dataclass
@@ -36,12 +35,11 @@ def enter(pipeline: object, prefix: str, called: str) -> dict[str, Task]:
     `called` is what messages call it. Raises InvalidDodoFile if another pipeline has the prefix,
     and so tasks of the same names.
     """
-    # doit keeps them for itself.
-    variables: Any = getattr(doit_cmd, "_CMDLINE_VARS", None)
-    if variables is None:
+    given = variables()
+    if given is None:
         return {}  # somebody else asks, and nobody can tell what else
-    if not _loads or _loads[0].variables is not variables:
-        _loads[:] = [_Load(variables)]
+    if not _loads or _loads[0].variables is not given:
+        _loads[:] = [_Load(given)]
     load = _loads[0]
     if prefix in load.pipelines:
         other, its_name = load.pipelines[prefix]
@@ -58,7 +56,7 @@ def claim_lock_file(path: str, prefix: str) -> None:
     Raises InvalidDodoFile if another one of the dodo.py has it too: each removes the entries that
     its own locks do not need.
     """
-    if getattr(doit_cmd, "_CMDLINE_VARS", None) is None:
+    if variables() is None:
         return
     load = _loads[0]
     other = load.lock_files.setdefault(absolute(path), prefix)

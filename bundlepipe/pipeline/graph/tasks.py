@@ -10,6 +10,7 @@ from doit.task import Task
 
 from bundlepipe.pipeline.declared.model import BundleSource, CopySource, ImageSource
 from bundlepipe.pipeline.declared.reading import Declared
+from bundlepipe.pipeline.doit_adapter.internals import add_calculators
 from bundlepipe.pipeline.graph.generated_inputs import GeneratedInputs
 from bundlepipe.pipeline.graph.lock_unused import UnusedEntries
 from bundlepipe.pipeline.records.groups import GROUPS, group_name
@@ -139,7 +140,7 @@ def _groups(specs: Specs, settings: Settings, shared: dict[str, Task]) -> Iterat
             members, unused = [own], []
         if group in shared:
             shared[group].task_dep.extend(members)
-            shared[group].uptodate.extend((entries, [], {}) for entries in unused)
+            add_calculators(shared[group], unused)
         else:
             shared[group] = _group(group, doc, members, unused)
             yield shared[group]

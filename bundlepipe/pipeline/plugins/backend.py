@@ -16,9 +16,8 @@ from typing import IO, Any, Protocol
 from doit.exceptions import InvalidDodoFile, InvalidTask
 
 from bundlepipe.filesystem.files import incoming
+from bundlepipe.pipeline.doit_adapter.internals import LAST_PART
 
-# doit sets this part of a record last (Dependency.save_success).
-_LAST_PART = "deps:"
 # A file with more superseded than live lines than this is written anew.
 _COMPACT_ABOVE = 3
 _SEPARATOR = b"\t"
@@ -74,7 +73,7 @@ class AppendOnlyDB:
         """Set one part of a task's record; the last part that doit sets makes it durable."""
         self._record(task_id)[dependency] = value
         self._unsaved.add(task_id)
-        if dependency == _LAST_PART:
+        if dependency == LAST_PART:
             self._save(task_id)
 
     def in_(self, task_id: str) -> bool:

@@ -21,13 +21,13 @@ from doit.reporter import ConsoleReporter
 from doit.task import Task
 
 from bundlepipe.concurrency.termination import has_workers
+from bundlepipe.pipeline.doit_adapter.internals import calculators
 from bundlepipe.pipeline.plugins.tally import Outcome, Tally
 from bundlepipe.pipeline.running.action import SUMMARY, TRAFFIC, UNCHANGED
 from bundlepipe.pipeline.running.destination_answers import announce
 from bundlepipe.pipeline.running.edges import PipelineTask, depend_on_directories
-from bundlepipe.pipeline.running.staleness import WHY, summary
+from bundlepipe.pipeline.running.staleness import WHY, Staleness, summary
 from bundlepipe.pipeline.tasks.name_search import NameSearch, announce_searches
-from bundlepipe.pipeline.tasks.push import DestinationStaleness
 from bundlepipe.progress.display import display
 from bundlepipe.progress.screen import height_of, wants_all
 from bundlepipe.stores.http.traffic import Traffic, traffic
@@ -70,9 +70,9 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         depend_on_directories(tasks)
         display.begin()
         self._begin_summary(tasks, selected_tasks)
-        calculators = list(_calculators(tasks, selected_tasks))
-        announce({name: each.question for name, each in calculators if isinstance(each, DestinationStaleness)})
-        announce_searches({name: each for name, each in calculators if isinstance(each, NameSearch)})
+        asked = list(_calculators(tasks, selected_tasks))
+        announce({name: each.question for name, each in asked if isinstance(each, Staleness) and each.question})
+        announce_searches({name: each for name, each in asked if isinstance(each, NameSearch)})
 
     def _begin_summary(self, tasks: Mapping[str, Task], selected: Iterable[str]) -> None:
         """Find out whether the lines of all tasks fit on a screen."""
@@ -215,4 +215,4 @@ def _reachable(tasks: Mapping[str, Task], selected: Iterable[str], *, with_setup
 def _calculators(tasks: Mapping[str, Task], selected: Iterable[str]) -> Iterator[tuple[str, object]]:
     """Yield the uptodate objects of all tasks that a run may come to, with the names of these."""
     for task in _reachable(tasks, selected, with_setup=True):
-        yield from ((task.name, calculator) for calculator, _, _ in task.uptodate)
+        yield from ((task.name, calculator) for calculator in calculators(task))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.oci.manifest import Manifest
@@ -39,8 +38,6 @@ class Question:
     settings: Settings
 
 
-GetSaved = Callable[[str, str], Any]
-
 _lock = threading.Lock()
 _announced: dict[str, Question] = {}
 _answers: dict[str, Answer] = {}
@@ -66,7 +63,7 @@ def announce(questions: Mapping[str, Question]) -> None:
         _announced.update(questions)
 
 
-def ask_together(task_name: str, get_saved: GetSaved) -> Answer | None:
+def ask_together(task_name: str, recorded: Callable[[str], object]) -> Answer | None:
     """Return the answer for an announced task, asking for all that need one; None if it was not announced.
 
     Only tasks without local state are asked for, or all where the destination is verified.
@@ -76,7 +73,7 @@ def ask_together(task_name: str, get_saved: GetSaved) -> Answer | None:
             needed = {
                 name: question
                 for name, question in _announced.items()
-                if name == task_name or question.settings.verify or not get_saved(name, "_values_:")
+                if name == task_name or question.settings.verify or not recorded(name)
             }
             for name in needed:
                 del _announced[name]

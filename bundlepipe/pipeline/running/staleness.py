@@ -11,12 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import cache, partial
-from inspect import Parameter, Signature
+from collections.abc import Hashable, Sequence
+from functools import cache
 from typing import Any
 
-from doit.dependency import Dependency, UptodateCalculator
 from doit.task import Task
 
 from bundlepipe.errors import printable
@@ -24,21 +22,17 @@ from bundlepipe.filesystem.base_directory import anchored, paths_from
 from bundlepipe.filesystem.snapshots import FileState, Snapshot, differences
 from bundlepipe.pipeline.declared.field_types import fields_of
 from bundlepipe.pipeline.declared.model import Program
+from bundlepipe.pipeline.doit_adapter.internals import Calculator
+from bundlepipe.pipeline.running.destination_answers import Question
 from bundlepipe.pipeline.running.edges import REFUSAL
 from bundlepipe.pipeline.running.status import is_looked_at, take_late_edges
 from bundlepipe.progress.phrases import few
 
 Values = dict[str, Any]
 
-# doit inspects the signature of every uptodate object in every run; told, it need not look.
-UPTODATE_SIGNATURE = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("task", "values")])
-
 FILES = "files"
 OPTIONS = "options"
 WHY = "why"
-# What doit asks of the object that looks at files, by their paths.
-_CHECKS = ("exists", "info", "check_modified", "get_state")
-_ANCHORED = "_bundlepipe_anchored"
 _FIRST_RUN = "no local record"
 _JSON = frozenset((str, bool, int, type(None)))
 
@@ -91,57 +85,32 @@ def summary(reasons: Sequence[str]) -> str:
     return few([printable(reason) for reason in reasons])
 
 
-def anchor_checks(dependencies: Dependency, directory: str) -> None:
-    """Let doit look for targets and dependencies, the user's own included, from `directory`: its strings are relative.
-
-    By the instance that this run has: doit records the name of its class, which the user may choose.
-    """
-    checker = dependencies.checker
-    if hasattr(checker, _ANCHORED):
-        return
-    setattr(checker, _ANCHORED, True)
-    for name in _CHECKS:
-        setattr(checker, name, partial(_from_directory, directory, getattr(checker, name)))
-
-
-def _from_directory(directory: str, check: Callable[..., Any], path: str, *arguments: Any) -> Any:
-    return check(os.path.join(directory, path), *arguments)
-
-
-class Staleness(UptodateCalculator):  # type: ignore[misc]
+class Staleness(Calculator):
     """Compares a task's options and files with those of its last run.
 
+    `question` is what its destination is asked, where it has one that is asked for many tasks at once.
     `options` are JSON-able values; a subclass says in `files_now` what else is compared, and
     in `compared` what that is called.
     """
 
-    __signature__ = UPTODATE_SIGNATURE
     compared = "options and files"
+    question: Question | None = None
 
     def __init__(self, options: Values) -> None:
         super().__init__()
         self._options = options
-        self._dependencies: Dependency | None = None
         self._found: list[str] = []
         # What the last call said.
         self.is_current = False
-        self._directory = os.getcwd()
-
-    def setup(self, dep_manager: Dependency, tasks_dict: Mapping[str, Task]) -> None:
-        """Remember doit's database, to bring file stamps up to date in it."""
-        super().setup(dep_manager, tasks_dict)
-        anchor_checks(dep_manager, self._directory)
-        self._dependencies = dep_manager
 
     def __call__(self, task: Task, values: Values) -> bool:
         """Tell doit whether the task is up to date; the reasons go to `task.meta`."""
         task.meta = {}
         if getattr(task, REFUSAL, None):
             return False  # the action tells of it
-        with paths_from(self._directory):
+        with paths_from(self.directory):
             try:
-                if self._dependencies:
-                    take_late_edges(task, self._dependencies, self.tasks_dict)
+                take_late_edges(task, self.dependencies, self.tasks_dict)
                 reasons = self.reasons(task, values)
             except Exception as error:  # noqa: BLE001  (the action meets it again, and reports it)
                 reasons = [str(error).splitlines()[0] if str(error) else type(error).__name__]
@@ -154,8 +123,6 @@ class Staleness(UptodateCalculator):  # type: ignore[misc]
     def __str__(self) -> str:
         """Say what is compared with the last run and, where that was done, what has changed."""
         return f"{self.compared}, compared with the last run{f': {summary(self._found)}' if self._found else ''}"
-
-    __repr__ = __str__
 
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Return why the task has to run; empty if it has not."""
@@ -178,14 +145,8 @@ class Staleness(UptodateCalculator):  # type: ignore[misc]
 
     def _refresh_stamps(self, task: Task, values: Values, before: Snapshot, now: Snapshot) -> None:
         """Keep the new stamps of files that were touched but not changed, so they are not read in every run."""
-        if before != now and self._dependencies and not is_looked_at(task):
-            remember(self._dependencies, task, {**values, FILES: to_values(now)})
-
-
-def remember(dependencies: Dependency, task: Task, values: Values) -> None:
-    """Store a task's values in doit's database although the task did not run."""
-    dependencies._set(task.name, "_values_:", values)
-    dependencies._set(task.name, "deps:", tuple(task.file_dep))
+        if before != now and not is_looked_at(task):
+            self.remember(task, {**values, FILES: to_values(now)})
 
 
 def _changed_options(before: Values, now: Values) -> list[str]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from doit.dependency import Dependency, UptodateCalculator
+from doit.dependency import Dependency
 from doit.task import Task
 
+from bundlepipe.pipeline.doit_adapter.internals import Calculator
 from bundlepipe.pipeline.running.edges import PipelineTask
 from bundlepipe.progress.phrases import few
 
@@ -32,18 +33,12 @@ def take_late_edges(task: Task, dependencies: Dependency, tasks: Mapping[str, Ta
         task.update_deps(tasks[name].values)
 
 
-class GroupStatus(UptodateCalculator):  # type: ignore[misc]
+class GroupStatus(Calculator):
     """A group is up to date if all its members are. In a run, that comes to the members first, it has no say."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._dependencies: Any = None
         self._stale: list[str] = []
-
-    def setup(self, dep_manager: Dependency, tasks_dict: Mapping[str, Task]) -> None:
-        """Remember doit's database, which knows what a task is at."""
-        super().setup(dep_manager, tasks_dict)
-        self._dependencies = dep_manager
 
     def __call__(self, task: Task, values: Mapping[str, Any]) -> bool | None:
         """Tell whether all members are up to date or ignored; None in a run, where doit goes by nothing else."""
@@ -56,9 +51,7 @@ class GroupStatus(UptodateCalculator):  # type: ignore[misc]
         """Say which members are to be run."""
         return f"the members of the group{f', to be run: {few(self._stale)}' if self._stale else ''}"
 
-    __repr__ = __str__
-
     def _is_fresh(self, member: Task) -> bool:
-        if self._dependencies.status_is_ignore(member):
+        if self.dependencies.status_is_ignore(member):
             return True
-        return bool(self._dependencies.get_status(member, self.tasks_dict).status == "up-to-date")
+        return bool(self.dependencies.get_status(member, self.tasks_dict).status == "up-to-date")

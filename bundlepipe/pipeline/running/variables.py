@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from doit import doit_cmd, get_var
+from doit import get_var
 from doit.exceptions import InvalidDodoFile
 
 from bundlepipe.pipeline.declared.model import Image, Source, Verify, images_lock_path
 from bundlepipe.pipeline.declared.reading import Declared
 from bundlepipe.pipeline.declared.suggestions import suggestions
+from bundlepipe.pipeline.doit_adapter.internals import variables
 from bundlepipe.pipeline.records.groups import group_name, is_task
 from bundlepipe.pipeline.running.run import REFRESH_ALL
 from bundlepipe.pipeline.running.sources import is_remote
@@ -29,8 +30,8 @@ Others = Callable[[], Iterable[tuple[Declared, str]]]
 
 def refuse_misspelled() -> None:
     """Raise InvalidDodoFile for a variable that is nearly one of ours, and would be passed over in silence."""
-    # doit keeps them for itself, and tells of a variable only to those who know its name.
-    for name in getattr(doit_cmd, "_CMDLINE_VARS", None) or ():
+    # doit tells of a variable only to those who know its name.
+    for name in variables() or ():
         if name in (_REFRESH, _VERIFY, _FORCE):
             continue
         from difflib import get_close_matches

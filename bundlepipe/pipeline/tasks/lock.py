@@ -115,7 +115,7 @@ class LockStaleness(Staleness):
     compared = "the searched files, what is built of them, images.yml and the options of the lock"
 
     def __init__(
-        self, bundle: Bundle, lock: Lock, lock_path: str, settings: Settings, refreshed: Collection[str] = frozenset()
+        self, bundle: Bundle, lock: Lock, lock_path: str, settings: Settings, refreshed: Collection[str]
     ) -> None:
         super().__init__(_all_options(bundle, settings))
         self._refreshed = refreshed
@@ -142,7 +142,7 @@ class LockStaleness(Staleness):
         reasons = []
         own = from_list(values.get(ENTRIES, [])).keys()
         for name in sorted({*self._refreshed} - {task.name}):
-            other: Values = self.get_val(name, "_values_:") or {}
+            other = self.recorded(name)
             # One that ran in this run has moved its entries already.
             if other.get(RUN) == self._settings.run_id:
                 continue
@@ -192,7 +192,7 @@ class LockAction(Action):
         lock_path: str,
         made_here: Mapping[str, MadeHere],
         settings: Settings,
-        images_locks: Sequence[str] = (),
+        images_locks: Sequence[str],
     ) -> None:
         super().__init__()
         self._images_locks = images_locks

@@ -36,7 +36,7 @@ from bundlepipe.pipeline.running.ordering import edges_to, task_that_makes
 from bundlepipe.pipeline.running.programs import text_printed
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.spec import Around, TaskSpec
-from bundlepipe.pipeline.running.staleness import FILES, Staleness, Values, from_values, remember, to_values
+from bundlepipe.pipeline.running.staleness import FILES, Staleness, Values, from_values, to_values
 from bundlepipe.pipeline.running.status import is_looked_at
 from bundlepipe.pipeline.tasks.lock import NAME_SEARCH, lock_options, reads_of_lock, searched_now
 from bundlepipe.progress.display import emitter
@@ -142,7 +142,7 @@ class NameSearch(Staleness):
 
     def __call__(self, task: Task, values: Values) -> bool:
         """Search what changed since the last run; always up to date, as it is itself the work."""
-        with paths_from(self._directory):
+        with paths_from(self.directory):
             self._search(task, values)
         return True
 
@@ -167,14 +167,12 @@ class NameSearch(Staleness):
             _KNOWN: known,
             _BUILT_FROM: self._built_from,
         }
-        if task.values != values and self._dependencies and not is_looked_at(task):
-            remember(self._dependencies, task, task.values)
+        if task.values != values and not is_looked_at(task):
+            self.remember(task, task.values)
 
     def __str__(self) -> str:
         """Say what it is for."""
         return f"a search for images made here in the configuration of bundle {self._bundle.name}"
-
-    __repr__ = __str__
 
     def _names(self, before: Snapshot, now: Snapshot, names_before: Mapping[str, list[str]]) -> dict[str, list[str]]:
         """Return the names by the path that has them; those that kbld's rules or programs bring have none."""
@@ -211,7 +209,7 @@ class NameSearch(Staleness):
             search
             for name, search in searches.items()
             if not self.tasks_dict[name].task_dep and name not in generated
-            if search.is_stale(self.get_val(name, "_values_:") or {})
+            if search.is_stale(self.recorded(name))
         ]
         programs = [(search, program) for search in ready for program in programs_searched(search._bundle)]
         in_parallel(lambda item: item[0].try_program(item[1]), programs)

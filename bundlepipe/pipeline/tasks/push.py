@@ -99,6 +99,8 @@ def placed(destination: Reference, settings: Settings) -> str:
 class DestinationStaleness(Staleness):
     """What is pushed is stale by its files and options, and under `verify=registry` by its destination."""
 
+    question: Question
+
     def __init__(self, options: Values, destination: Reference, tags: Sequence[str], settings: Settings) -> None:
         super().__init__(options)
         self.question = Question(destination, settings)
@@ -108,9 +110,9 @@ class DestinationStaleness(Staleness):
         """Compare as all tasks do; where that says nothing, ask the destination if that is wanted."""
         reasons = super().reasons(task, values)
         if OPTIONS not in values:
-            answer = ask_together(task.name, self.get_val)
+            answer = ask_together(task.name, self.recorded)
         elif self.question.settings.verify and not reasons:
-            answer = ask_together(task.name, self.get_val) or ask(self.question)
+            answer = ask_together(task.name, self.recorded) or ask(self.question)
             reasons = mismatch(answer, values["digest"], self.question.destination)
             for tag in self._tags:
                 further = self.question.destination.repository.tagged(tag)
