@@ -51,7 +51,7 @@ def push(
     further ones. Raises InputError, DocumentError, InvalidReference, StoreError and its kin,
     BundlepipeError for other things that make no sense; TypeError for values of other types.
     """
-    from bundlepipe.filesystem.snapshots import Inputs
+    from bundlepipe.filesystem.inputs import Inputs
     from bundlepipe.verbs.push import PushRequest
     from bundlepipe.verbs.push import push as push_files
 

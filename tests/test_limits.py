@@ -37,7 +37,7 @@ from bundlepipe.errors import (
     StoreError,
     UnsafeArchive,
 )
-from bundlepipe.filesystem.snapshots import Inputs, walk
+from bundlepipe.filesystem.inputs import Inputs, walk
 from bundlepipe.limits import (
     LARGEST_ARCHIVE_MANIFEST,
     LARGEST_CONFIG,

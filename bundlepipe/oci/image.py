@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from bundlepipe.filesystem.snapshots import Entry, Inputs, Snapshot, directory_state, file_state, read_file, walk
+from bundlepipe.filesystem.inputs import Entry, Inputs, read_file, walk
+from bundlepipe.filesystem.snapshots import Snapshot, directory_state, file_state
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.layers import gzip, tar
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, docker_manifest

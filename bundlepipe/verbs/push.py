@@ -10,7 +10,8 @@ from typing import IO
 
 from bundlepipe.errors import BundlepipeError, InputError
 from bundlepipe.events import Emit, EntryPacked, ignore
-from bundlepipe.filesystem.snapshots import Entry, Inputs, Snapshot, refuse_repeated, walk
+from bundlepipe.filesystem.inputs import Entry, Inputs, refuse_repeated, walk
+from bundlepipe.filesystem.snapshots import Snapshot
 from bundlepipe.filesystem.temporary import temporary_file, temporary_room
 from bundlepipe.oci.image import FilesImage, build, identify
 from bundlepipe.oci.labels import BUNDLE_LABEL

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.errors import InputError
-from bundlepipe.filesystem import snapshots as inputs
+from bundlepipe.filesystem import inputs
 from bundlepipe.oci.builds import context as build_context
 from bundlepipe.oci.builds.context import BuildContext
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.errors import InputError
-from bundlepipe.filesystem import snapshots as inputs_module
-from bundlepipe.filesystem.snapshots import Entry, Inputs, differences, file_snapshot, read_file, snapshot, walk
+from bundlepipe.filesystem import inputs as inputs_module
+from bundlepipe.filesystem import snapshots
+from bundlepipe.filesystem.inputs import Entry, Inputs, read_file, walk
+from bundlepipe.filesystem.snapshots import differences, file_snapshot, snapshot
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +39,7 @@ def read_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.append(entry.path)
         return real(entry)
 
-    monkeypatch.setattr(inputs_module, "read_file", reading)
+    monkeypatch.setattr(snapshots, "read_file", reading)
     return paths
 
 

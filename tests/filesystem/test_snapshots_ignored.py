@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.errors import InputError
-from bundlepipe.filesystem.snapshots import Inputs, walk
+from bundlepipe.filesystem.inputs import Inputs, walk
 
 IGNORE_FILE = ".imgpkgignore"
 FILES = (

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bundlepipe.filesystem.snapshots import Inputs
+from bundlepipe.filesystem.inputs import Inputs
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.image import config_json
 from bundlepipe.oci.labels import BUNDLE_LABEL

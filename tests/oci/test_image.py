@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from bundlepipe.errors import InputError
-from bundlepipe.filesystem import snapshots as inputs_module
-from bundlepipe.filesystem.snapshots import Inputs, differences, snapshot
+from bundlepipe.filesystem import inputs as inputs_module
+from bundlepipe.filesystem.inputs import Inputs
+from bundlepipe.filesystem.snapshots import differences, snapshot
 from bundlepipe.oci import image as image_module
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.image import FilesImage, build, config_json, identify

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bundlepipe.documents.imgpkg.images_lock import KBLD_ID, ImageRef, ImagesLock
-from bundlepipe.filesystem.snapshots import Inputs
+from bundlepipe.filesystem.inputs import Inputs
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import (
     DOCKER_CONFIG,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.errors import IntegrityError, InvalidContent
-from bundlepipe.filesystem.snapshots import Inputs
+from bundlepipe.filesystem.inputs import Inputs
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG, Descriptor
 from bundlepipe.oci.reference import Reference, Repository

@@ -24,7 +24,7 @@ from bundlepipe.filesystem.files import is_utf8
 from bundlepipe.verbs.outputs.kinds import BUNDLE_LOCK
 
 if TYPE_CHECKING:
-    from bundlepipe.filesystem.snapshots import Inputs
+    from bundlepipe.filesystem.inputs import Inputs
     from bundlepipe.oci.reference import Reference
     from bundlepipe.verbs.push import PushRequest
 
@@ -146,7 +146,7 @@ def _tell_deprecated(run: Run) -> None:
 
 
 def _inputs(run: Run, files: Sequence[str], exclude: Sequence[str], preserve_permissions: bool) -> Inputs:
-    from bundlepipe.filesystem.snapshots import Inputs
+    from bundlepipe.filesystem.inputs import Inputs
 
     taken, left_out = [_path(run, path) for path in paths(files)], comma_separated(exclude)
     if run.tool is BUNDLEPIPE:

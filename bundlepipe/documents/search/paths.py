@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from bundlepipe.documents.imgpkg.paths import BUNDLE_DIRECTORY
 from bundlepipe.errors import InputError, as_go
 from bundlepipe.filesystem.base_directory import anchored
-from bundlepipe.filesystem.snapshots import in_byte_order
+from bundlepipe.filesystem.inputs import in_byte_order
 
 _EXTENSIONS = (".yml", ".yaml", ".json")
 

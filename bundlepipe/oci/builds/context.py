@@ -18,7 +18,8 @@ from functools import cached_property
 from bundlepipe.errors import InputError
 from bundlepipe.filesystem.base_directory import anchored, as_given
 from bundlepipe.filesystem.dockerignore import DockerIgnore, Verdict
-from bundlepipe.filesystem.snapshots import Entry, FileState, Snapshot, content_state, in_byte_order
+from bundlepipe.filesystem.inputs import Entry, in_byte_order
+from bundlepipe.filesystem.snapshots import FileState, Snapshot, content_state
 from bundlepipe.oci.digest import Digest
 
 IGNORE_FILE = ".dockerignore"

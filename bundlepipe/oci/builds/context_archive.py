@@ -14,7 +14,7 @@ import tarfile
 from typing import IO, cast
 
 from bundlepipe.filesystem.base_directory import anchored
-from bundlepipe.filesystem.snapshots import Entry, read_file
+from bundlepipe.filesystem.inputs import Entry, read_file
 from bundlepipe.oci.builds.context import IGNORE_FILE, ContextFiles, read_link
 from bundlepipe.oci.layers.chunks import ChunkFile
 

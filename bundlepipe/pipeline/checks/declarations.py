@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bundlepipe.errors import InvalidContent, InvalidReference, quoted
-from bundlepipe.filesystem.snapshots import DEFAULT_EXCLUDE
+from bundlepipe.filesystem.inputs import DEFAULT_EXCLUDE
 from bundlepipe.oci.labels import BUNDLE_LABEL, INPUTS_LABEL
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, Reference, Repository

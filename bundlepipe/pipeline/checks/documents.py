@@ -23,7 +23,7 @@ from bundlepipe.documents.lock_file.content import LockFile
 from bundlepipe.documents.search.paths import searched_files
 from bundlepipe.errors import BundlepipeError, InputError, InvalidReference, NotRegular
 from bundlepipe.filesystem.files import read_document, read_file
-from bundlepipe.filesystem.snapshots import Entry, Inputs, walk
+from bundlepipe.filesystem.inputs import Entry, Inputs, walk
 from bundlepipe.oci.builds.context import IGNORE_FILE, BuildContext
 from bundlepipe.pipeline.checks.declarations import faults
 from bundlepipe.pipeline.checks.replacement import replacements

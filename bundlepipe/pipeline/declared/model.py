@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 from bundlepipe.documents.imgpkg.paths import IMAGES_LOCK
 from bundlepipe.errors import command_text
 from bundlepipe.filesystem.base_directory import anchored
-from bundlepipe.filesystem.snapshots import DEFAULT_EXCLUDE
+from bundlepipe.filesystem.inputs import DEFAULT_EXCLUDE
 from bundlepipe.oci.builds.request import Builder
 from bundlepipe.pipeline.declared.field_kinds import (
     FILE_DIRECTORY,

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from bundlepipe.documents.imgpkg.paths import BUNDLE_DIRECTORY
 from bundlepipe.errors import InputError
 from bundlepipe.filesystem.base_directory import anchored
-from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot, in_byte_order
+from bundlepipe.filesystem.inputs import in_byte_order
+from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 
 # What every run changes, or nobody reads. A layout is what a registry is elsewhere.

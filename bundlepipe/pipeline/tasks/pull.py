@@ -10,8 +10,9 @@ from doit.task import Task
 
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.filesystem.dangerous import refuse_dangerous
+from bundlepipe.filesystem.inputs import Inputs
 from bundlepipe.filesystem.remove import remove_tree
-from bundlepipe.filesystem.snapshots import Inputs, Snapshot, file_snapshot, snapshot
+from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot, snapshot
 from bundlepipe.pipeline.declared.model import LockSource, Pull
 from bundlepipe.pipeline.declared.paths import archives_in
 from bundlepipe.pipeline.records.state import (

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from doit.task import Task
 
 from bundlepipe.errors import InputError, NotRegular, StoreError
-from bundlepipe.filesystem.snapshots import Inputs, Snapshot, snapshot
+from bundlepipe.filesystem.inputs import Inputs
+from bundlepipe.filesystem.snapshots import Snapshot, snapshot
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.destinations import destination_of
 from bundlepipe.pipeline.declared.model import Bundle, Pushable, Source

@@ -12,7 +12,8 @@ import os
 
 from bundlepipe.errors import InputError
 from bundlepipe.filesystem.files import write_if_changed
-from bundlepipe.filesystem.snapshots import Inputs, Snapshot, snapshot
+from bundlepipe.filesystem.inputs import Inputs
+from bundlepipe.filesystem.snapshots import Snapshot, snapshot
 
 
 def is_as_pulled(directory: str) -> bool:

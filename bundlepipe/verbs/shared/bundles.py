@@ -13,7 +13,7 @@ from bundlepipe.documents.imgpkg.images_lock import ImagesLock
 from bundlepipe.documents.imgpkg.paths import BUNDLE_DIRECTORY, BUNDLE_METADATA, IMAGES_LOCK
 from bundlepipe.errors import BundlepipeError, DocumentError, InputError, InvalidContent
 from bundlepipe.filesystem.files import read_document
-from bundlepipe.filesystem.snapshots import Entry
+from bundlepipe.filesystem.inputs import Entry
 from bundlepipe.limits import LARGEST_CONFIG
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.labels import BUNDLE_LABEL, diff_ids_of, labels_of

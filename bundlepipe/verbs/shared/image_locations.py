@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from bundlepipe.documents.imgpkg.image_locations import FILE_NAME, ImageLocations
 from bundlepipe.errors import InvalidContent
 from bundlepipe.filesystem.files import read_bounded
-from bundlepipe.filesystem.snapshots import Inputs
+from bundlepipe.filesystem.inputs import Inputs
 from bundlepipe.filesystem.temporary import temporary_room
 from bundlepipe.limits import LARGEST_LOCATIONS
 from bundlepipe.oci.digest import Digest

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from bundlepipe.documents.imgpkg.paths import BUNDLE_DIRECTORY, IMAGES_LOCK
 from bundlepipe.filesystem.base_directory import anchored
-from bundlepipe.filesystem.snapshots import Entry, go_walked, in_byte_order, lstat, within_depth
+from bundlepipe.filesystem.inputs import Entry, go_walked, in_byte_order, lstat, within_depth
 
 _IMAGES_LOCK_NAME = os.path.basename(IMAGES_LOCK)
 

@@ -16,7 +16,7 @@ from bundlepipe.documents.imgpkg.image_locations import ImageLocation, ImageLoca
 from bundlepipe.documents.imgpkg.images_lock import ImageRef, ImagesLock
 from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, NotFound
 from bundlepipe.events import BlobDone, Event
-from bundlepipe.filesystem.snapshots import Inputs
+from bundlepipe.filesystem.inputs import Inputs
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Manifest

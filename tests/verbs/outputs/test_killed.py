@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from bundlepipe.filesystem.snapshots import Inputs
+from bundlepipe.filesystem.inputs import Inputs
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.layout.store import LayoutStore
