@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from bundlepipe.errors import BundlepipeError, InvalidReference
+from bundlepipe.arguments import as_labels, as_paths, as_tags, as_texts
+from bundlepipe.errors import BundlepipeError
 
 if TYPE_CHECKING:
     from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.pull import Pulled
     from bundlepipe.verbs.push import Pushed
 
-_Text = TypeVar("_Text", bound="str | os.PathLike[str]")
 
 # How many images of kbld's sources are built at once.
 _BUILDS = 4
@@ -57,11 +57,11 @@ def push(
 
     destination = _registry_reference(to)
     request = PushRequest(
-        inputs=Inputs(_paths("files", files), _paths("exclude", exclude), preserve_permissions),
+        inputs=Inputs(as_paths("files", files), as_paths("exclude", exclude), preserve_permissions),
         destination=destination,
         is_bundle=bundle,
-        labels=_labels(labels or {}),
-        tags=_tags(tags),
+        labels=as_labels(labels or {}),
+        tags=as_tags(tags),
     )
     if not request.inputs.paths:
         raise BundlepipeError(f"{destination}: there is nothing to push: name at least one file or directory")
@@ -141,13 +141,13 @@ def copy(
         source=_source(source),
         destination=destination,
         tag=tag,
-        tags=_tags(tags),
+        tags=as_tags(tags),
         include_non_distributable=include_non_distributable_layers,
         cosign=cosign_signatures,
         referrers=referrers,
         repo_based_tags=repo_based_tags,
         resume=resume,
-        exclude=[_excluded(item) for item in _texts("exclude", exclude)],
+        exclude=[_excluded(item) for item in as_texts("exclude", exclude)],
     )
     with _opened(homes) as opened:
         return copy_images(request, opened, about_to=partial(check, is_written=True))
@@ -180,10 +180,10 @@ def lock(
     from bundlepipe.verbs.images.resolver import Resolver
 
     request = LockRequest(
-        files=_paths("files", files),
-        exclude=_paths("exclude", exclude),
-        config=_paths("config", config),
-        include=dict.fromkeys(_texts("include", include), "include"),
+        files=as_paths("files", files),
+        exclude=as_paths("exclude", exclude),
+        config=as_paths("config", config),
+        include=dict.fromkeys(as_texts("include", include), "include"),
         platform=None if platform is None else Platform.parse(platform),
         refresh=lambda reference: refresh,
     )
@@ -227,43 +227,6 @@ def _opened(homes: Homes | None) -> Iterator[Homes]:
 
     with AllHomes() as own:
         yield own
-
-
-def _paths(what: str, given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
-    several = [given] if isinstance(given, (str, os.PathLike)) else _listed(what, given)
-    # As the command has it: a directory is the same with a slash after its name.
-    return [os.fspath(path).rstrip("/") or "/" for path in several]
-
-
-def _texts(what: str, given: str | Sequence[str]) -> list[str]:
-    texts = [given] if isinstance(given, str) else _listed(what, given)
-    for text in texts:
-        if not isinstance(text, str):
-            raise TypeError(f"{what}: expected texts, found {text!r}")
-    return texts
-
-
-def _listed(what: str, given: Sequence[_Text]) -> list[_Text]:
-    if isinstance(given, (bytes, Mapping)):
-        raise TypeError(f"{what}: expected one or a sequence, found {given!r}")
-    return list(given)
-
-
-def _tags(given: str | Sequence[str]) -> list[str]:
-    from bundlepipe.oci.reference import Reference
-
-    tags = _texts("tags", given)
-    for tag in tags:
-        if Reference.parse(f"any/repository:{tag}").tag != tag:
-            raise InvalidReference(f"'{tag}' is not a tag")
-    return tags
-
-
-def _labels(labels: Mapping[Any, Any]) -> dict[str, str]:
-    for key, value in labels.items():
-        if not (isinstance(key, str) and isinstance(value, str)):
-            raise TypeError(f"labels: expected texts, found {key!r}: {value!r}")
-    return dict(labels)
 
 
 def _location(given: str | Location) -> Location:

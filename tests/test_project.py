@@ -145,3 +145,8 @@ def test_no_folder_holds_more_files_than_one_look_takes_in() -> None:
     folders = {path.parent for path in (ROOT / "bundlepipe").rglob("*.py")}
     counts = {str(folder): len(list(folder.glob("[!_]*.py"))) for folder in folders}
     assert {folder: count for folder, count in counts.items() if count > 15} == {}
+
+
+def test_no_file_is_longer_than_a_reader_keeps_in_mind() -> None:
+    lines = {str(path): len(path.read_text().splitlines()) for path in (ROOT / "bundlepipe").rglob("*.py")}
+    assert {path: count for path, count in lines.items() if count >= 350} == {}

@@ -14,9 +14,10 @@ from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.diagnosis.finding import Finding, State
 from bundlepipe.stores.http.answers import LARGEST_ERROR_BODY, Answer, describe_status, origin, public_url, refusal
 from bundlepipe.stores.http.challenges import Challenge, parse_challenges
+from bundlepipe.stores.http.messages import Request, Response
 from bundlepipe.stores.http.redaction import Redactor
 from bundlepipe.stores.http.retries import Transient
-from bundlepipe.stores.http.transport import Request, Response, Transport, resolve_location
+from bundlepipe.stores.http.transport import Transport, resolve_location
 from bundlepipe.stores.keychains.credentials import Credentials, Keychain
 from bundlepipe.stores.registry.auth.authenticator import Authenticator
 from bundlepipe.stores.registry.auth.token_cache import Access, Grant

@@ -9,10 +9,11 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from bundlepipe.errors import StoreError, quoted
 from bundlepipe.events import Emit, ignore
 from bundlepipe.stores.http.answers import Answer, is_http_url, public_url, refusal
+from bundlepipe.stores.http.messages import Request
 from bundlepipe.stores.http.redaction import Redactor
 from bundlepipe.stores.http.retries import RETRIED_STATUSES, Retries, Transient, retry_after
 from bundlepipe.stores.http.trace import Trace, Write
-from bundlepipe.stores.http.transport import Request, Transport
+from bundlepipe.stores.http.transport import Transport
 from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings, patience
 
 # Configuration is written by people; nothing of theirs comes near this.

@@ -7,9 +7,8 @@ One call is one attempt: what may be worth another one is raised as Transient, a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from ipaddress import IPv4Address, ip_network
 from urllib.parse import urljoin, urlsplit
@@ -19,15 +18,13 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from bundlepipe.concurrency.cancellation import (
-    Cancelled,
-    cut_off_if_cancelled,
     is_cancelled,
     left_if_cancelled,
     raise_if_cancelled,
 )
 from bundlepipe.errors import StoreError
-from bundlepipe.stores.http.answers import Answer, describe_status, is_http_url, origin, public_url
-from bundlepipe.stores.http.connections import Connection, Connections, Stale
+from bundlepipe.stores.http.answers import describe_status, is_http_url, origin, public_url
+from bundlepipe.stores.http.connections import Connections, Stale
 from bundlepipe.stores.http.faults import (
     as_fault,
     cannot_connect,
@@ -35,9 +32,9 @@ from bundlepipe.stores.http.faults import (
     proxy_is_at_fault,
     proxy_wants_account,
 )
+from bundlepipe.stores.http.messages import Body, Request, Response, translated
 from bundlepipe.stores.http.proxies import is_loopback, parse_address, proxy_for
 from bundlepipe.stores.http.redaction import Redactor
-from bundlepipe.stores.http.retries import Transient
 from bundlepipe.stores.http.trace import Exchange, Trace
 from bundlepipe.stores.http.traffic import Traffic, traffic
 from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
@@ -51,94 +48,6 @@ _USER_AGENT = "bundlepipe"
 # The body of a redirect is read so that the connection can be used again, if it is short.
 _LARGEST_REDIRECT_BODY = 16 * 1024
 _PRIVATE_NETWORKS = tuple(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
-
-Body = bytes | Callable[[], Iterator[bytes]]
-
-
-@dataclass(frozen=True)
-class Request:
-    """One HTTP request to an absolute URL.
-
-    A body that is not in memory is a function that opens it anew for each attempt; its
-    length is then stated in the headers. A request that `stays` is not redirected to
-    another origin, since its body is a secret. Where body or answer are `private`, no
-    trace shows them.
-    """
-
-    method: str
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: Body | None = field(default=None, repr=False)
-    stays: bool = False
-    private: bool = False
-
-    @property
-    def place(self) -> str:
-        """How messages name the request: method, and URL without query string."""
-        return f"{self.method} {public_url(self.url)}"
-
-
-class Response:
-    """The head of an answer, and access to its body, which must be read or closed.
-
-    `request` is the last one: after redirects, its URL is where the answer came from.
-    `strayed` says that they left the first origin, and credentials behind.
-    """
-
-    def __init__(self, request: Request, raw: BaseHTTPResponse, exchange: Exchange | None = None) -> None:
-        self.request = request
-        self._exchange = exchange
-        self.strayed = False
-        self.status = raw.status
-        self.headers = raw.headers
-        self._raw = raw
-
-    def read(self, limit: int) -> Answer:
-        """Return the answer with the body, which is cut after `limit` bytes; Transient if the connection breaks."""
-        body = b""
-        with self._reading(self._exchange):
-            while len(body) < limit and (chunk := self._raw.read(limit - len(body), decode_content=False)):
-                body += chunk
-                traffic.add(Traffic(received=len(chunk)))
-        if len(body) == limit:
-            self._raw.close()
-        if self._exchange:
-            self._exchange.read(body)
-        return Answer(self.request.method, self.request.url, self.status, self.headers, body, self.strayed)
-
-    def chunks(self, size: int) -> Iterator[bytes]:
-        """Yield the body, as it was sent, in chunks of `size` bytes; Transient if the connection breaks."""
-        if self._exchange:
-            self._exchange.streamed()
-        while True:
-            with self._reading():
-                chunk = self._raw.read(size, decode_content=False)
-            if not chunk:
-                return
-            traffic.add(Traffic(received=len(chunk)))
-            yield chunk
-
-    def close(self) -> None:
-        """Give up what has not been read, and the connection with it."""
-        if self._exchange:
-            self._exchange.streamed()
-        self._raw.close()
-
-    @contextmanager
-    def _reading(self, exchange: Exchange | None = None) -> Iterator[None]:
-        try:
-            with _translated(self.request, reading=True, exchange=exchange), cut_off_if_cancelled(self._cut_off):
-                yield
-                # What has no stated length seems to end where it is cut off.
-                raise_if_cancelled()
-        except Cancelled:
-            self._raw.close()
-            raise
-
-    def _cut_off(self) -> None:
-        connection = self._raw.connection
-        if isinstance(connection, Connection):
-            connection.cut_off()
 
 
 class Transport:
@@ -210,7 +119,7 @@ class Transport:
         def peer() -> Peer:
             return self._connections.peer(request.url)
 
-        with _translated(request, reading=False, peer=peer, exchange=exchange):
+        with translated(request, reading=False, peer=peer, exchange=exchange):
             raw = self._ask(manager, request, headers)
         if exchange:
             exchange.answered(raw.status, raw.headers)
@@ -335,17 +244,3 @@ def _is_local(host: str) -> bool:
     if isinstance(address, IPv4Address) and any(address in network for network in _PRIVATE_NETWORKS):
         return True
     return is_loopback(host) or host.lower().rstrip(".").endswith(".local")
-
-
-@contextmanager
-def _translated(
-    request: Request, *, reading: bool, peer: Callable[[], Peer] = Peer, exchange: Exchange | None = None
-) -> Iterator[None]:
-    try:
-        yield
-    except HTTPError as error:
-        raise_if_cancelled()
-        fault = as_fault(error, request.method, request.url, reading=reading, peer=peer())
-        if exchange:
-            exchange.broke(fault.reason if isinstance(fault, Transient) else str(fault))
-        raise fault from error

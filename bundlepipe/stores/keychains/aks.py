@@ -186,7 +186,8 @@ def _configured(config: _Config, cloud: _Cloud) -> TokenCredential:
 def _exchange(host: str, tenant: str, access_token: str, network: NetworkSettings) -> str:
     """Return the registry's refresh token for an access token; Unavailable if it refuses or does not answer."""
     # An HTTP client takes long to import, and most runs do without this keychain.
-    from bundlepipe.stores.http.transport import Request, Transport
+    from bundlepipe.stores.http.messages import Request
+    from bundlepipe.stores.http.transport import Transport
 
     form = {"grant_type": "access_token", "service": host, "access_token": access_token}
     if tenant:

@@ -8,8 +8,8 @@ from contextlib import closing
 
 from bundlepipe.errors import StoreError, Unreachable
 from bundlepipe.stores.http.answers import LARGEST_ERROR_BODY, public_url
+from bundlepipe.stores.http.messages import Response
 from bundlepipe.stores.http.retries import Transient
-from bundlepipe.stores.http.transport import Response
 from bundlepipe.stores.registry.host import Call, RegistryHost
 
 CHUNK = 256 * 1024

@@ -26,11 +26,12 @@ from bundlepipe.stores.http.answers import (
     public_url,
     registry_refusal,
 )
+from bundlepipe.stores.http.messages import Body, Request, Response
 from bundlepipe.stores.http.reachability import Reachability
 from bundlepipe.stores.http.redaction import Redactor
 from bundlepipe.stores.http.retries import RETRIED_STATUSES, Retries, Transient, raise_if_transient
 from bundlepipe.stores.http.trace import Trace
-from bundlepipe.stores.http.transport import Body, Request, Response, Transport
+from bundlepipe.stores.http.transport import Transport
 from bundlepipe.stores.keychains.credentials import Keychain
 from bundlepipe.stores.keychains.docker_config import DockerConfig
 from bundlepipe.stores.registry.auth.authenticator import Authenticator

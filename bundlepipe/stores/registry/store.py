@@ -7,7 +7,6 @@ the answers mean.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import closing
 from urllib.parse import quote, urldefrag, urlencode
@@ -21,7 +20,6 @@ from bundlepipe.errors import (
     StoreError,
 )
 from bundlepipe.limits import LARGEST_MANIFEST, in_words
-from bundlepipe.oci.bounded_json import loads
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.go_names import tag_problem
 from bundlepipe.oci.manifest import ACCEPTED_TYPES, OCI_INDEX, Descriptor, Manifest, merged_index
@@ -39,6 +37,7 @@ from bundlepipe.stores.registry.auth.token_cache import Access
 from bundlepipe.stores.registry.auth.token_protocol import Scope
 from bundlepipe.stores.registry.download import CHUNK, Download
 from bundlepipe.stores.registry.host import Call, RegistryHost
+from bundlepipe.stores.registry.pages import next_page, tags_of
 from bundlepipe.stores.verification import verified, verify_manifest
 
 __all__ = ["RegistryHost", "RegistryStore"]
@@ -55,8 +54,6 @@ _TAGS_PER_PAGE = 1000
 _NO_SUCH_API = (400, 404, 405, 501)
 # Some registries ignore the page size.
 _LARGEST_PAGE = 16 * 1024 * 1024
-_LINK = re.compile(r"<([^<>]*)>([^<]*)")
-_NEXT = re.compile(r';\s*rel\s*=\s*"?([^";,]*\s)?next[\s";,]?', re.IGNORECASE)
 
 
 class RegistryStore:
@@ -239,7 +236,7 @@ class RegistryStore:
     def list_tags(self) -> Iterator[str]:
         """Yield the tags of the repository in the registry's order; NotFound if there is no such repository."""
         for answer in self._pages(f"{self._root}/tags/list?n={_TAGS_PER_PAGE}", "list of tags"):
-            yield from _tags(answer)
+            yield from tags_of(answer)
 
     def read_referrers(self, digest: Digest, tags: Collection[str] | None = None) -> Manifest | None:
         """Return the index of the manifests that name `digest` as their subject; None if there are none.
@@ -285,7 +282,7 @@ class RegistryStore:
             seen.add(target)
             answer = self._host.ask(Call("GET", target, self._reading), 200, *expected, limit=_LARGEST_PAGE)
             yield answer
-            target = _next_page(answer)
+            target = next_page(answer)
             if target in seen:
                 raise StoreError(f"{answer.place}: the pages of the {what} go round in a circle")
 
@@ -343,23 +340,3 @@ def _content_digest(headers: Mapping[str, str]) -> Digest | None:
         return Digest.parse(headers.get("Docker-Content-Digest", ""))
     except InvalidDigest:
         return None
-
-
-def _tags(answer: Answer) -> list[str]:
-    try:
-        tags = loads(answer.body)["tags"]
-    except (ValueError, TypeError, KeyError):
-        tags = False
-    if tags is None:
-        return []
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise StoreError(f"{answer.place}: the registry did not answer with a list of tags")
-    return tags
-
-
-def _next_page(answer: Answer) -> str | None:
-    """Return the absolute URL of the next page (RFC 8288, as the distribution specification uses it)."""
-    for target, parameters in _LINK.findall(answer.headers.get("Link", "")):
-        if _NEXT.search(parameters):
-            return resolve_location(answer.url, target)
-    return None

@@ -16,8 +16,8 @@ from bundlepipe.errors import AccessDenied, StoreError
 from bundlepipe.oci.bounded_json import JsonFault, loads
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.http.answers import Answer, is_http_url, refusal
+from bundlepipe.stores.http.messages import Request
 from bundlepipe.stores.http.redaction import Redactor
-from bundlepipe.stores.http.transport import Request
 from bundlepipe.stores.keychains.credentials import Credentials
 
 # Of a token that does not say how long it is valid.
