@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bundlepipe.oci.reference import Reference, Repository
     from bundlepipe.pipeline.declared.model import LockSource
     from bundlepipe.stores.homes import Homes
-    from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
+    from bundlepipe.stores.location import ArchiveLocation, Location, Place
     from bundlepipe.verbs.copying.request import Copied
     from bundlepipe.verbs.describing.description import BundleDescription
     from bundlepipe.verbs.outputs.replacing import Claim
@@ -246,9 +246,7 @@ def _registry_reference(given: str | Reference) -> Reference:
     return Reference.parse(given)
 
 
-def _destination(
-    given: str | Location,
-) -> tuple[Repository | LayoutLocation | ArchiveLocation | EngineLocation, str | None]:
+def _destination(given: str | Location) -> tuple[Place, str | None]:
     """Return where a copy goes, and the tag that it is to have there if that is said."""
     from bundlepipe.oci.reference import Reference
 

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from bundlepipe.cli.printing.copy_narration import Narration
     from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
     from bundlepipe.documents.imgpkg.images_lock import ImagesLock
-    from bundlepipe.oci.reference import Repository
-    from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation
+    from bundlepipe.stores.location import Place
     from bundlepipe.verbs.copying.request import Copied, CopyRequest
     from bundlepipe.verbs.outputs.replacing import Kind
     from bundlepipe.verbs.shared.bundles import Kind as ImageKind
@@ -213,7 +212,7 @@ def _without_tag(to: str) -> tuple[str, str | None]:
     return str(location.repository), location.tag
 
 
-def _home(run: Run, text: str) -> Repository | LayoutLocation | ArchiveLocation | EngineLocation:
+def _home(run: Run, text: str) -> Place:
     """Return the destination that a text names: a repository, whose images get tags of their own, or a local home."""
     from bundlepipe.oci.reference import Reference, Repository
 
