@@ -29,8 +29,10 @@ def narrated(run: Run, name: str, tell: Callable[[Event], None] = ignore) -> Ite
 def _emitter(run: Run, tell: Callable[[Event], None], draw: Emit) -> Emit:
     def emit(event: Event) -> None:
         match event:
-            case Retrying(url, reason, delay):
-                run.console.note(f"{run.tool.name}: {url}: {reason}, trying again in {delay:.1f} s")
+            case Retrying():
+                from bundlepipe.progress.display import retrying
+
+                run.console.note(f"{run.tool.name}: {retrying(event)}")
             case HelperAwaited():
                 from bundlepipe.progress.display import awaited
 

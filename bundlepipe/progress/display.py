@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from bundlepipe.events import Emit, Event, HelperAwaited
+    from bundlepipe.events import Emit, Event, HelperAwaited, Retrying
     from bundlepipe.progress.bars import LiveRegion
     from bundlepipe.progress.transfers import Transfers
 
@@ -138,9 +138,14 @@ def tell_retries(event: Event) -> None:
     from bundlepipe.events import HelperAwaited, Retrying
 
     if isinstance(event, Retrying):
-        display.tell(f"{event.url}: {event.reason}, trying again in {event.delay:.1f} s")
+        display.tell(retrying(event))
     elif isinstance(event, HelperAwaited):
         display.tell(awaited(event))
+
+
+def retrying(event: Retrying) -> str:
+    """Return the line that tells of another attempt."""
+    return f"{event.url}: {event.reason}, trying again in {event.delay:.1f} s"
 
 
 def awaited(event: HelperAwaited) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from bundlepipe.cli.printing.console import Console
@@ -77,21 +77,13 @@ class ImgpkgNarration(Narration):
         self._destination = request.destination
         self._resume = request.resume
         self._from_tar = isinstance(request.source, ArchiveLocation)
-        self._began: dict[str, float] = {}
+        self._files = WrittenFiles(self.line)
 
     def take(self, event: Event) -> None:
         """Tell of an event, if there is something to tell."""
         super().take(event)
-        if not self._to_tar:
-            return
-        match event:
-            case CopyPlanned():
-                self._tell_file(_MANIFEST_FILE, 0)
-            case BlobStarted(digest):
-                self._began[digest] = time.perf_counter()
-            case BlobDone(digest):
-                now = time.perf_counter()
-                self._tell_file(layer_file_name(Digest(digest)), now - self._began.get(digest, now))
+        if self._to_tar:
+            self._files.take(event)
 
     def _export(self, planned: CopyPlanned) -> None:
         if self._from_tar:
@@ -104,11 +96,30 @@ class ImgpkgNarration(Narration):
     def _ordered(self, skipped: Mapping[str, tuple[Digest, ...]]) -> Iterable[tuple[str, tuple[Digest, ...]]]:
         return skipped.items()
 
-    def _tell_file(self, name: str, seconds: float) -> None:
-        self.line(f"done: file '{name}' ({duration(seconds)})")
-
     def _warn(self, text: str) -> None:
         self.line(f"Warning: {text}")
+
+
+class WrittenFiles:
+    """Tells of the files of a tar, as imgpkg and kbld do: each when it is written, and how long that took."""
+
+    def __init__(self, line: Callable[[str], None]) -> None:
+        self._line = line
+        self._began: dict[str, float] = {}
+
+    def take(self, event: Event) -> None:
+        """Tell of an event, if it ends a file."""
+        match event:
+            case CopyPlanned():
+                self._tell(_MANIFEST_FILE, 0)
+            case BlobStarted(digest):
+                self._began[digest] = time.perf_counter()
+            case BlobDone(digest):
+                now = time.perf_counter()
+                self._tell(layer_file_name(Digest(digest)), now - self._began.get(digest, now))
+
+    def _tell(self, name: str, seconds: float) -> None:
+        self._line(f"done: file '{name}' ({duration(seconds)})")
 
 
 def duration(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,9 @@ from bundlepipe.cli.parsing.images import STANDARD
 from bundlepipe.cli.parsing.outputs import check_tar, lock_writer
 from bundlepipe.cli.parsing.registry_options import Access, tls_options
 from bundlepipe.cli.printing.copy_faults import check_directory, repository_fault
-from bundlepipe.cli.printing.copy_narration import duration
+from bundlepipe.cli.printing.copy_narration import WrittenFiles
 from bundlepipe.errors import BundlepipeError, InvalidReference
-from bundlepipe.events import BlobDone, BlobStarted, CopyPlanned, Emit, Event
-from bundlepipe.oci.digest import Digest
+from bundlepipe.events import CopyPlanned, Emit, Event
 from bundlepipe.verbs.outputs.kinds import KBLD_LOCK
 
 if TYPE_CHECKING:
@@ -181,7 +179,7 @@ class _Narration:
     def __init__(self, run: Run, name: str) -> None:
         self._run = run
         self._name = name
-        self._began: dict[str, float] = {}
+        self._files = WrittenFiles(self.line)
 
     def line(self, text: str) -> None:
         self._run.console.note(f"{self._name} | {text}")
@@ -198,17 +196,9 @@ class _Narration:
     def take(self, event: Event) -> None:
         if self._name != "package":
             return
-        from bundlepipe.stores.archive.reader import layer_file_name
-
-        match event:
-            case CopyPlanned():
-                self.line("writing layers...")
-                self.line(f"done: file 'manifest.json' ({duration(0)})")
-            case BlobStarted(digest):
-                self._began[digest] = time.perf_counter()
-            case BlobDone(digest):
-                taken = time.perf_counter() - self._began.get(digest, time.perf_counter())
-                self.line(f"done: file '{layer_file_name(Digest(digest))}' ({duration(taken)})")
+        if isinstance(event, CopyPlanned):
+            self.line("writing layers...")
+        self._files.take(event)
 
 
 def _configuration(run: Run, files: Sequence[str], emit: Emit) -> Configuration:
