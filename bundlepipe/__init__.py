@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bundlepipe.garbage_collection import collection_paused
+
 if TYPE_CHECKING:
     from bundlepipe.api import copy, describe, lock, pull, push
     from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
@@ -100,4 +102,5 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: whoever needs the content model alone loads no doit."""
     if name not in __all__:
         raise AttributeError(f"module 'bundlepipe' has no attribute '{name}'")
-    return getattr(import_module(f"bundlepipe.{_PLACES.get(name, 'pipeline.declared.model')}"), name)
+    with collection_paused():
+        return getattr(import_module(f"bundlepipe.{_PLACES.get(name, 'pipeline.declared.model')}"), name)

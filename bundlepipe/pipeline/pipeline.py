@@ -14,6 +14,7 @@ from doit.task import Task
 
 from bundlepipe.concurrency.termination import end_orderly, tell_interrupts_shortly
 from bundlepipe.errors import BundlepipeError, DocumentError, printable
+from bundlepipe.garbage_collection import collect_rarely
 from bundlepipe.pipeline.declared.model import Bundle, Copy, Image, Pull, Render, Verify
 from bundlepipe.pipeline.declared.reading import Declared, read_pipeline
 from bundlepipe.pipeline.declared.types import checked_declarations, checked_path, checked_prefix, listed
@@ -85,6 +86,7 @@ class Pipeline:
         yield from self._tasks()
 
     def _tasks(self) -> Iterator[Task]:
+        collect_rarely()
         from bundlepipe.pipeline.graph.tasks import create_tasks
 
         prefix = _told(lambda: checked_prefix(self._prefix))

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
-from bundlepipe.cli.main import command_of
 from bundlepipe.cli.parsing.command import Command, Option, Run
 from bundlepipe.cli.parsing.groups import Commands
+from bundlepipe.cli.program import command_of
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, KBLD, Tool
 
 REFERENCE = (Path(__file__).parents[2] / "docs/reference/command.md").read_text()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-from bundlepipe.cli.main import run
+from bundlepipe.cli.program import run
 from tests.peers.cases import Case
 from tests.peers.scene import Scene
 

@@ -108,7 +108,7 @@ def test_completion_scripts(command: Command, shell: str) -> None:
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str]) -> None:
     program = (
-        "import sys; from bundlepipe.cli.main import run\n"
+        "import sys; from bundlepipe.cli.program import run\n"
         f"run('bundlepipe', {arguments!r})\n"
         "sys.stderr.write(' '.join(sys.modules))"
     )
