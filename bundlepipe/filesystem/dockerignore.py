@@ -1,7 +1,8 @@
 """Which files of a build's context are left out: `.dockerignore`. Pushes of files have such patterns, too.
 
 Sources: "`.dockerignore` files" of Docker's documentation, and moby's packages `ignorefile`
-(how lines are read) and `patternmatcher` (what they match), which every builder of Docker uses.
+(how lines are read) and `patternmatcher` (what they match), which every builder of Docker uses. docker-py has a
+`PatternMatcher`, too, which takes `[^a]x`, `a\\*b`, `**foo` and `[a\\-c]x` otherwise.
 """
 
 from __future__ import annotations

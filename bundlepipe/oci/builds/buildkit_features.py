@@ -1,7 +1,11 @@
-"""What in a Dockerfile only BuildKit can do: without it, it fails late or, worse, goes unnoticed.
+"""Find what in a Dockerfile needs BuildKit, before the Docker Engine's classic builder gets it.
 
-Source: "Dockerfile reference" of Docker's documentation, and what the classic builder of an
-Engine 20.10 refuses.
+The Engine's own errors do not replace this: they come after the context was sent, or not at
+all. An Engine 20.10 refuses most of it, but takes `# syntax=` and leaves `ARG TARGETARCH`
+empty. Newer ones also parse here-documents and flags such as `COPY --parents`, and build
+without them.
+
+Sources: Docker's "Dockerfile reference"; an Engine 20.10; moby's `daemon/builder/dockerfile/dispatchers.go`.
 """
 
 from __future__ import annotations
