@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bundlepipe.documents.imgpkg import common
-from bundlepipe.documents.yaml.writer import write
 from bundlepipe.oci.reference import Reference
 
 KIND = "BundleLock"
@@ -28,6 +27,8 @@ class BundleLock:
 
     def to_bytes(self) -> bytes:
         """Return the document as imgpkg writes it; InvalidReference if the image has no digest."""
+        from bundlepipe.documents.yaml.writer import write
+
         bundle = {"image": common.digest_text(self.image)}
         if self.tag:
             bundle["tag"] = self.tag

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from bundlepipe.documents.schemas import validator
-from bundlepipe.documents.yaml.conflict_markers import conflict_faults
-from bundlepipe.documents.yaml.fault import MOST_FAULTS, Fault, reason, rendered
+from bundlepipe.documents.imgpkg.canonical import canonical_data
 from bundlepipe.errors import DocumentError, InvalidReference
 from bundlepipe.oci.reference import Reference
 
 if TYPE_CHECKING:
+    from bundlepipe.documents.yaml.fault import Fault
     from bundlepipe.documents.yaml.reader import YamlDocument
 
 API_VERSION = "imgpkg.carvel.dev/v1alpha1"
 
 _RESOLVE = "keep the lines of one side and remove the marks; where a task of doit writes the file, run it then"
 
+# Kinds whose canonical form needs no YAML parser, by the name of their schema.
+_CANONICAL_KINDS = {"images-lock": "ImagesLock", "image-locations": "ImageLocations"}
 _Images = Iterator[tuple[tuple[str | int, ...], str]]
 
 
@@ -30,6 +32,19 @@ def read(
     DocumentError with the conflicts that git left in a faulty file, or else with all faults of
     YAML, or else of structure and references.
     """
+    if schema_name in _CANONICAL_KINDS:
+        data = canonical_data(content, _CANONICAL_KINDS[schema_name])
+        if data is not None:
+            with contextlib.suppress(InvalidReference):
+                return data, [digest_reference(text) for _, text in images(data)]
+    return _read_strictly(content, path, schema_name, images)
+
+
+def _read_strictly(
+    content: bytes, path: str, schema_name: str, images: Callable[[Any], _Images]
+) -> tuple[dict[str, Any], list[Reference]]:
+    from bundlepipe.documents.yaml.conflict_markers import conflict_faults
+    from bundlepipe.documents.yaml.fault import rendered
     from bundlepipe.documents.yaml.reader import decoded, load_one
 
     try:
@@ -49,6 +64,9 @@ def checked(
     document: YamlDocument, schema_name: str, images: Callable[[Any], _Images]
 ) -> tuple[list[Reference], list[Fault]]:
     """Return the digest references of a document, as `read` does, and its faults."""
+    from bundlepipe.documents.schemas import validator
+    from bundlepipe.documents.yaml.fault import MOST_FAULTS, reason
+
     references: list[Reference] = []
     faults: list[Fault] = []
     for keys, text in images(document.data):

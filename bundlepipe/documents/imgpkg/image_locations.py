@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bundlepipe.documents.imgpkg import common
-from bundlepipe.documents.yaml.writer import write
 from bundlepipe.oci.reference import Reference
 
 KIND = "ImageLocations"
@@ -47,6 +46,8 @@ class ImageLocations:
 
         Raises InvalidReference for an image without digest.
         """
+        from bundlepipe.documents.yaml.writer import write
+
         images = [
             {"image": common.digest_text(location.image), "isBundle": location.is_bundle} for location in self.locations
         ]

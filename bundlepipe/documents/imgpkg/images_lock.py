@@ -12,7 +12,6 @@ from typing import Any
 
 from bundlepipe.documents.imgpkg import common
 from bundlepipe.documents.yaml.core_schema import as_text
-from bundlepipe.documents.yaml.writer import write
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
 
@@ -67,6 +66,8 @@ class ImagesLock:
 
 def lock_of_entries(entries: Iterable[Mapping[str, Any]]) -> bytes:
     """Return the document that has these entries, each with `image` and perhaps `annotations`, as they are."""
+    from bundlepipe.documents.yaml.writer import write
+
     document: dict[str, Any] = {"apiVersion": API_VERSION, "kind": KIND}
     images = list(entries)
     if images:

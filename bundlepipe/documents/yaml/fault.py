@@ -5,7 +5,6 @@ Used by everything that reads a document; imports neither a YAML library nor jso
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -72,6 +71,8 @@ def similar(name: str, names: Iterable[str]) -> str | None:
     """Return the one of `names` that a mistyped `name` most probably means, if any is close."""
     if len(name) > _LONGEST_VALUE:
         return None
+    import difflib
+
     by_lower = {known.lower(): known for known in names}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     return by_lower[close[0]] if close else None
