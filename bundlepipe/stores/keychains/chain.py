@@ -8,20 +8,18 @@ credentials and its keychain is active.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.keychains.aks import Azure
-from bundlepipe.stores.keychains.cloud import CloudKeychain, Service
 from bundlepipe.stores.keychains.credentials import Credentials, Keychain
 from bundlepipe.stores.keychains.docker_config import DockerConfig
-from bundlepipe.stores.keychains.ecr import Amazon
 from bundlepipe.stores.keychains.environment import AZURE_CONFIG, BUNDLEPIPE, IMGPKG, KBLD, EnvironmentKeychain, Rules
 from bundlepipe.stores.keychains.flags import FlagsKeychain, RegistryFlags, truth
-from bundlepipe.stores.keychains.github import GitHub
-from bundlepipe.stores.keychains.gke import Google
 from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings
+
+if TYPE_CHECKING:
+    from bundlepipe.stores.keychains.cloud import CloudKeychain, Service
 
 Tool = Literal["bundlepipe", "imgpkg", "kbld"]
 
@@ -79,20 +77,22 @@ def find_keychain(
     return Chain(
         [
             *(EnvironmentKeychain(environ, rules) for rules in _RULES[tool]),
-            *(CloudKeychain(service) for service in _active(environ, tool, network)),
+            *_active(environ, tool, network),
             FlagsKeychain(flags) if flags.are_given else DockerConfig(environ),
         ]
     )
 
 
-def _active(environ: Mapping[str, str], tool: Tool, network: NetworkSettings) -> Iterator[Service]:
-    """Yield the clouds whose keychains are active, in the order in which they are named."""
+def _active(environ: Mapping[str, str], tool: Tool, network: NetworkSettings) -> Iterator[CloudKeychain]:
+    """Yield the keychains of clouds that are active, in the order in which they are named."""
     variables = _ACTIVE_VARIABLES[tool]
     names = [name.strip() for variable in variables for name in environ.get(variable, "").split(",")]
     if _ACTIVE in variables and _are_all_active(environ, tool):
         names += _CLOUDS
     for name in dict.fromkeys(filter(None, names)):
-        yield _service(name, environ, tool, network)
+        from bundlepipe.stores.keychains.cloud import CloudKeychain
+
+        yield CloudKeychain(_service(name, environ, tool, network))
 
 
 def _are_all_active(environ: Mapping[str, str], tool: Tool) -> bool:
@@ -103,12 +103,20 @@ def _are_all_active(environ: Mapping[str, str], tool: Tool) -> bool:
 def _service(name: str, environ: Mapping[str, str], tool: Tool, network: NetworkSettings) -> Service:
     match name:
         case "aks":
+            from bundlepipe.stores.keychains.aks import Azure
+
             variables = [rules.name(AZURE_CONFIG) for rules in _RULES[tool] if AZURE_CONFIG in rules.others]
             return Azure(environ, variables, network)
         case "ecr":
+            from bundlepipe.stores.keychains.ecr import Amazon
+
             return Amazon()
         case "gke":
+            from bundlepipe.stores.keychains.gke import Google
+
             return Google()
         case "github":
+            from bundlepipe.stores.keychains.github import GitHub
+
             return GitHub(environ)
     raise StoreError(f"Unable to load keychain for {name}, available keychains [{', '.join(_CLOUDS)}]")
