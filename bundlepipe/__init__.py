@@ -80,7 +80,7 @@ __all__ = [
     "push",
 ]
 
-# What is not a declaration, by the module that it is in.
+# Public names that are not declarations, with their modules.
 _MODULES = {
     "api": ("copy", "describe", "lock", "pull", "push"),
     "documents.imgpkg.bundle_lock": ("BundleLock",),
@@ -99,7 +99,7 @@ _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: whoever needs the content model alone loads no doit."""
+    """Import a public name on first use, so that programs which only need the content model do not load doit."""
     if name not in __all__:
         raise AttributeError(f"module 'bundlepipe' has no attribute '{name}'")
     with collection_paused():

@@ -1,7 +1,7 @@
-"""What bundlepipe does, as functions for Python programs that do without doit.
+"""The Python API: push, pull, copy, lock and describe as functions, without doit.
 
-A door: `bundlepipe.push`, `pull`, `copy`, `lock` and `describe`. They take paths and texts, make
-requests of them and hand those to the verbs. Nothing is imported before it is needed.
+A front end. Each function builds a request from paths and texts and passes it to a verb. Modules
+are imported when they are first needed.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def push(
     preserve_permissions: bool = False,
     homes: Homes | None = None,
 ) -> Pushed:
-    """Make files a bundle, or with `bundle=False` a plain image, at `to`; nothing is uploaded if it is there already.
+    """Push files as a bundle, or with `bundle=False` as a plain image, to `to`; skip the upload if it is there already.
 
-    `files` are packed as by `imgpkg push -f`, less what `exclude` names relative to them. `to`
-    is `REGISTRY/REPOSITORY[:TAG]`, with the tag `latest` where there is none; `tags` are
-    further ones. Raises InputError, DocumentError, InvalidReference, StoreError and its kin,
-    BundlepipeError for other things that make no sense; TypeError for values of other types.
+    `files` are packed as by `imgpkg push -f`, less what `exclude` names relative to them. `to` is
+    `REGISTRY/REPOSITORY[:TAG]`, where the tag defaults to `latest`; `tags` are additional ones. Raises InputError,
+    DocumentError, InvalidReference, StoreError and its subclasses, BundlepipeError for other invalid arguments,
+    TypeError for values of other types.
     """
     from bundlepipe.filesystem.inputs import Inputs
     from bundlepipe.verbs.push import PushRequest
@@ -78,14 +78,13 @@ def pull(
     force: bool = False,
     homes: Homes | None = None,
 ) -> Pulled:
-    """Replace the directory `to` by the files of a bundle or image, with `recursive` those of nested bundles too.
+    """Replace the directory `to` with the files of a bundle or image, with `recursive` also those of nested bundles.
 
-    `source` is a reference, `oci:DIR[:TAG]`, `tar:FILE` or `docker-daemon:NAME[:TAG]`. `max_size`
-    bounds the bytes that may be extracted (None: 64 GiB). The directory is replaced as a
-    whole, or left as it was. What would be lost by that is not replaced, unless `force`:
-    files that no pull left there, and that git does not have. Raises InvalidReference, OutputError, UnsafeArchive,
-    InvalidContent, IntegrityError, DocumentError, StoreError and its kin, BundlepipeError
-    for an index of images.
+    `source` is a reference, `oci:DIR[:TAG]`, `tar:FILE` or `docker-daemon:NAME[:TAG]`. `max_size` bounds the bytes
+    that may be extracted (None: 64 GiB). The directory is replaced as a whole or left unchanged. Without `force`
+    it is not replaced if files would be lost: files that no pull wrote and that git does not have. Raises
+    InvalidReference, OutputError, UnsafeArchive, InvalidContent, IntegrityError, DocumentError, StoreError and its
+    subclasses, BundlepipeError for an index of images.
     """
     from bundlepipe.oci.layers.unpack import Limits
     from bundlepipe.verbs.outputs.pulled import is_as_pulled, record_pulled
@@ -121,15 +120,15 @@ def copy(
     force: bool = False,
     homes: Homes | None = None,
 ) -> Copied:
-    """Make `to` have a bundle or image with everything that it names; what is there is not sent again.
+    """Copy a bundle or image, with everything it names, to `to`; content that is already there is not sent again.
 
-    `source` is what `pull` takes, or a lock, of which everything is copied: as an object, or as
-    `LockSource(path)`. `to` is a repository, with a tag if the copy is to have another one than
-    the source, or a local home. `exclude` are tars (`tar:FILE`) and paths of locks whose
-    layers a tar leaves out. A file in the place of a tar that is not a tar of a copy is replaced
-    only if git has it, or with `force`. Raises InvalidReference, InvalidContent, IntegrityError,
-    DocumentError, InputError for a lock that cannot be read, OutputError, StoreError and its
-    kin, BundlepipeError for other things that make no sense.
+    `source` is what `pull` takes, or a lock whose images are all copied: an object, or
+    `LockSource(path)`. `to` is a repository, with a tag if it should differ from the source's, or a
+    local location. `exclude` are tar files (`tar:FILE`) and paths of locks whose layers are left out
+    of a tar file. An existing file that no copy wrote is replaced only if git has it, or with `force`.
+    Raises InvalidReference, InvalidContent, IntegrityError, DocumentError, InputError for a lock that
+    cannot be read, OutputError, StoreError and its subclasses, BundlepipeError for other invalid
+    arguments.
     """
     from bundlepipe.verbs.copying.copy import copy as copy_images
     from bundlepipe.verbs.copying.request import CopyRequest
@@ -166,12 +165,12 @@ def lock(
 ) -> ImagesLock:
     """Return the lock of all images that configuration names, and write it to `output` if that is given.
 
-    `files` are searched as for a bundle's lock, less what `exclude` names relative to them;
-    `config` are files of kbld's configuration, whose sources are built; `include` holds further
-    references. A reference that the file at `output` has already keeps its digest, unless
-    `refresh`. A file that is no ImagesLock is not replaced. Raises InputError, DocumentError
-    for all faults of configuration, ResolutionError for all references that cannot be resolved
-    or built, InvalidContent for a text that is no platform, OutputError.
+    `files` are searched as for a bundle's lock, except paths that `exclude` names relative to them;
+    `config` are files of kbld's configuration, whose sources are built; `include` holds additional
+    references. A reference that the file at `output` already has keeps its digest, unless `refresh`. An
+    existing file that is not an ImagesLock is not replaced. Raises InputError, DocumentError for all
+    faults of configuration, ResolutionError for all references that cannot be resolved or built,
+    InvalidContent for an invalid platform, OutputError.
     """
     from bundlepipe.oci.manifest import Platform
     from bundlepipe.verbs.building.kbld_sources import SourceBuilds
@@ -204,12 +203,11 @@ def describe(
     cosign_artifacts: bool = True,
     homes: Homes | None = None,
 ) -> BundleDescription:
-    """Return what a bundle consists of: its images and nested bundles, where they are and where they came from.
+    """Return the contents of a bundle: its images and nested bundles, where they are and where they came from.
 
-    `source` is what `pull` takes. Without `layers` there are no digests of layers; without
-    `cosign_artifacts` nobody is asked for what cosign attached. Raises InvalidReference,
-    InvalidContent, IntegrityError, DocumentError, StoreError and its kin, BundlepipeError for
-    what is not a bundle.
+    `source` is what `pull` takes. Without `layers` there are no digests of layers; without `cosign_artifacts`
+    no artifacts of cosign are looked up. Raises InvalidReference, InvalidContent, IntegrityError,
+    DocumentError, StoreError and its subclasses, BundlepipeError if it is not a bundle.
     """
     from bundlepipe.verbs.describing.describe import describe as describe_bundle
 
@@ -219,7 +217,7 @@ def describe(
 
 @contextmanager
 def _opened(homes: Homes | None) -> Iterator[Homes]:
-    """Lend the homes that were given, or some of our own, whose connections are closed in the end."""
+    """Yield the given stores, or new ones whose connections are closed at the end."""
     if homes is not None:
         yield homes
         return
@@ -247,7 +245,7 @@ def _registry_reference(given: str | Reference) -> Reference:
 
 
 def _destination(given: str | Location) -> tuple[Place, str | None]:
-    """Return where a copy goes, and the tag that it is to have there if that is said."""
+    """Return where a copy goes, and the tag it should have there if one is given."""
     from bundlepipe.oci.reference import Reference
 
     location = _location(given)
@@ -301,9 +299,9 @@ def _claim(unknown: str, *, force: bool = False, made: Callable[[], bool] = lamb
 
 
 def _check_place(destination: Repository | Location, *, force: bool, is_written: bool = False) -> None:
-    """Raise OutputError if a copy to a local home would replace what would be lost.
+    """Raise OutputError if a copy to a local location would replace files that would be lost.
 
-    Of a tar that `is_written` only its own place is asked, not that of the partial file.
+    For a tar file that `is_written`, only its own path is checked, not that of the partial file.
     """
     from bundlepipe.filesystem.dangerous import refuse_repository
     from bundlepipe.stores.location import ArchiveLocation, LayoutLocation

@@ -1,4 +1,4 @@
-"""What Python programs give to the functions of the API, as these expect it: one or several, texts or paths."""
+"""Normalise arguments of the Python API: one value or several, texts or paths."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _Text = TypeVar("_Text", bound="str | os.PathLike[str]")
 
 
 def as_paths(what: str, given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
-    """Return one or several paths as texts; TypeError, beginning with `what`, for what is none."""
+    """Return one or several paths as texts; TypeError, beginning with `what`, for other types."""
     several = [given] if isinstance(given, (str, os.PathLike)) else _listed(what, given)
-    # As the command has it: a directory is the same with a slash after its name.
+    # As the command does: a directory is the same with a slash after its name.
     return [os.fspath(path).rstrip("/") or "/" for path in several]
 
 
 def as_texts(what: str, given: str | Sequence[str]) -> list[str]:
-    """Return one or several texts; TypeError, beginning with `what`, for what is none."""
+    """Return one or several texts; TypeError, beginning with `what`, for other types."""
     texts = [given] if isinstance(given, str) else _listed(what, given)
     for text in texts:
         if not isinstance(text, str):
@@ -32,7 +32,7 @@ def _listed(what: str, given: Sequence[_Text]) -> list[_Text]:
 
 
 def as_tags(given: str | Sequence[str]) -> list[str]:
-    """Return tags; InvalidReference for what is none, TypeError for what is no text."""
+    """Return tags; InvalidReference for an invalid one, TypeError for other types."""
     from bundlepipe.oci.reference import check_tag
 
     tags = as_texts("tags", given)
@@ -42,7 +42,7 @@ def as_tags(given: str | Sequence[str]) -> list[str]:
 
 
 def as_labels(labels: Mapping[Any, Any]) -> dict[str, str]:
-    """Return labels; TypeError for what is no text."""
+    """Return labels; TypeError for values that are not texts."""
     for key, value in labels.items():
         if not (isinstance(key, str) and isinstance(value, str)):
             raise TypeError(f"labels: expected texts, found {key!r}: {value!r}")

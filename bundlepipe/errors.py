@@ -1,8 +1,8 @@
-"""The family of errors that bundlepipe reports to a user.
+"""Errors that bundlepipe reports to a user, as a class hierarchy.
 
-Every message is one line that names what failed, where, why and, where it is not
-obvious, what to do; a door (task, command) prints it as it is. An exception that is
-not a `BundlepipeError` is a defect in bundlepipe.
+Every message is one line that names what failed, where, why and, if it is not obvious, what to do;
+a front end (task, command) prints it unchanged. An exception that is not a `BundlepipeError` is a
+defect in bundlepipe.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-# Longer than any valid reference, so that only what is no reference is cut.
+# Longer than any valid reference, so that only invalid ones are cut.
 _LONGEST_QUOTED = 500
 _LONGEST_MESSAGE = 300
 _LONGEST_COMMAND = 200
 
 
 def printable(text: str) -> str:
-    """Return a text from outside in one line: what does not print becomes an escape such as `\\n`."""
+    """Return outside text on one line: unprintable characters become escapes such as `\n`."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return a text from outside in one line of at most `longest` characters."""
+    """Return outside text on one line of at most `longest` characters."""
     cut = printable(text[: longest + 1])
     return cut if len(cut) <= longest else cut[: longest - 1] + "…"
 
 
 def quoted(text: str, longest: int = _LONGEST_QUOTED) -> str:
-    """Return a text from outside as messages show it: in quotes, one line, at most `longest` characters."""
+    """Return outside text as messages show it: in quotes, one line, at most `longest` characters."""
     return f"'{shortened(text, longest)}'"
 
 
@@ -41,16 +41,16 @@ def command_text(command: Sequence[str]) -> str:
 
 
 def as_go(call: str, path: str, error: OSError) -> str:
-    """Return a system call that failed as Go's programs tell it, such as `open x: no such file or directory`."""
+    """Return a failed system call in the format of Go's programs, such as `open x: no such file or directory`."""
     reason = error.strerror or str(error)
     return f"{call} {path}: {reason[:1].lower()}{reason[1:]}"
 
 
 class BundlepipeError(Exception):
-    """What was asked for cannot be done; the message says why.
+    """bundlepipe cannot do what the user asked for; the message says why.
 
-    `drop_in` is what imgpkg or kbld say of the same fault, which scripts may look for: the commands of
-    their names say that in place of the message. None where the message will do.
+    `drop_in` is the text of imgpkg or kbld for the same fault, which scripts may look for: the
+    commands with their names print it in place of the message. None if the message is used there too.
     """
 
     def __init__(self, *args: object, drop_in: str | None = None) -> None:
@@ -59,7 +59,7 @@ class BundlepipeError(Exception):
 
     def __str__(self) -> str:
         text = str(self.args[0]) if self.args else self.__class__.__name__
-        # A file name that is not UTF-8 holds surrogates, at which printing would fail.
+        # A file name that is not UTF-8 holds surrogates, which cannot be printed.
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -76,7 +76,7 @@ class InvalidContent(BundlepipeError):
 
 
 class IntegrityError(BundlepipeError):
-    """Bytes that arrived are not the bytes that their digest or size promised."""
+    """Received bytes do not match their digest or size."""
 
 
 class InputError(BundlepipeError):
@@ -84,7 +84,7 @@ class InputError(BundlepipeError):
 
 
 class NotRegular(InputError):
-    """What is at `path`, found in the input `root`, is neither file nor directory but `what`."""
+    """The path `path`, found in the input `root`, is neither a file nor a directory but `what`."""
 
     def __init__(self, path: str, root: str, what: str) -> None:
         short = f"Expected file '{path}' to be a regular file"
@@ -95,12 +95,12 @@ class NotRegular(InputError):
         self.path, self.root, self.what = path, root, what
 
     def __reduce__(self) -> tuple[type[NotRegular], tuple[str, str, str]]:
-        """Keep what is known of it across processes."""
+        """Keep all attributes when the error is pickled for another process."""
         return NotRegular, (self.path, self.root, self.what)
 
 
 class UnsafeArchive(BundlepipeError):
-    """A layer would write outside its output directory, or beyond the declared limits."""
+    """A layer would write outside its output directory, or exceeds the declared limits."""
 
 
 class OutputError(BundlepipeError):
@@ -120,7 +120,7 @@ class DocumentError(BundlepipeError):
 
 @dataclass(frozen=True)
 class Unresolved:
-    """A reference as it stands in configuration, where that is, and why it could not be resolved (or built: `verb`).
+    """A reference as configuration has it, where it is, and why it could not be resolved (or built: `verb`).
 
     `drop_in` is the reason in kbld's words.
     """
@@ -179,7 +179,7 @@ class ProgramMissing(BundlepipeError):
 
 
 class StoreError(BundlepipeError):
-    """A store (registry, layout, archive, engine) could not do what it was asked."""
+    """A store (registry, layout, tar file, Engine) failed to do what it was asked."""
 
 
 class NotFound(StoreError):

@@ -1,8 +1,8 @@
-"""How much of what is read into memory whole there may be, in bytes and in values.
+"""Limits, in bytes and in values, for documents that are read into memory whole.
 
-Documents come with images, tars and layouts that others made. Each of these limits is many
-times what anybody was seen to have. What has more bytes is refused before it is read, what
-has more values while it is: together they keep any such document below some 250 MB of memory.
+Documents come with images, tar files and layouts that others made. Each limit is many times what
+any known document has. Too many bytes are refused before reading, too many values while reading:
+together the limits keep any document below some 250 MB of memory.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Final
 
 # images.yml, bundle.yml, locks, lock files, bundlepipe.yml: some 40,000 images.
 LARGEST_DOCUMENT: Final = 8 << 20
-# image-locations.yml, which says more of each image than the shortest images.yml.
+# image-locations.yml, with more text for each image than the shortest images.yml.
 LARGEST_LOCATIONS: Final = 16 << 20
 # An image configuration; those of images with thousands of layers have some 100 KiB.
 LARGEST_CONFIG: Final = 8 << 20
 # The distribution specification asks registries to accept manifests of 4 MiB.
 LARGEST_MANIFEST: Final = 4 << 20
-# manifest.json of a tar, in which all manifests and configurations are: some 6,500 images.
+# manifest.json of a tar file, with all manifests and configurations: some 6,500 images.
 LARGEST_ARCHIVE_MANIFEST: Final = 64 << 20
 # index.json of a layout: some 90,000 tags and manifests.
 LARGEST_LAYOUT_INDEX: Final = 32 << 20

@@ -1,4 +1,4 @@
-"""JSON that others made: refused where it would take far more memory than it has bytes.
+"""Parse JSON with a bound on memory: text is refused if it would take far more memory than it has bytes.
 
 An empty object is two bytes in a text and 64 in memory, so a limit on bytes alone bounds little.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from bundlepipe.limits import LARGEST_JSON_TEXT, MOST_JSON_VALUES, in_words
 
-# Each key and each value but the outermost comes behind one of these.
+# Each key and each value, except the outermost, follows one of these.
 _BEFORE_VALUES = "[{:,"
 # A text, the beginning of a list or object, or another scalar, in a text without escapes.
 _VALUE = re.compile(r'"[^"]*"?|[\[{]|[^\s",:\[\]{}]+')
@@ -22,14 +22,14 @@ _BEYOND_BASIC = re.compile(b"[\xf0-\xff]")
 
 
 class JsonFault(ValueError):
-    """A text is not JSON, or more than is read: `is not JSON`, to stand behind the name of what it is."""
+    """A text is not JSON, or is over a limit: `is not JSON`, to follow the name of the document."""
 
 
 def loads(content: bytes | str) -> Any:
     """Return the data of a JSON document in UTF-8.
 
-    Raises JsonFault for what is not JSON, for more than MOST_JSON_VALUES values, keys included,
-    and for bytes that take more than LARGEST_JSON_TEXT bytes of memory as a text.
+    Raises JsonFault for text that is not JSON, for more than MOST_JSON_VALUES values, keys
+    included, and for text that takes more than LARGEST_JSON_TEXT bytes of memory.
     """
     text = checked(content)
     try:
@@ -39,7 +39,7 @@ def loads(content: bytes | str) -> Any:
 
 
 def checked(content: bytes | str) -> str:
-    """Return the text of what may be a JSON document; JsonFault where `loads` raises it for what the text takes."""
+    """Return the decoded text of a JSON document; JsonFault if it takes more memory than the limit."""
     text = content if isinstance(content, str) else _decoded(content)
     if _has_many_values(text):
         raise JsonFault(f"has more than {MOST_JSON_VALUES} values, too many for one document")
@@ -55,7 +55,7 @@ def _decoded(content: bytes) -> str:
     if len(content) * 4 > LARGEST_JSON_TEXT and len(content) * _width(content) > LARGEST_JSON_TEXT:
         raise JsonFault(f"takes more than {in_words(LARGEST_JSON_TEXT)} of memory, the most for a document")
     try:
-        # As json does, but for UTF-16 and UTF-32, which JSON that is exchanged may not be in (RFC 8259).
+        # As json does, except UTF-16 and UTF-32, which exchanged JSON may not use (RFC 8259).
         return content.decode("utf-8-sig", "surrogatepass")
     except UnicodeDecodeError:
         raise JsonFault("is not JSON") from None
@@ -69,7 +69,7 @@ def _width(content: bytes) -> int:
 
 
 def _has_many_values(text: str) -> bool:
-    # This takes next to nothing, and is too high where texts hold such characters.
+    # This is cheap, and an overestimate where texts hold these characters.
     if most_values(text) <= MOST_JSON_VALUES:
         return False
     without_escapes = text.replace("\\\\", "").replace('\\"', "")

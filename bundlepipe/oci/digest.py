@@ -25,8 +25,8 @@ class Digest(str):
     def parse(cls, text: str) -> Digest:
         """Return `text` as a digest.
 
-        Raises InvalidDigest unless it is of a registered algorithm (sha256, sha512) with
-        the number of lower-case hexadecimal digits that the algorithm demands.
+        Raises InvalidDigest unless the algorithm is registered (sha256, sha512) and the number of
+        lower-case hexadecimal digits matches it.
         """
         match = _GRAMMAR.fullmatch(text)
         if not match:
@@ -48,7 +48,7 @@ class Digest(str):
 
     @classmethod
     def from_hasher(cls, hasher: _Hash) -> Digest:
-        """Return the digest that a `hashlib` object (sha256 or sha512) has arrived at."""
+        """Return the current digest of a `hashlib` object (sha256 or sha512)."""
         return cls(f"{hasher.name}:{hasher.hexdigest()}")
 
     @property
@@ -62,5 +62,5 @@ class Digest(str):
         return self.partition(":")[2]
 
     def hasher(self) -> _Hash:
-        """Return a fresh `hashlib` object of this digest's algorithm."""
+        """Return a new `hashlib` object for this digest's algorithm."""
         return hashlib.new(self.algorithm)

@@ -1,7 +1,6 @@
-"""What go-containerregistry, and so imgpkg and kbld, say of texts that are no references to it (its package `name`).
+"""Check references as go-containerregistry does (its package `name`), with its error texts, for imgpkg and kbld.
 
-Its grammar is not that of the distribution project: a repository is any text of 2 to 255
-characters out of some.
+Its grammar is not that of the distribution project: a repository is any text of 2 to 255 characters of a fixed set.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ _ALGORITHM = "sha256:"
 _REPOSITORY = "abcdefghijklmnopqrstuvwxyz0123456789_-./"
 _TAG = "abcdefghijklmnopqrstuvwxyz0123456789_-.ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-# What Go's net/url takes for a host without port, which is more than RFC 3986 does.
+# Go's net/url accepts these as a host without port, which is more than RFC 3986 does.
 _HOST = re.compile(r"""\[[^][/?#@%\\]*\]|(?!\[)[-.\w~!$&'()*+,;=:<>"\x80-\U0010ffff]*""")
 
 
 def reference_problem(text: str) -> str | None:
-    """Return why kbld takes a text for no reference; None if it takes it for one."""
+    """Return kbld's reason to reject a text as a reference; None if it accepts it."""
     if "@" not in text:
         return tag_problem(text)
     reason = _digest_problem(text)
@@ -27,19 +26,19 @@ def reference_problem(text: str) -> str | None:
 
 
 def parse_problem(text: str) -> str | None:
-    """Return why imgpkg takes a text for no reference to something that is there; None if it takes it for one."""
+    """Return imgpkg's reason to reject a text as a reference to an existing image; None if it accepts it."""
     if tag_problem(text) is None or ("@" in text and _digest_problem(text) is None):
         return None
     return f"could not parse reference: {text}"
 
 
 def is_digest_form(text: str) -> bool:
-    """Tell whether kbld takes a text for a reference by digest."""
+    """Return whether kbld takes a text for a reference by digest."""
     return "@" in text and _digest_problem(text) is None
 
 
 def unspelled_problem(text: str) -> str | None:
-    """Return why a reference by digest does not say everything: registry, and `library`; None if it does."""
+    """Return why a reference by digest lacks its registry or `library`; None if it is complete."""
     base, _, _ = text.partition("@")
     named, _, tag = base.rpartition(":")
     if tag and "/" not in tag and _unspelled_repository(named) is None:
@@ -59,7 +58,7 @@ def _unspelled_repository(text: str) -> str | None:
 
 
 def tag_problem(text: str) -> str | None:
-    """Return why a text is no reference that may have a tag."""
+    """Return why a text is not a reference that may have a tag."""
     base, colon, tag = text.rpartition(":")
     if not colon or "/" in tag:
         base, tag = text, ""
@@ -67,7 +66,7 @@ def tag_problem(text: str) -> str | None:
 
 
 def repository_problem(text: str) -> str | None:
-    """Return why a text is no repository."""
+    """Return why a text is not a repository."""
     if not text:
         return "a repository name must be specified"
     registry, path = _divided(text)
@@ -75,7 +74,7 @@ def repository_problem(text: str) -> str | None:
 
 
 def _divided(text: str) -> tuple[str, str]:
-    """Return the registry of a repository, nothing if it has none, and its path."""
+    """Return the registry of a repository, empty if it has none, and its path."""
     first, slash, rest = text.partition("/")
     return (first, rest) if slash and ("." in first or ":" in first) else ("", text)
 
@@ -91,7 +90,7 @@ def _digest_problem(text: str) -> str | None:
         return "invalid checksum digest length"
     if not re.fullmatch("[a-f0-9]*", digits):
         return "invalid checksum digest format"
-    # With a tag that is one, it is what stands before that.
+    # A valid tag is cut off; the repository comes before it.
     return repository_problem(base) if tag_problem(base) else None
 
 

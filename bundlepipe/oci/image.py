@@ -1,8 +1,8 @@
-"""Images made of files: layer, configuration and manifest, bit for bit as imgpkg makes them.
+"""Images made from files: layer, configuration and manifest, bit for bit as imgpkg makes them.
 
-The DiffID (sha256 of the layer's tar) and the image ID (sha256 of the configuration) are
-functions of the inputs alone and equal to imgpkg's; the manifest digest also depends on
-the compressor and is reproducible only among bundlepipe's own.
+The DiffID (sha256 of the layer's tar) and the image ID (sha256 of the configuration) are functions
+of the inputs alone and equal to imgpkg's; the manifest digest also depends on the compressor and is
+reproducible only among images that bundlepipe built.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from bundlepipe.oci.layers import gzip, tar
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, docker_manifest
 
 _CHUNK = 256 * 1024
-# Go's JSON encoder escapes these so that its output may stand in HTML and JavaScript.
+# Go's JSON encoder escapes these so that its output is safe inside HTML and JavaScript.
 _GO_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
 @dataclass(frozen=True)
 class FilesImage:
-    """The identity of an image made of files, and the snapshot of the very bytes it was computed from."""
+    """The image ID of an image made from files, and the snapshot of the bytes it was computed from."""
 
     diff_id: Digest
     config: bytes
@@ -35,7 +35,7 @@ class FilesImage:
 
     @property
     def image_id(self) -> Digest:
-        """The digest of the configuration: the identity of a bundle."""
+        """The digest of the configuration: a bundle's image ID."""
         return Digest.of(self.config)
 
 
@@ -54,15 +54,15 @@ def config_json(diff_id: Digest, labels: Mapping[str, str]) -> bytes:
 
 
 def escape_as_go(text: str) -> str:
-    """Return JSON text with those characters escaped that Go's encoder escapes and Python's does not."""
+    """Return JSON text with the characters escaped that Go's encoder escapes and Python's does not."""
     return text.translate(_GO_ESCAPES)
 
 
 def identify(inputs: Inputs, labels: Mapping[str, str], entries: Sequence[Entry] | None = None) -> FilesImage:
-    """Compute the image of some inputs without compressing anything.
+    """Compute the image ID for some inputs without compressing anything.
 
-    `entries` are the inputs as `walk` found them, for a caller that has walked them
-    already. Raises InputError for inputs that imgpkg would refuse, or that change meanwhile.
+    `entries` are the inputs as `walk` found them, if the caller has walked them already. Raises
+    InputError for inputs that imgpkg would refuse, or that change meanwhile.
     """
     packing = _Packing(inputs, entries)
     for _ in packing.chunks():
@@ -100,7 +100,7 @@ class _Packing:
         self._snapshot: Snapshot = {}
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the tar in chunks of a size that is worth hashing and compressing."""
+        """Yield the tar in chunks large enough for hashing and compressing."""
         for chunk in _gather(self._parts()):
             self._hasher.update(chunk)
             yield chunk
@@ -132,7 +132,7 @@ class _Packing:
 
 
 def _gather(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Join small parts, pass large ones on as they are."""
+    """Join small parts; pass large ones on unchanged."""
     gathered: list[bytes] = []
     size = 0
     for part in parts:

@@ -1,4 +1,4 @@
-"""Labels, platform and DiffIDs: what the configuration of an image says about it."""
+"""Read labels, platform and DiffIDs from an image configuration."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Platform
 
 BUNDLE_LABEL = "dev.carvel.imgpkg.bundle"
-# The digest of what a built image was made of, which is its identity: builds are not reproducible.
+# The digest of a built image's inputs, which identifies it: builds are not reproducible.
 INPUTS_LABEL = "dev.bundlepipe.inputs"
 
 
 def labels_of(config: bytes, what: str) -> dict[str, str]:
-    """Return the labels in an image configuration; InvalidContent, naming `what`, if it is none."""
+    """Return the labels in an image configuration; InvalidContent, naming `what`, if it is invalid."""
     try:
         labels = (_document(config, what).get("config") or {}).get("Labels") or {}
     except AttributeError:
@@ -24,15 +24,15 @@ def labels_of(config: bytes, what: str) -> dict[str, str]:
 
 
 def platform_of(config: bytes, what: str) -> Platform:
-    """Return the platform that an image configuration says it is for; InvalidContent, naming `what`, if it is none."""
+    """Return the platform in an image configuration; InvalidContent, naming `what`, if it is invalid."""
     document = _document(config, what)
     return Platform(str(document.get("os", "")), str(document.get("architecture", "")), document.get("variant") or None)
 
 
 def diff_ids_of(config: bytes, what: str) -> tuple[Digest, ...]:
-    """Return the DiffIDs in an image configuration, none where it has no list of them, as artifacts have none.
+    """Return the DiffIDs in an image configuration; empty if it has no list of them, as with artifacts.
 
-    Raises InvalidContent, naming `what`, if it is no configuration, or the list is not one of digests.
+    Raises InvalidContent, naming `what`, if it is not a configuration, or the list holds anything but digests.
     Source: OCI image specification 1.1, "Image Configuration", `rootfs.diff_ids`.
     """
     rootfs = _document(config, what).get("rootfs") or {}

@@ -25,7 +25,7 @@ DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
-# Layers that may not be redistributed, as a rule of Windows: they are had from their `urls`.
+# Layers that may not be redistributed, as with Windows: they are downloaded from their `urls`.
 NON_DISTRIBUTABLE_TYPES = (
     "application/vnd.docker.image.rootfs.foreign.diff.tar",
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
@@ -54,7 +54,7 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """Return the platform that `os/architecture[/variant][:os.version]` spells (kbld's `--platform`)."""
+        """Parse `os/architecture[/variant][:os.version]` (kbld's `--platform`)."""
         name, _, version = text.partition(":")
         parts = name.split("/")
         if len(parts) not in (2, 3) or not all(map(_PLATFORM_PART.fullmatch, parts)):
@@ -62,7 +62,7 @@ class Platform:
         return cls(parts[0], parts[1], parts[2] if len(parts) == 3 else None, version or None)
 
     def matches(self, wanted: Platform | PlatformSelection) -> bool:
-        """Tell whether this platform has everything that `wanted` names."""
+        """Return whether this platform has everything that `wanted` names."""
         return PlatformSelection(**vars(wanted)).matches(self)
 
     def __str__(self) -> str:
@@ -73,9 +73,9 @@ class Platform:
 
 @dataclass(frozen=True)
 class PlatformSelection:
-    """What an image of an index has to have to be chosen; None and the empty tuple stand for anything.
+    """What to require of an image in an index to select it; None and the empty tuple match anything.
 
-    An empty text stands for a platform without that.
+    An empty text matches a platform without that field.
     """
 
     os: str | None = None
@@ -87,9 +87,9 @@ class PlatformSelection:
 
     @classmethod
     def parse(cls, text: str) -> PlatformSelection:
-        """Return the platform that `os/architecture[/variant][:os.version]` spells; the first two may be empty.
+        """Parse `os/architecture[/variant][:os.version]`; the first two may be empty.
 
-        InvalidContent if it does not.
+        Raises InvalidContent for other texts.
         """
         name, _, version = text.partition(":")
         parts = name.split("/")
@@ -99,11 +99,11 @@ class PlatformSelection:
         return cls(parts[0], parts[1], "".join(parts[2:]) or None, version or None)
 
     def exact(self) -> PlatformSelection:
-        """Return the same, but that a platform must not have an os or architecture that is not named here."""
+        """Return a copy that rejects platforms with an os or architecture that is not named here."""
         return replace(self, os=self.os or "", architecture=self.architecture or "")
 
     def matches(self, platform: Platform) -> bool:
-        """Tell whether a platform has everything that is named here."""
+        """Return whether a platform has everything that is named here."""
         return (
             self.os in (None, platform.os)
             and self.architecture in (None, platform.architecture)
@@ -114,7 +114,7 @@ class PlatformSelection:
         )
 
     def __str__(self) -> str:
-        """Return `os: linux, architecture: arm64`, with the names that configuration has for the fields."""
+        """Return `os: linux, architecture: arm64`, with the field names of configuration."""
         values = {
             name: value if isinstance(value, str) else " ".join(value) for name, value in vars(self).items() if value
         }
@@ -123,7 +123,9 @@ class PlatformSelection:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What names a blob or manifest: media type, digest, size in bytes; in lists of referrers what artifact it is."""
+    """A descriptor of a blob or manifest: media type, digest, size in bytes; in lists of referrers also the artifact
+    type.
+    """
 
     media_type: str
     digest: Digest
@@ -140,7 +142,7 @@ class Descriptor:
 
     @classmethod
     def from_json(cls, value: Any, what: str) -> Descriptor:
-        """Return the descriptor that a decoded JSON value is; InvalidContent, naming `what`, if it is none."""
+        """Parse a descriptor from a decoded JSON value; InvalidContent, naming `what`, if it is invalid."""
         if not isinstance(value, dict):
             raise InvalidContent(f"{what}: expected a descriptor, found {type(value).__name__}")
         media_type, digest, size = value.get("mediaType", ""), value.get("digest"), value.get("size")
@@ -201,18 +203,18 @@ def _is_mapping_of_texts(value: Any) -> TypeGuard[dict[str, str]]:
 
 @dataclass(frozen=True)
 class Manifest:
-    """An image manifest or an index: its exact bytes and what they say."""
+    """An image manifest or an index: its exact bytes and the data in them."""
 
     media_type: str
     raw: bytes
 
     @classmethod
     def parse(cls, raw: bytes, media_type: str | None, what: str) -> Manifest:
-        """Return the manifest that `raw` is.
+        """Parse a manifest from `raw`.
 
-        `media_type` is what the store declared (None where it keeps no such record, as a
-        layout's blob directory). Raises InvalidContent, naming `what`, for schema 1, for
-        an unknown media type and for bytes that are not what their type promises.
+        `media_type` is what the store declared (None if it has no such record, as in a layout's
+        blob directory). Raises InvalidContent, naming `what`, for schema 1, for an unknown media
+        type and for bytes that do not match their type.
         """
         try:
             document = loads(raw)
@@ -236,7 +238,7 @@ class Manifest:
             manifest.children  # noqa: B018  (reads, and so checks, every descriptor)
         else:
             manifest.config, manifest.layers  # noqa: B018
-        # Some ten times as large as the bytes, and seldom asked for again.
+        # Some ten times as large as the bytes, and rarely needed again.
         del vars(manifest)["_document"]
         return manifest
 
@@ -277,13 +279,13 @@ class Manifest:
 
     @property
     def annotations(self) -> dict[str, str]:
-        """The texts that the manifest says about itself."""
+        """The annotations of the manifest."""
         annotations = self._document.get("annotations")
         return annotations if _is_mapping_of_texts(annotations) else {}
 
     @property
     def artifact_type(self) -> str | None:
-        """What kind of artifact this is: what it says, or else the type of its configuration (OCI 1.1)."""
+        """The artifact type: the declared one, or else the type of the configuration (OCI 1.1)."""
         stated = self._document.get("artifactType")
         if isinstance(stated, str) and stated:
             return stated
@@ -297,7 +299,7 @@ class Manifest:
 
 
 def _guess_media_type(document: dict[str, Any]) -> str:
-    """Tell an OCI manifest from an OCI index where neither states its media type (allowed before 1.1)."""
+    """Distinguish an OCI manifest from an OCI index if the media type is missing (allowed before 1.1)."""
     if "manifests" in document:
         return OCI_INDEX
     return OCI_MANIFEST if "config" in document else "none"
@@ -315,7 +317,7 @@ def docker_manifest(config: Descriptor, layers: tuple[Descriptor, ...]) -> Manif
 
 
 def index_of(index: Manifest, known: Mapping[Digest, Mapping[str, Any]]) -> Manifest | None:
-    """Return the OCI index of those entries of an index that are known, with what is known; None if it has none."""
+    """Return an OCI index with only the entries that are known, using what is known; None if there are none."""
     entries = json.loads(index.raw)["manifests"]
     entries = [{**entry, **known[entry["digest"]]} for entry in entries if entry["digest"] in known]
     if not entries:
@@ -325,7 +327,7 @@ def index_of(index: Manifest, known: Mapping[Digest, Mapping[str, Any]]) -> Mani
 
 
 def merged_index(indexes: Sequence[Manifest]) -> Manifest:
-    """Return the OCI index of everything that some indexes list, each digest once; a single index as it is."""
+    """Return an OCI index of everything that several indexes list, each digest once; a single index unchanged."""
     if len(indexes) == 1:
         return indexes[0]
     entries = {entry["digest"]: entry for index in indexes for entry in json.loads(index.raw)["manifests"]}

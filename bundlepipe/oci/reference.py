@@ -34,7 +34,7 @@ class Repository:
 
     @classmethod
     def parse(cls, text: str) -> Repository:
-        """Return the repository that `text` names; InvalidReference if it has a tag or digest, or is none."""
+        """Parse a repository; InvalidReference if `text` is invalid or has a tag or digest."""
         reference = Reference.parse(text)
         if reference.tag or reference.digest:
             raise InvalidReference(f"{quoted(text)}: expected a repository without tag or digest")
@@ -54,7 +54,7 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A reference with every default spelled out, except the tag, which may be absent."""
+    """A reference with every default filled in, except the tag, which may be absent."""
 
     repository: Repository
     tag: str | None = None
@@ -62,10 +62,10 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Return the reference that `text` spells.
+        """Parse a reference.
 
-        Raises InvalidReference, with the offending part, for anything else. An absent tag
-        stays absent: `identifier` supplies `latest`.
+        Raises InvalidReference, with the offending part, for an invalid one. An absent tag stays
+        absent: `identifier` supplies `latest`.
         """
         if not text:
             raise InvalidReference("an image reference is empty")
@@ -74,7 +74,7 @@ class Reference:
         name, at, digest_text = text.partition("@")
         digest = None
         if at and "/" in digest_text:
-            # What stands before the host may be a password, so nothing of it is shown.
+            # The part before the host may be a password, so it is not shown.
             raise InvalidReference("an image reference has no user and password in it: remove what is before '@'")
         if at:
             try:
@@ -90,11 +90,11 @@ class Reference:
 
     @property
     def identifier(self) -> str:
-        """What to ask a registry for: the digest if there is one, else the tag, else `latest`."""
+        """The identifier to request from a registry: the digest if there is one, else the tag, else `latest`."""
         return self.digest or self.tag or DEFAULT_TAG
 
     def with_digest(self, digest: Digest) -> Reference:
-        """Return the same reference with `digest`, and without tag."""
+        """Return the same reference with `digest` and without tag."""
         return replace(self, tag=None, digest=digest)
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ class Reference:
 
 
 def check_tag(tag: str, what: str) -> None:
-    """Raise InvalidReference, beginning with `what` is named so, for a text that is no tag (distribution, "Pull")."""
+    """Raise InvalidReference, with a message that begins with `what`, if a text is not a tag (distribution, "Pull")."""
     if not _TAG.fullmatch(tag):
         raise InvalidReference(
             f"{what}: {quoted(tag)} is not a tag: expected up to 128 letters, digits, '_', '.', '-', "
@@ -113,7 +113,7 @@ def check_tag(tag: str, what: str) -> None:
 
 
 def names_digest(text: str) -> bool:
-    """Tell whether a text is a reference that has a digest."""
+    """Return whether a text is a reference with a digest."""
     try:
         return Reference.parse(text).digest is not None
     except InvalidReference:

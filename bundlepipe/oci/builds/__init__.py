@@ -1,1 +1,1 @@
-"""What a builder of images gets: the context of a Dockerfile, and what is asked for."""
+"""Inputs of image builds: the build context of a Dockerfile and the build request."""

@@ -30,16 +30,16 @@ _PLATFORM_ARGS = frozenset(
 
 
 class BuildKitFeature(NamedTuple):
-    """Something that needs BuildKit: the line that it stands in, from 1, and what messages call it."""
+    """A feature that needs BuildKit: its line, from 1, and its name in messages."""
 
     line: int
     name: str
 
 
 def find_buildkit_feature(dockerfile: str, args: Container[str]) -> BuildKitFeature | None:
-    """Return the first thing in a Dockerfile that only BuildKit can do; `args` are the build arguments given.
+    """Return the first feature in a Dockerfile that needs BuildKit; `args` are the build arguments given.
 
-    A `# syntax=` that names Docker's own syntax is no such thing: the classic builder passes over it.
+    A `# syntax=` that names Docker's own syntax does not count: the classic builder ignores it.
     """
     lines = dockerfile.removeprefix("\ufeff").splitlines()
     directives = dict(_directives(lines))
@@ -55,7 +55,7 @@ def find_buildkit_feature(dockerfile: str, args: Container[str]) -> BuildKitFeat
 
 
 def _directives(lines: list[str]) -> Iterator[tuple[str, tuple[int, str]]]:
-    """Yield the parser directives, which stand before all else, with their line and value."""
+    """Yield the parser directives, which come before everything else, with their line and value."""
     for number, line in enumerate(lines, 1):
         match = _DIRECTIVE.fullmatch(line.strip())
         if not match:
@@ -64,7 +64,7 @@ def _directives(lines: list[str]) -> Iterator[tuple[str, tuple[int, str]]]:
 
 
 def _instructions(lines: list[str], escape: str) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield each instruction with the line that it begins in, its name in capitals, and its words."""
+    """Yield each instruction with its first line, its name in capitals, and its words."""
     start, text = 0, ""
     for number, line in enumerate(lines, 1):
         stripped = line.strip()

@@ -1,8 +1,7 @@
-"""The directory that a Dockerfile is built in: what of it a builder gets to see, and whether that changed.
+"""The build context of a Dockerfile: the files that a builder gets, and whether they changed.
 
-What is sent is what `docker build` sends: files, directories and links with their permission
-bits, less what `.dockerignore` leaves out. Who only asks whether something changed pays for no
-more than a walk over the directory.
+The same files as `docker build` sends: files, directories and links with their permission bits, except
+those that `.dockerignore` excludes. A check for changes only walks the directory.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from bundlepipe.oci.digest import Digest
 
 IGNORE_FILE = ".dockerignore"
 DEFAULT_DOCKERFILES = ("Dockerfile", "dockerfile")
-# No entry of a file system has this mode: its type would be in it.
+# No file system entry has this mode: its type would be in it.
 _NOT_SEEN = 0
 
 
 @dataclass(frozen=True)
 class BuildContext:
-    """The directory, and the Dockerfile as a path relative to it, which may lead out of it.
+    """A context directory, and the Dockerfile as a path relative to it, which may be outside of it.
 
     Without `dockerfile` it is `Dockerfile`, or else `dockerfile`, in the directory.
     """
@@ -39,29 +38,29 @@ class BuildContext:
     dockerfile: str | None = None
 
     def walk(self) -> ContextFiles:
-        """Return what a build gets to see now.
+        """Return the files that a build gets now.
 
-        Raises InputError for a missing directory or Dockerfile, a faulty `.dockerignore`, and
-        for what cannot be sent.
+        Raises InputError for a missing directory or Dockerfile, a faulty `.dockerignore`, and for
+        files that cannot be sent.
         """
         if not os.path.isdir(anchored(self.directory)):
             raise InputError(f"{self.directory}: no such directory to build in")
         dockerfile, ignore_file = self._dockerfile(), self._ignore_file()
         entries: list[Entry] = []
         _walk(self.directory, "", _read_ignore_file(ignore_file), Verdict(), entries)
-        # A link is looked through, since what it leads to may be left out.
+        # Links are followed, since their targets may be excluded.
         dockerfile = os.path.realpath(anchored(dockerfile)) if os.path.islink(anchored(dockerfile)) else dockerfile
         return ContextFiles(self.directory, dockerfile, ignore_file, entries)
 
     def snapshot(self, known: Mapping[str, FileState]) -> Snapshot:
-        """Return the state of all that a build gets to see, by path; errors are those of `walk`.
+        """Return the state of all files that a build gets, by path; errors are those of `walk`.
 
-        A file is read only where `known`, an earlier snapshot, cannot vouch for it.
+        A file is read only if `known`, an earlier snapshot, does not vouch for it.
         """
         return self.walk().snapshot(known)
 
     def leaves_out(self, name: str) -> bool:
-        """Tell whether a path relative to the directory is left out; InputError for a faulty ignore file."""
+        """Return whether a path relative to the directory is excluded; InputError for a faulty ignore file."""
         return self._ignore.leaves_out(name) and not self._ignore.may_bring_back_below(name)
 
     @cached_property
@@ -70,15 +69,15 @@ class BuildContext:
 
     @property
     def decisive_files(self) -> list[str]:
-        """The paths at which a Dockerfile or ignore file would count, whether or not a build may copy it."""
+        """The paths where a Dockerfile or ignore file would be used, whether or not a build may copy it."""
         dockerfiles = self._dockerfiles()
         own = [f"{path}{IGNORE_FILE}" for path in dockerfiles]
         return [*dockerfiles, *own, os.path.join(self.directory, IGNORE_FILE)]
 
     def _ignore_file(self) -> str:
-        """Return the ignore file that counts: the Dockerfile's own, where there is one."""
+        """Return the ignore file that is used: the Dockerfile's own, if there is one."""
         dockerfiles = self._dockerfiles()
-        # Without a Dockerfile, which may be made yet, there may be its ignore file.
+        # Even if the Dockerfile is still missing, its ignore file may exist.
         present = [path for path in dockerfiles if os.path.isfile(anchored(path))][:1] or dockerfiles
         own = [f"{path}{IGNORE_FILE}" for path in present if os.path.isfile(anchored(f"{path}{IGNORE_FILE}"))]
         return own[0] if own else os.path.join(self.directory, IGNORE_FILE)
@@ -97,10 +96,10 @@ class BuildContext:
 
 @dataclass(frozen=True)
 class ContextFiles:
-    """What a build gets to see: `entries` of its context in the order of a walk, and the Dockerfile.
+    """The files that a build gets: `entries` of its context in walk order, and the Dockerfile.
 
-    `ignore_file` is the path of the `.dockerignore` that counts, whether there is one or not:
-    beside the Dockerfile and named for it, else that of the context.
+    `ignore_file` is the path of the `.dockerignore` that is used, whether or not it exists: the one
+    named for the Dockerfile, else that of the context.
     """
 
     directory: str
@@ -124,7 +123,7 @@ class ContextFiles:
 
     @property
     def shows_dockerfile(self) -> bool:
-        """Whether the Dockerfile is among the files that it can copy."""
+        """Whether the build can copy the Dockerfile."""
         return self.dockerfile_entry.name in self.by_name
 
     def snapshot(self, known: Mapping[str, FileState]) -> Snapshot:
@@ -135,10 +134,10 @@ class ContextFiles:
         return now
 
     def digest(self, snapshot: Snapshot) -> Digest:
-        """Return the digest of what decides a build, given the state of these files.
+        """Return the digest of everything that decides a build, given the state of these files.
 
-        That is the Dockerfile's content, and path, type, permission bits and content of
-        whatever it can copy: nothing of it depends on where the directory is.
+        That is the Dockerfile's content, and path, type, permission bits and content of every file
+        it can copy; it does not depend on where the directory is.
         """
         entries = [(entry.name, snapshot[entry.path].mode, snapshot[entry.path].sha256) for entry in self.entries]
         document = [snapshot[self.dockerfile_entry.path].sha256, sorted(entries)]
@@ -168,7 +167,7 @@ def _walk(directory: str, prefix: str, ignore: DockerIgnore, parent: Verdict, en
         position = len(entries)
         if not verdict.is_excluded or ignore.may_bring_back_below(name):
             _walk(entry.path, f"{name}/", ignore, verdict, entries)
-        # A directory that is left out comes along where something in it is not, as its place.
+        # An excluded directory is sent if something in it is not excluded.
         if not verdict.is_excluded or len(entries) > position:
             entries.insert(position, entry)
 
@@ -204,7 +203,7 @@ def _state(entry: Entry, known: Mapping[str, FileState]) -> FileState:
 
 
 def read_link(entry: Entry) -> str:
-    """Return where a link leads to, as it says; InputError if it is gone."""
+    """Return the target of a link as written; InputError if the link is gone."""
     try:
         return os.readlink(anchored(entry.path))
     except OSError as error:

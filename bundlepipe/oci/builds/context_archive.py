@@ -1,7 +1,7 @@
-"""The tar in which a build's context goes to the Docker Engine: the same files, the same bytes.
+"""The tar of a build context for the Docker Engine: the same files give the same bytes.
 
-Source: what the `docker` program sends to the classic builder, and how that one takes
-Dockerfile and `.dockerignore` out of what can be copied (moby, `builder/remotecontext/detect.go`).
+Source: what the `docker` program sends to the classic builder, and how that builder removes
+Dockerfile and `.dockerignore` from the files it can copy (moby, `builder/remotecontext/detect.go`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ _PERMISSION_BITS = 0o7777
 def write_context(files: ContextFiles, archive: IO[bytes]) -> str:
     """Write the archive of a context and return the Dockerfile's name in it.
 
-    Owner 0, time 0. A Dockerfile that the build cannot copy is sent all the same, with a
-    `.dockerignore` by which the Engine takes both out again. Raises InputError for files
-    that changed since they were walked.
+    Owner 0, time 0. A Dockerfile that the build cannot copy is sent with a `.dockerignore` that
+    makes the Engine remove both. Raises InputError for files that changed since they were walked.
     """
     dockerfile, additions = _hidden_files(files)
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -41,7 +40,7 @@ def write_context(files: ContextFiles, archive: IO[bytes]) -> str:
 
 
 def _hidden_files(files: ContextFiles) -> tuple[str, dict[str, bytes]]:
-    """Return the name that the Dockerfile gets, and what is sent besides the files that can be copied."""
+    """Return the name that the Dockerfile gets, and the files to send besides those that can be copied."""
     dockerfile = files.dockerfile_entry
     if files.shows_dockerfile:
         return dockerfile.name, {}

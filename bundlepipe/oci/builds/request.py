@@ -1,4 +1,4 @@
-"""What to build an image from, and how: the values that a build is asked for by."""
+"""The request for an image build: its inputs and options."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Builder = Literal["docker", "buildx"]
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """A build, with the options that `docker build` has under these names.
+    """An image build, with the options of `docker build` under the same names.
 
-    `platform` is one platform, or several with commas between. `raw_options` are further
-    options of the builder's command line. `builder` is "docker" for the Engine's classic
-    builder, "buildx" for BuildKit by `docker buildx`; None takes buildx where it is installed.
+    `platform` is one platform, or several separated by commas. `raw_options` are additional options
+    of the builder's command line. `builder` is "docker" for the Engine's classic builder, "buildx"
+    for BuildKit by `docker buildx`; None uses buildx if it is installed.
     """
 
     context: BuildContext
@@ -35,15 +35,15 @@ class BuildRequest:
     builder: Builder | None = None
 
     def check(self) -> None:
-        """Raise BundlepipeError for what is refused before anything is read."""
+        """Raise BundlepipeError for options that are refused before anything is read."""
         if INPUTS_LABEL in self.labels:
             raise BundlepipeError(f"label '{INPUTS_LABEL}' is how built images are told apart: use a different key")
 
     def inputs_digest(self, content: Digest) -> Digest:
-        """Return the digest of everything that decides the image, given that of the context's content.
+        """Return the digest of everything that decides the image, given the digest of the context's content.
 
-        Not of the images that the Dockerfile builds upon: their tags may move. `pull`,
-        `no_cache` and `builder` say how the image is made, and not what it is.
+        Base images of the Dockerfile are not included: their tags may move. Nor are `pull`, `no_cache`
+        and `builder`, which say how the image is built, not what it is.
         """
         document = {
             "content": content,

@@ -1,1 +1,1 @@
-"""Layers: the tar they are, how it is compressed, and how it becomes files again."""
+"""Layers: write, compress, decompress and unpack them."""

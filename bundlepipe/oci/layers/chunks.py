@@ -1,4 +1,4 @@
-"""Bytes that come in chunks, as a file to read from."""
+"""A readable file over an iterable of bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ChunkFile(io.RawIOBase):
-    """Reads what an iterable of chunks yields, and raises what it raises; closing it closes a generator."""
+    """Reads the bytes that an iterable of chunks yields, and raises what it raises; closing it closes a generator."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class ChunkFile(io.RawIOBase):
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Buffer, /) -> int:
@@ -36,7 +36,7 @@ class ChunkFile(io.RawIOBase):
         return count
 
     def close(self) -> None:
-        """Give up what was not read, and what its source holds for it."""
+        """Drop unread bytes and release the source."""
         close: Callable[[], None] | None = getattr(self._chunks, "close", None)
         if close and not self.closed:
             close()

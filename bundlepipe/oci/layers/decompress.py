@@ -1,8 +1,8 @@
-"""The compressed stream of a layer, turned back into its archive.
+"""Decompress a layer: gzip, zstd or plain.
 
-Compression is told by the first bytes and not by the media type, as the container engines
-do it, since registries hold layers whose media type is wrong. However far a stream
-inflates, no more than one block of it is in memory.
+The first bytes decide the compression, not the media type, as in container engines, since
+registries hold layers with a wrong media type. However far a stream inflates, only one block of it
+is in memory.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from zlib_ng import zlib_ng
 from bundlepipe.errors import UnsafeArchive
 from bundlepipe.oci.layers.chunks import ChunkFile
 
-# Blocks of many sizes leave gaps in the heap that are never filled again: with blocks of
-# up to 512 KiB it grew to 90 MB, with these to 20 MB, and they are no slower.
+# Blocks of varying sizes leave gaps in the heap that are never reused: with blocks of up to 512 KiB
+# it grew to 90 MB, with these to 20 MB, at the same speed.
 LARGEST_BLOCK = 64 * 1024
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-# Skippable frames (RFC 8878, 3.1.2), with which some compressors begin, have sixteen of them.
+# Skippable frames (RFC 8878, 3.1.2), with which some compressors begin, have sixteen magic numbers.
 _ZSTD_SKIPPABLE_MAGIC = b"\x2a\x4d\x18"
 _LONGEST_MAGIC = 4
 
-# What zlib leaves unconsumed at the end of a block is copied every time: small pieces keep that cheap.
+# zlib copies the unconsumed input at the end of each block: small pieces keep that cheap.
 _PIECE = 64 * 1024
 _GZIP_WINDOW_BITS = 16 + zlib_ng.MAX_WBITS
 
@@ -41,9 +41,9 @@ def decompress(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Yield the archive in the chunks of a layer, in blocks of at most LARGEST_BLOCK bytes.
 
     The layer is gzip (RFC 1952, of one or more members), zstd (RFC 8878) or not compressed.
-    Takes no more chunks than the blocks asked for need. Raises UnsafeArchive for a damaged
-    stream, for a truncated one (of zstd only where Python's own reader is used; the other
-    keeps quiet) and for zstd where there is no reader, and whatever `chunks` raises.
+    Consumes only the chunks that the requested blocks need. Raises UnsafeArchive for a damaged
+    stream, for a truncated one (for zstd only with Python's own reader; the other does not report
+    it) and for zstd if no reader is installed, and whatever `chunks` raises.
     """
     first, stream = with_start(chunks)
     if first.startswith(_GZIP_MAGIC):
@@ -54,7 +54,7 @@ def decompress(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def with_start(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """Return the first bytes, as many as tell a compression, and all chunks from the beginning."""
+    """Return enough first bytes to detect a compression, and all chunks from the beginning."""
     first = b""
     for chunk in chunks:
         first += chunk
@@ -64,12 +64,12 @@ def with_start(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def is_zstd(first: bytes) -> bool:
-    """Tell whether a stream that begins with these bytes is zstd (RFC 8878, 3.1)."""
+    """Return whether a stream that begins with these bytes is zstd (RFC 8878, 3.1)."""
     return first.startswith(_ZSTD_MAGIC) or (first[1:4] == _ZSTD_SKIPPABLE_MAGIC and first[0] & 0xF0 == 0x50)
 
 
 def _pieces(chunks: Iterable[bytes], largest: int) -> Iterator[bytes]:
-    """Cut chunks into pieces that are neither empty nor larger than `largest`."""
+    """Cut chunks into non-empty pieces of at most `largest` bytes."""
     for chunk in chunks:
         if 0 < len(chunk) <= largest:
             yield chunk
@@ -84,7 +84,7 @@ def _read_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
         data = piece
         while True:
             if member.eof:
-                # Tapes and some builders fill up with zeros, which gzip passes over too.
+                # Tapes and some builders pad with zeros, which gzip skips too.
                 data = data.lstrip(b"\0")
                 if not data:
                     break
@@ -93,7 +93,7 @@ def _read_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
             if block:
                 yield block
             data = member.unused_data if member.eof else member.unconsumed_tail
-            # A full block may leave content behind in zlib even where it took all input.
+            # After a full block, zlib may hold more output even if it consumed all input.
             if not data and len(block) < LARGEST_BLOCK:
                 break
     if not member.eof:
@@ -120,7 +120,7 @@ def _read_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _open_zstd(source: io.BufferedReader) -> tuple[_Reader, tuple[type[Exception], ...]]:
-    """Return a reader of all zstd frames in `source`, and what it raises for a damaged one."""
+    """Return a reader of all zstd frames in `source`, and the exceptions it raises for a damaged one."""
     try:
         if sys.version_info >= (3, 14):
             from compression.zstd import ZstdError, ZstdFile

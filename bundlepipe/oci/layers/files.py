@@ -1,4 +1,4 @@
-"""Single files out of a layer, without laying the layer out."""
+"""Read single files from a layer without unpacking it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def read_files(
 ) -> dict[str, bytes]:
     """Return the content of the named regular files of a layer, as far as it has them.
 
-    `chunks` are those of a layer (plain, gzip or zstd); they are exhausted, so that a
-    stream which verifies itself at its end can do so. Where the archive has a name twice,
-    the last entry counts. Raises UnsafeArchive, naming `what`, for a damaged archive and a
-    file of more than `largest` bytes, and whatever `chunks` raises.
+    `chunks` are those of a layer (plain, gzip or zstd); they are consumed to the end, so that a
+    stream which verifies itself there can do so. If the archive has a name twice, the last entry
+    counts. Raises UnsafeArchive, naming `what`, for a damaged archive and a file of more than
+    `largest` bytes, and whatever `chunks` raises.
     """
     try:
         found = _search(io.BufferedReader(ChunkFile(decompress(chunks)), _SKIP), names, largest)
     except UnsafeArchive as error:
-        # That the layer is another one altogether says more than that it is damaged.
+        # A wrong layer is a better message than a damaged one.
         for _ in chunks:
             pass
         raise UnsafeArchive(f"{what}: {error}") from None

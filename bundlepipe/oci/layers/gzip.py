@@ -1,9 +1,9 @@
-"""Gzip whose bytes depend on the content alone: not on the CPU, the core count or the Python.
+"""Reproducible gzip: the bytes depend on the content alone, not on the CPU, the core count or the Python.
 
-The stream is cut into blocks of a fixed size that are compressed side by side, each with
-the tail of its predecessor as dictionary and a sync flush at its end, so that together
-they are one ordinary gzip member (RFC 1952), as pigz makes it. zlib-ng is pinned because
-its output is the same on every CPU, which ISA-L's is not.
+The stream is cut into blocks of a fixed size that are compressed in parallel, each with the tail of
+its predecessor as dictionary and a sync flush at its end. Together they are one ordinary gzip
+member (RFC 1952), as pigz makes it. zlib-ng is pinned because its output is the same on every CPU,
+which ISA-L's is not.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def compress(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Yield blocks of exactly BLOCK_SIZE, the last one of what is left, each with whether it is the last."""
+    """Yield blocks of exactly BLOCK_SIZE, then the rest, each with whether it is the last."""
     rest = b""
     for chunk in chunks:
         start = 0

@@ -1,8 +1,8 @@
-"""Tar headers, written and read.
+"""Write and read tar headers.
 
-Written: the exact bytes of Go's `archive/tar` with no format chosen, since the sha256 of
-a layer's tar (its DiffID) has to be the one imgpkg computes. Read: USTAR, PAX and GNU
-archives, of which layers in registries are made.
+Writing: the exact bytes of Go's `archive/tar` with no format chosen, since the sha256 of a layer's
+tar (its DiffID) has to equal imgpkg's. Reading: USTAR, PAX and GNU archives, which layers in
+registries consist of.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PAX_GLOBAL = b"g"
 GNU_LONG_NAME = b"L"
 GNU_LONG_LINK = b"K"
 GNU_SPARSE = b"S"
-# NUL is the regular file of tars older than POSIX, 7 a contiguous file.
+# NUL marks a regular file in tars older than POSIX, 7 a contiguous file.
 _REGULAR_TYPES = (REGULAR, b"\0", b"7")
 
 _NAME_LENGTH = 100
@@ -33,10 +33,10 @@ _OTHER_FIELDS = b"\0" * 100 + b"ustar\x0000" + b"\0" * 64
 _DEVICE_NUMBERS = b"0000000\0" * 2
 _NO_DEVICE_NUMBERS = b"\0" * 16
 
-# Go's reader takes no larger PAX or GNU extension header either (maxSpecialFileSize).
+# Go's reader has the same limit for a PAX or GNU extension header (maxSpecialFileSize).
 _LARGEST_EXTENSION = 1 << 20
-# An entry needs one PAX or two GNU headers, perhaps after a global one; without a bound an
-# endless row of them would be one entry.
+# An entry needs one PAX or two GNU headers, perhaps after a global one; without a limit, an endless
+# series of them would count as one entry.
 _MOST_EXTENSIONS = 16
 _PAX_KEYS = (b"path", b"size")
 _PAX_SPARSE = b"GNU.sparse."
@@ -51,8 +51,8 @@ def padding(size: int) -> bytes:
 def header(name: str, mode: int, size: int, type_flag: bytes) -> bytes:
     """Return the header block or blocks of an entry (uid, gid and mtime 0, no owner names).
 
-    `name` is the path in the archive; undecodable bytes of a file name survive as
-    `os.fsdecode` gave them.
+    `name` is the path in the archive; undecodable bytes of a file name are kept as `os.fsdecode`
+    represents them.
     """
     raw = os.fsencode(name)
     ascii_only = raw.isascii()
@@ -87,8 +87,8 @@ def _to_ascii(raw: bytes) -> bytes:
 def _cut_name(raw: bytes) -> bytes:
     """Fit a path into the name field, as Go's `formatString` does.
 
-    Where the cut leaves slashes at the end, the first of them becomes NUL: there are
-    several where the names between them were not ASCII and were dropped.
+    If the cut leaves slashes at the end, the first of them becomes NUL: there are several if the
+    names between them were not ASCII and were dropped.
     """
     cut = raw[:_NAME_LENGTH]
     if len(raw) > _NAME_LENGTH and cut.endswith(b"/"):
@@ -121,10 +121,10 @@ def _block(name: bytes, prefix: bytes, mode: int, size: int, type_flag: bytes, d
 
 
 class Member(NamedTuple):
-    """An entry as an archive gives it: nothing about it is to be trusted yet.
+    """An entry as an archive describes it; nothing in it can be trusted yet.
 
-    `size` is that of the content in the archive. `is_file` and `is_directory` are both
-    false for links, devices and whatever else there is.
+    `size` is that of the content in the archive. `is_file` and `is_directory` are both false for
+    links, devices and other types.
     """
 
     name: bytes
@@ -137,14 +137,14 @@ class Member(NamedTuple):
 def read_member(read: Callable[[int], bytes]) -> Member | None:
     """Return the next entry of an archive, or None at its end.
 
-    `read(n)` returns exactly n bytes, or fewer at the end of the stream; it is left at the
-    entry's content. Raises UnsafeArchive for anything that is not a well-formed archive.
+    `read(n)` returns exactly n bytes, or fewer at the end of the stream; it is left at the entry's
+    content. Raises UnsafeArchive unless the archive is well-formed.
     """
     records: dict[bytes, bytes] = {}
     long_name: bytes | None = None
     for extensions in range(_MOST_EXTENSIONS + 1):
         block = read(BLOCK)
-        # Like Go's reader, take an archive that ends without its zero blocks for complete.
+        # Like Go's reader, accept an archive without its final zero blocks as complete.
         if block.count(0) == BLOCK or (not block and not extensions):
             return None
         if len(block) < BLOCK:
@@ -169,7 +169,7 @@ def _member(block: bytes, type_flag: bytes, size: int, records: dict[bytes, byte
     if b"size" in records:
         size = _decimal(records[b"size"])
     is_file = type_flag in _REGULAR_TYPES
-    # Before USTAR a directory was a regular file whose name ends in a slash.
+    # Before USTAR a directory was a regular file whose name ends with a slash.
     is_directory = type_flag == DIRECTORY or (is_file and name.endswith(b"/"))
     is_file = is_file and not is_directory
     has_content = is_file or type_flag not in (b"1", b"2", b"3", b"4", DIRECTORY, b"6")
@@ -178,7 +178,7 @@ def _member(block: bytes, type_flag: bytes, size: int, records: dict[bytes, byte
 
 def _name(block: bytes) -> bytes:
     name = block[:100].partition(b"\0")[0]
-    # GNU's magic has a space here, and times of its own where USTAR has the prefix.
+    # GNU's magic has a space here, and GNU times are where USTAR has the prefix.
     if block[257:263] == b"ustar\0":
         prefix = block[345:500].partition(b"\0")[0]
         if prefix:
@@ -191,7 +191,7 @@ def _verify_checksum(block: bytes) -> None:
     # The checksum field counts as eight spaces.
     if stated == sum(block[:148]) + 8 * 0x20 + sum(block[156:]):
         return
-    # Some old archivers took bytes for signed.
+    # Some old archivers used signed bytes.
     others = block[:148] + block[156:]
     if stated != 8 * 0x20 + sum(byte - 256 if byte & 0x80 else byte for byte in others):
         raise UnsafeArchive("the archive is damaged: a header's checksum is wrong")
@@ -205,7 +205,7 @@ def _number(field: bytes) -> int:
             raise UnsafeArchive("the archive is damaged: a header field is negative")
         return value
     digits = field.strip(b" \0").partition(b"\0")[0]
-    # What int() takes besides digits (signs, underscores, a prefix) no archiver writes.
+    # int() accepts more than digits (signs, underscores, a prefix), but no archiver writes that.
     if digits.strip(b"01234567"):
         raise UnsafeArchive("the archive is damaged: a header field is not a number")
     return int(digits, 8) if digits else 0
@@ -227,7 +227,7 @@ def _extension(read: Callable[[int], bytes], size: int) -> bytes:
 
 
 def _parse_pax(content: bytes) -> dict[bytes, bytes]:
-    """Return those records of a PAX header that say something about the entry's name or content."""
+    """Return the records of a PAX header that concern the entry's name or content."""
     records: dict[bytes, bytes] = {}
     start = 0
     while start < len(content):

@@ -1,8 +1,8 @@
-"""The directory that layers are unpacked into, and what is in it.
+"""The directory that layers are unpacked into, and an index of its entries.
 
-Used by `unpack`, for one image. All that is there was made through this class, which keeps
-an index of it: so no name of an archive is looked up in the file system, and nothing that
-was not created here can be removed or passed through.
+Used by `unpack`, for one image. Every entry was created through this class and is in its index: so
+no name of an archive is looked up in the file system, and nothing that was not created here can be
+removed or followed.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _OWNER = 0o700
 # OCI image layer specification, "Whiteouts".
 _WHITEOUT = b".wh."
 _OPAQUE_WHITEOUT = b".wh..wh..opq"
-# Storage of AUFS itself, found in old layers; container engines leave it out as well.
+# AUFS's own metadata, found in old layers; container engines leave it out as well.
 _AUFS_PRIVATE = b".wh..wh."
 
-# Deeper trees are nobody's, and tools that descend recursively cannot remove them.
+# No real tree is deeper, and tools that descend recursively cannot remove such a tree.
 _DEEPEST = 256
 
 
 class Directory:
-    """A directory in the tree: its path, its entries by name (the layer for a file), and who brought it.
+    """A directory in the tree: its path, its entries by name (the layer for a file), and the layer that created it.
 
-    `purged` is the last layer that removed, or needed not to remove, what was below.
+    `purged` is the last layer that removed, or did not have to remove, the entries below.
     """
 
     __slots__ = ("children", "layer", "mode", "path", "purged")
@@ -48,33 +48,33 @@ class Directory:
 class Tree:
     """A new, empty directory that takes entries layer by layer; a later entry replaces an earlier one.
 
-    `count` is called for every directory created, and may raise. Names are as in the
-    archive: absolute ones count from the directory, `.` and `..` are resolved by the text.
-    Methods raise UnsafeArchive for a name that leaves the directory, or that the file system
-    cannot tell from another one, and OSError.
+    `count` is called for every directory created, and may raise. Names are as in the archive: absolute
+    ones are relative to the directory, `.` and `..` are resolved textually. Methods raise
+    UnsafeArchive for a name that leaves the directory, or that the file system cannot distinguish from
+    another one, and OSError.
     """
 
     def __init__(self, directory: bytes, count: Callable[[], None]) -> None:
         self._count = count
         self._layer = 0
         self._root = Directory(directory, _PERMISSIONS, 0)
-        # The umask as it acted on the directory; asking for it would mean to change it.
+        # The umask, as it acted on the directory; reading the umask would mean changing it.
         self._masked = _PERMISSIONS & ~os.stat(directory).st_mode
-        # Archives hold the entries of a directory one after the other.
+        # Archives list the entries of a directory one after the other.
         self._last_head: bytes | None = None
         self._last_parent = self._root
 
     def begin_layer(self) -> None:
-        """Take what is there as that of lower layers from now on."""
+        """Treat all existing entries as those of lower layers from now on."""
         self._layer += 1
         self._root.layer = self._layer
         self._last_head = None
 
     def create_file(self, name: bytes, mode: int) -> int | None:
-        """Create an empty file and return a descriptor to write to; None if `name` is that of a whiteout.
+        """Create an empty file and return a descriptor to write to; None if `name` is a whiteout.
 
-        The file has the permission bits of `mode`, those of the owner for all where it has
-        only those (as imgpkg extracts), less the umask.
+        The file gets the permission bits of `mode`, the owner's for everyone if it has only those (as
+        imgpkg extracts), minus the umask.
         """
         place = self._place(name)
         if place is None:
@@ -93,10 +93,10 @@ class Tree:
         return descriptor
 
     def create_directory(self, name: bytes, mode: int) -> None:
-        """Create a directory unless it is there, with the permissions of `mode` less the umask.
+        """Create a directory unless it exists, with the permissions of `mode` minus the umask.
 
-        Where `mode` says nothing about group and others they have the owner's; the owner
-        may always do all, or the directory could not be filled.
+        If `mode` has no bits for group and others, they get the owner's; the owner always gets full
+        access, or the directory could not be filled.
         """
         permissions = (mode & _PERMISSIONS) | _OWNER if mode & _GROUP_AND_OTHER else _PERMISSIONS
         place = self._place(name, is_directory=True)
@@ -113,7 +113,7 @@ class Tree:
             child.mode = permissions
 
     def omit(self, name: bytes) -> None:
-        """Leave out a link or device: what lower layers have at its place is gone all the same."""
+        """Leave out a link or device, but remove the entry of lower layers at its path."""
         place = self._place(name)
         if place is not None:
             self._remove_lower(*place)
@@ -135,9 +135,9 @@ class Tree:
         return files
 
     def _place(self, name: bytes, *, is_directory: bool = False) -> tuple[Directory, bytes] | None:
-        """Return parent and base of a name, having made the parent; None once a whiteout is carried out.
+        """Return parent and base of a name, creating the parent; None after applying a whiteout.
 
-        The base is empty for the root, which only a directory can be.
+        The base is empty for the root, which can only be a directory.
         """
         head, _, base = name.rpartition(b"/")
         if head != self._last_head or base in (b"", b".", b".."):
@@ -161,7 +161,7 @@ class Tree:
         return parent, base
 
     def _descend(self, parts: list[bytes]) -> Directory:
-        """Return the directory at a path, made where it is absent or a file."""
+        """Return the directory at a path, created if it is absent or a file."""
         directory = self._root
         for part in parts:
             child = directory.children.get(part)
@@ -190,7 +190,7 @@ class Tree:
             self._remove_lower(parent, base[len(_WHITEOUT) :])
 
     def _purge(self, directory: Directory) -> None:
-        """Remove what lower layers brought below a directory."""
+        """Remove entries of lower layers below a directory."""
         if directory.purged < self._layer:
             directory.purged = self._layer
             for base in list(directory.children):

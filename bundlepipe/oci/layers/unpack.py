@@ -1,12 +1,12 @@
-"""Layers, unpacked into a directory.
+"""Unpack layers into a directory.
 
-The archives are taken for hostile: a name stays in the directory, sizes and numbers stay
-within declared limits, links and devices are left out (as imgpkg does). Layers apply in
-the order of the OCI image layer specification: later ones win, whiteouts remove.
+Archives are treated as hostile: names cannot leave the directory, sizes and numbers stay within
+declared limits, links and devices are left out (as imgpkg does). Layers apply in the order of the
+OCI image layer specification: later ones win, whiteouts remove.
 
-A layer is read, verified and decompressed in the thread that calls, and written by a
-second one, so that both work at once; only the first ever waits for a network. It also
-computes the DiffID on the way, so that a layer is held against it without being read again.
+The calling thread reads, verifies and decompresses a layer while a second one writes it; only the
+first ever waits for a network. It also computes the DiffID, so that a layer is checked without
+being read again.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from bundlepipe.oci.layers.tree import Tree
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-# Enough to let one thread run while the other makes a directory or waits for a disk.
+# Enough to let one thread run while the other creates a directory or waits for a disk.
 _BLOCKS_AHEAD = 64
 
-# What headers, extended headers included, may take on average; PAX records seldom fill one block.
+# Average allowance for headers, extended ones included; PAX records seldom fill one block.
 _HEADER_ALLOWANCE = 4096
 _HEADER_BASE_ALLOWANCE = 4 * 1024 * 1024
 
 _LONGEST_SHOWN_NAME = 200
 
-# Content, or what is wrong with the stream at this point, or its end.
+# Content, a fault of the stream at this point, or its end.
 _Block = bytes | UnsafeArchive | None
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the layers of an image may unpack to, all together.
+    """The most that the layers of an image may unpack to, in total.
 
-    `size` counts the bytes of content, also of entries that are left out or replaced
-    later; `entries` counts those of the archives and the directories that they imply. Headers
-    are allowed 4 KiB an entry.
+    `size` counts the bytes of content, including entries that are left out or replaced later;
+    `entries` counts entries of the archives and the directories that they imply. Headers are
+    allowed 4 KiB per entry.
     """
 
     size: int = 64 * 1024**3
@@ -56,7 +56,7 @@ class Limits:
 
 
 class LayerContent(NamedTuple):
-    """What a layer has to hold: its digest in the manifest, and the DiffID that the configuration gives for it."""
+    """The expected content of a layer: its digest in the manifest, and its DiffID in the configuration."""
 
     digest: Digest
     diff_id: Digest
@@ -64,18 +64,18 @@ class LayerContent(NamedTuple):
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What is in the directory: the number of files in all, and the names at its top in byte order."""
+    """The content of the directory: the total number of files, and the names at its top in byte order."""
 
     files: int
     names: tuple[str, ...]
 
 
 class _OtherContent(IntegrityError):
-    """A layer does not hold what the image configuration says."""
+    """A layer does not match the image configuration."""
 
 
 class _LimitExceeded(UnsafeArchive):
-    """The layers hold more than the limits allow: not a byte more of them is worth reading."""
+    """The layers exceed the limits: reading stops at once."""
 
 
 def unpack(
@@ -89,26 +89,25 @@ def unpack(
 ) -> Unpacked:
     """Unpack layers, the base first, into a directory.
 
-    A layer is an iterable of chunks (plain, gzip or zstd) that raises unless the chunks are
-    the blob they should be; it is exhausted, after the archive's end too, so that it can.
-    `directory` is new, empty, and made with the default mode: after an error it holds a
-    part of the content and has to be removed.
+    A layer is an iterable of chunks (plain, gzip or zstd) that raises unless the chunks are the
+    right blob; it is consumed to the end, beyond that of the archive, so that it can. `directory`
+    is new, empty, and has the default mode; after an error it is incomplete and has to be removed.
 
-    Absolute names count from the directory. Files get the permission bits in the archive,
-    those of the owner for all where there are no others; directories the default mode, or
-    theirs where it has bits for group or others; the umask applies, set-user-ID,
-    set-group-ID and sticky bits do not. Times are those of the extraction.
+    Absolute names are relative to the directory. Files get the permission bits in the archive, the
+    owner's for everyone if there are no others; directories the default mode, or their own if it
+    has bits for group or others. The umask applies; set-user-ID, set-group-ID and sticky bits are
+    dropped. Times are those of the extraction.
 
-    `expected`, if given, says of every layer what it has to hold: not the layer with the right
-    digest alone, but the content that the configuration of the image counts on.
+    `expected`, if given, says what each layer has to hold: besides the digest, the DiffID in the
+    image configuration.
 
-    `written`, if given, is filled with the state of every file written, by inode, so that
-    nobody has to read them again to know what is in them.
+    `written`, if given, is filled with the state of every file written, by inode, so that files
+    need not be read again.
 
-    Raises UnsafeArchive for a name that leaves the directory, for what exceeds `limits` and
-    for a damaged archive; IntegrityError for a layer that does not hold what is `expected`;
-    OutputError where the file system refuses; whatever `layers` raise, in preference where
-    the layer is damaged. Messages begin with `what`.
+    Raises UnsafeArchive for a name that leaves the directory, for content beyond `limits` and for a
+    damaged archive; IntegrityError for a layer that is not the `expected` one; OutputError if the
+    file system refuses; whatever `layers` raise, which takes precedence over a damaged layer.
+    Messages begin with `what`.
     """
     budget = _Budget(limits)
     try:
@@ -131,7 +130,7 @@ def _unpack_layer(chunks: Iterator[bytes], writer: _Writer, expected: LayerConte
         writer.start()
         writer.feed(chunks, hasher)
         if not isinstance(writer.error, (_LimitExceeded, OutputError)):
-            # Whether the layer is the right one at all counts for more than what is wrong with it.
+            # That the layer is the wrong one matters more than what is damaged in it.
             for _ in chunks:
                 pass
     finally:
@@ -149,7 +148,7 @@ def _unpack_layer(chunks: Iterator[bytes], writer: _Writer, expected: LayerConte
 
 
 class _Budget:
-    """What is left of the limits."""
+    """The remaining allowance of the limits."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -176,9 +175,8 @@ class _Budget:
 class _Writer:
     """A thread that writes the archive it is fed to a tree.
 
-    `error` is what made it stop early. Also then it takes what it is fed, so that nobody
-    waits for it in vain. `damage` is what is wrong with the compressed stream, perhaps only
-    behind the end of the archive.
+    `error` is what made it stop early. Even then it consumes its input, so that no thread blocks.
+    `damage` is a fault of the compressed stream, perhaps only after the end of the archive.
     """
 
     def __init__(self, tree: Tree, budget: _Budget, written: dict[int, FileState] | None) -> None:
@@ -197,7 +195,7 @@ class _Writer:
         self._thread.start()
 
     def feed(self, chunks: Iterator[bytes], hasher: _Hash | None) -> None:
-        """Pass the archive in the chunks of a layer on, as far as the thread needs it, and all of it to a hasher."""
+        """Pass the archive in a layer's chunks to the thread as far as it needs it, and all of it to a hasher."""
         try:
             for block in decompress(chunks):
                 if hasher:
@@ -207,19 +205,21 @@ class _Writer:
                 elif self.error or not hasher:
                     return
                 else:
-                    # What is behind the end of the archive is part of the DiffID, and need not end soon.
+                    # Data after the end of the archive is part of the DiffID, and may be large.
                     self._budget.count_content(len(block))
         except _LimitExceeded:
             raise
         except UnsafeArchive as error:
-            # Damage behind the end of the archive harms nobody, and the thread knows where that is.
+            # Damage after the end of the archive is harmless, and the thread knows where the end
+            # is.
             self.damage = error
             self._blocks.put(error)
 
     def close(self) -> None:
         """Let the thread finish, and wait until it has."""
         self._blocks.put(None)
-        # It is not alive yet where an interrupt came while it was started; it will then end by itself.
+        # The thread is not alive yet if an interrupt came while it started; it will then end without
+        # help.
         if self._thread.is_alive():
             self._thread.join()
 
@@ -234,7 +234,7 @@ class _Writer:
 
 
 class _Archive:
-    """The blocks of an archive, to be read in portions of any size."""
+    """The blocks of an archive, read in portions of any size."""
 
     def __init__(self, next_block: Callable[[], _Block], budget: _Budget) -> None:
         self._next_block = next_block
@@ -260,19 +260,19 @@ class _Archive:
         return b"".join(parts)
 
     def copy(self, size: int, descriptor: int, update: Callable[[memoryview], None]) -> None:
-        """Write the next `size` bytes to a file and tell `update`; UnsafeArchive if the archive ends before."""
+        """Write the next `size` bytes to a file and pass them to `update`; UnsafeArchive if the archive ends before."""
         while size:
             if not self._fill():
                 raise UnsafeArchive("the archive ends within its content")
             portion = memoryview(self._block)[self._position : self._position + size]
-            # A signal or a full disk may cut a write short; the next one tells which.
+            # A signal or a full disk may cut a write short; the next one shows which.
             written = os.write(descriptor, portion)
             update(portion[:written])
             self._position += written
             size -= written
 
     def skip(self, size: int) -> None:
-        """Pass over the next `size` bytes; UnsafeArchive if the archive ends before."""
+        """Skip the next `size` bytes; UnsafeArchive if the archive ends before."""
         while size:
             if not self._fill():
                 raise UnsafeArchive("the archive ends within its content")
@@ -281,12 +281,12 @@ class _Archive:
             size -= skipped
 
     def drain(self) -> None:
-        """Take all blocks to the last."""
+        """Consume all remaining blocks."""
         while not self._has_ended:
             self._has_ended = self._next_block() is None
 
     def _fill(self) -> bool:
-        """Have at least one byte in the block, unless the archive has ended."""
+        """Ensure that the block has at least one byte, unless the archive has ended."""
         if self._position < len(self._block):
             return True
         if self._has_ended:
@@ -335,7 +335,7 @@ def _write_entry(member: Member, archive: _Archive, tree: Tree, written: dict[in
 
 
 def _shown(name: bytes) -> str:
-    """Return a name in a form that fits into one line of any terminal."""
+    """Return a name in a form that fits on one line of any terminal."""
     text = name[:_LONGEST_SHOWN_NAME].decode(errors="backslashreplace")
     shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
     return shown if len(name) <= _LONGEST_SHOWN_NAME else shown + "..."
