@@ -1,7 +1,7 @@
-"""What happens while a verb works: one stream of events.
+"""Events that verbs and stores emit while they work: transfers, progress, retries, output.
 
-Verbs and stores emit, doors (the task reporter, the command line) render. An emitter is
-any callable that takes an event; it may be called from several threads at once.
+Front ends (the task reporter, the command line) render them. An emitter is any callable that takes
+an event; several threads may call it at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EntryPacked:
-    """A file or directory of the inputs is part of what is pushed; `name` is its path in there."""
+    """A file or directory of the inputs was packed; `name` is its path in the layer."""
 
     name: str
     is_directory: bool
@@ -22,9 +22,9 @@ class EntryPacked:
 
 @dataclass(frozen=True)
 class ImageLaidOut:
-    """The files of an image are about to be laid out; `kind` is "bundle", "image" or "nested bundle".
+    """The layers of an image are about to be unpacked; `kind` is "bundle", "image" or "nested bundle".
 
-    depth: in how many bundles it is nested. again: it was laid out before, so it is not now.
+    depth: how many bundles it is nested in. again: it was unpacked before, so it is skipped now.
     """
 
     image: str
@@ -35,7 +35,7 @@ class ImageLaidOut:
 
 @dataclass(frozen=True)
 class LayerLaidOut:
-    """The layer `number` (from 1) of the `count` that the image before this has is about to be laid out."""
+    """Layer `number` (from 1) of the current image's `count` layers is about to be unpacked."""
 
     digest: str
     number: int
@@ -44,9 +44,9 @@ class LayerLaidOut:
 
 @dataclass(frozen=True)
 class CopyPlanned:
-    """Everything that a copy will see to is known: images (indexes included), distinct blobs and their bytes.
+    """The extent of a copy is known: images (indexes included), distinct blobs and their bytes.
 
-    `names` are where the images were found that are not just members of an index.
+    `names` are the locations where images were found, except those that are just members of an index.
     """
 
     images: int
@@ -57,7 +57,7 @@ class CopyPlanned:
 
 @dataclass(frozen=True)
 class BlobStarted:
-    """The transfer of a blob of `size` bytes began; once more, from its first byte, for each further attempt."""
+    """The transfer of a blob of `size` bytes began, or began again from its first byte for a retry."""
 
     digest: str
     size: int
@@ -65,7 +65,7 @@ class BlobStarted:
 
 @dataclass(frozen=True)
 class BlobAdvanced:
-    """`count` further bytes of a blob were transferred."""
+    """`count` more bytes of a blob were transferred."""
 
     digest: str
     count: int
@@ -73,7 +73,7 @@ class BlobAdvanced:
 
 @dataclass(frozen=True)
 class BlobDone:
-    """A blob is where it should be; `how` is "transferred", "mounted" or "present"."""
+    """A blob is at the destination; `how` is "transferred", "mounted" or "present"."""
 
     digest: str
     size: int
@@ -82,7 +82,7 @@ class BlobDone:
 
 @dataclass(frozen=True)
 class ImageDone:
-    """An image or index is where it should be, all its blobs included; `how` is "copied" or "present"."""
+    """An image or index is at the destination with all its blobs; `how` is "copied" or "present"."""
 
     image: str
     how: str
@@ -90,7 +90,7 @@ class ImageDone:
 
 @dataclass(frozen=True)
 class HelperAwaited:
-    """The credential helper `program` has not answered yet for a server; it may take `limit` seconds altogether."""
+    """The credential helper `program` has not yet responded for a server; it may take `limit` seconds in total."""
 
     program: str
     server: str
@@ -99,7 +99,7 @@ class HelperAwaited:
 
 @dataclass(frozen=True)
 class Retrying:
-    """A request failed for `reason` and is tried again after `delay` seconds."""
+    """A request failed for `reason` and is retried after `delay` seconds."""
 
     url: str
     reason: str
@@ -130,7 +130,7 @@ Emit = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """Render nothing."""
+    """Ignore the event."""
 
 
 _current: ContextVar[Emit] = ContextVar("emit", default=ignore)
@@ -138,7 +138,7 @@ _current: ContextVar[Emit] = ContextVar("emit", default=ignore)
 
 @contextmanager
 def emitting(emit: Emit) -> Iterator[None]:
-    """Let `emit_here` emit by `emit` in this block: what is deep below has no other way to tell."""
+    """Make `emit_here` emit by `emit` in this block, for code deep below that has no emitter passed to it."""
     token = _current.set(emit)
     try:
         yield
@@ -147,5 +147,5 @@ def emitting(emit: Emit) -> Iterator[None]:
 
 
 def emit_here(event: Event) -> None:
-    """Emit by the emitter of the innermost `emitting` block of this thread, if any."""
+    """Emit by the emitter of this thread's innermost `emitting` block, if any."""
     _current.get()(event)

@@ -1,1 +1,1 @@
-"""Files and directories: written whole or not at all, replaced, removed, and looked at for changes."""
+"""Files and directories: write atomically, replace, remove, detect changes."""

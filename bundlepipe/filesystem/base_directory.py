@@ -1,8 +1,8 @@
-"""Where relative paths begin: at the current directory, or for work of a pipeline at the directory of that.
+"""The directory that relative paths start from: the current one, or a pipeline's own.
 
-The current directory is one for all threads of a process, so a user's own task that changes
-it changes it for every other task that runs. What opens a path therefore opens `anchored(path)`,
-and shows, records and compares the path as it was given.
+All threads of a process share one current directory, so a user's task that changes it would affect all
+other running tasks. Code that opens a path therefore opens `anchored(path)`, and shows, records and
+compares the path as given.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _base: ContextVar[str | None] = ContextVar("base_directory", default=None)
 
 @contextmanager
 def paths_from(directory: str) -> Iterator[None]:
-    """Let relative paths begin at `directory`, an absolute path, in all that this thread does within the context."""
+    """Resolve relative paths from `directory`, an absolute path, in this thread within the context."""
     token = _base.set(directory)
     try:
         yield
@@ -29,7 +29,7 @@ def paths_from(directory: str) -> Iterator[None]:
 
 
 def carried(function: Callable[[], Result]) -> Callable[[], Result]:
-    """Return the function for another thread, in which relative paths begin where they begin now."""
+    """Return the function for another thread, with this thread's base directory."""
     base = _base.get()
 
     def run() -> Result:
@@ -42,18 +42,18 @@ def carried(function: Callable[[], Result]) -> Callable[[], Result]:
 
 
 def base_directory() -> str:
-    """Return the absolute path that relative paths begin at; FileNotFoundError if that was removed."""
+    """Return the absolute path that relative paths start from; FileNotFoundError if it was removed."""
     return _base.get() or os.getcwd()
 
 
 def anchored(path: str) -> str:
     """Return the path to open for `path`: absolute within `paths_from`, else the path itself."""
     base = _base.get()
-    # An empty path leads nowhere, and is not to lead to a directory.
+    # An empty path must stay invalid instead of becoming a directory.
     return os.path.join(base, path) if base and path else path
 
 
 def as_given(path: str) -> str:
-    """Return a path from an error of the system as it was before it was anchored."""
+    """Return a path from a system error as it was before it was anchored."""
     base = _base.get()
     return path.removeprefix(os.path.join(base, "")) if base else path

@@ -1,6 +1,6 @@
-"""Refusal of outputs in places where nobody means anything to be replaced, whoever asks for it.
+"""Refuse outputs at paths that must never be replaced, even with `--force`.
 
-imgpkg refuses `/`, `.` and `..`; this refuses also what else nobody means to delete.
+imgpkg refuses `/`, `.` and `..`; this also refuses other directories that no user means to delete.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ _Identity = tuple[int, int]
 
 
 def refuse_dangerous(target: str, protected: Iterable[str] = ()) -> None:
-    """Raise OutputError unless `target` may be deleted and made anew.
+    """Raise OutputError unless `target` may be deleted and created again.
 
-    It must not be or contain the root, the current directory, a home directory, a mount
-    point, a git repository or work tree, or one of the `protected` paths (which need not
-    exist), nor lie in the `.git` of a repository. Links among the parents of all of them are
-    followed, and names that the file system takes for the same (case, mounts) count as the
-    same.
+    It must not be or contain the root, the current directory, a home directory, a mount point, a
+    git repository or work tree, or one of the `protected` paths (which need not exist), nor be
+    inside the `.git` of a repository. Links among the parents of all of them are followed, and
+    names that are the same to the file system (case, mounts) count as the same.
     """
     refuse_repository(target)
     resolved = _resolve(target)
@@ -41,13 +40,13 @@ def refuse_dangerous(target: str, protected: Iterable[str] = ()) -> None:
 
 
 def refuse_repository(target: str) -> None:
-    """Raise OutputError if an output, a file or a directory, is the `.git` of a repository or lies in one."""
+    """Raise OutputError if an output, a file or a directory, is the `.git` of a repository or inside one."""
     if names_repository(target) or names_repository(_resolve(target)):
         raise OutputError(f"{target}: {_DISALLOWED}: it is or lies in {_GIT}, where git keeps a repository")
 
 
 def names_repository(path: str) -> bool:
-    """Tell whether `.git` is one of the names in a path; in any case of letters, as some file systems have it."""
+    """Return whether `.git` is one of the names in a path, ignoring case as some file systems do."""
     return any(map(_is_repository, path.split(os.sep)))
 
 
@@ -66,7 +65,7 @@ def _resolve(path: str) -> str:
 
 def _kept(protected: Iterable[str]) -> Iterator[tuple[str, str]]:
     yield os.sep, "the root directory"
-    # Without a current directory (it was removed) no output can contain it.
+    # If the current directory was removed, no output can contain it.
     with suppress(FileNotFoundError):
         yield base_directory(), "the current directory"
     for home in _homes():
@@ -87,7 +86,7 @@ def _homes() -> Iterator[str]:
 
 
 def _contains(directory: str, identity: _Identity | None, path: str) -> bool:
-    """Tell whether a resolved path is a directory or lies in it."""
+    """Return whether a resolved path is a directory or is inside it."""
     if path == directory or path.startswith(directory.rstrip(os.sep) + os.sep):
         return True
     if identity is None:
@@ -109,7 +108,7 @@ def _identity(path: str) -> _Identity | None:
 
 
 def _find_repository_or_mount(directory: str) -> str | None:
-    """Return what is found first here or below: a directory with a `.git`, directory or file, or a mount point."""
+    """Return the first one found here or below: a directory with a `.git`, directory or file, or a mount point."""
     device = _device(directory)
     if device is not None and os.path.ismount(directory):
         return f"the mount point {directory}"

@@ -1,4 +1,4 @@
-"""Which files of a build's context are left out: `.dockerignore`. Pushes of files have such patterns, too.
+"""Parse and match `.dockerignore` patterns, for build contexts and for pushed files.
 
 Sources: "`.dockerignore` files" of Docker's documentation, and moby's packages `ignorefile`
 (how lines are read) and `patternmatcher` (what they match), which every builder of Docker uses. docker-py has a
@@ -21,7 +21,7 @@ _SPACE = " \t\n\v\f\r\x85\xa0"
 
 @dataclass(frozen=True)
 class Pattern:
-    """A line of a `.dockerignore`: a cleaned path with wildcards; with `is_exception` it brings files back."""
+    """A line of a `.dockerignore`: a cleaned path with wildcards; with `is_exception` it includes files again."""
 
     text: str
     is_exception: bool = False
@@ -31,11 +31,11 @@ class Pattern:
         return re.compile(_regex(self.text))
 
     def matches(self, path: str) -> bool:
-        """Tell whether a path relative to the context is meant itself; what lies below it follows from that."""
+        """Return whether a path relative to the context matches; paths below it follow from that."""
         return self._regex.fullmatch(path) is not None
 
     def may_match_below(self, directory: str) -> bool:
-        """Tell whether something below a directory could be meant."""
+        """Return whether a path below a directory could match."""
         fixed = re.split(r"[*?\[\\]", self.text, maxsplit=1)[0]
         below = f"{directory}/"
         return fixed.startswith(below) or (fixed != self.text and below.startswith(fixed))
@@ -43,7 +43,7 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a path is left out, and which patterns mean it or a directory above it."""
+    """Whether a path is ignored, and which patterns match it or a directory above it."""
 
     is_excluded: bool = False
     matched: Sequence[bool] = field(default=(), repr=False)
@@ -51,13 +51,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class DockerIgnore:
-    """The patterns of a `.dockerignore`, in order: the last one that matches decides."""
+    """The patterns of a `.dockerignore`, in order: the last match decides."""
 
     patterns: tuple[Pattern, ...] = ()
 
     @classmethod
     def parse(cls, content: bytes, path: str) -> DockerIgnore:
-        """Return the patterns in a file; InputError, naming `path` and the line, for what is none."""
+        """Parse a file; InputError, naming `path` and the line, for a malformed pattern."""
         text = content.decode("utf-8", "surrogateescape").removeprefix(_BYTE_ORDER_MARK)
         patterns = []
         for number, line in enumerate(text.split("\n"), 1):
@@ -68,11 +68,11 @@ class DockerIgnore:
 
     @classmethod
     def of(cls, patterns: Sequence[str]) -> DockerIgnore:
-        """Return some patterns, each what a line of a file would be; InputError for what is none."""
+        """Parse patterns, each like a line of a file; InputError for a malformed one."""
         return cls(tuple(filter(None, (_pattern(text, "what to leave out") for text in patterns))))
 
     def leaves_out(self, path: str) -> bool:
-        """Tell whether a path is left out, whatever is below it."""
+        """Return whether a path is ignored, regardless of exceptions below it."""
         verdict, above = Verdict(), ""
         for part in path.split("/"):
             above = f"{above}/{part}" if above else part
@@ -86,7 +86,8 @@ class DockerIgnore:
         matched = []
         for number, pattern in enumerate(self.patterns):
             matches = bool(parent.matched) and parent.matched[number]
-            # A pattern that would change nothing is not asked, as in moby: below a directory it is then not known.
+            # As in moby, a pattern that would change nothing is skipped: below a directory its match is then
+            # unknown.
             if not matches and pattern.is_exception == is_excluded:
                 matches = pattern.matches(path)
             matched.append(matches)
@@ -95,7 +96,7 @@ class DockerIgnore:
         return Verdict(is_excluded, matched)
 
     def may_bring_back_below(self, directory: str) -> bool:
-        """Tell whether an exception could mean something below a directory that is left out."""
+        """Return whether an exception could match a path below an ignored directory."""
         return any(pattern.is_exception and pattern.may_match_below(directory) for pattern in self.patterns)
 
 
@@ -122,7 +123,7 @@ def _pattern(line: str, where: str) -> Pattern | None:
 
 def _regex(pattern: str) -> str:
     """Return the regular expression of a pattern; ValueError if it is malformed."""
-    # moby compares the beginning or the end of a path where the pattern is plain besides its `**`.
+    # moby compares the start or the end of a path if the pattern has no wildcard besides its `**`.
     plain = not re.search(r"[*?\[\]\\]", pattern.removeprefix("**").removesuffix("**"))
     if plain and pattern.startswith("**") and not pattern.endswith("**"):
         suffix = pattern[2:]
@@ -137,7 +138,7 @@ def _regex(pattern: str) -> str:
 
 
 def _part(pattern: str, start: int) -> tuple[int, str]:
-    """Return the expression of what stands at `start`, and where the next part begins."""
+    """Return the expression for the part at `start`, and where the next part begins."""
     if pattern.startswith("**", start):
         end = start + (3 if pattern.startswith("**/", start) else 2)
         return end, "(?s:.*)" if end == len(pattern) else "(?:(?s:.*)/)?"
@@ -161,7 +162,7 @@ def _literal(pattern: str, start: int) -> tuple[int, str]:
 
 
 def _character_class(pattern: str, start: int) -> tuple[int, str]:
-    """Return the expression of a `[class]`, as Go's `filepath.Match` defines them, and where the next part begins."""
+    """Return the expression for a `[class]`, as Go's `filepath.Match` defines it, and where the next part begins."""
     negation = "^" if pattern.startswith("^", start) else ""
     position = start + len(negation)
     ranges: list[str] = []

@@ -1,4 +1,4 @@
-"""Two directories trading places in one step, where the system can do that.
+"""Exchange two directories atomically, if the system supports it.
 
 Linux: renameat2(2) with RENAME_EXCHANGE, since 3.15. macOS: renamex_np(2) with RENAME_SWAP
 on APFS. Python has neither.
@@ -18,7 +18,8 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _RENAME_SWAP = 2
 
-# For C libraries that have no such function (musl): the numbers of 64-bit systems, from asm/unistd.h.
+# System call numbers on 64-bit systems, from asm/unistd.h, for C libraries without the function
+# (musl).
 _RENAMEAT2_NUMBERS = {
     "x86_64": 316,
     "aarch64": 276,
@@ -28,17 +29,17 @@ _RENAMEAT2_NUMBERS = {
     "s390x": 347,
 }
 
-# Invalid: the file system has no such flag. Not permitted: a sandbox knows no such call.
+# EINVAL: the file system lacks the flag. EPERM: a sandbox does not know the call.
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM)
 
 
 def exchange(one: bytes, other: bytes) -> bool:
-    """Let two existing paths of one file system trade places atomically.
+    """Exchange two existing paths of one file system atomically.
 
-    Returns False, with nothing changed, where the system or the file system cannot do it;
-    raises OSError for what would fail by any way of renaming.
+    Returns False, with nothing changed, if the system or the file system cannot do it; raises
+    OSError if any kind of rename would fail.
     """
-    # Here, since a first publication need not wait for it.
+    # Imported here, since a first publication does not need it.
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and parts of files that several threads read and write."""
+"""Read and write files: atomically, with size limits, and in parts by several threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHUNK = 1 << 20
 
 
 def is_utf8(name: str) -> bool:
-    """Tell whether a name or argument, in which other bytes stand as surrogates (PEP 383), is UTF-8."""
+    """Return whether a name or argument, in which other bytes are surrogates (PEP 383), is UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -28,13 +28,13 @@ def is_utf8(name: str) -> bool:
 
 
 def read_file(path: str) -> bytes:
-    """Return the content of a file that is given as input; InputError if it cannot be read."""
+    """Return the content of an input file; InputError if it cannot be read."""
     with _opened(path) as file:
         return file.read()
 
 
 def read_document(path: str) -> bytes:
-    """Return the content of a document; InputError if it cannot be read, or is larger than documents are."""
+    """Return the content of a document; InputError if it cannot be read or exceeds the limit for documents."""
     with _opened(path) as file:
         return read_bounded(file, path)
 
@@ -51,7 +51,7 @@ def _opened(path: str) -> Iterator[IO[bytes]]:
 
 
 def read_bounded(file: IO[bytes], what: str, largest: int = LARGEST_DOCUMENT) -> bytes:
-    """Return the rest of a file that holds a document; InputError, calling it `what`, if that is larger."""
+    """Return the rest of a file that holds a document; InputError, calling it `what`, if it exceeds the limit."""
     content = file.read(largest + 1)
     if len(content) > largest:
         raise InputError(f"{what}: has more than {in_words(largest)}, the most that such a document may have")
@@ -65,12 +65,12 @@ def write_if_changed(
     about_to: Callable[[os.stat_result], object] = lambda status: None,
     mode: int | None = None,
 ) -> bool:
-    """Make `content` the content of the file at `path`; tell whether it was not so before.
+    """Write `content` to the file at `path` unless it has that content already; return whether it was written.
 
-    A file that already has the content is not touched, so its time stamps stay. Missing
-    directories are made. `about_to` gets the status of the new file just before it takes
-    the place of what is there. `mode` are the permissions of a file that was not there,
-    where they are not those of the umask; one that was there keeps its own then. Raises OSError.
+    An unchanged file is not touched, so its time stamps stay. Missing directories are created.
+    `about_to` gets the status of the new file just before the rename. `mode` are the permissions of
+    a file that did not exist, if not those of the umask; an existing file keeps its own. Raises
+    OSError.
     """
     path = anchored(path)
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
@@ -90,10 +90,10 @@ def write_if_changed(
 
 @contextlib.contextmanager
 def incoming(directory: str) -> Iterator[IO[bytes]]:
-    """Give a new file in `directory`, to be renamed into place by the caller; it is removed if it was not.
+    """Create a temporary file in `directory` for the caller to rename into place; otherwise it is removed.
 
-    The file is locked while it is written, which tells it from what a killed process left
-    behind: `remove_abandoned` takes those away.
+    The file is locked while it is written, which distinguishes it from files that a killed process left:
+    `remove_abandoned` removes those.
     """
     file = _locked_file(directory)
     try:
@@ -109,14 +109,14 @@ def _locked_file(directory: str) -> IO[bytes]:
         path = os.path.join(anchored(directory), _PREFIX + secrets.token_hex(8))
         file = open(path, "xb")  # noqa: SIM115  (the caller closes it)
         fcntl.flock(file, fcntl.LOCK_EX)
-        # Between the two calls another process may have taken the file for an abandoned one.
+        # Between the two calls another process may have removed the file as abandoned.
         if os.path.exists(path):
             return file
         file.close()
 
 
 def remove_abandoned(directory: str) -> None:
-    """Remove the files that killed processes left incomplete in `directory`."""
+    """Remove incomplete files that killed processes left in `directory`."""
     directory = anchored(directory)
     for name in os.listdir(directory):
         if name.startswith(_PREFIX):
@@ -127,7 +127,7 @@ def remove_abandoned(directory: str) -> None:
 
 @contextlib.contextmanager
 def locked(directory: str) -> Iterator[None]:
-    """Hold the lock of a directory, against other processes and other threads alike."""
+    """Hold the lock of a directory, against other processes and other threads."""
     descriptor = os.open(anchored(directory), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -137,7 +137,7 @@ def locked(directory: str) -> Iterator[None]:
 
 
 def read_at(descriptor: int, offset: int, size: int) -> Iterator[bytes]:
-    """Yield `size` bytes of a file from `offset` on, fewer where it ends; threads may share it. Raises OSError."""
+    """Yield `size` bytes of a file from `offset` on, fewer at its end; threads may share the file. Raises OSError."""
     end = offset + size
     while offset < end and (chunk := os.pread(descriptor, min(_CHUNK, end - offset), offset)):
         offset += len(chunk)
@@ -145,7 +145,7 @@ def read_at(descriptor: int, offset: int, size: int) -> Iterator[bytes]:
 
 
 def write_at(descriptor: int, data: bytes, offset: int) -> None:
-    """Write all of `data` into a file from `offset` on; threads may share it. Raises OSError."""
+    """Write all of `data` to a file from `offset` on; threads may share the file. Raises OSError."""
     rest = memoryview(data)
     while rest:
         written = os.pwrite(descriptor, rest, offset)

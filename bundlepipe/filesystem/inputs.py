@@ -1,4 +1,4 @@
-"""The files and directories that make a layer: names, order and refusals are those of `imgpkg push -f`."""
+"""Walk the files and directories of a layer, with the names, order and refusals of `imgpkg push -f`."""
 
 from __future__ import annotations
 
@@ -30,14 +30,13 @@ _name = attrgetter("name")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is packed: files and directories, in order, as `imgpkg push -f` takes them.
+    """The inputs of a layer: files and directories, in order, as for `imgpkg push -f`.
 
-    `exclude` holds paths relative to an input that are left out, directories with all
-    below them. With `preserve_permissions` all twelve permission bits are kept, else
-    only the owner's bits of files. With `follow_links` a path that is a link to a file stands for that file.
-    `patterns`, of `.dockerignore`'s form, leave out what they match as well; so do those in the
-    file of the name `ignore_file` at the top of a directory, which is not packed itself. Of both
-    the last that matches decides, and the file comes first.
+    `exclude` holds paths relative to an input that are left out, directories with their contents. With
+    `preserve_permissions` all twelve permission bits are kept, else only the owner's bits of files. With
+    `follow_links` a path that is a link to a file stands for that file. `patterns`, in the format of
+    `.dockerignore`, also leave out what they match; so do those in the file named `ignore_file` at the top
+    of a directory, which is not packed itself. The last match of both decides, and the file comes first.
     """
 
     paths: Sequence[str]
@@ -48,7 +47,7 @@ class Inputs:
     ignore_file: str | None = None
 
     def mode(self, status: os.stat_result) -> int:
-        """Return the permission bits that a file or directory gets in the layer."""
+        """Return the permission bits for a file or directory in the layer."""
         if self.preserve_permissions:
             return status.st_mode & _PERMISSION_BITS
         return _DIRECTORY_MODE if stat.S_ISDIR(status.st_mode) else status.st_mode & OWNER_BITS
@@ -96,7 +95,7 @@ def walk(inputs: Inputs) -> list[Entry]:
 
 @contextlib.contextmanager
 def within_depth(root: str) -> Iterator[None]:
-    """Raise InputError where a walk through the directory `root` goes deeper than Python calls functions."""
+    """Raise InputError if a walk through the directory `root` exceeds Python's recursion limit."""
     try:
         yield
     except RecursionError:
@@ -104,7 +103,7 @@ def within_depth(root: str) -> Iterator[None]:
 
 
 def _followed(path: str) -> str:
-    """Return the path to read for an input that may be a link to a file; InputError for one that leads nowhere."""
+    """Return the path to read for an input that may be a link to a file; InputError for a broken link."""
     try:
         is_directory = stat.S_ISDIR(os.stat(anchored(path)).st_mode)
     except OSError as error:
@@ -113,13 +112,13 @@ def _followed(path: str) -> str:
 
 
 def go_walked(directory: str) -> str:
-    """Return what paths below a directory begin with where Go walks through it: cleaned, nothing for `.`."""
+    """Return the prefix of paths below a directory in Go's walk: the cleaned path, empty for `.`."""
     cleaned = os.path.normpath(directory)
     return "" if cleaned == "." else cleaned
 
 
 def lstat(path: str) -> os.stat_result:
-    """Return the status of what is at a path, a link itself; InputError if there is nothing."""
+    """Return the status of a path without following links; InputError if it does not exist."""
     try:
         return os.lstat(anchored(path))
     except OSError as error:
@@ -127,7 +126,7 @@ def lstat(path: str) -> os.stat_result:
 
 
 def _ignored(inputs: Inputs, root: str | None = None) -> DockerIgnore:
-    """Return what the patterns of the inputs, and the ignore file in the directory `root`, leave out."""
+    """Return what the inputs' patterns, and the ignore file in the directory `root`, leave out."""
     from bundlepipe.filesystem.dockerignore import DockerIgnore
 
     given = DockerIgnore.of(inputs.patterns)
@@ -146,7 +145,7 @@ def _ignored(inputs: Inputs, root: str | None = None) -> DockerIgnore:
 
 @dataclass(frozen=True)
 class _Walk:
-    """A walk through the directory `root`, which adds to `entries` what is neither excluded nor ignored."""
+    """A walk through the directory `root` that adds files to `entries` unless they are excluded or ignored."""
 
     root: str
     excluded: frozenset[str]
@@ -154,7 +153,7 @@ class _Walk:
     entries: list[Entry]
 
     def directory(self, directory: str, prefix: str, parent: Verdict | None = None) -> None:
-        """Walk through a directory, given the verdict on it where anything is ignored."""
+        """Walk through a directory, given the verdict on it if there are patterns."""
         for child in in_byte_order(directory or "."):
             name = prefix + child.name
             path = f"{directory}/{child.name}" if directory else child.name
@@ -173,11 +172,11 @@ class _Walk:
                     self.entries.append(Entry(name, path, status))
 
     def _is_lost(self, name: str) -> bool:
-        """Tell whether nothing below a directory that is ignored can be brought back by an exception."""
+        """Return whether no exception can include anything below an ignored directory."""
         return self.ignore is not None and not self.ignore.may_bring_back_below(name)
 
     def _below(self, entry: Entry, verdict: Verdict | None, is_ignored: bool) -> None:
-        """Add a directory and what is below it; one that is ignored only where something below it is not."""
+        """Add a directory and its contents; an ignored one only if something below it is not ignored."""
         position = len(self.entries)
         self.entries.append(entry)
         self.directory(entry.path, f"{entry.name}/", verdict)
@@ -186,7 +185,7 @@ class _Walk:
 
 
 def in_byte_order(directory: str) -> list[os.DirEntry[str]]:
-    """Return what is in a directory in the byte order of the names; InputError if it cannot be read."""
+    """Return the entries of a directory in byte order of their names; InputError if it cannot be read."""
     try:
         with os.scandir(anchored(directory)) as found:
             children = sorted(found, key=_name)
@@ -216,7 +215,7 @@ def _what(path: str, mode: int) -> str:
 
 
 def refuse_repeated(entries: Sequence[Entry]) -> None:
-    """Raise InputError for one path given by two inputs."""
+    """Raise InputError if two inputs result in the same path."""
     paths_by_name: dict[str, list[str]] = {}
     for entry in entries:
         if entry.name != ".":
@@ -229,7 +228,7 @@ def refuse_repeated(entries: Sequence[Entry]) -> None:
 def read_file(entry: Entry) -> Iterator[bytes]:
     """Yield the content of a file entry, `entry.status.st_size` bytes.
 
-    Raises InputError if the file is no longer the one that was walked.
+    Raises InputError if the file changed since the walk.
     """
     with _opened(entry) as descriptor:
         remaining = entry.status.st_size

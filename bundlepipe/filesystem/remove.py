@@ -1,8 +1,8 @@
-"""Removal of a directory with all below it.
+"""Remove a directory tree of any depth.
 
-`shutil.rmtree` keeps a file descriptor and a stack frame for each level of nesting and
-stops at directories without write permission; this does neither, and as that function it
-follows no link, even one that appears meanwhile.
+`shutil.rmtree` keeps a file descriptor and a stack frame for each level of nesting and stops at
+directories without write permission; this does neither. Like that function it follows no links,
+even ones that appear meanwhile.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _Identity = tuple[int, int]
 
 
 def remove_tree(directory: bytes) -> None:
-    """Remove `directory` and all below it; nothing if it is absent.
+    """Remove `directory` and everything below it; do nothing if it is absent.
 
-    Several may remove one directory at once. Permissions in the way are changed where the
-    user may do so. What is mounted below is not entered. Raises OSError.
+    Several callers may remove one directory at once. Permissions are changed if they prevent
+    removal. Mount points below are not entered. Raises OSError.
     """
     while True:
         try:
             _remove_once(directory)
         except FileNotFoundError:
-            # Someone else removes it too, and took away the ground below us.
+            # Another process is removing it too, and removed the current directory of this walk.
             if not os.path.lexists(directory):
                 return
         else:
@@ -35,7 +35,7 @@ def remove_tree(directory: bytes) -> None:
 
 
 def _remove_once(directory: bytes) -> None:
-    """Walk depth first with one descriptor, up again by `..`, so that no depth is too deep."""
+    """Walk depth first with one descriptor, returning by `..`, so that any depth works."""
     parent, name = os.path.split(directory)
     here = os.open(parent or b".", _DIRECTORY & ~os.O_NOFOLLOW)
     above: list[tuple[_Identity, list[str]]] = []
@@ -83,7 +83,7 @@ def _enter(parent: int, name: str) -> int:
 
 
 def _remove_files(directory: int) -> list[str]:
-    """Remove all but directories; return the names of those."""
+    """Remove all entries except directories; return the names of those."""
     subdirectories: list[str] = []
     with os.scandir(directory) as entries:
         for entry in list(entries):

@@ -1,8 +1,8 @@
-"""A directory replaced as a whole: what was there, or what is new, and never anything between.
+"""Replace a directory atomically: the target has its old content or the new one, never a mix.
 
-The new content grows in a sibling of the target that trades places with it at the end.
-What a killed run left behind is recognised by its name, and by its lock being free, and is
-removed by the next publication to the same target.
+The new content is written to a sibling of the target and exchanged with it at the end. Leftovers of
+a killed run are recognised by their name and their free lock; the next publication to the same
+target removes them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from bundlepipe.filesystem.remove import remove_tree
 
 _INCOMING = "incoming"
 _PREVIOUS = "previous"
-# Leaves room for the rest of the name of a sibling in the 255 bytes that file systems allow.
+# Leaves room for the rest of a sibling's name in the 255 bytes that file systems allow.
 _LONGEST_BASE = 200
 
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
-# What flock says where a network file system has no locks, or none for a directory.
+# Errors of flock if a network file system has no locks, or none for directories.
 _NO_LOCKS = (errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _REASONS = {
     errno.EBUSY: "it is a mount point, which nothing can take the place of; name a directory below it",
@@ -36,16 +36,16 @@ _REASONS = {
 
 @contextmanager
 def replace_directory(target: str) -> Iterator[str]:
-    """Give a new, empty directory to fill; on leaving the context it becomes `target`.
+    """Yield a new, empty directory to fill; on leaving the context it replaces `target`.
 
-    The directory is a sibling of the target. If the context ends with an exception, the
-    target stays as it was. After a kill, at any time, it is old or new, and whole; where
-    the file system cannot exchange directories it may, for the moment between two renames,
-    be absent, and the next publication begins by putting the old one back. Several
-    publications to one target may run at once: each succeeds, the last one stays.
+    The directory is a sibling of the target. If the context ends with an exception, the target
+    stays unchanged. After a kill, at any time, it is old or new, and complete; if the file system
+    cannot exchange directories, it may be absent between two renames, and the next publication
+    first restores the old one. Several publications to one target may run at once: each succeeds,
+    the last one stays.
 
-    Missing parents are created. Raises OutputError where the target is something else than
-    a directory, or a mount point, or where the file system refuses.
+    Missing parents are created. Raises OutputError if the target is not a directory, or is a mount
+    point, or if the file system refuses.
     """
     publication = _Publication(target)
     incoming, lock = publication.begin()
@@ -54,7 +54,7 @@ def replace_directory(target: str) -> Iterator[str]:
         publication.publish(incoming)
     except BaseException:
         _unlock(lock)
-        # What goes wrong here is less than the error on its way, and the next publication tries again.
+        # An error here matters less than the one being raised, and the next publication tries again.
         with suppress(OutputError):
             publication.discard(incoming)
         raise
@@ -76,7 +76,7 @@ class _Publication:
         self._previous: list[str] = []
 
     def begin(self) -> tuple[str, int | None]:
-        """Check the target, clear up after killed runs; return a new directory and its lock."""
+        """Check the target and clean up after killed runs; return a new directory and its lock."""
         try:
             self._create_parents()
             self._check_target()
@@ -86,11 +86,11 @@ class _Publication:
             raise OutputError(f"{self._shown}: cannot be replaced: {_reason(error)}") from None
 
     def publish(self, incoming: str) -> None:
-        """Put the new directory in the place of the target.
+        """Replace the target with the new directory.
 
-        Nothing is synchronised to disk (fsync), which would cost more than all the rest: what
-        is published can be made again, and after a loss of power has to be checked like any
-        other output.
+        Nothing is synchronised to disk (fsync), which would take longer than all the rest: the
+        output can be produced again, and after a power failure has to be checked like any other
+        output.
         """
         try:
             while not self._put(incoming):
@@ -99,7 +99,7 @@ class _Publication:
             raise OutputError(f"{self._shown}: cannot be replaced: {_reason(error)}") from None
 
     def discard(self, incoming: str) -> None:
-        """Remove what is not, or no longer, the target."""
+        """Remove a directory that is not, or no longer, the target."""
         self._remove(incoming)
         for directory in self._previous:
             self._remove_previous(directory)
@@ -143,7 +143,7 @@ class _Publication:
         try:
             lock = _lock(directory)
         except OSError:
-            # In use, gone, or on a file system without locks, where nobody can tell.
+            # In use, gone, or on a file system without locks, where it cannot be decided.
             return
         try:
             self._remove(directory)
@@ -157,7 +157,7 @@ class _Publication:
             try:
                 return directory, _lock(directory)
             except (BlockingIOError, FileNotFoundError):
-                # Another publication came between these two steps, and took it for abandoned.
+                # Another publication ran between these two steps and removed it as abandoned.
                 continue
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
@@ -165,9 +165,9 @@ class _Publication:
                 return directory, None
 
     def _put(self, incoming: str) -> bool:
-        """Take one attempt; return False where another publication came in between."""
+        """Make one attempt; return False if another publication interfered."""
         try:
-            # Enough where the target is absent or empty.
+            # Sufficient if the target is absent or empty.
             os.rename(incoming, self._target)
         except OSError as error:
             if error.errno not in _OCCUPIED:
@@ -196,15 +196,15 @@ class _Publication:
         try:
             os.rename(previous, self._target)
         except OSError as error:
-            # Another publication was faster, here or there.
+            # Another publication was faster, at either path.
             if error.errno not in (*_OCCUPIED, errno.ENOENT):
                 raise
 
     def _remove_previous(self, previous: str) -> None:
-        """Remove what was the target, unless there is nothing else."""
+        """Remove the previous target, unless it is the only copy."""
         if not os.path.lexists(self._target):
             return
-        # Under its name it may be put back at any time, so it has to be whole or gone.
+        # Under its name it may be restored at any time, so it has to be complete or gone.
         doomed = self._sibling(_INCOMING)
         try:
             os.rename(previous, doomed)
@@ -230,7 +230,7 @@ class _Publication:
 
 
 def _lock(directory: str) -> int:
-    """Return a descriptor that holds the lock of a directory; BlockingIOError if someone else does."""
+    """Return a descriptor that holds the lock of a directory; BlockingIOError if it is locked."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -244,7 +244,7 @@ def _lock(directory: str) -> int:
 
 def _unlock(lock: int | None) -> None:
     if lock is not None:
-        # Closing alone would leave it to processes that were forked meanwhile.
+        # Closing alone would leave the lock with processes that were forked meanwhile.
         fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
 

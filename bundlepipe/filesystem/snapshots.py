@@ -1,4 +1,4 @@
-"""What is remembered of files and directories, so that the next run knows whether they changed."""
+"""Snapshots of files and directories, which show in a later run whether they changed."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     pass
 
 
-# A change within the resolution of a file system's clock leaves the time stamps as they
-# were; the coarsest in use (FAT) has two seconds. Git calls such files "racily clean".
+# A change within the resolution of a file system's clock does not change the time stamps; the
+# coarsest in use (FAT) has two seconds. Git calls such files "racily clean".
 _CLOCK_RESOLUTION_NS = 2_000_000_000
 
 
 class FileState(NamedTuple):
-    """What is remembered of an entry: content and mode, and the stamps that vouch for them.
+    """The recorded state of an entry: content and mode, and the time stamps that vouch for them.
 
-    `sha256` is None for a directory. A `ctime_ns` of 0 marks a file that changed too
-    recently for its stamps to prove anything.
+    `sha256` is None for a directory. A `ctime_ns` of 0 marks a file that changed too recently for
+    its stamps to prove anything.
     """
 
     mode: int
@@ -36,7 +36,7 @@ class FileState(NamedTuple):
     inode: int
 
     def vouches_for(self, status: os.stat_result) -> bool:
-        """Tell whether a file with this `status` can only be the one remembered."""
+        """Return whether a file with this `status` must be the recorded one."""
         return (
             self.ctime_ns == status.st_ctime_ns
             and self.mtime_ns == status.st_mtime_ns
@@ -45,7 +45,7 @@ class FileState(NamedTuple):
         )
 
     def same_content(self, other: FileState) -> bool:
-        """Tell whether both stand for the same entry of a layer."""
+        """Return whether both states produce the same entry in a layer."""
         return (self.mode, self.sha256) == (other.mode, other.sha256)
 
 
@@ -53,12 +53,12 @@ Snapshot = dict[str, FileState]
 
 
 def file_state(inputs: Inputs, entry: Entry, sha256: str, read_at_ns: int) -> FileState:
-    """Return what to remember of a file whose content, read at `read_at_ns`, has this hash."""
+    """Return the state to record for a file whose content, read at `read_at_ns`, has this hash."""
     return _file_state(entry.status, inputs.mode(entry.status), sha256, read_at_ns)
 
 
 def extracted_state(status: os.stat_result, sha256: str) -> FileState:
-    """Return the state of a file just written with this content, stamps included although they are too new to trust."""
+    """Return the state of a file just written with this content, including stamps that are too new to trust."""
     return FileState(
         status.st_mode & OWNER_BITS,
         sha256,
@@ -70,7 +70,7 @@ def extracted_state(status: os.stat_result, sha256: str) -> FileState:
 
 
 def directory_state(inputs: Inputs, entry: Entry) -> FileState:
-    """Return what to remember of a directory: its size and stamps say nothing that its entries do not."""
+    """Return the state to record for a directory: its size and stamps add nothing to those of its entries."""
     return FileState(inputs.mode(entry.status), None, 0, 0, 0, 0)
 
 
@@ -83,8 +83,8 @@ def _file_state(status: os.stat_result, mode: int, sha256: str, read_at_ns: int)
 def snapshot(inputs: Inputs, known: Mapping[str, FileState]) -> Snapshot:
     """Return the state of every entry now, by path.
 
-    A file is read only where `known`, an earlier snapshot, cannot vouch for it. Raises
-    InputError as `walk` does.
+    A file is read only if `known`, an earlier snapshot, does not vouch for it. Raises InputError as
+    `walk` does.
     """
     return {
         entry.path: directory_state(inputs, entry)
@@ -95,13 +95,14 @@ def snapshot(inputs: Inputs, known: Mapping[str, FileState]) -> Snapshot:
 
 
 def content_state(entry: Entry, mode: int, known: Mapping[str, FileState]) -> FileState:
-    """Return the state of a file, which gets this `mode`; it is read only where `known` cannot vouch for it.
+    """Return the state of a file, with this `mode`; it is read only if `known` does not vouch for it.
 
     Raises InputError as `read_file` does.
     """
     before = known.get(entry.path)
     if before and before.vouches_for(entry.status):
-        # A change of mode moves ctime, so what a mode was made from is vouched for as well.
+        # A change of mode changes ctime, so `known` also vouches for what the mode was derived
+        # from.
         return before if before.mode == mode else before._replace(mode=mode)
     read_at_ns = time.time_ns()
     hasher = hashlib.sha256()
@@ -111,14 +112,14 @@ def content_state(entry: Entry, mode: int, known: Mapping[str, FileState]) -> Fi
 
 
 def extracted_snapshot(directory: str, written: Mapping[int, FileState]) -> Snapshot:
-    """Return the state of a directory just extracted; only files that differ from what was `written` are read."""
+    """Return the state of a directory just unpacked; only files that differ from `written` are read."""
     inputs = Inputs([directory], exclude=())
     known = {entry.path: written[entry.status.st_ino] for entry in walk(inputs) if entry.status.st_ino in written}
     return {path: state._replace(ctime_ns=0) for path, state in snapshot(inputs, known).items()}
 
 
 def file_snapshot(paths: Sequence[str], known: Mapping[str, FileState]) -> Snapshot:
-    """Return the state of some files by their content alone, links followed; `known` and InputError as above."""
+    """Return the state of some files by their content alone, following links; `known` and InputError as above."""
     now: Snapshot = {}
     for path in paths:
         try:
@@ -137,7 +138,7 @@ def file_snapshot(paths: Sequence[str], known: Mapping[str, FileState]) -> Snaps
 
 
 def differences(before: Mapping[str, FileState], now: Mapping[str, FileState]) -> list[str]:
-    """Return, in words, what changed from one snapshot to another; empty if nothing that a layer shows."""
+    """Describe the changes between two snapshots; empty if they give the same layer."""
     changes = [f"{path} is new" for path in now.keys() - before.keys()]
     changes += [f"{path} is gone" for path in before.keys() - now.keys()]
     for path in now.keys() & before.keys():

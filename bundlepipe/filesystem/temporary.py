@@ -1,4 +1,4 @@
-"""Temporary files, and what to say where there is no room for them."""
+"""Temporary files, with an error that says what to do if there is no room for them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class NoRoom(StoreError):
-    """The directory for temporary files cannot take what has to be there for a while."""
+    """The directory for temporary files has no room."""
 
 
 def temporary_file(what: str, size: int | None = None) -> IO[bytes]:
-    """Return a new file without a name, which is gone with the process however that ends.
+    """Return a new file without a name, which disappears with the process.
 
-    `what` will be kept there, `size` bytes at most, if that is known. Raises NoRoom if no
-    file can be made.
+    It will hold `what`, at most `size` bytes if that is known. Raises NoRoom if no file can be
+    created.
     """
     try:
         return tempfile.TemporaryFile()
@@ -32,7 +32,7 @@ def temporary_file(what: str, size: int | None = None) -> IO[bytes]:
 
 @contextlib.contextmanager
 def temporary_room(what: str, size: int | None = None) -> Iterator[None]:
-    """Raise NoRoom where there is no more room for what is written to a temporary file in this block."""
+    """Raise NoRoom if writing to a temporary file in this block runs out of room."""
     try:
         yield
     except OSError as error:
@@ -42,7 +42,7 @@ def temporary_room(what: str, size: int | None = None) -> Iterator[None]:
 
 
 def _no_room(error: OSError, what: str, size: int | None) -> NoRoom:
-    # Not by gettempdir(), which fails where no directory takes a file.
+    # Not by gettempdir(), which fails if no directory can hold a file.
     directory = tempfile.tempdir or os.environ.get("TMPDIR") or "the directory for temporary files"
     needed = "" if size is None else f" (up to {size} byte{'' if size == 1 else 's'})"
     return NoRoom(

@@ -1,1 +1,1 @@
-"""The files of a new pipeline, made of what there is in a directory."""
+"""Files for a new pipeline, generated from what a directory contains (`bundlepipe init`)."""

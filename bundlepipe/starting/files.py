@@ -1,4 +1,4 @@
-"""The files that a new pipeline begins with, written for what a directory has."""
+"""Generate the files of a new pipeline for a directory."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ _TAIL = """
 #   {bundle}: {{from: {{bundle: {bundle}}}, to: build/{bundle}}}
 """
 _LISTED = 4
-# What is a text in YAML without quotes.
+# Texts that YAML can hold without quotes.
 _PLAIN = re.compile(r"\.|[A-Za-z._][A-Za-z0-9._/-]*")
 
 
 def example_path(directory: str) -> str:
-    """Return where in a directory an example of configuration goes: into one of its own."""
+    """Return the path for an example of configuration, in a directory of its own."""
     names = chain([_EXAMPLE_DIRECTORY], (f"{_EXAMPLE_DIRECTORY}-{number}" for number in count(2)))
     name = next(name for name in names if not os.path.lexists(os.path.join(directory, name)))
     return os.path.join(name, _EXAMPLE_FILE)
 
 
 def pipeline_text(parts: FoundParts) -> str:
-    """Return a bundlepipe.yml, with comments, for what was found, at least one bundle."""
+    """Return a bundlepipe.yml, with comments, for the parts found, which include at least one bundle."""
     lines = [line for bundle in parts.bundles for line in _bundle(bundle, parts)]
     images = [line for image in parts.dockerfiles for line in _image(image)]
     return "".join(
@@ -91,7 +91,8 @@ def _image(image: FoundDockerfile) -> Iterator[str]:
     if not image.written:
         yield declared
         return
-    # What every run writes must not be part of what is built, or it would be built anew each time.
+    # Files that every run writes must not be part of a build's inputs, or each run would build
+    # again.
     ignore_file = os.path.normpath(f"{image.path}/.dockerignore")
     yield f"  # Once {ignore_file} has the lines {', '.join(image.written)}, which runs write there:"
     yield f"#{declared}"
@@ -139,5 +140,5 @@ def _listed(paths: Iterable[str]) -> str:
 
 
 def _quoted(path: str) -> str:
-    """Return a path as an item of a YAML list in one line."""
+    """Return a path as an item of a YAML list on one line."""
     return path if _PLAIN.fullmatch(path) else json.dumps(path)

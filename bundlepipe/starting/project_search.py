@@ -1,4 +1,4 @@
-"""Where a pipeline is, for a command that is given in a directory below it."""
+"""Find the pipeline's directory for a command that is run below it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 
 
 def directory_above(names: Sequence[str]) -> str | None:
-    """Return the nearest directory above the current one that has a file of one of these names, None if none has.
+    """Return the nearest directory above the current one that has a file of one of these names; None if there is none.
 
-    Like git, nothing is looked for above the top of a work tree, nor above a home; and never in a
-    directory that everybody may write to, where a stranger could have put a program.
+    As in git, the search stops at the top of a work tree and at a home directory; it also skips directories that
+    everyone may write to, where a stranger could have put a program.
     """
     for directory in _above():
         if any(os.path.isfile(os.path.join(directory, name)) for name in names):

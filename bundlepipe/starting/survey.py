@@ -1,4 +1,4 @@
-"""What a directory has that a pipeline could be made of: bundles, configuration, Dockerfiles."""
+"""Find parts for a new pipeline in a directory: bundles, configuration, Dockerfiles."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _CHART = "Chart.yaml"
 _OF_CHARTS = ("charts", "crds", "templates")
 _YAML = (".yml", ".yaml")
 _LARGEST = 4 << 20
-# What others write into a checkout, and what this pipeline will.
+# Directories that other tools write to in a checkout, and that this pipeline will.
 _PASSED_OVER = frozenset({"build", "dist", "node_modules", "target", "vendor", "venv", "__pycache__"})
-# What the pipeline itself consists of, and its runs write, in the directory where it is.
+# Files of the pipeline itself and those that its runs write, in its directory.
 _OF_THE_PIPELINE = (
     *(".git", ".gitattributes", ".gitignore", STATE_DIRECTORY),
     *("__pycache__", "build", "bundlepipe.lock", "bundlepipe.yml", "dodo.py"),
 )
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9._-]+")
-# What looks like a resource, and is for a tool instead of a cluster: the beginnings of its apiVersion.
+# Beginnings of an apiVersion that marks input of a tool instead of a resource for a cluster.
 _OF_TOOLS = (
     *("backstage.io/", "bundlepipe.dev/", "ctlptl.dev/", "eksctl.io/", "imgpkg.carvel.dev/", "k3d.io/"),
     *("kbld.k14s.io/", "kind.x-k8s.io/", "kustomize.config.k8s.io/", "skaffold/", "vendir.k14s.io/"),
@@ -43,12 +43,12 @@ _OF_TOOLS = (
 
 @dataclass(frozen=True)
 class FoundBundle:
-    """A directory that is a bundle, or could be one.
+    """A directory that is a bundle, or could become one.
 
-    has_lock: its images.yml is there. is_authored: and holds what its configuration does not
-    name, so that it is somebody's own. references: what its configuration names. exclude: what
-    of the directory is no part of it. searched: the files of it that can be searched for images
-    where others cannot, such as templates; None where all can.
+    has_lock: its images.yml exists. is_authored: that lock has entries that its configuration does
+    not name, so a user maintains it. references: the references in its configuration. exclude:
+    files of the directory that do not belong to it. searched: its files that can be searched for
+    images, if others, such as templates, cannot; None if all can.
     """
 
     path: str
@@ -62,7 +62,7 @@ class FoundBundle:
 
 @dataclass(frozen=True)
 class FoundDockerfile:
-    """A directory with a Dockerfile; `written` is what runs would write there and no ignore file leaves out."""
+    """A directory with a Dockerfile; `written` are files that runs would write there and no ignore file excludes."""
 
     path: str
     name: str
@@ -71,7 +71,7 @@ class FoundDockerfile:
 
 @dataclass
 class FoundParts:
-    """What was found, paths relative to the directory; `charts` are directories of Helm charts."""
+    """The parts found, with paths relative to the directory; `charts` are directories of Helm charts."""
 
     bundles: list[FoundBundle] = field(default_factory=list)
     dockerfiles: list[FoundDockerfile] = field(default_factory=list)
@@ -79,18 +79,18 @@ class FoundParts:
 
 
 def find_parts(directory: str) -> FoundParts:
-    """Return what a directory has, in the order of paths; names are distinct and valid in a pipeline.
+    """Return the parts of a directory, ordered by path; names are distinct and valid in a pipeline.
 
-    Hidden directories, those of tools and builds, and links are passed over. What cannot be
-    read, or is no YAML, is no configuration. A directory that holds configuration is one
-    bundle with all that lies below it, less the bundles there.
+    Hidden directories, those of tools and builds, and links are skipped. Unreadable or invalid YAML
+    files do not count as configuration. A directory with configuration is one bundle with everything
+    below it, except the bundles there.
     """
     return _Finding(directory).parts()
 
 
 @dataclass
 class _Directory:
-    """The names of the files in a directory, and of what else there is that is passed over."""
+    """The names of the files in a directory, and of other entries that are skipped."""
 
     files: list[str] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
@@ -98,7 +98,7 @@ class _Directory:
 
 
 class _Finding:
-    """One look through a directory."""
+    """One search through a directory."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -109,7 +109,7 @@ class _Finding:
         self._bundles = self._bundle_directories()
 
     def parts(self) -> FoundParts:
-        """Return what was found, with names: first those of images, by which configuration may call them."""
+        """Return the parts with names, images first, since configuration may refer to them by name."""
         names = _Names(os.path.basename(os.path.abspath(self._root)))
         images = {path: names.new(path, "image") for path in self._contexts}
         made = frozenset(images.values())
@@ -153,10 +153,10 @@ class _Finding:
         )
 
     def _excluded(self, bundle: str) -> list[str]:
-        """Return what is no part of a bundle: other bundles, the pipeline's own files, and what builds are made of.
+        """Return what does not belong to a bundle: other bundles, the pipeline's own files, and inputs of builds.
 
-        What is hidden or passed over is none of a bundle that is only becoming one; from others imgpkg
-        leaves out nothing.
+        A directory that is not a bundle yet also excludes hidden and skipped entries; from existing ones imgpkg
+        excludes nothing.
         """
         excluded = set(_OF_THE_PIPELINE) if bundle == "." else {".git"}
         excluded |= {_relative(path, bundle) for path in self._bundles if path != bundle and is_within(path, bundle)}
@@ -166,7 +166,7 @@ class _Finding:
         for path, each in self._directories.items():
             if is_within(path, bundle):
                 excluded |= {_relative(os.path.join(path, name), bundle) for name in each.passed_over}
-        # What lies in something that is left out need not be named.
+        # Paths inside an excluded one need not be listed.
         return sorted(
             path for path in excluded if not any(path != other and is_within(path, other) for other in excluded)
         )
@@ -189,14 +189,14 @@ class _Finding:
 
 
 class _Names:
-    """Gives names, each once; `root` is that of the directory itself."""
+    """Assigns unique names; `root` is the one for the directory itself."""
 
     def __init__(self, root: str) -> None:
         self._root = root
         self._given: set[str] = set()
 
     def new(self, path: str, what: str) -> str:
-        """Return a name for a directory: its own, with more of its path or with what it is where that is taken."""
+        """Return a name for a directory: its own, with more of its path or its kind if that is taken."""
         parts = [_as_name(part) for part in (self._root if path == "." else path).split("/")]
         candidates = ["-".join(parts[-length:]) for length in range(1, len(parts) + 1)]
         candidates.append(f"{candidates[0]}-{what}")
@@ -215,7 +215,7 @@ def _relative(path: str, directory: str) -> str:
 
 
 def _walk(root: str, path: str, depth: int) -> Iterator[tuple[str, _Directory]]:
-    """Yield directories by their paths, those above first."""
+    """Yield directories by path, parents first."""
     try:
         entries = sorted(os.scandir(os.path.join(root, path)), key=lambda entry: entry.name)
     except OSError:
@@ -224,7 +224,7 @@ def _walk(root: str, path: str, depth: int) -> Iterator[tuple[str, _Directory]]:
     for entry in entries:
         is_directory = entry.is_dir(follow_symlinks=False)
         if not is_utf8(entry.name):
-            continue  # YAML could not name it
+            continue  # no valid name in YAML
         if entry.name == BUNDLE_DIRECTORY:
             here.is_bundle = is_directory
         elif _is_passed_over(entry) or (is_directory and depth == _DEEPEST):
@@ -248,13 +248,13 @@ def _dockerfile(files: Sequence[str]) -> str | None:
 
 
 def _is_configuration(path: str) -> bool:
-    """Tell whether a file holds resources for a cluster."""
+    """Return whether a file holds resources for a cluster."""
     if not path.endswith(_YAML) or os.path.getsize(path) > _LARGEST:
         return False
     try:
         return any(map(_is_for_a_cluster, find_resources(read_file(path), path)))
     except BundlepipeError:
-        return False  # a template, perhaps: nothing that could be locked as it is
+        return False  # perhaps a template: it cannot be locked in this form
 
 
 def _is_for_a_cluster(resource: Resource) -> bool:
@@ -272,7 +272,7 @@ def _can_be_searched(text: Text) -> bool:
 
 
 def _is_authored(path: str, references: Sequence[str], made: Collection[str]) -> bool:
-    """Tell whether a lock holds what its directory's configuration does not name, which maintaining it would remove."""
+    """Return whether a lock holds entries that its configuration does not name, which a lock task would remove."""
     try:
         lock = ImagesLock.parse(read_document(path), path)
     except BundlepipeError:
@@ -281,7 +281,7 @@ def _is_authored(path: str, references: Sequence[str], made: Collection[str]) ->
 
 
 def _is_maintained(entry: ImageRef, references: Sequence[str], made: Collection[str]) -> bool:
-    """Tell whether maintaining a lock would keep an entry: of what is made here, or where its reference leads."""
+    """Return whether a lock task would keep an entry: an image made here, or one that its reference resolves to."""
     reference = entry.annotations.get(KBLD_ID)
     if reference not in references:
         return False
