@@ -1,7 +1,7 @@
-"""What is written down: ImagesLock, BundleLock, Bundle and ImageLocations, and how YAML is read.
+"""Documents: ImagesLock, BundleLock, Bundle, ImageLocations, kbld's configuration, and YAML itself.
 
-Knows the content model (`oci`) and nothing of stores, verbs or tasks. The names
-below are imported when they are first used, so that a module which needs no YAML costs none.
+Knows the content model (`oci`) and nothing of stores, verbs or tasks. The names below are imported
+on first use, so that a module which needs no YAML does not load it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
+    """Import a public name on first use."""
     if name not in _MODULES:
         raise AttributeError(f"module 'bundlepipe.documents' has no attribute '{name}'")
     return getattr(import_module(f"bundlepipe.documents.{_MODULES[name]}"), name)

@@ -1,6 +1,6 @@
-"""Kubernetes resources in YAML, as far as they have to be known to apply, sort or name them.
+"""Find Kubernetes resources in YAML, with enough of their fields to apply, sort or name them.
 
-Lenient, since kubectl is the one to judge what it is given: only text that is not YAML is refused.
+Lenient, since kubectl validates its input: only text that is not YAML is refused.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _CONTENT_OF_SECRETS = ("data", "stringData")
 
 @dataclass(frozen=True)
 class Resource:
-    """A mapping with a `kind`, at the root of a document or among the items of a list."""
+    """A mapping with a `kind`, at the root of a document or in the items of a list."""
 
     node: yaml.MappingNode
 
     def text(self, *keys: str) -> str | None:
-        """Return the scalar that these keys lead to; None if it is something else, or is not there."""
+        """Return the scalar at these keys; None if there is none."""
         node = self.member(*keys)
         return node.value if isinstance(node, yaml.ScalarNode) else None
 
     def member(self, *keys: str) -> yaml.Node | None:
-        """Return what these keys lead to; None if it is not there."""
+        """Return the node at these keys; None if there is none."""
         node: yaml.Node | None = self.node
         for key in keys:
             node = _member(node, key)
@@ -43,12 +43,12 @@ class Resource:
 
     @property
     def kind(self) -> str | None:
-        """What it is."""
+        """The kind of the resource."""
         return self.text("kind")
 
     @property
     def description(self) -> str:
-        """What kbld and kapp call it: `deployment/web (apps/v1) namespace: shop`, or `cluster` without namespace."""
+        """Its name in kbld and kapp: `deployment/web (apps/v1) namespace: shop`, or `cluster` without namespace."""
         kind, name, version = (self.text(*keys) or "" for keys in (["kind"], ["metadata", "name"], ["apiVersion"]))
         generated = self.text("metadata", "generateName")
         name = name or (f"{generated}*" if generated else "")
@@ -58,20 +58,20 @@ class Resource:
 
     @property
     def rolls_out(self) -> bool:
-        """Whether it is a workload whose pods are replaced by and by after a change."""
+        """Whether it is a workload that replaces its pods step by step after a change."""
         is_workload = self.kind in _WORKLOADS and (self.text("apiVersion") or "").startswith("apps/")
         return is_workload and self.text("spec", "updateStrategy", "type") != "OnDelete"
 
     @property
     def secrets(self) -> Iterator[str]:
-        """The texts that a Secret holds, as they are written: those of `data` are base64."""
+        """The texts in a Secret, as written: those of `data` are base64."""
         if self.kind == "Secret":
             for key in _CONTENT_OF_SECRETS:
                 yield from _scalars(_member(self.node, key))
 
 
 def order(root: yaml.Node | None) -> tuple[str, str, str]:
-    """Return what documents are sorted by, given the root of one: namespace, kind and name."""
+    """Return the sort key of a document, given its root: namespace, kind and name."""
     if not isinstance(root, yaml.MappingNode):
         return ("", "", "")
     resource = Resource(root)
@@ -83,7 +83,7 @@ def order(root: yaml.Node | None) -> tuple[str, str, str]:
 
 
 def find_resources(content: bytes, path: str) -> list[Resource]:
-    """Return the resources of a YAML file; `path` is what messages call it. DocumentError for text that is not YAML."""
+    """Return the resources of a YAML file, called `path` in messages. DocumentError for text that is not YAML."""
     text = Text(decoded(content, path))
     try:
         documents = _composed(text.content)
@@ -96,7 +96,7 @@ def _composed(text: str) -> list[ComposedDocument]:
     try:
         return compose(text)
     except YamlFault as fault:
-        # JSON has escapes that YAML has not, and stays what it is when it is rendered.
+        # JSON has escapes that YAML lacks, and stays unchanged when it is rendered.
         with contextlib.suppress(YamlFault):
             return compose(json_values_as_yaml(text))
         raise fault from None
@@ -114,7 +114,7 @@ def _resources(node: yaml.Node) -> Iterator[Resource]:
 
 
 def _member(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    """Return what a mapping has under a key, itself or by merging."""
+    """Return the value of a key in a mapping, its own or a merged one."""
     if not isinstance(node, yaml.MappingNode):
         return None
     merged: yaml.Node | None = None

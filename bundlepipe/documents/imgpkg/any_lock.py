@@ -1,4 +1,4 @@
-"""Lock files of either kind, told apart by what they say they are."""
+"""Parse a lock of either kind, ImagesLock or BundleLock, by its `kind`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def parse_lock(content: bytes, path: str) -> BundleLock | ImagesLock:
-    """Return the lock that a file holds; DocumentError, calling the file `path`, with all that is wrong with it."""
+    """Parse a lock of either kind; DocumentError, calling the file `path`, with all its faults."""
     from bundlepipe.documents.yaml.reader import load_one
 
     parse = _parser_of(load_one(content, path))
@@ -33,9 +33,10 @@ def _parser_of(document: YamlDocument) -> Callable[[bytes, str], BundleLock | Im
 
 
 def parse_of_bundle(content: bytes, path: str) -> ImagesLock:
-    """Return the images.yml of a bundle, whoever made it; DocumentError as of `ImagesLock.parse`.
+    """Parse the images.yml of a bundle that others may have made; DocumentError as of `ImagesLock.parse`.
 
-    What imgpkg takes is taken: a key in another case, further documents, which it does not read.
+    Accepts what imgpkg accepts: keys in another case, and further documents, which it does not
+    read.
     """
     try:
         return ImagesLock.parse(content, path)
@@ -45,6 +46,6 @@ def parse_of_bundle(content: bytes, path: str) -> ImagesLock:
         try:
             return images_lock(content, path)
         except DocumentError:
-            # The first error says where the fault is.
+            # The first error has the position.
             pass
         raise

@@ -1,4 +1,4 @@
-"""Bundle: what a bundle says about itself (`.imgpkg/bundle.yml`)."""
+"""Check a bundle's description of itself (`.imgpkg/bundle.yml`)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from bundlepipe.errors import DocumentError
 
 
 def check_bundle(content: bytes, path: str) -> list[str]:
-    """Return a line `path:line:column: …` for each fault of a bundle.yml; none if it is in order.
+    """Return a line `path:line:column: …` for each fault of a bundle.yml; empty if it is valid.
 
-    imgpkg never reads this file, so what others wrote may have any form: it is for the
-    caller to decide between error and warning.
+    imgpkg never reads this file, so other authors' files may have any form: the caller decides
+    between error and warning.
     """
     from bundlepipe.documents.yaml.reader import load_one
 

@@ -1,4 +1,4 @@
-"""BundleLock: a bundle by digest, as `--lock-output` writes it."""
+"""BundleLock: a reference to a bundle by digest, as `--lock-output` writes it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ KIND = "BundleLock"
 
 @dataclass(frozen=True)
 class BundleLock:
-    """A bundle by digest, and the tag it was pushed or copied by, if there was one."""
+    """A bundle by digest, and the tag it was pushed or copied with, if any."""
 
     image: Reference
     tag: str | None = None
 
     @classmethod
     def parse(cls, content: bytes, path: str) -> BundleLock:
-        """Return the lock that a file holds; DocumentError, calling the file `path`, with all that is wrong with it."""
+        """Parse a lock; DocumentError, calling the file `path`, with all its faults."""
         data, references = common.read(content, path, "bundle-lock", _bundle_image)
         return cls(references[0], data["bundle"].get("tag") or None)
 

@@ -1,4 +1,4 @@
-"""What imgpkg's documents have in common: a version, and images by digest."""
+"""Shared by imgpkg's documents: an API version, and images by digest."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def read(
 ) -> tuple[dict[str, Any], list[Reference]]:
     """Return the data of a document and the digest references in it, without their tags.
 
-    `images` yields where in the data they stand, whatever the data looks like. Raises
-    DocumentError with the conflicts that git left in a faulty file, or else with all faults of
-    YAML, or else of structure and references.
+    `images` yields their positions in the data, whatever its form. Raises DocumentError with git's
+    conflict marks in a faulty file, or else with all faults of YAML, or else of structure and
+    references.
     """
     if schema_name in _CANONICAL_KINDS:
         data = canonical_data(content, _CANONICAL_KINDS[schema_name])
@@ -76,14 +76,14 @@ def checked(
             faults.append(document.fault(keys, reason(error)))
             if len(faults) == MOST_FAULTS:
                 break
-    # What is wrong with a reference says more than that it does not match the schema's pattern.
+    # A fault in a reference says more than a mismatch with the schema's pattern.
     explained = {(fault.line, fault.column) for fault in faults}
     structure = validator.faults(document, schema_name)
     return references, faults + [fault for fault in structure if (fault.line, fault.column) not in explained]
 
 
 def listed_images(data: Any) -> _Images:
-    """Yield the image of each entry of `images`, with its place."""
+    """Yield the image of each entry of `images`, with its position."""
     entries = data.get("images") if isinstance(data, dict) else None
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         if isinstance(entry, dict) and isinstance(entry.get("image"), str):
@@ -91,14 +91,14 @@ def listed_images(data: Any) -> _Images:
 
 
 def digest_reference(text: str) -> Reference:
-    """Return the reference that `text` spells, less its tag; InvalidReference unless it has a digest."""
+    """Parse a reference and drop its tag; InvalidReference unless it has a digest."""
     reference = Reference.parse(text)
     if reference.digest is None:
-        # It parsed, so it is short and prints.
+        # It parsed, so it is short and printable.
         raise InvalidReference(f"'{text}' is not a digest reference, expected one such as {text}@sha256:<64 digits>")
     return reference.with_digest(reference.digest)
 
 
 def digest_text(reference: Reference) -> str:
-    """Return a reference as documents hold it; InvalidReference unless it has a digest."""
+    """Return a reference as documents write it; InvalidReference unless it has a digest."""
     return str(digest_reference(str(reference)))

@@ -1,7 +1,7 @@
-"""Locks as imgpkg reads them: Go's libraries decode them, which take more than the schemas do.
+"""Parse locks exactly as imgpkg does: Go's libraries accept more than the schemas do.
 
-The first document counts, keys may be in any case, and what should be a text may be a number or
-a boolean. Faults are in the words of those libraries (sigs.k8s.io/yaml, encoding/json), as observed.
+Only the first document counts, keys may be in any case, and a text may be given as a number or a
+boolean. Errors are those of the libraries (sigs.k8s.io/yaml, encoding/json), as observed.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from bundlepipe.oci.reference import Reference
 _DUPLICATE = re.compile(r"duplicate key '(.*)', expected once")
 _DECODING = "error unmarshaling JSON: while decoding JSON: json: "
 
-# What decodes the value at a path.
+# Decodes the value at a path.
 _Decode = Callable[[Any, tuple[str | int, ...]], Any]
 
 
 def bundle_lock(content: bytes, path: str) -> BundleLock:
-    """Return the BundleLock that imgpkg reads in a file; DocumentError, calling the file `path`, with its words."""
+    """Parse a BundleLock as imgpkg does; DocumentError, calling the file `path`, with imgpkg's text."""
     data = _decoded(content, path, "bundle", _Struct("lockconfig.BundleLock", {**_HEAD, "bundle": _BUNDLE}))
     bundle = data.get("bundle", {})
     _check_head(data, BUNDLE_KIND, path, "bundle")
@@ -41,7 +41,7 @@ def bundle_lock(content: bytes, path: str) -> BundleLock:
 
 
 def images_lock(content: bytes, path: str) -> ImagesLock:
-    """Return the ImagesLock that imgpkg reads in a file; DocumentError, calling the file `path`, with its words."""
+    """Parse an ImagesLock as imgpkg does; DocumentError, calling the file `path`, with imgpkg's text."""
     data = _decoded(content, path, "images", _Struct("lockconfig.ImagesLock", {**_HEAD, "images": _IMAGES}))
     _check_head(data, IMAGES_KIND, path, "images")
     return ImagesLock(
@@ -53,18 +53,18 @@ def images_lock(content: bytes, path: str) -> ImagesLock:
 
 
 class _Mismatch(Exception):
-    """A value is not of the type that is wanted where it is."""
+    """A value is not of the expected type."""
 
 
 @dataclass(frozen=True)
 class _Struct:
-    """A type that has a field for each of some keys."""
+    """A type with a field for each of some keys."""
 
     go_type: str
     fields: Mapping[str, _Decode]
 
     def __call__(self, value: Any, path: tuple[str | int, ...]) -> dict[str, Any]:
-        """Return the fields that a mapping has, by their names; _Mismatch for a key without field, and other types."""
+        """Return the fields of a mapping by name; _Mismatch for an unknown key or another type."""
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -101,7 +101,7 @@ def _images(value: Any, path: tuple[str | int, ...]) -> list[dict[str, Any]]:
 
 
 def _word(value: Any, path: tuple[str | int, ...]) -> str:
-    """Return what must be a text as it stands: numbers are made texts in none of the fields that both kinds share."""
+    """Return a value that must already be a text: numbers are not converted in fields that both kinds share."""
     if not isinstance(value, str):
         raise _mismatch(value, path, "string")
     return value
@@ -143,7 +143,7 @@ def _decoded(content: bytes, path: str, what: str, decode: _Struct) -> dict[str,
 
 
 def _duplicates(faults: Sequence[Fault], what: str) -> str | None:
-    """Return what is said of keys that are there twice; None where other faults are."""
+    """Return the error for duplicate keys; None if there are other faults."""
     found = [(fault.line, match[1]) for fault in faults if (match := _DUPLICATE.match(fault.text))]
     if len(found) < len(faults):
         return None

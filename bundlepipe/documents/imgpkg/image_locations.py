@@ -1,7 +1,7 @@
-"""ImageLocations: which images of a bundle lie beside it in its repository.
+"""ImageLocations: which images of a bundle are in the bundle's own repository.
 
-imgpkg leaves it there after a copy, as the only file of an image of its own, so that a
-pull need not ask for every image.
+After a copy, imgpkg stores it as the only file of a separate image, so that a pull need not look up
+every image.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class ImageLocation:
 
 @dataclass(frozen=True)
 class ImageLocations:
-    """The images of a bundle that lie in its repository."""
+    """The images of a bundle that are in its repository."""
 
     locations: tuple[ImageLocation, ...] = ()
 
     @classmethod
     def parse(cls, content: bytes, path: str) -> ImageLocations:
-        """Return what a file holds, keys unknown here left aside; DocumentError with all that is wrong with it."""
+        """Parse a file, ignoring unknown keys; DocumentError with all its faults."""
         data, references = common.read(content, path, "image-locations", common.listed_images)
         entries = data.get("images") or []
         return cls(
@@ -44,7 +44,7 @@ class ImageLocations:
     def to_bytes(self) -> bytes:
         """Return the document byte for byte as imgpkg writes it, sorted by image.
 
-        Raises InvalidReference for an image without digest.
+        Raises InvalidReference for an image without a digest.
         """
         from bundlepipe.documents.yaml.writer import write
 

@@ -1,7 +1,7 @@
 """ImagesLock: the images that a bundle needs, each by digest (`.imgpkg/images.yml`).
 
-The form is imgpkg's. A reader takes what imgpkg takes: `images` and `annotations` may be
-absent or null, annotations may be numbers, a tag may stand beside a digest.
+The format is imgpkg's. Reading accepts what imgpkg accepts: `images` and `annotations` may be
+absent or null, annotations may be numbers, a reference may have a tag besides its digest.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from bundlepipe.oci.reference import Reference
 API_VERSION = common.API_VERSION
 KIND = "ImagesLock"
 
-# The annotation with the reference as it stands in the configuration. kbld needs it to
-# put the image in its place.
+# The annotation with the reference as configuration has it. kbld needs it to put the image in its
+# place.
 KBLD_ID = "kbld.carvel.dev/id"
 
 
 @dataclass(frozen=True)
 class ImageRef:
-    """An entry: an image by digest, and texts about it."""
+    """An entry: an image by digest, with annotations."""
 
     image: Reference
     annotations: dict[str, str] = field(default_factory=dict)
@@ -45,10 +45,10 @@ class ImagesLock:
 
     @classmethod
     def parse(cls, content: bytes, path: str) -> ImagesLock:
-        """Return the lock that a file holds; DocumentError, calling the file `path`, with all that is wrong with it.
+        """Parse a lock; DocumentError, calling the file `path`, with all its faults.
 
-        References are spelled out, and lose a tag that stands beside the digest.
-        Annotations that are no texts become those that Go's YAML library makes of them.
+        References are completed, and lose a tag besides the digest. Annotations that are not texts are converted as
+        Go's YAML library does.
         """
         data, references = common.read(content, path, "images-lock", common.listed_images)
         entries = data.get("images") or []
@@ -60,12 +60,12 @@ class ImagesLock:
         )
 
     def to_bytes(self) -> bytes:
-        """Return the document as imgpkg writes it, entries in their order; InvalidReference for one without digest."""
+        """Return the document as imgpkg writes it, in order; InvalidReference for an image without a digest."""
         return lock_of_entries(map(_entry, self.images))
 
 
 def lock_of_entries(entries: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return the document that has these entries, each with `image` and perhaps `annotations`, as they are."""
+    """Return a document with these entries, each with `image` and perhaps `annotations`, unchanged."""
     from bundlepipe.documents.yaml.writer import write
 
     document: dict[str, Any] = {"apiVersion": API_VERSION, "kind": KIND}

@@ -1,4 +1,4 @@
-"""Where a bundle keeps what it says about itself: paths below its root (imgpkg's bundle format)."""
+"""Paths of a bundle's own files below its root, in imgpkg's bundle format."""
 
 from __future__ import annotations
 

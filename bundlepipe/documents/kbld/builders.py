@@ -1,6 +1,6 @@
-"""How an image is built from a directory: the builders of kbld's `sources`, with their options.
+"""Builders of kbld's `sources` and their options.
 
-None of an option stands for the builder's own default.
+An option of None means the builder's own default.
 """
 
 from __future__ import annotations
@@ -84,13 +84,13 @@ _KEYS = {"no_cache": "noCache", "clear_cache": "clearCache", "raw_options": "raw
 
 
 def named_builders(source: Mapping[str, Any]) -> list[str]:
-    """Return the keys of a source that name builders, in their order; there should be one at most."""
+    """Return the keys of a source that name builders, in order; there should be at most one."""
     names = {name for name, _ in _TYPES}
     return [key for key in source if key in names]
 
 
 def read_builder(source: Mapping[str, Any]) -> Builder:
-    """Return how a source, which the schema allows, is built: by the builder that it names, or by `docker build`."""
+    """Return the builder that a source, already valid by the schema, names; `docker build` if it names none."""
     for (name, verb), builder in _TYPES.items():
         if verb in source.get(name, ()):
             return _with_options(builder, source[name][verb])

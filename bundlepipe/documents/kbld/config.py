@@ -1,8 +1,8 @@
-"""kbld's configuration: what is searched for, what replaces it, what is built and where it goes.
+"""kbld's configuration as a model: search rules, overrides, sources and destinations.
 
-Source: kbld's configuration (`kbld.k14s.io/v1alpha1`), as kbld 0.45 reads it. Unknown keys
-are ignored, and null is as good as absent. The kinds before `Config` hold the same keys. An
-ImagesLock is configuration as well: an override for each of its images.
+Source: kbld's configuration (`kbld.k14s.io/v1alpha1`), as kbld 0.45 reads it. Unknown keys are
+ignored, and null counts as absent. The kinds before `Config` have the same keys. An ImagesLock is
+configuration too: an override for each of its images.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from bundlepipe.documents.yaml.writer import write
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.oci.manifest import PlatformSelection
 
-# The version whose format this is.
+# The version with this format.
 KBLD_VERSION = "0.45.0"
 
 
 @dataclass(frozen=True)
 class Override:
-    """What a reference is replaced by before it is resolved.
+    """What replaces a reference before it is resolved.
 
-    Without `new_image` it stays itself, and only its tag or platform is selected. A
-    preresolved `new_image` is the result, verbatim. `where` is `path:line:column`.
-    `fault` is what kbld finds wrong with it once it is used.
+    Without `new_image` the reference stays, and only its tag or platform is selected. A preresolved
+    `new_image` is the result, verbatim. `where` is `path:line:column`. `fault` is an error that
+    kbld reports when it uses the override.
     """
 
     matcher: ImageMatcher
@@ -46,7 +46,7 @@ class Override:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """An image that is built: from the directory `path`, relative to where kbld is run."""
+    """An image to build from the directory `path`, relative to where kbld is run."""
 
     matcher: ImageMatcher
     path: str
@@ -56,7 +56,7 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class ImageDestination:
-    """Where a built image is pushed to: a repository, and the tags it gets there."""
+    """Where a built image is pushed: a repository, and the tags it gets there."""
 
     matcher: ImageMatcher
     new_image: str
@@ -66,7 +66,7 @@ class ImageDestination:
 
 @dataclass(frozen=True)
 class KbldConfig:
-    """Rules in their order: of those that match, the first decides."""
+    """Rules in order: the first that matches decides."""
 
     search_rules: tuple[SearchRule, ...] = ()
     overrides: tuple[Override, ...] = ()
@@ -92,15 +92,15 @@ _Rule = TypeVar("_Rule", bound=_Matching)
 
 
 def first_match(rules: Iterable[_Rule], reference: str) -> _Rule | None:
-    """Return the first of some overrides, sources or destinations that is for a reference; None without one."""
+    """Return the first of some overrides, sources or destinations that matches a reference; None if there is none."""
     return next((rule for rule in rules if rule.matcher.matches(reference)), None)
 
 
 def config_to_bytes(locked: Iterable[tuple[str, str]], search_rules: Iterable[SearchRule] = ()) -> bytes:
-    """Return kbld's `--lock-output`: a Config that needs no network to resolve the same references again.
+    """Return kbld's `--lock-output`: a Config that resolves the same references again without a network.
 
-    `locked` holds references as configuration has them, and what they were resolved to.
-    `search_rules` are those that found them, without the default rule; each is written once.
+    `locked` maps references, as configuration has them, to what they were resolved to. `search_rules` are
+    those that found them, except the default rule; each is written once.
     """
     return overrides_to_bytes(
         ((ImageMatcher(reference), resolved) for reference, resolved in sorted(locked)), search_rules
@@ -108,7 +108,7 @@ def config_to_bytes(locked: Iterable[tuple[str, str]], search_rules: Iterable[Se
 
 
 def overrides_to_bytes(overrides: Iterable[tuple[ImageMatcher, str]], search_rules: Iterable[SearchRule] = ()) -> bytes:
-    """Return such a Config of overrides, in their order: what each matches, and what that becomes.
+    """Return a Config with overrides, in order: what each matches and its replacement.
 
     Each override, and each rule, is written once.
     """

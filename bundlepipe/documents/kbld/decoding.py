@@ -1,9 +1,8 @@
-"""kbld's configuration as kbld itself decodes and checks it: less strict than the schema, and in its words.
+"""Decode and check kbld's configuration exactly as kbld does: less strictly than the schema, with kbld's errors.
 
-Keys count in any letters, unknown ones are ignored, null and empty texts are as good as absent,
-numbers and truth values are taken for texts where those are wanted, and of alternatives the one
-that kbld asks for first counts. What it refuses is what its `Unmarshal` and `Validate` refuse, one
-fault at a time.
+Keys match in any case, unknown ones are ignored, null and empty texts count as absent, numbers and booleans
+are accepted as texts, and of alternatives the one that kbld checks first counts. It refuses what kbld's
+`Unmarshal` and `Validate` refuse, one fault at a time.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from bundlepipe.oci.reference import names_digest
 
 _Data = Mapping[str, Any]
 _Keys = tuple[str | int, ...]
-# str, bool or int; a list of one kind of items; a mapping; what a function makes of a value.
+# str, bool or int; a list of one kind of items; a mapping; a function that converts a value.
 _Form = Any
 
-# What hashicorp/go-version takes for a version.
+# Versions that hashicorp/go-version accepts.
 _VERSION = re.compile(
     r"\s*v?(?P<numbers>[0-9]+(?:\.[0-9]+)*)(?P<prerelease>-[0-9]+[0-9A-Za-z~.-]*|-?[A-Za-z~]+[0-9A-Za-z~.-]*)?"
     r"(?:\+[0-9A-Za-z~.-]+)?\s*"
@@ -39,14 +38,14 @@ _VERSION = re.compile(
 
 @dataclass(frozen=True)
 class _Mapping:
-    """The keys of a mapping; of `alternatives` the first that is there counts alone."""
+    """The keys of a mapping; only the first of `alternatives` that is there counts."""
 
     fields: dict[str, _Form]
     alternatives: Sequence[str] = ()
 
 
 class _Wrong(Exception):
-    """A value is not what is wanted."""
+    """A value is not of the expected form."""
 
     def __init__(self, keys: _Keys, problem: str) -> None:
         super().__init__(keys, problem)
@@ -60,12 +59,12 @@ def _path_part(value: Any, keys: _Keys) -> Any:
     if not isinstance(value, dict):
         raise _Wrong(keys, "Unknown path part")
     part = _decoded(value, _INDEX, keys)
-    # Without any it is the index of nothing.
+    # Without either key it is an index that matches nothing.
     return {"index": -1, **part} if "allIndexes" not in part else {"allIndexes": True}
 
 
 def _written_text(value: Any, keys: _Keys) -> str:
-    """Take a text; of a number kbld makes none here, as these keys are those of a structure within another one."""
+    """Return a text; kbld does not convert numbers here, as these keys belong to a nested structure."""
     if not isinstance(value, str):
         raise _Wrong(keys, _mismatch(keys, "a text", value))
     return value
@@ -129,7 +128,7 @@ _TYPES = {str: "a text", bool: "true or false", int: "a whole number", dict: "a 
 
 
 def decoded_config(document: YamlDocument) -> dict[str, Any]:
-    """Return the data of a document of configuration as kbld decodes it; DocumentError with what it says otherwise."""
+    """Decode a document of configuration as kbld does; DocumentError with kbld's text if it refuses."""
     try:
         data: dict[str, Any] = _decoded(document.data, _CONFIG, ())
     except _Wrong as wrong:
@@ -147,7 +146,7 @@ def decoded_config(document: YamlDocument) -> dict[str, Any]:
 
 
 def check_images_lock(document: YamlDocument) -> None:
-    """Raise DocumentError, with what kbld says, for an ImagesLock that it refuses."""
+    """Raise DocumentError, with kbld's text, for an ImagesLock that kbld refuses."""
     name = _described(document)
     for keys, key in _unknown_keys(document.data):
         problem = f'error unmarshaling JSON: while decoding JSON: json: unknown field "{key}"'
@@ -164,7 +163,7 @@ def check_images_lock(document: YamlDocument) -> None:
     for index, found in enumerate(annotations):
         fault = list_problem(as_text(found.get(ORIGINS_ANNOTATION)), "[]config.Origin")
         if fault:
-            # The two blanks are kbld's.
+            # The two spaces are kbld's.
             text = f"Unmarshaling {name} as {ORIGINS_ANNOTATION} annotation:  {fault}"
             raise _refusal(document, ("images", index, "annotations", ORIGINS_ANNOTATION), text)
     for index, found in enumerate(annotations):
@@ -184,22 +183,22 @@ def _unknown_keys(lock: _Data) -> Iterator[tuple[_Keys, str]]:
 
 
 def _refused(document: YamlDocument, keys: _Keys, what: str, problem: str) -> DocumentError:
-    """Return the error of a document that kbld refuses, which it names by what it is, and not by its file."""
+    """Return kbld's error for a document, which it identifies by its kind instead of its file."""
     return _refusal(document, keys, f"{what} {_described(document)}: {problem}")
 
 
 def _refusal(document: YamlDocument, keys: _Keys, text: str) -> DocumentError:
-    """Return the error of a document that kbld refuses with these words, for what `keys` lead to."""
+    """Return kbld's error, with these words, for the value at `keys` of a document."""
     return DocumentError([document.problem(keys, text)], drop_in=text)
 
 
 def _described(document: YamlDocument) -> str:
-    """Return what kbld calls a document in messages."""
+    """Return kbld's name for a document in messages."""
     return Resource(document.node).description  # type: ignore[arg-type]
 
 
 def _matcher_problem(data: _Data) -> str | None:
-    """Return what kbld says of an override, source or destination that matches nothing."""
+    """Return kbld's error for an override, source or destination that matches nothing."""
     return None if data.keys() & _MATCHER.keys() else _NO_IMAGE
 
 
@@ -243,7 +242,7 @@ def _version_problem(text: str) -> str | None:
     if not match:
         return f"Parsing minimum version constraint: Malformed constraint: >={text}"
     wanted, known = _numbers(match["numbers"]), _numbers(KBLD_VERSION)
-    # What comes before a release is met by the release.
+    # The release also satisfies a minimum that is a prerelease of it.
     if known < wanted:
         return f"kbld version '{KBLD_VERSION}' does not meet the minimum required version '{text}'"
     return None
@@ -255,7 +254,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _decoded(value: Any, form: _Form, keys: _Keys) -> Any:
-    """Return a value in a form, None for what is as good as absent; _Wrong where it is something else."""
+    """Decode a value in a form, None if it counts as absent; _Wrong if it has another form."""
     if value is None:
         return None
     if isinstance(form, list):
@@ -293,7 +292,7 @@ def _decoded_mapping(value: Any, form: _Mapping, keys: _Keys) -> dict[str, Any]:
 
 
 def _chosen(entry: Any) -> Any:
-    """Return an entry that was checked with what counts of it alone."""
+    """Return a checked entry with only the parts that count."""
     if not isinstance(entry, dict):
         return entry
     for alternatives in (_BY_IMAGE, _BUILDERS):

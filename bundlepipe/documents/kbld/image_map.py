@@ -1,4 +1,4 @@
-"""A map of images (`--image-map-file`) as kbld reads it: what Go's JSON library takes, and its words for the rest."""
+"""Parse a map of images (`--image-map-file`) exactly as kbld does, with the errors of Go's JSON library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bundlepipe.errors import DocumentError
 
 
 def read_image_map_as_kbld(content: bytes, path: str) -> tuple[Override, ...]:
-    """Return the overrides of a map; one to nothing leaves the reference what it is. DocumentError."""
+    """Return the overrides of a map; an empty one leaves its reference unchanged. Raises DocumentError."""
     mapping = _loaded(decoded(content, path), path)
     if mapping is None:
         return ()
@@ -22,7 +22,7 @@ def read_image_map_as_kbld(content: bytes, path: str) -> tuple[Override, ...]:
         if not isinstance(value, str | None):
             raise _refused(path, f"json: cannot unmarshal {_kind(value)} into Go struct field .{name} of type string")
         if not name:
-            # kbld ends by a panic, at whatever it looks up.
+            # kbld panics on any lookup here.
             raise DocumentError([f"{path}: expected references, found an empty one"])
     return tuple(
         Override(ImageMatcher(name), value or None, preresolved=True, where=path) for name, value in mapping.items()
@@ -47,6 +47,6 @@ def _refused(path: str, words: str) -> DocumentError:
 
 
 def _kind(value: Any) -> str:
-    """Return what Go calls a value of JSON."""
+    """Return Go's name for the type of a JSON value."""
     kinds = {bool: "bool", dict: "object", list: "array", str: "string"}
     return next((name for kind, name in kinds.items() if isinstance(value, kind)), "number")

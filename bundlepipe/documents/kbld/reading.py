@@ -1,4 +1,4 @@
-"""From the documents of kbld's configuration to its rules."""
+"""Read kbld's configuration from its documents into rules."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _KEYS = {
     name.lower(): name
     for name in ("minimumRequiredVersion", "searchRules", "keys", "overrides", "sources", "destinations")
 }
-# Nearer to a key than anything that is meant to be another one.
+# Closer to a known key than any key with another meaning would be.
 _CLOSE = 0.85
 _Data = Mapping[str, Any]
 _Keys = tuple[str | int, ...]
@@ -43,11 +43,11 @@ _Rule = TypeVar("_Rule")
 
 
 def parse_config(content: bytes, path: str, *, sole: bool = True, as_kbld: bool = False) -> KbldConfig:
-    """Return what the configuration documents of a file say, in their order.
+    """Return the configuration in the documents of a file, in order.
 
-    With `sole`, another document in the file is a fault; otherwise other documents are
-    passed over, and need not be more than YAML. With `as_kbld` a fault is what is one to kbld.
-    Raises DocumentError, calling the file `path`, with all faults; as kbld, with the first.
+    With `sole`, any other document in the file is a fault; otherwise other documents are skipped,
+    and only have to be YAML. With `as_kbld` only kbld's own errors are faults. Raises
+    DocumentError, calling the file `path`, with all faults; `as_kbld` with the first.
     """
     if not sole and not may_configure(content):
         return KbldConfig()
@@ -76,8 +76,8 @@ def parse_config(content: bytes, path: str, *, sole: bool = True, as_kbld: bool 
 def parse_image_map(content: bytes, path: str, *, as_kbld: bool = False) -> tuple[Override, ...]:
     """Return the overrides of kbld's `--image-map-file`: a JSON object of reference to preresolved reference.
 
-    Raises DocumentError, calling the file `path`, with all faults; with `as_kbld`, with the
-    first that is one to kbld, which lets pass what is empty.
+    Raises DocumentError, calling the file `path`, with all faults; `as_kbld` with the first error of kbld,
+    which accepts empty values.
     """
     if as_kbld:
         from bundlepipe.documents.kbld.image_map import read_image_map_as_kbld
@@ -114,14 +114,14 @@ def _foreign(document: YamlDocument) -> Fault:
 
 
 def _locked(document: YamlDocument, faults: list[Fault]) -> Iterator[Override]:
-    """Yield an override for each image of an ImagesLock that can be read."""
+    """Yield an override for each readable image of an ImagesLock."""
     references, found = common.checked(document, "images-lock", common.listed_images)
     faults += found
     entries = () if found else document.data.get("images") or ()
     for index, (entry, image) in enumerate(zip(entries, map(str, references), strict=False)):
         annotations = {name: as_text(value) for name, value in (entry.get("annotations") or {}).items()}
         keys = "images", index
-        # A lock written by hand, for imgpkg, says of an image only where it is, which it then stands for.
+        # A lock written by hand, for imgpkg, has only the image itself, which then matches itself.
         matcher = ImageMatcher(annotations.get(images_lock.KBLD_ID) or entry["image"])
         origins = _origins_of_lock(document, keys, annotations, faults)
         yield Override(matcher, image, preresolved=True, origins=origins, where=_where(document, keys))
@@ -134,7 +134,7 @@ def _origins_of_lock(
     if not text:
         return ()
     try:
-        # kbld writes null for none.
+        # kbld writes null if there are none.
         if all(document.data is None for document in parse(text.encode(), ORIGINS_ANNOTATION)):
             return ()
         origins = load_one(text.encode(), ORIGINS_ANNOTATION).data
@@ -148,11 +148,11 @@ def _origins_of_lock(
 
 
 def _configured(document: YamlDocument, faults: list[Fault]) -> KbldConfig:
-    """Return what a document says; the empty configuration if it has faults."""
+    """Return the configuration in a document; empty if it has faults."""
     document = replace(document, data=_without_nulls(document.data))
     version = document.data.get("minimumRequiredVersion")
     problem = _version_problem(version) if isinstance(version, str) and version else None
-    # A newer file may well look different, which says nothing then.
+    # A newer file may have another format, so its faults mean nothing.
     found = (
         [document.fault(("minimumRequiredVersion",), problem)] if problem else validator.faults(document, "kbld-config")
     )
@@ -163,7 +163,7 @@ def _configured(document: YamlDocument, faults: list[Fault]) -> KbldConfig:
 
 
 def _misspelt(document: YamlDocument) -> list[Fault]:
-    """Return the keys that are ignored, as kbld ignores what it does not know, although they mean one that counts."""
+    """Return keys that are ignored, as in kbld, although they look like misspelt known keys."""
     unknown = [key for key in document.data if key not in _KEYS.values()]
     meant = [(key, name) for key in unknown for name in difflib.get_close_matches(key.lower(), _KEYS, 1, _CLOSE)]
     return [
@@ -194,7 +194,7 @@ def _version_problem(text: str) -> str | None:
 
 
 class _Reader:
-    """Reads a document that the schema allows; what is wrong beyond that goes to `faults`."""
+    """Reads a document that is valid by the schema; further faults are added to `faults`."""
 
     def __init__(self, document: YamlDocument, faults: list[Fault]) -> None:
         self._document = document
@@ -262,13 +262,13 @@ class _Reader:
 
 
 class _AsKbld(_Reader):
-    """Reads what kbld has decoded: it tells what is wrong with an override or destination only where it uses that."""
+    """Reads documents that kbld has decoded: faults of an override or destination are reported only when it is used."""
 
     def _fault(self, keys: _Keys, error: Exception) -> None:
         pass
 
     def _platform_selection(self, data: _Data) -> PlatformSelection:
-        # What is not named is what an image of an index would have to lack.
+        # Fields that are not named must be absent from an image of an index.
         return _platform_selection(data, "")
 
     def _destination(self, data: _Data, keys: _Keys) -> ImageDestination:
@@ -276,7 +276,7 @@ class _AsKbld(_Reader):
 
 
 def _tag_selection(data: _Data) -> TagSelection:
-    """Return the selection that `data` says; InvalidContent for constraints that are not a range."""
+    """Parse a tag selection; InvalidContent for constraints that are not a range."""
     if "semver" not in data:
         raise InvalidContent("no way to select tags is named", drop_in="Unknown tag selection strategy")
     semver = data["semver"]

@@ -1,4 +1,4 @@
-"""Search rules as kbld's configuration writes them (`searchRules`), read and written."""
+"""Read and write the search rules of kbld's configuration (`searchRules`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Data = Mapping[str, Any]
 
 
 def read_rule(data: _Data) -> SearchRule:
-    """Return the rule that `data`, which the schema allows, says."""
+    """Parse a rule from `data`, which is valid by the schema."""
     key, value, strategy = data.get("keyMatcher"), data.get("valueMatcher"), data.get("updateStrategy")
     return SearchRule(
         key=_key_matcher(key) if key else None,
@@ -30,7 +30,7 @@ def read_rule(data: _Data) -> SearchRule:
 
 
 def read_matcher(data: _Data) -> ImageMatcher:
-    """Return what the keys `image` and `imageRepo` of a rule match."""
+    """Parse the matcher in the keys `image` and `imageRepo` of a rule."""
     return ImageMatcher(data.get("image"), data.get("imageRepo"))
 
 
@@ -54,7 +54,7 @@ def _strategy(data: _Data) -> UpdateStrategy:
 
 
 def written_rule(rule: SearchRule) -> dict[str, Any]:
-    """Return the data that says a rule, less what goes without saying."""
+    """Return the data of a rule, without defaults."""
     data: dict[str, Any] = {}
     if rule.said or rule.strategy != "entireValue":
         data["updateStrategy"] = _written_strategy(rule.strategy)

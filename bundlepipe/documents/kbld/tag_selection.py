@@ -1,8 +1,8 @@
-"""Choosing a tag by its version, as vendir and kbld do (`tagSelection: {semver: …}`).
+"""Select a tag by its version, as vendir and kbld do (`tagSelection: {semver: …}`).
 
-Versions and their order are those of Semantic Versioning 2.0.0. The grammar of ranges is
-that of github.com/blang/semver, which vendir uses: comparators and-ed by white space,
-alternatives divided by `||`, `x` as a wildcard for the last numbers.
+Versions and their order are those of Semantic Versioning 2.0.0. The grammar of ranges is that of
+github.com/blang/semver, which vendir uses: comparators separated by white space must all match,
+alternatives are separated by `||`, `x` as a wildcard for the last numbers.
 """
 
 from __future__ import annotations
@@ -40,11 +40,10 @@ _GRAMMAR = (
 
 @dataclass(frozen=True)
 class TagSelection:
-    """The tags that may be chosen: those that are versions within `constraints` (None or empty: any).
+    """Selects tags that are versions within `constraints` (None or empty: any).
 
-    `prereleases` are the identifiers one of which a prerelease has to have; the empty set
-    stands for any, None excludes prereleases. Raises InvalidContent for constraints that
-    are not a range.
+    `prereleases` are identifiers one of which a prerelease must have; the empty set allows any, None
+    excludes prereleases. Raises InvalidContent for constraints that are not a range.
     """
 
     constraints: str | None = None
@@ -54,16 +53,16 @@ class TagSelection:
         _alternatives(self.constraints)
 
     def __str__(self) -> str:
-        """Return what is allowed in one line, the same for the same selection: `>=1.0.0 with prereleases rc`."""
+        """Return the selection on one line, the same for equal ones: `>=1.0.0 with prereleases rc`."""
         versions = " ".join((self.constraints or "any version").split())
         if self.prereleases is None:
             return versions
         return f"{versions} with prereleases {' '.join(sorted(self.prereleases)) or 'of any kind'}"
 
     def choose(self, tags: Iterable[str]) -> str | None:
-        """Return the tag of the highest version that is allowed, as it is written; None if there is none.
+        """Return the tag of the highest allowed version, unchanged; None if there is none.
 
-        Tags that are not versions, but for a leading `v`, are passed over.
+        Tags that are not versions, apart from a leading `v`, are skipped.
         """
         versions = ((_version(tag), tag) for tag in tags)
         allowed = [(version, tag) for version, tag in versions if version and self._allows(version)]
@@ -80,7 +79,7 @@ class TagSelection:
 
 @cache
 def _alternatives(constraints: str | None) -> tuple[tuple[_Test, ...], ...]:
-    """Return lists of tests, one of which a version has to pass as a whole."""
+    """Return lists of tests; a version must pass all tests of one of them."""
     if not constraints:
         return ((),)
     return tuple(tuple(_tests(part, constraints)) for part in constraints.split("||"))
@@ -96,7 +95,7 @@ def _version(text: str) -> Version | None:
 
 
 def _tests(text: str, constraints: str) -> Iterator[_Test]:
-    """Yield what a version has to pass for one alternative of the constraints."""
+    """Yield the tests that a version must pass for one alternative of the constraints."""
     rest = text.strip()
     while True:
         match = _COMPARATOR.match(rest)
@@ -114,7 +113,7 @@ def _tests(text: str, constraints: str) -> Iterator[_Test]:
 
 
 def _go_words(rest: str) -> str:
-    """Return what github.com/blang/semver says of what it cannot read, where that is not more than no version."""
+    """Return the error of github.com/blang/semver for invalid text, if it is more than an invalid version."""
     part = next(iter(rest.split()), "")
     digit = re.search(r"\d", part)
     if not digit:
@@ -129,7 +128,7 @@ def _go_words(rest: str) -> str:
 
 def _test(comparison: str, first: Version, after: Version | None) -> _Test:
     def side(version: Version) -> int:
-        """Return -1 for a version before those that are named, 0 for one of them, 1 for one after them."""
+        """Return -1 for a version below the named ones, 0 for one of them, 1 for one above them."""
         if version < first:
             return -1
         return 0 if version == first or (after and version < after) else 1
@@ -139,7 +138,7 @@ def _test(comparison: str, first: Version, after: Version | None) -> _Test:
 
 
 def _bounds(text: str) -> tuple[Version, Version | None] | None:
-    """Return the version that is named and None; of a wildcard the first one and the one after; None for neither."""
+    """Return the named version and None; for a wildcard its first version and the one after; None for neither."""
     wildcard = _WILDCARD.fullmatch(text)
     version = _version(f"{wildcard['major']}.{wildcard['minor'] or 0}.0" if wildcard else text)
     if not version:

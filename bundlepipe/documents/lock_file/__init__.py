@@ -1,1 +1,1 @@
-"""The lock file of a pipeline, and how two branches of it are merged."""
+"""The lock file of a pipeline (`bundlepipe.lock`), and how git merges it."""

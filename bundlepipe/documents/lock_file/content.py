@@ -1,9 +1,9 @@
-"""The lock file of a pipeline: what its locks resolved from outside, for all bundles at once.
+"""Read and write the lock file of a pipeline: the digests that its locks resolved, for all bundles at once.
 
-An entry is a question to a registry and the digest that was the answer. Nothing that the
-pipeline makes itself is in it, so it is the same wherever that is pushed to. Each entry is
-a block between empty lines, and the last line never changes: two branches that change or
-add different entries touch different lines, with one between them that both left alone.
+An entry is a lookup and the digest it resolved to. Images that the pipeline makes itself are not in
+it, so it does not depend on where they are pushed. Each entry is a block between empty lines, and
+the last line never changes: if two branches change or add different entries, they touch different
+lines, with an unchanged one between them.
 """
 
 from __future__ import annotations
@@ -42,31 +42,31 @@ _RESOLVE = (
 
 
 class LockKey(NamedTuple):
-    """A question: a reference, spelled out; among which versions, and for which platform (texts, `""` for neither)."""
+    """A lookup: a complete reference, its tag selection, and its platform (texts, `""` for none)."""
 
     reference: str
     tags: str = ""
     platform: str = ""
 
     def __str__(self) -> str:
-        """Return the question in one line."""
+        """Return the lookup on one line."""
         tags = f", tags {self.tags}" if self.tags else ""
         return f"{self.reference}{tags}" + (f", platform {self.platform}" if self.platform else "")
 
 
 @dataclass(frozen=True)
 class LockFile:
-    """The digests by their questions."""
+    """The digests by their lookups."""
 
     entries: Mapping[LockKey, Digest] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, content: bytes, path: str) -> LockFile:
-        """Return what a file holds; an empty file holds nothing.
+        """Parse a file; an empty file has no entries.
 
-        References may be spelled in any way, and entries may repeat each other. Raises
-        DocumentError, calling the file `path`, with the conflicts that git left in it, or else
-        with all that is wrong with it, as two digests for one question are.
+        References may be written in any form, and entries may repeat each other. Raises
+        DocumentError, calling the file `path`, with git's conflict marks, or else with all its
+        faults, such as two digests for one lookup.
         """
         from bundlepipe.documents.yaml.reader import decoded, load_one
 
@@ -83,7 +83,7 @@ class LockFile:
         return cls(entries)
 
     def to_bytes(self) -> bytes:
-        """Return the file, entries sorted by their questions: the same bytes for the same entries."""
+        """Return the file, entries sorted by lookup: the same bytes for the same entries."""
         blocks = "".join(block(key, self.entries[key]) + "\n" for key in sorted(self.entries))
         return f"{_HEAD}{blocks}{_END}".encode()
 
@@ -96,7 +96,7 @@ def block(key: LockKey, digest: Digest) -> str:
 
 
 def with_conflicts(entries: Mapping[LockKey, Digest], conflicts: Mapping[LockKey, tuple[Digest, Digest]]) -> bytes:
-    """Return a lock file in which both digests of each conflict stand between git's marks, ours first."""
+    """Return a lock file with both digests of each conflict between git's marks, ours first."""
     text = LockFile({**entries, **{key: ours for key, (ours, _) in conflicts.items()}}).to_bytes().decode()
     for key, (ours, theirs) in conflicts.items():
         marked = f"<<<<<<< ours\n{block(key, ours)}=======\n{block(key, theirs)}>>>>>>> theirs\n"
@@ -105,7 +105,7 @@ def with_conflicts(entries: Mapping[LockKey, Digest], conflicts: Mapping[LockKey
 
 
 def _read(document: YamlDocument) -> tuple[dict[LockKey, Digest], list[Fault]]:
-    """Return the entries of a document, as far as they are some, and what a schema cannot see."""
+    """Return the readable entries of a document, and the faults that a schema cannot find."""
     entries: dict[LockKey, Digest] = {}
     faults: list[Fault] = []
     for index, entry in _entries(document.data):
@@ -127,7 +127,7 @@ def _read(document: YamlDocument) -> tuple[dict[LockKey, Digest], list[Fault]]:
 
 
 def _entries(data: Any) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield what can be read as an entry, with its index; the schema tells what is wrong with the rest."""
+    """Yield the readable entries with their index; the schema reports the faults of the rest."""
     entries = data.get("images") if isinstance(data, dict) else None
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         is_complete = isinstance(entry, dict) and {"reference", "digest"} <= entry.keys()

@@ -1,4 +1,4 @@
-"""Lock files of two branches become one, entry by entry."""
+"""Merge the lock files of two branches, entry by entry."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from bundlepipe.oci.digest import Digest
 
 @dataclass(frozen=True)
 class Merged:
-    """What came of a merge: the entries that are settled, and both digests, ours first, of those that are not."""
+    """The result of a merge: the settled entries, and both digests, ours first, of each conflict."""
 
     entries: Mapping[LockKey, Digest]
     conflicts: Mapping[LockKey, tuple[Digest, Digest]]
 
     def to_bytes(self) -> bytes:
-        """Return the lock file, with git's marks around each entry that is not settled."""
+        """Return the lock file, with git's marks around each conflict."""
         return with_conflicts(self.entries, self.conflicts) if self.conflicts else LockFile(self.entries).to_bytes()
 
 
 def merge(base: LockFile, ours: LockFile, theirs: LockFile) -> Merged:
-    """Return the lock file of both sides, which began as `base`.
+    """Merge the lock files of both sides, which started as `base`.
 
-    An entry that one side added, moved or removed is so. One that a side moved and the other
-    removed stays moved, since somebody needs it; what nobody needs goes with the next run. Two
-    different digests are a conflict.
+    An entry that one side added, moved or removed is added, moved or removed. If one side moved an
+    entry and the other removed it, it stays moved, since one side needs it; the next run removes
+    unused entries. Two different digests are a conflict.
     """
     entries: dict[LockKey, Digest] = {}
     conflicts: dict[LockKey, tuple[Digest, Digest]] = {}
@@ -49,11 +49,11 @@ def merge(base: LockFile, ours: LockFile, theirs: LockFile) -> Merged:
 
 
 def parse_base(content: bytes) -> LockFile:
-    """Return the entries that two sides surely began with: none of those in conflicts, or of a file that is none.
+    """Return the entries that both sides certainly started with; empty if the file is invalid.
 
-    Where branches have merged each other before, git merges their bases first, by the same
-    driver, so a base may hold conflicts that nobody was asked about. An entry that it lacks is
-    a conflict where the sides differ, so nothing is lost.
+    If branches have merged each other before, git first merges their bases with the same driver, so a base may
+    hold unresolved conflicts; their entries are left out. An entry missing from the base is a conflict if the
+    sides differ, so nothing is lost.
     """
     from bundlepipe.documents.yaml.reader import decoded
 

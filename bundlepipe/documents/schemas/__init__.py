@@ -1,1 +1,1 @@
-"""JSON Schemas, and what is wrong with a document in words."""
+"""Validate documents against JSON Schemas, with readable messages."""

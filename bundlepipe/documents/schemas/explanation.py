@@ -1,4 +1,4 @@
-"""jsonschema's errors in the words of someone who wrote the document."""
+"""Translate jsonschema's errors into messages for the author of a document."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _COMBINATIONS = ("allOf", "anyOf", "oneOf")
 
 
 def explain(document: YamlDocument, errors: Iterable[ValidationError], schema: Schema) -> Iterator[Fault]:
-    """Yield the faults that jsonschema's `errors` about a document stand for."""
+    """Yield the faults behind jsonschema's `errors` about a document."""
     explainer = _Explainer(document, schema)
     return (fault for error in errors for fault in explainer.faults(error))
 
@@ -68,7 +68,7 @@ class _Explainer:
         }
 
     def faults(self, error: ValidationError) -> Iterator[Fault]:
-        """Yield what one error stands for: several faults where it is about several keys."""
+        """Yield the faults behind one error: several if it concerns several keys."""
         if _is_about_a_key(error):
             yield self._wrong_key(error)
         else:
@@ -76,7 +76,7 @@ class _Explainer:
             yield from self._by_keyword.get(keyword, self._wrong_value)(error)
 
     def _forbidden(self, error: ValidationError) -> Iterator[Fault]:
-        # A schema of `false`: jsonschema tells the value, and of its place only the mapping or list around it.
+        # For a schema of `false`, jsonschema reports the value, and only the position of its mapping or list.
         keys = _keys(error)
         yield self._document.fault(keys, f"{_label(keys)} holds {kind(error.instance)}, which has no place there")
 
@@ -144,7 +144,7 @@ class _Explainer:
         yield self._document.fault(keys, f"{_label(keys)} {state}, expected {self._wanted(error)}{hint}")
 
     def _wanted(self, error: ValidationError) -> str:
-        """Return what the keyword that failed demands."""
+        """Return what the failed keyword demands."""
         schema, keyword = _mapping(error.schema), str(error.validator)
         value: Any = error.validator_value
         if "x-expected" in schema:
@@ -180,10 +180,10 @@ class _Explainer:
     def _meant(
         self, instance: Any, branches: Sequence[tuple[Any, list[ValidationError]]]
     ) -> list[ValidationError] | None:
-        """Return the errors of the one alternative that the author had in mind, if it can be told.
+        """Return the errors of the alternative that the author probably meant, if that is clear.
 
-        It is the only one of the right type, or the one whose keys a mapping comes closest
-        to: most keys in common, misspelt ones included, then fewest errors.
+        It is the only one of the right type, or the one closest to the keys of a mapping: most keys
+        in common, including misspelt ones, then fewest errors.
         """
         if len(branches) == 1:
             return branches[0][1]
@@ -198,7 +198,7 @@ class _Explainer:
         return sum(1 for name in instance if name in known or similar(name, known))
 
     def _resolved(self, schema: Any) -> Schema:
-        """Follow references within the root schema; what stands beside a reference stays."""
+        """Follow references within the root schema, keeping keywords beside a reference."""
         resolved = dict(_mapping(schema))
         while "$ref" in resolved:
             target: Any = self._root
@@ -208,7 +208,7 @@ class _Explainer:
         return resolved
 
     def _properties(self, schema: Any) -> dict[str, Any]:
-        """Return the keys that a schema names, on its own or through the schemas it is combined of."""
+        """Return the keys that a schema names, directly or through combined schemas."""
         resolved = self._resolved(schema)
         properties = dict(resolved.get("properties", {}))
         for keyword in _COMBINATIONS:
@@ -220,7 +220,7 @@ class _Explainer:
         return properties
 
     def _expected(self, schema: Any) -> str:
-        """Return what a schema wants, in words."""
+        """Describe what a schema expects."""
         resolved = self._resolved(schema)
         if "x-expected" in resolved:
             return str(resolved["x-expected"])
@@ -239,7 +239,7 @@ def _keys(error: ValidationError) -> _Keys:
 
 
 def _mapping(schema: Any) -> Schema:
-    """Return a schema as a mapping: `true` and `false` are schemas too, and say nothing."""
+    """Return a schema as a mapping: `true` and `false` are schemas too, without content."""
     return schema if isinstance(schema, Mapping) else {}
 
 
@@ -248,7 +248,7 @@ def _is_about_a_key(error: ValidationError) -> bool:
 
 
 def _is_of_wrong_type(error: ValidationError) -> bool:
-    """Tell whether an alternative is out of the question: the value is not even of its type."""
+    """Return whether an alternative cannot apply: the value is not even of its type."""
     if error.path:
         return False
     if error.validator in ("anyOf", "oneOf"):
@@ -288,7 +288,7 @@ def _unknown_key(name: str, known: Sequence[str]) -> str:
 
 
 def _label(keys: _Keys) -> str:
-    """Return what messages call a value: its key, with the indices behind it, as `'files[0]'`."""
+    """Return the name of a value in messages: its key with following indices, as `'files[0]'`."""
     named = next((n for n in range(len(keys) - 1, -1, -1) if isinstance(keys[n], str)), None)
     if named is None:
         return "the document" if not keys else shown("".join(f"[{index}]" for index in keys))

@@ -1,8 +1,7 @@
-"""Checks a document against a JSON Schema (2020-12) of `schemas/` and says what is wrong in plain words.
+"""Validate a document against a JSON Schema (2020-12) of `schemas/`, with readable messages.
 
-Beside the standard keywords a schema may carry `x-expected`: what a value has to be, in
-the words of a message (`"a digest reference, such as …"`), used wherever a pattern or a
-choice says too little.
+Besides the standard keywords a schema may have `x-expected`: a description of the value for messages
+(`"a digest reference, such as …"`), used if a pattern or a choice says too little.
 """
 
 from __future__ import annotations
@@ -30,28 +29,28 @@ _SUFFIX = ".schema.json"
 def problems(document: YamlDocument, schema_name: str) -> list[str]:
     """Return a line `path:line:column: what, and what was expected` for each fault, in the document's order.
 
-    `schema_name` is the name of a file of `schemas/` without `.schema.json`. Beyond the first
-    thousand nothing is looked for.
+    `schema_name` is the name of a file of `schemas/` without `.schema.json`. At most a thousand faults are
+    returned.
     """
     return rendered(document.path, faults(document, schema_name))
 
 
 def check(document: YamlDocument, schema_name: str) -> None:
-    """Raise DocumentError with all problems of the document, if it has any."""
+    """Raise DocumentError with all faults of the document, if it has any."""
     found = problems(document, schema_name)
     if found:
         raise DocumentError(found)
 
 
 def faults(document: YamlDocument, schema_name: str) -> list[Fault]:
-    """Return what `problems` returns, before it is put into lines."""
+    """Return the faults that `problems` renders as lines."""
     errors = islice(_validator(schema_name).iter_errors(document.data), MOST_FAULTS)
     first = next(errors, None)
     if first is None:
         return []
     from bundlepipe.documents.schemas.explanation import explain
 
-    # One by one: each error holds the whole value as text.
+    # Rendered one by one: each error holds the whole value as text.
     return list(islice(explain(document, chain((first,), errors), _schema(schema_name)), MOST_FAULTS))
 
 
@@ -61,12 +60,12 @@ def schema_names() -> list[str]:
 
 
 def schema_text(name: str) -> str:
-    """Return the text of a schema; FileNotFoundError for a name that none has."""
+    """Return the text of a schema; FileNotFoundError for an unknown name."""
     return _directory().joinpath(name + _SUFFIX).read_text("utf-8")
 
 
 def _directory() -> Traversable:
-    """Return where the schemas are: shipped in the wheel, or in the checkout one works in."""
+    """Return the directory of the schemas: in the wheel, or in the checkout."""
     from importlib.resources import files
 
     shipped = files("bundlepipe").joinpath("schemas")
@@ -84,5 +83,5 @@ def _validator(name: str) -> Draft202012Validator:
     from jsonschema import Draft202012Validator
     from referencing import Registry
 
-    # Without a registry of its own a validator fetches what it does not know from the network.
+    # Without a registry a validator fetches unknown references from the network.
     return Draft202012Validator(_schema(name), registry=Registry())

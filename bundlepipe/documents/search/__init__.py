@@ -1,1 +1,1 @@
-"""The search for images in configuration."""
+"""Search for images in configuration, by kbld's rules."""

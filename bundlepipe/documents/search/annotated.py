@@ -1,4 +1,4 @@
-"""The images of resources: those that kbld's annotation says they have, and those that `kbld inspect` finds in them."""
+"""Images of Kubernetes resources: those in kbld's annotation, and those that `kbld inspect` finds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EXPECTED = "expected a list of mappings with a 'url', as a YAML text"
 
 @dataclass(frozen=True)
 class ListedImage:
-    """An image of a resource, with what the annotation says of where it comes from."""
+    """An image of a resource, and its origins from the annotation."""
 
     image: str
     origins: Sequence[Origin]
@@ -35,11 +35,11 @@ class ListedImage:
 
 
 def listed_images(content: bytes, path: str) -> list[ListedImage]:
-    """Return the images in the annotations of all resources of a YAML file, in their order.
+    """Return the images in the annotations of all resources of a YAML file, in order.
 
-    What old releases of kbld wrote, with `URL` and `Metas`, is read as well. Raises
-    DocumentError, calling the file `path`, for text that is not YAML and, with their
-    places, for annotations that are not of this form.
+    Annotations of old releases of kbld, with `URL` and `Metas`, are read too. Raises DocumentError,
+    calling the file `path`, for text that is not YAML and, with their positions, for annotations in
+    another format.
     """
     found: list[ListedImage] = []
     faults: list[Fault] = []
@@ -59,7 +59,7 @@ def listed_images(content: bytes, path: str) -> list[ListedImage]:
 
 @dataclass(frozen=True)
 class InspectedImage:
-    """A reference in a resource, with what kbld tells of where it comes from: its origins as YAML, or nothing."""
+    """A reference in a resource, and its origins according to kbld, as YAML; empty if unknown."""
 
     image: str
     metadata: str
@@ -69,8 +69,8 @@ class InspectedImage:
 def inspected_images(file: ComposedFile, rules: Sequence[SearchRule]) -> Iterator[InspectedImage]:
     """Yield every reference that kbld finds in the resources of a file, resolved or not.
 
-    The annotation of its resource may tell where it comes from. Raises DocumentError for an
-    annotation that kbld cannot read.
+    Origins are those in the annotation of the resource. Raises DocumentError for an annotation that
+    kbld cannot read.
     """
     for document in file.documents:
         if configuration_kind(document.root, as_kbld=True):
@@ -85,7 +85,7 @@ def inspected_images(file: ComposedFile, rules: Sequence[SearchRule]) -> Iterato
 
 
 def _roots(root: yaml.Node) -> list[yaml.MappingNode]:
-    """Return the resources of a document: itself, or what it lists."""
+    """Return the resources of a document: itself, or its items."""
     if not isinstance(root, yaml.MappingNode):
         return []
     items = Resource(root).member("items")
@@ -93,7 +93,7 @@ def _roots(root: yaml.Node) -> list[yaml.MappingNode]:
 
 
 def _metadata(file: ComposedFile, resource: Resource) -> dict[str, str]:
-    """Return what the annotation of a resource tells, by the images; of an image that is listed twice, the first."""
+    """Return the origins in a resource's annotation by image; for an image that is listed twice, the first."""
     node = resource.member("metadata", "annotations", IMAGES_ANNOTATION)
     text = node.value if isinstance(node, yaml.ScalarNode) and node.tag == STRING else ""
     problem = list_problem(text, "[]cmd.imageStruct")
@@ -116,7 +116,7 @@ def _metadata(file: ComposedFile, resource: Resource) -> dict[str, str]:
 
 
 def _images(text: str) -> Iterator[tuple[str, Sequence[Origin]]]:
-    # kbld writes null where of no image it is known where it came from.
+    # kbld writes null if no image has known origins.
     filled = [document for document in parse(text.encode(), IMAGES_ANNOTATION) if document.data is not None]
     if len(filled) > 1 or (filled and not isinstance(filled[0].data, list)):
         raise DocumentError([_EXPECTED])
@@ -129,6 +129,6 @@ def _images(text: str) -> Iterator[tuple[str, Sequence[Origin]]]:
 
 
 def _member(entry: Any, name: str) -> Any:
-    """Return what a mapping has under a name, in whatever letters, as Go's JSON finds it."""
+    """Return the value of a key in a mapping, in any case, as Go's JSON library finds it."""
     items = entry.items() if isinstance(entry, dict) else ()
     return next((value for key, value in items if key.lower() == name), None)

@@ -1,8 +1,7 @@
-"""Finding the image references in configuration, and replacing them in its text.
+"""Find the image references in configuration and replace them in its text.
 
-kbld's rules decide what a reference is. Where one is replaced, its scalar is edited in
-place: comments, order, quotes, anchors and line endings are kept, and every byte that
-does not belong to a reference stays as it is.
+kbld's rules decide what a reference is. A replaced scalar is edited in place: comments, order,
+quotes, anchors and line endings are kept, and every byte outside a reference stays unchanged.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ from bundlepipe.errors import DocumentError
 __all__ = ["Annotation", "FoundImage", "RenderedDocument", "SearchedFile", "search_images"]
 
 _IMAGES_ANNOTATION = ("metadata", "annotations", IMAGES_ANNOTATION)
-# Returns the text of kbld's images annotation for a resource in which these images were found, None for no annotation.
+# Returns the text of kbld's images annotation for a resource with these images, None for no annotation.
 Annotation = Callable[[Sequence[FoundImage]], str | None]
 
 
 @dataclass(frozen=True)
 class RenderedDocument:
-    """A document of a file, with the comments up to the next one: its root, None if there is none, and its content."""
+    """A document of a file, with comments up to the next one: its root, None if there is none, and its content."""
 
     root: yaml.Node | None
     content: bytes
@@ -44,14 +43,14 @@ class RenderedDocument:
 
 @dataclass(frozen=True)
 class _Resource:
-    """A document, or an item of its `items`, in which something was found, and that."""
+    """A document, or an item of its `items`, with the images found in it."""
 
     root: yaml.MappingNode
     found: Sequence[Found]
 
     @property
     def is_kubernetes(self) -> bool:
-        """Whether it says what it is, as whatever Kubernetes takes."""
+        """Whether it has the fields of a Kubernetes resource."""
         return {"apiVersion", "kind"} <= {key.value for key, _ in self.root.value if isinstance(key, yaml.ScalarNode)}
 
     def annotation(self, text_of: Annotation) -> str | None:
@@ -61,7 +60,7 @@ class _Resource:
 
 @dataclass(frozen=True)
 class _Document:
-    """A document, and what was found in it; one that configures kbld was not searched."""
+    """A document, and what was found in it; kbld's configuration is not searched."""
 
     composed: ComposedDocument
     is_configuration: bool
@@ -69,7 +68,7 @@ class _Document:
     resources: Sequence[_Resource] = ()
 
     def annotations(self, text_of: Annotation) -> dict[int, str]:
-        """Return the annotations that kbld adds, by the identities of the mappings that get them."""
+        """Return the annotations that kbld adds, by the ids of the mappings that get them."""
         texts = {id(each.root): each.annotation(text_of) for each in self.resources if takes_annotations(each.root)}
         return {identity: text for identity, text in texts.items() if text is not None}
 
@@ -77,8 +76,8 @@ class _Document:
 class SearchedFile:
     """A file and the references in it.
 
-    `images` are the references in their order, what an alias repeats once. Documents that
-    configure kbld are not searched; `has_configuration` tells whether there are any.
+    `images` are the references in order, once for each alias target. Documents that configure kbld
+    are not searched; `has_configuration` says whether there are any.
     """
 
     def __init__(self, path: str, content: bytes, text: str, documents: Sequence[_Document]) -> None:
@@ -92,17 +91,16 @@ class SearchedFile:
         self._documents = documents
 
     def replaced(self, replacements: Mapping[str, str]) -> bytes:
-        """Return the content of the file with the references that are keys of `replacements` replaced."""
+        """Return the content of the file with references replaced by their value in `replacements`."""
         edits = self._edits(replacements, None)
         return self._edited([edit for of_document in edits for edit in of_document])
 
     def rendered(self, replacements: Mapping[str, str], annotation: Annotation | None = None) -> bytes:
-        """Return what `replaced` does, without the documents that configure kbld.
+        """Return the content as `replaced` does, without the documents that configure kbld.
 
-        With `annotation`, each resource (a document, or an item of its `items`, with
-        apiVersion and kind) in which images were found gets the annotation
-        `kbld.k14s.io/images` that it returns. Raises DocumentError where a resource
-        cannot be annotated in its place.
+        With `annotation`, each resource (a document, or an item of its `items`, with apiVersion and
+        kind) in which images were found gets the annotation `kbld.k14s.io/images` that it returns.
+        Raises DocumentError if a resource cannot be annotated in place.
         """
         edits = [edit for of_document in self._edits(replacements, annotation) for edit in of_document]
         return self._edited(_apart([*edits, *self._removing()]))
@@ -110,7 +108,7 @@ class SearchedFile:
     def rendered_documents(
         self, replacements: Mapping[str, str], annotation: Annotation | None = None
     ) -> list[RenderedDocument]:
-        """Return what `rendered` does, each document by itself; a file without any is one as a whole."""
+        """Return what `rendered` does, split by document; a file without documents is returned as one."""
         if not self._documents:
             return [RenderedDocument(None, self._content)]
         bounds = [0, *(document.composed.start for document in self._documents[1:]), len(self._text)]
@@ -125,9 +123,9 @@ class SearchedFile:
     def printed(self, replacements: Mapping[str, str], annotation: Annotation | None = None) -> Iterator[bytes]:
         """Yield the documents as kbld prints them.
 
-        That is what `rendered` returns, each document behind a `---` of its own and less those
-        that are empty. The items of a list are documents, and every document, or item, in which
-        images were found gets the annotation. Raises DocumentError where it has no place.
+        This is the result of `rendered`, each document after its own `---`, without empty ones. The
+        items of a list become documents, and every document, or item, with images gets the
+        annotation. Raises DocumentError if it cannot be placed.
         """
         bounds = [0, *(document.composed.start for document in self._documents[1:]), len(self._text)]
         for document, (start, end) in zip(self._documents, pairwise(bounds), strict=False):
@@ -149,7 +147,7 @@ class SearchedFile:
             yield from written_anew(part.decode(), [texts.get(id(node)) for node in nodes], is_json=is_json)
 
     def _adding(self, document: _Document, texts: Mapping[int, str]) -> list[Edit] | None:
-        """Return the edits that add the annotations of a document; None if it has to be written anew."""
+        """Return the edits that add the annotations of a document; None if it has to be rewritten."""
         root = document.composed.root
         if items_of_list(root) is not None:
             return None
@@ -167,8 +165,8 @@ class SearchedFile:
         return apply(within, self._text[start:end]).encode()
 
     def _edited(self, edits: Sequence[Edit]) -> bytes:
-        # Not parsed again: each edit keeps to a scalar, whose new text has been read again as the parser would,
-        # or inserts an entry in a form that does not depend on what surrounds it.
+        # Not parsed again: each edit either stays within a scalar, whose new text was already checked against
+        # the parser, or inserts an entry in a form that does not depend on its surroundings.
         if not edits:
             return self._content
         mark = BYTE_ORDER_MARK.encode() if self._content.startswith(BYTE_ORDER_MARK.encode()) else b""
@@ -184,12 +182,12 @@ class SearchedFile:
             start = composed.start if composed.has_marker else 0
             end = following.composed.start if following else len(self._text)
             if kept_before and following and composed.end is not None and self._text[end] == "%":
-                # What precedes a directive has to be ended.
+                # Content before a directive has to be ended.
                 end = composed.end
             yield Edit(start, end, "")
 
     def _edits(self, replacements: Mapping[str, str], annotation: Annotation | None) -> list[list[Edit]]:
-        """Return for each document the edits that replace its references and annotate its resources."""
+        """Return the edits for each document that replace its references and annotate its resources."""
         faults: list[Fault] = []
         edits = []
         for document in self._documents:
@@ -213,7 +211,7 @@ class SearchedFile:
 
 @dataclass(frozen=True)
 class ComposedFile:
-    """A file that is YAML, before it is searched."""
+    """A parsed YAML file, before it is searched."""
 
     path: str
     content: bytes
@@ -222,7 +220,7 @@ class ComposedFile:
 
 
 def compose_file(content: bytes, path: str) -> ComposedFile:
-    """Return the documents of a file; DocumentError for text that is not YAML."""
+    """Parse the documents of a file; DocumentError for text that is not YAML."""
     text = decoded(content, path)
     source = Text(text)
     is_json = path.endswith(".json")
@@ -236,10 +234,9 @@ def compose_file(content: bytes, path: str) -> ComposedFile:
 def search_composed(file: ComposedFile, rules: Sequence[SearchRule] = (), *, as_kbld: bool = False) -> SearchedFile:
     """Search the documents of a file, by the rules and then by the rule for keys named `image`.
 
-    A document with a list `items` is searched as its items are: the paths that rules
-    match start at the item. Raises DocumentError, with all faults of the file at their
-    positions, for an empty reference, and for an expression of a template that no one has
-    filled in; with `as_kbld` for neither.
+    A document with a list `items` is searched item by item: the paths that rules match start at the
+    item. Raises DocumentError, with all faults of the file at their positions, for an empty
+    reference and for an unrendered template expression; with `as_kbld` for neither.
     """
     faults: list[IndexedFault] = []
     documents = []
@@ -253,7 +250,7 @@ def search_composed(file: ComposedFile, rules: Sequence[SearchRule] = (), *, as_
 
 
 def search_images(content: bytes, path: str, rules: Sequence[SearchRule] = ()) -> SearchedFile:
-    """Search a file as `search_composed` does; DocumentError for text that is not YAML as well."""
+    """Search a file as `search_composed` does; also DocumentError for text that is not YAML."""
     return search_composed(compose_file(content, path), rules)
 
 
@@ -261,7 +258,7 @@ def _searched(document: ComposedDocument, walk: ImageWalk, *, as_kbld: bool) -> 
     if configuration_kind(document.root, as_kbld=as_kbld):
         return _Document(document, True)
     items = _items(document.root)
-    # kbld drops what a list has beside its items, and so never looks there; here it stays, and is looked at.
+    # kbld drops a list's other fields, and so never searches them; here they stay and are searched.
     is_list = as_kbld and items_of_list(document.root) is not None
     found_in = [(document.root, [] if is_list else walk.found_in(document.root, without=items))]
     if items:
@@ -283,7 +280,7 @@ def _items(root: yaml.Node) -> yaml.SequenceNode | None:
 
 
 def _apart(edits: Sequence[Edit]) -> list[Edit]:
-    """Return edits in their order; of those that overlap, the first and longest."""
+    """Return edits in order; of overlapping ones, the first and longest."""
     apart: list[Edit] = []
     for edit in sorted(edits, key=lambda edit: (edit.start, -edit.end)):
         if not apart or edit.start >= apart[-1].end:

@@ -1,4 +1,4 @@
-"""What a search for images finds: references, and texts that hold documents with references of their own."""
+"""Results of a search for images: references, and texts with nested documents that contain references."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bundlepipe.documents.yaml.text import Text
 
 @dataclass(frozen=True)
 class FoundImage:
-    """A reference as it stands in the configuration; line and column count from 1."""
+    """A reference as configuration has it; line and column count from 1."""
 
     value: str
     path: str
@@ -29,9 +29,9 @@ class FoundImage:
 
 @dataclass(frozen=True)
 class SearchedText:
-    """A text that is searched: that of the file `path`, or that of a string in it.
+    """A text to search: the file `path`, or a string in it.
 
-    `file_index` turns the index of a character of `content` into that of the file's.
+    `file_index` converts a character index of `content` into one of the file.
     """
 
     content: str
@@ -40,7 +40,7 @@ class SearchedText:
     file_index: Callable[[int], int]
 
     def image(self, value: str, index: int) -> FoundImage:
-        """Return the reference `value` that stands at a character of this text."""
+        """Return the reference `value` found at a character of this text."""
         return FoundImage(value, self.path, *self.file.position(self.file_index(index)))
 
 
@@ -57,7 +57,7 @@ class FoundReference:
         yield self.image
 
     def edits(self, replacements: Mapping[str, str]) -> list[Edit]:
-        """Return the edit of `content` that replaces the reference, none if it stays."""
+        """Return the edit of `content` that replaces the reference; none if it stays."""
         old = self.image.value
         new = replacements.get(old, old)
         return [] if new == old else ScalarText(self.content, self.node).edits([Edit(0, len(old), new)])
@@ -65,19 +65,19 @@ class FoundReference:
 
 @dataclass(frozen=True)
 class FoundText:
-    """A scalar whose value is a text in which something was found, in its order."""
+    """A scalar whose value is a text with references, in order."""
 
     node: yaml.ScalarNode
     scalar: ScalarText
     found: Sequence[Found]
 
     def images(self) -> Iterator[FoundImage]:
-        """Yield the references within."""
+        """Yield the references in it."""
         for found in self.found:
             yield from found.images()
 
     def edits(self, replacements: Mapping[str, str]) -> list[Edit]:
-        """Return the edits that replace the references, in the text that holds the scalar."""
+        """Return the edits that replace the references, for the text that holds the scalar."""
         within = [edit for found in self.found for edit in found.edits(replacements)]
         return self.scalar.edits(within) if within else []
 
@@ -86,6 +86,6 @@ Found = FoundReference | FoundText
 
 
 def reference_text(node: yaml.ScalarNode) -> str:
-    """Return what a scalar says; the line breaks at the end of a block are none of it."""
+    """Return the value of a scalar without the line breaks at the end of a block."""
     value: str = node.value
     return value.rstrip("\n") if node.style in ("|", ">") else value

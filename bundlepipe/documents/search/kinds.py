@@ -1,4 +1,4 @@
-"""Documents that configure kbld instead of being searched by it."""
+"""Recognise documents that configure kbld, which are not searched for images."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _KINDS = {
 
 
 def configuration_kind(root: yaml.Node, *, as_kbld: bool = False) -> str | None:
-    """Return the kind of a document that is configuration; None for one that is searched.
+    """Return the kind of a configuration document; None for a document to search.
 
-    Of kbld's own apiVersion it may be one that there is not, which is a fault of the document;
-    with `as_kbld`, as kbld takes it, that is a document to be searched.
+    An unknown kind in kbld's apiVersion is a fault of the document; with `as_kbld`, as in kbld, it
+    is a document to search.
     """
     import yaml
 
@@ -35,5 +35,5 @@ def configuration_kind(root: yaml.Node, *, as_kbld: bool = False) -> str | None:
 
 
 def may_configure(content: bytes) -> bool:
-    """Tell whether a file can hold a document that is configuration, without reading it as YAML."""
+    """Return whether a file can contain configuration, without parsing it."""
     return any(version.partition("/")[0].encode() in content for version in _KINDS)

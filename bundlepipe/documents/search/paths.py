@@ -1,4 +1,4 @@
-"""Which files a search for images looks into: kbld's rule, without what it has locked already."""
+"""Select the files to search for images: kbld's rule, without files that are already locked."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ _EXTENSIONS = (".yml", ".yaml", ".json")
 
 
 def searched_files(paths: Sequence[str], exclude: Collection[str] = (), *, with_bundles_own: bool = False) -> list[str]:
-    """Return the files to search: files as given; of directories all YAML and JSON files, hidden ones too.
+    """Return the files to search: given files, and all YAML and JSON files of directories, including hidden ones.
 
-    What lies below a `.imgpkg` directory is searched only `with_bundles_own`, as kbld does, and
-    so are pipes that are named;
-    what `exclude` names, by paths relative to those of `paths`, never. Raises InputError
-    for a path that cannot be read.
+    Files below a `.imgpkg` directory are included only `with_bundles_own`, as in kbld, and so are pipes
+    that are given; `exclude` removes paths relative to those of `paths`. Raises InputError for a path that
+    cannot be read.
     """
     left_out = frozenset() if with_bundles_own else frozenset({BUNDLE_DIRECTORY})
     found: list[str] = []
@@ -38,7 +37,7 @@ def searched_files(paths: Sequence[str], exclude: Collection[str] = (), *, with_
 
 
 def _why_not(path: str) -> str:
-    """Return why a file is none to search, as Go's programs tell it."""
+    """Return why a file cannot be searched, in the words of Go's programs."""
     try:
         os.stat(anchored(path) or path)
     except OSError as error:
@@ -47,11 +46,10 @@ def _why_not(path: str) -> str:
 
 
 def kbld_files(path: str) -> list[str]:
-    """Return the files that kbld takes where it is given a path: the file; of a directory all YAML and JSON files.
+    """Return the files that kbld takes for a path: the file; all YAML and JSON files of a directory.
 
-    They are in the order of their whole paths, `a-b.yml` before `a/b.yml`. Links to directories
-    are not followed, whatever else has such a name is taken. Raises InputError for a path that
-    is not there, and a directory that cannot be read.
+    They are ordered by their whole paths, `a-b.yml` before `a/b.yml`. Links to directories are not followed; any
+    other file with a matching name is taken. Raises InputError for a missing path or an unreadable directory.
     """
     if not os.path.isdir(anchored(path)):
         return searched_files([path], with_bundles_own=True)

@@ -1,8 +1,8 @@
-"""Documents as kbld prints them: each behind a mark of its own, items of lists by themselves, and none that is empty.
+"""Print documents as kbld does: each after its own `---`, list items separately, without empty ones.
 
-Where an annotation has no place in a text, since an alias repeats what it would stand in, the
-document is written anew, as kbld writes all of them: comments are lost, and keys are sorted.
-Scalars without quotes stay what they are, so that each reader makes of them what it did before.
+If an annotation cannot be placed, because an alias repeats the mapping it belongs to, the document is rewritten, as
+kbld rewrites all of them: comments are lost, and keys are sorted. Scalars without quotes stay unchanged, so that each
+reader interprets them as before.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from bundlepipe.documents.yaml.edit import content_start
 from bundlepipe.documents.yaml.reader import compose, json_values_as_yaml
 from bundlepipe.documents.yaml.writer import Plain, text_of
 
-# What a list may have beside its items without losing more than its wrapping.
+# Fields that a list may have besides its items without losing more than its wrapping.
 _WRAPPING = frozenset({"apiVersion", "kind", "metadata", "items"})
-# The lines before a document's own mark: blank ones and comments.
+# Lines before a document's own `---`: blank ones and comments.
 _MARKED = re.compile(rb"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n|\r|\n))*---(?:[ \t\r\n]|\Z)")
 
 
 def is_printed(root: yaml.Node) -> bool:
-    """Tell whether a document holds anything."""
+    """Return whether a document has any content."""
     return root.tag != core.NULL and bool(root.value)
 
 
 def items_of_list(root: yaml.Node) -> list[yaml.Node] | None:
-    """Return the items of a document that is a list of resources by its kind, or has nothing else; None of another."""
+    """Return the items of a document that is a list of resources by its kind, or has only items; None for others."""
     if not isinstance(root, yaml.MappingNode):
         return None
     entries = {key.value: value for key, value in root.value if isinstance(key, yaml.ScalarNode)}
@@ -46,22 +46,22 @@ def items_of_list(root: yaml.Node) -> list[yaml.Node] | None:
 
 
 def takes_annotations(root: yaml.MappingNode) -> bool:
-    """Tell whether a document's `metadata`, if it has one, is a mapping, which kbld changes; all else it leaves."""
+    """Return whether a document's `metadata`, if any, is a mapping, the only form that kbld changes."""
     found = (value for key, value in root.value if isinstance(key, yaml.ScalarNode) and key.value == "metadata")
     return isinstance(next(found, root), yaml.MappingNode)
 
 
 def marked(content: bytes) -> bytes:
-    """Return a document that begins with a mark, `---`, and ends with a line end."""
+    """Return a document that starts with `---` and ends with a line end."""
     line_end = b"" if content.endswith((b"\n", b"\r")) else b"\n"
     return (b"" if _MARKED.match(content) else b"---\n") + content + line_end
 
 
 def written_anew(content: str, annotations: Sequence[str | None], *, is_json: bool) -> Iterator[bytes]:
-    """Yield a document, or the items of a list, in the form that kbld writes.
+    """Yield a document, or the items of a list, rewritten as kbld does.
 
-    `annotations` are the texts of `kbld.k14s.io/images`, one for each of what is yielded.
-    YamlFault where a key is a collection.
+    `annotations` are the texts of `kbld.k14s.io/images`, one for each of them. YamlFault if a key
+    is a collection.
     """
     text = json_values_as_yaml(content) if is_json else content
     root = compose(text)[0].root
@@ -81,7 +81,7 @@ def _annotate(data: dict[str, Any], annotation: str) -> None:
 
 
 class _Reading:
-    """Makes data of the nodes of a text."""
+    """Converts the nodes of a text into data."""
 
     def __init__(self, content: str) -> None:
         self._content = content
@@ -94,7 +94,7 @@ class _Reading:
         return [self.value(item) for item in node.value]
 
     def _entries(self, mapping: yaml.MappingNode) -> Iterator[tuple[str, Any]]:
-        """Yield the entries of a mapping behind those that it merges; of those that are there twice the last counts."""
+        """Yield the entries of a mapping after merged ones; of duplicate keys the last counts."""
         for key, value in mapping.value:
             if key.tag == core.MERGE:
                 for source in reversed(merge_sources(value)):
@@ -109,7 +109,7 @@ class _Reading:
         start = content_start(self._content, node)
         has_tag = "!" in self._content[node.start_mark.index : start]
         is_plain = not node.style and "\n" not in node.value and bool(node.value)
-        # What a tag makes of quoted digits is a number, and of plain ones a text.
+        # A tag converts quoted digits to a number, and plain ones to a text.
         is_verbatim = node.tag != core.STRING and core.is_core(node.tag) if has_tag else is_plain
         text: str = node.value
         return Plain(text) if is_verbatim else text

@@ -1,7 +1,7 @@
-"""kbld's search rules: which values in configuration are image references, and how they are replaced.
+"""kbld's search rules: which values are image references, and how they are replaced.
 
-Source: kbld's configuration, `searchRules`. Key and value matchers are and-ed, the first
-rule that matches a value decides about it, and the rule for keys named `image` comes last.
+Source: kbld's configuration, `searchRules`. Key and value matchers must both match, the first rule
+that matches a value decides, and the rule for keys named `image` comes last.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _REFERENCE = re.compile(r"(?P<repository>.+?)(?::[\w.-]+)?(?:@.+:.+)?", re.ASCII
 
 @dataclass(frozen=True)
 class AnyIndex:
-    """A part of a path that matches every item of a list (`allIndexes: true`)."""
+    """A path element that matches every item of a list (`allIndexes: true`)."""
 
 
 # A key of a mapping, an index of a list, or every index.
@@ -25,13 +25,13 @@ PathPart = str | int | AnyIndex
 
 @dataclass(frozen=True)
 class KeyMatcher:
-    """Matches values by their key's name, wherever it is, or by their whole path in the document (exactly one)."""
+    """Matches values by the name of their key, anywhere, or by their whole path in the document (exactly one)."""
 
     name: str | None = None
     path: tuple[PathPart, ...] | None = None
 
     def matches(self, path: Sequence[str | int]) -> bool:
-        """Tell whether the value that the keys and indexes of `path` lead to is meant."""
+        """Return whether the value at `path` matches."""
         if self.path is None:
             return bool(path) and path[-1] == self.name and isinstance(path[-1], str)
         return len(path) == len(self.path) and all(map(_part_matches, self.path, path))
@@ -45,39 +45,39 @@ def _part_matches(part: PathPart, actual: str | int) -> bool:
 
 @dataclass(frozen=True)
 class ImageMatcher:
-    """Matches a reference as a whole, or by what stands before its tag and digest; both literally (exactly one)."""
+    """Matches a whole reference, or its part before tag and digest; both literally (exactly one)."""
 
     image: str | None = None
     image_repo: str | None = None
 
     def matches(self, reference: str) -> bool:
-        """Tell whether the reference, as it stands in the configuration, is meant."""
+        """Return whether the reference, as configuration has it, matches."""
         if self.image is not None:
             return self.image == reference
         return self.image_repo == repository_text(reference)
 
 
 def repository_text(reference: str) -> str:
-    """Return a reference as it stands in configuration, less `:tag` and `@digest`, as far as it has what looks so."""
+    """Return a reference without anything that looks like `:tag` and `@digest`."""
     found = _REFERENCE.fullmatch(reference)
     return found["repository"] if found else reference
 
 
 @dataclass(frozen=True)
 class Within:
-    """The value is a YAML or JSON text: only these rules, and not the default one, find references in it."""
+    """The value is a YAML or JSON text: only these rules, and not the default one, are used to search it."""
 
     format: Literal["yaml", "json"]
     rules: tuple[SearchRule, ...]
 
 
-# entireValue: the value is the reference. none: it is none, but what lies below it is searched.
+# entireValue: the value is the reference. none: it is not, but nodes below it are searched.
 UpdateStrategy = Literal["entireValue", "none"] | Within
 
 
 @dataclass(frozen=True)
 class SearchRule:
-    """What a rule matches, by key, value or both, and what then holds of the value, if that is `said` or not."""
+    """What a rule matches, by key, value or both, and its strategy, if that is `said` explicitly."""
 
     key: KeyMatcher | None = None
     value: ImageMatcher | None = None

@@ -1,4 +1,4 @@
-"""The walk through documents that finds what search rules match."""
+"""Walk through documents and collect what search rules match."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _RENDER = "render it first; in a pipeline name the program that does: lock.files
 _RENDER_TEMPLATE = _RENDER.format("helm, template, chart", "chart")
 _RENDER_YTT = _RENDER.format("ytt, -f, config", "config")
 _YTT_COMMENT = re.compile(r"(?:^|(?<=\s))#[@!]", re.MULTILINE)
-# Behind the null, or in the comments that follow it.
+# After the null, or in the comments that follow it.
 _YTT_EXPRESSION = re.compile(r"[ \t]*(?:(?:#(?!@)[^\r\n]*)?(?:\r(?!\n)|\r?\n)[ \t]*)*#@")
 
-# At which character of the file something is wrong, and what.
+# The character index of a fault in the file, and its text.
 IndexedFault = tuple[int, str]
 
 
 def compose_searched(text: SearchedText) -> list[ComposedDocument]:
-    """Return the documents of a text; YamlFault, with advice where it may be a template, if it is not YAML."""
+    """Parse a text; YamlFault if it is not YAML, with advice if it may be a template."""
     try:
         return compose(text.content)
     except YamlFault as fault:
@@ -44,11 +44,10 @@ def compose_searched(text: SearchedText) -> list[ComposedDocument]:
 class ImageWalk:
     """Walks through the documents of one text.
 
-    What an alias repeats is found once, by the first rule that decides about it; but since
-    rules can ask for paths, it is looked at wherever it is repeated. With `as_kbld` every text
-    that a rule matches is a reference, with all its line breaks, even an empty one or the
-    expression of a template; and a text in which rules are to search is left alone where it is
-    not what they take it for.
+    A node with aliases is found once, by the first rule that decides about it; since rules can
+    match paths, it is visited at every alias. With `as_kbld` every text that a rule matches is a
+    reference, with all its line breaks, even an empty one or a template expression; and a text for
+    nested rules is skipped if it is not in their format.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class ImageWalk:
         self._path: list[str | int] = []
 
     def found_in(self, root: yaml.Node, without: yaml.Node | None = None) -> list[Found]:
-        """Return what there is below a node, but not below `without`; the paths that rules match start at it."""
+        """Return what is found below a node, but not below `without`; paths in rules start at the node."""
         self._found, self._path = {}, []
         self._visit(root, without)
         return in_order(self._found.values())
@@ -84,7 +83,9 @@ class ImageWalk:
             self._path.pop()
 
     def _strategy(self, value: str | None) -> UpdateStrategy | None:
-        """Return what the first rule that matches says; rules about values do not match what is no text (None)."""
+        """Return the strategy of the first matching rule; rules about values do not match values other than texts
+        (None).
+        """
         for rule in self._rules:
             if rule.value and (value is None or not rule.value.matches(value)):
                 continue
@@ -93,9 +94,9 @@ class ImageWalk:
         return None
 
     def _scalar(self, node: yaml.ScalarNode) -> None:
-        """Take a scalar for what the rules say; numbers and truth values are settings, whatever their key."""
+        """Apply the rules to a scalar; numbers and booleans are settings, whatever their key."""
         if node.tag == NULL:
-            # ytt leaves its expressions in comments, so an unrendered template has a null here.
+            # ytt's expressions are comments, so an unrendered template has a null here.
             if not self._as_kbld and self._is_before_ytt(node) and self._strategy(None) not in (None, "none"):
                 self._fault(node, f"the image is a ytt expression: {_RENDER_YTT}")
         elif (node.tag in (STRING, MERGE) or not is_core(node.tag)) and not self._is_number(node):
@@ -114,7 +115,7 @@ class ImageWalk:
         return str(node.value) if self._as_kbld else reference_text(node)
 
     def _is_number(self, node: yaml.ScalarNode) -> bool:
-        """Tell whether a text is a number to kbld and kubectl."""
+        """Return whether kbld and kubectl read a text as a number."""
         content, start = self._text.content, node.start_mark.index
         if node.style or not is_number_of_go(node.value):
             return False
@@ -128,7 +129,7 @@ class ImageWalk:
         return FoundReference(self._text.content, node, image)
 
     def _is_no_reference(self, node: yaml.Node, value: str) -> bool:
-        """Tell whether a text cannot be a reference, which is a fault."""
+        """Return whether a text cannot be a reference, which is a fault."""
         if not value:
             self._fault(node, "the image is empty, expected a reference")
         elif "{{" in value:
@@ -164,13 +165,13 @@ class ImageWalk:
 
 
 def in_order(found: Iterable[Found]) -> list[Found]:
-    """Return each of what was found once, in the order of the text."""
+    """Return each result once, in the order of the text."""
     by_start = {each.node.start_mark.index: each for each in found}
     return [by_start[start] for start in sorted(by_start)]
 
 
 def _entries(mapping: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
-    """Yield the keys and values of a mapping, also those that it merges and does not have itself.
+    """Yield the keys and values of a mapping, including merged ones that it does not override.
 
     A key that is a collection counts as an empty text.
     """
@@ -188,7 +189,7 @@ def _entries(mapping: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
 
 
 def _is_in_format(text: str, name: str) -> bool:
-    """Tell whether kbld takes a text for what its rule says that it is; what is no YAML is found out later."""
+    """Return whether kbld accepts a text as its rule's format; invalid YAML is detected later."""
     if name == "yaml":
         from bundlepipe.documents.yaml.go_yaml import conversion_problem
 
@@ -201,5 +202,5 @@ def _is_in_format(text: str, name: str) -> bool:
 
 
 def _is_expression(node: yaml.Node) -> bool:
-    """Tell whether a node is what {{ .Values.image }} is to YAML: a mapping that has a mapping for a key."""
+    """Return whether a node is what YAML makes of {{ .Values.image }}: a mapping with a mapping as a key."""
     return isinstance(node, yaml.MappingNode) and any(isinstance(key, yaml.MappingNode) for key, _ in node.value)

@@ -1,1 +1,1 @@
-"""YAML: read strictly with positions, edited in place, and written."""
+"""YAML: strict reading with positions, editing in place, reproducible writing."""

@@ -1,7 +1,7 @@
-"""YAML text to trees of nodes: PyYAML parses, the trees are put together here.
+"""Compose YAML text into trees of nodes, on top of PyYAML's parser.
 
-PyYAML's own composer recurses (its C half until the stack overflows), follows aliases
-however much they multiply, and reads scalars as YAML 1.1 does.
+PyYAML's own composer recurses (its C version until the stack overflows), follows any number of
+aliases, and reads scalars as YAML 1.1 does.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import yaml
 from bundlepipe.documents.yaml import core_schema as core
 from bundlepipe.errors import printable
 
-# Deeper than any configuration, and shallow enough for code that recurses.
+# Deeper than any configuration, and shallow enough for recursive code.
 _DEEPEST = 200
 _TOO_DEEP = f"nested too deeply, expected at most {_DEEPEST} levels"
-# What aliases may add to a document, in nodes.
+# Nodes that aliases may add to a document.
 _MOST_ALIASED = 100_000
 
 
 class YamlFault(Exception):
-    """The text cannot be read on from the character `index`, for the reason in `text`.
+    """The text cannot be read beyond the character `index`, for the reason in `text`.
 
-    `unfinished` is the root of the document up to there, if anything of it was read. `go_text`
-    is what Go's YAML libraries say of the same.
+    `unfinished` is the root of the document up to there, if any was read. `go_text` is the text of
+    Go's YAML libraries for it.
     """
 
     def __init__(self, index: int, text: str, go_text: str | None = None) -> None:
@@ -42,7 +42,7 @@ class _Parser(Protocol):
 
 
 def _parser(text: str) -> _Parser:
-    """Return PyYAML's parser of events, the C one where it is present."""
+    """Return PyYAML's event parser, the C version if available."""
     if yaml.__with_libyaml__:
         return yaml.CLoader(text)
     return yaml.Loader(text)
@@ -50,7 +50,7 @@ def _parser(text: str) -> _Parser:
 
 @dataclass(slots=True)
 class _Open:
-    """A collection whose end has not come yet; `size` counts its nodes, `key` waits for its value."""
+    """A collection whose end was not read yet; `size` counts its nodes, `key` waits for its value."""
 
     node: yaml.CollectionNode
     anchor: str | None
@@ -69,10 +69,10 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class ComposedDocument:
-    """A document's root node, and the characters at which it starts and ends.
+    """A document's root node, and its start and end as character indices.
 
-    It starts at its first directive, its `---`, or, where it has neither, its content.
-    `end` is where its `...` stands, None if it has none.
+    It starts at its first directive, its `---`, or else its content. `end` is the position of its
+    `...`, None if it has none.
     """
 
     root: yaml.Node
@@ -82,10 +82,10 @@ class ComposedDocument:
 
 
 def compose_text(text: str, most_values: int | None) -> Iterator[ComposedDocument]:
-    """Yield the documents of a text; YamlFault where the text is not YAML or goes too far.
+    """Yield the documents of a text; YamlFault if the text is not YAML or exceeds a limit.
 
-    That is too deep, too often by alias, or beyond `most_values` in all its documents, keys
-    included; None for a text that its reader made, which may have any number.
+    Limits are on depth, on repetition by alias, and on `most_values` in all its documents, keys
+    included; None, for a text that the user made, means no limit.
     """
     parser = _parser(text)
     values = _Values(most_values)
@@ -125,14 +125,14 @@ class _Values:
         self._found = 0
 
     def add(self, index: int) -> None:
-        """Count the value at the character `index`; YamlFault if it is one too many."""
+        """Count the value at the character `index`; YamlFault if it exceeds the limit."""
         self._found += 1
         if self._most is not None and self._found > self._most:
             raise YamlFault(index, f"more than {self._most} values, too many for one document")
 
 
 class _Document:
-    """One document while its nodes are put together."""
+    """One document while it is being composed."""
 
     def __init__(self, parser: _Parser, text: str, values: _Values) -> None:
         self._parser = parser
@@ -143,26 +143,26 @@ class _Document:
         self._aliased = 0
 
     def read(self) -> tuple[yaml.Node, int | None]:
-        """Read up to the end of the document and return its root, and where its `...` stands if there is one."""
+        """Read up to the end of the document and return its root, and the position of its `...` if there is one."""
         root: yaml.Node | None = None
         while True:
             event = _next_event(self._parser, self._text)
             if isinstance(event, yaml.DocumentEndEvent):
-                assert root is not None  # the parser makes even nothing a scalar
+                assert root is not None  # the parser represents even an empty document as a scalar
                 return root, _start(event) if event.explicit else None
             completed = self._take(event)
             if completed and not self._open:
                 root = completed
 
     def unfinished(self) -> yaml.Node | None:
-        """Return the root of what was read before a fault."""
+        """Return the root of the part before a fault."""
         while len(self._open) > 1:
             innermost = self._open.pop()
             self._open[-1].add(innermost.node)
         return self._open[0].node if self._open else None
 
     def _take(self, event: Any) -> yaml.Node | None:
-        """Process an event; return the node it completed, if it did."""
+        """Process an event; return the node it completed, if any."""
         if isinstance(event, yaml.CollectionStartEvent):
             self._start(event)
             return None
@@ -243,7 +243,7 @@ def _syntax_fault(error: yaml.MarkedYAMLError, text: str) -> YamlFault:
 
 
 def _go_text(error: yaml.MarkedYAMLError) -> str:
-    """Return the words of libyaml with the line that go-yaml puts before them: none for what it takes for the first."""
+    """Return libyaml's text with the line number that go-yaml adds: none for the first line."""
     line = error.problem_mark.line if error.problem_mark else 0
     if line:
         line += isinstance(error, yaml.scanner.ScannerError)
@@ -253,14 +253,14 @@ def _go_text(error: yaml.MarkedYAMLError) -> str:
 
 
 class _Explanation(NamedTuple):
-    """What a parser says (`sign`), what it means to an author, and whether the start of the construct is to blame."""
+    """A parser's message (`sign`), its explanation for an author, and whether to report the start of the construct."""
 
     sign: str
     text: str
     at_start: bool = False
 
 
-# libyaml and PyYAML's Python half word some of these differently.
+# libyaml and PyYAML's Python version word some of these differently.
 _EXPLANATIONS = (
     _Explanation(
         "mapping values are not allowed",
@@ -273,7 +273,7 @@ _EXPLANATIONS = (
     _Explanation("expected <block end>", "expected a further entry, indented as its siblings are"),
     _Explanation("<document start>", "expected the end of the document"),
     _Explanation("a tab character where", "a tab cannot indent, expected spaces"),
-    # libyaml has a limit of its own since 0.2.6, and meets it when it looks ahead.
+    # libyaml has a limit of its own since 0.2.6, which it applies when it looks ahead.
     _Explanation("exceeded maximum nesting depth", _TOO_DEEP),
 )
 

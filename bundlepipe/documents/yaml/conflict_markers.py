@@ -1,4 +1,4 @@
-"""The marks that git leaves in a file that it could not merge, also in its styles `diff3` and `zdiff3`."""
+"""Git's conflict marks in a file, including its styles `diff3` and `zdiff3`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _BEGINNING = re.compile(r"^(?:<{7}|\|{7}|={7}|>{7})", re.MULTILINE)
 
 
 def conflict_faults(text: str, advice: str) -> list[Fault]:
-    """Return a fault for each conflict that was left in a text, or for the first mark that was left of one.
+    """Return a fault for each conflict in a text, or for the first stray mark.
 
-    Of very many the first thousand. `advice` says what to do about it.
+    At most a thousand. `advice` says how to fix it.
     """
     marks = _marks(text)
     first = list(islice(marks, 1))
@@ -36,7 +36,7 @@ def _marks(text: str) -> Iterator[tuple[int, str]]:
 
 
 def without_conflicts(text: str) -> str:
-    """Return a text without the lines of its conflicts, which may lie in each other; marks that pair with none stay."""
+    """Return a text without the lines of its conflicts, which may be nested; unmatched marks stay."""
     kept, depth = [], 0
     for line in text.splitlines(keepends=True):
         is_mark = _MARKER.fullmatch(line.rstrip()) is not None
@@ -50,9 +50,10 @@ def without_conflicts(text: str) -> str:
 
 
 def sides_of(text: str) -> tuple[str, str]:
-    """Return what a text with conflicts was on our side and on theirs."""
+    """Return our side and their side of a text with conflicts."""
     sides: tuple[list[str], list[str]] = [], []
-    # Which sides have the lines that follow; none has those of the base, which the style `diff3` shows.
+    # The sides that the following lines belong to; none for those of the base, which the style `diff3`
+    # shows.
     having = {"<": (0,), "|": (), "=": (1,), ">": (0, 1)}
     current: tuple[int, ...] = (0, 1)
     for line in text.splitlines(keepends=True):
@@ -65,7 +66,7 @@ def sides_of(text: str) -> tuple[str, str]:
 
 
 def both_sides(ours: bytes, theirs: bytes) -> bytes:
-    """Return one conflict, between git's marks, of two whole files."""
+    """Return a single conflict, between git's marks, of two whole files."""
     return b"<<<<<<< ours\n" + _ended(ours) + b"=======\n" + _ended(theirs) + b">>>>>>> theirs\n"
 
 

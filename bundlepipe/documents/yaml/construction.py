@@ -1,4 +1,4 @@
-"""Nodes of YAML to plain data: dict with str keys, list, str, int, float, bool and None."""
+"""Convert YAML nodes to plain data: dict with str keys, list, str, int, float, bool and None."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bundlepipe.documents.yaml.text import Text
 
 
 def construct(root: yaml.Node, source: Text, faults: list[Fault]) -> Any:
-    """Return the data of a document, and add what is wrong with it to `faults`, up to MOST_FAULTS in all."""
+    """Return the data of a document, and append its faults to `faults`, up to MOST_FAULTS in total."""
     return _Construction(source, faults).value(root)
 
 
 def merge_sources(node: yaml.Node) -> list[yaml.Node]:
-    """Return the nodes that the value of a merge key names, the first of which wins."""
+    """Return the nodes in the value of a merge key; the first one wins."""
     return node.value if isinstance(node, yaml.SequenceNode) else [node]
 
 
@@ -29,7 +29,7 @@ class _Construction:
         self._collections: dict[int, Any] = {}
 
     def value(self, node: yaml.Node) -> Any:
-        """Return the data of a node: one object however often aliases repeat it."""
+        """Return the data of a node: one object for all its aliases."""
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
         known = self._collections.get(id(node))
@@ -76,7 +76,7 @@ class _Construction:
             self._fault(node, f"the tag '!!{found}' has no place here, expected '!!{allowed}' or none")
 
     def _distinct(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-        """Yield the entries of a mapping whose keys can be told apart; the others are faults."""
+        """Yield the entries of a mapping with unambiguous keys; the others are faults."""
         first: dict[tuple[bool, str], yaml.Node] = {}
         for key_node, value_node in node.value:
             fault = _key_fault(key_node)
@@ -88,7 +88,7 @@ class _Construction:
                 line, _ = self._source.position(before.start_mark.index)
                 fault = f"duplicate key {shown(key_node.value)}, expected once: it is in line {line} already"
             self._fault(key_node, fault)
-            self.value(value_node)  # for what is wrong below it
+            self.value(value_node)  # for faults below it
 
     def _mergeable(self, node: yaml.Node) -> Iterator[yaml.Node]:
         for source in merge_sources(node):
@@ -99,7 +99,7 @@ class _Construction:
 
 
 def _key_fault(node: yaml.Node) -> str | None:
-    """Return what is wrong with a key: Go's libraries make texts of numbers, not always those that are written."""
+    """Return the fault of a key: Go's libraries convert numbers to texts, which may differ from the written form."""
     if not isinstance(node, yaml.ScalarNode):
         return "a key that is a list or mapping, expected a text"
     if node.tag in (core.STRING, core.MERGE):

@@ -1,8 +1,7 @@
-"""Scalars as YAML 1.2's core schema (section 10.3) reads them.
+"""Resolve scalars by YAML 1.2's core schema (section 10.3).
 
-YAML 1.1, which PyYAML and Go's older libraries follow, turns `no`, `1:30`, `010` and
-`2020-01-01` into something else than they look like; here they are the text, the text,
-ten and the text.
+YAML 1.1, which PyYAML and Go's older libraries follow, reads `no`, `1:30`, `010` and `2020-01-01`
+as other values than they seem; here they are a text, a text, ten and a text.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _INTEGER_OF_GO = re.compile(r"[-+]?(?:[0-9]+|0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+)")
 _NOT_FINITE = re.compile(r"(?P<infinity>[-+]?\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)")
 _NUMBER_STARTS = frozenset("+-.0123456789")
-# Python refuses to convert some thousand digits and more; no document means even this many.
+# Python refuses to convert some thousand digits; no real document has even this many.
 _MOST_DIGITS = 1000
 
-# strconv turns to exponents here, where it writes the shortest form.
+# strconv's shortest form uses an exponent from here on.
 _EXPONENT_FROM = 6
 _INT64_MINIMUM, _UINT64_MAXIMUM = -(2**63), 2**64 - 1
 
 
 def plain_tag(text: str) -> str:
-    """Return the tag that an unquoted scalar without a tag of its own gets."""
+    """Return the tag of an unquoted scalar without an explicit tag."""
     if text in _NULLS:
         return NULL
     if text in _BOOLEANS:
@@ -53,9 +52,9 @@ def plain_tag(text: str) -> str:
 
 
 def is_number_of_go(text: str) -> bool:
-    """Tell whether an unquoted text is a number to Go's YAML libraries, as it was in YAML 1.1: `1_000`, `0b1`, `0X1F`.
+    """Return whether Go's YAML libraries read an unquoted text as a number, as in YAML 1.1: `1_000`, `0b1`, `0X1F`.
 
-    Numbers of base 60 are none, nor are infinities.
+    Base 60 numbers and infinities do not count.
     """
     plain = text.replace("_", "")
     if not text or text[0] not in _NUMBER_STARTS:
@@ -64,9 +63,9 @@ def is_number_of_go(text: str) -> bool:
 
 
 def value(tag: str, text: str) -> Scalar:
-    """Return what a scalar with this tag is; ValueError, saying what was expected, if it cannot be.
+    """Return the value of a scalar with this tag; ValueError, saying what was expected, if it is invalid.
 
-    A tag that an application made up leaves the text as it is, as Go's libraries do.
+    With an application's own tag the text is unchanged, as in Go's libraries.
     """
     if tag == NULL:
         if text not in _NULLS:
@@ -84,7 +83,7 @@ def value(tag: str, text: str) -> Scalar:
 
 
 def is_core(tag: str) -> bool:
-    """Tell whether a tag is one of YAML's own (`!!map`), not one that an application made up."""
+    """Return whether a tag is one of YAML's own (`!!map`), not an application's."""
     return tag.startswith(_PREFIX)
 
 
@@ -114,10 +113,10 @@ def _float(text: str) -> float:
 
 
 def as_text(scalar: Scalar) -> str:
-    """Return what a scalar becomes where Go's YAML libraries need a string.
+    """Return the text that Go's YAML libraries make of a scalar where they need a string.
 
-    These are `strconv`'s shortest forms: `1.0` is "1", and from a million on a
-    fractional number is written with an exponent. Null is the empty string.
+    It is `strconv`'s shortest form: `1.0` is "1", and from a million on a fractional number is
+    written with an exponent. Null is the empty string.
     """
     if isinstance(scalar, str):
         return scalar

@@ -1,4 +1,4 @@
-"""Edits of a text: what stands between two characters of it is replaced, the rest stays as it is."""
+"""Edit a text: replace ranges of characters, keep the rest unchanged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import yaml
 
-# YAML 1.1's; 1.2 knows the first two alone.
+# Those of YAML 1.1; 1.2 knows only the first two.
 LINE_BREAKS = "\r\n\x85\u2028\u2029"
 _BLANKS_AND_COMMENTS = re.compile(f"(?:[ \t{LINE_BREAKS}]|(?<![^ \t{LINE_BREAKS}])#[^{LINE_BREAKS}]*)*")
 # An anchor or a tag, as libyaml delimits them.
@@ -16,7 +16,7 @@ _PROPERTY = re.compile(f"&[0-9A-Za-z_-]*|![^ \t{LINE_BREAKS}]*")
 
 
 class Edit(NamedTuple):
-    """The characters from `start` up to `end` become `text`."""
+    """Replaces the characters from `start` up to `end` with `text`."""
 
     start: int
     end: int
@@ -24,7 +24,7 @@ class Edit(NamedTuple):
 
 
 def apply(edits: Iterable[Edit], content: str) -> str:
-    """Return the content with all edits made; they are in the order of the content and do not overlap."""
+    """Return the content with all edits made; they must be in order and not overlap."""
     pieces: list[str] = []
     position = 0
     for edit in edits:
@@ -36,19 +36,19 @@ def apply(edits: Iterable[Edit], content: str) -> str:
 
 
 def skip_blanks_and_comments(content: str, index: int) -> int:
-    """Return where, from a character on, something stands that is neither blank nor comment."""
+    """Return the position of the next character that is neither blank nor comment."""
     match = _BLANKS_AND_COMMENTS.match(content, index)
     assert match
     return match.end()
 
 
 def content_start(content: str, node: yaml.Node) -> int:
-    """Return where a node's own text starts, behind the anchor and tag in front of it."""
+    """Return the position of a node's own text, after its anchor and tag."""
     index: int = node.start_mark.index
     end: int = node.end_mark.index
     if isinstance(node, yaml.MappingNode) and node.value:
         first: int = node.value[0][0].start_mark.index
-        # An anchor or tag may be the first key's; and an alias has the marks of what it repeats.
+        # An anchor or tag may belong to the first key; and an alias has the marks of its anchor.
         end = first if first >= index else end
     while index < end:
         prefix = _PROPERTY.match(content, index)
@@ -62,7 +62,7 @@ def content_start(content: str, node: yaml.Node) -> int:
 
 
 def line_start(content: str, index: int) -> int:
-    """Return where the line that holds a character starts."""
+    """Return the start of the line that holds a character."""
     while index and content[index - 1] not in LINE_BREAKS:
         index -= 1
     return index

@@ -1,4 +1,4 @@
-"""An entry of a mapping, added or changed in the text of a YAML document."""
+"""Add or change an entry of a mapping in the text of a YAML document."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEFAULT_STEP = 2
 
 
 def shared_nodes(document: yaml.Node) -> Collection[int]:
-    """Return the ids of the nodes that stand in several places, by anchor and aliases."""
+    """Return the ids of nodes that occur in several places, by anchor and aliases."""
     seen: set[int] = set()
     shared: set[int] = set()
     waiting = [document]
@@ -42,12 +42,11 @@ def shared_nodes(document: yaml.Node) -> Collection[int]:
 def with_entry(
     content: str, root: yaml.MappingNode, path: Sequence[str], value: str, shared: Collection[int] = ()
 ) -> Edit:
-    """Return the edit that makes the keys of `path`, from the mapping `root` on, lead to the text `value`.
+    """Return the edit that sets the value at `path`, from the mapping `root` on, to the text `value`.
 
-    Mappings that are missing on the way are added; an entry in block style follows the
-    indentation and line ends around it, one in flow style is valid JSON. YamlFault where
-    this would change something else: where a node on the way is one of `shared`, or the
-    entry comes from a merge; and where something on the way is no mapping.
+    Missing mappings are added; an entry in block style follows the indentation and line ends around it,
+    one in flow style is valid JSON. YamlFault if this would change other data, because a node on the path
+    is one of `shared` or the entry is merged, and if a node on the path is not a mapping.
     """
     mapping, node = root, cast(yaml.Node, root)
     key: yaml.Node | None = None
@@ -87,7 +86,7 @@ def _merges(mapping: yaml.MappingNode, name: str) -> bool:
 
 @dataclass(frozen=True)
 class _Place:
-    """A mapping in the text, with the key whose value it is, below the mapping `root`."""
+    """A mapping in the text, with the key that it is the value of, below the mapping `root`."""
 
     content: str
     root: yaml.MappingNode
@@ -108,14 +107,14 @@ class _Place:
         return found[0] if found else "\n"
 
     def block(self, names: Sequence[str], value: str, followed_by: str = "") -> str:
-        """Return an entry in block style, without the last line break; `followed_by` are comments behind it."""
+        """Return an entry in block style, without the last line break; `followed_by` are comments after it."""
         lines = [" " * self._indent(depth) + f"{name}:" for depth, name in enumerate(names)]
         return "\n".join(lines) + " " + self.block_scalar(value, len(names), followed_by)
 
     def block_scalar(self, value: str, depth: int = 1, followed_by: str = "") -> str:
-        """Return a text behind a key, which may be a block scalar.
+        """Return a text after a key, as a block scalar if possible.
 
-        But none that depends on empty lines behind it, or would take in the comments there.
+        Not as one that would depend on empty lines after it or absorb the comments there.
         """
         if value.endswith("\n\n") or re.search(f"(?m)^[ \t]{{{self.column + 1},}}#", followed_by):
             return double_quoted(value)
@@ -133,7 +132,7 @@ def _added(place: _Place, names: Sequence[str], value: str) -> Edit:
         searched_from = place.key.end_mark.index
     first_break = _BREAK.search(place.content, searched_from, place.start)
     if first_break and skip_blanks_and_comments(place.content, first_break.end()) == place.start:
-        # Above the comments of the first entry.
+        # Before the comments of the first entry.
         entry = place.block(names, value, followed_by=place.content[first_break.end() : place.start])
         return Edit(first_break.end(), first_break.end(), f"{entry}\n".replace("\n", place.line_break))
     entry = place.block(names, value)
@@ -169,7 +168,7 @@ def _instead_of_null(place: _Place, node: yaml.Node, path: Sequence[str], depth:
 
 
 def _gap(content: str, start: int) -> str:
-    """Return the blank that a value needs behind its colon."""
+    """Return the blank that a value needs after its colon."""
     return "" if content[start - 1].isspace() else " "
 
 
@@ -186,7 +185,7 @@ def _changed(place: _Place, node: yaml.ScalarNode, value: str) -> Edit:
 
 
 def _step(content: str, root: yaml.MappingNode) -> int:
-    """Return by how many blanks the document indents."""
+    """Return the number of blanks by which the document indents."""
     for key, value in root.value:
         is_block = isinstance(value, yaml.MappingNode) and not value.flow_style
         if is_block and not root.flow_style and value.start_mark.index > key.end_mark.index:

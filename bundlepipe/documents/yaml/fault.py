@@ -1,4 +1,4 @@
-"""Faults in a document: where they are, and the words in which values are shown.
+"""Faults in a document with their positions, and how messages show values.
 
 Used by everything that reads a document; imports neither a YAML library nor jsonschema.
 """
@@ -14,12 +14,12 @@ _LONGEST_VALUE = 60
 _LONGEST_REASON = 400
 _MOST_CHOICES = 12
 _MOST_TOLD = 200
-# How many are looked for. More than anybody mends at once; a document may be made to have many thousands.
+# The most that is reported: more than a user fixes at once; a malicious document may have many thousands.
 MOST_FAULTS = 1000
 
 
 class Fault(NamedTuple):
-    """What is wrong at a place of a document; line and column count from 1."""
+    """A fault at a position of a document; line and column count from 1."""
 
     line: int
     column: int
@@ -29,7 +29,7 @@ class Fault(NamedTuple):
 def rendered(path: str, faults: Iterable[Fault]) -> list[str]:
     """Return `path:line:column: text` for each fault, in the order of the document, each once.
 
-    Of many the first ones are told, and that there are more.
+    Of many only the first ones, and a line saying that there are more.
     """
     ordered = sorted(set(faults))
     lines = [f"{path}:{fault.line}:{fault.column}: {fault.text}" for fault in ordered[:_MOST_TOLD]]
@@ -37,17 +37,17 @@ def rendered(path: str, faults: Iterable[Fault]) -> list[str]:
 
 
 def shown(text: str) -> str:
-    """Return an offending text as messages show it: quoted, in one line, shortened."""
+    """Return a faulty text as messages show it: quoted, on one line, shortened."""
     return quoted(text, _LONGEST_VALUE)
 
 
 def reason(error: Exception) -> str:
-    """Return the message of an error about a value, in one line and of bounded length."""
+    """Return the message of an error about a value, on one line and of bounded length."""
     return shortened(str(error), _LONGEST_REASON)
 
 
 def kind(value: Any) -> str:
-    """Return what a value of a document is, in the words of messages: `a list`, `'text'`, `5`."""
+    """Describe a value for messages: `a list`, `'text'`, `5`."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, str):
@@ -60,7 +60,7 @@ def kind(value: Any) -> str:
 
 
 def choices(names: Sequence[str]) -> str:
-    """Return `'a'`, or `one of 'a', 'b'`, shortened where there are many."""
+    """Return `'a'`, or `one of 'a', 'b'`, shortened if there are many."""
     quoted = [shown(name) for name in names[:_MOST_CHOICES]]
     if len(names) > _MOST_CHOICES:
         quoted.append("…")
@@ -68,7 +68,7 @@ def choices(names: Sequence[str]) -> str:
 
 
 def similar(name: str, names: Iterable[str]) -> str | None:
-    """Return the one of `names` that a mistyped `name` most probably means, if any is close."""
+    """Return the name in `names` that a mistyped `name` most probably means, if any is close."""
     if len(name) > _LONGEST_VALUE:
         return None
     import difflib

@@ -1,6 +1,6 @@
-"""What kbld says of files that it cannot read: the words of Go's YAML libraries (sigs.k8s.io/yaml, apimachinery).
+"""kbld's errors for files that it cannot read, with the texts of Go's YAML libraries (sigs.k8s.io/yaml, apimachinery).
 
-Only what kbld refuses is told here; the search for images reads YAML by itself.
+Only finds what kbld refuses; the search for images parses YAML independently.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _JSON_KINDS = {core.BOOLEAN: "bool", core.INTEGER: "number", core.FLOAT: "number
 
 
 def is_suspect(text: str, roots: Sequence[yaml.Node]) -> bool:
-    """Tell whether kbld may refuse a text that is YAML, with these documents."""
+    """Return whether kbld may refuse a text that is YAML, with these documents."""
     return bool(
         _UNUSUAL_LINE.search(text)
         or any(_structure_problem(root) for root in roots)
@@ -36,9 +36,9 @@ def is_suspect(text: str, roots: Sequence[yaml.Node]) -> bool:
 
 
 def parsing_problem(text: str, name: str) -> str | None:
-    """Return what kbld says of a file, called `name`, that it cannot read; None if it can.
+    """Return kbld's error for a file, called `name`; None if it can read it.
 
-    Its documents are divided at lines that begin with `---`, before they are read.
+    Documents are split at lines that begin with `---`, before parsing.
     """
     try:
         documents = list(_divided(text))
@@ -55,7 +55,7 @@ def parsing_problem(text: str, name: str) -> str | None:
 
 
 def conversion_problem(text: str, most_values: int | None = MOST_YAML_VALUES) -> str | None:
-    """Return why a text is not one document of so many values that can be made JSON of; None if it is."""
+    """Return why a text is not one document of at most that many values that converts to JSON; None if it is."""
     try:
         return _root_problem(first_root(text, most_values))
     except NotConvertible as error:
@@ -63,11 +63,11 @@ def conversion_problem(text: str, most_values: int | None = MOST_YAML_VALUES) ->
 
 
 class NotConvertible(ValueError):
-    """A text does not begin with a document of YAML; the message is what Go says."""
+    """A text does not begin with a YAML document; the message is Go's."""
 
 
 def first_root(text: str, most_values: int | None = MOST_YAML_VALUES) -> yaml.Node | None:
-    """Return the first document of a text, which is all that is read, if there is one; NotConvertible."""
+    """Return the root of the first document, if any, the only one that is read; NotConvertible."""
     try:
         return next((document.root for document in compose_text(text, most_values)), None)
     except YamlFault as fault:
@@ -82,11 +82,11 @@ def _root_problem(root: yaml.Node | None) -> str | None:
 
 
 class _BadSeparator(Exception):
-    """A line begins with `---`, and goes on."""
+    """A line begins with `---`, and has more text."""
 
 
 def _divided(text: str) -> Iterator[str]:
-    """Yield documents as apimachinery's reader divides them; _BadSeparator at the first line that it refuses."""
+    """Yield documents as apimachinery's reader splits them; _BadSeparator at the first line it refuses."""
     lines: list[str] = []
     for line in _LINE.findall(text):
         if line.startswith(_SEPARATOR):
@@ -103,7 +103,7 @@ def _divided(text: str) -> Iterator[str]:
 
 
 def _structure_problem(root: yaml.Node | None) -> str | None:
-    """Return why a document is no resource, nor a list of some."""
+    """Return why a document is not a resource, nor a list of resources."""
     if not isinstance(root, yaml.MappingNode):
         return decoding_problem(root, "map[string]interface {}")
     items = next((value for key, value in root.value if key.value == "items"), None)
@@ -113,14 +113,14 @@ def _structure_problem(root: yaml.Node | None) -> str | None:
 
 
 def decoding_problem(root: yaml.Node | None, go_type: str) -> str | None:
-    """Return why a value is none of a type that it is not; None for a value that is nothing."""
+    """Return why a value is not of a type; None for an empty value."""
     if root is None or root.tag == core.NULL:
         return None
     return f"error unmarshaling JSON: while decoding JSON: {go_mismatch(root, go_type)}"
 
 
 def go_mismatch(root: yaml.Node, go_type: str) -> str:
-    """Return what Go's encoding/json says of a value that is none of a type."""
+    """Return the error of Go's encoding/json for a value of the wrong type."""
     if isinstance(root, yaml.ScalarNode):
         found = _JSON_KINDS.get(root.tag, "string")
     else:
@@ -129,7 +129,7 @@ def go_mismatch(root: yaml.Node, go_type: str) -> str:
 
 
 def list_problem(text: str, go_type: str) -> str | None:
-    """Return why a text, in YAML, is no list, which is what a type of Go wants; None if it is one, or nothing."""
+    """Return why a YAML text is not a list, which a Go type requires; None if it is one, or empty."""
     try:
         root = first_root(text)
     except NotConvertible as error:
@@ -140,7 +140,7 @@ def list_problem(text: str, go_type: str) -> str | None:
 
 
 def _value_problem(root: yaml.Node) -> str | None:
-    """Return what of a value is not JSON: YAML's own faults are found before it is converted."""
+    """Return which part of a value is not JSON: YAML's own faults are found before the conversion."""
     problems = _value_problems(root, set())
     first = next(problems, None)
     if first is None or first.startswith("yaml"):

@@ -1,7 +1,6 @@
-"""A fault as programs read it: what a message says before its first words, taken apart.
+"""Faults in machine-readable form: messages parsed into path, line, column and text.
 
-Messages begin with `path:line:column:`, `path:` where a file as a whole is at fault, or
-with neither.
+Messages begin with `path:line:column:`, with `path:` if a whole file is at fault, or with neither.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ _PLACE = re.compile(r"(?P<file>.+?):(?P<line>[1-9]\d*):(?P<column>[1-9]\d*): (?P
 
 
 class Problem(NamedTuple):
-    """What is wrong, and where; line and column count from 1, and are None where a whole file is meant."""
+    """A fault and its position; line and column count from 1, and are None if a whole file is meant."""
 
     file: str
     line: int | None
@@ -22,15 +21,15 @@ class Problem(NamedTuple):
     message: str
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields by their names, as `schemas/problems.schema.json` has them."""
+        """Return the fields by name, as in `schemas/problems.schema.json`."""
         return self._asdict()
 
 
 def parse_problem(text: str, is_file: Callable[[str], bool], otherwise: str) -> Problem:
-    """Return what a message says.
+    """Parse a message.
 
-    `is_file` tells whether a text that a message begins with is a path; `otherwise` is the
-    file that is meant where a message names none.
+    `is_file` says whether a text at its start is a path; `otherwise` is the file to use if the
+    message names none.
     """
     match = _PLACE.fullmatch(text)
     if match:

@@ -1,9 +1,9 @@
-"""Reads YAML strictly, and remembers where everything stands.
+"""Read YAML strictly, keeping the position of every node.
 
-YAML 1.2's core schema decides what a scalar is: `yes`, `on`, `1:30` and dates are text,
-`010` is ten. Merge keys (`<<`) work as in YAML 1.1, since Kubernetes' tools read them.
-Anchors and aliases are allowed within bounds. Refused are duplicate keys, and keys that
-other readers would turn into another text (`1.0`, `0x1F`, `True`, null): quote those.
+YAML 1.2's core schema decides what a scalar is: `yes`, `on`, `1:30` and dates are text, `010` is
+ten. Merge keys (`<<`) work as in YAML 1.1, since Kubernetes' tools read them. Anchors and aliases
+are allowed within bounds. Duplicate keys are refused, and so are keys that other readers would
+convert to another text (`1.0`, `0x1F`, `True`, null): quote those.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bundlepipe.limits import MOST_YAML_VALUES
 
 BYTE_ORDER_MARK = "\ufeff"
 _OTHER_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
-# YAML 1.1 and 1.2, production c-printable, which libyaml enforces as well.
+# YAML 1.1 and 1.2, production c-printable, which libyaml also enforces.
 _NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MOST_CONTROL_CHARACTERS = 10
 # Characters beyond U+FFFF, which JSON may escape in two halves.
@@ -35,10 +35,10 @@ _HALF_CHARACTER = re.compile(r"\\(?:u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
 
 @dataclass(frozen=True)
 class YamlDocument:
-    """A document of a YAML file: its plain data, its nodes, and the way from one to the other.
+    """A document of a YAML file: its plain data, its nodes, and the mapping between them.
 
-    `data` consists of dict (with str keys), list, str, int, float, bool and None. Values
-    that the file repeats by alias are the same objects, so treat it as immutable.
+    `data` consists of dict (with str keys), list, str, int, float, bool and None. Aliases are the
+    same objects, so treat the data as immutable.
     """
 
     path: str
@@ -47,9 +47,9 @@ class YamlDocument:
     _text: Text = field(repr=False, compare=False)
 
     def find(self, keys: Sequence[str | int], *, key: bool = False) -> yaml.Node:
-        """Return the node that `keys` lead to, or with `key` that of its key.
+        """Return the node at `keys`, or with `key` that of its key.
 
-        Where they lead to nothing, it is the last node on the way that exists.
+        If there is none, return the last existing node on the path.
         """
         node = key_node = self.node
         for part in keys:
@@ -73,7 +73,7 @@ class YamlDocument:
 
 
 def _step(node: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:
-    """Return the key node and value node of one part of a path; items of lists have no key of their own."""
+    """Return the key node and value node for one element of a path; list items have no key."""
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and 0 <= part < len(node.value):
         item = node.value[part]
         return item, item
@@ -98,14 +98,13 @@ def parse(
     *,
     is_own: bool = False,
 ) -> list[YamlDocument]:
-    """Return the documents of a YAML file; none for one that is empty or all comments.
+    """Return the documents of a YAML file; empty for a file that is empty or all comments.
 
-    `path` is what messages call the file. `wanted` tells by their root nodes which
-    documents are read; the others need not be more than YAML. More than MOST_YAML_VALUES in
-    all are a fault unless the file `is_own`, which is one that whoever runs this made. Raises
-    DocumentError with every fault that can be told at once, or the first thousand: wrong
-    encoding or control characters; else the duplicate and ambiguous keys and unreadable
-    scalars up to the first error of syntax, and that.
+    `path` is the file's name in messages. `wanted` selects by root node the documents to read; the
+    others only have to be YAML. More than MOST_YAML_VALUES in total are a fault unless the user
+    made the file (`is_own`). Raises DocumentError with every fault that can be found at once, or
+    the first thousand: wrong encoding or control characters; otherwise the duplicate and ambiguous
+    keys and invalid scalars up to the first syntax error, and that error.
     """
     source, faults = _source(content, path)
     documents = [
@@ -119,17 +118,17 @@ def parse(
 
 
 def compose(text: str) -> list[ComposedDocument]:
-    """Return the documents of a text as trees of nodes, without making data of them.
+    """Return the documents of a text as trees of nodes, without converting them to data.
 
-    For those who look for something in texts that are not theirs (the image search):
-    duplicate keys, and keys and scalars that `parse` refuses, are let through. Raises
-    YamlFault, at the first fault, for text that is not YAML.
+    For searching texts of other authors (the image search): duplicate keys, and keys and scalars
+    that `parse` refuses, are accepted. Raises YamlFault, at the first fault, for text that is not
+    YAML.
     """
     control_character = _NOT_PRINTABLE.search(text)
     if control_character:
         raise YamlFault(control_character.start(), _control_character(control_character[0]))
     if text.startswith(BYTE_ORDER_MARK):
-        # libyaml does not count it, so all its marks would be wrong.
+        # libyaml does not count it, so all its marks would be off by one.
         raise YamlFault(0, "a byte order mark, which has no place here")
     return list(compose_text(text, None))
 
@@ -140,7 +139,7 @@ def _source(content: bytes, path: str) -> tuple[Text, list[Fault]]:
 
 
 def _nodes(source: Text, faults: list[Fault], most_values: int | None) -> Iterator[yaml.Node]:
-    """Yield the root nodes up to the first fault of syntax, that of a document cut short by it as well."""
+    """Yield the root nodes up to the first syntax error, including that of the document it cuts short."""
     if faults:
         return
     try:
@@ -153,7 +152,7 @@ def _nodes(source: Text, faults: list[Fault], most_values: int | None) -> Iterat
 
 
 def load_one(content: bytes, path: str, *, is_own: bool = False) -> YamlDocument:
-    """Return the only document of a file; documents without any content beside it do not count.
+    """Return the only document of a file; empty documents beside it do not count.
 
     Raises DocumentError as `parse` does, and for a file with none or several.
     """
@@ -167,7 +166,7 @@ def load_one(content: bytes, path: str, *, is_own: bool = False) -> YamlDocument
 
 
 def decoded(content: bytes, path: str) -> str:
-    """Return the text of a file, without byte order mark; DocumentError, calling it `path`, if it is not UTF-8."""
+    """Decode a file without its byte order mark; DocumentError, calling it `path`, if it is not UTF-8."""
     if content.startswith(_OTHER_BYTE_ORDER_MARKS):
         raise DocumentError([f"{path}:1:1: the file is UTF-16 or UTF-32, expected UTF-8"])
     try:
@@ -180,15 +179,15 @@ def decoded(content: bytes, path: str) -> str:
 
 
 def json_as_yaml(text: str) -> str:
-    """Return a JSON text without what YAML does not take, as long as it was: tabs, and characters in two escapes.
+    """Replace what YAML does not accept in a JSON text, keeping its length: tabs, and characters in two escapes.
 
-    Those characters get lost, so this is a text to find places in.
+    Those characters are lost, so the text is only good for finding positions.
     """
     return _HALF_CHARACTER.sub(_without_half, text.replace("\t", " ")) if "\\u" in text else text.replace("\t", " ")
 
 
 def json_values_as_yaml(text: str) -> str:
-    """Return a JSON text as YAML of the same values: places in it are not those of the text."""
+    """Return a JSON text as YAML of the same values; positions differ."""
     return _PAIR.sub(_one_escape, text.replace("\t", " "))
 
 

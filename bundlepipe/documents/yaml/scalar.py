@@ -1,9 +1,9 @@
-"""The text of a scalar: from which characters of it each character of its value comes.
+"""Map the characters of a scalar's value to those of its text.
 
-So a part of a value, such as a reference in YAML that stands in a string of YAML, can be
-replaced in the scalar's text, and the rest of it, its quotes, escapes, folds and
-indentation, stays. The ways from text to value are those of YAML 1.2, chapters 7.3 and
-8.1, with the line breaks of YAML 1.1 (U+0085, U+2028, U+2029), as libyaml reads them.
+With this, a part of a value, such as a reference in YAML inside a YAML string, can be replaced in
+the scalar's text, and the rest, its quotes, escapes, folds and indentation, stays unchanged. The
+conversion from text to value follows YAML 1.2, chapters 7.3 and 8.1, with the line breaks of YAML
+1.1 (U+0085, U+2028, U+2029), as in libyaml.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _INDENTATION = re.compile(f"(?<![^{LINE_BREAKS}])( *)[^ {LINE_BREAKS}]")
 
 
 class _Piece(NamedTuple):
-    """A character of a value, and the characters of the scalar's text that it comes from."""
+    """A character of a value, and the characters of the scalar's text that produce it."""
 
     character: str
     start: int
@@ -48,26 +48,25 @@ class ScalarText:
         self._text = content[self._start : node.end_mark.index]
         self._indent = _block_indent(self._text, self.value) if self._style in ("|", ">") else 0
         pieces = self._pieces(self._text)
-        # Should this reader ever disagree with the parser, the scalar can only be edited as a whole.
+        # If this reader ever disagrees with the parser, the scalar can only be edited as a whole.
         self._known = pieces if _value(pieces) == self.value else []
 
     def index(self, offset: int) -> int:
-        """Return where in the content the value's character with this offset stands."""
+        """Return the position in the content of the value's character at this offset."""
         if not self._known:
             return self._start
         return self._start + self._known[min(offset, len(self._known) - 1)].start
 
     def edits(self, edits: Sequence[Edit]) -> list[Edit]:
-        """Return edits of the content that make these of the value; each must replace something.
+        """Convert edits of the value to edits of the content; each must replace something.
 
-        They keep the style of the scalar. Where the new text has no place in it, the
-        whole scalar is written anew, in double quotes: all texts can be written so, in
-        every place.
+        They keep the style of the scalar. If the new text does not fit that style, the whole scalar
+        is rewritten in double quotes, which can hold any text in any place.
         """
         value = apply(edits, self.value)
         if self._known and all(self._fits(edit, value) for edit in edits):
             within = [self._within_text(edit) for edit in edits]
-            # The parser would say the same, but has to read the whole file.
+            # The parser would give the same result, but has to read the whole file.
             if _value(self._pieces(apply(within, self._text))) == value:
                 return [Edit(self._start + start, self._start + end, text) for start, end, text in within]
         return [self._in_double_quotes(value)]
@@ -78,7 +77,7 @@ class ScalarText:
             last_break = _LAST_BREAK.search(self._text)
             assert last_break
             length = last_break.start()
-            # A block may start no deeper than its key, a quoted scalar may not.
+            # A block must be indented at least as far as its key, a quoted scalar need not be.
             if not self._content[line_start(self._content, self._start) : self._start].strip(" "):
                 quoted = " " * self._indent + quoted
         return Edit(self._start, self._start + length, quoted)
@@ -92,13 +91,13 @@ class ScalarText:
         return Edit(self._known[edit.start].start, self._known[edit.end - 1].end, text)
 
     def _fits(self, edit: Edit, value: str) -> bool:
-        """Tell whether an edit, one of those that make `value`, leaves a scalar of this style that is well-formed."""
+        """Return whether an edit, one of those that make `value`, leaves a scalar of this style well-formed."""
         new = edit.text
         if self._style == '"':
             return True
         if not self._style:
             return bool(_ALWAYS_PLAIN.fullmatch(new)) and not reads_as_something_else(value)
-        # At the ends of what is replaced may be line breaks, which a block cannot do without.
+        # The ends of the replaced part may be line breaks, which a block needs.
         old = self.value[edit.start : edit.end]
         return old == old.strip() and bool(new) and new == new.strip() and not INVISIBLE.search(new)
 
@@ -115,7 +114,7 @@ def _value(pieces: Sequence[_Piece]) -> str:
 
 
 def _flow_pieces(text: str, start: int, end: int, quote: str) -> Iterator[_Piece]:
-    """Read what stands between quotes, or an unquoted scalar (`quote` is empty)."""
+    """Read the text between quotes, or an unquoted scalar (`quote` is empty)."""
     index = start
     while index < end:
         character = text[index]
@@ -142,7 +141,7 @@ def _escape_pieces(text: str, start: int, end: int) -> tuple[list[_Piece], int]:
 
 
 def _blank_pieces(text: str, start: int, end: int) -> tuple[list[_Piece], int]:
-    """Read blanks: within a line they are kept; with the line breaks among them they fold."""
+    """Read blanks: within a line they are kept; with line breaks among them they fold."""
     blanks_end = _end(_BLANKS, text, start, end)
     if blanks_end == end or text[blanks_end] not in LINE_BREAKS:
         return [_Piece(text[index], index, index + 1) for index in range(start, blanks_end)], blanks_end
@@ -153,7 +152,7 @@ def _blank_pieces(text: str, start: int, end: int) -> tuple[list[_Piece], int]:
 
 
 def _breaks(text: str, start: int, end: int) -> tuple[list[_Piece], int]:
-    """Return the line breaks among blanks, and where the blanks end."""
+    """Return the line breaks among blanks, and the end of the blanks."""
     breaks: list[_Piece] = []
     index = _end(_BLANKS, text, start, end)
     while index < end and text[index] in LINE_BREAKS:
@@ -165,7 +164,7 @@ def _breaks(text: str, start: int, end: int) -> tuple[list[_Piece], int]:
 def _break(text: str, index: int) -> _Piece:
     match = _BREAK.match(text, index)
     assert match
-    # U+2028 and U+2029 are kept as they are, all others become a line feed.
+    # U+2028 and U+2029 are kept, all others become a line feed.
     return _Piece(match[0] if match[0] in "\u2028\u2029" else "\n", index, match.end())
 
 
@@ -176,14 +175,14 @@ def _end(pattern: re.Pattern[str], text: str, start: int, end: int) -> int:
 
 
 def _block_indent(text: str, value: str) -> int:
-    """Return by how many blanks the lines of a block scalar are indented that are not part of its value."""
+    """Return the number of blanks that indent the lines of a block scalar and do not belong to its value."""
     header = _BLOCK_HEADER.match(text)
     assert header
     return max(_first_blanks(text[header.end() :]) - _first_blanks(value), 0)
 
 
 def _first_blanks(text: str) -> int:
-    """Return how many blanks stand in front of the first character that is none, in its line."""
+    """Return the number of blanks before the first other character on its line."""
     match = _INDENTATION.search(text)
     return len(match[1]) if match else 0
 
@@ -195,7 +194,7 @@ def _block_pieces(text: str, indent: int) -> Iterator[_Piece]:
     if header.end() == len(text):
         return
     folds, chomping = text[0] == ">", header["indicators"].strip("0123456789")
-    before: _Piece | None = None  # the break that ended the line before
+    before: _Piece | None = None  # the break that ended the previous line
     before_is_blank = False
     index = _break(text, header.end()).end
     while True:
@@ -221,7 +220,7 @@ def _block_pieces(text: str, indent: int) -> Iterator[_Piece]:
 
 
 def _empty_lines(text: str, start: int, indent: int) -> tuple[list[_Piece], int]:
-    """Return the breaks of lines that hold nothing but indentation, and where the next line's own text starts."""
+    """Return the breaks of lines with only indentation, and the start of the next line's own text."""
     breaks: list[_Piece] = []
     index = start
     while True:

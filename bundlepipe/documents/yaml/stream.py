@@ -1,4 +1,4 @@
-"""Several YAML texts as one, each as it is."""
+"""Join several YAML texts into one, each unchanged."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _END_MARKER = re.compile(rb"\.\.\.[ \t]*(?:#|\Z)")
 
 
 def joined(texts: Iterable[bytes]) -> bytes:
-    """Return the documents of some YAML texts in one, divided so that each stays what it is.
+    """Join the documents of some YAML texts, separated so that each keeps its meaning.
 
-    Nothing else is added but the end of a last line that lacks it; only the byte order mark
-    of the first text stays, as YAML readers take none later.
+    Nothing else is added except a missing line end; only the byte order mark of the first text
+    stays, as YAML readers accept none later.
     """
     parts: list[bytes] = []
     for text in texts:
@@ -35,7 +35,7 @@ def _between(text: bytes, follower: bytes) -> bytes:
         return line_end
     if not _MARKER.match(first) and not first.startswith(b"%"):
         return line_end + b"---\n"
-    # What stands before the follower's mark would belong to a text that ends in a block scalar.
+    # Content before the follower's `---` would belong to a text that ends in a block scalar.
     ended = not _has_content(text) or _END_MARKER.match(_last_line(text))
     return line_end + (b"" if ended else b"...\n")
 
@@ -45,10 +45,10 @@ def _has_content(text: bytes) -> bool:
 
 
 def _content_lines(text: bytes) -> Iterator[bytes]:
-    """Yield the lines that are more than a comment."""
+    """Yield the lines that contain more than a comment."""
     return (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(b"#"))
 
 
 def _last_line(text: bytes) -> bytes:
-    """Return the last line that is more than a comment."""
+    """Return the last line that contains more than a comment."""
     return next(line for line in reversed(text.splitlines()) if line.strip() and not line.lstrip().startswith(b"#"))

@@ -1,4 +1,4 @@
-"""A text and where its lines start."""
+"""A text with its line starts, to convert character indices to positions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 
 from bundlepipe.documents.yaml.fault import Fault
 
-# What editors take for the end of a line; libyaml counts U+0085, U+2028 and U+2029 too.
+# Line ends as in editors; libyaml also counts U+0085, U+2028 and U+2029.
 _LINE_END = re.compile("\r\n|\n|\r")
 
 
@@ -27,7 +27,7 @@ class Text:
         return starts
 
     def position(self, index: int) -> tuple[int, int]:
-        """Return line and column, from 1, of the character with this index."""
+        """Return line and column, from 1, of the character at this index."""
         index = min(index, len(self.content))
         line = bisect_right(self._starts, index)
         return line, index - self._starts[line - 1] + 1

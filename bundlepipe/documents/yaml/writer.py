@@ -1,9 +1,9 @@
-"""Writes YAML in one way only, so that a document's bytes depend on its content alone.
+"""Write YAML reproducibly: a document's bytes depend on its content alone.
 
-What is written becomes part of a bundle's identity; the emitters of PyYAML differ between
-C and Python and between releases. The form is that of Go's library, as imgpkg writes:
-keys sorted, lists not indented, lines not wrapped, texts quoted only where YAML 1.1 or
-1.2 would read something else, texts of several lines as literal blocks.
+The output becomes part of a bundle's digest, and the emitters of PyYAML differ between C and Python
+and between releases. The form is that of Go's library, as imgpkg writes: keys sorted, lists not
+indented, lines not wrapped, texts quoted only if YAML 1.1 or 1.2 would read them as something else,
+multi-line texts as literal blocks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from bundlepipe.documents.yaml.fault import shown
 from bundlepipe.errors import DocumentError
 
-# YAML 1.1's booleans and nulls, `=` and `<<`, which mean something there.
+# YAML 1.1's booleans and nulls, `=` and `<<`, which have a meaning there.
 _WORDS = frozenset({"", "~", "=", "<<", "null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 _NUMBER = re.compile(
     r"""[-+]?(?:
@@ -28,7 +28,7 @@ _NUMBER = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt\s].*)?")
-# A start that is an indicator of YAML's, a ':' or '#' that would be one, or a blank at an end.
+# A YAML indicator at the start, a ':' or '#' that would act as one, or a blank at an end.
 _NEEDS_QUOTES = re.compile(r"^[\s,\[\]{}#&*!|>'\"%@`]|^[-?:](?:\s|$)|^(?:---|\.\.\.)|:(?:\s|$)|\s#|\s$")
 # Fixed ranges rather than str.isprintable(), which changes with Python's Unicode tables.
 INVISIBLE = re.compile(
@@ -36,12 +36,12 @@ INVISIBLE = re.compile(
 )
 _UNREADABLE_IN_QUOTES = re.compile(INVISIBLE.pattern + r'|["\\]')
 _SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
-# YAML looks for the ':' after a key in 1,024 characters at most, unless a '?' announces it.
+# YAML finds the ':' after a key only within 1,024 characters, unless a '?' precedes it.
 _LONGEST_SIMPLE_KEY = 1000
 
 
 class Plain(str):
-    """A scalar, or a key, that is written without quotes: what it means is left to those who read it."""
+    """A scalar, or a key, that is written without quotes, so that readers decide its type."""
 
     __slots__ = ()
 
@@ -60,7 +60,7 @@ def write(document: Mapping[str, Any], *, marked: bool = True) -> bytes:
 
 
 def text_of(value: Mapping[str, Any] | Sequence[Any]) -> str:
-    """Return a mapping or list as YAML, without a mark before it, for a text within a document."""
+    """Return a mapping or list as YAML without a leading `---`, for a text within a document."""
     lines = _collection(value, "") if value else [written_scalar(value, "")]
     return "".join(f"{line}\n" for line in lines)
 
@@ -102,7 +102,7 @@ def _is_filled_collection(value: Any) -> bool:
 
 
 def written_scalar(value: Any, indent: str) -> str:
-    """Return a value, or an empty collection, behind its key; further lines are indented by `indent`."""
+    """Return a value, or an empty collection, to follow its key; further lines are indented by `indent`."""
     if isinstance(value, Plain):
         return str(value)
     if isinstance(value, str):
@@ -117,7 +117,7 @@ def written_scalar(value: Any, indent: str) -> str:
 
 
 def _is_literal(text: str) -> bool:
-    """Tell whether a text has several lines and needs no escapes; blanks at line ends should stay visible."""
+    """Return whether a text has several lines and needs no escapes; blanks at line ends should stay visible."""
     lines = text.split("\n")
     return (
         len(lines) > 1
@@ -146,17 +146,17 @@ def _single_line(text: str) -> str:
 
 
 def reads_as_something_else(text: str) -> bool:
-    """Tell whether a text without quotes would be no text to YAML 1.1 or 1.2."""
+    """Return whether YAML 1.1 or 1.2 would read a text without quotes as something else."""
     return text.lower() in _WORDS or bool(_NUMBER.fullmatch(text) or _TIMESTAMP.fullmatch(text))
 
 
 def in_double_quotes(text: str) -> str:
-    """Return a text as it stands between double quotes, in YAML and in JSON alike."""
+    """Return a text as it appears between double quotes, in YAML and JSON."""
     return _UNREADABLE_IN_QUOTES.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def double_quoted(text: str) -> str:
-    """Return a text in double quotes, in one line, in YAML and in JSON alike."""
+    """Return a text in double quotes, on one line, in YAML and JSON."""
     return f'"{in_double_quotes(text)}"'
 
 
