@@ -24,7 +24,8 @@ class EntryPacked:
 class ImageLaidOut:
     """The layers of an image are about to be unpacked; `kind` is "bundle", "image" or "nested bundle".
 
-    depth: how many bundles it is nested in. again: it was unpacked before, so it is skipped now.
+    depth: how many bundles it is nested in.
+    again: it was unpacked before, so it is skipped now.
     """
 
     image: str

@@ -123,9 +123,7 @@ class PlatformSelection:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """A descriptor of a blob or manifest: media type, digest, size in bytes; in lists of referrers also the artifact
-    type.
-    """
+    """A descriptor of a blob or manifest: media type, digest, size in bytes; for referrers also the artifact type."""
 
     media_type: str
     digest: Digest

@@ -45,10 +45,12 @@ _OF_TOOLS = (
 class FoundBundle:
     """A directory that is a bundle, or could become one.
 
-    has_lock: its images.yml exists. is_authored: that lock has entries that its configuration does
-    not name, so a user maintains it. references: the references in its configuration. exclude:
-    files of the directory that do not belong to it. searched: its files that can be searched for
-    images, if others, such as templates, cannot; None if all can.
+    has_lock: its images.yml exists.
+    is_authored: that lock has entries that its configuration does not name, so a user maintains it.
+    references: the references in its configuration.
+    exclude: files of the directory that do not belong to it.
+    searched: its files that can be searched for images, if others, such as templates, cannot; None
+    if all can.
     """
 
     path: str

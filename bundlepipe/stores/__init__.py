@@ -1,4 +1,5 @@
-"""Where images live: one protocol (`protocol`) and its homes: registries, OCI layouts, tars, the Docker Engine.
+"""Stores read and write images at a location: registry, OCI layout, tar file, Docker Engine.
 
-Knows the content model and nothing of documents' meaning, verbs or tasks.
+They share one protocol (`protocol`). Knows the content model, but not the meaning of documents, nor verbs or
+tasks.
 """

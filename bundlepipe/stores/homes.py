@@ -1,4 +1,4 @@
-"""From a location to the store that keeps it."""
+"""Open the store for a location."""
 
 from __future__ import annotations
 
@@ -29,21 +29,20 @@ if TYPE_CHECKING:
     from bundlepipe.stores.keychains.credentials import Keychain
     from bundlepipe.stores.registry.store import RegistryHost
 
-# More transfers at once than this gain nothing on a fast network and fail on a slow one.
+# More parallel transfers gain nothing on a fast network and fail on a slow one.
 CONCURRENT_TRANSFERS = 8
 
 
 class Homes:
-    """Opens stores, given what is known about each registry host.
+    """Opens stores, given the settings of each registry host.
 
-    `registries` maps hosts to their settings; `layout.localhost`, backed by
-    `build/registry`, is built in; `network` holds for every host. Connections, tokens
-    and the limit on concurrent transfers, `concurrency`, are shared by all stores of one
-    `Homes` within a process. `keychain` is where credentials come from; without it they are
-    looked for wherever bundlepipe does, and StoreError is raised for variables that it does
-    not understand when a registry is opened. As a context manager it closes its connections
-    in the end; without, they are closed with the process. `trace` is called with blocks of lines that
-    show what is said over HTTP, less its secrets, by several threads but one at a time.
+    `registries` maps hosts to their settings; `layout.localhost`, backed by `build/registry`, is
+    built in; `network` applies to every host. Connections, tokens and the limit on concurrent
+    transfers, `concurrency`, are shared by all stores of one `Homes` within a process. `keychain`
+    supplies credentials; by default bundlepipe's usual sources are searched, and opening a registry
+    raises StoreError for invalid variables. As a context manager it closes its connections at the
+    end; otherwise they are closed with the process. `trace` is called with blocks of lines that show
+    the HTTP traffic without secrets, by several threads but one at a time.
     """
 
     def __init__(
@@ -75,7 +74,7 @@ class Homes:
         self.close()
 
     def close(self) -> None:
-        """Close all connections that are kept for reuse. Whoever asks after that opens new ones."""
+        """Close all connections that are kept for reuse. Later requests open new ones."""
         with self._lock:
             own = [key for key in self._hosts if key[0] == os.getpid()]
             hosts = [self._hosts.pop(key) for key in own]
@@ -97,7 +96,7 @@ class Homes:
         return RegistryStore(host, repository, writes=writes)
 
     def destination(self, place: Place, *, as_kbld: bool = False) -> Target:
-        """Return a place that a copy goes to; with `as_kbld` a tar is as `kbld package` writes it."""
+        """Return the destination of a copy; with `as_kbld` a tar file is as `kbld package` writes it."""
         if isinstance(place, ArchiveLocation):
             from bundlepipe.stores.archive.target import ArchiveTarget
 
@@ -111,7 +110,7 @@ class Homes:
         return Target(open_store=lambda: self.repository(place, writes=True))
 
     def roots(self, location: Location) -> Iterable[Root]:
-        """Return what a location stands for, which is read when it is taken; NotFound at once for a missing file."""
+        """Return the roots at a location, which are read when iterated; NotFound immediately for a missing file."""
         if isinstance(location, ArchiveLocation):
             return ArchiveStore(location.path).roots()
         if isinstance(location, LayoutLocation):
@@ -137,7 +136,7 @@ class Homes:
         )
 
     def _host(self, name: str, settings: RegistrySettings) -> RegistryHost:
-        # A push into a layout needs no HTTP client, whose import takes as long as the push.
+        # A push to a layout needs no HTTP client, whose import takes as long as the push.
         from bundlepipe.stores.keychains.chain import find_keychain
         from bundlepipe.stores.registry.store import RegistryHost
 
@@ -161,7 +160,7 @@ class Homes:
 
 
 def sole_root(roots: Iterable[Root], location: object) -> Root:
-    """Return the one that is meant where a location stands for one; StoreError if that is not told."""
+    """Return the root that a location means if it means one; StoreError if that is ambiguous."""
     everything = list(roots)
     candidates = [root for root in everything if root.is_root] or everything
     if len(candidates) == 1:

@@ -1,4 +1,4 @@
-"""Where something is, as a user writes it: a reference, or a local home with its prefix."""
+"""Parse locations as users write them: a reference, `oci:DIR`, `tar:FILE` or `docker-daemon:NAME`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LayoutLocation:
 
 @dataclass(frozen=True)
 class ArchiveLocation:
-    """`tar:FILE`: an imgpkg tar."""
+    """`tar:FILE`: an imgpkg tar file."""
 
     path: str
 
@@ -39,7 +39,7 @@ class ArchiveLocation:
 class EngineLocation:
     """`docker-daemon:NAME[:TAG]`, `docker-daemon:NAME@DIGEST` or `docker-daemon:IMAGEID`: an image of the Engine.
 
-    A name without tag stands for `latest`, as everywhere in Docker.
+    A name without a tag means `latest`, as elsewhere in Docker.
     """
 
     image: Reference | Digest
@@ -53,7 +53,7 @@ class EngineLocation:
 
     @property
     def repository(self) -> str | None:
-        """What the Engine calls the repository, such as `app` or `registry.example/app`; None for an image ID."""
+        """The repository's name in the Engine, such as `app` or `registry.example/app`; None for an image ID."""
         if isinstance(self.image, Digest):
             return None
         name = str(self.image.repository)
@@ -61,7 +61,7 @@ class EngineLocation:
 
     @property
     def name(self) -> str:
-        """What the Engine calls the image."""
+        """The image's name in the Engine."""
         if isinstance(self.image, Digest):
             return str(self.image)
         return f"{self.repository}:{self.tag}" if self.tag else f"{self.repository}@{self.image.digest}"
@@ -81,7 +81,7 @@ Place = Repository | LayoutLocation | ArchiveLocation | EngineLocation
 
 
 def parse_location(text: str) -> Location:
-    """Return what `text` locates; InvalidReference if it is neither a reference nor a local home."""
+    """Parse a location; InvalidReference if `text` is neither a reference nor a local location."""
     if text.startswith(ENGINE_PREFIX):
         return _engine_image(text)
     if text.startswith(ARCHIVE_PREFIX):

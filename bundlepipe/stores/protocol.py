@@ -1,8 +1,8 @@
-"""The store protocol: one repository, wherever it lives, and the places that images are copied from and to.
+"""The protocol of stores: read and write one repository, at any kind of location.
 
-A verb is written against this protocol and never knows whether a repository is kept by a
-registry, an OCI image layout or anything else. Whatever comes out of a store is verified:
-a manifest against the digest it was asked for, a blob against digest and size.
+Verbs use only this protocol, and do not know whether a repository is in a registry, an OCI image layout or
+elsewhere. All content from a store is verified: a manifest against the digest it was requested by, a blob
+against digest and size.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ OpenContent = Callable[[], IO[bytes]]
 
 
 class Source(Protocol):
-    """Where images can be read. Every method may raise StoreError; methods may be called from several threads."""
+    """Reads images. Every method may raise StoreError; methods may be called from several threads."""
 
     @property
     def name(self) -> str:
-        """What messages call this source: `registry/repository`, `oci:DIR` or `tar:FILE`."""
+        """The source's name in messages: `registry/repository`, `oci:DIR` or `tar:FILE`."""
         ...
 
     @property
     def repository(self) -> Repository | None:
-        """The repository in references to this source's content; None where it is not registry-shaped."""
+        """The repository in references to this source's content; None if it has no such name."""
         ...
 
     @property
     def is_local(self) -> bool:
-        """Whether a question costs no request."""
+        """Whether lookups are free of network requests."""
         ...
 
     @property
     def is_closed(self) -> bool:
-        """Whether all that its images name is in it too: nothing is looked for elsewhere then."""
+        """Whether the source has everything that its images name, so that no other source is searched."""
         ...
 
     def resolve(self, tag: str) -> Digest:
@@ -53,20 +53,19 @@ class Source(Protocol):
         ...
 
     def has_manifest(self, digest: Digest) -> bool:
-        """Tell whether the manifest is here."""
+        """Return whether the manifest is in this source."""
         ...
 
     def read_blob(self, blob: Descriptor) -> Generator[bytes, None, None]:
-        """Yield the content of a blob in chunks; NotFound if it is not here.
+        """Yield the content of a blob in chunks; NotFound if this source does not have it.
 
-        Raises IntegrityError, at the latest after the last chunk, unless the content has
-        the digest and size of `blob`: a consumer publishes nothing before the iterator is
-        exhausted.
+        Raises IntegrityError, at the latest after the last chunk, unless the content has the digest
+        and size of `blob`: a consumer must not publish anything before the iterator ends.
         """
         ...
 
     def has_blob(self, blob: Descriptor) -> bool:
-        """Tell whether the blob is here."""
+        """Return whether the blob is in this source."""
         ...
 
     def list_tags(self) -> Iterator[str]:
@@ -76,63 +75,63 @@ class Source(Protocol):
     def read_referrers(self, digest: Digest, tags: Collection[str] | None = None) -> Manifest | None:
         """Return the index of the manifests that name `digest` as their subject; None if there are none.
 
-        `tags`, where they are known, are those of the repository: what is not among them need not be asked for.
+        `tags`, if known, are those of the repository: others need not be requested.
         """
         ...
 
 
 class Destination(Protocol):
-    """Where images can be put. Every method may raise StoreError; methods may be called from several threads."""
+    """Stores images. Every method may raise StoreError; methods may be called from several threads."""
 
     @property
     def name(self) -> str:
-        """What messages call this destination."""
+        """The destination's name in messages."""
         ...
 
     @property
     def repository(self) -> Repository | None:
-        """The repository in references to what is put here; None where it is not registry-shaped."""
+        """The repository in references to what is stored here; None if it has no such name."""
         ...
 
     @property
     def keeps_untagged(self) -> bool:
-        """Whether a manifest stays although no tag names it; registries collect such garbage."""
+        """Whether a manifest without a tag is kept; registries may garbage-collect it."""
         ...
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything that was announced is known to be here; False where nothing was announced."""
+        """Whether everything that was announced is already stored; False if nothing was announced."""
         ...
 
     def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
-        """Store a blob unless it is here, and tell whether it had to be.
+        """Store a blob unless it exists, and return whether it was stored.
 
-        `open_content` may be called again for another attempt.
+        `open_content` may be called again for a retry.
         """
         ...
 
     def mount_blob(self, blob: Descriptor, source: Source) -> bool:
-        """Take a blob over from a sibling repository without transferring it; False if that cannot be done."""
+        """Take a blob from a sibling repository without transferring it; False if that is impossible."""
         ...
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
-        """Store a manifest under its digest and, if given, under `tag`; its blobs are here already."""
+        """Store a manifest under its digest and, if given, under `tag`; its blobs are already stored."""
         ...
 
     def put_referrers(self, index: Manifest, subject: Digest) -> bool:
-        """Make the manifests of an index, which are here already, be listed as referrers of `subject`.
+        """Register the manifests of an index, which are already stored, as referrers of `subject`.
 
-        Tells whether any of them was not.
+        Returns whether any of them was new.
         """
         ...
 
 
 class Store(Source, Destination, Protocol):
-    """One repository, to read from and to write to."""
+    """One repository, for reading and writing."""
 
 
 class LockEntry(NamedTuple):
-    """An entry of an ImagesLock: its place there, from 0, and its annotations."""
+    """An entry of an ImagesLock: its index there, from 0, and its annotations."""
 
     place: int
     annotations: Mapping[str, str]
@@ -140,17 +139,18 @@ class LockEntry(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Root:
-    """An image or index that a location stands for, and that a copy of it begins with.
+    """An image or index at a location that a copy starts with.
 
-    identifier: what the source knows it by: a digest or tag.
-    tag: its tag there; `tag_beside` is one that was written beside the digest which names it.
-    reference: where it came from, if the source is not registry-shaped.
-    origin: how a lock names it, and `name` how the location does, where that is a name of its own.
-    image_id: the digest of its configuration, where the manifest takes longer to be had.
-    is_root: False for what is there because another root names it, or may be.
-    entries: those of the ImagesLock that was copied to the source; InvalidContent if they are none.
-    manifest: an index of what refers to `subject`, which is made for the source alone.
-    perhaps_shallow: a bundle may have been copied as an image alone, without what it names.
+    identifier: its digest or tag in the source.
+    tag: its tag there; `tag_beside` is one that was written in addition to the digest.
+    reference: where it came from, if the source has no repository name.
+    origin: its name in a lock, and `name` that in the location, if it has one.
+    image_id: the digest of its configuration, if the manifest is expensive to get.
+    is_root: False if it is there, or may be, because another root names it.
+    entries: those of the ImagesLock that was copied to the source; InvalidContent if they are
+    invalid.
+    manifest: an index of the referrers of `subject`, which is created for the source only.
+    perhaps_shallow: a bundle may have been copied as an image alone, without the images it names.
     """
 
     source: Source
@@ -170,11 +170,11 @@ class Root:
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
-    """A manifest or index that is to come, as a destination is told beforehand.
+    """A manifest or index that will be stored, as announced to a destination.
 
-    `reference` is where it was found, `origin` how it was first named, if that is to be told.
-    What is not `is_listed` is only a member of indexes. `config` are the exact bytes of an image's
-    configuration, where they were needed. `entries` are those of the ImagesLock that names it.
+    `reference` is where it was found, `origin` how it was first named, if that is to be recorded.
+    If not `is_listed`, it is only a member of indexes. `config` are the exact bytes of an image's
+    configuration, if they are needed. `entries` are those of the ImagesLock that names it.
     """
 
     manifest: Manifest
@@ -188,10 +188,10 @@ class Arrival:
 
 
 class Target:
-    """A place that images are copied to: as it is, a repository, or a home of single images.
+    """The destination of a copy: by default a repository, or a location that keeps single images.
 
-    tag: the tag that the place itself gives to what is copied.
-    may_lack_layers: layers can be left out because whoever gets the place has them.
+    tag: the tag that the location itself gives to the copy.
+    may_lack_layers: layers can be left out because its reader already has them.
     """
 
     may_lack_layers = False
@@ -209,50 +209,50 @@ class Target:
 
     @cached_property
     def store(self) -> Store | None:
-        """What knows what is there; None where all is written anew, together with configurations and tags."""
+        """The store at the location; None if everything is written from scratch, including configurations and tags."""
         return self._open_store()
 
     @cached_property
     def loader(self) -> Loader | None:
-        """What takes images one by one, where the place keeps nothing else; BundlepipeError if it names none."""
+        """The loader of a location that keeps only single images; BundlepipeError if the location has no name."""
         return self._open_loader()
 
     def is_at(self, location: object) -> bool:
-        """Tell whether a location that may lack layers is this very place."""
+        """Return whether a location that may lack layers is this one."""
         return False
 
     def accepting(
         self, arrivals: Sequence[Arrival], left_out: Collection[Digest], resume: bool, about_to: Callable[[], object]
     ) -> AbstractContextManager[Destination]:
-        """Give the destination for what is to come, without the layers that are `left_out`.
+        """Return the destination for these images, without the layers that are `left_out`.
 
-        With `resume`, what an interrupted copy left is used. `about_to` is called just before
-        what was there is replaced as a whole. Raises StoreError, and InvalidContent for what
-        the place cannot hold.
+        With `resume`, the rest of an interrupted copy is used. `about_to` is called just before
+        existing content is replaced as a whole. Raises StoreError, and InvalidContent for images
+        that the location cannot hold.
         """
         assert self.store, "single images are loaded"
         return nullcontext(self.store)
 
 
 class Loader(Protocol):
-    """A home that keeps single images, under the tags of one name. Every method may raise StoreError."""
+    """Stores single images, under the tags of one name. Every method may raise StoreError."""
 
     @property
     def kind(self) -> str:
-        """What messages call it: `the Docker Engine`."""
+        """The location's name in messages: `the Docker Engine`."""
         ...
 
     @property
     def platform(self) -> Platform:
-        """The platform whose images it runs."""
+        """The platform of the images that it runs."""
         ...
 
     def name_of(self, tag: str) -> str:
-        """Return what messages call the image with a tag."""
+        """Return the name in messages of the image with a tag."""
         ...
 
     def has_images_of(self, source: Source) -> bool:
-        """Tell whether the images of a source are here."""
+        """Return whether the images of a source are stored here."""
         ...
 
     def find(self, image: Digest | str) -> Digest | None:
@@ -262,19 +262,19 @@ class Loader(Protocol):
     def load(
         self, config: bytes, layers: Sequence[tuple[Descriptor, Iterator[bytes]]], tags: Sequence[str], what: str
     ) -> Digest:
-        """Store an image under tags and return its ID; each layer is read when its turn comes. `what` names it."""
+        """Store an image under tags and return its ID; layers are read one by one. `what` names the image."""
         ...
 
     def put_tag(self, image_id: Digest, tag: str) -> None:
-        """Give an image one more tag."""
+        """Add a tag to an image."""
         ...
 
 
 def find_manifest(store: Source, identifier: str) -> Manifest | None:
-    """Return the manifest that a tag or digest names, None if there is none to be had: one request.
+    """Return the manifest of a tag or digest, None if it is not available: one request.
 
-    A refusal counts as absence, as imgpkg counts it, since several registries answer 401 or
-    403 for a repository that does not exist; who goes on to write meets a real one again.
+    A refusal counts as absence, as in imgpkg, since several registries respond with 401 or 403 for
+    a repository that does not exist; a caller that goes on to write gets a real refusal then.
     Raises StoreError for everything else.
     """
     try:
@@ -284,7 +284,7 @@ def find_manifest(store: Source, identifier: str) -> Manifest | None:
 
 
 def read_manifests(source: Source, identifier: str) -> dict[Digest, Manifest]:
-    """Return what a tag or digest names and, of an index, all below it: each once, and before what it names."""
+    """Return the manifest of a tag or digest and, for an index, all below it: each once, indexes before members."""
     found: dict[Digest, Manifest] = {}
     waiting = [identifier]
     while waiting:
@@ -297,7 +297,7 @@ def read_manifests(source: Source, identifier: str) -> dict[Digest, Manifest]:
 
 
 def read_whole(store: Source, blob: Descriptor, limit: int) -> bytes:
-    """Return a small blob as a whole; IntegrityError if it claims more than `limit` bytes."""
+    """Return a small blob; IntegrityError if it claims more than `limit` bytes."""
     if blob.size > limit:
         raise IntegrityError(
             f"{store.name}: blob {blob.digest} claims {blob.size} bytes, more than the {limit} allowed"
@@ -306,7 +306,7 @@ def read_whole(store: Source, blob: Descriptor, limit: int) -> bytes:
 
 
 def referrers_tag(digest: Digest) -> str:
-    """Return the tag of the index of referrers where a registry has no API for them.
+    """Return the tag of the index of referrers in a registry without an API for them.
 
     Source: OCI distribution specification 1.1, "Referrers Tag Schema".
     """
@@ -314,7 +314,7 @@ def referrers_tag(digest: Digest) -> str:
 
 
 def put_tagged_referrers(store: Store, index: Manifest, subject: Digest) -> bool:
-    """Add the manifests of an index to those that the tag for referrers of `subject` lists; tell if any was new.
+    """Add the manifests of an index to the tag for referrers of `subject`; return whether any was new.
 
     Raises StoreError.
     """

@@ -1,4 +1,4 @@
-"""What a user declares about registries: about one host (`registries` of a pipeline file), and about all of them."""
+"""Settings of registries: for one host (`registries` of a pipeline file), and for all of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference, Repository
 
-# The host that a directory backs unless something else is declared.
+# The host that a directory backs by default.
 LAYOUT_HOST = "layout.localhost"
 DEFAULT_LAYOUT_DIRECTORY = "build/registry"
-# Seconds that are waited between the attempts at one request, all together.
+# Total seconds to wait between the attempts at one request.
 DEFAULT_PATIENCE = 300.0
 PATIENCE_VARIABLE = "BUNDLEPIPE_PATIENCE"
 _NOT_IN_A_PATH = re.compile(r"[^a-z0-9]+")
@@ -24,14 +24,14 @@ _NOT_IN_A_PATH = re.compile(r"[^a-z0-9]+")
 
 @dataclass(frozen=True)
 class RegistrySettings:
-    """What is known about one registry host; every field has a default, and a JSON type.
+    """Settings of one registry host; every field has a default, and a JSON type.
 
-    layout: the directory that backs the host instead of a server; its repositories are
-        OCI image layouts below it.
-    ca: a file of PEM certificates that are trusted beside the system's.
-    insecure: plain HTTP may be used where the host does not speak TLS.
+    layout: the directory that backs the host instead of a server; its repositories are OCI image
+    layouts below it.
+    ca: a file of PEM certificates that are trusted in addition to the system's.
+    insecure: plain HTTP may be used if the host does not speak TLS.
     concurrency: the number of blobs that are transferred from or to the host at once.
-    resolve: "engine" lets the Docker Engine resolve tags, where it alone reaches the host.
+    resolve: "engine" lets the Docker Engine resolve tags, if only it can reach the host.
     """
 
     layout: str | None = None
@@ -43,19 +43,18 @@ class RegistrySettings:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """How every registry is spoken to, beside what is declared about a host; the flags are those of imgpkg.
+    """Settings for requests to every registry, besides those declared for a host; the flags are imgpkg's.
 
-    authorities: files of PEM certificates that are trusted beside the system's
-        (`--registry-ca-cert-path`).
-    verify_certificates: whether certificates of servers are checked at all
-        (`--registry-verify-certs`).
-    insecure: plain HTTP may be used wherever a host does not speak TLS (`--registry-insecure`).
-    response_header_timeout: seconds to wait for the head of an answer, and at most to
-        connect; None or 0 sets no limit (`--registry-response-header-timeout`).
-    tries: how often a request is sent before it is given up (`--registry-retry-count`).
+    authorities: files of PEM certificates that are trusted in addition to the system's
+    (`--registry-ca-cert-path`).
+    verify_certificates: whether certificates of servers are checked (`--registry-verify-certs`).
+    insecure: plain HTTP may be used for any host that does not speak TLS (`--registry-insecure`).
+    response_header_timeout: seconds to wait for the head of a response, and at most to connect; None or 0
+    sets no limit (`--registry-response-header-timeout`).
+    tries: how often a request is sent before it fails (`--registry-retry-count`).
     stall_timeout: seconds to connect, and between two pieces of a body.
-    patience: seconds that are waited between all attempts at one request, what a server asks
-        for by `Retry-After` included; None is what `$BUNDLEPIPE_PATIENCE` says, or 300.
+    patience: total seconds to wait between all attempts at one request, including those of `Retry-After`;
+    None means `$BUNDLEPIPE_PATIENCE`, or 300.
     """
 
     authorities: Sequence[str] = ()
@@ -73,7 +72,7 @@ class NetworkSettings:
 
 
 def patience(network: NetworkSettings, environ: Mapping[str, str]) -> float:
-    """Return the seconds that are waited between all attempts at one request; StoreError for a wrong variable."""
+    """Return the total seconds to wait between attempts at one request; StoreError for an invalid variable."""
     if network.patience is not None:
         return network.patience
     text = environ.get(PATIENCE_VARIABLE)
@@ -85,15 +84,15 @@ def patience(network: NetworkSettings, environ: Mapping[str, str]) -> float:
 
 
 def local_reference(name: str, digest: Digest) -> Reference:
-    """Return the reference that stands for an image that came from no registry: tars know nothing else."""
+    """Return the reference for an image that came from no registry, since tar files need one."""
     path = _NOT_IN_A_PATH.sub("-", name.lower()).strip("-")
     return Repository(LAYOUT_HOST, path or "layout").at(digest)
 
 
 def docker_directory(environ: Mapping[str, str]) -> str:
-    """Return the directory of Docker's configuration: `$DOCKER_CONFIG`, or `~/.docker` where that is not set."""
+    """Return the directory of Docker's configuration: `$DOCKER_CONFIG`, or `~/.docker` if that is not set."""
     return anchored(environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker"))
 
 
-# How registries are spoken to unless somebody wants it otherwise.
+# The default settings for requests to registries.
 DEFAULT_NETWORK = NetworkSettings()

@@ -1,4 +1,4 @@
-"""Whether what came is what a digest promised."""
+"""Verify content against its digest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bundlepipe.oci.manifest import Descriptor
 
 
 def verified(chunks: Iterable[bytes], blob: Descriptor, what: str) -> Iterator[bytes]:
-    """Pass the chunks of a blob on; raise IntegrityError, naming `what`, unless they are exactly that blob."""
+    """Pass on the chunks of a blob; raise IntegrityError, naming `what`, unless they are exactly that blob."""
     hasher = blob.digest.hasher()
     size = 0
     for chunk in chunks:
@@ -26,7 +26,7 @@ def verified(chunks: Iterable[bytes], blob: Descriptor, what: str) -> Iterator[b
 
 
 def verify_manifest(raw: bytes, digest: Digest, what: str) -> None:
-    """Raise IntegrityError, naming `what`, unless `raw` has the digest it was asked for by."""
+    """Raise IntegrityError, naming `what`, unless `raw` has the digest it was requested by."""
     hasher = digest.hasher()
     hasher.update(raw)
     if Digest.from_hasher(hasher) != digest:

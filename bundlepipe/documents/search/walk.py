@@ -83,9 +83,7 @@ class ImageWalk:
             self._path.pop()
 
     def _strategy(self, value: str | None) -> UpdateStrategy | None:
-        """Return the strategy of the first matching rule; rules about values do not match values other than texts
-        (None).
-        """
+        """Return the strategy of the first matching rule; rules about values match only texts (otherwise None)."""
         for rule in self._rules:
             if rule.value and (value is None or not rule.value.matches(value)):
                 continue

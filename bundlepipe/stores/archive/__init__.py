@@ -1,1 +1,1 @@
-"""imgpkg's tar: read, written and recognised."""
+"""Read, write and recognise imgpkg's tar files."""

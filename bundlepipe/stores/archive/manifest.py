@@ -1,8 +1,8 @@
-"""manifest.json: what an imgpkg tar holds.
+"""Read and write manifest.json, the table of contents of an imgpkg tar file.
 
-The form is imgpkg's, as Go's JSON encoder writes it. A reader takes archives of all
-releases, and those of `kbld package`: `Tag`, `OrigRef` and `Labels` came late, kbld has none
-of them, and lists may be null.
+The format is imgpkg's, as Go's JSON encoder writes it. Archives of all releases, and of `kbld
+package`, are accepted: `Tag`, `OrigRef` and `Labels` were added later, kbld writes none of them,
+and lists may be null.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from bundlepipe.stores.protocol import LockEntry
 
 FILE_NAME = "manifest.json"
 ROOT_BUNDLE_LABEL = "dev.carvel.imgpkg.copy.root-bundle"
-# What an ImagesLock that was copied says of an image: a JSON list of entries with their place in the lock.
+# The label for the ImagesLock entries of an image: a JSON list of entries with their index in the lock.
 LOCK_ENTRIES_LABEL = "dev.bundlepipe.images-lock.entries"
 
-# What has a DiffID: go-containerregistry's `MediaType.IsLayer`.
+# Media types of layers with a DiffID: go-containerregistry's `MediaType.IsLayer`.
 _LAYER_TYPES = (
     DOCKER_LAYER,
     "application/vnd.docker.image.rootfs.diff.tar",
@@ -37,7 +37,7 @@ _LAYER_TYPES = (
     "application/vnd.oci.image.layer.nondistributable.v1.tar",
     "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
 )
-# Members that an index lacks, in a message.
+# The most missing members of an index that a message lists.
 _MOST_TOLD = 20
 _DOCKER_SAVE_KEYS = {"Config", "RepoTags", "Layers"}
 
@@ -46,8 +46,8 @@ _DOCKER_SAVE_KEYS = {"Config", "RepoTags", "Layers"}
 class ArchivedManifest:
     """A manifest or index in an archive.
 
-    `references` say where it was found, `origin` how a lock names it, `config` are the
-    exact bytes of an image's configuration, `children` the members of an index.
+    `references` say where it was found, `origin` is its name in a lock, `config` are the exact
+    bytes of an image's configuration, `children` the members of an index.
     """
 
     manifest: Manifest
@@ -64,9 +64,9 @@ class ArchivedManifest:
         return ROOT_BUNDLE_LABEL in (self.labels or {})
 
     def lock_entries(self, what: str) -> tuple[LockEntry, ...]:
-        """Return the entries for it in the ImagesLock that was copied; InvalidContent, naming `what`, if they are none.
+        """Return its entries in the copied ImagesLock; InvalidContent, naming `what`, if they are invalid.
 
-        There are none where something else was copied, or by imgpkg.
+        Empty if something other than a lock was copied, or imgpkg made the copy.
         """
         text = (self.labels or {}).get(LOCK_ENTRIES_LABEL)
         if text is None:
@@ -82,14 +82,14 @@ class ArchivedManifest:
         return entries
 
     def walk(self) -> Iterator[ArchivedManifest]:
-        """Yield this one and everything below it."""
+        """Yield this manifest and all below it."""
         yield self
         for child in self.children:
             yield from child.walk()
 
 
 def lock_entries_label(entries: Sequence[LockEntry]) -> dict[str, str]:
-    """Return the label that tells of entries of an ImagesLock; none for none."""
+    """Return the label for entries of an ImagesLock; empty without entries."""
     document = [{"place": each.place, "annotations": dict(sorted(each.annotations.items()))} for each in entries]
     return {LOCK_ENTRIES_LABEL: json.dumps(document, separators=(",", ":"))} if document else {}
 
@@ -100,7 +100,7 @@ def _is_lock_entry(entry: LockEntry) -> bool:
 
 
 def to_bytes(entries: Sequence[ArchivedManifest], *, as_kbld: bool = False) -> bytes:
-    """Return manifest.json for some entries, sorted by digest; InvalidContent for a configuration that is no text.
+    """Return manifest.json for some entries, sorted by digest; InvalidContent for a configuration that is not text.
 
     With `as_kbld` it is that of `kbld package`: without tags, origins and labels.
     """
@@ -115,7 +115,7 @@ def to_bytes(entries: Sequence[ArchivedManifest], *, as_kbld: bool = False) -> b
 
 
 def excess(content: bytes, entries: Sequence[ArchivedManifest]) -> str | None:
-    """Return why `parse` refuses what `to_bytes` returned for some entries, `has more than …`; None if it does not."""
+    """Return why `parse` would refuse the result of `to_bytes`, `has more than …`; None if it would not."""
     try:
         checked(content)
     except JsonFault as fault:
@@ -131,7 +131,7 @@ def _entry(archived: ArchivedManifest, as_kbld: bool) -> dict[str, Any]:
 
 
 def _told(archived: ArchivedManifest, as_kbld: bool) -> dict[str, Any]:
-    """Return what is told of an image or index beside what it is."""
+    """Return the fields that describe an image or index besides its content."""
     if as_kbld:
         return {}
     return {"Tag": archived.tag or "", "OrigRef": archived.origin or "", "Labels": archived.labels}
@@ -140,7 +140,7 @@ def _told(archived: ArchivedManifest, as_kbld: bool) -> dict[str, Any]:
 def _image(archived: ArchivedManifest, as_kbld: bool) -> dict[str, Any]:
     manifest = archived.manifest
     diff_ids = _diff_ids(archived.config)
-    # kbld looks up a DiffID whatever the layer is.
+    # kbld looks up a DiffID for every kind of layer.
     with_diff_ids = [layer.media_type in _LAYER_TYPES or as_kbld for layer in manifest.layers]
     return {
         "Refs": [str(reference) for reference in archived.references],
@@ -167,7 +167,7 @@ def _image(archived: ArchivedManifest, as_kbld: bool) -> dict[str, Any]:
 
 
 def _index(archived: ArchivedManifest, as_kbld: bool) -> dict[str, Any]:
-    # What is told of an index is repeated at each of its members.
+    # The fields of an index are repeated at each of its members.
     told = {"tag": archived.tag, "origin": archived.origin, "labels": archived.labels}
     children = [replace(child, **told) for child in archived.children]  # type: ignore[arg-type]
     images = [_image(child, as_kbld) for child in children if not child.manifest.is_index]
@@ -191,7 +191,7 @@ def _text(raw: bytes, what: str) -> str:
 
 
 def _diff_ids(config: bytes) -> list[str]:
-    """Return the DiffIDs of an image's configuration; artifacts have configurations that know of none."""
+    """Return the DiffIDs of an image's configuration; configurations of artifacts have none."""
     try:
         found = loads(config)["rootfs"]["diff_ids"]
     except (ValueError, TypeError, KeyError):
@@ -200,7 +200,7 @@ def _diff_ids(config: bytes) -> list[str]:
 
 
 def parse(content: bytes, what: str) -> tuple[ArchivedManifest, ...]:
-    """Return the entries of manifest.json; InvalidContent, naming `what`, if it is none or its digests are wrong."""
+    """Return the entries of manifest.json; InvalidContent, naming `what`, if it is invalid or has wrong digests."""
     try:
         document = loads(content)
     except JsonFault as fault:
@@ -226,7 +226,7 @@ def parse(content: bytes, what: str) -> tuple[ArchivedManifest, ...]:
 
 
 class _Reading:
-    """Makes entries of the data of manifest.json, and counts the values in the manifests that it holds as texts."""
+    """Converts the data of manifest.json to entries, and counts the values in the manifests that it holds as texts."""
 
     def __init__(self, what: str) -> None:
         self._what = what

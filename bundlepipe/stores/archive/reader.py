@@ -1,8 +1,8 @@
-"""The tar home, to read from: images as `imgpkg copy --to-tar` writes them.
+"""Read images from a tar file that `imgpkg copy --to-tar` wrote.
 
-The first entry is manifest.json, with all manifests and configurations; the others are
-the distinct layers. Entries are found by their headers alone, so that opening an archive
-of any size takes a moment, and layers are read from where they lie.
+The first entry is manifest.json, with all manifests and configurations; the others are the distinct
+layers. Only headers are read to find entries, so that opening an archive of any size is quick, and
+layers are read in place.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _REFERRERS_TAG = re.compile(r"(sha256)-([0-9a-f]{64})")
 
 
 class Span(NamedTuple):
-    """Where the content of an entry lies in the file."""
+    """The offset and size of an entry's content in the file."""
 
     offset: int
     size: int
@@ -50,17 +50,17 @@ class _Content:
 
 
 def layer_file_name(digest: Digest) -> str:
-    """Return the name of a layer's entry in an archive, whatever the layer is compressed with."""
+    """Return the name of a layer's entry in an archive, whatever the compression of the layer."""
     return f"{digest.algorithm}-{digest.encoded}.tar.gz"
 
 
 class ArchiveStore:
-    """The images in the archive at `path`; reads it when it is first asked.
+    """The images in the archive at `path`; reads it on first use.
 
-    Raises NotFound if there is no such file, InvalidContent if it is not an imgpkg tar.
+    Raises NotFound if there is no such file, InvalidContent if it is not an imgpkg tar file.
     """
 
-    # An archive is carried to where nothing else can be had.
+    # An archive is used where nothing else is available.
     is_closed = True
 
     def __init__(self, path: str) -> None:
@@ -73,7 +73,7 @@ class ArchiveStore:
 
     @property
     def repository(self) -> None:
-        """None: what is in an archive has no place in a registry yet."""
+        """None: images in an archive do not belong to a registry yet."""
         return None
 
     @property
@@ -83,17 +83,17 @@ class ArchiveStore:
 
     @property
     def entries(self) -> tuple[ArchivedManifest, ...]:
-        """What was copied into the archive; members of indexes lie in them."""
+        """The images and indexes that were copied to the archive; members of indexes are inside them."""
         return self._content.entries
 
     def roots(self) -> Iterator[Root]:
-        """Return everything in the archive; NotFound at once if there is none."""
+        """Return everything in the archive; NotFound immediately if there is no file."""
         if not os.path.exists(anchored(self.path)):
             raise self._absence()
         return self._roots()
 
     def _roots(self) -> Iterator[Root]:
-        # A bundle that was copied with all that it names is labelled.
+        # A bundle that was copied with all its images has a label.
         has_root = any(entry.is_root for entry in self.entries)
         for entry in self.entries:
             reference = entry.references[0]
@@ -115,7 +115,7 @@ class ArchiveStore:
         return NotFound(f"{self.name}: there is no such file", drop_in=f"open {self.path}: no such file or directory")
 
     def archived(self, digest: Digest) -> ArchivedManifest:
-        """Return all that the archive says about a manifest; NotFound if it is not here."""
+        """Return what the archive records about a manifest; NotFound if it has no such manifest."""
         try:
             return self._content.manifests[digest]
         except KeyError:
@@ -134,11 +134,11 @@ class ArchiveStore:
         return self.archived(digest).manifest
 
     def has_manifest(self, digest: Digest) -> bool:
-        """Tell whether the manifest is here."""
+        """Return whether the manifest is in the archive."""
         return digest in self._content.manifests
 
     def read_blob(self, blob: Descriptor) -> Generator[bytes, None, None]:
-        """Yield the verified content of a configuration or layer; NotFound if it is not here."""
+        """Yield the verified content of a configuration or layer; NotFound if the archive does not have it."""
         config = self._content.configs.get(blob.digest)
         if config is not None:
             yield from verified(iter((config,)), blob, self.name)
@@ -153,11 +153,11 @@ class ArchiveStore:
             raise StoreError(f"{self.name}: cannot be read: {error.strerror}") from None
 
     def has_blob(self, blob: Descriptor) -> bool:
-        """Tell whether the archive has the configuration or layer."""
+        """Return whether the archive has the configuration or layer."""
         return blob.digest in self._content.configs or layer_file_name(blob.digest) in self._content.layers
 
     def list_tags(self) -> Iterator[str]:
-        """Yield the tags of what was copied into the archive."""
+        """Yield the tags of the copied images."""
         return (entry.tag for entry in self.entries if entry.tag)
 
     def read_referrers(self, digest: Digest, tags: Collection[str] | None = None) -> Manifest | None:
@@ -188,10 +188,10 @@ class ArchiveStore:
 
 
 def scan(file: IO[bytes], what: str, *, may_be_cut: bool = False) -> dict[str, Span]:
-    """Return where the content of each regular file lies, by name, reading headers only.
+    """Return the position of each regular file's content, by name, reading only headers.
 
-    Raises InvalidContent, naming `what`, unless the file is a whole archive; with
-    `may_be_cut` it may end anywhere, and what is complete counts.
+    Raises InvalidContent, naming `what`, unless the archive is complete; with `may_be_cut` it may
+    end anywhere, and complete entries count.
     """
     spans: dict[str, Span] = {}
     length = os.fstat(file.fileno()).st_size
@@ -212,9 +212,9 @@ def scan(file: IO[bytes], what: str, *, may_be_cut: bool = False) -> dict[str, S
 
 
 def count_present_layers(path: str) -> int:
-    """Return how many layers an archive, which may be cut off, has of those that its images have in all.
+    """Return how many layers an archive, which may be cut off, has, and how many its images have in total.
 
-    Raises InvalidContent if it is not an imgpkg tar, StoreError if it cannot be read.
+    Raises InvalidContent if it is not an imgpkg tar file, StoreError if it cannot be read.
     """
     try:
         with open(anchored(path), "rb") as file:

@@ -1,4 +1,4 @@
-"""Whether a file is an imgpkg tar, or the beginning of one: by what is in it, not by how it is called."""
+"""Recognise an imgpkg tar file, complete or cut off, by its content instead of its name."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bundlepipe.stores.archive import manifest as archive_manifest
 
 _CHUNK = 1 << 20
 _LAYER = re.compile(rb"sha(256-[0-9a-f]{64}|512-[0-9a-f]{128})\.tar\.gz")
-# As Go's JSON encoder and that of this program begin the list of images: an entry of either has these keys.
+# How Go's JSON encoder, and this program's, begin the list of images: an entry of either has these keys.
 _BEGINNINGS = (b'[{"ImageIndex":', b'[{"Image":', b"[]", b"null")
 
 
 def is_archive(path: str) -> bool:
-    """Tell whether a file is an imgpkg tar: a manifest.json of images, and then, if anything, a layer."""
+    """Return whether a file is an imgpkg tar file: a manifest.json of images, followed by a layer or nothing."""
     try:
         with open(anchored(path), "rb") as file:
             first = _first(file)
@@ -29,7 +29,7 @@ def is_archive(path: str) -> bool:
 
 
 def is_beginning(path: str) -> bool:
-    """Tell whether a file is an imgpkg tar that was not written to its end, or not begun."""
+    """Return whether a file is an imgpkg tar file that was not written completely, or only created."""
     if is_archive(path):
         return True
     try:
@@ -44,7 +44,7 @@ def is_beginning(path: str) -> bool:
 
 
 def _first(file: IO[bytes]) -> Member | None:
-    """Return the first entry if it is called as that of an imgpkg tar, at its content; else None."""
+    """Return the first entry, positioned at its content, if it has the name used in an imgpkg tar file; else None."""
     try:
         first = read_member(file.read)
     except UnsafeArchive:
@@ -64,7 +64,7 @@ def _has_manifest(file: IO[bytes], first: Member, path: str) -> bool:
 
 
 def _goes_on_with_a_layer(file: IO[bytes]) -> bool:
-    """Tell whether the next entry is a layer, or there is none, not even the whole of its header."""
+    """Return whether the next entry is a layer, or there is none, not even a complete header."""
     try:
         second = read_member(file.read)
     except UnsafeArchive:
@@ -73,12 +73,12 @@ def _goes_on_with_a_layer(file: IO[bytes]) -> bool:
 
 
 def _is_cut_off(file: IO[bytes], first: Member) -> bool:
-    """Tell whether the content of manifest.json ends too soon, or in blocks that were never written, and not before."""
+    """Return whether the content of manifest.json ends too early, or in blocks that were never written."""
     start = file.read(min(first.size, BLOCK))
     written = start.rstrip(b"\0")
     if not any(written.startswith(each) or each.startswith(written) for each in _BEGINNINGS):
         return False
     file.seek(-len(start), os.SEEK_CUR)
     content = file.read(first.size)
-    # JSON holds no NUL: those at the end stand for what was not written.
+    # JSON holds no NUL: those at the end are parts that were never written.
     return len(content) < first.size or content.endswith(b"\0")

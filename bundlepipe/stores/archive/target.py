@@ -1,4 +1,4 @@
-"""The tar home as a place that a copy goes to: what is to come becomes the entries of an archive."""
+"""A tar file as the destination of a copy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bundlepipe.stores.protocol import Arrival, Target
 
 
 class ArchiveTarget(Target):
-    """The archive that is written at a location; with `as_kbld` it is one of `kbld package`."""
+    """The archive to write at a location; with `as_kbld` as `kbld package` writes it."""
 
     may_lack_layers = True
 
@@ -26,13 +26,13 @@ class ArchiveTarget(Target):
         self._as_kbld = as_kbld
 
     def is_at(self, location: object) -> bool:
-        """Tell whether a location is of this very file."""
+        """Return whether a location is this file."""
         return isinstance(location, ArchiveLocation) and _real(location.path) == _real(self._path)
 
     def accepting(
         self, arrivals: Sequence[Arrival], left_out: Collection[Digest], resume: bool, about_to: Callable[[], object]
     ) -> ArchiveWriter:
-        """Return the archive of what is to come; errors are those of ArchiveWriter."""
+        """Return a writer for the archive of these images; errors are those of ArchiveWriter."""
         images = (arrival.manifest for arrival in arrivals if not arrival.manifest.is_index)
         sizes = {layer.digest: layer.size for image in images for layer in image.layers if layer.digest not in left_out}
         try:
@@ -47,7 +47,7 @@ def _real(path: str) -> str:
 
 
 def _entries(arrivals: Sequence[Arrival]) -> Iterator[ArchivedManifest]:
-    """Yield what manifest.json lists: one entry for each tag, as it has room for one."""
+    """Yield the entries of manifest.json: one for each tag, as an entry can hold only one."""
     by_digest = {arrival.manifest.digest: arrival for arrival in arrivals}
     for arrival in arrivals:
         if arrival.is_listed:

@@ -1,9 +1,8 @@
-"""The tar home, to write to: the bytes of `imgpkg copy --to-tar`, each put where it belongs.
+"""Write a tar file with the bytes of `imgpkg copy --to-tar`, layers in any order.
 
-All manifests are known before the first layer comes, and with them the place of every
-byte, so layers are written side by side, in any order, and the file is the same each time.
-Until it is complete it is `.NAME.partial` beside its place: a copy that was interrupted
-goes on with the layers that are in there and verify.
+All manifests are known before the first layer arrives, and with them the offset of every byte, so
+layers are written in parallel, in any order, and the file is always the same. Until it is complete
+it is `.NAME.partial` in the same directory: a copy resumes with the verified layers in it.
 """
 
 from __future__ import annotations
@@ -33,15 +32,14 @@ _CHUNK = 1 << 20
 
 
 class ArchiveWriter:
-    """Writes the archive at `path`, which appears when the `with` block ends without an error.
+    """Writes the archive to `path`, where it appears when the `with` block ends without an error.
 
-    `entries` are what is copied, `layers` the sizes of the layers that it contains. With
-    `resume`, layers are taken over from an interrupted copy and from an archive that is
-    at `path`, if they verify; if that is the very archive, it `is_complete` and stays.
-    `about_to` is called just before the archive takes its place; what that raises leaves the
-    place as it is, and the partial file, from which the next copy goes on. With `as_kbld` its
-    manifest.json is that of kbld. Raises StoreError where the file system refuses, and while
-    another process writes the same archive.
+    `entries` are what is copied, `layers` the sizes of the layers that it contains. With `resume`,
+    verified layers are reused from an interrupted copy and from an archive at `path`; if that is
+    the same archive, it `is_complete` and stays. `about_to` is called just before the archive is
+    renamed to `path`; if it raises, `path` and the partial file, which the next copy resumes from,
+    stay. With `as_kbld` its manifest.json is that of kbld. Raises StoreError if the file system
+    refuses, and while another process writes the same archive.
     """
 
     def __init__(
@@ -55,7 +53,7 @@ class ArchiveWriter:
         as_kbld: bool = False,
     ) -> None:
         self._given = path
-        # What a link leads to is exchanged, and the link stays.
+        # The target of a link is replaced, and the link stays.
         place = anchored(path)
         self._path = os.path.realpath(place) if os.path.islink(place) else place
         directory, name = os.path.split(self._path)
@@ -80,7 +78,7 @@ class ArchiveWriter:
         self.is_complete = False
 
     def _arrange(self, manifest: bytes, layers: Mapping[Digest, int]) -> int:
-        """Find the place of every byte; return the size of the archive."""
+        """Compute the offset of every byte; return the size of the archive."""
         head = tar.header(archive_manifest.FILE_NAME, _MODE, len(manifest), tar.REGULAR)
         head += manifest + tar.padding(len(manifest))
         self._blocks.append((0, head))
@@ -103,7 +101,7 @@ class ArchiveWriter:
 
     @property
     def repository(self) -> None:
-        """None: what is in an archive has no place in a registry yet."""
+        """None: images in an archive do not belong to a registry yet."""
         return None
 
     @property
@@ -119,7 +117,7 @@ class ArchiveWriter:
                     drop_in=f"Creating file '{self._given}': open {self._given}: is a directory",
                 )
             if os.path.exists(self._path) and not os.path.isfile(self._path):
-                # A tar is renamed into its place, and a device or pipe would be gone.
+                # A tar file is put in place by a rename, which would remove a device or pipe.
                 raise StoreError(f"{self.name}: cannot be written: there is a device or pipe: name a file")
             self.is_complete = self._resume and self._is_there()
             if self.is_complete:
@@ -151,7 +149,7 @@ class ArchiveWriter:
                 self._close()
 
     def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
-        """Write a layer, and tell whether it had to be had from elsewhere; configurations are in manifest.json."""
+        """Write a layer, and return whether it had to be transferred; configurations are in manifest.json."""
         span = self._spans.get(blob.digest)
         if self.is_complete or span is None:
             return False
@@ -162,18 +160,18 @@ class ArchiveWriter:
         return True
 
     def mount_blob(self, blob: Descriptor, source: Source) -> bool:
-        """Return False: there is nothing to mount in an archive."""
+        """Return False: an archive cannot mount blobs."""
         return False
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
-        """Do nothing: manifest.json has it already."""
+        """Do nothing: manifest.json already has it."""
 
     def put_referrers(self, index: Manifest, subject: Digest) -> bool:
-        """Do nothing: manifest.json, which is new, has the index already."""
+        """Do nothing: manifest.json, which is new, already has the index."""
         return True
 
     def _is_there(self) -> bool:
-        """Tell whether the file at the archive's place is this archive, every layer of it verified."""
+        """Return whether the file at `path` is this archive, with every layer verified."""
         try:
             with open(self._path, "rb") as file:
                 descriptor = file.fileno()
@@ -183,7 +181,7 @@ class ArchiveWriter:
             return False
 
     def _remove_leftovers(self) -> None:
-        """Remove what an interrupted copy left, unless another process is writing there now."""
+        """Remove the leftovers of an interrupted copy, unless another process is writing there now."""
         if os.path.exists(self._partial) or os.path.exists(self._previous):
             with contextlib.suppress(StoreError):
                 self._descriptor = self._open_partial()
@@ -193,7 +191,7 @@ class ArchiveWriter:
                 self._close()
 
     def _close(self) -> None:
-        # A number that is closed twice may be another file's by then.
+        # A descriptor that is closed twice may belong to another file by then.
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -206,7 +204,8 @@ class ArchiveWriter:
             except BlockingIOError:
                 os.close(descriptor)
                 raise StoreError(f"{self.name}: another process is writing it: wait for it to end") from None
-            # Between the two calls another process may have finished, and the file be the archive.
+            # Between the two calls another process may have finished, and the file may be the
+            # archive.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), os.stat(self._partial)):
                     return descriptor
@@ -226,13 +225,13 @@ class ArchiveWriter:
                     self._earlier.append((path, scan(file, as_given(path), may_be_cut=True)))
 
     def _is_arranged_so(self, descriptor: int) -> bool:
-        """Tell whether a file was begun for the very same archive."""
+        """Return whether a partial file has the layout of this archive."""
         return os.fstat(descriptor).st_size == self._size and all(
             os.pread(descriptor, len(block), offset) == block for offset, block in self._blocks
         )
 
     def _set_partial_aside(self) -> None:
-        """Begin a new partial file; layers of one that was begun for another archive are still good."""
+        """Start a new partial file, keeping that of another archive as a source of layers."""
         if self._resume and os.fstat(self._descriptor).st_size:
             os.replace(self._partial, self._previous)
             self._close()
@@ -256,7 +255,7 @@ class ArchiveWriter:
         return True
 
     def _takes_over(self, blob: Descriptor, span: Span) -> bool:
-        """Write a layer that an earlier archive has; False if none has it."""
+        """Write a layer from an earlier archive; False if none has it."""
         for path, spans in self._earlier:
             found = spans.get(layer_file_name(blob.digest))
             if found is None or found.size != blob.size:
@@ -283,7 +282,7 @@ class ArchiveWriter:
 
 
 def _has_hole(descriptor: int, span: Span) -> bool:
-    """Tell whether a part was surely never written; where the file system keeps no such record, it is read."""
+    """Return whether a part was certainly never written; False if the file system cannot tell, so that it is read."""
     if not span.size or not hasattr(os, "SEEK_HOLE"):
         return False
     try:

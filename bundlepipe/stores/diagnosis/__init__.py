@@ -1,1 +1,1 @@
-"""Why a registry does not answer, looked at step by step."""
+"""Diagnose step by step why a registry does not respond."""

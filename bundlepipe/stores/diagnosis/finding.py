@@ -1,20 +1,20 @@
-"""One line of a diagnosis: what was looked at, how it is, and what to do about it."""
+"""A finding: one line of a diagnosis, with its result and how to fix a fault."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-# ok: as it should be. none: not there, not needed or not known, and no fault. failed: a fault.
-# untried: it needs something that failed.
+# ok: works. none: absent, not needed or unknown, and not a fault. failed: a fault. untried: depends
+# on a failed check.
 State = Literal["ok", "none", "failed", "untried"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found out about a host, a repository or this machine (`subject`) by one `check`.
+    """The result of one `check` of a host, a repository or this machine (`subject`).
 
-    `message` is one line without secrets; of a fault it says how to mend it.
+    `message` is one line without secrets; for a fault it says how to fix it.
     """
 
     subject: str
@@ -23,5 +23,5 @@ class Finding:
     message: str
 
     def as_json(self) -> dict[str, str]:
-        """Return the fields by their names, as `schemas/diagnosis.schema.json` has them."""
+        """Return the fields by name, as in `schemas/diagnosis.schema.json`."""
         return asdict(self)

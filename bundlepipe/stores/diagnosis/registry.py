@@ -1,4 +1,4 @@
-"""Why a registry does not answer, or does not let us: everything on the way to it, looked at step by step."""
+"""Diagnose step by step why a registry does not respond or denies access."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def diagnose(
     keychain: Keychain,
     trace: Callable[[str], None] | None = None,
 ) -> Iterator[Finding]:
-    """Yield a finding for each of CHECKS, as they are made; one that failed leaves those that need it untried.
+    """Yield a finding for each of CHECKS as it is made; checks that depend on a failed one are untried.
 
-    Each request is made once. Nothing is stored in the registry. A host that a directory
-    stands for has one finding, `layout`. `trace` is called with what is said over HTTP.
-    Nothing is raised for what is wrong with the registry, credentials or certificates.
+    Each request is sent once. Nothing is stored in the registry. A host backed by a directory has one finding,
+    `layout`. `trace` is called with the HTTP traffic. Faults of the registry, credentials or certificates are
+    not raised.
     """
     if settings.layout is not None:
         yield _layout(subject, settings.layout)

@@ -1,4 +1,4 @@
-"""The first half of a diagnosis: the way to a registry, from its name to its certificate."""
+"""First half of a diagnosis: name resolution, proxy, connection and TLS of a registry."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _UNKNOWN_AUTHORITY = "signed by an unknown authority"
 
 
 class RegistryWay:
-    """Looks at the way to the registry `host` (HOST[:PORT]); `plain_allowed`: it may be plain HTTP.
+    """Checks the connection to the registry `host` (HOST[:PORT]); `plain_allowed`: it may be plain HTTP.
 
-    When all `findings` were taken, `is_open` tells whether there is any use in asking the registry.
+    After all `findings`, `is_open` says whether requests can be sent to the registry.
     """
 
     def __init__(self, host: str, settings: RegistrySettings, network: NetworkSettings, *, plain_allowed: bool) -> None:
@@ -39,7 +39,7 @@ class RegistryWay:
         self.is_open = True
 
     def findings(self) -> Iterator[Finding]:
-        """Yield a finding for each of CHECKS; after one that failed nothing else is tried."""
+        """Yield a finding for each of CHECKS; checks after a failed one are untried."""
         parts = urlsplit(f"//{self._host}")
         try:
             port = parts.port or _TLS_PORT
@@ -82,7 +82,7 @@ class RegistryWay:
             return "failed", f"there is no such host: {reason(error)}: check its spelling and this machine's DNS server"
 
     def _connected(self, way: Way, is_port_given: bool) -> Way:
-        """Return the way that leads somewhere: to the port of plain HTTP, if need be and no port is given."""
+        """Return the way that connects: to the port of plain HTTP, if necessary and no port is given."""
         try:
             way.connect().close()
         except OSError:

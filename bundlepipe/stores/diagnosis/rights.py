@@ -1,4 +1,4 @@
-"""The second half of a diagnosis: what a registry says, whom it takes us for, and what it lets us do."""
+"""Second half of a diagnosis: the registry's responses, authentication and authorisation."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _NAME_IT = "name a repository to learn this: HOST/REPOSITORY"
 
 @dataclass(frozen=True)
 class Subject:
-    """What rights are looked at: those on a repository, or on the manifest `identifier` (tag or digest) in it.
+    """What rights to check: those on a repository, or on the manifest `identifier` (tag or digest) in it.
 
-    Without `path` there is no repository, and only the login is tried. `writes` says that it is
-    a fault if the repository cannot be written to.
+    Without `path` there is no repository, and only the login is tried. `writes` means that lack of write
+    access is a fault.
     """
 
     host: str
@@ -49,11 +49,11 @@ class Subject:
 
     @property
     def repository(self) -> Repository:
-        """The repository; with an empty path where there is none."""
+        """The repository; with an empty path if there is none."""
         return Repository(self.host, self.path)
 
     def scopes(self, *actions: str) -> Scopes:
-        """Return the scopes of some actions."""
+        """Return the scopes for some actions."""
         return frozenset({Scope.of(self.repository, *actions)}) if self.path else frozenset()
 
 
@@ -62,7 +62,7 @@ class _Failed(Exception):
 
 
 class RegistryRights:
-    """Asks a registry what it lets us do with a `subject`, by single attempts."""
+    """Checks what a registry allows on a `subject`, without retries."""
 
     def __init__(self, subject: Subject, transport: Transport, keychain: Keychain, redactor: Redactor) -> None:
         self._subject = subject
@@ -76,12 +76,12 @@ class RegistryRights:
         self._lifetime = 0.0
 
     def findings(self, *, is_open: bool) -> Iterator[Finding]:
-        """Yield a finding for each of CHECKS; `is_open` says that the registry can be asked."""
+        """Yield a finding for each of CHECKS; `is_open` says that the registry can be reached."""
         failed = not is_open
         for check, look in zip(
             CHECKS, (self._registry, self._find_credentials, self._login, self._read, self._write), strict=True
         ):
-            # Where credentials are, can be told without the registry.
+            # The source of credentials is known without the registry.
             if failed and check != "credentials":
                 yield Finding(str(self._subject), check, "untried", "not tried")
                 continue
@@ -99,7 +99,7 @@ class RegistryRights:
         return state, self._shown(message)
 
     def _shown(self, message: str) -> str:
-        """Return a message in which a host without a repository is called by its name alone."""
+        """Return a message that uses just the host's name if there is no repository."""
         return message if self._subject.path else message.replace(f"{self._subject.host}/ ", f"{self._subject.host} ")
 
     # The checks
@@ -148,7 +148,7 @@ class RegistryRights:
         )
 
     def _login_by_header(self) -> tuple[State, str]:
-        """Show what is shown with each request, to the registry itself."""
+        """Describe the credentials that are sent to the registry itself with each request."""
         answer = self._ask("GET", "/v2/")
         if answer.status in (401, 403):
             raise _Failed(str(self._refused(answer, "pull")))
@@ -185,10 +185,10 @@ class RegistryRights:
             return self._denied("the token service gives no token to push")
         return self._try_upload()
 
-    # How they are done
+    # How checks are made
 
     def _try_upload(self) -> tuple[State, str]:
-        """Begin an upload, and take that back at once: nothing is stored, and no repository is made."""
+        """Start an upload and cancel it at once: nothing is stored, and no repository is created."""
         began = self._ask("POST", f"/v2/{self._subject.path}/blobs/uploads/", {"Content-Length": "0"})
         if began.status in (401, 403):
             return self._denied(str(self._refused(began, "push")))
@@ -210,7 +210,7 @@ class RegistryRights:
         return "failed", f"not allowed, and the pipeline pushes there: {message}"
 
     def _ask(self, method: str, target: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """Return the answer to a single request, to the registry or where it leads to; credentials are its own."""
+        """Return the response to one request, to the registry or a URL it gives; only the registry gets credentials."""
         base = self._transport.base
         url = base + target if target.startswith("/") else target
         own = origin(url) == origin(base)
@@ -234,7 +234,7 @@ class RegistryRights:
         return refusal(answer, self._redactor, hint)
 
     def _granted(self) -> frozenset[str] | None:
-        """Return the actions that the token says to allow; None if it does not say (it need not be readable)."""
+        """Return the actions that the token allows; None if that is unknown (it need not be readable)."""
         if self._grant is None or not self._lifetime:
             return None
         try:

@@ -1,4 +1,4 @@
-"""The way to a server, for a diagnosis: addresses, proxy, and connections without anything said on them."""
+"""Addresses, proxy and raw connections of a server, for a diagnosis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bundlepipe.stores.tls.peers import ProxyAddress
 
 @dataclass(frozen=True)
 class Way:
-    """How HOST[:PORT] is reached: directly, or through a proxy that `proxy` names."""
+    """How to reach HOST[:PORT]: directly, or through a proxy, which `proxy` describes."""
 
     host: str
     port: int
@@ -36,7 +36,7 @@ class Way:
 
     @property
     def can_tunnel(self) -> bool:
-        """Whether `tunnel` leads to the server: TLS to a proxy is left to whoever makes requests."""
+        """Whether `tunnel` can connect to the server: TLS to a proxy is left to real requests."""
         return self.proxy is None or self.proxy.url.startswith("http:")
 
     def addresses(self) -> list[str]:
@@ -46,11 +46,11 @@ class Way:
         return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
     def connect(self) -> socket.socket:
-        """Return a connection to the next host; OSError if there is none."""
+        """Return a connection to the next host; OSError if it fails."""
         return left_if_cancelled(lambda: socket.create_connection(self.next_host, self.timeout))
 
     def tunnel(self) -> socket.socket:
-        """Return a connection to the server, through the proxy if there is one; OSError if there is none."""
+        """Return a connection to the server, through the proxy if there is one; OSError if it fails."""
         if self.proxy is None:
             return self.connect()
         connection = http.client.HTTPConnection(*self.next_host, timeout=self.timeout)
@@ -64,7 +64,7 @@ class Way:
 
 
 def way_to(host: str, port: int, environ: Mapping[str, str], timeout: float) -> Way:
-    """Return the way to a server that speaks TLS; StoreError for a proxy that is no URL."""
+    """Return the way to a server that speaks TLS; StoreError for a proxy that is not a URL."""
     proxy = proxy_for(_url(host, port), environ)
     if proxy is None:
         return Way(host, port, None, timeout)
@@ -75,12 +75,12 @@ def way_to(host: str, port: int, environ: Mapping[str, str], timeout: float) -> 
 
 
 def proxy_variable(environ: Mapping[str, str]) -> str | None:
-    """Return the variable that names a proxy for https; None if none does."""
+    """Return the variable that names a proxy for https; None if no variable does."""
     return next((name for name in ("https_proxy", "HTTPS_PROXY") if environ.get(name)), None)
 
 
 def why_direct(host: str, environ: Mapping[str, str]) -> str:
-    """Return why a host is not asked for through a proxy, as a message ends."""
+    """Return why no proxy is used for a host, as the end of a message."""
     variable = proxy_variable(environ)
     if variable is None:
         return "directly, since no HTTPS_PROXY is set"
@@ -91,12 +91,12 @@ def why_direct(host: str, environ: Mapping[str, str]) -> str:
 
 
 def is_address(host: str) -> bool:
-    """Tell whether a host is an address, and no name to look up."""
+    """Return whether a host is an address instead of a name to look up."""
     return parse_address(host) is not None
 
 
 def reason(error: OSError) -> str:
-    """Return an error of a connection in a few words."""
+    """Return an error of a connection in few words."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     text = error.strerror or str(error) or type(error).__name__

@@ -1,1 +1,1 @@
-"""HTTP: connections, proxies, retries, and what is told of them."""
+"""HTTP: connections, proxies, retries, traces and error messages."""

@@ -1,4 +1,4 @@
-"""What a server answered, and the error that a refusal amounts to."""
+"""Responses of servers, and the errors for refusals."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bundlepipe.oci.bounded_json import JsonFault, loads
 from bundlepipe.stores.http import go_words
 from bundlepipe.stores.http.redaction import Redactor
 
-# What a registry says about itself is shown, but not at any length.
+# A registry's own message is shown, but only up to this length.
 LARGEST_ERROR_BODY = 64 * 1024
 _LISTING = re.compile(r"n=[0-9]+")
 SPOKEN_TO_BY_HTTP = "the server speaks TLS, but was spoken to by plain HTTP: it is to be called https"
-# What servers say with status 400 of things that TLS has no other answer to: Go's, nginx, Apache.
+# Texts with status 400 from servers that expect TLS: Go's, nginx, Apache.
 _FAULTS_OF_TLS = {
     b"HTTP request to an HTTPS server": SPOKEN_TO_BY_HTTP,
     b"plain HTTP request was sent to HTTPS port": SPOKEN_TO_BY_HTTP,
@@ -30,7 +30,7 @@ _FAULTS_OF_TLS = {
 
 @dataclass(frozen=True)
 class Answer:
-    """A complete answer: `url` is where it came from, after redirects; `strayed` if those led to other hosts."""
+    """A complete response: `url` is its origin, after redirects; `strayed` if those led to other hosts."""
 
     method: str
     url: str
@@ -41,24 +41,24 @@ class Answer:
 
     @property
     def place(self) -> str:
-        """How messages name the request: method, and URL without query string."""
+        """The request in messages: method, and URL without query string."""
         return f"{self.method} {public_url(self.url)}"
 
 
 def public_url(url: str) -> str:
-    """Return a URL without what may be secret: user information, query string and fragment."""
+    """Return a URL without parts that may be secret: user information, query string and fragment."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port of an absolute URL: what credentials are for."""
+    """Return scheme, host and port of an absolute URL, the scope of credentials."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def is_http_url(url: str) -> bool:
-    """Tell whether `url` is an absolute http or https URL with a host and, if any, a valid port."""
+    """Return whether `url` is an absolute http or https URL with a host and, if any, a valid port."""
     try:
         scheme, host, _ = origin(url)
     except ValueError:
@@ -75,11 +75,11 @@ def describe_status(status: int) -> str:
 
 
 def refusal(answer: Answer, redactor: Redactor, hint: str = "") -> StoreError:
-    """Return the error that an answer other than the expected one is.
+    """Return the error for an unexpected response.
 
-    The message has the server's own codes and messages where it sent them in the form of
-    the OCI distribution specification ("Error Codes") or of OAuth 2 (RFC 6749, 5.2), less
-    any secret that it quotes.
+    The message has the server's own codes and messages if it sent them in the format of the OCI
+    distribution specification ("Error Codes") or of OAuth 2 (RFC 6749, 5.2), without any secret
+    that it quotes.
     """
     words = one_line(redactor.redact(server_message(answer.body))) or _plain_words(answer)
     text = f"{answer.place}: {words}{_behind(hint)}"
@@ -89,7 +89,7 @@ def refusal(answer: Answer, redactor: Redactor, hint: str = "") -> StoreError:
 
 
 def registry_refusal(answer: Answer, redactor: Redactor, hint: str = "") -> StoreError:
-    """Return the error that an answer of a registry is, which imgpkg and kbld have words for, too."""
+    """Return the error for a registry's response, including the texts of imgpkg and kbld."""
     error = refusal(answer, redactor, hint)
     error.drop_in = f"{answer.place}{_listing(answer.url)}: {_go_words(answer, redactor)}{_behind(hint)}"
     return error
@@ -100,7 +100,7 @@ def _behind(hint: str) -> str:
 
 
 def _listing(url: str) -> str:
-    """Return the part of a query that only says how much is to be listed."""
+    """Return the part of a query that only limits a list."""
     query = urlsplit(url).query
     return f"?{query}" if _LISTING.fullmatch(query) else ""
 
@@ -132,7 +132,7 @@ def _errors(document: dict[str, Any]) -> list[Any]:
 
 
 def server_message(body: bytes) -> str:
-    """Return the codes and messages of a JSON error body, or nothing if it is no such body."""
+    """Return the codes and messages of a JSON error body; empty for any other body."""
     document = _document(body)
     errors = document.get("errors")
     if isinstance(errors, list):

@@ -1,4 +1,4 @@
-"""What a server asks for when it answers 401: the `WWW-Authenticate` header (RFC 9110, 11.6.1)."""
+"""Parse the `WWW-Authenticate` header of a 401 response (RFC 9110, 11.6.1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SCHEME = re.compile(r"""[^\s,="]+""")
 
 @dataclass(frozen=True)
 class Challenge:
-    """One challenge, met at `url`; scheme and the names of the parameters are in lower case."""
+    """One challenge, received from `url`; the scheme and the names of parameters are in lower case."""
 
     scheme: str
     parameters: Mapping[str, str]
@@ -22,9 +22,9 @@ class Challenge:
 
 
 def parse_challenges(headers: Iterable[str], url: str) -> list[Challenge]:
-    """Return the challenges in the values of all `WWW-Authenticate` headers of an answer from `url`.
+    """Return the challenges in the values of all `WWW-Authenticate` headers of a response from `url`.
 
-    Servers are lax, so this is too: what cannot be understood is passed over.
+    Servers are lax, so this is too: unintelligible parts are skipped.
     """
     return [challenge for header in headers for challenge in _parse(header, url)]
 
@@ -51,7 +51,7 @@ def _parse(header: str, url: str) -> Iterator[Challenge]:
 
 
 def _token68(header: str, position: int) -> re.Match[str] | None:
-    """Match the single blob of characters that Negotiate and its kind have instead of parameters."""
+    """Match the single token68 that Negotiate and similar schemes have instead of parameters."""
     start = len(header) - len(header[position:].lstrip(" "))
     return _TOKEN68.match(header, start) if start > position else None
 

@@ -1,7 +1,7 @@
-"""What of an HTTP message may be shown to people, its secrets concealed wherever they usually are.
+"""Conceal secrets in HTTP messages before they are shown, in all places where they usually are.
 
-A `Redactor` knows the secrets that were used; here are the places in which others may be,
-such as the signatures in URLs of storage services. In doubt something is concealed.
+A `Redactor` knows the secrets that were used; this module covers places that may hold others, such
+as signatures in URLs of storage services. When in doubt, it conceals.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _AUTHORIZATIONS = ("authorization", "proxy-authorization")
 _HARMLESS_CHALLENGE_PARAMETERS = frozenset({"charset", "error", "error_description", "realm", "scope", "service"})
 _SECRET = "token|secret|pass(?:word|wd|phrase)|cookie|credential|signature|private|session"
 _SECRET_HEADER = re.compile(f"{_SECRET}|auth|(?:api|access)-?key", re.IGNORECASE)
-# `authors` is what annotations of images call theirs.
+# `authors` is a field in the annotations of images.
 _SECRET_KEY = re.compile(f"{_SECRET}|auth(?!or|entic)|(?:api|access)[-_]?key", re.IGNORECASE)
 
 
 def conceal_url(url: str) -> str:
-    """Return a URL without user information, fragment, and the values of parameters that are not known as harmless."""
+    """Return a URL without user information, fragment, and the values of parameters not known to be harmless."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -45,12 +45,12 @@ def conceal_url(url: str) -> str:
 
 
 def conceal_urls(text: str) -> str:
-    """Return a text in which everything that looks like a URL, or like the end of one, is concealed like one."""
+    """Return a text with everything concealed that looks like a URL or the end of one."""
     return _WORD.sub(lambda match: conceal_url(match[0]) if _is_url(match[0]) else match[0], text)
 
 
 def conceal_header(name: str, value: str) -> str:
-    """Return the value of a header without what may be secret in it."""
+    """Return the value of a header without parts that may be secret."""
     lower = name.lower()
     if lower in _CHALLENGES:
         return _conceal_challenges(value)
@@ -61,9 +61,9 @@ def conceal_header(name: str, value: str) -> str:
 
 
 def conceal_body(body: bytes, media_type: str) -> str | None:
-    """Return a body without what may be secret in it, or None if it is neither JSON nor plain text in UTF-8.
+    """Return a body without parts that may be secret; None if it is neither JSON nor plain text in UTF-8.
 
-    JSON in which nothing has to be concealed keeps its bytes.
+    JSON without anything to conceal keeps its bytes.
     """
     kind = media_type.partition(";")[0].strip().lower()
     if kind == "text/plain":
@@ -113,7 +113,7 @@ def _conceal_json(body: bytes) -> str | None:
 
 
 class _Json:
-    """Conceals the objects of a document as they are parsed, so that no key hides behind another of its name."""
+    """Conceals the objects of a document while they are parsed, so that duplicate keys cannot hide a value."""
 
     def __init__(self) -> None:
         self.changed = False

@@ -1,4 +1,4 @@
-"""Pools of connections on behalf of one registry host: TLS, proxies and time limits."""
+"""Connection pools for one registry host: TLS, proxies and timeouts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bundlepipe.stores.tls.peers import Peer, ProxyAddress
 from bundlepipe.stores.tls.probe import certificate_names
 from bundlepipe.stores.tls.trust import Trust, certificate_directories
 
-# Connections that are kept for reuse; more may be open at a time.
+# Connections kept for reuse; more may be open at a time.
 _KEPT_CONNECTIONS = 32
 
 
@@ -42,9 +42,9 @@ class Connections:
         self._managers: dict[tuple[str, str | None, bool], urllib3.PoolManager] = {}
 
     def manager(self, url: str) -> urllib3.PoolManager:
-        """Return what opens connections for an absolute URL, through the proxy that the environment names.
+        """Return the pool manager for an absolute URL, using the proxy that the environment names.
 
-        Raises StoreError for a proxy, an authority or a client certificate that cannot be used.
+        Raises StoreError for an unusable proxy, authority or client certificate.
         """
         scheme, proxy = urlsplit(url).scheme, proxy_for(url, os.environ)
         key = (scheme, proxy, self._is_own(url))
@@ -65,9 +65,9 @@ class Connections:
             manager.clear()
 
     def peer(self, url: str) -> Peer:
-        """Return who is at the other end of a connection for an absolute URL."""
+        """Describe the other end of a connection for an absolute URL."""
         host, proxy = urlsplit(url).netloc, self._proxy(url)
-        # The names of a server behind a proxy would take a tunnel.
+        # Reading the names of a server behind a proxy would need a tunnel.
         find_names = tuple if proxy else lambda: self._names(url)
         if not self._is_own(url):
             return Peer(host, proxy, find_names=find_names)
@@ -115,47 +115,48 @@ class Connections:
         )
 
     def _timeout(self) -> urllib3.Timeout:
-        # No limit is None to urllib3; 0 is over at once.
+        # urllib3's value for no limit is None; 0 would expire at once.
         awaited = self._network.response_header_timeout or None
         return urllib3.Timeout(connect=self._network.connect_timeout, read=awaited)
 
 
 class Stale(RemoteDisconnected):
-    """A connection that was kept for reuse turned out to be closed by the other end."""
+    """A connection kept for reuse was closed by the other end."""
 
 
 class Connection(HTTPConnection):
-    """A connection that can be given up, and whose limits on time for connecting and for an answer spare the bodies."""
+    """A connection that can be cancelled, with timeouts for connecting and for a response, but not for bodies."""
 
     stall_timeout: float
     _connected: socket.socket | None = None
     _is_kept = False
 
     def connect(self) -> None:
-        """Connect; Cancelled if the work of this thread is given up meanwhile."""
+        """Connect; Cancelled if this thread's work is cancelled meanwhile."""
         try:
             left_if_cancelled(super().connect, self.close)
         except TimeoutError as error:
-            # Of TLS or of a proxy's answer; urllib3 would take it for one of the answer to the request.
+            # For TLS or a proxy's response; urllib3 would report it as one for the response to the
+            # request.
             raise ConnectTimeoutError(self, "timeout connecting") from error
-        # TLS within that of a proxy is no socket itself.
+        # TLS inside that of a proxy is not itself a socket.
         self._connected, self._is_kept = getattr(self.sock, "socket", self.sock), False
         # Until now there was nothing to cut off.
         raise_if_cancelled()
         self.sock.settimeout(self.stall_timeout)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request; Cancelled if the work of this thread is given up already."""
+        """Send a request; Cancelled if this thread's work is already cancelled."""
         try:
             with cut_off_if_cancelled(self.cut_off):
                 super().request(*args, **kwargs)
         except ConnectionResetError:
-            # urllib3 looks for an answer all the same, which looks like an orderly end then.
+            # urllib3 still reads a response, and would see an orderly end.
             self._is_kept = False
             raise
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3
-        """Return the head of the answer, and what reads the rest; Stale if the request needs another connection."""
+        """Return the head of the response and a reader for the rest; Stale if the request needs another connection."""
         connected = self.sock
         try:
             with cut_off_if_cancelled(self.cut_off):
@@ -165,15 +166,16 @@ class Connection(HTTPConnection):
                 raise Stale(*error.args) from error
             raise
         self._is_kept = True
-        # It is closed already where nothing more is to come.
+        # It is already closed if no more data follows.
         if connected.fileno() != -1:
             connected.settimeout(self.stall_timeout)
         return response
 
     def cut_off(self) -> None:
-        """End what another thread waits for at this connection, which is of no use after that."""
+        """Cut off the connection, to unblock another thread that waits for it; it is unusable afterwards."""
         if self._connected is not None:
-            # It may be closed already. TLS would have the rest read as if it was not encrypted.
+            # It may already be closed. The TLS object would read the rest as if it were not
+            # encrypted.
             with suppress(OSError):
                 socket.socket.shutdown(self._connected, socket.SHUT_RDWR)
 
@@ -182,7 +184,8 @@ class _SecureConnection(Connection, HTTPSConnection):
     def connect(self) -> None:
         super().connect()
         if self.cert_reqs == ssl.CERT_NONE:
-            # Whoever said not to check is not to be warned with each connection: urllib3 goes by this.
+            # A user who disabled checks must not get a warning for each connection: urllib3 checks
+            # this attribute.
             self.is_verified = True
 
 

@@ -1,4 +1,4 @@
-"""What went wrong with a connection, in the words of a user: from urllib3's exceptions to ours."""
+"""Translate urllib3's exceptions into errors with readable messages."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from bundlepipe.stores.tls.peers import Peer, ProxyAddress
 
 _NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 _NOBODY = Peer()
-# How http.client begins to say that a proxy did not connect to the server.
+# The start of http.client's message that a proxy did not connect to the server.
 NO_TUNNEL = "Tunnel connection failed: "
-# Not every proxy says 407 of a wrong password (tinyproxy).
+# Not every proxy responds with 407 to a wrong password (tinyproxy).
 WHO_ARE_YOU = (f"{NO_TUNNEL}407", f"{NO_TUNNEL}401")
-# What a server sends that took a request for the greeting of TLS: an alert (RFC 8446, 5.1).
+# The response of a TLS server to a plain request: an alert (RFC 8446, 5.1).
 _TLS_ALERT = "\x15\x03"
 
 
 def as_fault(
     error: urllib3_errors.HTTPError, method: str, url: str, *, reading: bool, peer: Peer = _NOBODY
 ) -> Transient | StoreError:
-    """Return what to raise for an exception of urllib3 that `method url` met.
+    """Return the error for an exception of urllib3 in the request `method url`.
 
-    `reading` says that the head of the answer had arrived. The result is Transient where
-    another attempt may succeed.
+    `reading` says that the head of the response had arrived. The result is Transient if a retry may
+    succeed.
     """
     place, via = f"{method} {public_url(url)}", ""
     if isinstance(error, urllib3_errors.ProxyError):
         error = _original(error)
         if peer.proxy:
             via = f"proxy {peer.proxy.url}: "
-            # It is not the proxy to which certificates are shown, nor whose names are asked for.
+            # Client certificates are not sent to the proxy, nor are its names read.
             peer = Peer(urlsplit(peer.proxy.url).netloc, peer.proxy)
     cause = original_cause(error)
     if isinstance(cause, ssl.SSLError):
@@ -73,13 +73,13 @@ def _connection_fault(
     if text.startswith(f"{NO_TUNNEL}4"):
         return StoreError(f"{place}: {via}{text}")
     if text.startswith(NO_TUNNEL):
-        # A proxy that cannot reach the host says so by 5xx.
+        # A proxy that cannot reach the host responds with 5xx.
         return _unreachable(place, url, f"{via}{text}")
     return _transient(place, url, f"{via}the connection broke: {text}")
 
 
 def proxy_is_at_fault(error: urllib3_errors.HTTPError) -> bool:
-    """Tell whether the proxy could not be used at all, which tells nothing about the server behind it."""
+    """Return whether the proxy itself could not be used, which says nothing about the server behind it."""
     if not isinstance(error, urllib3_errors.ProxyError):
         return False
     text = str(original_cause(_original(error)))
@@ -87,7 +87,7 @@ def proxy_is_at_fault(error: urllib3_errors.HTTPError) -> bool:
 
 
 def proxy_wants_account(place: str, proxy: ProxyAddress) -> StoreError:
-    """Return what to raise for a proxy that wants to know who asks; `place` names request and proxy."""
+    """Return the error for a proxy that requires authentication; `place` names request and proxy."""
     if proxy.account is None:
         hint = f"it wants user and password; give them in {proxy.variable} as http://USER:PASSWORD@HOST:PORT"
     else:
@@ -96,7 +96,7 @@ def proxy_wants_account(place: str, proxy: ProxyAddress) -> StoreError:
 
 
 class NoSuchHost(Unreachable):
-    """A name that no host has, `host`, which further attempts will not change."""
+    """A name that no host has, `host`, so that retries are useless."""
 
     def __init__(self, message: str, host: str, reason: str) -> None:
         super().__init__(message)
@@ -105,7 +105,7 @@ class NoSuchHost(Unreachable):
 
 
 def cannot_connect(cause: OSError, place: str, url: str, via: str = "") -> Transient | NoSuchHost:
-    """Return what to raise when no connection to the host of `url` came about; `via` names the proxy in between."""
+    """Return the error for a failed connection to the host of `url`; `via` names the proxy in between."""
     if isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME:
         reason = f"{via}there is no such host: {_describe(cause)}"
         return NoSuchHost(f"{place}: {reason}", urlsplit(public_url(url)).netloc, reason)

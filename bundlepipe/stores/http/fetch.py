@@ -1,4 +1,4 @@
-"""Documents at a URL."""
+"""Fetch a document from a URL."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from bundlepipe.stores.http.trace import Trace, Write
 from bundlepipe.stores.http.transport import Transport
 from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings, patience
 
-# Configuration is written by people; nothing of theirs comes near this.
+# Configuration is written by hand; real files are far smaller.
 _LARGEST_DOCUMENT = 64 * 1024 * 1024
 
 
 def fetch(
     url: str, emit: Emit = ignore, *, network: NetworkSettings = DEFAULT_NETWORK, trace: Write | None = None
 ) -> bytes:
-    """Return what is at an http or https URL, after redirects and, for faults that may pass, further attempts.
+    """Return the document at an http or https URL, following redirects and retrying transient faults.
 
-    User and password in it are sent to its host alone; `network` says how that is spoken
-    to, and `trace` is called with what is said. Raises StoreError, without the query string, which may hold a secret.
+    User and password in the URL are sent only to its host; `network` has the settings for the connection, and `trace`
+    is called with the traffic. Raises StoreError, without the query string, which may hold a secret.
     """
     if not is_http_url(url):
         raise StoreError(f"{quoted(url.partition('?')[0].rpartition('@')[2])} is no URL: expected https://HOST/PATH")
     parts = urlsplit(url)
     account, _, host = parts.netloc.rpartition("@")
-    # Plain HTTP was written out by whoever gave the URL.
+    # The user chose plain HTTP explicitly in the URL.
     redactor = Redactor()
     transport = Transport(
         host, RegistrySettings(insecure=True), network, redactor, Trace(trace, redactor) if trace else None

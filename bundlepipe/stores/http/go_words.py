@@ -1,23 +1,24 @@
-"""What imgpkg and kbld say of an answer that refuses something: the words of go-containerregistry, as observed."""
+"""Texts of imgpkg and kbld for refused requests: those of go-containerregistry, as observed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Deeper than any registry's detail; a body may be made to be deeper than Python can follow.
+# Deeper than any registry's detail; a malicious body may be nested deeper than Python's recursion
+# limit.
 _DEEPEST = 20
 
 
 def diagnostic(error: Mapping[str, Any]) -> str:
-    """Return an error in the body of an answer (OCI distribution specification, "Error Codes") as one text."""
+    """Return an error in a response body (OCI distribution specification, "Error Codes") as one text."""
     text = f"{error.get('code', '')}: {error.get('message', '')}"
     detail = error.get("detail")
     return text if detail is None else f"{text}; {printed(detail)}"
 
 
 def printed(value: object, depth: int = 0) -> str:
-    """Return a value of JSON as `%v` of Go's fmt prints it; `...` for what is nested beyond reason."""
+    """Return a JSON value as `%v` of Go's fmt prints it; `...` for unreasonably deep nesting."""
     if depth > _DEEPEST:
         return "..."
     match value:
@@ -35,7 +36,7 @@ def printed(value: object, depth: int = 0) -> str:
 
 
 def unexpected(status: str, method: str, body: str) -> str:
-    """Return what is said of an answer whose body has no errors of a registry; `status` is such as `404 Not Found`."""
+    """Return the text for a response whose body has no registry errors; `status` is like `404 Not Found`."""
     text = f"unexpected status code {status}"
     if body:
         return f"{text}: {body}"

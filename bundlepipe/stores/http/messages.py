@@ -1,4 +1,4 @@
-"""A request, and its response while it is read: faults below become errors that name the request."""
+"""HTTP request and streamed response; faults while reading become errors that name the request."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ Body = bytes | Callable[[], Iterator[bytes]]
 class Request:
     """One HTTP request to an absolute URL.
 
-    A body that is not in memory is a function that opens it anew for each attempt; its
-    length is then stated in the headers. A request that `stays` is not redirected to
-    another origin, since its body is a secret. Where body or answer are `private`, no
-    trace shows them.
+    A body that is not in memory is a function that reopens it for each attempt; its length is then
+    in the headers. A request that `stays` is not redirected to another origin, since its body is a
+    secret. If request or response body are `private`, no trace shows them.
     """
 
     method: str
@@ -46,15 +45,15 @@ class Request:
 
     @property
     def place(self) -> str:
-        """How messages name the request: method, and URL without query string."""
+        """The request in messages: method, and URL without query string."""
         return f"{self.method} {public_url(self.url)}"
 
 
 class Response:
-    """The head of an answer, and access to its body, which must be read or closed.
+    """The head of a response, and access to its body, which must be read or closed.
 
-    `request` is the last one: after redirects, its URL is where the answer came from.
-    `strayed` says that they left the first origin, and credentials behind.
+    `request` is the last one: after redirects, its URL is the origin of the response. `strayed`
+    says that redirects left the first origin, and that credentials were not sent on.
     """
 
     def __init__(self, request: Request, raw: BaseHTTPResponse, exchange: Exchange | None = None) -> None:
@@ -66,7 +65,7 @@ class Response:
         self._raw = raw
 
     def read(self, limit: int) -> Answer:
-        """Return the answer with the body, which is cut after `limit` bytes; Transient if the connection breaks."""
+        """Return the response with its body, cut off after `limit` bytes; Transient if the connection breaks."""
         body = b""
         with self._reading(self._exchange):
             while len(body) < limit and (chunk := self._raw.read(limit - len(body), decode_content=False)):
@@ -91,7 +90,7 @@ class Response:
             yield chunk
 
     def close(self) -> None:
-        """Give up what has not been read, and the connection with it."""
+        """Drop unread data and close the connection."""
         if self._exchange:
             self._exchange.streamed()
         self._raw.close()
@@ -101,7 +100,7 @@ class Response:
         try:
             with translated(self.request, reading=True, exchange=exchange), cut_off_if_cancelled(self._cut_off):
                 yield
-                # What has no stated length seems to end where it is cut off.
+                # A body without a stated length appears complete when it is cut off.
                 raise_if_cancelled()
         except Cancelled:
             self._raw.close()
@@ -117,7 +116,7 @@ class Response:
 def translated(
     request: Request, *, reading: bool, peer: Callable[[], Peer] = Peer, exchange: Exchange | None = None
 ) -> Iterator[None]:
-    """Raise what urllib3 raises in here as an error that names the request; Transient where it may go better again."""
+    """Convert urllib3's exceptions in this block to errors that name the request; Transient if a retry may succeed."""
     try:
         yield
     except HTTPError as error:

@@ -1,10 +1,9 @@
-"""Which HTTP proxy leads to a URL.
+"""Choose the HTTP proxy for a URL from the environment.
 
-`HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` (and their lower-case forms, which win) mean
-what they mean to docker and to Go's tools (golang.org/x/net/http/httpproxy): entries of
-NO_PROXY are `*`, host names (their subdomains included), `.domain` or `*.domain` (only
-the subdomains), addresses, networks in CIDR form, each with an optional port. Loopback
-is never proxied.
+`HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` (and their lower-case forms, which win) work as in docker
+and Go's tools (golang.org/x/net/http/httpproxy): entries of NO_PROXY are `*`, host names (their
+subdomains included), `.domain` or `*.domain` (only the subdomains), addresses, networks in CIDR
+form, each with an optional port. Loopback is never proxied.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address (without brackets) is this machine by its name alone."""
+    """Return whether a host name or address (without brackets) always means this machine."""
     name = host.lower().rstrip(".")
     address = parse_address(host)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
@@ -40,7 +39,7 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_address(host: str) -> Address | None:
-    """Return the IP address that `host` (without brackets) spells, or None if it is a name."""
+    """Return the IP address in `host` (without brackets); None if it is a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

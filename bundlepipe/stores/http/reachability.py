@@ -1,9 +1,9 @@
-"""Whether hosts can be reached, which one thread finds out for all others: a circuit breaker.
+"""A circuit breaker for hosts: one thread finds out for all whether a host can be reached.
 
-A request that no connection comes about for is no matter of that request alone. One thread
-tries again, with the usual patience, while all that ask the same host wait for what comes of
-it. If nothing does, the host counts as unreachable, and requests to it fail at once, with
-the same message. From time to time one of them is let through, without any patience.
+If no connection can be made for a request, other requests to the host are affected too. One thread
+retries, with the usual patience, while all requests to the same host wait for its result. If it
+fails, the host counts as unreachable, and requests to it fail at once, with the same message. From
+time to time one of them is let through, without retries.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from bundlepipe.errors import BundlepipeError, Unreachable
 from bundlepipe.stores.http.faults import NoSuchHost
 from bundlepipe.stores.http.retries import Retries, Transient
 
-# Seconds after which a request to a host that was unreachable is let through.
+# Seconds after which a request to an unreachable host is let through.
 LOOK_AGAIN = 30.0
-# How often a request waits for a host that others then reach, but not this one.
+# How often a request waits for a host that other threads then reach, but it does not.
 _ROUNDS = 5
 
 _Result = TypeVar("_Result")
@@ -33,18 +33,18 @@ _Result = TypeVar("_Result")
 
 @dataclass
 class _Outage:
-    """What is said of a host that cannot be reached, and when somebody last looked."""
+    """The error for a host that cannot be reached, and when it was last tried."""
 
     message: str
     looked: float
 
 
 class Reachability:
-    """What is known about the hosts that requests to a registry lead to: itself, and its storage.
+    """The state of the hosts that requests to a registry lead to: itself, and its storage.
 
-    `registry` is HOST[:PORT] of the registry. Its token service has a Reachability of its own,
-    even where it is the same host: requests to the registry wait for tokens, so tokens must
-    not wait for the registry. May be used by several threads at once.
+    `registry` is HOST[:PORT] of the registry. Its token service has a separate Reachability, even
+    on the same host: requests to the registry wait for tokens, so tokens must not wait for the
+    registry. May be used by several threads at once.
     """
 
     def __init__(self, registry: str, retries: Retries, clock: Callable[[], float] = time.monotonic) -> None:
@@ -57,14 +57,14 @@ class Reachability:
         self._here = threading.local()
 
     def run(self, host: str, attempt: Callable[[], _Result]) -> _Result:
-        """Return what `attempt` returns, which asks `host` first, and is called again until a connection comes about.
+        """Return the result of `attempt`, which first contacts `host` and is repeated until a connection is made.
 
-        Raises Unreachable, with a message that names the host alone, if that does not happen,
-        and what else `attempt` raises, Transient included.
+        Raises Unreachable, with a message that names only the host, if none is made, and any other error of
+        `attempt`, Transient included.
         """
         if self._is_led_here:
-            # What it tries again asks for something else meanwhile, as an upload whose body is a
-            # download does: that must not wait for itself.
+            # Its retries may send other requests, for example when the body of an upload is a
+            # download: those must not wait for this thread itself.
             return self._attempt(host, attempt)
         self._waiting.join(host)
         self._raise_if_known(host)
@@ -79,11 +79,11 @@ class Reachability:
                     return outcome()
             else:
                 return result
-        # It comes and goes, and each time this one came too late.
+        # The host comes and goes, and each time this request was too late.
         return self._attempt(host, attempt)
 
     def note_connection(self) -> None:
-        """Let others go on at once: a connection came about for what this thread tries again, which may take long."""
+        """Let waiting threads continue: this thread has a connection for its retry, which may take long."""
         if self._is_led_here:
             self._waiting.share(self._here.host, _nothing)
 
@@ -105,7 +105,7 @@ class Reachability:
         return result
 
     def _recover(self, fault: Transient, attempt: Callable[[], _Result]) -> tuple[Callable[[], _Result], bool]:
-        """Have one thread wait for the host of a fault; return what gives its result, and whether it is this one."""
+        """Let one thread wait for a fault's host; return a function for its result, and whether it was this thread."""
 
         def wait() -> Callable[[], object]:
             return self._wait(fault, attempt)
@@ -114,12 +114,12 @@ class Reachability:
         return cast("Callable[[], _Result]", outcome), leads
 
     def _wait(self, fault: Transient, attempt: Callable[[], object]) -> Callable[[], object]:
-        """Try again until the host of a fault is reached; return what gives the result of that, or raises its error.
+        """Retry until the host of a fault is reached; return a function that returns the result or raises its error.
 
-        Unreachable if it is not reached.
+        Raises Unreachable if it is not reached.
         """
         host, failures, waited = fault.unreachable, 0, 0.0
-        # Those who found out at the same time, but later, begin nothing anew.
+        # Threads that noticed the outage at the same time, but come later, do not start again.
         self._raise_if_known(host, looks=False)
         while True:
             failures += 1
@@ -152,7 +152,7 @@ class Reachability:
         return bool(getattr(self._here, "host", ""))
 
     def _about_host(self, fault: Transient) -> Transient:
-        """Return a fault in words that are the same for every request to the host."""
+        """Return a fault with a message that is the same for every request to the host."""
         parts = urlsplit(fault.url)
         url = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
         error = Unreachable(f"{self._named(fault.unreachable)}: {fault.reason}")
@@ -182,7 +182,7 @@ class Reachability:
 
 
 def _nothing() -> None:
-    """Take the place of a result: those who wait for another request make their own."""
+    """Stand in for a result: threads that waited for another request send their own."""
 
 
 def _give(result: object) -> object:

@@ -1,4 +1,4 @@
-"""What keeps secrets out of messages, whatever a server quotes."""
+"""Redact known secrets in messages, whatever a server quotes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
-# A shorter one would blot out ordinary words, and guards nothing.
+# A shorter text would blot out ordinary words, and protects nothing.
 _SHORTEST_SECRET = 4
 
 
 class Redactor:
-    """Knows every secret that was used, in the forms that it may take; may be used by several threads at once."""
+    """Knows every secret that was used, in all its encodings; may be used by several threads at once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._secrets: set[str] = set()
 
     def keep(self, *secrets: str) -> None:
-        """Remember texts that must not be shown."""
+        """Add texts that must not be shown."""
         with self._lock:
             for secret in secrets:
                 if len(secret) >= _SHORTEST_SECRET:
@@ -36,14 +36,14 @@ class Redactor:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield what a secret looks like as it is, in URLs and forms, in JSON, and in base64."""
+    """Yield a secret as it is, and as encoded in URLs and forms, in JSON, and in base64."""
     yield secret
     yield quote(secret, safe="", errors="replace")
     yield quote_plus(secret, errors="replace")
     for ensure_ascii in (True, False):
         text = json.dumps(secret, ensure_ascii=ensure_ascii)[1:-1]
         yield text
-        # Go's encoder escapes more than it has to.
+        # Go's encoder escapes more than necessary.
         yield text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
     data = secret.encode(errors="replace")
     for encode in (b64encode, urlsafe_b64encode):

@@ -1,4 +1,4 @@
-"""Another attempt: which faults deserve one, when it is made, and when to give up."""
+"""Retries: which faults are retried, after which delay, and how often."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 _FIRST_DELAY = 0.25
 _LONGEST_DELAY = 30.0
-# What is added to a wait that a server asked for, so that not all come back at once.
+# Random addition to a wait that a server asked for, so that clients do not return together.
 _LONGEST_SPREAD = 1.1
 _USUAL_TRIES = 5
-# Who is told to slow down is not told that something is wrong: it takes minutes to give up,
-# unless fewer tries than usual were asked for.
+# Throttling is not a fault: it takes minutes until retries end, unless fewer tries than usual were
+# set.
 _TRIES_WHEN_THROTTLED = 12
-# What a gateway says for servers that are not there. A 500 may be about one request alone.
+# Statuses of a gateway whose servers are absent. A 500 may concern one request only.
 _OF_THE_HOST = frozenset({502, 503, 504})
-# After so many requests were tried in vain, others by the same fault of the host are not tried again.
+# After that many requests failed despite retries, others with the same fault of the host are not
+# retried.
 _ENOUGH_IN_VAIN = 2
 
 _Result = TypeVar("_Result")
@@ -41,11 +42,11 @@ _Result = TypeVar("_Result")
 class Transient(Exception):
     """An attempt failed in a way that the next one may not.
 
-    `error` is what to raise if there is no next attempt, `reason` says in few words what
-    happened at `url` (which has no query string), and `wait` how many seconds the server
-    asked for. `throttled` says that there were too many requests, not that one failed.
-    `unreachable` is the HOST[:PORT] to which no connection came about, if that is what failed.
-    `of_host` says that other requests to the host are likely to fail by the same.
+    `error` is what to raise if there is no next attempt, `reason` a short description of what
+    happened at `url` (which has no query string), and `wait` how many seconds the server asked to
+    wait. `throttled` says that there were too many requests, not that one failed. `unreachable` is
+    the HOST[:PORT] to which no connection could be made, if that was the fault. `of_host` says that
+    other requests to the host are likely to fail in the same way.
     """
 
     def __init__(
@@ -70,18 +71,17 @@ class Transient(Exception):
 
     @property
     def host(self) -> str:
-        """The HOST[:PORT] that was asked."""
+        """The HOST[:PORT] of the request."""
         return urlsplit(self.url).netloc
 
 
 class Retries:
-    """How often something is tried, and what is done between two attempts; one for all requests to a host.
+    """How often requests are retried, and what happens between attempts; one object for all requests to a host.
 
-    `tries` is the number of attempts, and `patience` the seconds that are waited between all
-    attempts at one request. Delays grow exponentially and are spread at random, so that
-    clients that failed together do not come back together. What is a fault of the host is tried
-    again by its first requests; those after them are made once, until one has an answer. May
-    be used by several threads.
+    `tries` is the number of attempts, and `patience` the total seconds to wait between all attempts at one
+    request. Delays grow exponentially and have a random part, so that clients that failed together do not
+    return together. For a fault of the host only its first requests are retried; later ones are sent once,
+    until one succeeds. May be used by several threads.
     """
 
     def __init__(
@@ -100,9 +100,9 @@ class Retries:
         self._in_vain: Counter[str] = Counter()
 
     def run(self, attempt: Callable[[], _Result]) -> _Result:
-        """Return what `attempt` returns, calling it again while it raises Transient and tries are left.
+        """Return the result of `attempt`, calling it again while it raises Transient and tries are left.
 
-        Raises the error of the last Transient, and whatever else `attempt` raises.
+        Raises the error of the last Transient, and any other exception of `attempt`.
         """
         failures, waited = 0, 0.0
         while True:
@@ -113,11 +113,11 @@ class Retries:
                 waited += self.pause(fault, failures, waited)
 
     def pause(self, fault: Transient, failures: int, waited: float = 0.0) -> float:
-        """Wait before the next attempt, and return for how many seconds that was.
+        """Wait before the next attempt, and return the seconds waited.
 
-        `failures` attempts have failed, between which `waited` seconds were waited. Raises the
-        fault's error, with the reason for it, if there is to be no other attempt, and
-        Cancelled if the work that this belongs to is given up meanwhile.
+        `failures` attempts have failed, with `waited` seconds of waiting between them. Raises the
+        fault's error, with the reason, if there is no further attempt, and Cancelled if this work
+        is cancelled meanwhile.
         """
         if fault.of_host and self._tries > 1 and self._in_vain[fault.host] >= _ENOUGH_IN_VAIN:
             place = urlunsplit((*urlsplit(fault.url)[:2], "", "", ""))
@@ -135,7 +135,7 @@ class Retries:
         return delay
 
     def note_answer(self, host: str) -> None:
-        """Take it that a host is there again: a request to HOST[:PORT] has an answer that is no fault of it."""
+        """Record that a host works again: a request to HOST[:PORT] got a response that is not a fault of the host."""
         self._in_vain.pop(host, None)
 
     def _given_up(self, fault: Transient, why: str) -> StoreError:
@@ -151,7 +151,7 @@ class Retries:
 
     @contextmanager
     def _telling(self, fault: Transient, delay: float) -> Iterator[None]:
-        """Tell of a wait, unless another thread waits for the same reason at the same host and has told."""
+        """Report a wait, unless another thread has reported one for the same reason at the same host."""
         what = (fault.host, fault.reason)
         with self._lock:
             tells = what not in self._told
@@ -172,7 +172,7 @@ def _counted(attempts: int) -> str:
 
 
 def raise_if_transient(answer: Answer, redactor: Redactor) -> None:
-    """Raise Transient for an answer whose status is worth another attempt."""
+    """Raise Transient for a response whose status is worth a retry."""
     if answer.status in RETRIED_STATUSES:
         error, reason = registry_refusal(answer, redactor), describe_status(answer.status)
         wait, throttled = retry_after(answer.headers), answer.status == HTTPStatus.TOO_MANY_REQUESTS
@@ -181,7 +181,7 @@ def raise_if_transient(answer: Answer, redactor: Redactor) -> None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that `Retry-After` asks for, in seconds or as a date (RFC 9110, 10.2.3); None without it."""
+    """Return the seconds in `Retry-After`, given in seconds or as a date (RFC 9110, 10.2.3); None without it."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)

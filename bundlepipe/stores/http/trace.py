@@ -1,6 +1,6 @@
-"""What is said over HTTP, written down for people who look for a fault: imgpkg's `--debug`.
+"""Trace HTTP traffic for debugging: imgpkg's `--debug`.
 
-A request and its answer are a block each, as imgpkg prints them:
+A request and its response are a block each, as imgpkg prints them:
 
     --> GET https://registry.example/v2/app/manifests/1.0
     Accept: ...
@@ -29,9 +29,9 @@ _LARGEST_BODY = 64 * 1024
 
 
 class Trace:
-    """Writes blocks of lines, each by one call of `write`; may be used by several threads at once.
+    """Writes blocks of lines, each with one call of `write`; may be used by several threads at once.
 
-    `redactor` knows the secrets that were used, which are not shown wherever they occur.
+    `redactor` knows the secrets that were used; they are concealed everywhere.
     """
 
     def __init__(self, write: Write, redactor: Redactor) -> None:
@@ -42,10 +42,10 @@ class Trace:
     def request(
         self, method: str, url: str, headers: Mapping[str, str], body: object, *, private: bool, proxy: str = ""
     ) -> Exchange:
-        """Show a request that is about to be sent, and return what shows its answer.
+        """Show a request before it is sent, and return the object that shows its response.
 
-        A body is shown if it is bytes. Those of `private` exchanges are not, unless the
-        answer is an error. `proxy` says through which one the request goes.
+        A body is shown if it is bytes. Bodies of `private` exchanges are hidden, unless the
+        response is an error. `proxy` is the one that the request goes through.
         """
         lines = [f"--> {method} {self.url(url)}", *([f"[through the proxy {proxy}]"] if proxy else [])]
         if body is None:
@@ -63,11 +63,11 @@ class Trace:
         self.show([f"--- {text}"], (), "")
 
     def url(self, url: str) -> str:
-        """Return a URL as it may be shown."""
+        """Return a URL with secrets concealed."""
         return conceal_url(self._redactor.redact(url))
 
     def body(self, body: bytes, media_type: str) -> str:
-        """Return a body as it may be shown, or what stands in for it."""
+        """Return a body with secrets concealed, or a placeholder."""
         if len(body) > _LARGEST_BODY:
             return _omitted(len(body))
         text = self._redactor.redact(body.decode(errors="surrogateescape"))
@@ -76,7 +76,7 @@ class Trace:
 
     def show(self, lines: Iterable[str], headers: Iterable[tuple[str, str]], body: str) -> None:
         """Write a block."""
-        # Secrets first, while they are whole: one with a question mark in it looks like the end of a URL.
+        # Known secrets first, while they are whole: one with a question mark looks like the end of a URL.
         known = ((name, self._redactor.redact(value)) for name, value in headers)
         head = [*lines, *(f"{name}: {conceal_header(name, value)}" for name, value in known)]
         text = "\n".join([*map(_printable, head), *(["", *map(_printable, body.split("\n"))] if body else [])])
@@ -85,7 +85,7 @@ class Trace:
 
 
 class Exchange:
-    """The answer to a request, which is shown when it is known what becomes of its body."""
+    """The response to a request, shown when it is known how its body is read."""
 
     def __init__(self, trace: Trace, method: str, url: str, private: bool) -> None:
         self._trace = trace
@@ -99,24 +99,24 @@ class Exchange:
         self._is_shown = False
 
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
-        """Take note of the head of the answer."""
+        """Record the head of the response."""
         self._milliseconds = self._elapsed()
         self._status = status
         self._headers = headers
 
     def read(self, body: bytes) -> None:
-        """Show the answer with a body that was read."""
+        """Show the response with a body that was read."""
         if self._private and self._status < 400:
             self._show(_omitted(len(body)))
         else:
             self._show(self._trace.body(body, self._headers.get("Content-Type", "")) if body else "")
 
     def streamed(self) -> None:
-        """Show the answer without its body, which is streamed, or not read at all."""
+        """Show the response without its body, which is streamed, or not read at all."""
         self._show("" if self._method == "HEAD" else _omitted(self._headers.get("Content-Length")))
 
     def broke(self, reason: str) -> None:
-        """Show that there was no answer, or no end of its body."""
+        """Show that there was no response, or that its body broke off."""
         if self._status:
             self._show(f"[body omitted: {reason}]")
         else:
@@ -138,5 +138,5 @@ def _omitted(size: object) -> str:
 
 
 def _printable(line: str) -> str:
-    """Return a line in which nothing can move the cursor of a terminal, or begin another line."""
+    """Return a line without anything that could move a terminal's cursor or start another line."""
     return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in line)

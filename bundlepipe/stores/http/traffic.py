@@ -1,7 +1,7 @@
-"""How much this process has said to registries and heard from them: requests and bytes of their bodies.
+"""Count this process's HTTP traffic with registries: requests and bytes of bodies.
 
-`transport`, through which all of it goes, counts; doors tell. Imported in every run, so it
-uses the standard library only.
+`transport`, which all traffic passes through, counts; front ends report. Imported in every run, so it
+uses only the standard library.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Traffic:
-    """Requests, redirected and repeated ones included, and the bytes that their bodies and answers had."""
+    """Requests, including redirected and repeated ones, and the bytes of request and response bodies."""
 
     requests: int = 0
     sent: int = 0
@@ -31,23 +31,23 @@ class TrafficCounter:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew, as a forked process has to: what came before is its parent's."""
+        """Reset the counts, as a forked process must: earlier counts are its parent's."""
         self._lock = threading.Lock()
         self._counted = Traffic()
 
     def add(self, traffic: Traffic) -> None:
-        """Count what came in addition."""
+        """Add to the counts."""
         with self._lock:
             self._counted += traffic
 
     def sending(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the chunks of a body, each counted when it is asked for."""
+        """Yield the chunks of a body, counting each when it is requested."""
         for chunk in chunks:
             self.add(Traffic(sent=len(chunk)))
             yield chunk
 
     def counted(self) -> Traffic:
-        """Return what was counted since the process began."""
+        """Return the counts since the process began."""
         return self._counted
 
 

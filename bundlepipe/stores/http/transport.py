@@ -1,7 +1,7 @@
-"""HTTP to one registry host, and to wherever it redirects: pools, TLS, proxies, scheme, redirects.
+"""HTTP to one registry host and its redirect targets: pools, TLS, proxies, scheme, redirects.
 
-One call is one attempt: what may be worth another one is raised as Transient, and
-`retries` decides. The caller is `registry_host`, which also knows about authentication.
+One call is one attempt: faults that may pass are raised as Transient, and `retries` decides. The
+caller is `registry_host`, which also handles authentication.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ from bundlepipe.stores.tls.probe import accepts_connections, speaks_tls
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _USER_AGENT = "bundlepipe"
-# The body of a redirect is read so that the connection can be used again, if it is short.
+# The body of a redirect is read if it is short, so that the connection can be reused.
 _LARGEST_REDIRECT_BODY = 16 * 1024
 _PRIVATE_NETWORKS = tuple(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
 
 class Transport:
-    """Connections on behalf of one registry host; `send` may be called by several threads at once.
+    """Connections for one registry host; `send` may be called by several threads at once.
 
-    `plain_allowed` tells whether it may be spoken to by plain HTTP, if it does not speak TLS.
+    `plain_allowed` says whether plain HTTP may be used if the host does not speak TLS.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class Transport:
     def base(self) -> str:
         """The URL of the registry, `https://HOST` or `http://HOST`.
 
-        Its first use finds out whether the host speaks TLS, where that is in question;
-        Transient or StoreError if the host cannot be reached for it.
+        The first use detects whether the host speaks TLS, if that is open; Transient or StoreError
+        if the host cannot be reached.
         """
         if self._base is None:
             self._base = f"{self._choose_scheme()}://{self._host}"
@@ -90,10 +90,10 @@ class Transport:
         self._connections.close()
 
     def send(self, request: Request, authorization: str | None) -> Response:
-        """Send a request and follow redirects; `authorization` goes to no other origin than the request's.
+        """Send a request and follow redirects; `authorization` is sent only to the request's own origin.
 
-        Raises Transient for faults of the connection, StoreError for a certificate that
-        is not trusted and for a redirect that must not be followed.
+        Raises Transient for faults of the connection, StoreError for an untrusted certificate and for a
+        redirect that must not be followed.
         """
         strayed = False
         for _ in range(_MOST_REDIRECTS + 1):
@@ -104,7 +104,8 @@ class Transport:
                 return response
             response.read(_LARGEST_REDIRECT_BODY)
             redirected = _redirected(request, response.status, location)
-            # Not taken back when they return: another host must not direct what is done with credentials.
+            # Not reset if redirects lead back: another host must not control what is done with
+            # credentials.
             strayed = strayed or origin(redirected.url) != origin(request.url)
             request = redirected
         raise StoreError(f"{request.place}: more than {_MOST_REDIRECTS} redirects")
@@ -130,10 +131,10 @@ class Transport:
         return response
 
     def _ask(self, manager: urllib3.PoolManager, request: Request, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        """Return the head of an answer, on a new connection if those that were kept turn out to be closed.
+        """Return the head of a response, on a new connection if a kept one turns out to be closed.
 
-        That is no fault but the usual end of a connection, which may come while a request
-        is on its way (RFC 9112, 9.3.1).
+        That is no fault but the usual end of a connection, which may coincide with a request (RFC 9112,
+        9.3.1).
         """
         while True:
             try:
@@ -185,7 +186,7 @@ class Transport:
             raise cannot_connect(error, f"registry {self._host}", f"https://{self._host}") from error
 
     def _speaks_tls_behind_proxy(self, url: str) -> bool:
-        """Ask for anything at all, without credentials: a tunnel comes about only with a request."""
+        """Send any request, without credentials: a tunnel is only set up for a request."""
         manager = self._connections.manager(url)
         if self._trace:
             self._trace.note(f"asking {url} whether it speaks TLS")
@@ -201,7 +202,7 @@ class Transport:
 
 
 def _counted_body(body: Body | None) -> bytes | Iterator[bytes] | None:
-    """Count a request, and return its body, opened for this attempt; what is not in memory is counted as it goes."""
+    """Count a request, and return its body, opened for this attempt; a streamed body is counted as it is sent."""
     if callable(body):
         traffic.add(Traffic(requests=1))
         return traffic.sending(body())
@@ -210,7 +211,7 @@ def _counted_body(body: Body | None) -> bytes | Iterator[bytes] | None:
 
 
 def resolve_location(url: str, location: str) -> str:
-    """Return the absolute URL that a `Location` or `Link` found at `url` means.
+    """Return the absolute URL of a `Location` or `Link` found at `url`.
 
     StoreError unless it is an http or https URL, and for a step from https to http.
     """
@@ -239,7 +240,7 @@ def _redirected(request: Request, status: int, location: str) -> Request:
 
 
 def _is_local(host: str) -> bool:
-    """Tell whether a host may be plain HTTP without being declared so."""
+    """Return whether a host may use plain HTTP without a declaration."""
     address = parse_address(host)
     if isinstance(address, IPv4Address) and any(address in network for network in _PRIVATE_NETWORKS):
         return True

@@ -1,4 +1,4 @@
-"""Where credentials are found: one module for each place.
+"""Keychains: sources of credentials, one module for each.
 
-`credentials` says what a keychain is. Only stores use these.
+`credentials` defines the protocol. Only stores use keychains.
 """

@@ -1,10 +1,9 @@
-"""The keychain `aks`: Azure's registries, for whoever Azure's SDK or a configuration file names.
+"""The keychain `aks`: credentials for Azure's registries, by Azure's SDK or a configuration file.
 
-An access token of Microsoft Entra is exchanged at the registry for its own refresh token,
-which is an identity token as `docker login` knows it. Sources: "Azure Container Registry
-authentication" and the registry's OAuth documentation (`POST /oauth2/exchange`), azure.json of
-Kubernetes' cloud provider, and azure-identity, which finds the identity and is imported only
-here.
+An access token of Microsoft Entra is exchanged at the registry for its own refresh token, which is
+an identity token in the sense of `docker login`. Sources: "Azure Container Registry authentication"
+and the registry's OAuth documentation (`POST /oauth2/exchange`), azure.json of Kubernetes' cloud
+provider, and azure-identity, which finds the identity and is imported only here.
 """
 
 from __future__ import annotations
@@ -36,17 +35,17 @@ _LIMITS: dict[str, Any] = {
     "read_timeout": READ_TIMEOUT,
     "retry_total": _ATTEMPTS - 1,
 }
-# Seconds that the refresh token of a registry is good for, by its documentation.
+# Seconds that a registry's refresh token is valid, by its documentation.
 _LIFETIME = 3 * 3600.0
-# What is logged would be printed where nobody has said what to do with logs.
+# Python prints logs for which no handler is configured.
 _SILENCE = logging.NullHandler()
-# Azure's SDK tells at length of each identity that it tried; the first sentence says what was amiss.
+# Azure's SDK describes at length each identity that it tried; the first sentence names the fault.
 _ATTEMPT = re.compile(r"^\t(\w+): (?:\1 )?(?:authentication unavailable[.,] )?([^.\n]*)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class _Cloud:
-    """One of Azure's clouds: where it signs people in, and for what its registries want an access token."""
+    """One of Azure's clouds: its sign-in host, and the resource of access tokens for its registries."""
 
     authority: str
     scope: str
@@ -62,7 +61,7 @@ _CLOUDS = {
 
 @dataclass(frozen=True)
 class _Config:
-    """What is used of azure.json; all of it may be absent."""
+    """The fields of azure.json that are used; all of them may be absent."""
 
     tenant: str = ""
     client: str = ""
@@ -74,8 +73,8 @@ class _Config:
 class Azure:
     """An identity token for one registry, in exchange for an access token.
 
-    The first of `config_variables` that is set names azure.json; without it Azure's SDK looks
-    around. `network` says how the registry is spoken to.
+    The first of `config_variables` that is set names azure.json; without one Azure's SDK searches.
+    `network` has the settings for requests to the registry.
     """
 
     name = "aks"
@@ -92,7 +91,7 @@ class Azure:
         return host if _cloud_of(host) else None
 
     def fetch(self, host: str, source: str) -> Credentials:
-        """Return an identity token; Unavailable without azure-identity, and where Azure or the registry refuses."""
+        """Return an identity token; Unavailable without azure-identity, and if Azure or the registry refuses."""
         cloud = _cloud_of(host)
         assert cloud is not None, "only asked for hosts that have a key"
         config = _read_config(self._path) if self._path else None
@@ -131,7 +130,7 @@ def _read_config(path: str) -> _Config:
 
 
 def _access_token(config: _Config | None, cloud: _Cloud) -> str:
-    """Return an access token of Microsoft Entra; Unavailable if Azure's SDK has nobody to ask for, or is refused."""
+    """Return an access token of Microsoft Entra; Unavailable if Azure's SDK finds no identity, or is refused."""
     try:
         import azure.identity  # noqa: F401  (whether it is there)
         from azure.core.exceptions import AzureError
@@ -153,7 +152,7 @@ def _access_token(config: _Config | None, cloud: _Cloud) -> str:
 
 
 def _found(cloud: _Cloud) -> TokenCredential:
-    """Return the identity of the environment, workload, machine or `az login`, the first that there is."""
+    """Return the first identity of the environment, workload, machine or `az login`."""
     from azure.identity import DefaultAzureCredential
 
     return DefaultAzureCredential(
@@ -169,11 +168,11 @@ def _found(cloud: _Cloud) -> TokenCredential:
 
 
 def _configured(config: _Config, cloud: _Cloud) -> TokenCredential:
-    """Return the identity that azure.json names."""
+    """Return the identity in azure.json."""
     from azure.identity import ChainedTokenCredential, ClientSecretCredential, ManagedIdentityCredential
 
     if config.is_managed:
-        # In a chain it looks first whether there is a service to ask, instead of asking time and again.
+        # As part of a chain it first checks whether there is a service, instead of retrying requests.
         return ChainedTokenCredential(ManagedIdentityCredential(client_id=config.managed_client or None, **_LIMITS))
     if not (config.tenant and config.client and config.secret):
         raise ValueError(
@@ -184,8 +183,8 @@ def _configured(config: _Config, cloud: _Cloud) -> TokenCredential:
 
 
 def _exchange(host: str, tenant: str, access_token: str, network: NetworkSettings) -> str:
-    """Return the registry's refresh token for an access token; Unavailable if it refuses or does not answer."""
-    # An HTTP client takes long to import, and most runs do without this keychain.
+    """Return the registry's refresh token for an access token; Unavailable if it refuses or does not respond."""
+    # Importing an HTTP client takes long, and most runs do not use this keychain.
     from bundlepipe.stores.http.messages import Request
     from bundlepipe.stores.http.transport import Transport
 

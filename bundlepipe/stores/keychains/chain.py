@@ -1,8 +1,8 @@
-"""All places where credentials are looked for, in the order of the tool that looks.
+"""The chain of keychains that bundlepipe, imgpkg or kbld searches, in its order.
 
-This is the order of imgpkg and kbld where bundlepipe stands in for them; by itself it takes what
-is meant for either. Libraries of clouds are imported when a registry of a cloud asks for
-credentials and its keychain is active.
+As imgpkg or kbld, the order is that tool's; bundlepipe itself accepts what is meant for either.
+Libraries of clouds are imported when a registry of a cloud asks for credentials and its keychain is
+active.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ _CLOUDS = ("aks", "ecr", "gke", "github")
 
 
 class Chain:
-    """Several keychains, of which the first that has something counts."""
+    """Several keychains; the first with credentials is used."""
 
     def __init__(self, keychains: Sequence[Keychain]) -> None:
         self._keychains = keychains
 
     def find(self, repository: Repository, refused: Credentials | None = None) -> Credentials | None:
-        """Return what the first keychain has that has anything."""
+        """Return the credentials of the first keychain that has any."""
         return next(filter(None, (keychain.find(repository, refused) for keychain in self._keychains)), None)
 
     def searched(self, repository: Repository) -> str:
-        """Return where each keychain looks; what several call the same is named once."""
+        """Return where each keychain looks; duplicate names once."""
         places = filter(None, (keychain.searched(repository) for keychain in self._keychains))
         return ", ".join(dict.fromkeys(places))
 
@@ -61,17 +61,15 @@ def find_keychain(
     flags: RegistryFlags | None = None,
     network: NetworkSettings = DEFAULT_NETWORK,
 ) -> Keychain:
-    """Return where a tool finds credentials, given the environment and the flags of its command line.
+    """Return the keychain of a tool, given the environment and the flags of its command line.
 
     imgpkg: its variables, active keychains of clouds, flags, Docker's configuration.
     kbld, which has no such flags: its variables, Docker's configuration. bundlepipe: its own
-    variables, those of imgpkg and of kbld, active keychains of clouds (named by its own or
-    imgpkg's variable), flags, Docker's configuration. Where flags are given, they are the
-    last place. `network` is how registries of clouds are spoken to that give credentials
-    themselves.
+    variables, those of imgpkg and of kbld, active keychains of clouds (named by its own or imgpkg's
+    variable), flags, Docker's configuration. Flags, if given, are the last source. `network` has the
+    settings for requests to cloud registries that issue credentials themselves.
 
-    Raises StoreError at once for variables and flags that are not understood, and for
-    keychains that there are not.
+    Raises StoreError immediately for invalid variables and flags, and for unknown keychains.
     """
     flags = flags if flags and tool != "kbld" else RegistryFlags()
     return Chain(
@@ -96,7 +94,7 @@ def _active(environ: Mapping[str, str], tool: Tool, network: NetworkSettings) ->
 
 
 def _are_all_active(environ: Mapping[str, str], tool: Tool) -> bool:
-    """Tell whether all clouds are to be asked; imgpkg takes no word for true but that."""
+    """Return whether all clouds are active; imgpkg accepts only this word for true."""
     return environ.get(_ACTIVE_ALL, "").lower() == "true" if tool == "imgpkg" else truth(_ACTIVE_ALL, environ)
 
 

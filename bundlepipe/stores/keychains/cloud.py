@@ -1,7 +1,7 @@
-"""Keychains of clouds: credentials that a cloud's own service gives to whoever is known to the cloud.
+"""Shared code of the keychains that get credentials from a cloud's own service.
 
-What is particular to a cloud is in `aks`, `ecr`, `gke` and `github`; here is what they share. A
-keychain that has nothing lets the next place be searched, and remembers why.
+Each cloud's specifics are in `aks`, `ecr`, `gke` and `github`. If a keychain has no credentials, the
+next source is searched, and the reason is kept.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.keychains.credentials import Credentials
 from bundlepipe.stores.keychains.memory import Memory
 
-# Seconds to connect to a cloud's service, and to wait for its answer: where there is no cloud, nobody answers.
+# Seconds to connect to a cloud's service, and to wait for its response: outside of a cloud nothing responds.
 CONNECT_TIMEOUT = 5
 READ_TIMEOUT = 15
 
-# Libraries quote what services have answered, and those what they were sent.
+# Libraries quote responses of services, which quote requests.
 _TOKEN = re.compile(r"[A-Za-z0-9+_=~-]{40,}")
 
-# Credentials are found anew so many seconds before they expire, or earlier if they are short-lived.
+# Credentials are renewed this many seconds before they expire, or earlier if they are short-lived.
 _MARGIN = 60.0
 
-# The filters of warnings are the process's, not the thread's.
+# Warning filters belong to the process, not to the thread.
 _quieting = threading.Lock()
 
 
@@ -38,24 +38,24 @@ class Unavailable(Exception):
 
 
 class Service(Protocol):
-    """What a cloud's keychain knows how to do."""
+    """What a cloud's keychain has to provide."""
 
     @property
     def name(self) -> str:
-        """What the keychain is called where it is activated."""
+        """The keychain's name, by which it is activated."""
         ...
 
     def key(self, host: str) -> Hashable:
-        """Return what tells the credentials for a host from others of this cloud; None if it is no host of it."""
+        """Return the cache key of a host's credentials in this cloud; None if it is not a host of this cloud."""
         ...
 
     def fetch(self, host: str, source: str) -> Credentials:
-        """Return credentials for a host of this cloud; Unavailable if there are none to be had."""
+        """Return credentials for a host of this cloud; Unavailable if there are none."""
         ...
 
 
 class CloudKeychain:
-    """The keychain of one cloud; asks its service when a registry of that cloud wants credentials."""
+    """The keychain of one cloud; calls its service when a registry of that cloud needs credentials."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -80,7 +80,7 @@ class CloudKeychain:
         return self._found.get(key, refused, search)
 
     def searched(self, repository: Repository) -> str:
-        """Return the keychain's name and why it had nothing; empty for registries of others."""
+        """Return the keychain's name and why it had no credentials; empty for registries of others."""
         reason = self._reasons.get(self._service.key(repository.registry.lower()))
         return f"{self._name} ({reason})" if reason else ""
 
@@ -90,30 +90,30 @@ class CloudKeychain:
 
 
 def expiry(seconds: float) -> float:
-    """Return when to find credentials anew that are good for so many seconds, on the monotonic clock."""
+    """Return when to renew credentials that are valid for `seconds`, on the monotonic clock."""
     return time.monotonic() + seconds - min(_MARGIN, seconds / 4)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep warnings of libraries, such as of a Python that they will not support for long, from users' terminals."""
+    """Hide warnings of libraries, such as about the end of support for a Python, from users."""
     with _quieting, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def not_installed(library: str, name: str) -> Unavailable:
-    """Return that a library is missing, and how to have it."""
+    """Return the error for a missing library, with how to install it."""
     return Unavailable(f"{library} is not installed: pip install 'bundlepipe[{name}]'")
 
 
 def failed(error: Exception) -> Unavailable:
-    """Return that a cloud's library failed, in its own words, less anything that may be a secret."""
+    """Return the error for a failure in a cloud's library, with its text, without possible secrets."""
     return Unavailable(one_line(_TOKEN.sub("***", _words(error))) or type(error).__name__)
 
 
 def _words(error: BaseException) -> str:
-    """Return the first words of an error: libraries wrap others' errors, and add objects to their own."""
+    """Return the first words of an error: libraries wrap others' errors, and append objects to their own."""
     first = error.args[0] if error.args else ""
     if isinstance(first, BaseException):
         return _words(first)

@@ -1,6 +1,6 @@
-"""Credentials for a repository, and what it takes to be a place where they are found.
+"""Credentials for a repository, and the protocol of keychains.
 
-The places are the modules of `keychains`.
+The keychains are the modules of this folder.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ _HUB_HOSTS = (DEFAULT_REGISTRY, "docker.io", "registry-1.docker.io")
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a registry or its token service is shown: one of three kinds, the first that is there.
+    """Credentials for a registry or its token service, of one of three kinds; the first that is set is used.
 
-    registry_token: sent to the registry as it is.
+    registry_token: sent to the registry unchanged.
     identity_token: exchanged for access tokens at the token service.
-    username, password: sent to the token service, or to a registry that wants Basic.
-    `source` says where they were found, for messages; `entry` is their key there, if they
-    have one. `expires` is when they have to be
-    found anew, on the monotonic clock; it does not tell one from another.
+    username, password: sent to the token service, or to a registry that uses Basic. `source` says
+    where they were found, for messages; `entry` is their key there, if they have one. `expires` is
+    when they have to be found anew, on the monotonic clock; it does not tell one from another.
     """
 
     username: str = ""
@@ -54,30 +53,30 @@ class Credentials:
 
 
 class Keychain(Protocol):
-    """A place where credentials are found; may be asked by several threads at once."""
+    """A source of credentials; may be used by several threads at once."""
 
     def find(self, repository: Repository, refused: Credentials | None = None) -> Credentials | None:
         """Return the credentials for a repository, or None if there are none.
 
-        What was found before may be remembered, but not beyond its expiry, and not if it is
-        `refused`: what the registry accepts no longer. Raises StoreError if it cannot be
-        told, such as for a broken configuration file.
+        Earlier results may be cached, but not beyond their expiry, and not if they are `refused`:
+        no longer accepted by the registry. Raises StoreError if the search fails, such as for a
+        broken configuration file.
         """
         ...
 
     def searched(self, repository: Repository) -> str:
-        """Return where credentials for it were looked for, as a message completes `no credentials were found in`.
+        """Return where credentials for it were searched, to complete `no credentials were found in`.
 
-        Empty if this is no place to look for credentials of that registry.
+        Empty if this keychain has no credentials for that registry.
         """
         ...
 
 
 def host_names(registry: str) -> tuple[str, ...]:
-    """Return the names under which credentials for a registry may be kept, in lower case, its own first."""
+    """Return the names under which credentials for a registry may be stored, in lower case, its own first."""
     return _HUB_HOSTS if registry == DEFAULT_REGISTRY else (registry.lower(),)
 
 
 def none_found(keychain: Keychain, repository: Repository) -> str:
-    """Return what is said to someone who was refused and has no credentials."""
+    """Return the hint for an anonymous user who was refused."""
     return f"no credentials for {repository} were found in {keychain.searched(repository)}"

@@ -1,9 +1,9 @@
-"""Docker's configuration file, where `docker login`, `podman login` and `skopeo login` keep credentials.
+"""Credentials in Docker's configuration file, written by `docker login`, `podman login` and `skopeo login`.
 
 The lookup of docker-py is too coarse for registries (repository paths collapse to hosts,
-`username`/`password` and `registrytoken` entries are dropped, Docker Hub's other names fail
-with a store, a helper may hang for ever), so matching an entry to a repository is done here,
-as docker, podman and go-containerregistry do it.
+`username`/`password` and `registrytoken` entries are dropped, Docker Hub's other names fail with a
+store, a helper may hang forever), so an entry is matched to a repository here, as docker, podman and
+go-containerregistry do.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _HUB_URL = "https://index.docker.io/v1/"
 
 
 class DockerConfig:
-    """Docker's configuration file, or podman's where Docker has none.
+    """Docker's configuration file, or podman's if Docker has none.
 
-    The file is `config.json` in `$DOCKER_CONFIG` (else in `~/.docker`); if that does not
-    exist, `$REGISTRY_AUTH_FILE`, then `$XDG_RUNTIME_DIR/containers/auth.json`. It is read
-    when credentials are first asked for, and what helpers answer is kept.
+    The file is `config.json` in `$DOCKER_CONFIG` (else in `~/.docker`); if that does not exist,
+    `$REGISTRY_AUTH_FILE`, then `$XDG_RUNTIME_DIR/containers/auth.json`. It is read on first use,
+    and the output of helpers is cached.
     """
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
@@ -43,7 +43,7 @@ class DockerConfig:
 
     @property
     def place(self) -> str:
-        """The configuration file, or the names under which none was found."""
+        """The configuration file, or the paths where none was found."""
         return self._path or " or ".join(f"{path} (absent)" for path in self._candidates())
 
     def check(self) -> None:
@@ -52,7 +52,7 @@ class DockerConfig:
             _ = self._document
 
     def searched(self, repository: Repository) -> str:
-        """Return the configuration file, or the names under which none was found; and how to put something there."""
+        """Return the configuration file, or the paths where none was found; and how to add credentials."""
         return f"{self.place}; 'docker login {repository.registry}' stores some"
 
     def find(self, repository: Repository, refused: Credentials | None = None) -> Credentials | None:
@@ -80,7 +80,7 @@ class DockerConfig:
 
     @cached_property
     def _path(self) -> str | None:
-        # What is there and cannot be read is no reason to go on as if it were not.
+        # An unreadable file must not be treated like a missing one.
         return next((path for path in self._candidates() if not _is_absent(path)), None)
 
     @cached_property
@@ -114,7 +114,7 @@ class DockerConfig:
         return str(document.get("credsStore") or "")
 
     def _entry(self, document: dict[str, Any], repository: Repository) -> Credentials | None:
-        """Return the most specific entry that holds anything: a store leaves empty ones behind."""
+        """Return the most specific entry that holds anything: a credential store leaves empty ones."""
         entries = {_normalise(key): (key, entry) for key, entry in self._section(document, "auths").items()}
         for name in _names(repository):
             if name in entries:
@@ -135,7 +135,7 @@ def _is_absent(path: str) -> bool:
 
 
 def _normalise(key: str) -> str:
-    """Return a key of `auths` or `credHelpers` as HOST[/PATH]: `docker login` has written several forms over time."""
+    """Return a key of `auths` or `credHelpers` as HOST[/PATH]: `docker login` has written several formats over time."""
     name = key.strip().removeprefix("https://").removeprefix("http://").rstrip("/")
     for suffix in ("/v1", "/v2"):
         name = name.removesuffix(suffix)
@@ -144,7 +144,7 @@ def _normalise(key: str) -> str:
 
 
 def _names(repository: Repository) -> Iterator[str]:
-    """Yield what an entry for a repository may be called, the most specific name first."""
+    """Yield the possible keys of an entry for a repository, the most specific first."""
     hosts = host_names(repository.registry)
     parts = repository.path.split("/")
     for length in range(len(parts), -1, -1):

@@ -1,9 +1,9 @@
-"""The keychain `ecr`: Amazon's registries, for whoever the AWS SDK finds.
+"""The keychain `ecr`: credentials for Amazon's registries, by the AWS SDK.
 
-Sources: "Private registry authentication" and "Making requests to Amazon ECR over IPv6" of the
-user guide, the API references of Amazon ECR and ECR Public (`GetAuthorizationToken`), and
-botocore, which finds the identity, signs the request and is imported only here. Where that is
-not installed, Amazon's credential helper for docker does the same.
+Sources: "Private registry authentication" and "Making requests to Amazon ECR over IPv6" of the user
+guide, the API references of Amazon ECR and ECR Public (`GetAuthorizationToken`), and botocore,
+which finds the identity, signs the request and is imported only here. If it is not installed,
+Amazon's credential helper for docker is used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bundlepipe.stores.keychains.credentials import Credentials
 from bundlepipe.stores.keychains.helper_program import run_helper
 
 _PUBLIC = "public.ecr.aws"
-# The one region in which the public registry answers questions.
+# The only region with an API of the public registry.
 _PUBLIC_REGION = "us-east-1"
 _HOST = re.compile(
     r"(?P<account>[0-9]{12})\.(?:dkr\.ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?"
@@ -34,7 +34,7 @@ _ATTEMPTS = 2
 
 @dataclass(frozen=True)
 class _Endpoint:
-    """Who gives out tokens: for a registry of the `region`, or for the public one."""
+    """The service that issues tokens: for a registry of the `region`, or for the public one."""
 
     region: str
     is_public: bool = False
@@ -43,12 +43,12 @@ class _Endpoint:
 
 
 class Amazon:
-    """A token of the region, which serves for every registry there that the identity may use."""
+    """A token of the region, valid for every registry there that the identity may use."""
 
     name = "ecr"
 
     def key(self, host: str) -> Hashable:
-        """Return what gives out tokens for a registry of Amazon's."""
+        """Return the token service for a registry of Amazon's."""
         return _endpoint(host)
 
     def fetch(self, host: str, source: str) -> Credentials:
@@ -94,7 +94,7 @@ def _endpoint(host: str) -> _Endpoint | None:
 
 
 def _ask(session: Any, endpoint: _Endpoint) -> dict[str, Any]:
-    """Return the answer of Amazon ECR; Unavailable if it refuses, or nobody knows who asks."""
+    """Return the response of Amazon ECR; Unavailable if it refuses, or there is no identity."""
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -116,6 +116,6 @@ def _ask(session: Any, endpoint: _Endpoint) -> dict[str, Any]:
         raise failed(error) from None
     except KeyError:
         return {}
-    # The public registry has one token, the others a list of one.
+    # The public registry returns one token, the others a list of one.
     found = data if endpoint.is_public else next(iter(data), {})
     return dict(found)

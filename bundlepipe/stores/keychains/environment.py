@@ -1,9 +1,9 @@
-"""Credentials in variables of the environment, as imgpkg and kbld have them.
+"""Credentials in environment variables, by imgpkg's and kbld's rules.
 
-Variables that end alike belong together: `IMGPKG_REGISTRY_HOSTNAME_0` says for which registry
-`IMGPKG_REGISTRY_USERNAME_0` and `IMGPKG_REGISTRY_PASSWORD_0` are; without an ending there is
-one such set more. A variable that is empty is taken for one that is not there. Sources:
-imgpkg's and kbld's documents "Authentication", and how both behave.
+Variables with the same suffix belong together: `IMGPKG_REGISTRY_HOSTNAME_0` is the registry of
+`IMGPKG_REGISTRY_USERNAME_0` and `IMGPKG_REGISTRY_PASSWORD_0`; one more set has no suffix. An empty
+variable counts as absent. Sources: imgpkg's and kbld's documents "Authentication", and the
+behaviour of both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bundlepipe.stores.keychains.credentials import Credentials, host_names
 
 _HOSTNAME = "HOSTNAME"
 _SECRETS = ("USERNAME", "PASSWORD", "IDENTITY_TOKEN", "REGISTRY_TOKEN")
-# It configures a keychain of its own.
+# This variable configures another keychain.
 AZURE_CONFIG = "AZURE_CR_CONFIG"
 
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
@@ -29,9 +29,9 @@ _API_VERSIONS = ("v1", "v2")
 
 @dataclass(frozen=True)
 class Rules:
-    """What a tool takes: `secrets` beside the host name; the variables `others` are not for this place.
+    """A tool's variables: `secrets` besides the host name; variables in `others` are not for this keychain.
 
-    Where `exact`, a host name is compared as a whole: it has no scheme, path or glob.
+    If `exact`, a host name is compared as a whole: it has no scheme, path or glob.
     """
 
     prefix: str
@@ -52,25 +52,25 @@ KBLD = Rules("KBLD_REGISTRY_", secrets=_SECRETS[:2], others=(), exact=True)
 class EnvironmentKeychain:
     """The credentials in the variables of one tool.
 
-    Raises StoreError, naming the variables and no value, for one that is not known, and for a
-    set that lacks its host name or credentials.
+    Raises StoreError, naming the variables and no value, for an unknown variable, and for a set
+    that lacks its host name or credentials.
     """
 
     def __init__(self, environ: Mapping[str, str], rules: Rules) -> None:
         self._entries = sorted(_entries(environ, rules), key=lambda entry: entry.place.rank)
 
     def find(self, repository: Repository, refused: Credentials | None = None) -> Credentials | None:
-        """Return the credentials whose host name fits the repository most specifically."""
+        """Return the credentials whose host name matches the repository most specifically."""
         return next((entry.credentials for entry in self._entries if entry.place.has(repository)), None)
 
     def searched(self, repository: Repository) -> str:
-        """Return what messages call it, which is the same for all tools."""
+        """Return the keychain's name in messages, the same for all tools."""
         return "the environment"
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where credentials are good: a host, whose labels may have globs, and the beginning of a path."""
+    """The scope of credentials: a host, whose labels may have globs, and the beginning of a path."""
 
     host: str
     path: tuple[str, ...] = ()
@@ -83,12 +83,12 @@ class _Place:
 
     @property
     def rank(self) -> tuple[bool, int, int]:
-        """Sort the most specific place first: without globs, then with a longer path, then with more letters."""
+        """Sort the most specific scope first: without globs, then with a longer path, then with more letters."""
         return self.has_globs, -len(self.path), -len(self.host.replace("*", ""))
 
     def has(self, repository: Repository) -> bool:
-        """Tell whether a repository is there."""
-        # Docker Hub's other names are fixed texts, at which a glob was not aimed.
+        """Return whether a repository is in this scope."""
+        # Docker Hub's other names are fixed, and a glob is not meant to match them.
         names = (repository.registry.lower(),) if self.has_globs else host_names(repository.registry)
         if not any(map(self.pattern.fullmatch, names)):
             return False
@@ -116,7 +116,7 @@ def _entries(environ: Mapping[str, str], rules: Rules) -> Iterable[_Entry]:
 
 
 def _split(name: str, rules: Rules) -> tuple[str, str]:
-    """Return the kind of a variable and the ending of its name, which is empty or begins with `_`."""
+    """Return the kind of a variable and its suffix, which is empty or begins with `_`."""
     text = name.removeprefix(rules.prefix)
     for kind in (_HOSTNAME, *rules.secrets):
         ending = text.removeprefix(kind)
@@ -157,7 +157,7 @@ def _parse_exact(name: str, given: Mapping[str, str]) -> _Place:
 
 def _parse_place(name: str, given: Mapping[str, str]) -> _Place:
     host, _, path = _SCHEME.sub("", given[_HOSTNAME].strip(), count=1).partition("/")
-    # Its value may have a password before the host, and is not shown.
+    # The value may have a password before the host, and is not shown.
     if not _HOST.fullmatch(host):
         raise StoreError(f"{name} in the environment names no registry: expected HOST[:PORT][/PATH]")
     parts = [part for part in path.split("/") if part]

@@ -1,4 +1,4 @@
-"""Credentials on the command line, for every registry that a command talks to."""
+"""Credentials from command line flags, for every registry that a command uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.keychains.credentials import Credentials
 
-# What Go's strconv.ParseBool understands, as its tools do for flags and variables.
+# The texts that Go's strconv.ParseBool accepts, as in Go tools' flags and variables.
 GO_TRUTHS: Mapping[str, bool] = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
     **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
@@ -17,7 +17,7 @@ GO_TRUTHS: Mapping[str, bool] = {
 
 
 def truth(variable: str, environ: Mapping[str, str]) -> bool:
-    """Return what a variable says, false where it is not set; StoreError for what is no truth value of Go's."""
+    """Return the boolean value of a variable, false if it is not set; StoreError for texts that Go does not accept."""
     text = environ.get(variable) or "false"
     if text not in GO_TRUTHS:
         raise StoreError(f"{variable} in the environment is neither true nor false")
@@ -26,13 +26,12 @@ def truth(variable: str, environ: Mapping[str, str]) -> bool:
 
 @dataclass(frozen=True)
 class RegistryFlags:
-    """The values of `--registry-username`, `-password`, `-token` and `-anon`; by default nothing was given.
+    """The values of `--registry-username`, `-password`, `-token` and `-anon`; by default none is given.
 
-    The first that is there counts: user name and password, the token, which registries are
-    sent as it is, or `anon`, which says that there are to be no credentials. `source` is
-    how messages name where they were given, such as `the flags --registry-username and
-    --registry-password`. With `takes_half_accounts` a user name may do without a password,
-    and a password without a user name says nothing.
+    The first of these is used: user name and password, the token, which is sent to registries unchanged, or
+    `anon`, which disables credentials. `source` names the place of the values in messages, such as `the
+    flags --registry-username and --registry-password`. With `takes_half_accounts` a user name may have no
+    password, and a password without a user name is ignored.
     """
 
     username: str = ""
@@ -44,13 +43,13 @@ class RegistryFlags:
 
     @property
     def are_given(self) -> bool:
-        """Whether they say anything, so that no place after them is searched."""
+        """Whether any flag is set, so that no further sources are searched."""
         password = "" if self.takes_half_accounts else self.password
         return bool(self.username or password or self.token or self.anon)
 
 
 class FlagsKeychain:
-    """What the flags say, whatever the registry; StoreError for a user name or password alone."""
+    """The credentials of the flags, for any registry; StoreError for only a user name or password."""
 
     def __init__(self, flags: RegistryFlags) -> None:
         if bool(flags.username) != bool(flags.password) and not flags.takes_half_accounts:
@@ -64,7 +63,7 @@ class FlagsKeychain:
             self._credentials = Credentials(registry_token=flags.token, source=flags.source)
 
     def find(self, repository: Repository, refused: Credentials | None = None) -> Credentials | None:
-        """Return the credentials; None if there are to be none."""
+        """Return the credentials; None if they are disabled."""
         return self._credentials
 
     def searched(self, repository: Repository) -> str:

@@ -1,4 +1,4 @@
-"""The keychain `github`: the token that a workflow of GitHub Actions has, for GitHub's registry.
+"""The keychain `github`: the token of a GitHub Actions workflow, for GitHub's registry.
 
 Source: imgpkg's keychain of that name, and "Working with the Container registry" of GitHub.
 """
@@ -11,12 +11,12 @@ from bundlepipe.stores.keychains.cloud import Unavailable
 from bundlepipe.stores.keychains.credentials import Credentials
 
 _HOST = "ghcr.io"
-# GitHub looks at the token alone.
+# GitHub checks only the token.
 _NOBODY = "unset"
 
 
 class GitHub:
-    """`GITHUB_TOKEN`, in the name of `GITHUB_ACTOR`."""
+    """`GITHUB_TOKEN`, for the user `GITHUB_ACTOR`."""
 
     name = "github"
 

@@ -1,9 +1,9 @@
-"""The keychain `gke`: Google's registries, for whoever Google's application default credentials are.
+"""The keychain `gke`: Google's registries, by Google's application default credentials.
 
-Those are a key of a service account or a federated identity (`GOOGLE_APPLICATION_CREDENTIALS`),
-what `gcloud auth application-default login` left, or the service account of the machine or
-pod, which the metadata server knows. Sources: "Authentication methods" of Artifact Registry,
-and google-auth, which finds the credentials and is imported only here.
+They are a key of a service account or a federated identity (`GOOGLE_APPLICATION_CREDENTIALS`), those
+stored by `gcloud auth application-default login`, or the service account of the machine or pod, from
+the metadata server. Sources: "Authentication methods" of Artifact Registry, and google-auth, which
+finds the credentials and is imported only here.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from bundlepipe.stores.keychains.credentials import Credentials
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _USERNAME = "oauth2accesstoken"
-# Of a token that does not say how long it is valid.
+# For a token without an expiry time.
 _DEFAULT_LIFETIME = 600.0
 
 
 class Google:
-    """An access token, which serves for all of Google's registries."""
+    """An access token, valid for all of Google's registries."""
 
     name = "gke"
 
     def key(self, host: str) -> Hashable:
-        """Return the same for all of Google's registries."""
+        """Return the same key for all of Google's registries."""
         return self.name if host == "gcr.io" or host.endswith((".gcr.io", ".pkg.dev")) else None
 
     def fetch(self, host: str, source: str) -> Credentials:

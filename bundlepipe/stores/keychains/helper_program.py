@@ -1,7 +1,7 @@
-"""Programs that hold credentials, `docker-credential-NAME`, by the protocol of docker-credential-helpers.
+"""Run credential helpers, `docker-credential-NAME`, by the protocol of docker-credential-helpers.
 
-One may ask somebody to unlock something, and one may hang: that it is waited for is told, and
-after a limit it is given up. What it writes to standard error is seen as it comes.
+A helper may ask the user to unlock something, and it may hang: the wait is reported, and ends after a
+limit. Its standard error is shown as it comes.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from bundlepipe.events import HelperAwaited, emit_here
 from bundlepipe.stores.keychains.credentials import Credentials
 
 LIMIT_VARIABLE = "BUNDLEPIPE_CREDENTIAL_HELPER_TIMEOUT"
-# Seconds: how long a helper may take unless the variable says another limit, and how long nobody need be told.
+# Seconds: the limit for a helper unless a variable sets another, and how long to wait before reporting.
 _LIMIT = 30.0
 _SILENCE = 3.0
 _GLANCE = 0.2
-# What a helper gives as user name when its secret is an identity token.
+# The user name that a helper returns when its secret is an identity token.
 _TOKEN_USERNAME = "<token>"
 _NOT_FOUND = b"credentials not found in native keychain"
 
 
 def run_helper(helper: str, server: str) -> Credentials | None:
-    """Return what the program `docker-credential-HELPER` holds for a server; None if it holds nothing.
+    """Return the credentials that `docker-credential-HELPER` has for a server; None if it has none.
 
-    Raises StoreError, naming the program, if it is missing, fails, answers nonsense, or does not
-    answer in time; Cancelled if this work is given up meanwhile.
+    Raises StoreError, naming the program, if it is missing, fails, returns invalid output, or exceeds
+    the time limit; Cancelled if this work is cancelled meanwhile.
     """
     program = f"docker-credential-{helper}"
     what = f"credentials for {server}: the helper '{program}'"
@@ -58,7 +58,7 @@ def run_helper(helper: str, server: str) -> Credentials | None:
 
 
 def _answer(path: str, program: str, server: str, what: str) -> tuple[int, bytes]:
-    """Return the exit status of a helper and what it wrote."""
+    """Return the exit status of a helper and its output."""
     limit = _limit()
     try:
         process = subprocess.Popen([path, "get"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -108,6 +108,6 @@ def _limit() -> float:
 
 
 def _words(status: int, output: bytes) -> str:
-    """Return what a failing helper said: by its protocol that is on standard output, where credentials go otherwise."""
+    """Return the message of a failing helper: by its protocol on standard output, which otherwise has credentials."""
     words = one_line(output.decode(errors="replace"))
     return f": {words}" if words and "Secret" not in words else f" with status {status}"

@@ -1,4 +1,4 @@
-"""Credentials that were found before, and for how long they will do."""
+"""A cache of credentials, with expiry."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from bundlepipe.stores.keychains.credentials import Credentials
 
 
 class Memory:
-    """Keeps what was found for a key until it expires or is refused; that there is nothing, it keeps for good.
+    """Caches what was found for a key until it expires or is refused; an empty result is kept for good.
 
-    May be used by several threads at once: those that need the same share one search.
+    May be used by several threads at once: those that need the same key share one search.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,9 @@ class Memory:
     def get(
         self, key: Hashable, refused: Credentials | None, search: Callable[[], Credentials | None]
     ) -> Credentials | None:
-        """Return what is known for a key, or what `search` returns if that will not do; raises what it raises."""
+        """Return the cached value of a key, or the result of `search` if it is missing or invalid; raises its
+        errors.
+        """
 
         def search_unless_known() -> Credentials | None:
             if not self._knows(key, refused):

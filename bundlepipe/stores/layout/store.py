@@ -1,8 +1,8 @@
-"""The OCI layout home: a repository kept as an OCI image layout in a directory.
+"""A store in a directory: one repository as an OCI image layout.
 
-Format: OCI image specification 1.1, "Image Layout". Manifests keep their bytes and media
-types, Docker's included. Any number of processes may write at once: blobs appear by
-rename, and index.json is replaced under a lock on the directory.
+Format: OCI image specification 1.1, "Image Layout". Manifests keep their bytes and media types,
+including Docker's. Any number of processes may write at once: blobs appear by rename, and
+index.json is replaced under a lock on the directory.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _MADE_OF_A_DIGEST = re.compile(r"sha256-[0-9a-f]{64}")
 
 
 class _Index:
-    """index.json, and what it says: the digest of each tag, the media type of each digest."""
+    """The data of index.json: the digest of each tag, the media type of each digest."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
@@ -58,11 +58,11 @@ class _Index:
                 self.tags.setdefault(tag, digest)
 
     def lists(self, manifest: Descriptor, tag: str | None) -> bool:
-        """Tell whether there is an entry for a manifest, with the tag if given."""
+        """Return whether there is an entry for a manifest, with the tag if given."""
         return self.tags.get(tag) == manifest.digest if tag else manifest.digest in self.types
 
     def add(self, manifest: Descriptor, tag: str | None) -> None:
-        """List a manifest, and take the tag from another one; what others wrote into their entries is kept."""
+        """List a manifest and move the tag to it; other tools' fields in entries are kept."""
         if self.lists(manifest, tag):
             return
         if tag in self.tags:
@@ -89,12 +89,12 @@ class LayoutStore:
 
     @property
     def name(self) -> str:
-        """`registry/repository` where the layout backs a registry host, else `oci:DIR`."""
+        """`registry/repository` if the layout backs a registry host, else `oci:DIR`."""
         return str(self._repository) if self._repository else f"oci:{self.directory}"
 
     @property
     def repository(self) -> Repository | None:
-        """The repository that the layout stands for, if it backs a registry host."""
+        """The repository that the layout backs in a registry host, if any."""
         return self._repository
 
     @property
@@ -104,11 +104,11 @@ class LayoutStore:
 
     @property
     def keeps_untagged(self) -> bool:
-        """True: nothing here removes a blob, and each further entry of index.json is in the way of others' tools."""
+        """True: blobs are never removed here, and additional entries in index.json would disturb other tools."""
         return True
 
     def roots(self, identifier: str | None) -> Iterator[Root]:
-        """Yield what a tag or digest names, or without one the only image; NotFound, StoreError."""
+        """Yield the image of a tag or digest, or without one the only image; NotFound, StoreError."""
         digest, tag = (self._locate(identifier)[0], identifier) if identifier else self.sole_image()
         yield Root(
             source=self,
@@ -130,10 +130,10 @@ class LayoutStore:
         return Manifest.parse(raw, media_type, what)
 
     def sole_image(self) -> tuple[Digest, str | None]:
-        """Return the digest and tag of what `oci:DIR` without tag means; StoreError if that may be several images.
+        """Return the digest and tag of `oci:DIR` without a tag; StoreError if that may be several images.
 
-        It is the only image with a tag, those that tools make of digests left aside, or
-        else the only one that is listed. An image with several tags comes without.
+        It is the only image with a tag, not counting tags that tools make of digests, or else the only listed one.
+        An image with several tags is returned without one.
         """
         index = self._index()
         tags = {tag: digest for tag, digest in index.tags.items() if not _MADE_OF_A_DIGEST.search(tag)}
@@ -144,7 +144,7 @@ class LayoutStore:
         return digests[0], next(iter(tags)) if len(tags) == 1 else None
 
     def has_manifest(self, digest: Digest) -> bool:
-        """Tell whether the manifest is among the blobs."""
+        """Return whether the manifest is among the blobs."""
         return os.path.isfile(self._blob_path(digest))
 
     def read_blob(self, blob: Descriptor) -> Generator[bytes, None, None]:
@@ -153,14 +153,14 @@ class LayoutStore:
             yield from verified(iter(lambda: file.read(_CHUNK), b""), blob, self.name)
 
     def has_blob(self, blob: Descriptor) -> bool:
-        """Tell whether a blob of this digest and size is here."""
+        """Return whether a blob of this digest and size is in the layout."""
         try:
             return os.stat(self._blob_path(blob.digest)).st_size == blob.size
         except FileNotFoundError:
             return False
 
     def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
-        """Store a blob unless it is here, verifying it on the way, and tell whether it had to be."""
+        """Store a blob unless it exists, verifying it, and return whether it was stored."""
         if self.has_blob(blob):
             return False
         with self._translated("write"), open_content() as content:
@@ -174,7 +174,7 @@ class LayoutStore:
         return True
 
     def mount_blob(self, blob: Descriptor, source: Source) -> bool:
-        """Take a blob over from another layout by a hard link; False if it is here, or no link can be had."""
+        """Hard-link a blob from another layout; False if it exists already, or cannot be linked."""
         if not isinstance(source, LayoutStore) or not source.has_blob(blob) or self.has_blob(blob):
             return False
         path = self._blob_path(blob.digest)
@@ -199,7 +199,7 @@ class LayoutStore:
                 self._list_waiting()
 
     def _list_waiting(self) -> None:
-        """Write what all threads want listed: whoever waited for the lock meanwhile finds it done."""
+        """Write the entries of all waiting threads: a thread that waited for the lock may find its own written."""
         with self._adding:
             waiting, self._waiting = self._waiting, []
         if not waiting:
@@ -207,7 +207,7 @@ class LayoutStore:
         try:
             self._list(waiting)
         except BaseException:
-            # The others must not believe that theirs is done.
+            # The other threads must not assume that their entries are written.
             with self._adding:
                 self._waiting[:0] = waiting
             self._last_read = None
@@ -241,7 +241,7 @@ class LayoutStore:
         return find_manifest(self, referrers_tag(digest))
 
     def put_referrers(self, index: Manifest, subject: Digest) -> bool:
-        """Add the manifests of an index to those that the tag for referrers of `subject` lists."""
+        """Add the manifests of an index to the tag for referrers of `subject`."""
         return put_tagged_referrers(self, index, subject)
 
     def _locate(self, identifier: str) -> tuple[Digest, str | None]:
@@ -266,7 +266,7 @@ class LayoutStore:
         return os.path.join(anchored(self.directory), _INDEX_FILE)
 
     def _read_index(self) -> _Index | None:
-        """Return index.json, None if there is none; it is read again only where it was replaced."""
+        """Return index.json, None if there is none; it is read again only if it was replaced."""
         try:
             with open(self._index_path, "rb") as file:
                 status = os.fstat(file.fileno())
@@ -332,5 +332,5 @@ def _are_entries(entries: object) -> bool:
 
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    """Return what tells one state of a file that is only ever replaced from another."""
+    """Return a value that changes whenever a file is replaced."""
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -1,1 +1,1 @@
-"""The distribution protocol: a registry as a store."""
+"""The registry store, by the OCI distribution protocol."""

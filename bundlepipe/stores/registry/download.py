@@ -1,4 +1,4 @@
-"""The download of one blob, which goes on where a broken connection left it."""
+"""Download one blob, resuming after a broken connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-")
 
 
 class Download:
-    """Reads the answer to a GET call, `size` bytes long, in as many requests as it takes."""
+    """Reads the response to a GET call, `size` bytes long, in as many requests as necessary."""
 
     def __init__(self, host: RegistryHost, call: Call, size: int) -> None:
         self._host = host
@@ -27,10 +27,10 @@ class Download:
         self._offset = 0
 
     def chunks(self) -> Generator[bytes, None, None]:
-        """Yield the bytes as they come, unverified.
+        """Yield the bytes as they arrive, unverified.
 
-        After a fault the next request asks for the rest only; every one that brought
-        something refills the number of tries. Raises StoreError.
+        After a fault the next request asks only for the rest; every request that brought data
+        resets the number of tries. Raises StoreError.
         """
         failures, waited = 0, 0.0
         while True:
@@ -70,7 +70,7 @@ class Download:
         return response
 
     def _unseen(self, response: Response) -> Iterator[bytes]:
-        """Yield the body from the offset on: a server may ignore the range, or begin before it."""
+        """Yield the body from the offset on: a server may ignore the range, or start before it."""
         known = self._offset - _first_byte(response)
         if known < 0:
             raise StoreError(f"{response.request.place}: the server left out bytes when the download was resumed")
@@ -90,5 +90,5 @@ def _first_byte(response: Response) -> int:
 
 
 def _states_its_length(response: Response) -> bool:
-    """Tell whether a body that is cut off could be told from a complete one (RFC 9112, 8)."""
+    """Return whether a cut off body can be distinguished from a complete one (RFC 9112, 8)."""
     return "Content-Length" in response.headers or "chunked" in response.headers.get("Transfer-Encoding", "").lower()

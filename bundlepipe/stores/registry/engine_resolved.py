@@ -1,4 +1,4 @@
-"""Tags resolved by the Docker Engine, for registries that it alone reaches."""
+"""Resolve tags by the Docker Engine, for registries that only it can reach."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bundlepipe.stores.registry.store import RegistryStore
 
 
 class EngineResolvedStore(RegistryStore):
-    """A repository of a registry whose tags are resolved by the Engine, with the credentials that Docker has.
+    """A repository of a registry whose tags the Engine resolves, with Docker's credentials.
 
     Source: Docker Engine API, `GET /distribution/{name}/json`.
     """
 
     def resolve(self, tag: str) -> Digest:
-        """Return the digest that `tag` names now; NotFound if there is none: one request of the Engine's."""
+        """Return the digest that `tag` names now; NotFound if there is none: one request by the Engine."""
         image = EngineLocation(self.repository.tagged(tag))
         client = engine_client()
         with engine_errors(f"{self.name}:{tag}, asked for by the Docker Engine"):
@@ -28,7 +28,7 @@ class EngineResolvedStore(RegistryStore):
             raise InvalidContent(f"{self.name}:{tag}: the Docker Engine did not tell its digest") from None
 
     def read_manifest(self, identifier: str) -> Manifest:
-        """Return the manifest of a tag or digest; what is in it the Engine does not tell, so it is fetched."""
+        """Return the manifest of a tag or digest; the Engine does not return its content, so it is fetched."""
         if ":" in identifier:
             return super().read_manifest(identifier)
         digest = self.resolve(identifier)

@@ -1,8 +1,8 @@
-"""One registry host, as shared by all of its repositories in a process.
+"""One registry host, shared by all of its repositories in a process.
 
-It ties together connections (`transport`), authentication and retries, and owns what must
-be shared: the pool, the answered challenge and its tokens, the choice between https and
-http, the limit on concurrent transfers.
+It combines connections (`transport`), authentication and retries, and owns the shared state: the
+pool, the challenge and its tokens, the choice between https and http, the limit on concurrent
+transfers.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _LARGEST_TOKEN_ANSWER = 1024 * 1024
 class Call:
     """A request to the registry: `target` is a path, or an absolute URL that the registry gave.
 
-    One that is `anonymous` has no credentials, wherever it goes.
+    An `anonymous` one never has credentials.
     """
 
     method: str
@@ -61,10 +61,10 @@ class Call:
 class RegistryHost:
     """A registry host; may be used by several threads at once, but not by a forked child.
 
-    `host` is the registry of a Repository. `transfers` limits the blobs that are
-    transferred at once, over all hosts. `keychain` is where credentials come from, by
-    default Docker's configuration. `redactor` learns all secrets, and `trace` shows what
-    is said. `sleep` and `clock` rarely need to be given.
+    `host` is the registry of a Repository. `transfers` limits concurrent transfers of blobs over
+    all hosts. `keychain` supplies credentials, by default from Docker's configuration. `redactor`
+    collects all secrets, and `trace` shows the traffic. `sleep` and `clock` rarely need to be
+    given.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class RegistryHost:
         self._redactor = redactor or Redactor()
         self._transport = Transport(host, settings, network, self._redactor, trace)
         self._authenticator = Authenticator(host, keychain or DockerConfig(), self._fetch_token, self._redactor, emit)
-        # Not known until the first question for referrers is answered.
+        # Unknown until the first response about referrers.
         self.has_referrers_api: bool | None = None
         self._acquainted = False
         self._first_contact: SingleFlight[Response | StoreError | None] = SingleFlight()
@@ -105,13 +105,13 @@ class RegistryHost:
         self._transport.close()
 
     def slot(self) -> AbstractContextManager[None]:
-        """Hold one of the places for the transfer of a blob."""
+        """Hold a slot for the transfer of a blob."""
         return self._slots.slot()
 
     def ask(self, call: Call, *expected: int, limit: int = LARGEST_ERROR_BODY) -> Answer:
-        """Return the answer to a call, as often tried as need be, with at most `limit` bytes of its body.
+        """Return the response to a call, with retries, with at most `limit` bytes of its body.
 
-        Raises what the answer amounts to unless its status is one of `expected`.
+        Raises the error for the response unless its status is one of `expected`.
         """
         answer = self.retries.run(lambda: self.exchange(call).read(limit))
         if answer.status not in expected:
@@ -119,10 +119,10 @@ class RegistryHost:
         return answer
 
     def attempt(self, call: Call, *expected: int, transient: frozenset[str] = frozenset()) -> Answer:
-        """Return the answer to a single attempt at a call, for a caller that tries again by itself.
+        """Return the response to a single attempt at a call, for a caller that retries itself.
 
-        Raises Transient also for an error code (of the distribution specification) in
-        `transient`, else what the answer amounts to unless its status is one of `expected`.
+        Also raises Transient for an error code (of the distribution specification) in `transient`,
+        otherwise the error for the response unless its status is one of `expected`.
         """
         answer = self.exchange(call).read(LARGEST_ERROR_BODY)
         if answer.status in expected:
@@ -133,12 +133,11 @@ class RegistryHost:
         raise error
 
     def exchange(self, call: Call) -> Response:
-        """Make one attempt at a call, authenticating if the registry wants that; the response must be read or closed.
+        """Make one attempt at a call, authenticating if required; the response must be read or closed.
 
-        Where no connection to a host comes about, one thread makes further attempts for all.
-        Raises Unreachable if they fail, Transient for other faults and statuses that are worth
-        another attempt, StoreError if the answer cannot be trusted. Any other status is the
-        caller's.
+        If no connection to a host can be made, one thread retries for all. Raises Unreachable if that fails,
+        Transient for other faults and statuses that are worth a retry, StoreError if the response cannot be trusted.
+        The caller handles all other statuses.
         """
         return self._reachability.run(self.host, lambda: self._exchange(call))
 
@@ -156,7 +155,7 @@ class RegistryHost:
         return response
 
     def _look_for_challenge(self, access: Access) -> None:
-        """Ask how to authenticate where 401s do not tell: some registries do so at the root of the API alone.
+        """Request a challenge if 401 responses have none: some registries send it only at the root of the API.
 
         Source: OCI distribution specification 1.1, "Determining Support".
         """
@@ -165,14 +164,14 @@ class RegistryHost:
             self._looked_for_challenge = True
 
     def refused(self, answer: Answer, access: Access) -> StoreError:
-        """Return the error that an unexpected answer amounts to."""
+        """Return the error for an unexpected response."""
         hint = ""
         if answer.status in (401, 403) and self._is_own(answer):
             hint = self._authenticator.explain(access, answer.status)
         return registry_refusal(answer, self._redactor, hint)
 
     def _contact(self, call: Call) -> tuple[Response, Grant | None]:
-        """Send a call; the first one to a host goes alone, so that what it teaches is learnt once."""
+        """Send a call; the first one to a host is sent alone, so that its challenge is learnt once."""
         while not self._acquainted:
             result, leads = self._first_contact.do(None, lambda: self._introduce(call))
             if leads and isinstance(result, StoreError):
@@ -183,10 +182,10 @@ class RegistryHost:
         return self._send(call, grant), grant
 
     def _introduce(self, call: Call) -> Response | StoreError | None:
-        """Return the first answer of the host, the fault of this very call, or None if another call was first.
+        """Return the first response of the host, the fault of this call, or None if another call was first.
 
-        Transient is raised, and so becomes the fault of all who wait: a host that is
-        silent for one is so for all, and they would wait in turn.
+        Transient is raised, and so becomes the fault of all waiting threads: a host that does not respond to
+        one does not respond to the others, and they would wait in turn.
         """
         if self._acquainted:
             return None
@@ -204,12 +203,12 @@ class RegistryHost:
         own = origin(request.url) == origin(base)
         response = self._transport.send(request, grant.header if grant and own and not call.anonymous else None)
         if response.status == 401 and self._is_own(response):
-            # At once: others wait for the first contact, and go by what it has taught.
+            # Immediately: other threads wait for this first contact, and use its challenge.
             self._learn(response)
         return response
 
     def _noting_connection(self, body: Body | None) -> Body | None:
-        """Let a body that is not in memory tell that there is a connection: there is when its bytes are asked for."""
+        """Make a streamed body report the connection: its bytes are requested once there is one."""
         if not callable(body):
             return body
         open_body = body
@@ -224,7 +223,7 @@ class RegistryHost:
         return self._authenticator.learn(response.headers.getlist("WWW-Authenticate"), response.request.url)
 
     def _is_own(self, answer: Response | Answer) -> bool:
-        """Tell whether an answer is that of the registry to someone who could show credentials."""
+        """Return whether a response is the registry's own, to a request that could carry credentials."""
         url = answer.request.url if isinstance(answer, Response) else answer.url
         return not answer.strayed and origin(url) == origin(self._transport.base)
 

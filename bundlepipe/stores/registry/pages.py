@@ -1,4 +1,4 @@
-"""Lists that a registry gives in pages: the next one, and the tags in one."""
+"""Paginated lists of a registry: the next page, and the tags in one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEXT = re.compile(r';\s*rel\s*=\s*"?([^";,]*\s)?next[\s";,]?', re.IGNORECASE)
 
 
 def tags_of(answer: Answer) -> list[str]:
-    """Return the tags in a page; none where the registry says null. StoreError for anything else."""
+    """Return the tags in a page; empty if the registry sends null. StoreError for anything else."""
     try:
         tags = loads(answer.body)["tags"]
     except (ValueError, TypeError, KeyError):

@@ -1,4 +1,4 @@
-"""How many blobs are transferred at once: one limit for all hosts, and one for each host that has its own."""
+"""Limit concurrent transfers of blobs: one limit for all hosts, and one for each host that sets its own."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Protocol
 
 
 class Limit(Protocol):
-    """What `threading.Semaphore` and its kind offer."""
+    """The interface of `threading.Semaphore`."""
 
     def acquire(self) -> bool:
-        """Wait for a place and take it."""
+        """Wait for a slot and take it."""
         ...
 
     def release(self) -> None:
-        """Give the place back."""
+        """Release the slot."""
         ...
 
 
 class _Holder:
-    """What one thread holds at the moment: slots of any kind, and slots of a host with a limit of its own."""
+    """The slots that one thread holds: of any kind, and of a host with a limit of its own."""
 
     def __init__(self) -> None:
         self.slots = 0
@@ -39,12 +39,11 @@ _holders = _Holders()
 class TransferSlots:
     """Slots for the transfers of one host.
 
-    `overall` is shared by all hosts, `own` is the number of slots of this host (None: no
-    limit of its own). A transfer within a transfer of the same thread (a blob that is
-    downloaded while it is uploaded elsewhere) counts as one: were it to wait for a second
-    slot of `overall`, copies could wait for each other for ever. For the same reason a
-    thread that holds a slot of one limited host takes one of another limited host only
-    if it is free, and goes on without one otherwise.
+    `overall` is shared by all hosts, `own` is the number of slots of this host (None: no limit of
+    its own). A transfer within a transfer of the same thread (a blob that is downloaded while it is
+    uploaded elsewhere) counts as one: if it waited for a second slot of `overall`, copies could
+    deadlock. For the same reason a thread that holds a slot of one limited host takes one of
+    another limited host only if it is free, and goes on without one otherwise.
     """
 
     def __init__(self, overall: Limit, own: int | None) -> None:
@@ -55,7 +54,7 @@ class TransferSlots:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Hold a slot; it may be given back by another thread than the one that took it."""
+        """Hold a slot; another thread than the one that took it may release it."""
         holder = _holders.own
         with ExitStack() as held:
             if holder.slots == 0:

@@ -1,8 +1,8 @@
-"""The registry home: a repository of a registry, spoken to by the OCI distribution protocol.
+"""A store in a registry: one repository, by the OCI distribution protocol.
 
-Protocol: OCI distribution specification 1.1, with which Docker's registry API v2 agrees.
-`registry_host` sends the requests; here is which ones a store's methods take, and what
-the answers mean.
+Protocol: OCI distribution specification 1.1, which is compatible with Docker's registry API v2.
+`registry_host` sends the requests; this module defines which ones a store's methods send, and the
+meaning of the responses.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ __all__ = ["RegistryHost", "RegistryStore"]
 
 _ACCEPT = {"Accept": ", ".join(ACCEPTED_TYPES)}
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
-# What servers call a manifest whose type they do not know; its own `mediaType` then counts.
+# Content types of servers for manifests of unknown type; the manifest's own `mediaType` is used
+# then.
 _GENERIC_TYPES = ("application/json", "application/octet-stream", "text/plain")
 _BLOBS_LATE = frozenset({"MANIFEST_BLOB_UNKNOWN"})
-# A new session may fare better: registries forget them when they are restarted.
+# A new session may succeed: registries forget sessions when they restart.
 _SESSION_LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 _TAGS_PER_PAGE = 1000
-# How registries answer that know nothing of referrers.
+# Statuses of registries without support for referrers.
 _NO_SUCH_API = (400, 404, 405, 501)
 # Some registries ignore the page size.
 _LARGEST_PAGE = 16 * 1024 * 1024
@@ -59,8 +60,8 @@ _LARGEST_PAGE = 16 * 1024 * 1024
 class RegistryStore:
     """A repository of a registry; may be used by several threads at once.
 
-    `writes` says that there will be pushes: the token for the first request then allows
-    them already. Without it pushing works as well, for one more token.
+    `writes` says that there will be pushes: the token for the first request then allows them
+    already. Pushing works without it, at the cost of one more token.
     """
 
     is_closed = False
@@ -85,7 +86,7 @@ class RegistryStore:
 
     @property
     def repository(self) -> Repository:
-        """The repository that this store is."""
+        """The repository of this store."""
         return self._repository
 
     @property
@@ -95,14 +96,14 @@ class RegistryStore:
 
     @property
     def keeps_untagged(self) -> bool:
-        """False: a registry may collect what no tag names."""
+        """False: a registry may collect untagged manifests."""
         return False
 
     def resolve(self, tag: str) -> Digest:
         """Return the digest that `tag` names now; NotFound if there is none.
 
-        A HEAD request, which registries do not count as a pull; a GET where the answer
-        does not tell the digest.
+        A HEAD request, which registries do not count as a pull; a GET if the response has no
+        digest.
         """
         answer = self._host.ask(self._manifest_call("HEAD", tag), 200, 405)
         return _content_digest(answer.headers) or self.read_manifest(tag).digest
@@ -110,9 +111,9 @@ class RegistryStore:
     def read_manifest(self, identifier: str) -> Manifest:
         """Return the manifest of a tag or digest; NotFound if there is none.
 
-        Raises IntegrityError for other bytes than the digest promises (the one asked for,
-        or the one that came with the answer), InvalidContent for a manifest that is
-        larger than 4 MiB or none of ours.
+        Raises IntegrityError if the bytes do not match the digest (the requested one, or the one in
+        the response), InvalidContent for a manifest that is larger than 4 MiB or of an unsupported
+        type.
         """
         digest = Digest.parse(identifier) if ":" in identifier else None
         what = f"{self.name}@{digest}" if digest else f"{self.name}:{identifier}"
@@ -121,14 +122,15 @@ class RegistryStore:
             raise InvalidContent(f"{what}: the manifest is larger than {LARGEST_MANIFEST} bytes")
         media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         if not media_type.startswith(_SCHEMA_1):
-            # The digest of schema 1 is not that of its bytes, and its refusal says more.
+            # The digest of schema 1 is not that of its bytes, and the refusal of schema 1 says
+            # more.
             promised = digest or _content_digest(answer.headers)
             if promised:
                 verify_manifest(answer.body, promised, what)
         return Manifest.parse(answer.body, None if media_type in _GENERIC_TYPES else media_type or None, what)
 
     def has_manifest(self, digest: Digest) -> bool:
-        """Tell whether the manifest is here."""
+        """Return whether the manifest is in the repository."""
         status = self._host.ask(self._manifest_call("HEAD", digest), 200, 404, 405).status
         if status == 405:
             status = self._host.ask(self._manifest_call("GET", digest), 200, 404, limit=LARGEST_MANIFEST).status
@@ -137,17 +139,17 @@ class RegistryStore:
     def read_blob(self, blob: Descriptor) -> Generator[bytes, None, None]:
         """Yield the content of a blob in chunks of up to 256 KiB; NotFound if it is not here.
 
-        A layer that must not be redistributed is then read from where its descriptor says (OCI
-        image specification 1.1, "Descriptors", `urls`), without credentials: whoever made the image
-        chose the places. Raises IntegrityError, at the latest after
-        the last chunk, unless the content has the digest and size of `blob`. A broken connection is
-        resumed. The place among the concurrent transfers is held until the iterator ends or is closed.
+        A layer that must not be redistributed is then read from the URLs in its descriptor (OCI image
+        specification 1.1, "Descriptors", `urls`), without credentials, since the author of the image
+        chose them. Raises IntegrityError, at the latest after the last chunk, unless the content has
+        the digest and size of `blob`. A broken connection is resumed. The transfer slot is held until
+        the iterator ends or is closed.
         """
         with self._host.slot(), closing(self._chunks(blob)) as chunks:
             yield from verified(chunks, blob, self.name)
 
     def _chunks(self, blob: Descriptor) -> Generator[bytes, None, None]:
-        """Yield the content of a blob from the first place that has it, unverified."""
+        """Yield the content of a blob from the first location that has it, unverified."""
         elsewhere = blob.urls if blob.is_non_distributable else ()
         faults: list[StoreError] = []
         calls = [Call("GET", self._blob_path(blob), self._reading)]
@@ -168,14 +170,14 @@ class RegistryStore:
         raise type(faults[-1])(f"{faults[0]}; nor can it be had from where its manifest says: {faults[-1]}")
 
     def has_blob(self, blob: Descriptor) -> bool:
-        """Tell whether the blob is here."""
+        """Return whether the blob is in the repository."""
         return self._host.ask(Call("HEAD", self._blob_path(blob), self._reading), 200, 404).status == 200
 
     def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
-        """Store a blob unless it is here, and tell whether it had to be; the content is streamed.
+        """Store a blob unless it exists, and return whether it was stored; the content is streamed.
 
-        It is opened again for each attempt. Raises IntegrityError if the content has
-        another size than `blob`, or the registry stored it under another digest.
+        It is opened again for each attempt. Raises IntegrityError if the content has another size
+        than `blob`, or the registry stored it under another digest.
         """
         if self.has_blob(blob):
             return False
@@ -184,10 +186,9 @@ class RegistryStore:
         return True
 
     def mount_blob(self, blob: Descriptor, source: Source) -> bool:
-        """Take a blob over from another repository of the registry; False if it has to be transferred instead.
+        """Mount a blob from another repository of the registry; False if it has to be transferred instead.
 
-        False is also the answer where access to one of the repositories is denied: the
-        transfer then says so.
+        Also False if access to one of the repositories is denied: the transfer then reports it.
         """
         if not isinstance(source, RegistryStore) or source.repository.registry != self._repository.registry:
             return False
@@ -208,10 +209,9 @@ class RegistryStore:
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
         """Store a manifest under `tag`, or under its digest alone.
 
-        Raises IntegrityError if the registry stored it under another digest. That it does
-        not know a blob, which by contract is there, may pass and so is tried again:
-        another push of the same blob may be at work, or a replica be late. InvalidReference for
-        a tag that is none, which would be part of the URL.
+        Raises IntegrityError if the registry stored it under another digest. An unknown blob, which
+        the caller has stored, is retried: another push of the same blob may be in progress, or a
+        replica may lag. InvalidReference for an invalid tag, which would become part of the URL.
         """
         if tag is not None:
             self._check_tag(tag, manifest.digest)
@@ -241,10 +241,9 @@ class RegistryStore:
     def read_referrers(self, digest: Digest, tags: Collection[str] | None = None) -> Manifest | None:
         """Return the index of the manifests that name `digest` as their subject; None if there are none.
 
-        Asks the API for it (distribution specification 1.1, "Listing Referrers"), and the
-        tag that stands in for it where the registry has no such API, or the API lists nothing
-        and the tag is known to be there, as where the registry got its API later. `tags` are
-        those of the repository, where they are known.
+        Uses the API (distribution specification 1.1, "Listing Referrers"), and the fallback tag if the
+        registry has no such API, or if the API lists nothing and the tag is known to exist, as when the
+        registry got its API later. `tags` are those of the repository, if known.
         """
         index, tag = self._listed_referrers(digest), referrers_tag(digest)
         if (index is None and tags is None) or (tags and tag in tags and not (index and index.children)):
@@ -252,14 +251,14 @@ class RegistryStore:
         return index if index and index.is_index and index.children else None
 
     def put_referrers(self, index: Manifest, subject: Digest) -> bool:
-        """Make the manifests of an index, which are here already, be listed as referrers of `subject`.
+        """Register the manifests of an index, which are already stored, as referrers of `subject`.
 
-        A registry with the API for referrers does so by itself; else the tag is written.
+        A registry with the API for referrers does it automatically; otherwise the tag is written.
         """
         return self._listed_referrers(subject) is None and put_tagged_referrers(self, index, subject)
 
     def _listed_referrers(self, digest: Digest) -> Manifest | None:
-        """Return what the API lists, an empty index included; None if the registry has no such API."""
+        """Return the API's list, an empty index included; None if the registry has no such API."""
         if self._host.has_referrers_api is False:
             return None
         what = f"{self.name}: referrers of {digest}"
@@ -293,7 +292,7 @@ class RegistryStore:
         return f"{self._root}/blobs/{blob.digest}"
 
     def _upload(self, blob: Descriptor, open_content: OpenContent) -> None:
-        """Make one attempt, in a session of its own."""
+        """Make one attempt, in its own upload session."""
         start = Call("POST", f"{self._root}/blobs/uploads/", self._writing, {"Content-Length": "0"})
         opened = self._host.attempt(start, 202)
         location = opened.headers.get("Location")
@@ -306,7 +305,7 @@ class RegistryStore:
         self._check_stored(self._host.attempt(put, 201, transient=_SESSION_LOST), blob.digest)
 
     def _content(self, blob: Descriptor, open_content: OpenContent) -> Iterator[bytes]:
-        """Yield exactly as many bytes as the head of the request promises."""
+        """Yield exactly as many bytes as the request's headers promise."""
         sent = 0
         for chunk in _read_content(blob, open_content):
             sent += len(chunk)
@@ -330,12 +329,12 @@ def _read_content(blob: Descriptor, open_content: OpenContent) -> Iterator[bytes
             while chunk := content.read(CHUNK):
                 yield chunk
     except OSError as error:
-        # Raised as it is, it would look like a fault of the connection.
+        # Raised directly, it would look like a fault of the connection.
         raise StoreError(f"the content of blob {blob.digest} cannot be read: {error.strerror or error}") from error
 
 
 def _content_digest(headers: Mapping[str, str]) -> Digest | None:
-    """Return the digest that the registry states, if it states one that is."""
+    """Return the digest that the registry states, if it is valid."""
     try:
         return Digest.parse(headers.get("Docker-Content-Digest", ""))
     except InvalidDigest:

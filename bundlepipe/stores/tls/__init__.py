@@ -1,1 +1,1 @@
-"""TLS: which servers are trusted, and what is wrong with those that are not."""
+"""TLS: trusted certificates, detection of TLS, and error messages."""

@@ -1,4 +1,4 @@
-"""What was wrong with TLS, in the words of a user: from OpenSSL's exceptions to ours."""
+"""Translate OpenSSL's exceptions into errors with readable messages."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import ssl
 from bundlepipe.errors import StoreError, one_line
 from bundlepipe.stores.tls.peers import Peer
 
-# What OpenSSL says when the other side's bytes are no TLS records.
+# OpenSSL's reasons if the other side's bytes are not TLS records.
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
 
-# X509_V_ERR_... of OpenSSL (x509_vfy.h), and what they mean to whoever reads a message.
+# X509_V_ERR_... of OpenSSL (x509_vfy.h), with their meaning for users.
 _TRUST_IT = "'ca' of the registry, with --registry-ca-cert-path, or in SSL_CERT_FILE"
 _UNKNOWN_AUTHORITY = f"it is signed by an unknown authority; name the file of that authority as {_TRUST_IT}"
 _CLOCK = "unless the clock of this machine is wrong"
@@ -26,8 +26,8 @@ _CAUSES = {
 _NAME_MISMATCHES = (62, 64)
 _MOST_NAMES = 8
 
-# Alerts (RFC 8446, 6.2) by which servers tell that they want another certificate of the client, or one at all. OpenSSL
-# puts the version that brought an alert before it.
+# Alerts (RFC 8446, 6.2) of servers that require another client certificate, or one at all. OpenSSL puts the version
+# that introduced an alert before it.
 _CLIENT_ALERTS = {
     "CERTIFICATE_REQUIRED": "none was shown",
     "BAD_CERTIFICATE": "bad certificate",
@@ -41,9 +41,9 @@ _CLIENT_ALERTS = {
 
 
 def tls_refusal(cause: ssl.SSLError, place: str, peer: Peer) -> StoreError | None:
-    """Return what to raise for a fault that another attempt does not mend; None if one may.
+    """Return the error for a fault that a retry cannot fix; None if it may.
 
-    `place` is how messages name the request.
+    `place` is the request's name in messages.
     """
     if isinstance(cause, ssl.SSLCertVerificationError):
         return StoreError(f"{place}: the certificate is not trusted: {_distrust(cause, peer)}")
@@ -57,7 +57,7 @@ def tls_refusal(cause: ssl.SSLError, place: str, peer: Peer) -> StoreError | Non
 
 
 def speaks_tls_all_the_same(cause: BaseException) -> bool:
-    """Tell whether a connection that failed was one to a server that speaks TLS."""
+    """Return whether a failed connection was one to a server that speaks TLS."""
     return (
         isinstance(cause, ssl.SSLError)
         and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError))

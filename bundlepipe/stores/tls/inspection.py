@@ -1,4 +1,4 @@
-"""What a server says in the greeting of TLS: version and certificate, whether or not that is trusted."""
+"""Inspect a server's TLS handshake: version and certificate, trusted or not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from bundlepipe.errors import one_line
 from bundlepipe.stores.tls.probe import lenient_context
 
-# X509_V_FLAG_NO_CHECK_TIME of OpenSSL (x509_vfy.h): what has expired is read all the same.
+# X509_V_FLAG_NO_CHECK_TIME of OpenSSL (x509_vfy.h): expired certificates are read too.
 _NO_CHECK_TIME = 0x200000
 _NAMES = ("commonName", "organizationName")
 
@@ -21,7 +21,7 @@ Connect = Callable[[], socket.socket]
 
 @dataclass(frozen=True)
 class Certificate:
-    """Who signed a server's certificate, the names it is for, and from when to when it is valid (texts, in UTC)."""
+    """The issuer of a server's certificate, its names, and its validity period (texts, in UTC)."""
 
     issuer: str
     names: tuple[str, ...]
@@ -34,27 +34,27 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Greeting:
-    """The version of TLS that was agreed on, such as `TLSv1.3`; the certificate is None where it cannot be read."""
+    """The TLS version that was agreed on, such as `TLSv1.3`; the certificate is None if it cannot be read."""
 
     version: str
     certificate: Certificate | None
 
 
 def greet(connect: Connect, host: str, context: ssl.SSLContext) -> Greeting:
-    """Return how a server greets; `context` has to take any certificate. OSError where it does not speak TLS."""
+    """Return the result of a server's handshake; `context` must accept any certificate. OSError if it is not TLS."""
     with connect() as connection, context.wrap_socket(connection, server_hostname=host) as tls:
         version, encoded = tls.version() or "TLS", tls.getpeercert(binary_form=True)
     return Greeting(version, _read(connect, host, encoded) if encoded else None)
 
 
 def check(connect: Connect, host: str, context: ssl.SSLContext) -> None:
-    """Greet a server as requests do, with a context that checks its certificate; OSError for what is not trusted."""
+    """Do a handshake as for requests, with a context that checks certificates; OSError if it is not trusted."""
     with connect() as connection, context.wrap_socket(connection, server_hostname=host):
         pass
 
 
 def _read(connect: Connect, host: str, encoded: bytes) -> Certificate | None:
-    """Return what is in a certificate: Python tells it of trusted ones alone, so this one is trusted for a moment."""
+    """Return the data of a certificate: Python reads only trusted ones, so this one is trusted temporarily."""
     context = lenient_context()
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
@@ -70,7 +70,7 @@ def _read(connect: Connect, host: str, encoded: bytes) -> Certificate | None:
 
 
 def _name(parts: Any) -> str:
-    """Return what people call the owner of a distinguished name."""
+    """Return the common name for the owner of a distinguished name."""
     texts = {key: value for part in parts for key, value in part}
     named = next((texts[key] for key in _NAMES if key in texts), None)
     return one_line(named or ", ".join(texts.values())) or "nobody"

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection, as far as messages about its faults go."""
+"""The other end of a connection (server, proxy, certificates), for error messages."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 @dataclass(frozen=True)
 class ProxyAddress:
-    """A proxy, with what it wants to know and nobody else.
+    """A proxy and its credentials.
 
-    url: without user and password. account: `USER:PASSWORD`, or None. variable: the
-    variable of the environment that names it.
+    url: without user and password. account: `USER:PASSWORD`, or None. variable: the environment
+    variable that names it.
     """
 
     url: str
@@ -21,7 +21,7 @@ class ProxyAddress:
 
     @classmethod
     def parse(cls, url: str, variable: str) -> ProxyAddress:
-        """Return the proxy at an http or https URL, which may have an account in it."""
+        """Parse the http or https URL of a proxy, which may contain credentials."""
         parts = urlsplit(url)
         account = None
         if parts.username is not None:
@@ -31,7 +31,7 @@ class ProxyAddress:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be shown: the password, and the account, which is sent in base64."""
+        """Texts that must not be shown: the password, and the account, which is sent in base64."""
         return (self.account, self.account.partition(":")[2]) if self.account else ()
 
     def __repr__(self) -> str:
@@ -44,9 +44,9 @@ class Peer:
 
     host: HOST[:PORT].
     proxy: the one in between, if any.
-    client_certificate: the file of the certificate that is shown to it, if any.
-    client_directories: where such files are looked for; nowhere, if none is shown to it.
-    find_names: asks for the names in its certificate; there are none where they cannot be told.
+    client_certificate: the file of the certificate that is sent to it, if any.
+    client_directories: where such files are looked for; empty if none is sent to it.
+    find_names: returns the names in its certificate; empty if they are unknown.
     """
 
     host: str = ""

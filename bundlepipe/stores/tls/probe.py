@@ -1,9 +1,8 @@
-"""Whether a host that may be plain HTTP speaks TLS.
+"""Detect whether a host that may be plain HTTP speaks TLS.
 
-Only asked of hosts for which plain HTTP is allowed, so that a wrong answer costs a failed
-request and no security. Nothing is sent beyond the TLS greeting and no certificate is
-looked at, which spares hosts without TLS the loading of the system's certificates (tens
-of milliseconds).
+Only used for hosts that may use plain HTTP, so that a wrong result costs a failed request and no
+security. Nothing is sent beyond the TLS greeting and no certificate is checked, which saves hosts
+without TLS loading the system's certificates (tens of milliseconds).
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from typing import Any
 
 from bundlepipe.stores.tls.faults import NOT_TLS
 
-# A server that waits for the end of a request line may not answer the greeting at all.
+# A server that waits for the end of a request line may not respond to the greeting at all.
 _LONGEST_HANDSHAKE = 10.0
 
 
 def lenient_context() -> ssl.SSLContext:
-    """Return a context that takes any certificate."""
+    """Return a context that accepts any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -27,7 +26,7 @@ def lenient_context() -> ssl.SSLContext:
 
 
 def speaks_tls(host: str, port: int, timeout: float) -> bool:
-    """Tell whether the server greets back in TLS; OSError if there is no connection to it at all."""
+    """Return whether the server responds in TLS; OSError if it cannot be reached."""
     with socket.create_connection((host, port), timeout) as connection:
         connection.settimeout(min(timeout, _LONGEST_HANDSHAKE))
         try:
@@ -40,7 +39,7 @@ def speaks_tls(host: str, port: int, timeout: float) -> bool:
 
 
 def accepts_connections(host: str, port: int, timeout: float) -> bool:
-    """Tell whether anything listens there."""
+    """Return whether the port accepts connections."""
     try:
         socket.create_connection((host, port), timeout).close()
     except OSError:
@@ -49,7 +48,7 @@ def accepts_connections(host: str, port: int, timeout: float) -> bool:
 
 
 def certificate_names(host: str, port: int, context: ssl.SSLContext, timeout: float) -> tuple[str, ...]:
-    """Return the names and addresses in a server's certificate; none if they cannot be told.
+    """Return the names and addresses in a server's certificate; empty if they are unknown.
 
     `context` has to trust the certificate, and must not check its name.
     """

@@ -1,9 +1,9 @@
-"""Whose certificates are trusted and which one is shown: the TLS contexts of one registry.
+"""TLS contexts of one registry: trusted authorities and the client certificate.
 
-Beside what is declared, Docker's directories count (docker's documentation, "Verify
-repository client with certificates"): in `certs.d/HOST[:PORT]` of Docker's own
-configuration and of /etc/docker, `*.crt` are authorities, and `NAME.cert` with
-`NAME.key` is what the client shows to this host.
+Besides declared files, Docker's directories are used (docker's documentation, "Verify repository
+client with certificates"): in `certs.d/HOST[:PORT]` of Docker's own configuration and of
+/etc/docker, `*.crt` are authorities, and `NAME.cert` with `NAME.key` is the client certificate for
+this host.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SYSTEM_DIRECTORY = "/etc/docker/certs.d"
 
 @dataclass(frozen=True)
 class ClientCertificate:
-    """PEM files of a certificate that a client shows, and its key."""
+    """PEM files of a client certificate and its key."""
 
     certificate: str
     key: str
@@ -32,22 +32,22 @@ class ClientCertificate:
 
 @dataclass(frozen=True)
 class DockerCertificates:
-    """What Docker's directories hold for a host."""
+    """The contents of Docker's directories for a host."""
 
     authorities: tuple[str, ...] = ()
     client: ClientCertificate | None = None
 
 
 def certificate_directories(host: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return where Docker's certificates for a host (with port, if any) may be, the user's own directory first."""
+    """Return the possible directories of Docker's certificates for a host (with port, if any), the user's own first."""
     return os.path.join(docker_directory(environ), "certs.d", host), os.path.join(_SYSTEM_DIRECTORY, host)
 
 
 def read_docker_certificates(host: str, environ: Mapping[str, str]) -> DockerCertificates:
-    """Return what Docker's directories hold for a host (with port, if any), each sorted by name.
+    """Return the certificates in Docker's directories for a host (with port, if any), each sorted by name.
 
-    A client shows one certificate, the first. Raises StoreError, as docker does, for a
-    certificate without key and for a key without certificate.
+    A client uses one certificate, the first. Raises StoreError, as docker does, for a certificate
+    without key and for a key without certificate.
     """
     authorities: list[str] = []
     clients: list[ClientCertificate] = []
@@ -59,7 +59,7 @@ def read_docker_certificates(host: str, environ: Mapping[str, str]) -> DockerCer
 
 
 class Trust:
-    """The TLS contexts of one registry; made when first asked for, since authorities take long to load."""
+    """The TLS contexts of one registry, created on first use, since authorities take long to load."""
 
     def __init__(self, host: str, settings: RegistrySettings, network: NetworkSettings) -> None:
         self._host = host
@@ -70,22 +70,22 @@ class Trust:
 
     @property
     def client_certificate(self) -> str:
-        """The file of the certificate that is shown to the registry, or nothing."""
+        """The file of the certificate that is sent to the registry, or empty."""
         client = self._docker and self._docker.client
         return client.certificate if client else ""
 
     def context(self, *, own: bool) -> ssl.SSLContext:
-        """Return the context for the registry itself, or for wherever else it leads.
+        """Return the context for the registry itself, or for other hosts it redirects to.
 
-        Authorities are trusted everywhere, but a client certificate is shown to the registry
-        alone. Raises StoreError for a file that cannot be used.
+        Authorities are trusted everywhere, but a client certificate is sent only to the registry.
+        Raises StoreError for an unusable file.
         """
         if own not in self._contexts:
             self._contexts[own] = self._new_context(own)
         return self._contexts[own]
 
     def nameless_context(self) -> ssl.SSLContext:
-        """Return a context that does not check names: to tell which ones a certificate has, and for no request."""
+        """Return a context that does not check names: for reading those in a certificate, never for requests."""
         context = self._new_context(False)
         context.check_hostname = False
         return context
@@ -112,7 +112,7 @@ def _names(directory: str) -> list[str]:
     try:
         return sorted(os.listdir(anchored(directory)))
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        # On many machines nobody but root may look into /etc/docker.
+        # On many machines only root may read /etc/docker.
         return []
     except OSError as error:
         raise StoreError(f"'{directory}' cannot be read: {error.strerror}") from None
@@ -138,8 +138,8 @@ def _stem(name: str) -> str:
 
 
 def _trust(context: ssl.SSLContext, path: str, what: str) -> None:
-    # Authorities of companies are often older than what Python 3.13 demands of them; docker and imgpkg take them,
-    # and take any certificate in the file for a root, as Python does from 3.13 on.
+    # Companies' authorities often predate what Python 3.13 demands; docker and imgpkg accept them, and accept any
+    # certificate in the file as a root, as Python does from 3.13 on.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
@@ -155,7 +155,7 @@ class _Encrypted(Exception):
 
 def _show(context: ssl.SSLContext, client: ClientCertificate) -> None:
     def no_password() -> NoReturn:
-        # OpenSSL would ask on the terminal.
+        # OpenSSL would prompt on the terminal.
         raise _Encrypted
 
     try:

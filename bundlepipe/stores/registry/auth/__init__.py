@@ -1,1 +1,1 @@
-"""Who we are to a registry: challenges answered by tokens, which are kept."""
+"""Authentication with a registry: challenges, token requests and cached tokens."""

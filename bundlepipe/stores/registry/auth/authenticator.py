@@ -1,4 +1,4 @@
-"""Who we are to a registry: its challenge answered, and remembered so that only its first request meets a 401."""
+"""Authenticate with a registry, remembering its challenge so that only the first request gets a 401."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from bundlepipe.stores.registry.auth.token_protocol import (
 class Authenticator:
     """Answers the challenges of one registry; may be used by several threads at once.
 
-    `fetch` sends a request, with an `Authorization` if any, to a token service and
-    returns the answer whatever its status; StoreError if there is none.
+    `fetch` sends a request, with an `Authorization` if any, to a token service and returns the
+    response, whatever its status; StoreError if there is none.
     """
 
     def __init__(self, host: str, keychain: Keychain, fetch: Fetch, redactor: Redactor, emit: Emit = ignore) -> None:
@@ -42,11 +42,11 @@ class Authenticator:
 
     @property
     def is_challenged(self) -> bool:
-        """Whether the registry has said how it wants to be answered, in words that are understood."""
+        """Whether the registry has sent a challenge that is understood."""
         return self._challenge is not None
 
     def learn(self, challenge_headers: Iterable[str], url: str) -> Scopes:
-        """Remember how a 401 from `url` wants to be answered, if that is understood, and return what it demands."""
+        """Remember the challenge of a 401 from `url`, if it is understood, and return the scopes it demands."""
         by_scheme = {challenge.scheme: challenge for challenge in reversed(parse_challenges(challenge_headers, url))}
         challenge = by_scheme.get("bearer") or by_scheme.get("basic")
         self._offered = one_line(self._redactor.redact(", ".join(sorted(by_scheme)))) or "none"
@@ -56,12 +56,12 @@ class Authenticator:
         return parse_scopes(challenge.parameters.get("scope", ""))
 
     def grant(self, access: Access, rejected: Grant | None = None, demanded: Scopes = frozenset()) -> Grant | None:
-        """Return what to send with a request, which is nothing while no challenge is known.
+        """Return the grant to send with a request; None while no challenge is known.
 
-        `rejected` was answered with 401, which `demanded` some scopes: the result is
-        another grant, or None if there is no other. Where the credentials themselves are
-        refused, the keychain is asked for newer ones, once. Raises AccessDenied if the token
-        service refuses, StoreError if it or the keychain fails.
+        `rejected` got a 401, which `demanded` some scopes: the result is another grant, or None if
+        there is no other. If the credentials themselves are refused, the keychain is asked once for
+        newer ones. Raises AccessDenied if the token service refuses, StoreError if it or the
+        keychain fails.
         """
         challenge = self._challenge
         if challenge is None:
@@ -122,7 +122,7 @@ class Authenticator:
         return self._credentials.get(repository, refused, search)
 
     def _find_newer(self, repository: Repository, refused: Credentials | None) -> Credentials | None:
-        """Return other credentials than those that were refused; None if there are none, which is found out once."""
+        """Return credentials other than the refused ones; None if there are none, which is determined once."""
         if refused is None:
             return None
         with self._lock:

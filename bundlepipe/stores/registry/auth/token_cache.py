@@ -1,4 +1,4 @@
-"""What is sent as `Authorization`: tokens fetched once however many threads want them, shared and renewed."""
+"""Cache tokens for the `Authorization` header: fetched once, shared by all threads, renewed in time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bundlepipe.stores.registry.auth.token_protocol import (
     token_request,
 )
 
-# A token is renewed so many seconds before it expires, or earlier if it is short-lived.
+# A token is renewed this many seconds before it expires, or earlier if it is short-lived.
 _MARGIN = 10.0
 
 Fetch = Callable[[Request, str | None], Answer]
@@ -32,7 +32,7 @@ Fetch = Callable[[Request, str | None], Answer]
 
 @dataclass(frozen=True)
 class Access:
-    """What a request needs, and what is asked for at once so that later requests need no other token.
+    """The scopes that a request needs, and those to request with it so that later requests need no other token.
 
     The credentials are those of `repository`.
     """
@@ -44,7 +44,7 @@ class Access:
 
 @dataclass(frozen=True)
 class Grant:
-    """An `Authorization` header, and what it is good for; `expires` is on the monotonic clock."""
+    """An `Authorization` header, and its scopes; `expires` is on the monotonic clock."""
 
     header: str = field(repr=False)
     credentials: Credentials | None
@@ -52,7 +52,7 @@ class Grant:
     expires: float = float("inf")
 
     def serves(self, scopes: Scopes) -> bool:
-        """Tell whether everything in `scopes` was asked for, and the grant is still valid."""
+        """Return whether the grant is valid and was requested for all of `scopes`."""
         return time.monotonic() < self.expires and covers(self.scopes, scopes)
 
 
@@ -76,11 +76,11 @@ class TokenGrants:
         rejected: Grant | None,
         demanded: Scopes,
     ) -> Grant:
-        """Return a token for an access, other than the one that was `rejected`.
+        """Return a token for an access, other than the `rejected` one.
 
-        A new one is also for the scopes that the registry `demanded` beyond what is
-        usual. Raises AccessDenied if the token service refuses (CredentialsRefused if that
-        is for the credentials themselves), StoreError if it fails.
+        A new one also has the scopes that the registry `demanded` in addition. Raises AccessDenied
+        if the token service refuses (CredentialsRefused if it refuses the credentials themselves),
+        StoreError if it fails.
         """
         known = self._known(access, credentials, rejected)
         if known:
@@ -88,7 +88,7 @@ class TokenGrants:
         scopes = access.hoped | {scope for scope in demanded if not covers(access.hoped, frozenset({scope}))}
 
         def fetch() -> Grant:
-            # Another thread may have fetched it between the look above and now.
+            # Another thread may have fetched it since the check above.
             known = self._known(access, credentials, rejected)
             if known:
                 return known
@@ -100,7 +100,7 @@ class TokenGrants:
         return self._fetching.do((access, scopes, credentials), fetch)[0]
 
     def _known(self, access: Access, credentials: Credentials | None, rejected: Grant | None) -> Grant | None:
-        """Return a token that was fetched before, be it for more than is asked for now."""
+        """Return a cached token, even if it has more scopes than needed."""
         with self._lock:
             grant = self._grants.get(access.hoped)
             if grant is not None and grant is not rejected and grant.serves(access.needed):
@@ -116,7 +116,7 @@ class TokenGrants:
     def _fetch_grant(
         self, challenge: Challenge, access: Access, scopes: Scopes, credentials: Credentials | None
     ) -> Grant:
-        """Ask for everything hoped for; a service that refuses that may still grant what is needed."""
+        """Request all wanted scopes; a service that refuses those may still grant the needed ones."""
         answer = self._ask(challenge, scopes, credentials)
         if answer.status in (401, 403) and not covers(access.needed, scopes):
             narrower = self._ask(challenge, access.needed, credentials)

@@ -1,4 +1,4 @@
-"""The protocol of token services: what is asked, in what words, and what comes back.
+"""The protocol of token services: build requests, read responses.
 
 Sources: "Token Authentication Specification", "Token Scope Documentation" and "OAuth2
 Token Authentication" of the distribution project.
@@ -20,14 +20,14 @@ from bundlepipe.stores.http.messages import Request
 from bundlepipe.stores.http.redaction import Redactor
 from bundlepipe.stores.keychains.credentials import Credentials
 
-# Of a token that does not say how long it is valid.
+# For a token without an expiry time.
 _DEFAULT_LIFETIME = 60.0
 _CLIENT_ID = "bundlepipe"
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
 class CredentialsRefused(AccessDenied):
-    """The token service does not know the credentials; newer ones it may."""
+    """The token service does not accept the credentials; it may accept newer ones."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ Scopes = frozenset[Scope]
 
 
 def parse_scopes(text: str) -> Scopes:
-    """Return the scopes in the `scope` of a challenge; what is no scope is passed over."""
+    """Return the scopes in the `scope` of a challenge; invalid ones are skipped."""
     scopes = set()
     for word in text.split():
         resource, colon, actions = word.rpartition(":")
@@ -60,7 +60,7 @@ def parse_scopes(text: str) -> Scopes:
 
 
 def covers(held: Scopes, wanted: Scopes) -> bool:
-    """Tell whether every action in `wanted` is in `held`."""
+    """Return whether every action in `wanted` is in `held`."""
     return all(
         any(scope.resource == other.resource and scope.actions <= other.actions for other in held) for scope in wanted
     )
@@ -71,8 +71,8 @@ def token_request(
 ) -> tuple[Request, str | None]:
     """Return the request for a token and its `Authorization`, for the parameters of a Bearer challenge.
 
-    Identity tokens go by POST, all else by GET. StoreError if the challenge names no
-    token service.
+    Identity tokens are sent by POST, everything else by GET. StoreError if the challenge names no token
+    service.
     """
     realm = parameters.get("realm", "")
     if not is_http_url(realm):
@@ -96,7 +96,7 @@ def token_request(
 
 
 def read_token(answer: Answer) -> tuple[str, float]:
-    """Return the token and the seconds that it is valid; StoreError if the answer holds none."""
+    """Return the token and its lifetime in seconds; StoreError if the response has none."""
     try:
         document: Any = loads(answer.body)
     except JsonFault:
@@ -111,17 +111,18 @@ def read_token(answer: Answer) -> tuple[str, float]:
 
 
 def is_token(text: str) -> bool:
-    """Tell whether `text` can be sent in a header."""
+    """Return whether `text` can be sent in a header."""
     return _HEADER_SAFE.fullmatch(text) is not None
 
 
 def token_refused(answer: Answer, redactor: Redactor, credentials: Credentials | None, none_found: str) -> StoreError:
-    """Return the error for a token service that answered without a token; `none_found` is said to the anonymous.
+    """Return the error for a response of a token service without a token; `none_found` is the hint for anonymous users.
 
-    It is CredentialsRefused where the service says that the credentials are no good at all.
+    It is CredentialsRefused if the service rejects the credentials themselves.
     """
     if answer.status not in (400, 401, 403):
-        # Not refusal's class: a 404 of a token service does not mean that an image is missing.
+        # Not the class from `refusal`: a 404 of a token service does not mean that an image is
+        # missing.
         return StoreError(str(refusal(answer, redactor)))
     if credentials is None:
         hint = none_found
@@ -131,16 +132,16 @@ def token_refused(answer: Answer, redactor: Redactor, credentials: Credentials |
         hint = wrong_password(credentials)
     else:
         hint = f"the credentials of {credentials.source} do not give access"
-    # That an identity token has expired is told by 400 (RFC 6749, 5.2) or 401, what it does not allow by 403.
+    # An expired identity token is reported by 400 (RFC 6749, 5.2) or 401, a missing permission by 403.
     useless = credentials is not None and answer.status in ((400, 401) if credentials.identity_token else (401,))
     return (CredentialsRefused if useless else AccessDenied)(str(refusal(answer, redactor, hint)))
 
 
 def wrong_password(credentials: Credentials) -> str:
-    """Return what is said of credentials that were answered with 401."""
+    """Return the hint for credentials that got a 401."""
     return f"incorrect username or password: user '{credentials.username}' of {credentials.source}"
 
 
 def is_less_secure(realm: str, registry_url: str) -> bool:
-    """Tell whether a token service would get credentials with less protection than the registry."""
+    """Return whether a token service would get credentials with less protection than the registry."""
     return urlsplit(registry_url).scheme == "https" and urlsplit(realm).scheme != "https"
