@@ -1,5 +1,4 @@
-"""What bundlepipe does, written against the store protocol.
+"""The verbs of bundlepipe (push, pull, copy, lock, ...), written against the store protocol.
 
-A verb speaks neither HTTP nor doit: it takes values and stores, and returns what
-it did.
+A verb uses neither HTTP nor doit: it takes values and stores, and returns what it did.
 """

@@ -1,4 +1,4 @@
-"""apply: rendered configuration goes to a cluster, through the `kubectl` on PATH."""
+"""apply: give rendered configuration to a cluster, through the `kubectl` on PATH."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _RESULT = re.compile(
     r"(?P<resource>[a-z0-9.-]+/\S+) (?P<how>created|configured|unchanged|serverside-applied|pruned)"
     r"(?: \((?:server )?dry run\))?"
 )
-# What begins an error; the last is that of an object that the server finds invalid.
+# How error messages begin; the last is for an object that the server finds invalid.
 _ERRORS = ("error", "Error", "The ")
 _LONGEST_WORDS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyRequest:
-    """What is applied and how: the file `path`, and options of kubectl, left out where they are None or False.
+    """What to apply and how: the file `path`, and options of kubectl, omitted if None or False.
 
-    `wait` is how long the rollouts of what was applied may take, as kubectl writes
-    durations; None: they are not waited for, nor after a dry run.
+    `wait` is the time limit for rollouts of the applied workloads, in kubectl's notation; with None, and after
+    a dry run, rollouts are not awaited.
     """
 
     path: str
@@ -51,18 +51,18 @@ class ApplyRequest:
 
 @dataclass(frozen=True)
 class Applied:
-    """How many resources kubectl called `created`, `configured`, `unchanged`, ...: to tell people, not to rely on."""
+    """How many resources kubectl called `created`, `configured`, `unchanged`, ...: for display, not to rely on."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def apply(request: ApplyRequest, emit: Emit = ignore) -> Applied:
-    """Apply a file of resources, and wait for their rollouts if that is asked for.
+    """Apply a file of resources, and wait for their rollouts if requested.
 
-    kubectl's lines are emitted as they come, without what the file's Secrets hold and
-    without whole objects, which kubectl prints of a change that was refused. Raises
-    InputError if the file cannot be read, DocumentError if it is not YAML, BundlepipeError
-    if there is no kubectl, or with its last words if it fails.
+    kubectl's lines are emitted as they come, without values of the file's Secrets and without whole
+    objects, which kubectl prints for a refused change. Raises InputError if the file cannot be
+    read, DocumentError if it is not YAML, BundlepipeError if there is no kubectl, or with its last
+    words if it fails.
     """
     resources = find_resources(read_file(request.path), request.path)
     output = _Output(resources, emit)
@@ -73,7 +73,7 @@ def apply(request: ApplyRequest, emit: Emit = ignore) -> Applied:
 
 
 def apply_command(request: ApplyRequest) -> list[str]:
-    """Return the command that applies."""
+    """Return the kubectl command that applies the file."""
     options = {
         "field-manager": request.field_manager,
         "dry-run": request.dry_run,
@@ -112,7 +112,7 @@ def _options(values: Mapping[str, str | None]) -> Iterator[str]:
 
 
 def _in_list(path: str) -> str:
-    """Return a path as an option takes it whose value is a list, written as a line of CSV."""
+    """Return a path for an option that takes a list in CSV format."""
     return '"' + path.replace('"', '""') + '"' if re.search(r'[,"\r\n]', path) else path
 
 
@@ -121,9 +121,9 @@ def _name(resource: Resource) -> str:
 
 
 def _wait(workloads: Sequence[Resource], request: ApplyRequest, output: _Output) -> None:
-    """Wait for all rollouts at once: they go on at once, and the first that fails decides."""
+    """Wait for all rollouts at once: they run in parallel, and the first failure decides."""
     if request.prune_label:
-        # Without the label, kubectl did not apply it.
+        # Without this label, kubectl did not apply the resource.
         workloads = [workload for workload in workloads if _name(workload) in output.applied]
 
     def wait(workload: Resource) -> None:
@@ -146,13 +146,13 @@ def _run(command: Sequence[str], take_line: TakeLine, what_failed: str, output: 
 
 
 def _last_words(lines: Sequence[str]) -> Sequence[str]:
-    """Return the lines from the beginning of the last error; where none is called so, the last line."""
+    """Return the lines from the beginning of the last error; if none is marked as an error, the last line."""
     errors = [index for index, line in enumerate(lines) if line.startswith(_ERRORS)]
     return lines[errors[-1] :] if errors else lines[-1:]
 
 
 class _Output:
-    """What kubectl says, as it may be shown; may be used by several threads at once, but for `take`."""
+    """kubectl's output, with secrets removed; may be used by several threads at once, except `take`."""
 
     def __init__(self, resources: Sequence[Resource], emit: Emit) -> None:
         self.counts: Counter[str] = Counter()
@@ -164,7 +164,7 @@ class _Output:
                 self._redactor.keep(*_spellings(secret))
 
     def take(self, line: str) -> None:
-        """Emit a line of `kubectl apply`, and count what it tells of."""
+        """Emit a line of `kubectl apply`, and count its result."""
         result = _RESULT.fullmatch(line)
         if result:
             self.counts[result["how"]] += 1
@@ -177,16 +177,16 @@ class _Output:
         self._emit(OutputLine(self.shown(line)))
 
     def shown(self, line: str) -> str:
-        """Return a line without secrets. In results there are none, but words that may be those of a secret."""
+        """Return a line without secrets. Result lines have none, but may have words that equal one."""
         if _RESULT.fullmatch(line):
             return line
         return "{...}" if line.startswith("{") else self._redactor.redact(line)
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """Yield a secret as a Secret may have it, and line by line, since that is how it is shown."""
+    """Yield a secret in its encodings in a Secret, and line by line, since that is how it is shown."""
     texts = {secret, base64.b64encode(secret.encode()).decode()}
-    # It may be no base64, or that of something that is no text.
+    # It may not be base64, or not encode text.
     with contextlib.suppress(ValueError):
         texts.add(base64.b64decode(secret, validate=True).decode())
     for text in texts:

@@ -1,4 +1,4 @@
-"""doctor: what this machine has of what bundlepipe uses, and what is at a place that a user names."""
+"""doctor: diagnose this machine, and a registry or image that a user names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bundlepipe.stores.location import LOCAL_PREFIXES
 
 HERE = "this machine"
 
-# What each is for; none of them is needed by everybody.
+# What each is for; all are optional.
 _PROGRAMS = {
     "kubectl": "applies rendered configuration",
     "git": "tells which files it has, and where configuration came from",
@@ -27,14 +27,14 @@ _PROGRAMS = {
 
 
 def parse_subject(text: str) -> Subject:
-    """Return what HOST[:PORT], HOST/REPOSITORY or a reference names; InvalidReference for anything else."""
+    """Parse HOST[:PORT], HOST/REPOSITORY or a reference; InvalidReference for anything else."""
     if text.startswith(LOCAL_PREFIXES) or "://" in text:
         raise InvalidReference(
             f"{quoted(text.rpartition('@')[2])}: expected HOST[:PORT], HOST/REPOSITORY or a reference"
         )
     name, at, digest = text.rpartition("@")
     if at and ("@" in name or not digest.startswith(("sha256:", "sha512:"))):
-        # What stands before the host may be a password.
+        # The part before the host may be a password.
         raise InvalidReference("a registry has no user and password in its name: remove what is before '@'")
     if "/" in text or at:
         reference = Reference.parse(text)
@@ -52,7 +52,7 @@ def parse_subject(text: str) -> Subject:
 
 
 def local_findings() -> Iterator[Finding]:
-    """Yield what this machine has. What is missing is no fault; a configuration file that cannot be read is."""
+    """Yield findings about this machine. Missing parts are no fault; an unreadable configuration file is."""
     python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Finding(HERE, "bundlepipe", "ok", f"{version('bundlepipe')}, {python}")
     yield _docker_configuration()

@@ -1,7 +1,7 @@
-"""package, unpackage and relocate of kbld: images that configuration names go into a tar, or to one repository.
+"""kbld's package, unpackage and relocate: copy images that configuration names to a tar file or one repository.
 
-Each is an image or index, and no more: bundles are images here, and nothing that is attached
-goes along. At its destination it has the tag `kbld-sha256-DIGEST`.
+Each is copied only as an image or index: bundles count as plain images, and attached artifacts are not copied.
+At the destination it has the tag `kbld-sha256-DIGEST`.
 """
 
 from __future__ import annotations
@@ -40,16 +40,17 @@ _OLD_FORMAT = (
 )
 
 
-# Nobody nests indexes as deep, or lists as much: an index that lists another one twice, and so on, has no end.
+# No real index is nested so deeply, or lists so many: one that lists another twice, and so on, grows without
+# limit.
 _DEEPEST_INDEX = 32
 _MOST_MANIFESTS = 100_000
 
 
 @dataclass(frozen=True)
 class Carried:
-    """An image or index, who has its layers, and where it was found.
+    """An image or index, the source of its layers, and where it was found.
 
-    `manifests` are itself and all below it, `configs` the configurations of those that had to be read.
+    `manifests` are its own and all below it, `configs` the configurations that had to be read.
     """
 
     source: Source
@@ -59,19 +60,19 @@ class Carried:
 
     @property
     def digest(self) -> Digest:
-        """Its own digest."""
+        """The digest of the image or index."""
         return next(iter(self.manifests))
 
     @property
     def image(self) -> Reference:
-        """Where it was found, by its digest."""
+        """Where it was found, with its digest."""
         return self.reference.repository.at(self.digest)
 
 
 def named_images(configuration: Configuration) -> list[str]:
-    """Return the images that resources name, and those of locks among the configuration, in the order of their texts.
+    """Return the images in resources and in locks among the configuration, in the order of their texts.
 
-    Raises InvalidReference for the first that is not named by its digest.
+    Raises InvalidReference for the first without a digest.
     """
     found = {image.value for image in configuration.images}
     found |= {image for _, image in _locked(configuration.rules)}
@@ -82,7 +83,7 @@ def named_images(configuration: Configuration) -> list[str]:
 
 
 def spelled(image: str) -> Reference:
-    """Return the reference that a text names in full, as that of an image which is resolved; else InvalidReference."""
+    """Return the complete reference in a text, as of a resolved image; else InvalidReference."""
     problem = unspelled_problem(image)
     if problem:
         raise InvalidReference(f"{image}: {problem}", drop_in=problem)
@@ -90,7 +91,7 @@ def spelled(image: str) -> Reference:
 
 
 def read_images(references: Sequence[Reference], homes: Homes) -> list[Carried]:
-    """Return the images with these digests, as registries have them; StoreError, InvalidContent."""
+    """Return the images with these digests from registries; StoreError, InvalidContent."""
     reading = _Reading(homes)
 
     def read(reference: Reference) -> Carried:
@@ -103,7 +104,7 @@ def read_images(references: Sequence[Reference], homes: Homes) -> list[Carried]:
 
 @dataclass(frozen=True)
 class _Read:
-    """An image or index that was read; `count` is of the manifests that it is written down with, repeated ones too."""
+    """An image or index that was read; `count` includes repeated manifests, as they are written."""
 
     reference: Reference
     manifests: Mapping[Digest, Manifest]
@@ -112,7 +113,7 @@ class _Read:
 
 
 class _Reading:
-    """Reads images and what indexes list, each once, however many list it."""
+    """Reads images and the members of indexes, each once, even if several indexes list it."""
 
     def __init__(self, homes: Homes) -> None:
         self._homes = homes
@@ -120,7 +121,7 @@ class _Reading:
         self._known: dict[Reference, _Read] = {}
 
     def read(self, reference: Reference, depth: int = 0) -> _Read:
-        """Return what has a digest, `depth` indexes below one that was named."""
+        """Return the image or index with a digest, `depth` indexes below a root."""
         if reference not in self._known:
             self._known[reference], _ = self._flights.do(reference, lambda: self._read(reference, depth))
         return self._known[reference]
@@ -150,7 +151,7 @@ class _Reading:
 
 
 def _check_is_image(manifest: Manifest, config: bytes, reference: Reference) -> None:
-    """Raise InvalidContent unless a configuration has a DiffID for each layer: kbld carries no other artifacts."""
+    """Raise InvalidContent unless a configuration has a DiffID for each layer: kbld copies no other artifacts."""
     layers, known = len(manifest.layers), len(diff_ids_of(config, str(reference)))
     if layers and known != layers:
         raise InvalidContent(
@@ -162,7 +163,7 @@ def _check_is_image(manifest: Manifest, config: bytes, reference: Reference) -> 
 
 @contextmanager
 def _told(words: str, unknown: str = "{}") -> Iterator[None]:
-    """Put kbld's words around what a registry says in here; `unknown` are further ones for what it does not have."""
+    """Add kbld's words to errors of a registry in this block; `unknown` are further ones for a missing manifest."""
     try:
         yield
     except StoreError as error:
@@ -172,11 +173,11 @@ def _told(words: str, unknown: str = "{}") -> Iterator[None]:
 
 
 def read_archive(path: str, homes: Homes) -> list[Carried]:
-    """Return the images in a tar of kbld's or imgpkg's; NotFound, StoreError, InvalidContent."""
+    """Return the images in a tar file of kbld or imgpkg; NotFound, StoreError, InvalidContent."""
     try:
         return [_archived(root) for root in homes.roots(ArchiveLocation(path))]
     except InvalidContent as error:
-        # imgpkg's hint is about an option that kbld does not have.
+        # imgpkg's hint names an option that kbld lacks.
         error.drop_in = error.drop_in and error.drop_in.partition(" (hint: ")[0]
         raise
 
@@ -187,7 +188,7 @@ def _archived(root: Root) -> Carried:
 
 
 def write_archive(carried: Sequence[Carried], path: str, homes: Homes, emit: Emit) -> None:
-    """Write the tar of some images, once nothing of it is missing; StoreError, IntegrityError, InvalidContent."""
+    """Write the tar file of images, once all content is available; StoreError, IntegrityError, InvalidContent."""
     layers = _layers(carried)
     arrivals = [arrival for each in carried for arrival in _arrivals(each)]
     target = homes.destination(ArchiveLocation(path), as_kbld=True)
@@ -208,7 +209,7 @@ def _arrivals(carried: Carried) -> Iterator[Arrival]:
 
 
 def _layers(carried: Sequence[Carried]) -> dict[Digest, tuple[Source, Descriptor]]:
-    """Return the layers that may be redistributed, each with who has it."""
+    """Return the layers that may be redistributed, each with its source."""
     found: dict[Digest, tuple[Source, Descriptor]] = {}
     for each in carried:
         for manifest in each.manifests.values():
@@ -219,15 +220,15 @@ def _layers(carried: Sequence[Carried]) -> dict[Digest, tuple[Source, Descriptor
 
 
 def _left_out(carried: Sequence[Carried]) -> set[Digest]:
-    """Return the layers that may not be redistributed, as far as none of the images says otherwise."""
+    """Return the layers that may not be redistributed, unless one of the images lists them as distributable."""
     images = (manifest for each in carried for manifest in each.manifests.values() if not manifest.is_index)
     return {layer.digest for image in images for layer in image.layers} - _layers(carried).keys()
 
 
 def put_images(carried: Sequence[Carried], repository: Repository, homes: Homes, emit: Emit) -> dict[str, str]:
-    """Put images into a repository; return where each is now by where it was found. StoreError, IntegrityError.
+    """Copy images to a repository; return their new references by their old ones. StoreError, IntegrityError.
 
-    What is there already is not sent again.
+    Content that is already there is not sent again.
     """
     store = homes.repository(repository, writes=True)
     present = Present(store)
@@ -265,7 +266,7 @@ def _item(carried: Carried, manifest: Manifest, lender: Source | None) -> Item:
 
 
 def _find_complete(items: Sequence[Item], present: Present, store: Store) -> None:
-    """Find out what the destination has already: a member of an index has no tag."""
+    """Find out what the destination already has: a member of an index has no tag."""
 
     def is_there(item: Item) -> bool:
         if item.is_listed:
@@ -277,7 +278,7 @@ def _find_complete(items: Sequence[Item], present: Present, store: Store) -> Non
 
 
 def _lender(came_from: Repository, homes: Homes, store: Store) -> Source | None:
-    """Return where an image was found if that can lend blobs to the destination."""
+    """Return the repository of an image if the destination can mount blobs from it."""
     here = store.repository
     is_sibling = here and here.registry == came_from.registry and here != came_from
     return homes.repository(came_from) if is_sibling else None
@@ -288,16 +289,16 @@ def _tag(digest: Digest) -> str:
 
 
 def _locked(rules: KbldConfig) -> Iterator[tuple[ImageMatcher, str]]:
-    """Yield what locks among the configuration say: which references are resolved, and to what."""
+    """Yield the resolved references in locks among the configuration, with their results."""
     for override in rules.overrides:
         if override.preresolved:
             yield override.matcher, override.new_image or ""
 
 
 def lock_of(rules: KbldConfig, moved: Mapping[str, str]) -> bytes:
-    """Return the configuration that `--lock-output` is, of images and where they are now; BundlepipeError.
+    """Return the configuration of `--lock-output`, for images and their new references; BundlepipeError.
 
-    The locks among the rules come first, with what they name where that is now.
+    The locks among the rules come first, with the new references of their images.
     """
     overrides = []
     for matcher, image in _locked(rules):
@@ -309,7 +310,7 @@ def lock_of(rules: KbldConfig, moved: Mapping[str, str]) -> bytes:
 
 
 def moved_documents(configuration: Configuration, moved: Mapping[str, str]) -> list[bytes]:
-    """Return the documents, with images named where they are now; BundlepipeError with all that are nowhere."""
+    """Return the documents with new references of images; BundlepipeError with all that have none."""
     missing = [f"\n- Expected to find image for '{it.value}'" for it in configuration.images if it.value not in moved]
     if missing:
         raise BundlepipeError("".join(missing))

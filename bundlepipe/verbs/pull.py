@@ -1,4 +1,4 @@
-"""pull: the files of a bundle or image become a directory."""
+"""pull: unpack a bundle or image into a directory."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _NESTED_BUNDLES = f"{BUNDLE_DIRECTORY}/bundles"
 
 @dataclass(frozen=True)
 class PulledBundle:
-    """One bundle that a pull laid out.
+    """One bundle that a pull unpacked.
 
-    `path` is relative to the output directory (`.` for the bundle asked for); `relocated`
-    tells whether its images.yml now names its own repository.
+    `path` is relative to the output directory (`.` for the requested bundle); `relocated` says
+    whether its images.yml now names its own repository.
     """
 
     path: str
@@ -50,7 +50,7 @@ class PulledBundle:
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull did. `bundles` is empty for a plain image; `snapshot` has paths below the output directory."""
+    """The result of a pull. `bundles` is empty for a plain image; `snapshot` has paths below the output directory."""
 
     store_name: str
     digest: Digest
@@ -72,17 +72,17 @@ def pull(
     about_to: Callable[[os.stat_result], object] = lambda status: None,
     emit: Emit = ignore,
 ) -> Pulled:
-    """Replace the directory `output` by the files of an image or bundle.
+    """Replace the directory `output` with the files of an image or bundle.
 
-    What is not of the `expected` kind is refused. With `files_alone` a bundle is laid out as
-    any image is: nothing is looked for or rewritten. Else the images.yml of a bundle is
-    rewritten to the bundle's own repository if every image it names is there; with
-    `recursive`, nested bundles go to `.imgpkg/bundles/sha256-HEX`. The directory is replaced
-    as a whole, or left as it was. An `output` that is or holds one of the `protected` paths,
-    a home directory or the like is refused; with `replaces`, which has its own protected
-    paths, also one in which something would be lost, where possible before anything is
-    transferred. `about_to` gets the status of the new directory just before it takes its
-    place. Raises OutputError, UnsafeArchive, IntegrityError, StoreError, DocumentError.
+    Images not of the `expected` kind are refused. With `files_alone` a bundle is unpacked like any
+    image: nothing is looked up or rewritten. Otherwise the images.yml of a bundle is rewritten to
+    the bundle's own repository if every image it names is there; with `recursive`, nested bundles
+    go to `.imgpkg/bundles/sha256-HEX`. The directory is replaced as a whole, or left unchanged. An
+    `output` that is or contains one of the `protected` paths, a home directory or the like is
+    refused; with `replaces`, which has its own protected paths, also one in which files would be
+    lost, if possible before anything is transferred. `about_to` gets the status of the new
+    directory just before it is put in place. Raises OutputError, UnsafeArchive, IntegrityError,
+    StoreError, DocumentError.
     """
     if replaces:
         is_settled = replaces.check_before() is not None
@@ -108,7 +108,7 @@ def pull(
 
 
 class _Pulling:
-    """The state of one pull: where it writes and which bundles it has laid out."""
+    """The state of one pull: its output and the bundles unpacked so far."""
 
     def __init__(self, homes: Homes, directory: str, limits: Limits, recursive: bool, emit: Emit) -> None:
         self._homes = homes
@@ -121,7 +121,7 @@ class _Pulling:
         self.written: dict[int, FileState] = {}
 
     def image(self, image: StoredImage, *, is_bundle: bool) -> None:
-        """Lay out the image asked for, and what it nests if it is a bundle."""
+        """Unpack the requested image, and its nested bundles if it is a bundle."""
         self._emit(ImageLaidOut(image.name, "bundle" if is_bundle else "image"))
         self._extract(image, self._directory)
         if is_bundle:
@@ -139,7 +139,7 @@ class _Pulling:
         return receive_blob(store, layer, self._emit)
 
     def _bundle(self, bundle: StoredImage, path: str, depth: int) -> None:
-        """Finish a bundle whose files are laid out already: its lock, and its nested bundles."""
+        """Complete a bundle whose files are unpacked: its lock, and its nested bundles."""
         store, digest = bundle.store, bundle.manifest.digest
         directory = os.path.normpath(os.path.join(self._directory, path))
         lock_path = os.path.join(directory, IMAGES_LOCK)
@@ -157,7 +157,7 @@ class _Pulling:
                     self._nest(nested, image, depth + 1)
 
     def _nested(self, parent: Source, image: ImageRef, known: ImageLocations | None) -> StoredImage | None:
-        """Return a nested bundle, from where it is; None for an image that is no bundle."""
+        """Return a nested bundle, from its location; None for an image that is not a bundle."""
         digest = image.digest
         is_known = {location.image.digest: location.is_bundle for location in known.locations} if known else {}
         if is_known.get(digest) is False:
@@ -173,7 +173,7 @@ class _Pulling:
     def _nest(self, bundle: StoredImage, named: ImageRef, depth: int) -> None:
         digest = bundle.manifest.digest
         again = digest in self._seen
-        # As imgpkg tells it, who does not look for it again.
+        # As imgpkg reports it, which does not look for the bundle again.
         name = str(named.image) if again else bundle.name
         self._emit(ImageLaidOut(name, "nested bundle", depth, again))
         if again:
@@ -181,7 +181,8 @@ class _Pulling:
         self._seen.add(digest)
         path = f"{_NESTED_BUNDLES}/{digest.algorithm}-{digest.encoded}"
         directory = os.path.join(self._directory, path)
-        # Only what a registry gave for this digest may stand there, not what an outer layer brought.
+        # Only files that a registry gave for this digest may be there, not those from an outer
+        # layer.
         shutil.rmtree(directory, ignore_errors=True)
         try:
             os.makedirs(directory)
@@ -196,7 +197,7 @@ def _read_lock(path: str, what: str) -> ImagesLock:
 
 
 def _read(path: str, what: str) -> bytes:
-    """Return a document that an archive should have brought; InvalidContent where it did not, InputError if huge."""
+    """Return a document that an archive should have; InvalidContent if it does not, InputError if it is too large."""
     try:
         with open(path, "rb") as file:
             return read_bounded(file, what)
@@ -205,7 +206,7 @@ def _read(path: str, what: str) -> bytes:
 
 
 def _all_present(store: Source, lock: ImagesLock, known: ImageLocations | None) -> bool:
-    """Tell whether every image of the lock is in the bundle's own repository; refusals count as absence."""
+    """Return whether every image of the lock is in the bundle's own repository; refusals count as absence."""
     located = {location.image.digest for location in known.locations} if known else set()
     unknown = {image.digest for image in lock.images} - located
     return all(in_parallel(lambda digest: _is_present(store, digest), sorted(unknown)))

@@ -1,4 +1,4 @@
-"""push: files become a bundle or a plain image in a repository."""
+"""push: push files as a bundle or a plain image to a repository."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from bundlepipe.verbs.shared.imgpkg_rules import all_entries, bundle_fault
 class PushRequest:
     """What to push where.
 
-    `destination` names a repository and a tag (`latest` if it has none); `tags` are
-    further tags for the same manifest. `as_imgpkg` takes what imgpkg takes where this is stricter:
-    no inputs, an image that has `.imgpkg` somewhere but is no bundle, any bundle.yml, links to files as inputs.
+    `destination` names a repository and a tag (`latest` if it has none); `tags` are additional tags for the
+    same manifest. `as_imgpkg` accepts what imgpkg accepts although this is stricter: no inputs, an image with a
+    `.imgpkg` somewhere that is not a bundle, any bundle.yml, links to files as inputs.
     """
 
     inputs: Inputs
@@ -41,14 +41,14 @@ class PushRequest:
     as_imgpkg: bool = False
 
     def check(self) -> None:
-        """Raise BundlepipeError for what is refused before anything is read."""
+        """Raise BundlepipeError for requests that are refused before anything is read."""
         if self.destination.digest:
             raise BundlepipeError(f"{self.destination}: the destination of a push cannot be a digest: give a tag")
         check_labels(self.labels)
 
     @property
     def all_labels(self) -> dict[str, str]:
-        """The labels that the image gets."""
+        """All labels of the image."""
         return {**self.labels, **({BUNDLE_LABEL: "true"} if self.is_bundle else {})}
 
     @property
@@ -58,14 +58,14 @@ class PushRequest:
 
 
 def check_labels(labels: Mapping[str, str]) -> None:
-    """Raise BundlepipeError for a label that bundles have."""
+    """Raise BundlepipeError for a label reserved for bundles."""
     if BUNDLE_LABEL in labels:
         raise BundlepipeError(f"label '{BUNDLE_LABEL}' is reserved and cannot be overriden. Please use a different key")
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push did: where the image is, what it was made of, and whether it was there already."""
+    """The result of a push: where the image is, its inputs, and whether it existed already."""
 
     reference: Reference
     image: FilesImage
@@ -73,12 +73,12 @@ class Pushed:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The state of the inputs whose very bytes were pushed."""
+        """The state of the inputs, for exactly the bytes that were pushed."""
         return self.image.snapshot
 
 
 class NotAsked:
-    """Stands for an answer that nobody has asked the destination for yet."""
+    """Marks that the destination was not asked yet."""
 
 
 NOT_ASKED = NotAsked()
@@ -87,11 +87,11 @@ NOT_ASKED = NotAsked()
 def push(
     request: PushRequest, homes: Homes, present: Manifest | NotAsked | None = NOT_ASKED, *, emit: Emit = ignore
 ) -> Pushed:
-    """Make the destination's tag name the image of the inputs; nothing is uploaded if it does.
+    """Make the destination's tag name the image of the inputs; nothing is uploaded if it already does.
 
-    Identity is the image ID, so an image that another tool pushed from the same inputs
-    counts as being there, with the manifest digest it got then. `present` is what the tag
-    names now, for a caller that asked already. Raises InputError, DocumentError, StoreError.
+    Images are compared by image ID, so one that another tool pushed from the same inputs counts as
+    present, with its own manifest digest. `present` is the manifest that the tag names now, if the
+    caller knows it. Raises InputError, DocumentError, StoreError.
     """
     request.check()
     entries = _checked_inputs(request)
@@ -121,9 +121,9 @@ def _checked_inputs(request: PushRequest) -> list[Entry]:
 
 
 def _checked_as_imgpkg(request: PushRequest) -> list[Entry]:
-    """Return the entries if imgpkg takes them, and if they are a bundle anybody can pull it."""
+    """Return the entries if imgpkg accepts them, and if every reader can pull the resulting bundle."""
     inputs = request.inputs
-    # imgpkg looks at all files, excluded ones as well.
+    # imgpkg checks all files, including excluded ones.
     looked_at = all_entries(inputs.paths)
     fault = bundle_fault(looked_at, inputs.paths)
     if request.is_bundle and fault:
@@ -132,7 +132,7 @@ def _checked_as_imgpkg(request: PushRequest) -> list[Entry]:
         raise InputError(NOT_AN_IMAGE)
     refuse_repeated(looked_at)
     if "." in inputs.exclude:
-        # Each directory that is an input is called that.
+        # imgpkg calls each input directory that.
         inputs = replace(inputs, paths=[path for path in inputs.paths if not os.path.isdir(path)])
     entries = walk(inputs)
     if request.is_bundle:

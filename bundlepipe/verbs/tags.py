@@ -1,4 +1,4 @@
-"""tags: the tags of a repository, and the digest that one of them names."""
+"""tags: list the tags of a repository, and resolve a tag to its digest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 
-# With `--repo-based-tags` imgpkg puts the origin's path before the digest, cut to 49 characters.
+# With `--repo-based-tags` imgpkg puts the origin's path, cut to 49 characters, before the digest.
 _INTERNAL = re.compile(
     r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,48}-)?sha256-[0-9a-f]{64}(?:\.image-locations|\.inputs)?\.imgpkg"
 )
@@ -19,17 +19,17 @@ _INTERNAL = re.compile(
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag, and the digest that it names if that was asked for."""
+    """A tag, and its digest if requested."""
 
     name: str
     digest: Digest | None = None
 
 
 def list_tags(repository: Repository, homes: Homes, *, digests: bool = False, internal: bool = False) -> list[Tag]:
-    """Return the tags of a repository in the order in which its home gives them.
+    """Return the tags of a repository in the order of its store.
 
-    Those that copies and pushes leave for themselves come only with `internal`; `digests`
-    costs a request a tag. Raises NotFound if there is no such repository, StoreError.
+    Internal tags of copies and pushes are included only with `internal`; `digests` costs one
+    request per tag. Raises NotFound if there is no such repository, StoreError.
     """
     store = homes.repository(repository)
     names = [name for name in store.list_tags() if internal or not is_internal(name)]
@@ -39,14 +39,14 @@ def list_tags(repository: Repository, homes: Homes, *, digests: bool = False, in
 
 
 def is_internal(tag: str) -> bool:
-    """Tell whether a tag protects or locates what was pushed or copied, as imgpkg and bundlepipe name such tags."""
+    """Return whether a tag is an internal one of imgpkg and bundlepipe, which protects or locates an image."""
     return _INTERNAL.fullmatch(tag) is not None
 
 
 def resolve_tag(reference: Reference, homes: Homes) -> Reference:
     """Return the reference with the digest that its tag (`latest` if it has none) names now.
 
-    A digest stays, if it is there. Raises NotFound for what is not, StoreError.
+    A digest stays, if it exists. Raises NotFound if it does not, StoreError.
     """
     store = homes.repository(reference.repository)
     try:
@@ -58,7 +58,8 @@ def resolve_tag(reference: Reference, homes: Homes) -> Reference:
     except Unreachable:
         raise
     except StoreError as error:
-        # The answer to a HEAD request does not say why; imgpkg asks again, and tells that.
+        # The response to a HEAD request gives no reason; imgpkg sends another request, and reports
+        # that.
         try:
             return reference.with_digest(store.read_manifest(reference.identifier).digest)
         except StoreError as reason:

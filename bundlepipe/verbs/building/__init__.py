@@ -1,1 +1,1 @@
-"""build: images of Dockerfiles, and of other builders."""
+"""build: build images from Dockerfiles, or with other builders, and push them."""

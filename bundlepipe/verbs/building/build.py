@@ -1,7 +1,7 @@
-"""build: a Dockerfile becomes an image in a repository, once for the same inputs.
+"""build: build an image from a Dockerfile and push it, once for the same inputs.
 
-Builds are not reproducible, so an image is identified by what it was made of: the digest of
-that is a label of the image, and an image that has the label is not built again.
+Builds are not reproducible, so an image is identified by its inputs: their digest is a label of the
+image, and no image is built if one with this label exists.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NO_PLATFORM = "unknown"
 
 @dataclass(frozen=True)
 class BuildInputs:
-    """What a build would be made of: the files now, their state, and the digest of all that decides the image."""
+    """The inputs of a build: the current files, their state, and the digest of everything that decides the image."""
 
     request: BuildRequest
     files: ContextFiles
@@ -40,7 +40,9 @@ class BuildInputs:
 
     @classmethod
     def read(cls, request: BuildRequest, known: Mapping[str, FileState] | None = None) -> BuildInputs:
-        """Return the inputs of a build; `known`, an earlier snapshot, spares reading files. Raises InputError."""
+        """Return the inputs of a build; files are not read if `known`, an earlier snapshot, vouches for them.
+        InputError.
+        """
         request.check()
         files = request.context.walk()
         snapshot = files.snapshot(known or {})
@@ -49,7 +51,7 @@ class BuildInputs:
 
 @dataclass(frozen=True)
 class Built:
-    """What a build did: where the image is, what it was made of, and whether it was there already."""
+    """The result of a build: where the image is, its inputs, and whether it existed already."""
 
     reference: Reference
     inputs: BuildInputs
@@ -68,12 +70,11 @@ def build_and_push(
 ) -> Built:
     """Make the destination's tag (`latest` if it has none) and `tags` name an image of the inputs.
 
-    Nothing is built if the destination's tag names one, which takes two requests to know, or
-    if one was pushed to the repository under another tag, which takes two more. `present` is
-    what the tag names now, for a caller that asked already. With `anew` it is built in any
-    case: images that it builds upon may have moved. Raises ProgramError for a build that
-    fails, ProgramMissing for a builder that is not there, InputError for files that cannot be
-    sent or change meanwhile, and StoreError.
+    Nothing is built if the destination's tag names one, which takes two requests to find out, or if
+    one was pushed to the repository under another tag, which takes two more. `present` is the
+    manifest that the tag names now, if the caller knows it. With `anew` it is always built: base
+    images may have moved. Raises ProgramError for a failing build, ProgramMissing for a missing
+    builder, InputError for files that cannot be sent or change meanwhile, and StoreError.
     """
     if destination.digest:
         raise BundlepipeError(f"{destination}: the destination of a build cannot be a digest: give a tag")
@@ -97,17 +98,17 @@ def build_and_push(
 
 
 def _tag_inputs(store: Store, manifest: Manifest, inputs: Digest) -> None:
-    """Let an image be found by its inputs, whatever its tag; StoreError if the store cannot be reached any more."""
+    """Add the tag by which an image is found by its inputs; StoreError if the store becomes unreachable."""
     try:
         put_tagged(store, manifest, inputs_tag(inputs))
     except Unreachable:
         raise
     except StoreError:
-        return  # tags that cannot be moved: the image that was built first is found, which is as good
+        return  # immutable tags: the image that was built first is found, which is as good
 
 
 def _find_built(store: Store, present: Manifest | None, inputs: Digest) -> Manifest | None:
-    """Return an image of these inputs: what the destination's tag names, or what was pushed to another tag before."""
+    """Return an image of these inputs: the one at the destination's tag, or one pushed earlier under another tag."""
     if present and inputs_label(store, present) == inputs:
         return present
     earlier = find_manifest(store, inputs_tag(inputs))
@@ -115,12 +116,12 @@ def _find_built(store: Store, present: Manifest | None, inputs: Digest) -> Manif
 
 
 def inputs_label(store: Source, manifest: Manifest) -> str | None:
-    """Return the digest of the inputs of a built image, None for any other image: one request, two for an index.
+    """Return the digest of a built image's inputs, None for any other image: one request, two for an index.
 
     Raises StoreError.
     """
     if manifest.is_index:
-        # An attestation stands beside the images of an index as one for no platform.
+        # In an index, an attestation is listed beside the images, for the platform "unknown".
         images = [child for child in manifest.children if not (child.platform and child.platform.os == _NO_PLATFORM)]
         if not images:
             return None
@@ -136,7 +137,7 @@ def inputs_label(store: Source, manifest: Manifest) -> str | None:
 
 
 def _require_platform(request: BuildRequest, source: Source, manifest: Manifest) -> None:
-    """Raise BundlepipeError for an image of another platform: the classic builder does not look at what it makes."""
+    """Raise BundlepipeError for an image of another platform: the classic builder does not check its result."""
     if request.platform is None or manifest.is_index:
         return
     wanted, what = Platform.parse(request.platform), request.context.directory
@@ -148,7 +149,7 @@ def _require_platform(request: BuildRequest, source: Source, manifest: Manifest)
 
 
 def _require_unchanged(inputs: BuildInputs) -> None:
-    """Raise InputError if files changed while they were built: who knows which of them the image has."""
+    """Raise InputError if files changed during the build: it is unknown which version the image has."""
     changes = differences(inputs.snapshot, inputs.request.context.snapshot(inputs.snapshot))
     if changes:
         raise InputError(f"{changes[0]} while it was built; run again")

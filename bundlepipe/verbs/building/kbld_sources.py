@@ -1,8 +1,8 @@
-"""Images that kbld's `sources` build: each builder as kbld runs it, and the push that follows.
+"""Build the images of kbld's `sources`: run each builder as kbld does, and push the result.
 
-Source: kbld's documentation ("Config", "Building images"), and that of the programs
-themselves. kbld gives what it pushes a random tag; here the tag stands for the inputs or for
-the image, so that the same image is not pushed, and from a Dockerfile not even built, again.
+Source: kbld's documentation ("Config", "Building images"), and that of the builders. kbld pushes
+under a random tag; here the tag is derived from the inputs or the image, so that the same image is
+not pushed, and from a Dockerfile not even built, again.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def build_source(
 ) -> Reference:
     """Build the image of a source, push it to its destination, and return its `REPOSITORY@DIGEST`.
 
-    From a Dockerfile nothing is built where the destination has an image of the same inputs,
-    unless `anew`, which looks for newer base images.
-    What the builder prints is emitted. Raises BundlepipeError, which begins with the place in
-    the configuration, for a source without destination and for a builder that is not
-    installed; and what `build_and_push`, `run_program` and stores raise.
+    From a Dockerfile nothing is built if the destination has an image of the same inputs, unless
+    `anew`, which looks for newer base images. The builder's output is emitted. Raises
+    BundlepipeError, which begins with the position in the configuration, for a source without
+    destination and for a builder that is not installed; and what `build_and_push`, `run_program`
+    and stores raise.
     """
     if destination is None:
         raise BundlepipeError(
@@ -76,10 +76,9 @@ def build_source(
 
 
 class SourceBuilds:
-    """What a run builds: each image once, however many references become it, at most `concurrency` at the same time.
+    """Builds images in a run, each once, even for several references, at most `concurrency` at the same time.
 
-    `tell` is given what happens, with the name of the image that it happens to. May be used
-    by several threads at once.
+    `tell` gets events, with the name of the image that they belong to. May be used by several threads at once.
     """
 
     def __init__(self, homes: Homes, concurrency: int, tell: Callable[[str, Event], None]) -> None:
@@ -89,12 +88,12 @@ class SourceBuilds:
         self._built: Once[Reference] = Once()
 
     def build(self, planned: FromSource) -> Reference:
-        """Return the image that a source describes, as `build_source` does."""
+        """Return the image of a source, as `build_source` does."""
         return self._built.get((planned.source, planned.destination), lambda: self._build(planned))
 
     def _build(self, planned: FromSource) -> Reference:
         with self._turns:
-            # The others may have been given up while this one waited.
+            # The work may have been cancelled while this thread waited.
             pause(0)
             emit = partial(self._tell, planned.name)
             return build_source(planned.source, planned.destination, self._homes, emit=emit)
@@ -102,7 +101,7 @@ class SourceBuilds:
 
 @dataclass(frozen=True)
 class _Work:
-    """Where an image is built, and where it goes."""
+    """The directory of a build, and the destination of its image."""
 
     directory: str
     repository: Repository
@@ -159,7 +158,7 @@ class _Work:
         return self._push(_in_engine(names[-1] if names else "", command))
 
     def _in_cluster(self, builder: KubectlBuildkitBuild) -> Reference:
-        """Build where nothing but the registry is shared: the builder itself pushes."""
+        """Build where only the registry is shared: the builder itself pushes."""
         pushed = self.repository.tagged(f"kbld-{secrets.token_hex(8)}")
         command = ["kubectl", "buildkit", "build", "--push", "--tag", str(pushed)]
         command += ["--target", builder.target] if builder.target else []
@@ -174,7 +173,7 @@ class _Work:
         return self.repository.at(manifest.digest)
 
     def _run(self, command: Sequence[str]) -> list[str]:
-        """Run a program and return the lines that it printed."""
+        """Run a program and return its output lines."""
         lines: list[str] = []
 
         def take(line: str) -> None:
@@ -185,7 +184,7 @@ class _Work:
         return lines
 
     def _push(self, location: Location) -> Reference:
-        """Put an image of the Engine where it belongs."""
+        """Push an image of the Engine to its destination."""
         source, manifest = self.homes.locate(location)
         store = self.homes.repository(self.repository, writes=True)
         put_image(source, manifest, store, (*self.tags, _tag(manifest.config.digest)), self.emit)

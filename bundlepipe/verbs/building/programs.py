@@ -1,4 +1,4 @@
-"""Images that other programs build and push: what they print last says where the image is."""
+"""Run programs that build and push images: their last line of output is the image."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def run_builder(
     shown: str | None = None,
     emit: Emit = ignore,
 ) -> Reference:
-    """Run a builder and return the `REPOSITORY@DIGEST` that the last line of its output names.
+    """Run a builder and return the `REPOSITORY@DIGEST` on the last line of its output.
 
-    What it writes to stderr is emitted while it runs; `shown` is what messages call the
-    command. Raises BundlepipeError for another last line, and what `run_program` raises.
+    Its stderr is emitted while it runs; `shown` is the command in messages. Raises BundlepipeError
+    for any other last line, and what `run_program` raises.
     """
     name = command_text(command) if shown is None else shown
     line = last_line(command, directory=directory, environment=environment, shown=name, emit=emit)
@@ -42,7 +42,7 @@ def last_line(
     shown: str | None = None,
     emit: Emit,
 ) -> str:
-    """Run a program and return the last line, of those that are not empty, that it writes to stdout; "" if none."""
+    """Run a program and return the last non-empty line of its stdout; "" if there is none."""
     output = run_program(
         command,
         lambda line: emit(OutputLine(line)),

@@ -1,1 +1,1 @@
-"""copy: bundles and images, with all that they name, from one home to another."""
+"""copy: copy bundles and images, with everything they name, from one location to another."""

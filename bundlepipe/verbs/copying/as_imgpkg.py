@@ -1,4 +1,4 @@
-"""What imgpkg makes of a copy where ours would tell more: names of images, origins in tars, locks."""
+"""imgpkg's variants of a copy's results: names of images, origins in tar files, locks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bundlepipe.verbs.copying.items import Item
 
 
 def names(items: Sequence[Item], repository: Repository | None) -> Iterator[tuple[str, Item]]:
-    """Yield images and indexes by what imgpkg calls them when it tells of their layers, in its order.
+    """Yield images and indexes with the names that imgpkg uses when it reports their layers, in its order.
 
-    Without a repository of the destination they are called by where they were found. The
-    members of an index follow it.
+    If the destination is not a repository, the names are where they were found. The members of an
+    index follow it.
     """
     by_digest = {item.digest: item for item in items}
 
@@ -30,18 +30,18 @@ def names(items: Sequence[Item], repository: Repository | None) -> Iterator[tupl
 
 
 def origins_are_told(source: object, items: Sequence[Item]) -> bool:
-    """Tell whether a tar says how its images were first named: where a bundle is copied by its reference."""
+    """Return whether a tar file records the original names of its images: if a bundle is copied by reference."""
     is_lock = isinstance(source, BundleLock | ImagesLock)
     return not is_lock and any(item.is_root and item.is_bundle and item.source.repository for item in items)
 
 
 def has_origin(item: Item) -> bool:
-    """Tell whether an image may have such a name: what cosign attached to others has none."""
+    """Return whether an image may have an origin: an artifact that cosign attached to another image has none."""
     return item.is_root or not any(map(is_attachment, item.tags))
 
 
 def images_lock(items: Sequence[Item], repository: Repository) -> ImagesLock:
-    """Return the lock of images that were copied by other means than a lock: signatures are among them."""
+    """Return the lock of images that were copied without a lock: signatures are included."""
     listed = sorted(_listed(items), key=lambda item: str(item.reference))
     return ImagesLock(tuple(ImageRef(repository.at(item.digest)) for item in listed for _ in item.tags or (None,)))
 

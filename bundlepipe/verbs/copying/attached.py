@@ -1,4 +1,4 @@
-"""What is attached to images, by cosign and others, and belongs to a copy."""
+"""Find artifacts attached to images (signatures, attestations, referrers) that belong to a copy."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from bundlepipe.verbs.copying.present import tags_of
 from bundlepipe.verbs.shared.bundles import COSIGN_SUFFIXES, SIGNATURE_SUFFIX
 
 _ATTACHMENT_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.sig|\.att|\.sbom)?")
-# What cosign attaches as referrers: sigstore bundles since its release 3, before that on request what else has tags.
-# Source: cosign, "Cosign Bundle Specification".
+# Types of artifacts that cosign attaches as referrers: sigstore bundles since its release 3, before that, on
+# request, those otherwise attached by tags. Source: cosign, "Cosign Bundle Specification".
 _COSIGN_TYPES = ("application/vnd.dev.sigstore.", "application/vnd.dev.cosign.")
-# What lists give for artifacts whose type they do not know: that of a configuration which says nothing.
+# What lists give for artifacts of unknown type: that of an empty configuration.
 _NO_TYPES = (None, "", OCI_CONFIG, DOCKER_CONFIG, "application/vnd.oci.empty.v1+json")
 
 
 def is_attachment(tag: str) -> bool:
-    """Tell whether a tag is one that cosign, or who lists referrers, gives to what is attached to an image."""
+    """Return whether a tag is one that cosign, or the referrers fallback, uses for artifacts attached to an image."""
     return _ATTACHMENT_TAG.fullmatch(tag) is not None
 
 
 class Attachments:
-    """Finds what is attached to images, as far as `scope` goes; the tags of a repository are listed once."""
+    """Finds artifacts attached to images, within `scope`; the tags of a repository are listed once."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._tags: Once[frozenset[str] | None] = Once()
 
     def of(self, item: Item) -> Iterator[Wanted]:
-        """Yield what is to be found beside an item."""
+        """Yield the artifacts to find with an item."""
         if self._scope.cosign:
             for suffix in (SIGNATURE_SUFFIX,) if self._scope.as_imgpkg else COSIGN_SUFFIXES:
                 tag = f"{item.digest.algorithm}-{item.digest.encoded}{suffix}"
@@ -51,11 +51,11 @@ class Attachments:
             )
 
     def _referrers(self, item: Item) -> Manifest | None:
-        """Return the index of what refers to an image and belongs to the copy; None if there is nothing."""
+        """Return the index of an image's referrers that belong to the copy; None if there are none."""
         if not (self._scope.cosign or self._scope.referrers):
             return None
         index = item.source.read_referrers(item.digest, self._tags_of(item.source) if self._scope.cosign else None)
-        # The tag for referrers is also how images are pinned.
+        # Images are also pinned by the tag for referrers.
         own = {item.digest, *(child.digest for child in item.manifest.children if item.manifest.is_index)}
         if index is None or index.digest in own:
             return None
@@ -73,10 +73,10 @@ class Attachments:
 
 
 def _as_attached(source: Source, referrer: Descriptor) -> dict[str, Any] | None:
-    """Return what a list should say of a referrer beside what it does; None for what cosign did not attach.
+    """Return the fields to add to a referrer's descriptor; None if cosign did not attach it.
 
-    Some lists give the type of the configuration for that of the artifact: then it says what it is itself,
-    and others find it in the list at the destination.
+    Some lists give the type of the configuration as that of the artifact: then the type comes from the
+    manifest, and the destination's list gets it.
     """
     kind, known = referrer.artifact_type, {}
     if kind in _NO_TYPES:

@@ -1,4 +1,4 @@
-"""copy: a bundle, and everything it names, goes from any home to any home."""
+"""copy: copy a bundle, and everything it names, between any two locations."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from bundlepipe.verbs.shared.bundles import require_kind
 def copy(
     request: CopyRequest, homes: Homes, *, about_to: Callable[[], object] = lambda: None, emit: Emit = ignore
 ) -> Copied:
-    """Make the destination have everything that the source stands for; what is there is not sent again.
+    """Copy everything that the source stands for to the destination; content that is already there is not sent again.
 
-    `about_to` is called just before a tar takes its place; what that raises leaves the place as
-    it is. Raises StoreError and its kin where a home refuses, IntegrityError for content that is
-    not what its digest says, InvalidContent and DocumentError for faulty images and
-    bundles, BundlepipeError for a request that makes no sense.
+    `about_to` is called just before a tar file is put in place; if it raises, the existing file stays.
+    Raises StoreError and its subclasses if a store refuses, IntegrityError for content that does not
+    match its digest, InvalidContent and DocumentError for faulty images and bundles, BundlepipeError
+    for an invalid request.
     """
     target = homes.destination(request.destination)
     if request.exclude and not target.may_lack_layers:
@@ -43,7 +43,7 @@ def copy(
     if any(map(target.is_at, request.exclude)):
         raise BundlepipeError(f"{request.destination}: cannot leave out what is in it alone: write another tar")
     request = replace(request, tag=request.tag or target.tag)
-    # What is plainly not there is told before a destination is asked, which may take its time.
+    # A missing source is reported before the destination is contacted, which may take time.
     roots = roots_of(request, homes)
     if target.loader:
         return load(roots, request, target.loader, emit)
@@ -75,7 +75,7 @@ def _deliver(
     non_distributable = non_distributable_layers(request, items, repository)
     skipped = {} if request.include_non_distributable else non_distributable
     left_out = {digest for digests in skipped.values() for digest in digests}
-    # One image may call a layer what another one does not.
+    # One image may list a layer as non-distributable that another does not.
     left_out.difference_update(digest for item in items for digest in layers_of(item.manifest, non_distributable=False))
     left_out |= excluded_layers(request, homes)
     tally = Tally(emit)
@@ -120,7 +120,7 @@ def _arrivals(request: CopyRequest, items: Sequence[Item]) -> list[Arrival]:
 
 
 def _roots(request: CopyRequest, items: Sequence[Item]) -> list[Item]:
-    """Return what was asked for, with its tags; BundlepipeError for bundles in an ImagesLock."""
+    """Return the requested roots, with their tags; BundlepipeError for bundles in an ImagesLock."""
     roots = [item for item in items if item.is_root]
     bundles = [item for item in roots if item.is_bundle]
     if isinstance(request.source, ImagesLock) and bundles:
@@ -142,10 +142,10 @@ def _roots(request: CopyRequest, items: Sequence[Item]) -> list[Item]:
 
 
 def _unlabelled_roots(items: Sequence[Item]) -> list[Item]:
-    """Return what an archive without labels (of a plain image, of a lock, or an old one) was made for.
+    """Return the roots of an archive without labels (of a plain image, of a lock, or an old one).
 
-    That is the bundle which no other one names; where there is no bundle, every image that
-    is not attached to one.
+    That is the bundle which no other one names; without a bundle, every image that is not attached to
+    one.
     """
     named = {image.digest for item in items if item.lock for image in item.lock.images}
     bundles = [item for item in items if item.is_bundle and item.digest not in named]
@@ -158,7 +158,7 @@ def _copied(item: Item, repository: Repository | None) -> CopiedRoot:
 
 
 def _count(items: Iterable[Item]) -> int:
-    """Return the number of manifests and indexes; the members of an index that is there were not looked at."""
+    """Return the number of manifests and indexes; members of an existing index were not counted."""
     digests = {item.digest for item in items}
     for item in items:
         if item.manifest.is_index:
@@ -169,10 +169,10 @@ def _count(items: Iterable[Item]) -> int:
 def _lock(
     request: CopyRequest, items: Sequence[Item], roots: Sequence[Item], repository: Repository
 ) -> BundleLock | ImagesLock | None:
-    """Return the lock of what was copied: imgpkg writes a BundleLock for a bundle, and an ImagesLock for images.
+    """Return the lock of the copied images: as in imgpkg, a BundleLock for a bundle, and an ImagesLock for images.
 
-    Entries are those of the lock that was copied, also where a tar was between, or else stand
-    for the reference that they were copied by.
+    Entries are those of the copied lock, even if it went through a tar file; otherwise they are named by the
+    copied reference.
     """
     source = request.source
     if isinstance(source, ImagesLock):
@@ -191,7 +191,7 @@ def _lock(
 
 
 def _kept_entries(roots: Sequence[Item]) -> list[tuple[Digest, LockEntry]]:
-    """Return what a tar tells of the ImagesLock that it was made of, in that lock's order; nothing unless of all."""
+    """Return the ImagesLock entries that a tar file was made from, in the lock's order; empty unless complete."""
     if not all(item.entries for item in roots):
         return []
     kept = [(item.digest, entry) for item in roots for entry in item.entries]

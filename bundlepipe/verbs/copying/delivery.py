@@ -1,9 +1,8 @@
-"""The second half of a copy: what was found is put where it belongs.
+"""Second half of a copy: write blobs, manifests and tags to the destination, in a safe order.
 
-Everything is a step that comes after others: a manifest after its blobs and members, a
-bundle after its images, locations images after everything, the tags of what was asked for
-last of all. Whoever finds the tag finds the rest; an interruption leaves nothing that
-looks complete.
+Everything is a step with prerequisites: a manifest comes after its blobs and members, a bundle
+after its images, locations images after everything, the tags of the roots last. A tag is only there
+if everything else is; an interruption leaves nothing that looks complete.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _ARRIVED: Step = ("arrived", "")
 
 @dataclass(frozen=True)
 class _Blob:
-    """A blob, who has it, who can lend it, and the content if it had to be read already."""
+    """A blob, its source, a repository to mount it from, and its content if it was already read."""
 
     descriptor: Descriptor
     source: Source
@@ -44,11 +43,11 @@ class _Blob:
 
 
 class Delivery:
-    """What has to be done at the destination.
+    """The steps to do at the destination.
 
-    `items` are everything that is to be there, in their order. `left_out` are layers that
-    are not taken along, `tag_of` gives the tag that a registry keeps a manifest by. Where
-    `tags_members` is false, members of indexes have none: an index keeps them.
+    `items` is everything that the destination should have, in order. `left_out` are layers not to
+    copy, `tag_of` returns the tag that makes a registry keep a manifest. If `tags_members` is
+    false, members of indexes get no tags: an index keeps them.
     """
 
     def __init__(
@@ -69,13 +68,14 @@ class Delivery:
         self._tag_of = tag_of
         self._there: dict[Digest, Descriptor] = {}
         self._blobs: dict[Digest, _Blob] = {}
-        # Whether a tag or an image-locations image had to be put; blobs and images are told as events.
+        # Whether a tag or an image-locations image was written; blobs and images are reported as
+        # events.
         self.has_tagged = False
         self._mounts = Mounts(destination)
         self._find_blobs()
 
     def run(self, emit: Emit) -> None:
-        """Do it. Raises StoreError, IntegrityError."""
+        """Run all steps. Raises StoreError, IntegrityError."""
         self._settle_missing()
         blobs = [*self._there.values(), *(blob.descriptor for blob in self._blobs.values())]
         names = tuple(sorted(str(item.reference) for item in self._items.values() if item.is_listed))
@@ -88,7 +88,7 @@ class Delivery:
         run_in_order(self._steps(), self._do, emit)
 
     def _find_blobs(self) -> None:
-        """Choose for each blob who gives it: the first who has it, or better the first who can lend it."""
+        """Choose a source for each blob: the first that has it, or better the first that can be mounted from."""
         for item in self._items.values():
             for blob in self._blobs_of(item):
                 if item.is_complete:
@@ -102,16 +102,16 @@ class Delivery:
     def _blobs_of(self, item: Item) -> Iterator[Descriptor]:
         if item.manifest.is_index:
             return
-        # An archive has configurations beside the manifests.
+        # An archive has configurations together with the manifests.
         if self._present.store:
             yield item.manifest.config
         yield from (layer for layer in item.manifest.layers if layer.digest not in self._left_out)
 
     def _settle_missing(self) -> None:
-        """Raise StoreError, before anything is written, for blobs that neither side has, nor where they came from.
+        """Raise StoreError, before anything is written, for blobs that source, destination and origin all lack.
 
-        The latter is asked only where it is of the destination's registry: whoever carries a tar
-        across a gap expects of it that nobody looks back.
+        The origin is asked only if it is in the destination's registry: a user who carries a tar file across an
+        air gap expects no connection back.
         """
         missing = [blob for blob in self._blobs.values() if blob.source.is_local and not _has(blob)]
         store = self._present.store
@@ -136,13 +136,13 @@ class Delivery:
                 self._there[blob.descriptor.digest] = self._blobs.pop(blob.descriptor.digest).descriptor
 
     def _steps(self) -> dict[Step, list[Step]]:
-        """Return every step with those that it comes after."""
+        """Return every step with the steps it comes after."""
         steps: dict[Step, list[Step]] = {("blob", digest): [] for digest in self._blobs}
         for item in self._items.values():
             if not item.is_complete or self._destination.keeps_untagged:
                 steps["manifest", item.digest] = list(self._before(item))
         store = self._present.store
-        # Who finds a locations image takes it that all images are there, whatever bundle nests them.
+        # A locations image means that all images are there, whichever bundle nests them.
         steps[_ARRIVED] = list(steps)
         for item in self._items.values() if store else ():
             if item.lock is not None and self._needs_locations(item):
@@ -222,7 +222,7 @@ class Delivery:
         try:
             store.put_manifest(manifest, locations_tag(item.digest))
         except StoreError:
-            # Tags may be immutable there: what another tool wrote under this one serves as well.
+            # Tags may be immutable there: one that another tool wrote is good enough.
             if find_manifest(store, locations_tag(item.digest)) is None:
                 raise
 
@@ -240,7 +240,7 @@ class Delivery:
 
 
 def _content_of(item: Item, blob: Descriptor) -> Callable[[], IO[bytes]] | None:
-    """Return how to open the content of a blob that finding things out has brought already."""
+    """Return how to open a blob that an earlier step already read."""
     if blob.digest == item.manifest.config.digest and item.config is not None:
         config = item.config
         return lambda: io.BytesIO(config)
@@ -252,7 +252,7 @@ def _has(blob: _Blob) -> bool:
 
 
 def _is_lent(blob: _Blob) -> bool:
-    """Tell whether the repository that a blob came from still has it; a refusal counts as absence."""
+    """Return whether the repository that a blob came from still has it; a refusal counts as absence."""
     if not blob.lender or not blob.descriptor.is_non_distributable:
         return False
     try:
@@ -262,7 +262,7 @@ def _is_lent(blob: _Blob) -> bool:
 
 
 def _absence(blob: _Blob) -> StoreError:
-    """Return what a source says that lacks a blob."""
+    """Return the error of a source that lacks a blob."""
     try:
         with closing(blob.source.read_blob(blob.descriptor)) as chunks:
             next(chunks, None)

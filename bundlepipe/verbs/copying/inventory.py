@@ -1,8 +1,8 @@
-"""What a copy takes along: everything that can be reached from what was asked for.
+"""First half of a copy: find every image that the roots reach.
 
-Found level by level, each level in parallel: bundles name images, indexes have members,
-images have signatures. A manifest is read once however many name it, from the destination
-if it is there: then the image is complete, since blobs and members go before it.
+Images are found level by level, each level in parallel: bundles name images, indexes have members,
+images have signatures. A manifest is read only once, from the destination if it is there: then the
+image is complete, since blobs and members are written before it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from bundlepipe.verbs.shared.bundles import locations_tag
 
 
 class Inventory:
-    """Collects `items`, by digest, in an order that does not depend on who answers first.
+    """Collects `items`, by digest, in an order that does not depend on response times.
 
-    `tag_of` gives the tag under which the destination keeps a manifest for good, from its
-    digest and its origin.
+    `tag_of` returns the tag under which the destination keeps a manifest permanently, given its
+    digest and origin.
     """
 
     def __init__(
@@ -53,14 +53,14 @@ class Inventory:
         self._spool = Spool()
 
     def close(self) -> None:
-        """Give up what was kept of layers."""
+        """Release cached layers."""
         self._spool.close()
 
     def collect(self, wanted: Iterable[Wanted]) -> None:
-        """Find what is wanted, and everything that belongs to it.
+        """Find the wanted images, and everything that belongs to them.
 
-        Raises NotFound, AccessDenied or Unreachable for what cannot be had, naming the
-        places that were asked, InvalidContent and DocumentError for what is faulty.
+        Raises NotFound, AccessDenied or Unreachable for unavailable images, naming the sources that
+        were tried, InvalidContent and DocumentError for faulty ones.
         """
         level = list(wanted)
         while level:
@@ -79,7 +79,7 @@ class Inventory:
             level = further
 
     def _find(self, wanted: Wanted) -> Item:
-        """Read a manifest, and of a bundle its lock; what it is part of is not asked here."""
+        """Read a manifest, and a bundle's lock; the bundle or index it belongs to is not read here."""
         if ":" in wanted.identifier and Digest(wanted.identifier).algorithm != "sha256":
             raise InvalidContent(f"{wanted.origin or wanted.identifier}: only manifests named by sha256 can be copied")
         source, manifest, is_complete = self._read(wanted)
@@ -103,14 +103,14 @@ class Inventory:
         return item
 
     def _lender(self, came_from: Repository) -> Source | None:
-        """Return where an image was found, or went into a tar from, if that can lend blobs to the destination."""
+        """Return the repository an image was found in, or archived from, if the destination can mount blobs from it."""
         here = self._present.store and self._present.store.repository
         if here and here.registry == came_from.registry and here != came_from:
             return self._homes.repository(came_from)
         return None
 
     def _read(self, wanted: Wanted) -> tuple[Source, Manifest, bool]:
-        """Return where a manifest is, the manifest, and whether the destination has it with all its blobs."""
+        """Return the source of a manifest, the manifest, and whether the destination has it with all its blobs."""
         if wanted.manifest:
             return wanted.places[0], wanted.manifest, False
         store = self._present.store
@@ -129,7 +129,7 @@ class Inventory:
             return False
         tag = self._tag_of(manifest.digest, wanted.origin or _reference(source, wanted, manifest))
         if wanted.is_root and wanted.tag and tag in (self._present.tags or ()):
-            # One question for both: whether it is there, and whether its own tag names it.
+            # One request for both: whether the manifest is there, and whether its own tag names it.
             tag = wanted.tag
         return self._find_present(wanted, tag, manifest.digest) is not None
 
@@ -139,7 +139,7 @@ class Inventory:
         return self._present.find(tag, digest)
 
     def _lacks_blobs(self, manifest: Manifest) -> bool:
-        """Tell whether the destination may have the manifest without all blobs that this copy takes along."""
+        """Return whether the destination may have the manifest without all blobs of this copy."""
         return (
             self._scope.non_distributable
             and not manifest.is_index
@@ -147,7 +147,7 @@ class Inventory:
         )
 
     def _look(self, wanted: Wanted) -> tuple[Source, Manifest]:
-        """Look for a manifest in its places; a refusal counts as absence, as imgpkg counts it."""
+        """Look for a manifest in its sources; a refusal counts as absence, as in imgpkg."""
         failures: dict[str, StoreError] = {}
         for place in self._ordered(wanted):
             try:
@@ -156,7 +156,7 @@ class Inventory:
                 if isinstance(error, Unreachable):
                     self._unreachable.add(place.name)
                 failures[place.name] = error
-        # Where the lock says it is counts for more than where it might be as well.
+        # The source named by the lock matters more than other possible ones.
         failure = failures[wanted.places[-1].name]
         if wanted.named_by is None:
             raise failure
@@ -167,7 +167,7 @@ class Inventory:
         raise type(failure)(text, drop_in=drop_in)
 
     def _nested_around(self, bundle: Digest | None) -> list[Reference]:
-        """Return what a bundle and those around it are called, the outermost first, without the root."""
+        """Return the names of a bundle and those around it, the outermost first, without the root."""
         names: list[Reference] = []
         while bundle and not (item := self.items[bundle]).is_root:
             names.insert(0, item.origin)
@@ -175,18 +175,18 @@ class Inventory:
         return names
 
     def _ordered(self, wanted: Wanted) -> list[Source]:
-        """Return the places in the order in which they are asked.
+        """Return the sources in the order to try.
 
-        A relocated bundle has its images beside it, and must not reach back to where they
-        came from; one that was never copied has none of them. Where several name an image,
-        relocated ones count first.
+        A relocated bundle has its images in its own repository, and their origins must not be
+        contacted; a bundle that was never copied has none of them there. If several bundles name an
+        image, relocated ones come first.
         """
         orders = sorted(map(self._order, (wanted, *wanted.also)), key=lambda order: order[0])
         places = {place.name: place for _, order in orders for place in order}
         return sorted(places.values(), key=lambda place: place.name in self._unreachable)
 
     def _order(self, wanted: Wanted) -> tuple[bool, tuple[Source, ...]]:
-        """Return whether the first place is unlikely to have it, and the places in the order that follows."""
+        """Return whether the first source is unlikely to have it, and the resulting order of sources."""
         own, *others = wanted.places
         is_unlikely = bool(others) and not own.is_local and not self._is_relocated(own, wanted.named_by)
         return is_unlikely, (*others, own) if is_unlikely else wanted.places
@@ -200,18 +200,18 @@ class Inventory:
                 return False
             return True
 
-        # A copy brings everything into one repository, so that what a bundle nests is there as well.
+        # A copy puts everything into one repository, including nested bundles.
         if store.name not in self._relocated and bundle and self._has_locations.get((store.name, bundle), ask):
             self._relocated.add(store.name)
         return store.name in self._relocated
 
     def _read_config(self, item: Item, what: str) -> None:
-        """Find out whether an image is a bundle, which has exactly one layer, and what it names."""
+        """Find out whether an image is a bundle, which has exactly one layer, and which images it names."""
         manifest = item.manifest
         has_one_layer = len(manifest.layers) == 1 and not self._scope.shallow
         may_be_bundle = has_one_layer and manifest.config.media_type in (DOCKER_CONFIG, OCI_CONFIG)
         is_bundle = False
-        # Where there are image locations of it, it is a bundle.
+        # An image with image locations is a bundle.
         if item.is_complete and may_be_bundle and self._present.tags:
             is_bundle = locations_tag(item.digest) in self._present.tags
         if self._scope.configs or (may_be_bundle and not is_bundle):
@@ -224,7 +224,7 @@ class Inventory:
     def _read_lock(self, item: Item, what: str) -> ImagesLock | None:
         source, layer = item.source, item.manifest.layers[0]
         if _is_closed(item) and source.is_local and not source.has_blob(layer):
-            # Everything in a tar is listed in it, so what the bundle names is known. Whether the
+            # A tar file lists all its images, so those that the bundle names are known. Whether the
             # destination has the layer is found out with all others.
             if self._present.store is None or not self._present.store.has_blob(layer):
                 return None
@@ -238,7 +238,7 @@ class Inventory:
         return parse_of_bundle(content, f"{what}: {IMAGES_LOCK}")
 
     def _members(self, item: Item) -> Iterator[Wanted]:
-        """Yield the members of an index; where it is complete, those that may have to bring something still."""
+        """Yield the members of an index; for a complete one, only those that may still have content to copy."""
         scope = self._scope
         everything = not item.is_complete or scope.cosign or scope.referrers or scope.non_distributable
         for child in item.manifest.children if item.manifest.is_index else ():
@@ -263,7 +263,7 @@ def _has_all(source: Source, lock: ImagesLock) -> bool:
 
 
 def _distinct(level: Iterable[Wanted]) -> dict[str, Wanted]:
-    """Return what is wanted by its key, each to be looked for wherever any that names it says."""
+    """Return the wanted images by key, each with all sources that any of them has."""
     named: dict[str, list[Wanted]] = {}
     for each in level:
         named.setdefault(each.key, []).append(each)

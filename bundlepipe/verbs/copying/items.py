@@ -1,4 +1,4 @@
-"""What a copy looks for, what it found, and how far it looks."""
+"""Values of a copy's search: wanted manifests, found items, and the scope."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from bundlepipe.stores.protocol import LockEntry, OpenContent, Source
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A manifest to be found.
+    """A manifest to find.
 
-    `identifier` is a digest or tag, `places` are where it may be, in the order of their
-    right to be asked. `origin` is how a lock names it and `named_by` the bundle that has
-    the lock; `reference` is where it came from if it is in no registry now. `also` are
-    others that name it, with places of their own. A member of an index is not `listed`. An
-    index of referrers comes with its `manifest` and `subject`. A bundle is `perhaps_shallow`
-    that may have been copied as an image alone: it is one if its images are not all with it.
-    `entries` are those of the ImagesLock that names it, `name` is what whoever asks for the copy calls it.
+    `identifier` is a digest or tag, `places` are the possible sources, in order of preference. `origin` is
+    its name in a lock and `named_by` the bundle that has the lock; `reference` is where it came from if it
+    is not in a registry now. `also` are others that name it, with sources of their own. A member of an
+    index is not `listed`. An index of referrers has its `manifest` and `subject`. A bundle that may have
+    been copied as an image alone is `perhaps_shallow`: that is so if not all its images are with it.
+    `entries` are those of the ImagesLock that names it, `name` is its name in the request.
     """
 
     identifier: str
@@ -41,20 +40,19 @@ class Wanted:
 
     @property
     def key(self) -> str:
-        """What tells it from others: the digest, or who is asked for which tag."""
+        """The key for equal ones: the digest, or the source and tag."""
         return self.identifier if ":" in self.identifier else f"{self.places[0].name} {self.identifier}"
 
 
 @dataclass(kw_only=True)
 class Item:
-    """A manifest that is to be at the destination.
+    """A manifest that the destination should have.
 
-    `source` has it and its blobs; it is the destination itself where the image `is_complete`.
-    `lender` is a repository of the destination's registry that should have the blobs too.
-    `reference` says where it was found and `origin` how it was first named, by the bundle
-    `named_by`, if one has named it. `config` and
-    `layer` are kept where they had to be read. `lock` is what a bundle names (None where
-    only the destination has its layer), `subject` what the members of an index of referrers are about.
+    `source` has it and its blobs; it is the destination itself if the image `is_complete`. `lender` is
+    a repository of the destination's registry that should also have the blobs. `reference` says where
+    it was found and `origin` how it was first named, by the bundle `named_by`, if any. `config` and
+    `layer` are kept if they had to be read. `lock` is the bundle's lock (None if only the destination
+    has its layer), `subject` is the image that the members of an index of referrers refer to.
     """
 
     manifest: Manifest
@@ -83,7 +81,7 @@ class Item:
         return self.manifest.digest
 
     def merge(self, wanted: Wanted) -> None:
-        """Take note that this was wanted, perhaps once more."""
+        """Merge with another request for the same manifest."""
         self.is_root |= wanted.is_root
         self.is_listed |= wanted.is_listed
         self.subject = self.subject or wanted.subject
@@ -95,12 +93,12 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """What belongs to a copy.
+    """What a copy includes.
 
-    `cosign` takes along what cosign attached to images, `referrers` all that refers to them,
-    `as_imgpkg` of what has tags no more than cosign's signatures of what is listed; members of
-    indexes have no tags then. `configs` says that every configuration is needed,
-    `non_distributable` that those layers are. `shallow` takes bundles as the images that they are.
+    `cosign` includes artifacts that cosign attached to images, `referrers` all referrers,
+    `as_imgpkg` only cosign's signatures of listed images among those with tags; members of indexes
+    have no tags then. `configs` means that every configuration is needed, `non_distributable` that
+    those layers are. `shallow` copies bundles as plain images.
     """
 
     cosign: bool = False

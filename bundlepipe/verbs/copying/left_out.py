@@ -1,4 +1,4 @@
-"""Layers that a copy leaves out: what may not be redistributed, and what the other side has."""
+"""Layers that a copy leaves out: non-distributable ones, and those the reader already has."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def non_distributable_layers(
 ) -> dict[str, tuple[Digest, ...]]:
     """Return layers that must not be redistributed, by the names of their images.
 
-    Those are their origins.
+    The names are their origins.
     """
     own_names = ((str(item.origin), item) for item in items)
     names = as_imgpkg.names(items, repository) if request.as_imgpkg else own_names
@@ -42,7 +42,7 @@ def layers_of(manifest: Manifest, *, non_distributable: bool) -> Iterator[Digest
 
 
 def excluded_layers(request: CopyRequest, homes: Homes) -> set[Digest]:
-    """Return the layers that the other side has: everything in earlier tars, and all that locks name."""
+    """Return the layers that the reader already has: those in earlier tar files, and all that locks name."""
     layers: set[Digest] = set()
     for earlier in request.exclude:
         if isinstance(earlier, BundleLock | ImagesLock):
@@ -58,7 +58,7 @@ def _named(earlier: BundleLock | ImagesLock, request: CopyRequest, homes: Homes)
     with closing(Inventory(homes, present, Scope(), asked.tag_of)) as inventory:
         inventory.collect(wanted(roots_of(asked, homes), asked, present))
     for item in inventory.items.values():
-        # Whether the other side got layers that usually stay behind, a lock does not tell.
+        # A lock does not say whether the reader got layers that are usually left out.
         yield from layers_of(item.manifest, non_distributable=False)
 
 

@@ -1,4 +1,4 @@
-"""load: the second half of a copy into a home that keeps single images under names, as the Docker Engine does."""
+"""load: second half of a copy to a location that keeps single images by name, such as the Docker Engine."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from bundlepipe.verbs.shared.bundles import is_bundle
 
 
 def load(roots: Iterable[Root], request: CopyRequest, loader: Loader, emit: Emit) -> Copied:
-    """Make the tags that are asked for stand for the image of a source.
+    """Make the requested tags name the image of a source.
 
-    An index stands for its image for the loader's platform. An image that is there is named
-    and not sent again. Raises BundlepipeError for bundles, for several images, and for what is no
-    image of the platform, StoreError, IntegrityError, InvalidContent.
+    For an index it is the image for the loader's platform. An image that exists is tagged and not
+    sent again. Raises BundlepipeError for bundles, for several images, and for images of other
+    platforms, StoreError, IntegrityError, InvalidContent.
     """
     if isinstance(request.source, ImagesLock) and not request.location:
         raise BundlepipeError(
@@ -49,7 +49,7 @@ def load(roots: Iterable[Root], request: CopyRequest, loader: Loader, emit: Emit
 
 
 def _send(root: Root, what: str, tags: list[str], loader: Loader, emit: Emit) -> tuple[Digest, bool]:
-    """Return the ID of the image that a root stands for, and whether it had to be sent."""
+    """Return the image ID of a root, and whether the image had to be sent."""
     source = root.source
     manifest = source.read_manifest(root.identifier)
     if manifest.is_index:
@@ -68,7 +68,7 @@ def _send(root: Root, what: str, tags: list[str], loader: Loader, emit: Emit) ->
 
 
 def _choose(what: str, index: Manifest, platform: Platform, kind: str) -> Digest:
-    """Return the member of an index for a platform: of its very variant, or else the plainest one."""
+    """Return the member of an index for a platform: that of its variant, or else the most general one."""
     offered = [(child.platform, child.digest) for child in index.children if child.platform]
     exact = [digest for each, digest in offered if each.matches(platform)]
     if platform.variant and exact:
@@ -82,7 +82,7 @@ def _choose(what: str, index: Manifest, platform: Platform, kind: str) -> Digest
 
 
 def _check(source: Source, manifest: Manifest, what: str, kind: str) -> None:
-    """Raise BundlepipeError for what cannot be kept as a single image."""
+    """Raise BundlepipeError for anything that cannot be kept as a single image."""
     if manifest.config.media_type not in (DOCKER_CONFIG, OCI_CONFIG):
         raise BundlepipeError(
             f"{what}: is not a container image but an artifact of type '{manifest.config.media_type}'"

@@ -1,4 +1,4 @@
-"""What a destination has already."""
+"""The manifests and tags that a destination already has."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.stores.protocol import Source, Store, find_manifest
 
-# A list of tags costs a request for a thousand of them, an answer about one image a request too.
+# One request lists a thousand tags, or asks about one image.
 _MOST_TAGS = 5000
 
 
 class Present:
-    """What a destination has already, found with as few requests as can be."""
+    """The manifests at a destination, found with as few requests as possible."""
 
     def __init__(self, store: Store | None) -> None:
         self.store = store
@@ -23,26 +23,26 @@ class Present:
             self.tags = tags_of(store)
 
     def find(self, tag: str, digest: Digest) -> Manifest | None:
-        """Return the manifest `digest` if the destination keeps it, which may need a `tag` for that."""
+        """Return the manifest `digest` if the destination keeps it, for which it may need the `tag`."""
         if self.store and self.store.keeps_untagged:
             return find_manifest(self.store, digest)
         manifest = self.named(tag)
         return manifest if manifest and manifest.digest == digest else None
 
     def named(self, tag: str) -> Manifest | None:
-        """Return what a tag named when it was first asked for."""
+        """Return the manifest that a tag named when it was first requested."""
         store = self.store
         if store is None or not (store.keeps_untagged or self.may_have(tag)):
             return None
         return self._named.get(tag, lambda: find_manifest(store, tag))
 
     def may_have(self, tag: str) -> bool:
-        """Tell whether it cannot be ruled out that `tag` is there."""
+        """Return False only if `tag` is known to be absent."""
         return self.tags is None or tag in self.tags
 
 
 def tags_of(store: Source) -> frozenset[str] | None:
-    """Return the tags of a repository, empty if there is no such repository; None if they are not to be had."""
+    """Return the tags of a repository, empty if it does not exist; None if they are not available."""
     tags: set[str] = set()
     try:
         for tag in store.list_tags():
@@ -52,6 +52,7 @@ def tags_of(store: Source) -> frozenset[str] | None:
     except NotFound:
         return frozenset()
     except (AccessDenied, StoreError):
-        # Some registries do not list tags, or not for everyone: each is asked for by itself then.
+        # Some registries do not list tags, or not for everyone: each tag is then requested
+        # separately.
         return None
     return frozenset(tags)

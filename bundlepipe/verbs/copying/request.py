@@ -1,4 +1,4 @@
-"""What is asked of a copy, and what it did."""
+"""Request and result of a copy."""
 
 from __future__ import annotations
 
@@ -27,22 +27,21 @@ Excluded = ArchiveLocation | BundleLock | ImagesLock
 class CopyRequest:
     """What to copy where.
 
-    source: a bundle, image or index; or a lock, of which everything is copied.
-    expected: what is not of this kind is refused.
+    source: a bundle, image or index; or a lock, whose images are all copied.
+    expected: other kinds are refused.
     destination: the Docker Engine takes one image, and of an index the one for its platform.
-    tag: the root's tag at the destination instead of the one it has at the source; `tags`
-        are further ones.
-    shallow: a bundle is copied as the image that it is, without anything that it names.
-    include_non_distributable: layers that may not be redistributed are taken along.
-    cosign, referrers: what cosign attached to images, by tags and as referrers, and all that
-        refers to them, is taken along.
+    tag: the root's tag at the destination instead of the one at the source; `tags` are additional
+    ones.
+    shallow: a bundle is copied as a plain image, without the images it names.
+    include_non_distributable: layers that may not be redistributed are copied too.
+    cosign, referrers: artifacts that cosign attached to images, by tags and as referrers, and all
+    referrers, are copied too.
     repo_based_tags: internal tags begin with the repository that an image came from.
-    resume: layers of an interrupted or earlier tar are used again.
-    exclude: layers of these are left out of a tar, since the other side has them.
-    as_imgpkg: what imgpkg would do comes of it, and nothing beyond: members of indexes have no
-        tags of their own, of cosign's artifacts signatures alone are taken along, tars tell the
-        origin only of what a bundle stands for, and no annotations of an ImagesLock, and locks no
-        names.
+    resume: layers of an interrupted or earlier tar file are reused.
+    exclude: layers of these are left out of a tar file, since its reader has them.
+    as_imgpkg: the result is exactly imgpkg's: members of indexes have no tags of their own, of
+    cosign's artifacts only signatures are copied, tar files record origins only for the images of a
+    bundle, and no annotations of an ImagesLock, and locks have no names.
     """
 
     source: Location | BundleLock | ImagesLock
@@ -61,14 +60,14 @@ class CopyRequest:
 
     @property
     def location(self) -> Location | None:
-        """What the source is or, as a lock, names; None for a lock that names several images."""
+        """The location of the source, or the one in a lock; None for a lock that names several images."""
         source = self.source
         if isinstance(source, ImagesLock):
             return source.images[0].image if len(source.images) == 1 else None
         return source.image if isinstance(source, BundleLock) else source
 
     def tag_of(self, digest: Digest, origin: Reference) -> str:
-        """Return the internal tag of a manifest: `--repo-based-tags` of imgpkg puts its origin before the usual one."""
+        """Return the internal tag of a manifest: imgpkg's `--repo-based-tags` puts its origin before the usual one."""
         if not self.repo_based_tags:
             return internal_tag(digest)
         return f"{_origin_prefix(origin.repository.path)}-{internal_tag(digest)}"
@@ -81,7 +80,7 @@ def _origin_prefix(path: str) -> str:
 
 @dataclass(frozen=True)
 class CopiedRoot:
-    """What was asked for; `image` is where it is now, None for a home that is not registry-shaped.
+    """A copied root; `image` is its new reference, None for a location without a repository.
 
     In the Docker Engine `digest` is the image ID.
     """
@@ -94,14 +93,13 @@ class CopiedRoot:
 
 @dataclass(frozen=True)
 class Copied:
-    """What a copy did.
+    """The result of a copy.
 
     `images` counts the manifests and indexes at the destination; `uploaded`, `mounted` and
-    `present` are distinct blobs, `size` the bytes transferred. `skipped` has the
-    non-distributable layers that were left out, by image, and `has_non_distributable` tells
-    whether there were any; `lock` is what `lockOutput` writes, None for a home that is not
-    registry-shaped. `changed` tells whether the destination
-    lacked anything.
+    `present` count distinct blobs, `size` the bytes transferred. `skipped` has the
+    non-distributable layers that were left out, by image, and `has_non_distributable` says whether
+    there were any; `lock` is the content of `lockOutput`, None for a location without a repository.
+    `changed` says whether the destination lacked anything.
     """
 
     roots: tuple[CopiedRoot, ...]
@@ -117,7 +115,7 @@ class Copied:
 
 
 class Tally:
-    """Counts what becomes of blobs, on the way to whoever renders the events."""
+    """Counts the results for blobs, and passes the events on."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
@@ -147,7 +145,7 @@ class Tally:
         has_non_distributable: bool = False,
         lock: BundleLock | ImagesLock | None = None,
     ) -> Copied:
-        """Return what was done, with what was counted."""
+        """Return the result, with the counts."""
         return Copied(
             roots=roots,
             images=images,

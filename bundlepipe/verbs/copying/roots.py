@@ -1,4 +1,4 @@
-"""What a copy is asked for: its source, a place or a lock, becomes the manifests to begin with."""
+"""The roots of a copy: from its source, a location or a lock, to the manifests to start with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bundlepipe.verbs.copying.request import CopyRequest
 
 
 def roots_of(request: CopyRequest, homes: Homes) -> Iterable[Root]:
-    """Return what the source of a copy stands for, read when it is taken; NotFound at once for a missing file."""
+    """Return the roots of a copy's source, read when iterated; NotFound immediately for a missing file."""
     source = request.source
     if isinstance(source, ImagesLock):
         return _of_images(source, homes)
@@ -41,10 +41,10 @@ def _of_bundle(lock: BundleLock, homes: Homes) -> Iterator[Root]:
 
 
 def wanted(roots: Iterable[Root], request: CopyRequest, present: Present) -> Iterator[Wanted]:
-    """Yield what is to be found; StoreError and its kin where the source cannot be read."""
+    """Yield the manifests to find; StoreError and its subclasses if the source cannot be read."""
     for root in roots:
         tag = root.tag or (None if request.as_imgpkg else root.tag_beside)
-        # More images of a lock than one are refused by whoever knows all of them.
+        # A lock with more than one image is refused by the caller, which knows all of them.
         if root.is_root and request.tag and request.location:
             tag = request.tag
         place, identifier = _place(root, tag, request, present)
@@ -64,9 +64,9 @@ def wanted(roots: Iterable[Root], request: CopyRequest, present: Present) -> Ite
 
 
 def _place(root: Root, tag: str | None, request: CopyRequest, present: Present) -> tuple[Source, str]:
-    """Return who has a root, and by which digest or tag.
+    """Return the source of a root, and its digest or tag there.
 
-    That is the destination where its tag names the very image already, and the source would have to make a manifest.
+    It is the destination if its tag already names the same image, and the source would have to create a manifest.
     """
     there = present.named(tag) if root.image_id and tag and not request.include_non_distributable else None
     if present.store and there and not there.is_index and there.config.digest == root.image_id:

@@ -1,4 +1,4 @@
-"""Contents that are read once and needed twice: they wait in one temporary file, however many there are."""
+"""Keep content that is read once and needed twice in one temporary file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bundlepipe.stores.protocol import OpenContent
 
 
 class Spool:
-    """A temporary file, made when something is kept and gone when it is closed; threads may share it."""
+    """A temporary file, created when content is kept and removed when it is closed; threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -22,9 +22,9 @@ class Spool:
         self._size = 0
 
     def keep(self, chunks: Generator[bytes, None, None], size: int) -> tuple[Generator[bytes, None, None], OpenContent]:
-        """Return chunks that keep themselves as they are taken, and how to open them once all have been.
+        """Return chunks that are stored while they are read, and a function that opens them afterwards.
 
-        `size` is what they amount to. The chunks raise NoRoom where there is no room.
+        `size` is their total. The chunks raise NoRoom if there is no room.
         """
         with self._lock:
             offset = self._size
@@ -32,7 +32,7 @@ class Spool:
         return self._kept(chunks, offset), lambda: cast(IO[bytes], ChunkFile(self._read(offset, size)))
 
     def close(self) -> None:
-        """Give up what was kept."""
+        """Remove the file."""
         if self._file:
             self._file.close()
 

@@ -1,1 +1,1 @@
-"""describe: what a bundle consists of."""
+"""describe: list the contents of a bundle."""

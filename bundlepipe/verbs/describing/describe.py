@@ -1,4 +1,4 @@
-"""describe: what a bundle consists of, wherever its images are now."""
+"""describe: list the images and nested bundles of a bundle, wherever they are now."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bundlepipe.verbs.describing.description import BundleDescription, ImageDesc
 from bundlepipe.verbs.describing.survey import Bundle, Found, Survey
 from bundlepipe.verbs.shared.bundles import COSIGN_SUFFIXES, SIGNATURE_SUFFIX, is_bundle, require_kind
 
-# Nobody nests so deep, and what is deeper could not be written down by recursion.
+# No real bundle is nested so deeply, and deeper ones could not be written recursively.
 _DEEPEST = 100
 
 
@@ -28,23 +28,22 @@ def describe(
     as_imgpkg: bool = False,
     emit: Emit = ignore,
 ) -> BundleDescription:
-    """Return what a bundle, its nested bundles included, consists of.
+    """Return the contents of a bundle, including its nested bundles.
 
-    An image is looked for in the repository of the bundle that names it, then where
-    images.yml says, so a relocated bundle takes requests to its own repository only.
-    `layers` puts the digests of layers in; `cosign_artifacts` lists the signatures,
-    attestations and SBOMs that lie beside the images and the bundle itself, each as an
-    image with its tag for an annotation.
+    An image is looked for in the repository of the bundle that names it, then at its location in
+    images.yml, so a relocated bundle takes requests to its own repository only. `layers` adds the
+    digests of layers; `cosign_artifacts` lists the signatures, attestations and SBOMs of the images
+    and the bundle itself, each as an image with its tag as an annotation.
 
     The image-locations image of a nested bundle counts among that bundle's images. That of
     the root does not, nor do artifacts of a nested bundle.
 
     `as_imgpkg` describes what imgpkg would: each bundle has its own image-locations image and
-    signature among its images, of cosign's artifacts only signatures are listed, and an index has
+    signature among its images, only signatures are listed of cosign's artifacts, and an index has
     the layers of its image for linux/amd64, if there is one.
 
-    Raises BundlepipeError for what is no bundle, NotFound or AccessDenied for an image that
-    is in neither place, other StoreErrors, InvalidContent, DocumentError.
+    Raises BundlepipeError if it is not a bundle, NotFound or AccessDenied for an image that is in
+    neither repository, other StoreErrors, InvalidContent, DocumentError.
     """
     store, manifest = homes.locate(source)
     drop_in = f"Only bundles can be described, and {source} is not a bundle"
@@ -66,24 +65,24 @@ def describe(
 
 
 class _Assembly:
-    """Puts together what a survey has found; a bundle that several others nest is described once."""
+    """Builds the description from a survey; a bundle nested by several others is described once."""
 
     def __init__(self, survey: Survey, layers: bool, as_imgpkg: bool) -> None:
         self._survey = survey
         self._as_imgpkg = as_imgpkg
         self._with_layers = layers
-        # With each bundle, how many levels of bundles it has.
+        # For each bundle, its number of levels.
         self._made: dict[tuple[str, Digest], tuple[BundleDescription, int]] = {}
 
     def root(self, found: Found) -> BundleDescription:
-        """Return the description of the bundle that was asked for."""
+        """Return the description of the requested bundle."""
         description, _ = self._bundle(found, 0)
         if self._as_imgpkg:
             return description
         return replace(description, images=_by_order([*description.images, *self._artifacts(found)]))
 
     def _bundle(self, found: Found, above: int) -> tuple[BundleDescription, int]:
-        """Return a bundle as it is by itself, and how many levels it has."""
+        """Return the description of a single bundle, and its number of levels."""
         made = self._made.get(found.key)
         if above + (made[1] if made else 1) > _DEEPEST:
             raise InvalidContent(f"{found.image}: bundles are nested more than {_DEEPEST} deep, which nobody reads")
@@ -146,6 +145,6 @@ _Described = TypeVar("_Described", BundleDescription, ImageDescription)
 
 
 def _by_order(described: Iterable[_Described]) -> tuple[_Described, ...]:
-    """Return descriptions sorted by digest, one for each; that of a later entry counts, as in imgpkg's maps."""
+    """Return descriptions sorted by digest, one for each; a later entry wins, as in imgpkg's maps."""
     distinct = {each.digest: each for each in described}
     return tuple(distinct[digest] for digest in sorted(distinct))

@@ -1,4 +1,4 @@
-"""What a bundle consists of, as a value and in the forms that people and programs read.
+"""The contents of a bundle, as a value and as text, YAML or JSON.
 
 Text is imgpkg's (`imgpkg describe`, as observed). YAML has the same keys as imgpkg's, and the
 metadata and digests of bundles as well; `yaml_as_imgpkg` leaves those out. JSON has the data of
@@ -19,7 +19,7 @@ from bundlepipe.oci.digest import Digest
 
 
 class ImageType(str, Enum):
-    """What an image beside or below a bundle is, in imgpkg's words; nested bundles have a class of their own."""
+    """The type of an image of a bundle, in imgpkg's words; nested bundles have a separate class."""
 
     IMAGE = "Image"
     SIGNATURE = "Signature"
@@ -28,9 +28,9 @@ class ImageType(str, Enum):
 
 @dataclass(frozen=True)
 class ImageDescription:
-    """An image: `image` is where it is now, `origin` where images.yml says (for other types than Image the same).
+    """An image: `image` is its current location, `origin` that in images.yml (for other types than Image the same).
 
-    An index has no `layers`; nothing has any where they were not asked for.
+    An index has no `layers`; without `layers` in the request no image has any.
     """
 
     digest: Digest
@@ -43,10 +43,10 @@ class ImageDescription:
 
 @dataclass(frozen=True)
 class BundleDescription:
-    """A bundle with all it nests; `bundles` and `images` are sorted by digest.
+    """A bundle with everything it nests; `bundles` and `images` are sorted by digest.
 
-    `metadata` is that of its bundle.yml, `annotations` are those that the bundle around it
-    gives it in images.yml.
+    `metadata` is that of its bundle.yml, `annotations` are those in images.yml of the bundle around
+    it.
     """
 
     digest: Digest
@@ -60,15 +60,15 @@ class BundleDescription:
 
 
 def to_text(description: BundleDescription) -> str:
-    """Return the description as people read it: nested bundles first, neither the root's layers nor metadata.
+    """Return the description as text for users: nested bundles first, without the root's layers and metadata.
 
-    Only bundles and images of images.yml have an origin here. What does not print is escaped.
+    Only bundles and images of images.yml have an origin here. Unprintable characters are escaped.
     """
     return "".join(text_blocks(description))
 
 
 def text_blocks(description: BundleDescription) -> Iterator[str]:
-    """Yield the text in the parts that imgpkg's `--json` tells apart: lines, and empty ones between images."""
+    """Yield the text in the parts of imgpkg's `--json`: lines, and empty ones between images."""
     yield f"Bundle SHA: {description.digest}\n"
     yield "\n"
     yield from _contents(description, "", "  ")
@@ -80,9 +80,9 @@ def to_yaml(description: BundleDescription) -> str:
 
 
 def yaml_as_imgpkg(description: BundleDescription) -> str:
-    """Return the description as YAML without what imgpkg does not tell: metadata, and digests of bundles.
+    """Return the description as YAML without data that imgpkg does not have: metadata, and digests of bundles.
 
-    That of the bundle itself stands before the YAML there.
+    imgpkg prints the digest of the bundle itself before the YAML.
     """
     return write(_as_imgpkg(_bundle_data(description))).decode().removeprefix("---\n")
 
@@ -127,7 +127,8 @@ def _item(item: BundleDescription | ImageDescription, kind: str, origin: str | N
     if item.annotations:
         yield f"{indent}  Annotations:"
         for key, value in sorted(item.annotations.items()):
-            # Further lines stand deeper than the key, so that no value can pass for an item.
+            # Further lines are indented deeper than the key, so that no value can look like an
+            # item.
             text = f"\n{indent}      ".join(map(printable, value.rstrip("\n").split("\n")))
             yield f"{indent}    {printable(key)}: {text}"
 
@@ -149,7 +150,7 @@ def _bundle_data(bundle: BundleDescription) -> dict[str, Any]:
 
 
 def _as_imgpkg(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of a bundle as imgpkg has it, with those of the bundles that it nests."""
+    """Return the data of a bundle, with its nested bundles, as imgpkg has it."""
     content = dict(data["content"])
     if "bundles" in content:
         content["bundles"] = {digest: _as_imgpkg(nested) for digest, nested in content["bundles"].items()}

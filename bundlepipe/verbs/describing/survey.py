@@ -1,7 +1,7 @@
-"""What a bundle consists of, asked level by level.
+"""Collect the contents of a bundle from its sources, level by level.
 
-All bundles of a level are read at once, then all their images are found at once, and those
-that are bundles make the next level. So each question is asked once, and answers need no locks.
+All bundles of a level are read at once, then all their images are found at once, and nested bundles
+form the next level. So each request is sent once, and results need no locks.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ _USUAL_PLATFORM = Platform("linux", "amd64")
 
 @dataclass(frozen=True)
 class Found:
-    """A manifest and the home that it was found in."""
+    """A manifest and the store that it was found in."""
 
     store: Source
     manifest: Manifest
 
     @property
     def key(self) -> tuple[str, Digest]:
-        """What tells it from others."""
+        """The key for equal ones."""
         return self.store.name, self.manifest.digest
 
     @property
     def image(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return f"{self.store.name}@{self.manifest.digest}"
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image of a bundle: what images.yml says about it, where it is, and whether it is a bundle itself."""
+    """An image of a bundle: its entry in images.yml, its location, and whether it is a bundle itself."""
 
     entry: ImageRef
     found: Found
@@ -58,7 +58,7 @@ class Image:
 
 @dataclass
 class Bundle:
-    """A bundle that was read: by digest what its images.yml names, its metadata, and its image-locations image."""
+    """A bundle that was read: the images in its images.yml by digest, its metadata, and its image-locations image."""
 
     found: Found
     entries: Mapping[Digest, ImageRef]
@@ -69,7 +69,7 @@ class Bundle:
 
 
 class Survey:
-    """Everything that has been asked so far, and what the answers were."""
+    """All requests so far, with their results."""
 
     def __init__(self, homes: Homes, emit: Emit, suffixes: Collection[str]) -> None:
         self._suffixes = suffixes
@@ -79,11 +79,11 @@ class Survey:
         self._have_label: dict[Digest, bool] = {}
         self._tags: dict[str, frozenset[str] | None] = {}
         self.bundles: dict[tuple[str, Digest], Bundle] = {}
-        # What nested bundles, and those around them, are called, the outermost first.
+        # The names of nested bundles, and of those around them, the outermost first.
         self._names: dict[tuple[str, Digest], tuple[str, ...]] = {}
 
     def find_all(self, root: Found) -> None:
-        """Read a bundle and all that it nests, and find their images."""
+        """Read a bundle and all its nested bundles, and find their images."""
         level = {root.key: root}
         while level:
             bundles = in_parallel(self._read_bundle, level.values())
@@ -111,7 +111,7 @@ class Survey:
             indexes = [each for each in found if each.manifest.is_index]
 
     def image_of(self, found: Found) -> Manifest | None:
-        """Return an image, or that of an index for linux/amd64, as far as it was looked for; None if there is none."""
+        """Return an image, or that of an index for linux/amd64, if it was looked for; None if there is none."""
         manifest = found.manifest
         while manifest.is_index:
             digest = _usual_member(manifest)
@@ -122,7 +122,7 @@ class Survey:
         return manifest
 
     def artifacts(self, subject: Found) -> dict[str, Found]:
-        """Return by tag the cosign artifacts of an image or bundle, as far as they were looked for."""
+        """Return by tag the cosign artifacts of an image or bundle, if they were looked for."""
         answers = {tag: self._answer(subject.store, tag) for tag in self._possible_artifacts(subject)}
         return {tag: Found(subject.store, answer) for tag, answer in answers.items() if isinstance(answer, Manifest)}
 
@@ -172,7 +172,7 @@ class Survey:
             bundle.images.append(Image(entry, image, is_nested))
 
     def _place(self, bundle: Bundle, digest: Digest, entry: ImageRef) -> Found:
-        """Return where an image is, everything having been asked; NotFound or AccessDenied if it is nowhere."""
+        """Return the location of an image, after all requests; NotFound or AccessDenied if it is nowhere."""
         own, origin = bundle.found.store, self._origin(entry)
         for store in (own, origin):
             answer = self._answer(store, digest)
@@ -188,7 +188,7 @@ class Survey:
         )
 
     def _look_for_labels(self, images: Iterable[Found]) -> None:
-        """Find out which images are bundles; only what has one layer can be one, so only that is asked about."""
+        """Find out which images are bundles; only images with one layer can be, so only those are checked."""
         unknown = {
             image.manifest.digest: image
             for image in images
@@ -203,7 +203,7 @@ class Survey:
         return self._homes.repository(entry.image.repository)
 
     def _ask(self, questions: Iterable[tuple[Source, str]]) -> None:
-        """Read the manifests of tags or digests that nobody has asked for yet, all at once."""
+        """Read the manifests of tags or digests that were not yet requested, all at once."""
         new = {(store.name, wanted): (store, wanted) for store, wanted in questions}
         new = {key: question for key, question in new.items() if key not in self._answers}
         self._answers.update(zip(new, in_parallel(_read_manifest, new.values()), strict=True))
@@ -213,7 +213,7 @@ class Survey:
 
 
 def _usual_member(index: Manifest) -> Digest | None:
-    """Return the first member of an index that is for linux/amd64, or does not say what it is for."""
+    """Return the first member of an index that is for linux/amd64, or names no platform."""
     for child in index.children:
         if child.platform is None or child.platform.matches(_USUAL_PLATFORM):
             return child.digest
@@ -225,7 +225,7 @@ def _by_digest(entries: Iterable[ImageRef]) -> dict[Digest, ImageRef]:
 
 
 def _read_manifest(question: tuple[Source, str]) -> Manifest | StoreError:
-    """Return a manifest, or why it is not to be had; other faults are raised."""
+    """Return a manifest, or the error if it is not available; other faults are raised."""
     store, wanted = question
     try:
         return store.read_manifest(wanted)
@@ -240,9 +240,9 @@ def _required(files: Mapping[str, bytes], name: str, found: Found) -> bytes:
 
 
 def _metadata(content: bytes | None, image: str) -> dict[str, str]:
-    """Return the texts in the metadata of a bundle.yml; none for one that is absent or not in order.
+    """Return the texts in the metadata of a bundle.yml; empty if it is absent or invalid.
 
-    imgpkg carries that file along unread, so whatever others put there is no reason to fail.
+    imgpkg copies that file without reading it, so its content is no reason to fail.
     """
     from bundlepipe.documents.yaml.reader import load_one
 

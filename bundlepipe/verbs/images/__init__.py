@@ -1,1 +1,1 @@
-"""The images that configuration names: resolved, locked, rendered, inspected."""
+"""Images in configuration: resolve, lock, render and inspect them."""

@@ -1,4 +1,4 @@
-"""Where the source of a built image comes from, as far as git knows, in the form that kbld gives it."""
+"""The git origin of a built image: remote, commit and tag of its source, in kbld's format."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from bundlepipe.documents.search.annotations import Origin, git_origin
 from bundlepipe.errors import ProgramError, ProgramMissing
 
 _USER_INFORMATION = re.compile(r"(?<=://)[^/?#]*@|^(?!git@)[^@/:]+(?=@[^/]*:)@")
-# In the place of users and passwords, and of a remote where there is none.
+# Replaces users and passwords, and a missing remote.
 _REDACTED, _UNKNOWN = "_redacted_@", "<unknown>"
-# `git status` would write to the index, at the same time as the user's own git perhaps.
+# `git status` would write to the index, perhaps at the same time as the user's own git.
 _ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0"}
 
 
 def find_git_origin(directory: str) -> Origin | None:
-    """Return the commit that a directory is of, with the remote, less users and passwords, and the tag of the commit.
+    """Return the commit of a directory, with its remote, without users and passwords, and its tag.
 
-    None where there is no git, no repository or no commit yet. Raises ProgramError where
-    git fails on a repository that has a commit.
+    None if there is no git, no repository or no commit yet. Raises ProgramError if git fails in a repository that has
+    a commit.
     """
     try:
         sha = _git(directory, "rev-parse", "--verify", "HEAD")
@@ -36,10 +36,10 @@ def find_git_origin(directory: str) -> Origin | None:
 
 def _remote_url(directory: str) -> str:
     try:
-        # Nobody is asked: this only tells who would be.
+        # No connection is made: this only prints the remote's URL.
         return _USER_INFORMATION.sub(_REDACTED, _git(directory, "ls-remote", "--get-url"))
     except ProgramError:
-        # Its way to say that there is none.
+        # git's way to report that there is none.
         return _UNKNOWN
 
 

@@ -1,4 +1,4 @@
-"""inspect: the images that resolved configuration lists in its annotations, or all those that `kbld inspect` finds."""
+"""inspect: list the images in the annotations of resolved configuration, or all that `kbld inspect` finds."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def inspect(texts: Sequence[Text]) -> list[ListedImage]:
 
 
 def inspect_as_kbld(texts: Sequence[Text]) -> list[InspectedImage]:
-    """Return every reference in the resources, by the rules that are among them; DocumentError with the first fault."""
+    """Return every reference in the resources, by the rules among them; DocumentError with the first fault."""
     files, rules = read_as_kbld(texts)
     return [image for file in files for image in inspected_images(file, rules.search_rules)]

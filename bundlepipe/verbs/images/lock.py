@@ -1,4 +1,4 @@
-"""lock: the images that configuration names become the images.yml of a bundle."""
+"""lock: resolve the images in configuration and write them to the images.yml of a bundle."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from bundlepipe.verbs.images.resolver import (
 )
 from bundlepipe.verbs.images.texts import Text, read_rules, read_texts, search
 
-# Tells a digest that was chosen for a platform from one that stands for all of them, so
-# that images.yml alone says whether an entry still answers the question.
+# Distinguishes a digest that was selected for a platform from one for all platforms, so that
+# images.yml alone shows whether an entry still matches its lookup.
 PLATFORM_ANNOTATION = "dev.bundlepipe.platform"
-# What was asked in place of the reference itself, because an override says so.
+# The lookup that an override substituted for the reference itself.
 QUESTION_ANNOTATION = "dev.bundlepipe.question"
 
 
@@ -38,12 +38,12 @@ QUESTION_ANNOTATION = "dev.bundlepipe.question"
 class LockRequest:
     """What to lock.
 
-    `files` are searched for references, less what `exclude` names relative to them, and so
-    are `texts`; `config` are files of kbld's configuration. `include` holds further
-    references, each with where it is declared, as something that becomes text when a
-    message needs it. `made` gives the current `repository@digest` of images and bundles by
-    the name that configuration calls them, None where it is not known yet. `refresh` tells
-    which references are resolved again although the current lock has them.
+    `files` are searched for references, except paths that `exclude` names relative to them, and so
+    are `texts`; `config` are files of kbld's configuration. `include` holds additional references,
+    each with the position of its declaration, which is converted to text only for a message. `made`
+    maps names of images and bundles in configuration to their current `repository@digest`, None if
+    not yet known. `refresh` says which references are resolved again although the current lock has
+    them.
     """
 
     files: Sequence[str]
@@ -57,14 +57,14 @@ class LockRequest:
 
 
 class SharedAnswers(Protocol):
-    """What questions to registries were answered with, kept for all locks of a pipeline."""
+    """Results of lookups, shared by all locks of a pipeline."""
 
     def known(self, question: Question) -> Digest | None:
-        """Return the digest that a question was answered with; None where it was not asked yet."""
+        """Return the digest that a lookup resolved to; None if it was not resolved yet."""
         ...
 
     def keep(self, answers: Mapping[Question, Digest]) -> None:
-        """Keep what was answered just now, unless another lock was quicker: `known` tells what counts."""
+        """Store new results, unless another lock was faster: `known` returns the valid ones."""
         ...
 
 
@@ -76,11 +76,10 @@ def lock(
 ) -> ImagesLock:
     """Return the lock of everything that the files and includes name, sorted by reference.
 
-    A reference that `current` has keeps its digest, so nothing moves unasked; new ones are
-    resolved, all at once; vanished ones go. What a source of kbld's configuration makes is
-    made by `build`, which knows whether there is anything to do. Raises DocumentError for
-    faulty configuration and ResolutionError for references that cannot be resolved or
-    built, with all of them.
+    A reference in `current` keeps its digest, so nothing moves unless requested; new ones are
+    resolved, all at once; unused ones are removed. Images of kbld's sources are built by `build`,
+    which decides whether there is anything to do. Raises DocumentError for faulty configuration and
+    ResolutionError for references that cannot be resolved or built, with all of them.
     """
     problems: list[str] = []
     wanted, rules = _wanted(request, problems)
@@ -113,7 +112,7 @@ def lock(
 
 
 def _wanted(request: LockRequest, problems: list[str]) -> tuple[dict[str, object], KbldConfig]:
-    """Return every distinct reference with the place that first names it, and the rules; faults go to `problems`."""
+    """Return every distinct reference with its first position, and the rules; faults are added to `problems`."""
     rules = KbldConfig()
     try:
         rules = read_rules(request.config)
@@ -130,7 +129,7 @@ def _wanted(request: LockRequest, problems: list[str]) -> tuple[dict[str, object
 
 
 def _settled_entry(reference: str, planned: Plan) -> ImageRef | None:
-    """Return the entry of a reference that nobody is asked for: preresolved, made here, or a digest."""
+    """Return the entry of a reference that needs no lookup: preresolved, made here, or a digest."""
     if isinstance(planned, Preresolved):
         return ImageRef(_preresolved(reference, planned), {KBLD_ID: reference})
     if isinstance(planned, Made):
@@ -155,18 +154,18 @@ def _answer(
 def _known_answers(
     plans: Mapping[str, Plan], request: LockRequest, shared: SharedAnswers | None
 ) -> dict[Question, Digest]:
-    """Return the shared answers that count: not those to questions that are to be asked again."""
+    """Return the shared results to use: all but those to be refreshed."""
     if shared is None:
         return {}
     asked = {reference: planned for reference, planned in plans.items() if isinstance(planned, Question)}
-    # Shared answers show references spelled out, so that is how they may be named, too.
+    # Shared results have complete references, so users may also refer to them in that form.
     again = {question for text, question in asked.items() if any(map(request.refresh, (text, str(question.reference))))}
     found = {question: shared.known(question) for question in asked.values() if question not in again}
     return {question: digest for question, digest in found.items() if digest}
 
 
 def _keep(plans: Mapping[str, Plan], images: dict[str, Reference], answers: SharedAnswers) -> None:
-    """Keep what registries answered for other locks, and take over what these have kept already."""
+    """Share new results with other locks, and take over theirs."""
     asked = {reference: planned for reference, planned in plans.items() if isinstance(planned, Question)}
     answers.keep({asked[text]: image.digest for text, image in images.items() if text in asked and image.digest})
     for text, question in asked.items():
@@ -180,7 +179,7 @@ def _known_entry(reference: str, planned: Plan, request: LockRequest, current: I
         return None
     annotations = _annotations(reference, planned, request.platform)
     if current.image.repository != planned.reference.repository:
-        # An override, or whatever else led elsewhere, is gone.
+        # An override, or another rule for the reference, was removed.
         return None
     if any(current.annotations.get(key) != annotations.get(key) for key in (PLATFORM_ANNOTATION, QUESTION_ANNOTATION)):
         return None
@@ -200,7 +199,7 @@ def _preresolved(reference: str, planned: Preresolved) -> Reference:
 
 
 def _annotations(reference: str, planned: FromSource | Question, platform: Platform | None) -> dict[str, str]:
-    """Return the annotations of an entry: they tell which question it answers."""
+    """Return the annotations of an entry, which record its lookup."""
     annotations = {KBLD_ID: reference}
     if isinstance(planned, Question):
         if planned != Question(Reference.parse(reference), platform=platform):

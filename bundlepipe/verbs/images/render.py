@@ -1,4 +1,4 @@
-"""render: configuration in which every reference is the one that a lock gives it. No network is needed."""
+"""render: replace every reference in configuration with the one in a lock, without a network."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from bundlepipe.verbs.images.texts import Text, read_rules, search
 class RenderRequest:
     """What to render.
 
-    `texts` are rendered, in their order. `locks` are ImagesLocks, or kbld's
-    configuration with preresolved overrides; `config` are further files of kbld's
-    configuration.
+    `texts` are rendered, in order. `locks` are ImagesLocks, or kbld's configuration with
+    preresolved overrides; `config` are additional files of kbld's configuration.
     """
 
     texts: Sequence[Text]
@@ -29,13 +28,13 @@ class RenderRequest:
 
 
 def render(request: RenderRequest) -> bytes:
-    """Return the documents of all texts, byte for byte as they are but for references, as one YAML text.
+    """Return the documents of all texts as one YAML text, unchanged except for references.
 
-    A reference becomes what a lock says; one by digest that no lock has stays. Documents
-    that configure kbld are left out. Raises InputError for a lock that cannot be read, and
-    DocumentError with all faults of all texts and all references that are not locked.
+    A reference is replaced with that of a lock; one by digest that no lock has stays. Documents that
+    configure kbld are left out. Raises InputError for an unreadable lock, and DocumentError with all
+    faults of all texts and all references that are not locked.
     """
-    # An override that led to what a lock has must not lead elsewhere now.
+    # An override that led to a locked reference must not lead elsewhere now.
     rules = read_rules([*request.locks, *request.config])
     configuration = search(request.texts, rules)
     problems = list(configuration.problems)
@@ -53,11 +52,11 @@ def render(request: RenderRequest) -> bytes:
 
 
 class _NotLocked(BundlepipeError):
-    """No lock says what a reference becomes."""
+    """No lock has the reference."""
 
 
 class _Known:
-    """What is known of references without asking anyone."""
+    """Known references, which need no network."""
 
     def __init__(self, rules: KbldConfig, locks: Sequence[str]) -> None:
         self._rules = rules
@@ -69,10 +68,10 @@ class _Known:
         }
 
     def image(self, reference: str) -> str:
-        """Return what a reference becomes; _NotLocked if that would have to be asked for, InvalidReference for none.
+        """Return a reference's replacement; _NotLocked if it would need a lookup, InvalidReference if it is invalid.
 
-        A lock written by hand may lack the reference as it stands here; a digest is the
-        same image wherever the lock has it.
+        A lock written by hand may lack the reference as it is here; a digest is the same image wherever it is in the
+        lock.
         """
         planned = plan(reference, self._rules, {})
         if isinstance(planned, Preresolved):

@@ -1,4 +1,4 @@
-"""resolve: configuration with every reference resolved to a digest, as kbld prints it, and the locks of that."""
+"""resolve: print configuration with every reference resolved to a digest, as kbld does, and write its locks."""
 
 from __future__ import annotations
 
@@ -46,16 +46,15 @@ Build = Callable[[FromSource], Reference]
 
 @dataclass(frozen=True)
 class ResolveRequest:
-    """What to resolve: configuration, kbld's own documents among it.
+    """What to resolve: configuration, including kbld's own documents.
 
     `image_map` are overrides that come after those of the configuration. Without `builds`,
-    what has a source is resolved as if it had none. `images_annotation` adds to each
-    resource an annotation that lists its images, `origins_annotation` to the lock where
-    they came from. `sort` brings documents into the order of their namespaces, kinds and
-    names, from that of the texts. With `as_kbld` all is as kbld does it, to the letter:
-    only what kbld refuses is refused, building what must not be built among it, platforms
-    are chosen of digests as well, and documents, each a block, are annotated all and stay in
-    the order of the texts.
+    references with a source are resolved as if they had none. `images_annotation` adds an
+    annotation to each resource that lists its images, `origins_annotation` adds their origins to
+    the lock. `sort` orders documents by namespace, kind and name; the default is the order of the
+    texts. `as_kbld` follows kbld exactly: only its errors are errors, images are built even if they
+    must not be, platforms are also selected from digests, and documents, each a block, all get the
+    annotation and stay in the order of the texts.
     """
 
     texts: Sequence[Text]
@@ -70,7 +69,7 @@ class ResolveRequest:
 
 @dataclass(frozen=True)
 class ResolvedImage:
-    """What a reference of the configuration became, and what led there."""
+    """The result for a reference in configuration, with its origins."""
 
     reference: str
     image: str
@@ -79,9 +78,9 @@ class ResolvedImage:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The documents, in blocks that are printed, and the images by the references that they had.
+    """The documents, in blocks to print, and the images by their references.
 
-    The ImagesLock has origins `with_origins`, and with `keeps_spelling` images as configuration spells them.
+    The ImagesLock has origins `with_origins`, and with `keeps_spelling` images as configuration writes them.
     """
 
     blocks: tuple[bytes, ...]
@@ -96,11 +95,11 @@ class Resolved:
         return b"".join(self.blocks)
 
     def images_lock(self) -> ImagesLock:
-        """Return the ImagesLock that kbld's `--imgpkg-lock-output` is; InputError for an image without digest."""
+        """Return the ImagesLock of kbld's `--imgpkg-lock-output`; InputError for an image without digest."""
         return ImagesLock(tuple(map(self._entry, self.images)))
 
     def imgpkg_lock(self) -> bytes:
-        """Return that lock as a file; InputError as `images_lock`."""
+        """Return that lock as a file; raises InputError as `images_lock`."""
         if not self.keeps_spelling:
             return self.images_lock().to_bytes()
         for image in self.images:
@@ -113,7 +112,7 @@ class Resolved:
         )
 
     def kbld_lock(self) -> bytes:
-        """Return the configuration that kbld's `--lock-output` is: it resolves the same without a network."""
+        """Return the configuration of kbld's `--lock-output`: it resolves the same references without a network."""
         return config_to_bytes(((image.reference, image.image) for image in self.images), self.rules.search_rules)
 
     def _entry(self, image: ResolvedImage) -> ImageRef:
@@ -136,7 +135,7 @@ def _without_digest(image: ResolvedImage) -> InputError:
 def find(texts: Sequence[Text], *, as_kbld: bool = False) -> list[FoundImage]:
     """Return every reference in the configuration, resolved or not (`--unresolved-inspect`).
 
-    Raises DocumentError with all faults; with `as_kbld`, with the first one that is one to kbld.
+    Raises DocumentError with all faults; with `as_kbld`, with the first that is an error in kbld.
     """
     return list(_searched(texts, as_kbld=as_kbld).images)
 
@@ -144,7 +143,7 @@ def find(texts: Sequence[Text], *, as_kbld: bool = False) -> list[FoundImage]:
 def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolved:
     """Return the configuration with every reference resolved, all at once.
 
-    `build` makes what sources describe. Raises DocumentError for faulty configuration and
+    `build` builds the images of sources. Raises DocumentError for faulty configuration and
     ResolutionError for references that cannot be resolved or built, with all of them.
     """
     configuration = _searched(request.texts, as_kbld=request.as_kbld)
@@ -168,7 +167,7 @@ def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolv
     def annotation(found_images: Sequence[FoundImage]) -> str:
         """Return the text of kbld's annotation of images."""
         listed = sorted((images[found.value] for found in found_images), key=lambda image: image.image)
-        # kbld lists only images that have origins: what else it finds, its inspection lists without the annotation.
+        # kbld's annotation lists only images with origins; its inspection also finds the others.
         return images_text((each.image, each.origins) for each in listed if each.origins or not request.as_kbld)
 
     replacements = {reference: image.image for reference, image in images.items()}

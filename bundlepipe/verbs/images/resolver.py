@@ -1,7 +1,7 @@
-"""How a reference in configuration becomes a digest: kbld's rules, applied in its order.
+"""Resolve references in configuration to digests, by kbld's rules in kbld's order.
 
-The first override that matches replaces a reference, once; then a source that matches what
-it became builds it; what is preresolved is taken as it stands; everything else is asked for.
+The first override that matches replaces a reference, once; then a source that matches the result
+builds it; a preresolved reference is used unchanged; everything else is looked up in a registry.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ AnyPlatform = Platform | PlatformSelection
 
 @dataclass(frozen=True)
 class Preresolved:
-    """The configuration says itself what a reference becomes."""
+    """The configuration itself has the result for a reference."""
 
     image: str
     override: Override
@@ -45,7 +45,7 @@ class Preresolved:
 
 @dataclass(frozen=True)
 class Made:
-    """The reference is the name of something that the pipeline makes; None: it is not known yet what it is."""
+    """The reference is the name of an image or bundle that the pipeline makes; None if its digest is not yet known."""
 
     name: str
     image: Reference | None
@@ -53,7 +53,7 @@ class Made:
 
 @dataclass(frozen=True)
 class FromSource:
-    """A source says how the image is built, a destination where it goes."""
+    """A source says how the image is built, a destination where it is pushed."""
 
     name: str
     source: ImageSource
@@ -62,9 +62,9 @@ class FromSource:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a registry: a reference, one of the tags beside it, one of the platforms of an index.
+    """A lookup: a reference, with a selection among its tags, and among the platforms of an index.
 
-    `image` is the reference as configuration or an override has it.
+    `image` is the reference as configuration or an override writes it.
     """
 
     reference: Reference
@@ -74,11 +74,11 @@ class Question:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the reference is a digest, of which nothing is to be chosen."""
+        """Whether the reference is a digest, and nothing has to be selected."""
         return self.reference.digest is not None and self.tags is None and self.platform is None
 
     def __str__(self) -> str:
-        """Return the question in one line, the same for the same question."""
+        """Return the lookup on one line, the same for equal ones."""
         tags = f", tags {self.tags}" if self.tags else ""
         return f"{self.reference}{tags}" + (f", platform {self.platform}" if self.platform else "")
 
@@ -94,13 +94,13 @@ def plan(
     *,
     as_kbld: bool = False,
 ) -> Plan:
-    """Return what a reference in configuration asks for.
+    """Return the plan for a reference in configuration.
 
-    `made` gives what the pipeline makes by the names that configuration calls it;
-    `platform` replaces an index that is named by a tag by its child. With `as_kbld` it is
-    chosen of an index that is named by its digest as well, and what an override does not say
-    of a platform is not anything, but nothing. Raises InvalidReference for what is no reference
-    (to kbld either, with `as_kbld`), and what is wrong with an override that is used.
+    `made` maps names in configuration to what the pipeline makes; `platform` replaces an index that
+    is named by a tag with its member. With `as_kbld` a platform is also selected from an index
+    named by digest, and fields that an override omits match only absent ones. Raises
+    InvalidReference for an invalid reference (with `as_kbld`, only if kbld rejects it), and the
+    fault of an override that is used.
     """
     override = first_match(rules.overrides, reference)
     image = override.new_image if override and override.new_image is not None else reference
@@ -129,14 +129,14 @@ def plan(
 
 @dataclass(frozen=True)
 class Answered:
-    """What a question came to, and the index that it was chosen from, if it was."""
+    """The result of a lookup, and the index that it was selected from, if any."""
 
     image: Reference
     index: Reference | None = None
 
 
 class Resolver:
-    """Answers questions, each distinct one once, however many locks ask it."""
+    """Resolves lookups, each distinct one once, even for several locks."""
 
     def __init__(self, homes: Homes) -> None:
         self._homes = homes
@@ -144,25 +144,25 @@ class Resolver:
         self._answered: Once[Answered] = Once()
 
     def resolve(self, question: Question) -> Reference:
-        """Return the reference, with the digest that it stands for now.
+        """Return the reference with its current digest.
 
-        With tags to choose from, it is that of the highest; with a platform, an index is
-        replaced by its child for it. Raises StoreError, or BundlepipeError where no tag or
-        not exactly one child matches.
+        With a tag selection it is that of the highest tag; with a platform, an index is replaced by
+        its member. Raises StoreError, or BundlepipeError if no tag matches or the number of
+        matching members is not one.
         """
         return self.answer(question).image
 
     def answer(self, question: Question) -> Answered:
-        """Return what `resolve` does, with the index that it was chosen from."""
+        """Return the result of `resolve`, with the index that it was selected from."""
         if question.is_answered:
             return Answered(question.reference)
         reference = self.tagged(question)
         return self._answered.get((str(reference), question.platform), lambda: self._ask(reference, question.platform))
 
     def tagged(self, question: Question) -> Reference:
-        """Return the reference that a question is about, with the highest tag where it has some to choose from.
+        """Return the reference of a lookup, with the highest tag if it has a selection.
 
-        Raises StoreError, or BundlepipeError where no tag matches.
+        Raises StoreError, or BundlepipeError if no tag matches.
         """
         selection, repository = question.tags, question.reference.repository
         if selection is None:
@@ -182,7 +182,7 @@ class Resolver:
             try:
                 return Answered(reference.with_digest(store.resolve(reference.identifier)))
             except (NotFound, AccessDenied):
-                # Registries say why only where they are asked for the manifest itself, as kbld asks.
+                # Registries give a reason only if the manifest itself is requested, as kbld does.
                 return Answered(reference.with_digest(store.read_manifest(reference.identifier).digest))
         manifest = store.read_manifest(reference.identifier)
         there = reference.with_digest(manifest.digest)
@@ -208,7 +208,7 @@ def _choose(
 
 
 def made_now(plan: Made) -> Reference:
-    """Return what something made here is now; InputError if it is not known."""
+    """Return the current reference of an image or bundle made here; InputError if it is not known."""
     if plan.image is None:
         raise InputError(
             f"'{plan.name}' is made by this pipeline, but not before this lock: it needs this bundle, or what it is "
@@ -220,10 +220,10 @@ def made_now(plan: Made) -> Reference:
 def answer_all(
     items: Mapping[str, Item], answer: Callable[[Item], Answer], where: Callable[[str], object]
 ) -> dict[str, Answer]:
-    """Return the answers for all references, asked for side by side.
+    """Resolve all references in parallel.
 
-    `where` tells, for messages, where a reference stands. Raises ResolutionError for those
-    without an answer, with all of them.
+    `where` returns, for messages, the position of a reference. Raises ResolutionError with all
+    failures.
     """
 
     def attempt(reference: str) -> Answer | Unresolved:

@@ -1,4 +1,4 @@
-"""Configuration as verbs take it: texts that are searched for images, and the rules of kbld among them."""
+"""Read configuration: texts to search for images, and kbld's rules among them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ URL_PREFIXES = ("http://", "https://")
 
 @dataclass(frozen=True)
 class Text:
-    """Configuration and what messages call it: the path of a file, a URL, the program that printed it."""
+    """Configuration and its name in messages: the path of a file, a URL, the program that printed it."""
 
     name: str
     content: bytes
 
     @property
     def kbld_name(self) -> str:
-        """What kbld calls it in messages, where it is one of its inputs."""
+        """kbld's name for it in messages, if it is one of kbld's inputs."""
         if self.name == STANDARD_INPUT:
             return self.name
         return f"HTTP URL '{self.name}'" if self.name.startswith(URL_PREFIXES) else f"file '{self.name}'"
@@ -42,7 +42,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Configuration:
-    """What was searched, and the rules by which references in it become others."""
+    """The searched texts, and the rules that replace references in them."""
 
     files: tuple[SearchedFile, ...]
     rules: KbldConfig
@@ -50,7 +50,7 @@ class Configuration:
 
     @property
     def images(self) -> Iterator[FoundImage]:
-        """What was found, in the order of the files."""
+        """The images found, in the order of the files."""
         return (found for file in self.files for found in file.images)
 
 
@@ -68,7 +68,7 @@ def read_text(path: str) -> Text:
 
 
 def read_rules(paths: Iterable[str]) -> KbldConfig:
-    """Return kbld's configuration in some files, in their order.
+    """Return kbld's configuration in some files, in order.
 
     Raises InputError for a file that cannot be read, DocumentError with all faults of all files.
     """
@@ -85,9 +85,9 @@ def read_rules(paths: Iterable[str]) -> KbldConfig:
 
 
 def search(texts: Sequence[Text], rules: KbldConfig) -> Configuration:
-    """Return what is found in some texts by `rules` and those that the texts hold, as kbld takes both from its files.
+    """Return the references that `rules` and the rules in the texts find, in kbld's order.
 
-    Faults are collected in `problems`.
+    Faults are added to `problems`.
     """
     problems: list[str] = []
     configurations = [rules]
@@ -113,8 +113,8 @@ def search(texts: Sequence[Text], rules: KbldConfig) -> Configuration:
 def read_as_kbld(texts: Sequence[Text]) -> tuple[list[ComposedFile], KbldConfig]:
     """Return the documents of some texts, and the configuration among them, as kbld reads them.
 
-    Raises DocumentError with the first fault, in kbld's order: files that it cannot read, then
-    its configuration. What kbld takes for no fault is none.
+    Raises DocumentError with the first fault, in kbld's order: unreadable files, then kbld's
+    configuration. Only errors of kbld are faults.
     """
     composed = [_composed_as_kbld(text) for text in texts]
     configurations = (parse_config(file.content, file.path, sole=False, as_kbld=True) for file in composed)
@@ -122,7 +122,7 @@ def read_as_kbld(texts: Sequence[Text]) -> tuple[list[ComposedFile], KbldConfig]
 
 
 def search_as_kbld(texts: Sequence[Text]) -> Configuration:
-    """Return what kbld finds in some texts, which hold the rules as well; DocumentError as of `read_as_kbld`."""
+    """Return the images that kbld finds in texts, which also hold the rules; DocumentError as of `read_as_kbld`."""
     composed, rules = read_as_kbld(texts)
     files = tuple(search_composed(file, rules.search_rules, as_kbld=True) for file in composed)
     return Configuration(files, rules)

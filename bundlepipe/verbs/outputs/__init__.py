@@ -1,1 +1,1 @@
-"""Whether what a verb writes may take the place of what is there."""
+"""Whether an output of a verb may replace existing files."""

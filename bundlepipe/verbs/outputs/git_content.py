@@ -1,4 +1,4 @@
-"""What git has of files: before something else takes their place, whether it can give them back."""
+"""Find out whether git could restore files that would be replaced."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bundlepipe.concurrency.processes import run_program
 from bundlepipe.errors import ProgramError, ProgramMissing
 from bundlepipe.filesystem.base_directory import anchored, as_given
 
-# `git status` would write to the index, at the same time as the user's own git perhaps.
+# `git status` would write to the index, perhaps at the same time as the user's own git.
 _ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1"}
-# Git's hooks have these, and they may stand for another repository than the one around the path.
+# Variables in git's hooks, which may name another repository than the one around the path.
 _OF_ONE_REPOSITORY = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -30,7 +30,7 @@ _CHUNK = 1 << 20
 
 
 def find_tracked(paths: Sequence[str]) -> list[str]:
-    """Return those of some paths that git tracks; none where it cannot tell (no repository, say)."""
+    """Return the paths that git tracks; empty if it cannot tell (no repository, say)."""
     if not paths:
         return []
     try:
@@ -44,10 +44,9 @@ def find_tracked(paths: Sequence[str]) -> list[str]:
 def find_unkept(path: str) -> str | None:
     """Return what would be lost with the file, link or directory at `path`; None if git has every byte of it.
 
-    Git has what is tracked, unmodified, and in the index as it is on the disk: a file that git
-    keeps in another form (with filters, or other ends of lines) does not count. Empty
-    directories are no loss. Where git is missing or fails, or there is no repository, `path`
-    itself is what would be lost.
+    Git has tracked, unmodified files that are in the index as on disk: a file that git stores in another form
+    (with filters, or other line ends) does not count. Empty directories are no loss. Without a working git or
+    a repository, `path` itself would be lost.
     """
     place = anchored(path)
     is_directory = stat.S_ISDIR(os.lstat(place).st_mode)
@@ -59,14 +58,14 @@ def find_unkept(path: str) -> str | None:
             file = os.path.join(os.fsencode(directory), below)
             if below not in tracked or tracked[below] != _object_name(file, len(tracked[below])):
                 return as_given(os.fsdecode(file)) if is_directory else path
-        # The index has it all, a commit perhaps not.
+        # Everything is in the index, but perhaps not in a commit.
         return path if _status(directory, inside) else None
     except (ProgramError, ProgramMissing, OSError):
         return path
 
 
 def _tracked(directory: str, path: str) -> dict[bytes, bytes]:
-    """Return what the index has of each file below a path, as `_object_name` does, by its path from the directory."""
+    """Return the index entry of each file below a path, as `_object_name` does, by its path from the directory."""
     found: dict[bytes, bytes] = {}
     for line in _git(directory, "ls-files", "--stage", "-z", "--", path).split(b"\0"):
         entry, _, name = line.partition(b"\t")
@@ -83,7 +82,7 @@ def _status(directory: str, path: str) -> bytes:
 
 
 def _git(directory: str, *arguments: str) -> bytes:
-    # A monitor of the file system is a program that the repository may name.
+    # A file system monitor is a program that the repository may name.
     command = ("git", "-c", "core.fsmonitor=false", *arguments)
     return run_program(
         command,
@@ -96,7 +95,7 @@ def _git(directory: str, *arguments: str) -> bytes:
 
 
 def _files_below(directory: str) -> Iterator[bytes]:
-    """Yield the path, from the directory, of whatever is below it and is no directory itself."""
+    """Yield the path, from the directory, of everything below it except directories."""
     directories = [b""]
     while directories:
         prefix = directories.pop()
@@ -110,9 +109,9 @@ def _files_below(directory: str) -> Iterator[bytes]:
 
 
 def _object_name(file: bytes, length: int) -> bytes | None:
-    """Return whether it is a link, and the name that git gives to its content; None for a device.
+    """Return whether it is a link, and git's object name for its content; None for a device.
 
-    `length` is how long that is in the index: it tells by which function the repository names.
+    `length` is the length of names in the index, which shows the repository's hash function.
     """
     status = os.lstat(file)
     hasher = hashlib.sha1(usedforsecurity=False) if length <= 1 + _SHA1_DIGITS else hashlib.sha256()

@@ -1,4 +1,4 @@
-"""What written files are recognised by, so that newer ones may take their place."""
+"""Kinds of files that bundlepipe writes, recognised by content, so that newer ones may replace them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
     from bundlepipe.documents.imgpkg.images_lock import ImagesLock
 
-# More than any lock has: what is larger need not be read to know that it is none.
+# Larger than any lock: a larger file is not a lock and need not be read.
 _LARGEST_LOCK = 64 << 20
 _KBLD_LOCK_KEY = b"minimumRequiredVersion"
 
 
 def _is_copied_tar(path: str) -> bool:
-    """Tell whether a file is a tar as copies write them, here or elsewhere."""
+    """Return whether a file is a tar file as copies write it."""
     from bundlepipe.stores.archive.recognition import is_archive
 
     return is_archive(path)
 
 
 def _is_partial_tar(path: str) -> bool:
-    """Tell whether a file begins as such a tar, or is what one is before its first byte is written."""
+    """Return whether a file is the beginning of such a tar file, or one before its first byte was written."""
     from bundlepipe.stores.archive.recognition import is_beginning
 
     return is_beginning(path)
@@ -47,7 +47,7 @@ def _is_images_lock(path: str) -> bool:
 
 
 def _is_images_lock_in_conflict(path: str) -> bool:
-    """Tell whether a file is what git made of two ImagesLocks that it could not merge."""
+    """Return whether a file is a merge conflict of two ImagesLocks."""
     from bundlepipe.documents.imgpkg.images_lock import ImagesLock
     from bundlepipe.documents.yaml.conflict_markers import sides_of
 
@@ -60,7 +60,7 @@ def _is_images_lock_in_conflict(path: str) -> bool:
 
 
 def _is_kbld_lock(path: str) -> bool:
-    """Tell whether a file is configuration of kbld that only says what references were resolved to."""
+    """Return whether a file is kbld's configuration with nothing but resolved references."""
     from bundlepipe.documents.kbld.reading import parse_config
 
     content = _start(path, _LARGEST_LOCK)
@@ -70,12 +70,12 @@ def _is_kbld_lock(path: str) -> bool:
         return False
     if config.sources or config.destinations or _KBLD_LOCK_KEY not in content:
         return False
-    # One without images has nothing to lose, unless somebody wrote rules into it.
+    # Without images it holds nothing to lose, unless a user wrote rules into it.
     return all(each.preresolved for each in config.overrides) if config.overrides else not config.search_rules
 
 
 def is_configuration(path: str) -> bool:
-    """Tell whether a file consists of YAML or JSON documents with keys, at least one, as configuration does."""
+    """Return whether a file consists of YAML or JSON mappings, at least one, as configuration does."""
     from bundlepipe.documents.yaml.reader import parse
 
     try:
@@ -94,7 +94,7 @@ def _parses(path: str, parse: Callable[[bytes, str], object]) -> bool:
 
 
 def _start(path: str, size: int) -> bytes:
-    """Return the first bytes of a file; none of one that cannot be read, which is of no kind then."""
+    """Return the first bytes of a file; empty if it cannot be read, so that it has no kind."""
     try:
         with open(anchored(path), "rb") as file:
             return file.read(size)
@@ -111,14 +111,14 @@ KBLD_LOCK = Kind("a lock of kbld", _is_kbld_lock)
 
 
 def kind_of(lock: BundleLock | ImagesLock) -> Kind:
-    """Return the kind of a lock that is known by now."""
+    """Return the kind for a type of lock."""
     from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
 
     return BUNDLE_LOCK if isinstance(lock, BundleLock) else IMAGES_LOCK
 
 
 def tar_outputs(path: str, claim: Claim) -> list[FileOutput]:
-    """Return the files that a copy into a tar writes: the tar, and what it is until it is complete."""
+    """Return the files that a copy to a tar file writes: the tar file, and the partial one."""
     place = followed(path)
     directory, name = os.path.split(place)
     unfinished = replace(claim, unknown=f"it is not {PARTIAL_TAR.name}", made=lambda: False)

@@ -1,7 +1,7 @@
-"""What was pulled where outside of a pipeline: a directory that is still so may be replaced by a newer version.
+"""Records of pulls outside of a pipeline: an unchanged directory may be replaced by a newer version.
 
-Each directory has a small file below $XDG_STATE_HOME (~/.local/state without it), named for its
-path: the hash of the names, modes and contents that a pull left, and the path.
+Each directory has a small file below $XDG_STATE_HOME (~/.local/state without it), named for its path. It holds
+the hash of the names, modes and contents that a pull wrote, and the path.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bundlepipe.filesystem.snapshots import Snapshot, snapshot
 
 
 def is_as_pulled(directory: str) -> bool:
-    """Tell whether a directory is what the last pull into it left there."""
+    """Return whether a directory is unchanged since the last pull into it."""
     try:
         with open(_record(directory), "rb") as file:
             recorded = file.readline().rstrip(b"\n").decode("ascii", "replace")
@@ -27,7 +27,7 @@ def is_as_pulled(directory: str) -> bool:
 
 
 def record_pulled(directory: str, state: Snapshot) -> None:
-    """Record what a pull left in a directory; where that cannot be written, the next pull has to be forced."""
+    """Record the result of a pull in a directory; if that cannot be written, the next pull has to be forced."""
     with contextlib.suppress(OSError):
         record = _record(directory)
         _remove_outdated(os.path.dirname(record))
@@ -42,7 +42,7 @@ def _record(directory: str) -> str:
 
 
 def _remove_outdated(records: str) -> None:
-    """Remove the records of directories that are gone."""
+    """Remove the records of deleted directories."""
     names = os.listdir(records) if os.path.isdir(records) else []
     for record in (os.path.join(records, name) for name in names):
         with contextlib.suppress(OSError):

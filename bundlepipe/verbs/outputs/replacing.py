@@ -1,9 +1,9 @@
-"""Whether an output may take the place of what is there: only if nothing is lost by it.
+"""Decide whether an output may replace existing files: only if nothing is lost.
 
-What exists, a file or a directory that is not empty, is replaced if whoever writes has made
-it, if it is what would be written, if it is recognisably of the kind that is written, if git
-has every byte of it, or if that was asked for. Repositories of git, mount points, the current
-directory, home directories and what a pipeline is made of stay whatever was asked for.
+A file, or a directory that is not empty, is replaced if its writer made it, if it equals the new
+output, if it is recognisably of the kind that is written, if git has every byte of it, or if the
+user forces it. Repositories of git, mount points, the current directory, home directories and the
+files of a pipeline are never replaced.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Why = Literal["absent", "forced", "made", "kind", "git"]
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file is recognised by: `name` is what messages call it, `matches` looks at a path."""
+    """A recognisable kind of file: `name` is for messages, `matches` checks a path."""
 
     name: str
     matches: Callable[[str], bool]
@@ -35,11 +35,11 @@ class Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """Who writes, and what that allows.
+    """What a writer may replace.
 
-    `unknown` says of what is there that it is none of what may be replaced ("this pull
-    did not make it"), `advice` what to do then. `forced`: it may be replaced because that was
-    asked for; `made` tells whether whoever writes has made what is there.
+    `unknown` is the reason in messages for files that may not be replaced ("this pull did not make
+    it"), `advice` what to do then. `forced`: the user allows replacing them; `made` returns whether
+    this writer made the existing files.
     """
 
     unknown: str
@@ -48,13 +48,13 @@ class Claim:
     made: Callable[[], bool] = lambda: False
 
     def why(self) -> Why | None:
-        """Return why anything may be replaced here; None if that depends on what it is."""
+        """Return why anything may be replaced; None if that depends on the existing files."""
         if self.forced:
             return "forced"
         return "made" if self.made() else None
 
     def refusal(self, path: str, lost: str) -> OutputError:
-        """Return the error for what is at `path`; `lost` is what of it git does not have."""
+        """Return the error for the files at `path`; `lost` is the part that git does not have."""
         what = "it" if lost == path else f"{lost} as it is now"
         return OutputError(f"{path}: exists, but {self.unknown}, and git does not have {what}: {self.advice}")
 
@@ -63,8 +63,7 @@ class Claim:
 class FileOutput:
     """A file that is about to be written at `path`.
 
-    `kinds` are those that may be replaced. With `takes_empty`, a file without content may be
-    replaced as well, as `mktemp` makes one.
+    `kinds` may be replaced. With `takes_empty`, so may an empty file, such as one of `mktemp`.
     """
 
     path: str
@@ -88,12 +87,12 @@ class FileOutput:
         raise self.claim.refusal(self.path, lost)
 
     def write(self, content: bytes, about_to: Callable[[os.stat_result], object] = lambda status: None) -> bool:
-        """Make `content` the content of the file as `write_if_changed` does; OutputError if it may not be replaced."""
+        """Write `content` as `write_if_changed` does; OutputError if the file may not be replaced."""
         self.check(content)
         return write_if_changed(self.path, content, about_to=about_to)
 
     def check_place(self) -> os.stat_result | None:
-        """Return the status of what is there, None for nothing; OutputError if it stays whatever is written."""
+        """Return the status of the existing file, None if there is none; OutputError if it must never be replaced."""
         refuse_repository(self.path)
         status = _status(self.path)
         if status is None:
@@ -122,9 +121,9 @@ def check_all(outputs: Iterable[FileOutput]) -> None:
 
 @dataclass(frozen=True)
 class DirectoryOutput:
-    """A directory that is about to be replaced by what is pulled.
+    """A directory that is about to be replaced by a pull.
 
-    `protected` are paths that it must not hold. `is_bundle` tells whether a bundle is pulled,
+    `protected` are paths that it must not contain. `is_bundle` says whether a bundle is pulled,
     None if that is not known.
     """
 
@@ -134,17 +133,17 @@ class DirectoryOutput:
     is_bundle: bool | None = None
 
     def check(self) -> Why:
-        """Return why the directory may be replaced whatever is pulled; OutputError if that is not so."""
+        """Return why the directory may be replaced by any pull; OutputError if it may not."""
         why, lost = self._judge()
         if why is None:
             raise self.claim.refusal(self.path, lost)
         return why
 
     def check_before(self) -> Why | None:
-        """Return why the directory may be replaced, None if that depends on what is pulled.
+        """Return why the directory may be replaced, None if that depends on the pulled files.
 
-        Raises OutputError if it may not, which needs nothing to be transferred where a bundle
-        is to replace what is none, or what is there cannot come from any pull.
+        Raises OutputError if it may not be: without a transfer if a bundle would replace other
+        files, or if no pull can have made the existing files.
         """
         why, lost = self._judge()
         if why is None and (self._lacks_lock() or _find_foreign(self.path)):
@@ -152,13 +151,13 @@ class DirectoryOutput:
         return why
 
     def check_against(self, incoming: str) -> None:
-        """Raise OutputError if something would be lost by `incoming`, the directory that takes the place."""
+        """Raise OutputError if replacing the directory with `incoming` would lose anything."""
         why, lost = self._judge()
         if why is None and (missing := _find_missing(self.path, incoming)):
             raise self.claim.refusal(self.path, lost if lost != self.path else missing)
 
     def _judge(self) -> tuple[Why | None, str]:
-        """Return why what is there may be replaced, or what of it would be lost."""
+        """Return why the existing files may be replaced, or what would be lost."""
         refuse_dangerous(self.path, self.protected)
         status = _status(self.path)
         if status is None:
@@ -180,12 +179,12 @@ class DirectoryOutput:
 
 
 def followed(path: str) -> str:
-    """Return where a link leads whose target is to be replaced while the link stays; else the path."""
+    """Return the target of a link, which is replaced while the link stays; else the path."""
     return as_given(os.path.realpath(anchored(path))) if os.path.islink(anchored(path)) else path
 
 
 def _status(path: str) -> os.stat_result | None:
-    """Return the status of what is at a path, None for nothing; OutputError where that cannot be told."""
+    """Return the status of a path, None if it does not exist; OutputError on failure."""
     try:
         return os.lstat(anchored(path))
     except FileNotFoundError:
@@ -212,7 +211,7 @@ def _has_content(path: str, content: bytes) -> bool:
 
 
 def _has_entries(directory: str) -> bool:
-    """Tell whether there is anything but empty directories; OutputError where that cannot be told."""
+    """Return whether there is anything but empty directories; OutputError on failure."""
     try:
         return next(_files_below(directory), None) is not None
     except OSError as error:
@@ -231,12 +230,12 @@ def _files_below(directory: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _find_foreign(directory: str) -> str | None:
-    """Return what no pull can have made: links, devices and the like."""
+    """Return anything that no pull can have made: links, devices and the like."""
     return next((entry.path for entry in _files_below(directory) if not entry.is_file(follow_symlinks=False)), None)
 
 
 def _find_missing(directory: str, incoming: str) -> str | None:
-    """Return a file of a directory that is not the same in the one that is to replace it; None without one."""
+    """Return a file of a directory that differs in its replacement; None if there is none."""
     for entry in _files_below(directory):
         other = os.path.join(incoming, os.path.relpath(entry.path, anchored(directory)))
         if not entry.is_file(follow_symlinks=False) or not _is_same_file(entry.path, other):

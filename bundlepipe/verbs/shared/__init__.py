@@ -1,1 +1,1 @@
-"""What several verbs need of bundles, locations and blobs."""
+"""Shared by several verbs: bundles, image locations and blobs."""

@@ -1,4 +1,4 @@
-"""Blobs on their way: each transfer is told as events, whichever homes it goes between."""
+"""Transfer blobs between stores, emitting events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_REFUSALS = 3
 
 
 def send_blob(destination: Destination, blob: Descriptor, open_content: OpenContent, emit: Emit) -> bool:
-    """Store a blob that comes from files or memory; tell whether it had to be transferred. Raises StoreError."""
+    """Store a blob from files or memory; return whether it was transferred. Raises StoreError."""
     sent = destination.put_blob(blob, lambda: _told(_chunks(open_content()), blob, emit))
     emit(BlobDone(blob.digest, blob.size, "transferred" if sent else "present"))
     return sent
@@ -37,16 +37,16 @@ def receive_blob(source: Source, blob: Descriptor, emit: Emit) -> Generator[byte
 
 
 def pass_on_blob(source: Source, destination: Destination, blob: Descriptor, emit: Emit) -> None:
-    """Make the destination have a blob of the source, streamed through: nothing is kept. Raises StoreError."""
+    """Stream a blob from the source to the destination, without storing it in between. Raises StoreError."""
     sent = destination.put_blob(blob, lambda: _told(source.read_blob(blob), blob, emit))
     emit(BlobDone(blob.digest, blob.size, "transferred" if sent else "present"))
 
 
 class Mounts:
-    """Takes blobs over from repositories of the destination's registry, where that works.
+    """Mounts blobs from repositories of the destination's registry, if that works.
 
-    Some registries never mount and some do not from everywhere. Who has given nothing a few
-    times running is not asked again.
+    Some registries never mount and some not from every repository. After a few refusals in a row a
+    repository is not tried again.
     """
 
     def __init__(self, destination: Destination) -> None:
@@ -68,7 +68,7 @@ class Mounts:
 def put_tagged(store: Store, manifest: Manifest, tag: str) -> None:
     """Store a manifest under a tag; StoreError if the tag names another one and the registry does not let it move.
 
-    A registry with immutable tags may refuse a tag although it names the manifest already.
+    A registry with immutable tags may refuse a tag although it already names the manifest.
     """
     try:
         store.put_manifest(manifest, tag)
@@ -86,7 +86,7 @@ def put_tagged(store: Store, manifest: Manifest, tag: str) -> None:
 
 
 def put_further_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> None:
-    """Make tags name a manifest that is there; those that do cost a request each. Raises StoreError."""
+    """Make tags name a manifest that exists; a tag that already does costs one request. Raises StoreError."""
     for tag in tags:
         present = find_manifest(store, tag)
         if present is None or present.digest != manifest.digest:
@@ -94,9 +94,9 @@ def put_further_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> N
 
 
 def put_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> None:
-    """Store a manifest, whose blobs are there, under tags in their order, protected by imgpkg's tag where needed.
+    """Store a manifest, whose blobs exist, under tags in order, protected by imgpkg's tag if needed.
 
-    Where the last of the tags is found, all the rest is there too. Raises StoreError.
+    If the last of the tags exists, everything else does too. Raises StoreError.
     """
     protection = () if store.keeps_untagged else (internal_tag(manifest.digest),)
     for tag in (*protection, *tags):
@@ -104,7 +104,7 @@ def put_tags(store: Store, manifest: Manifest, tags: Sequence[str]) -> None:
 
 
 def put_image(source: Source, manifest: Manifest, store: Store, tags: Sequence[str], emit: Emit) -> None:
-    """Store an image or index of a source, with all that it names, under tags as `put_tags` does. Raises StoreError."""
+    """Store an image or index of a source, with everything it names, under tags as `put_tags`. Raises StoreError."""
     images = [source.read_manifest(child.digest) for child in manifest.children] if manifest.is_index else [manifest]
     blobs = dict.fromkeys(blob for image in images for blob in (*image.layers, image.config))
     in_parallel(lambda blob: pass_on_blob(source, store, blob, emit), blobs)
@@ -115,7 +115,7 @@ def put_image(source: Source, manifest: Manifest, store: Store, tags: Sequence[s
 
 
 def _told(chunks: Generator[bytes, None, None], blob: Descriptor, emit: Emit) -> IO[bytes]:
-    """Return a file object on chunks which tells of every one that is taken from it."""
+    """Return a file object over chunks that reports each chunk read from it."""
 
     def tell() -> Generator[bytes, None, None]:
         emit(BlobStarted(blob.digest, blob.size))

@@ -1,4 +1,4 @@
-"""What makes a bundle: its directory, its label, its tags."""
+"""Properties of a bundle: its directory, its label, its tags."""
 
 from __future__ import annotations
 
@@ -25,61 +25,61 @@ from bundlepipe.stores.protocol import Source, read_whole
 NOT_A_BUNDLE = "Expected bundle image but found plain image (hint: Did you use -i instead of -b?)"
 NOT_AN_IMAGE = "Images cannot be pushed with '.imgpkg' directories, consider using --bundle (-b) option"
 
-# What ends the tags by which cosign finds what is attached to an image: signatures, attestations, SBOMs.
+# Suffixes of the tags by which cosign finds artifacts of an image: signatures, attestations, SBOMs.
 SIGNATURE_SUFFIX = ".sig"
 COSIGN_SUFFIXES = (SIGNATURE_SUFFIX, ".att", ".sbom")
 
-# As what something is to be taken: `-b` or `-i` of imgpkg.
+# The expected kind: imgpkg's `-b` or `-i`.
 Kind = Literal["bundle", "image"]
 
 
 def internal_tag(digest: Digest) -> str:
-    """Return the tag that every pushed or copied manifest gets, so that a registry never collects it."""
+    """Return the tag that every pushed or copied manifest gets, so that a registry never deletes it."""
     return f"{digest.algorithm}-{digest.encoded}.imgpkg"
 
 
 def inputs_tag(inputs: Digest) -> str:
-    """Return the tag under which a built image is found by the digest of its inputs."""
+    """Return the tag by which a built image is found by the digest of its inputs."""
     return f"{inputs.algorithm}-{inputs.encoded}.inputs.imgpkg"
 
 
 def locations_tag(digest: Digest) -> str:
-    """Return the tag of the image that tells where the images of a relocated bundle are."""
+    """Return the tag of the image-locations image of a relocated bundle."""
     return f"{digest.algorithm}-{digest.encoded}.image-locations.imgpkg"
 
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image or index and the home that it is in; what its configuration says is read once, when it is asked for."""
+    """An image or index and its store; its configuration is read once, on first use."""
 
     store: Source
     manifest: Manifest
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return f"{self.store.name}@{self.manifest.digest}"
 
     @cached_property
     def config(self) -> bytes:
-        """The configuration; StoreError, IntegrityError where it cannot be had."""
+        """The configuration; StoreError, IntegrityError if it is not available."""
         return read_whole(self.store, self.manifest.config, LARGEST_CONFIG)
 
     @property
     def is_bundle(self) -> bool:
         """Whether it has the label of a bundle, and one layer; one request, unless that is ruled out.
 
-        An image that was built on a bundle inherits the label, and has further layers.
+        An image that was built on a bundle inherits the label, and has more layers.
         """
         if self.manifest.is_index or len(self.manifest.layers) != 1:
             return False
         return BUNDLE_LABEL in labels_of(self.config, self.name)
 
     def contents(self) -> tuple[LayerContent, ...]:
-        """Return what the layers have to hold; nothing where the configuration does not say it.
+        """Return the expected content of the layers; empty if the configuration does not say.
 
-        Artifacts have configurations of types of their own, or without DiffIDs. Raises
-        InvalidContent where there is not one for each layer: nobody knows then which is whose.
+        Artifacts have configurations of other types, or without DiffIDs. Raises InvalidContent
+        unless there is one for each layer: otherwise they cannot be matched.
         """
         layers = self.manifest.layers
         if not layers or self.manifest.config.media_type not in (DOCKER_CONFIG, OCI_CONFIG):
@@ -94,17 +94,17 @@ class StoredImage:
 
 
 def is_bundle(store: Source, manifest: Manifest) -> bool:
-    """Tell whether an image is a bundle; errors are those of `StoredImage`."""
+    """Return whether an image is a bundle; errors are those of `StoredImage`."""
     return StoredImage(store, manifest).is_bundle
 
 
 def require_kind(
     what: object, verb: str, *, is_bundle: bool, expected: Kind | None, drop_in: str | None = None
 ) -> None:
-    """Raise BundlepipeError, in imgpkg's words, if something is not of the kind that was asked for.
+    """Raise BundlepipeError, in imgpkg's words, if an image is not of the expected kind.
 
-    `verb` says what is done with it: "pulling", "copying". `drop_in` is what imgpkg says, if it
-    has other words for that.
+    `verb` is the operation: "pulling", "copying". `drop_in` is imgpkg's text, if it has other words
+    for that.
     """
     if expected == "image" and is_bundle:
         words = f"Expected bundle flag when {verb} a bundle (hint: Use -b instead of -i for bundles)"
@@ -118,17 +118,17 @@ def require_kind(
 def check_contents(entries: Sequence[Entry], roots: Sequence[str]) -> None:
     """Raise InputError or DocumentError unless the entries make a bundle: imgpkg's rules, in its words.
 
-    Exactly one `.imgpkg` directory, directly below one of the inputs, holding a valid
-    images.yml; bundle.yml, where there is one, is valid.
+    Exactly one `.imgpkg` directory, directly below one of the inputs, with a valid images.yml;
+    bundle.yml, if present, is valid.
     """
     check_placement(entries, roots)
     check_documents(entries, roots)
 
 
 def check_documents(entries: Sequence[Entry], roots: Sequence[str], *, as_imgpkg: bool = False) -> None:
-    """Raise InputError if there is no images.yml, and DocumentError if it is faulty, or bundle.yml is.
+    """Raise InputError if there is no images.yml, and DocumentError if it or bundle.yml is faulty.
 
-    With `as_imgpkg` the former is one that imgpkg takes, and the latter is anything.
+    With `as_imgpkg` images.yml only has to be valid for imgpkg, and bundle.yml may be anything.
     """
     names = (IMAGES_LOCK, BUNDLE_METADATA)
     paths = {entry.name: entry.path for entry in entries if entry.name in names and not entry.is_directory}
@@ -145,7 +145,7 @@ def check_documents(entries: Sequence[Entry], roots: Sequence[str], *, as_imgpkg
 
 
 def check_placement(entries: Sequence[Entry], roots: Sequence[str]) -> None:
-    """Raise InputError unless the entries have one `.imgpkg` directory at most, directly below one of the inputs."""
+    """Raise InputError unless the entries have at most one `.imgpkg` directory, directly below one of the inputs."""
     directories = [entry for entry in entries if entry.is_directory and _base(entry.name) == BUNDLE_DIRECTORY]
     misplaced = [entry for entry in directories if entry.name != BUNDLE_DIRECTORY]
     if misplaced:
@@ -161,7 +161,7 @@ def check_placement(entries: Sequence[Entry], roots: Sequence[str]) -> None:
 
 
 def check_is_plain(entries: Sequence[Entry]) -> None:
-    """Raise InputError if the entries of a plain image have a bundle's directory among them."""
+    """Raise InputError if the entries of a plain image include a bundle's directory."""
     if any(entry.is_directory and _base(entry.name) == BUNDLE_DIRECTORY for entry in entries):
         raise InputError(NOT_AN_IMAGE)
 

@@ -1,4 +1,4 @@
-"""The image-locations image: what a copy leaves beside a bundle, so that nobody need ask for every image."""
+"""The image-locations image, which a copy stores with a bundle so that readers need not look up every image."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _LIMITS = Limits(size=2 * LARGEST_LOCATIONS, entries=16)
 
 
 def read_locations(store: Source, digest: Digest) -> ImageLocations | None:
-    """Return what the image-locations image of a bundle says; None if there is none to be had.
+    """Return the content of a bundle's image-locations image; None if there is none.
 
-    Raises InvalidContent or DocumentError for one that says nothing, StoreError.
+    Raises InvalidContent or DocumentError for an invalid one, StoreError.
     """
     manifest = find_manifest(store, locations_tag(digest))
     if manifest is None:
@@ -44,7 +44,7 @@ def read_locations(store: Source, digest: Digest) -> ImageLocations | None:
 
 
 def make_locations(locations: ImageLocations) -> tuple[Manifest, dict[Digest, bytes]]:
-    """Return the image-locations image that imgpkg makes: its manifest, and its blobs."""
+    """Return the image-locations image as imgpkg makes it: its manifest, and its blobs."""
     with _directory() as directory:
         with open(os.path.join(directory, FILE_NAME), "wb") as file:
             file.write(locations.to_bytes())

@@ -1,4 +1,4 @@
-"""What imgpkg takes for the files of a bundle, which is less strict than what bundlepipe does (`verbs.bundle`)."""
+"""imgpkg's rules for the files of a bundle, which are less strict than bundlepipe's (`verbs.bundle`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _IMAGES_LOCK_NAME = os.path.basename(IMAGES_LOCK)
 
 
 def all_entries(roots: Sequence[str]) -> list[Entry]:
-    """Return everything in the inputs, whatever it is, excluded or not; no link is followed. InputError."""
+    """Return everything in the inputs, of any type, excluded or not, without following links. InputError."""
     found: list[Entry] = []
     for root in roots:
         status = lstat(root)
@@ -37,10 +37,10 @@ def _add_below(directory: str, prefix: str, found: list[Entry]) -> None:
 
 
 def bundle_fault(entries: Sequence[Entry], roots: Sequence[str]) -> str | None:
-    """Return why the entries of inputs, the `roots`, make no bundle, in imgpkg's words; None if they make one.
+    """Return why the entries of inputs, the `roots`, are not a bundle, in imgpkg's words; None if they are.
 
-    Something called `.imgpkg` is there once, an input itself counted, and directly below one
-    of the inputs; and something called images.yml is in it.
+    A `.imgpkg` must exist once, including inputs themselves, directly below one of the inputs, and contain an
+    images.yml.
     """
     found = [_absolute(entry.path) for entry in entries if os.path.basename(entry.path) == BUNDLE_DIRECTORY]
     if not found:
