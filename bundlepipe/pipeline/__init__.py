@@ -1,6 +1,6 @@
-"""The door of doit: declarations become tasks, and tasks call verbs.
+"""The doit front end: declarations become tasks, and tasks call verbs.
 
-`declared` says what there is, and takes it from bundlepipe.yml; `graph` makes tasks of it, of the
-kinds in `tasks`; `running` has what decides whether a task has to run, and the action that runs it.
-`plugins` are doit's.
+`declared` has the declarations and reads bundlepipe.yml; `graph` makes tasks from them, of the
+kinds in `tasks`; `running` decides whether a task has to run, and has the action that runs it.
+`plugins` are plugins of doit.
 """

@@ -1,4 +1,4 @@
-"""The object that doit finds in a dodo.py."""
+"""`Pipeline`, the object that doit finds in a dodo.py."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from bundlepipe.stores.settings import RegistrySettings
 DEFAULT_PATH = "bundlepipe.yml"
 Result = TypeVar("Result")
 
-# What `refresh=NAME` names may be in any of them.
+# Names in `refresh=NAME` may be in any of them.
 _pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()
 
 
 class Pipeline:
     """Images, bundles, copies, pulls and renders as doit tasks.
 
-    Assigned to a name in a dodo.py, it is all that doit needs. Declare everything here, or
-    in a file with `Pipeline.load`. With a `prefix`, tasks are `PREFIX_push_bundle:NAME`, so that a
+    Assigned to a name in a dodo.py, it is all that doit needs. Pass declarations here, or load a
+    file with `Pipeline.load`. With a `prefix`, tasks are `PREFIX_push_bundle:NAME`, so that a
     dodo.py may hold several pipelines.
     """
 
-    # On instances only: doit asks it of every name in a dodo.py, imported classes included.
+    # Only on instances: doit looks for it on every name in a dodo.py, imported classes included.
     create_doit_tasks: Callable[[], Iterator[Task]]
 
     def __init__(
@@ -75,7 +75,7 @@ class Pipeline:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] = DEFAULT_PATH, *, prefix: str = "") -> Pipeline:
-        """Return the pipeline that a file declares; the file is read when doit asks for the tasks."""
+        """Return the pipeline of a file; the file is read when doit asks for the tasks."""
         pipeline = cls(prefix=prefix)
         pipeline._read = lambda: read_pipeline(checked_path(path), os.environ, prefix=prefix)
         pipeline._called = printable(str(path))
@@ -112,7 +112,7 @@ class Pipeline:
         yield from create_tasks(declared, settings, groups)
 
     def _others(self) -> Iterator[tuple[Declared, str]]:
-        """Yield what other pipelines declare, with their prefixes; faulty ones tell so themselves."""
+        """Yield the declarations of other pipelines, with their prefixes; faulty ones report their own faults."""
         for other in [each for each in _pipelines if each is not self]:
             with contextlib.suppress(BundlepipeError):
                 yield other._read(), checked_prefix(other._prefix)
@@ -128,7 +128,7 @@ def _without_faults(declared: Declared) -> Declared:
 
 
 def _told(read: Callable[[], Result]) -> Result:
-    """Return what is read; what is wrong with it becomes the error that doit tells without a traceback."""
+    """Convert errors while reading to one that doit reports without a traceback."""
     try:
         return read()
     except BundlepipeError as error:

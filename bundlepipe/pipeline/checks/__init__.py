@@ -1,1 +1,1 @@
-"""What does not fit together in a pipeline, found before anything runs."""
+"""Checks of a whole pipeline, before anything runs."""

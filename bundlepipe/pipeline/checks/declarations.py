@@ -1,4 +1,4 @@
-"""What a schema cannot see: that declarations fit one another and the directories they are in."""
+"""Check what a schema cannot: that declarations fit together, and fit their directories."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ from bundlepipe.stores.location import (
 if TYPE_CHECKING:
     from bundlepipe.pipeline.declared.reading import Declared
 
-# For what is asked of references only, where there is none.
+# Used if only references are needed, and there is no file.
 _ANY = Repository(DEFAULT_REGISTRY, "a/b")
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+")
 
 
 def faults(declared: Declared) -> list[str]:
-    """Return every fault of the declarations, each one line that begins with where it is declared."""
+    """Return all faults of the declarations, each one line that begins with the position of the declaration."""
     return [f"{where}: {text}" if where else text for where, text in _faults(declared)]
 
 
@@ -155,7 +155,7 @@ def _build_faults(image: Image, build: Build) -> Iterator[Fault]:
 
 
 def _context_faults(declared: Declared) -> Iterator[Fault]:
-    """Find what runs write in the contexts of builds that do not leave it out."""
+    """Find files that runs write in build contexts that do not ignore them."""
     locks = [os.path.dirname(images_lock_path(bundle)) for bundle in declared.bundles if bundle.lock]
     written = by_directory([*kept_by_runs(declared.registries), *locks])
     for image in declared.images:
@@ -224,7 +224,7 @@ def _copy_faults(copy: Copy) -> Iterator[Fault]:
 
 
 def _engine_faults(copy: Copy, destination: EngineLocation) -> Iterator[str]:
-    """Find what the Docker Engine cannot take: it keeps single images by NAME:TAG."""
+    """Find what the Docker Engine cannot store: it keeps single images by NAME:TAG."""
     if destination.tag is None:
         yield f"'{copy.to}': the destination of a copy cannot be a digest: give docker-daemon:NAME[:TAG]"
     if isinstance(copy.source, BundleSource):
@@ -237,7 +237,7 @@ def _engine_faults(copy: Copy, destination: EngineLocation) -> Iterator[str]:
 
 
 def _tag_faults(thing: Pushable | Copy, repository: Repository) -> Iterator[Fault]:
-    """Find further tags that are none; InvalidReference for some of them."""
+    """Find invalid additional tags; some of them raise InvalidReference."""
     for tag in thing.tags:
         if Reference.parse(f"{repository}:{tag}").tag != tag:
             yield thing.where, f"{called(thing)}: '{tag}' is not a tag"
@@ -265,7 +265,7 @@ def _program_faults(programs: Sequence[Program]) -> Iterator[str]:
 
 
 def _apply_faults(apply: Apply) -> Iterator[str]:
-    """Find options that kubectl refuses in one another's company, or that it would only meet after applying."""
+    """Find options that kubectl refuses in combination, or would only refuse after applying."""
     if apply.wait and not _DURATION.fullmatch(apply.wait):
         yield f"wait: {quoted(apply.wait)} is not a duration: expected one as kubectl takes it, such as 90s or 5m"
     if apply.force_conflicts and not apply.server_side:

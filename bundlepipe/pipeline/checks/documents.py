@@ -1,6 +1,6 @@
-"""All documents of a pipeline, checked: the pipeline file, and whatever it names that is there already.
+"""Check all documents of a pipeline: the pipeline file, and every existing file that it names.
 
-Nothing is run and nobody is asked, so what programs print and what registries hold is not looked at.
+No program is run and no registry is asked, so their output is not checked.
 """
 
 from __future__ import annotations
@@ -56,11 +56,10 @@ from bundlepipe.verbs.shared.bundles import check_is_plain, check_placement
 
 @dataclass
 class Report:
-    """What was found: `checked` says of each document what it is, by its path, in the order of the pipeline.
+    """The result of a check: `checked` maps the path of each document to its kind, in the order of the pipeline.
 
-    `problems` are its faults, each one line with where it is; `absent` has the paths that are not
-    there although no task of the pipeline makes them: a task of somebody's own may. `notes` are
-    further lines that are worth knowing.
+    `problems` are the faults, each one line with its position; `absent` are missing paths that no task of
+    the pipeline makes, though a user's own task may. `notes` are further useful lines.
     """
 
     checked: dict[str, str] = field(default_factory=dict)
@@ -70,9 +69,9 @@ class Report:
 
 
 def check_documents(path: str, environment: Mapping[str, str]) -> Report:
-    """Return what there is to say about the pipeline file at `path` and all documents that it names.
+    """Check the pipeline file at `path` and all documents that it names.
 
-    Nothing is written. With faults in the form of pipeline files, what they name is not looked at.
+    Nothing is written. If the pipeline file itself is invalid, documents it names are not checked.
     """
     report = Report()
     try:
@@ -90,7 +89,7 @@ def check_documents(path: str, environment: Mapping[str, str]) -> Report:
 
 
 class _Checking:
-    """One check of what a pipeline declares."""
+    """One check of a pipeline's declarations."""
 
     def __init__(self, declared: Declared, report: Report) -> None:
         self._declared = declared
@@ -120,7 +119,7 @@ class _Checking:
             self._each(authorities, lambda path: self._says(path, f"{len(read_file(path))} bytes of certificates"))
 
     def _lock_file(self, path: str) -> None:
-        """Check the lock file, and that git does not have what is generated of it."""
+        """Check the lock file, and that git does not track files generated from it."""
         if os.path.exists(path):
             self._attempt(lambda: self._says(path, _described_lock_file(LockFile.parse(read_document(path), path))))
         for generated in find_tracked([images_lock_path(bundle) for bundle in self._declared.bundles if bundle.lock]):
@@ -182,7 +181,7 @@ class _Checking:
         *,
         for_lock: bool = False,
     ) -> None:
-        """Check configuration as locks and renders read it, the rules first: they say what is searched."""
+        """Check configuration as locks and renders read it, starting with the rules, which decide what is searched."""
         self._files_of(programs_among(files))
         rules = self._rules(config)
         paths = [path for path in paths_among(files) if self._is_there(path)]
@@ -198,7 +197,7 @@ class _Checking:
         self._attempt(check)
 
     def _unlockable(self, found: Configuration) -> Iterator[str]:
-        """Yield what locks find wrong with references before they ask a registry."""
+        """Yield the faults that locks find in references before asking a registry."""
         for image in found.images:
             try:
                 plan(image.value, found.rules, self._made)
@@ -217,7 +216,7 @@ class _Checking:
         return rules
 
     def _attempt(self, check: Callable[[], object]) -> None:
-        """Do a check; a fault that ends it is one of the problems."""
+        """Run a check; an error that ends it becomes one of the problems."""
         try:
             check()
         except BundlepipeError as error:
@@ -239,7 +238,7 @@ class _Checking:
 
 
 def _entries(thing: Pushable, there: Sequence[str]) -> list[Entry]:
-    """Return what would be packed of the inputs that are there; InputError with the place of the one at fault."""
+    """Return what would be packed of existing inputs; InputError with the position of the faulty one."""
     try:
         return walk(Inputs(there, thing.exclude))
     except NotRegular as error:
@@ -247,7 +246,7 @@ def _entries(thing: Pushable, there: Sequence[str]) -> list[Entry]:
 
 
 def _circles(declared: Declared) -> list[str]:
-    """Return what is wrong with the order of tasks of declarations that have no other faults."""
+    """Return cycles of tasks among declarations without other faults."""
     try:
         list(create_tasks(declared, Settings(registries=declared.registries)))
     except InvalidDodoFile as error:
@@ -256,17 +255,17 @@ def _circles(declared: Declared) -> list[str]:
 
 
 def _local_sources(declared: Declared) -> Iterator[str]:
-    """Yield the tars and layouts that are copied or pulled from."""
+    """Yield the tar files and layouts that copies and pulls read from."""
     sources: list[Source | None] = [image.source for image in declared.images]
     sources += [copy.source for copy in declared.copies]
     sources += [pull.source for pull in declared.pulls]
     for source in sources:
-        with contextlib.suppress(InvalidReference):  # which is a fault of its own
+        with contextlib.suppress(InvalidReference):  # reported by another check
             yield from paths_read(source) if isinstance(source, str) else ()
 
 
 def _locks_named(declared: Declared) -> Iterator[str]:
-    """Yield the lock files that copies and pulls take from, and that tars leave out."""
+    """Yield the lock files that copies and pulls read, and those that tar files exclude."""
     for copy in declared.copies:
         yield from locks_read(copy)
     yield from (pull.source.path for pull in declared.pulls if isinstance(pull.source, LockSource))

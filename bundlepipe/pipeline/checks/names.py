@@ -1,4 +1,4 @@
-"""That names of the pipeline lead to something, and that nobody means them where Docker Hub's are meant."""
+"""Check that names refer to existing declarations, and that none is written where it would mean Docker Hub."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bundlepipe.pipeline.declared.position import Position
 from bundlepipe.pipeline.declared.suggestions import suggestions
 from bundlepipe.stores.location import LOCAL_PREFIXES
 
-# Kind and name of what the pipeline makes.
+# Kind and name of each declared image, bundle and copy.
 Names = Collection[tuple[str, str]]
 Fault = tuple[object, str]
 
@@ -31,20 +31,20 @@ _SOURCES = (ImageSource, BundleSource, CopySource)
 
 
 def source_name_faults(thing: Image | Copy | Pull, source: Source, names: Names) -> Iterator[Fault]:
-    """Find a name in `source` that nothing has, and a name that would be looked for at Docker Hub."""
+    """Find an unknown name in `source`, and a name that would be looked up at Docker Hub."""
     what = called(thing)
     if isinstance(source, BundleSource | ImageSource | CopySource):
         yield from _unknown(source, names, thing.where, what)
     elif isinstance(source, str):
         own = None if isinstance(thing, Pull) else (thing.kind, thing.name)
-        # An image of this name that is copied from a tag of it can only mean another's.
+        # If an image of this name is copied from a tag of the same name, it must be another one.
         here = [(kind, name) for kind, name in _named(source, names) if (kind, name) != own]
         if here:
             yield _within(thing.where, "from"), f"{what}: from: {_advice(source, here, thing)}"
 
 
 def included_name_faults(bundle: Bundle, lock: Lock, names: Names) -> Iterator[Fault]:
-    """Find the same in what the lock of a bundle includes."""
+    """Find the same in a lock's included references."""
     what = f"lock of bundle '{bundle.name}'"
     for index, included in enumerate(lock.include):
         if not isinstance(included, str):
@@ -65,7 +65,7 @@ def _unknown(
 
 
 def _named(text: str, names: Names) -> list[tuple[str, str]]:
-    """Return what of this pipeline has the name that a reference without registry and path begins with."""
+    """Return what in this pipeline has the name at the start of a reference without registry and path."""
     repository, _, _ = text.partition("@")[0].partition(":")
     if "/" in text.partition("@")[0] or text.startswith(LOCAL_PREFIXES):
         return []
@@ -73,11 +73,11 @@ def _named(text: str, names: Names) -> list[tuple[str, str]]:
 
 
 def _advice(text: str, here: Collection[tuple[str, str]], thing: Image | Copy | Pull | Bundle) -> str:
-    """Return what to write instead, in the language of the declaration."""
+    """Return what to write instead, in the syntax of the declaration."""
     try:
         elsewhere = str(Reference.parse(text))
     except InvalidReference:
-        elsewhere = f"index.docker.io/library/{text}"  # what is wrong with it is told as well
+        elsewhere = f"index.docker.io/library/{text}"  # its fault is reported separately
     sentence = f"{quoted(text)} has the name of something made here, but as a text it means the one at Docker Hub"
     for_docker_hub = f"{elsewhere} for the one at Docker Hub"
     if isinstance(thing, Image):

@@ -1,4 +1,4 @@
-"""What the outputs of a pipeline would replace that is there now, told before anything runs."""
+"""Check which existing files the outputs of a pipeline would replace, before anything runs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from bundlepipe.verbs.outputs.replacing import FileOutput, Why
 
 _COMPARED = "fails unless it would write the same"
 
-# Where it is declared, what the messages call it, the path, and what tells why that may be replaced.
+# The position of its declaration, its name in messages, the path, and a function that returns why it
+# may be replaced.
 _Question = tuple[object, str, str, Callable[[], Why | None]]
 
 
 def replacements(declared: Declared, base: str) -> tuple[list[str], list[str]]:
-    """Return the outputs that must not be written, and those that replace what git has: a line each.
+    """Return the outputs that must not be written, and those that replace files that git has: one line each.
 
-    `base` is the directory of the pipeline, where the records of its tasks are. The prefix that a
-    dodo.py gives the pipeline is in no file of it, so what it made with any prefix is its own.
+    `base` is the directory of the pipeline, with the records of its tasks. A dodo.py may give the
+    pipeline any prefix, so outputs recorded with any prefix count as its own.
     """
     problems: list[str] = []
     notes: list[str] = []
@@ -51,7 +52,7 @@ def replacements(declared: Declared, base: str) -> tuple[list[str], list[str]]:
 
 
 def _best_answer(asked: Sequence[Callable[[], Why | None]]) -> Why | None:
-    """Return the answer that allows most, or raise the first OutputError if all refuse."""
+    """Return the most permissive answer, or raise the first OutputError if all refuse."""
     answers: list[Why | None] = []
     errors: list[OutputError] = []
     for ask in asked:
@@ -61,12 +62,12 @@ def _best_answer(asked: Sequence[Callable[[], Why | None]]) -> Why | None:
             errors.append(error)
     if not answers:
         raise errors[0]
-    # Its own output needs no word, what git has needs fewer than what nobody knows.
+    # Its own output needs no message, and files that git has need a shorter one than unknown files.
     return min(answers, key=lambda why: (why is None, why == "git"))
 
 
 def _check_rendered(output: FileOutput) -> Why | None:
-    """Return why a rendered file may be written; None if it may be what is there already."""
+    """Return why a rendered file may be written; None if it may equal the existing one."""
     output.check_place()
     try:
         return output.check()

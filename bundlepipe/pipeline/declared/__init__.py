@@ -1,1 +1,1 @@
-"""What a pipeline declares, in YAML or in Python."""
+"""The declarations of a pipeline, from YAML or Python."""

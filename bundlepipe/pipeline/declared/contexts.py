@@ -1,4 +1,4 @@
-"""What a build's context may hold of a pipeline, and of what its runs write."""
+"""Check that build contexts do not contain files that runs write."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bundlepipe.pipeline.declared.paths import Ignores, absolute, ancestors, bel
 
 
 def context_of(build: Build) -> BuildContext:
-    """Return the directory that is built."""
+    """Return the directory of a build context."""
     return BuildContext(build.context, build.dockerfile)
 
 
 def is_ignored(context: BuildContext) -> Ignores:
-    """Return what tells whether a path in a context is left out of it."""
+    """Return a function that says whether a path is ignored in a context."""
     return partial(_leaves_out, context)
 
 
@@ -25,11 +25,11 @@ def _leaves_out(context: BuildContext, name: str) -> bool:
     try:
         return context.leaves_out(name)
     except InputError:
-        return False  # what is wrong with the ignore file the build tells
+        return False  # the build reports faults of the ignore file
 
 
 def by_directory(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Return paths by every directory, absolute, that they lie within; a path lies within itself."""
+    """Return paths by every absolute directory that contains them; a path contains itself."""
     within: dict[str, list[str]] = {}
     for path in paths:
         for directory in ancestors(absolute(path)):
@@ -38,7 +38,7 @@ def by_directory(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def faults(context: BuildContext, written: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Yield what is wrong with a context that does not leave out what runs write: each would change the image.
+    """Yield the faults of a context that does not ignore files that runs write: each would change the image.
 
     `written` has the paths by directory, as `by_directory` returns them.
     """

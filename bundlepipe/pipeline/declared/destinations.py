@@ -1,4 +1,4 @@
-"""Where declarations put what they make: destinations, tags, files."""
+"""Destinations, tags and files that declarations write."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bundlepipe.stores.settings import RegistrySettings
 
 
 def destination_of(made: Pushable) -> Reference:
-    """Return where an image or bundle is pushed to; InvalidReference says what is wrong with it."""
+    """Return the destination of an image or bundle; InvalidReference with its fault."""
     if made.push is None:
         raise InvalidReference("no destination: add 'push: REGISTRY/REPOSITORY:TAG', or 'defaults: {push: ...}'")
     text = made.push.replace("{name}", made.name)
@@ -39,47 +39,47 @@ def destination_of(made: Pushable) -> Reference:
 
 
 def tag_of_push(source: Source, made: Sequence[Pushable]) -> str | None:
-    """Return the tag that the push of a source gives it; None for what is not pushed here."""
+    """Return the tag that a push gives a source; None if it is not pushed here."""
     pushed = next((thing for thing in made if is_from(source, thing) and not stays_where_made(thing)), None)
     return (destination_of(pushed).tag or DEFAULT_TAG) if pushed else None
 
 
 def outputs_of(thing: Copy | Render) -> list[str]:
-    """Return the files that a copy or render, and no other task, writes."""
+    """Return the files that only this copy or render writes."""
     if isinstance(thing, Render):
         return [thing.output]
     return [*archives_in([thing.to]), *filter(None, [thing.lock_output])]
 
 
 def written_by(copy: Copy) -> list[str]:
-    """Return what a copy writes, an OCI image layout included, which it may share with other copies."""
+    """Return what a copy writes, including an OCI image layout, which it may share with other copies."""
     return [*outputs_of(copy), *layouts_written(copy)]
 
 
 def layouts_written(copy: Copy) -> list[str]:
-    """Return the OCI image layout that a copy writes into, if that is its destination."""
+    """Return the OCI image layout that a copy writes to, if that is its destination."""
     try:
         location = parse_location(copy.to)
     except InvalidReference:
-        return []  # which is a fault of its own
+        return []  # reported by another check
     return [location.directory] if isinstance(location, LayoutLocation) else []
 
 
 def called(thing: Pushable | Copy | Pull | Render) -> str:
-    """Return what messages call a declaration: `image 'web'`."""
+    """Return a declaration's name in messages: `image 'web'`."""
     return f"{thing.kind} '{thing.name}'"
 
 
 def stays_where_made(thing: Pushable) -> bool:
-    """Tell whether an image has no destination, since it is where its program put it."""
+    """Return whether an image has no destination, since it stays where its program put it."""
     return isinstance(thing, Image) and thing.program is not None and thing.push is None
 
 
 def is_from(source: Source, thing: Pushable) -> bool:
-    """Tell whether a source is this image or bundle."""
+    """Return whether a source is this image or bundle."""
     return isinstance(source, BundleSource | ImageSource) and (source.kind, source.name) == (thing.kind, thing.name)
 
 
 def kept_by_runs(registries: Mapping[str, RegistrySettings]) -> list[str]:
-    """Return the directories that runs write into."""
+    """Return the directories that runs write to."""
     return [STATE_DIRECTORY, *(settings.layout for settings in registries.values() if settings.layout)]

@@ -1,7 +1,7 @@
-"""What the fields of declarations say of themselves: annotations of their texts and numbers, and `metadata`.
+"""Annotations and metadata for the fields of declarations.
 
-To a type checker each of the annotations is the plain type that code gets to see. Where a dodo.py
-gives a path, `os.PathLike` is taken as well, and has become a text by then.
+To a type checker each annotation is the plain type of the value. Paths from a dodo.py may be `os.PathLike`;
+they are converted to texts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 
 class TextKind(Enum):
-    """How a text is understood, which decides how it is spelled from then on."""
+    """How a text is interpreted, which decides how it is normalised."""
 
     PLAIN = "any text, which may be empty"
     TEXT = "a text that says something"
@@ -26,7 +26,7 @@ class TextKind(Enum):
 
 @dataclass(frozen=True)
 class Limits:
-    """The least and the greatest number that is taken; None for no limit."""
+    """The smallest and largest number allowed; None for no limit."""
 
     least: int
     most: int | None = None
@@ -42,22 +42,22 @@ Argument = Annotated[str, TextKind.ARGUMENT]
 Size = Annotated[int, Limits(1)]
 Concurrency = Annotated[int, Limits(1, 64)]
 
-# The key of a command in the data of a pipeline file, as it is written there. No key of a declaration begins so.
+# The key of a command in the data of a pipeline file, unmodified. No key of a declaration begins like this.
 WRITTEN = "$written"
 
 
 def key(in_yaml: str | None, *, compared: bool = True) -> Mapping[str, Any]:
-    """Return the `metadata` of a field that is not the camel case of its name in YAML; None for one that has no key."""
+    """Return the `metadata` of a field whose YAML name is not its camel case name; None for one without a key."""
     return {"key": in_yaml, "compared": compared}
 
 
-# The value belongs to another task, or matters only while the task runs: its change makes nothing stale.
+# The value belongs to another task, or only matters while the task runs: its change makes nothing stale.
 NOT_COMPARED: Mapping[str, Any] = {"compared": False}
 # In YAML, the key of the whole declaration.
 NAME = key(None, compared=False)
-# In YAML, under a key that is the `kind` of the class.
+# In YAML, a key that is the `kind` of the class.
 UNDER_ITS_KIND = key("kind")
 # In YAML, the directory of the file.
 FILE_DIRECTORY = key(None)
-# In YAML, where variables may leave it empty, which is then no path.
+# In YAML, it may be empty after variable substitution, and then is no path.
 MAY_BE_EMPTY: Mapping[str, Any] = {"may_be_empty": True}

@@ -1,8 +1,8 @@
-"""What the fields of declarations take, made of their annotations once for each class.
+"""Check and decode the fields of declarations, by types made once for each class from its annotations.
 
-For both doors: what a dodo.py gives is checked and returned as the rest of the code expects it, lists
-where a tuple or a generator was given, texts where paths were, and paths spelled in one way; data of
-a pipeline file, which the schema has checked, is decoded to the same.
+For both front ends: values from a dodo.py are checked and converted to the form that code expects,
+lists for tuples and generators, texts for paths, and paths in normal form; data of a pipeline file,
+which the schema has validated, is decoded to the same form.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bundlepipe.pipeline.declared.paths import normal_exclusion, normal_location
 from bundlepipe.pipeline.declared.position import Position
 from bundlepipe.stores.settings import RegistrySettings
 
-# Adds a fault: where it is, and what is wrong.
+# Adds a fault: its position, and its text.
 Tell = Callable[[str], None]
 
 _SPELLED: Mapping[TextKind, Callable[[str, str], str]] = {
@@ -31,16 +31,16 @@ _SPELLED: Mapping[TextKind, Callable[[str, str], str]] = {
 }
 _PATHS = (TextKind.PATH, TextKind.PATH_IN_CONTEXT, TextKind.EXCLUSION)
 _MAY_BE_EMPTY = (TextKind.PLAIN, TextKind.ARGUMENT)
-# Of classes from further down, which know nothing of annotations.
+# For classes of lower levels, which know nothing of annotations.
 _MORE_HINTS: Mapping[type, Mapping[str, Any]] = {
     RegistrySettings: {"layout": Path | None, "ca": Path | None, "concurrency": Concurrency | None}
 }
 
 
 class Type(ABC):
-    """What a field takes: `expected` is what messages call it, `several` what they call many of it.
+    """The type of a field: `expected` is its name in messages, `several` the plural.
 
-    What `is_verbatim` needs no decoding.
+    If it `is_verbatim`, values need no decoding.
     """
 
     expected: str = ""
@@ -50,31 +50,31 @@ class Type(ABC):
 
     @abstractmethod
     def accepts(self, value: Any) -> bool:
-        """Tell whether a value is of this type, without a look at what it holds."""
+        """Return whether a value is of this type, without checking its content."""
 
     def inside(self, value: Any, where: str, tell: Tell) -> Any:
-        """Check what an accepted value holds, and return the value as code expects it."""
+        """Check the content of an accepted value, and return the value as code expects it."""
         return value
 
     def checked(self, value: Any, where: str, tell: Tell) -> Any:
-        """Check a value; what is not accepted is told, and returned as it is."""
+        """Check a value; report one that is not accepted, and return it unchanged."""
         if self.accepts(value):
             return self.inside(value, where, tell)
-        # Only an error needs it.
+        # Only errors need this import.
         from bundlepipe.pipeline.declared.wording import advice, found
 
         tell(f"{where}: expected {self.expected}, found {found(value, self.is_secret)}{advice(value, self.expected)}")
         return value
 
     def decode(self, data: Any, at: Position, key: str) -> Any:
-        """Return the value of valid data of a pipeline file, under a key of what is `at` a place in it."""
+        """Return the value of valid data of a pipeline file, which is under a key `at` a position."""
         return data
 
 
 class Field(NamedTuple):
-    """A field of a declaration, by its `name` in Python and its `key` in YAML, None where it has none.
+    """A field of a declaration, by its `name` in Python and its `key` in YAML, None if it has none.
 
-    A change of what `is_compared` makes the task of the declaration stale.
+    If it `is_compared`, a change makes the task of the declaration stale.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Field(NamedTuple):
 
 
 class TextType(Type):
-    """A text, or a path that becomes one."""
+    """A text, or a path that is converted to one."""
 
     def __init__(self, kind: TextKind) -> None:
         self._may_be_empty = kind in _MAY_BE_EMPTY
@@ -98,7 +98,7 @@ class TextType(Type):
         self.expected, self.several = ("a path", "paths") if self._is_path else ("a text", "texts")
 
     def accepts(self, value: Any) -> bool:
-        """Take texts, and paths where paths are meant."""
+        """Accept texts, and paths for fields that hold paths."""
         if not isinstance(value, str):
             if not self._is_path or not isinstance(value, os.PathLike):
                 return False
@@ -108,17 +108,17 @@ class TextType(Type):
         return (self._may_be_empty or value != "") and "\0" not in value
 
     def inside(self, value: Any, where: str, tell: Tell) -> Any:
-        """Spell a path in the one way that doit matches."""
+        """Normalise a path as doit matches it."""
         text = os.fspath(value) if self._is_path else value
         return self._spell(text, "") if self._spell else text
 
     def decode(self, data: Any, at: Position, key: str) -> Any:
-        """Spell a path of a file likewise."""
+        """Normalise a path of a file in the same way."""
         return self._spell(data, at.directory) if self._spell else data
 
 
 class ChoiceType(Type):
-    """One of a few texts."""
+    """One of several fixed texts."""
 
     def __init__(self, choices: Sequence[str]) -> None:
         self._choices = frozenset(choices)
@@ -126,22 +126,22 @@ class ChoiceType(Type):
         self.several = f"texts {self.expected}"
 
     def accepts(self, value: Any) -> bool:
-        """Take the choices."""
+        """Accept the choices."""
         return isinstance(value, str) and value in self._choices
 
 
 class FlagType(Type):
-    """True or False, and nothing that only counts as such."""
+    """True or False, but no values that only count as such."""
 
     expected = several = "True or False"
 
     def accepts(self, value: Any) -> bool:
-        """Take both."""
+        """Accept both."""
         return value is True or value is False
 
 
 class NumberType(Type):
-    """A whole number within limits; True and False are none."""
+    """A whole number within limits; not True and False."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -149,22 +149,22 @@ class NumberType(Type):
         self.expected, self.several = f"a whole number {extent}", f"whole numbers {extent}"
 
     def accepts(self, value: Any) -> bool:
-        """Take numbers within the limits."""
+        """Accept numbers within the limits."""
         if not isinstance(value, int) or isinstance(value, bool):
             return False
         return self._limits.least <= value and (self._limits.most is None or value <= self._limits.most)
 
 
 class NothingType(Type):
-    """None, which stands for what is left out, and is not told among what is expected."""
+    """None, for an omitted value; messages do not list it as expected."""
 
     def accepts(self, value: Any) -> bool:
-        """Take None."""
+        """Accept None."""
         return value is None
 
 
 class ListType(Type):
-    """Anything that can be gone through in an order of its own, but for what is a thing of its own."""
+    """Any ordered iterable, except objects with a meaning of their own."""
 
     def __init__(self, item: Type) -> None:
         self._item = item
@@ -172,7 +172,7 @@ class ListType(Type):
         self.expected, self.several = f"a list of {item.several}", f"lists of {item.several}"
 
     def accepts(self, value: Any) -> bool:
-        """Take lists, tuples and generators; a set would be in another order in each run."""
+        """Accept lists, tuples and generators; a set would change its order between runs."""
         return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Set | os.PathLike)
 
     def inside(self, value: Any, where: str, tell: Tell) -> Any:
@@ -194,7 +194,7 @@ class MappingType(Type):
         self.expected = self.several = f"a dictionary of {value.several}"
 
     def accepts(self, value: Any) -> bool:
-        """Take what maps."""
+        """Accept mappings."""
         return isinstance(value, Mapping)
 
     def inside(self, value: Any, where: str, tell: Tell) -> Any:
@@ -220,15 +220,15 @@ class ObjectType(Type):
         self.several = f"{kind.__name__} objects"
 
     def accepts(self, value: Any) -> bool:
-        """Take objects of the class."""
+        """Accept objects of the class."""
         return isinstance(value, self._kind)
 
     def inside(self, value: Any, where: str, tell: Tell) -> Any:
-        """Check the fields that are not as they are by default; return the same object if nothing changes."""
+        """Check the fields that differ from their defaults; return the same object if nothing changes."""
         changed: dict[str, Any] = {}
         for field in fields_of(value.__class__):
             now = getattr(value, field.name)
-            # Most are, and thousands of declarations are checked in every run.
+            # Most do not differ, and thousands of declarations are checked in every run.
             if now is field.default or not field.is_checked:
                 continue
             checked = field.type.checked(now, f"{where}: {field.name}", tell)
@@ -237,16 +237,16 @@ class ObjectType(Type):
         return replace(value, **changed) if changed else value
 
     def has_keys(self, data: Mapping[str, Any]) -> bool:
-        """Tell whether data has no keys but those of the class."""
+        """Return whether data has only keys of the class."""
         return data.keys() <= _decoding(self._kind)[0].keys()
 
     def decode(self, data: Any, at: Position, key: str) -> Any:
-        """Make one of data."""
+        """Make an object from data."""
         return decode(self._kind, data, at.inside(key))
 
 
 class AlternativesType(Type):
-    """One of several types, which can be told apart by a first look."""
+    """One of several types, which can be distinguished at a glance."""
 
     def __init__(self, kinds: Sequence[Type]) -> None:
         self._kinds = kinds
@@ -259,22 +259,22 @@ class AlternativesType(Type):
         self.several = _alternatives(kind.several for kind in told)
 
     def accepts(self, value: Any) -> bool:
-        """Take what one of them takes."""
+        """Accept what one of them accepts."""
         return any(kind.accepts(value) for kind in self._kinds)
 
     def inside(self, value: Any, where: str, tell: Tell) -> Any:
-        """Check by the first type that takes the value."""
+        """Check by the first type that accepts the value."""
         return next(kind for kind in self._kinds if kind.accepts(value)).inside(value, where, tell)
 
     def decode(self, data: Any, at: Position, key: str) -> Any:
-        """Decode by the class that has the keys of the data, or else by what is no class; YAML has no None."""
+        """Decode by the class that has the keys of the data, or by a type that is not a class; YAML has no None."""
         if self._objects and isinstance(data, dict):
             return next(kind for kind in self._objects if kind.has_keys(data)).decode(data, at, key)
         return self._others[0].decode(data, at, key)
 
 
 def type_of(annotation: Any, *more: object) -> Type:
-    """Return the checker for an annotation; `more` is what annotates it further."""
+    """Return the type for an annotation; `more` are further annotations."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return type_of(arguments[0], *arguments[1:])
@@ -296,9 +296,9 @@ def type_of(annotation: Any, *more: object) -> Type:
 
 
 def decode(kind: Any, data: Mapping[str, Any], at: Position, **given: Any) -> Any:
-    """Return the declaration of a class that valid data `at` a place of a pipeline file is.
+    """Decode the declaration of a class from valid data `at` a position of a pipeline file.
 
-    `given` are fields that have no key; of those, `where` and `directory` follow from the place.
+    `given` are fields without a key; of those, `where` and `directory` follow from the position.
     """
     by_key, has_where, has_directory = _decoding(kind)
     for key, item in data.items():
@@ -320,7 +320,7 @@ def _decoding(kind: Hashable) -> tuple[Mapping[str, Field], bool, bool]:
 
 @cache
 def fields_of(kind: Hashable) -> Sequence[Field]:
-    """Return what is known of the fields of a declaration's class, but for where messages say that it is."""
+    """Return the fields of a declaration's class, except its position for messages."""
     assert isinstance(kind, type)
     hints = {**get_type_hints(kind, include_extras=True), **_MORE_HINTS.get(kind, {})}
     return [_field(kind, each, type_of(hints[each.name])) for each in fields(kind) if each.name != "where"]

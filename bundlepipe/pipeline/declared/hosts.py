@@ -1,4 +1,4 @@
-"""The registries that a pipeline uses, for whoever looks at them: `bundlepipe doctor`."""
+"""List the registries that a pipeline uses, for `bundlepipe doctor`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from bundlepipe.verbs.images.texts import read_rules, read_text, search
 
 
 def subjects(declared: Declared) -> list[Subject]:
-    """Return one repository for each registry host: one that is written to where there is any, else one that is read.
+    """Return one repository for each registry host: a written one if there is any, else one that is read.
 
-    What the declarations say wrongly is passed over, which `check` is for. Of configuration
-    the files that exist are searched.
+    Faulty declarations are skipped; `check` reports them. Existing configuration files are searched.
     """
     found: dict[str, Subject] = {}
     for reference in _written(declared):
@@ -60,7 +59,7 @@ def _references(texts: Iterable[object]) -> Iterator[Reference]:
 
 
 def _searched(declared: Declared) -> Iterator[Reference]:
-    """Yield the references that locks find in configuration and ask a registry for."""
+    """Yield the references in configuration that locks look up in a registry."""
     made = {thing.name: None for thing in (*declared.images, *declared.bundles)}
     for bundle in declared.bundles:
         if bundle.lock is None:

@@ -1,4 +1,4 @@
-"""`${NAME}` and `${NAME:-default}` in the strings of bundlepipe.yml; `$$` is a dollar sign."""
+"""Substitute variables in the strings of bundlepipe.yml: `${NAME}` and `${NAME:-default}`; `$$` is a dollar sign."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ def interpolate(
 ) -> Any:
     """Return `value` with the variables in all its strings replaced.
 
-    An unset variable without default, or a `${` that begins none, is told to `problem`
-    with the keys that lead to the string. As in a shell, the default also stands in for a
-    variable that is set but empty.
+    An unset variable without default, or an invalid `${`, is passed to `problem` with the keys that
+    lead to the string. As in a shell, the default also replaces a variable that is set but empty.
     """
     if isinstance(value, str):
         if "$" not in value:

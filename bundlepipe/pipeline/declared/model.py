@@ -1,8 +1,9 @@
-"""What a user declares: images, bundles, copies, pulls and renders, as plain values.
+"""The model of declarations: images, bundles, copies, pulls and renders, as plain values.
 
-bundlepipe.yml is read into these, and a dodo.py may compute them. Paths are relative to the directory
-doit runs in. The annotation of a field says what it takes, its `metadata` what is not as usual (see
-`field_kinds`): decoding, checks and what tasks compare follow from them. `str()` of a source is its record.
+bundlepipe.yml is decoded to them, and a dodo.py may compute them. Paths are relative to the directory doit
+runs in. The annotation of a field is its type, its `metadata` says where it differs from the usual (see
+`field_kinds`): decoding, checks and the options that tasks compare follow from them. `str()` of a source is
+its record.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ DryRun = Literal["client", "server"]
 
 @dataclass(frozen=True)
 class _Named:
-    """Something of this pipeline, by its kind and name: `{bundle: NAME}` in a pipeline file."""
+    """A declaration of this pipeline, by kind and name: `{bundle: NAME}` in a pipeline file."""
 
     name: Text = field(metadata=UNDER_ITS_KIND)
     kind: ClassVar[str]
@@ -68,28 +69,28 @@ class ImageSource(_Named):
 
 @dataclass(frozen=True)
 class CopySource(_Named):
-    """What a copy of this pipeline made at its destination, by name."""
+    """The result of a copy of this pipeline at its destination, by name."""
 
     kind: ClassVar[str] = "copy"
 
 
 @dataclass(frozen=True)
 class PullSource(_Named):
-    """A pull of this pipeline, by name, which something else comes after."""
+    """A pull of this pipeline, by name, for something that comes after it."""
 
     kind: ClassVar[str] = "pull"
 
 
 @dataclass(frozen=True)
 class RenderSource(_Named):
-    """A render of this pipeline, by name, which something else comes after."""
+    """A render of this pipeline, by name, for something that comes after it."""
 
     kind: ClassVar[str] = "render"
 
 
 @dataclass(frozen=True)
 class LockSource:
-    """What a BundleLock file names; a copy takes an ImagesLock as well."""
+    """The bundle in a BundleLock file; a copy also accepts an ImagesLock."""
 
     path: Path = field(metadata=key("lock"))
 
@@ -99,17 +100,17 @@ class LockSource:
 
 MadeHere = BundleSource | ImageSource
 Source = BundleSource | ImageSource | CopySource | LockSource | Location
-# What comes first: something of this pipeline, or any task of doit by its name.
+# A prerequisite: a declaration of this pipeline, or any doit task by name.
 Earlier = BundleSource | ImageSource | CopySource | PullSource | RenderSource | Text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pushable:
-    """What images and bundles have in common.
+    """Common fields of images and bundles.
 
-    `files` are packed as by `imgpkg push -f`. `push` is the destination,
-    `registry/repository[:tag]`; `{name}` in it stands for the name. `after` names what has to be done
-    before, though nothing of it is used. `where` locates the declaration in messages.
+    `files` are packed as by `imgpkg push -f`. `push` is the destination, `registry/repository[:tag]`;
+    `{name}` in it stands for the name. `after` names tasks to run before, although their results are
+    not used. `where` is the position of the declaration for messages.
     """
 
     name: Text = field(metadata=NAME)
@@ -126,10 +127,10 @@ class Pushable:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """A program that a task runs in `directory`, and the files and directories that decide what it does.
+    """A program that a task runs in `directory`, and the files and directories that determine its output.
 
-    What it prints depends on nothing else, as far as staleness is concerned. `written` is the
-    command as it stands in the declaration, where variables in it may be secret.
+    For staleness, the output depends on nothing else. `written` is the command as declared, before the
+    substitution of variables, which may be secret.
     """
 
     run: Sequence[Argument]
@@ -139,17 +140,17 @@ class Program:
 
     @property
     def shown(self) -> str:
-        """What messages call the command."""
+        """The command in messages."""
         return command_text(self.run) if self.written is None else self.written
 
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """A Dockerfile that is built: `context` is its directory, `dockerfile` a path relative to it.
+    """An image build from a Dockerfile: `context` is its directory, `dockerfile` a path relative to it.
 
-    The builder is `docker buildx` where it is installed, else the Docker Engine's own;
-    `builder` insists on one of them. `pull` looks for newer base images, `no_cache` builds
-    every step anew: they matter when something is built, and do not make it stale.
+    The builder is `docker buildx` if it is installed, else the Docker Engine's own; `builder`
+    selects one. `pull` looks for newer base images, `no_cache` builds every step again: they have
+    an effect when something is built, and do not make it stale.
     """
 
     context: Path
@@ -164,11 +165,11 @@ class Build:
 
 @dataclass(frozen=True, kw_only=True)
 class Image(Pushable):
-    """An image: made of files, built from a Dockerfile, made by a program, or copied from where it is.
+    """An image: made of files, built from a Dockerfile, made by a program, or copied from a source.
 
-    The last line that the program prints is the image's digest reference; with `push` of
-    its own, the image is copied there. `source` is a reference or a local home
-    (`docker-daemon:NAME:TAG`, `oci:DIR[:TAG]`, `tar:FILE`), `refresh` is for the tag of a reference.
+    The last line that the program prints is the image's digest reference; with a `push` of its own,
+    the image is copied there. `source` is a reference or a local location (`docker-daemon:NAME:TAG`,
+    `oci:DIR[:TAG]`, `tar:FILE`), `refresh` is for the tag of a reference.
     """
 
     build: Build | None = field(default=None, metadata=NOT_COMPARED)
@@ -180,12 +181,12 @@ class Image(Pushable):
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """How images.yml is maintained.
+    """How a lock task maintains images.yml.
 
-    `files` are searched for references (None: the bundle's own files), and so is what
-    programs among them print; `config` are files of kbld's configuration, whose `sources`
-    have paths relative to `directory`; `include` names what the files do not; `platform`
-    pins the children of indexes; with `refresh="always"` tags are resolved anew in every run.
+    `files` are searched for references (None: the bundle's own files), and so is the output of
+    programs among them; `config` are files of kbld's configuration, whose `sources` have paths
+    relative to `directory`; `include` holds references that are not in the files; `platform`
+    selects members of indexes; with `refresh="always"` tags are resolved again in every run.
     """
 
     files: Sequence[Path | Program] | None = None
@@ -199,7 +200,7 @@ class Lock:
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle(Pushable):
-    """A bundle; without `lock`, its images.yml is the author's. `lock_output` is where a BundleLock goes."""
+    """A bundle; without `lock`, its images.yml is maintained by hand. `lock_output` is the path of a BundleLock."""
 
     lock: Lock | None = field(default=None, metadata=NOT_COMPARED)
     lock_output: Path | None = None
@@ -208,11 +209,12 @@ class Bundle(Pushable):
 
 @dataclass(frozen=True, kw_only=True)
 class Copy:
-    """A bundle, image or lock that is copied, with everything it names, to `to`.
+    """A copy of a bundle, image or lock, with everything it names, to `to`.
 
-    `to` is a repository, with a tag if the copy is to have another one than the source, or
-    a local home (`oci:DIR[:TAG]`, `tar:FILE`, `docker-daemon:NAME[:TAG]`). `exclude` are tars (`tar:FILE`) and
-    lock files whose layers the reader of the tar has. `lock_output` is where the lock of the copy goes.
+    `to` is a repository, with a tag if it should differ from the source's, or a local location
+    (`oci:DIR[:TAG]`, `tar:FILE`, `docker-daemon:NAME[:TAG]`). `exclude` are tar files (`tar:FILE`) and lock
+    files whose layers the reader of the tar file already has. `lock_output` is the path for the lock of the
+    copy.
     """
 
     name: Text = field(metadata=NAME)
@@ -234,9 +236,9 @@ class Copy:
 
 @dataclass(frozen=True, kw_only=True)
 class Pull:
-    """An image or bundle that becomes the directory `to`; with `recursive`, its nested bundles too.
+    """An image or bundle to unpack into the directory `to`; with `recursive`, its nested bundles too.
 
-    `max_size` bounds what may be extracted, in bytes (None: the default of 64 GiB).
+    `max_size` limits the extracted bytes (None: the default of 64 GiB).
     """
 
     name: Text = field(metadata=NAME)
@@ -252,12 +254,11 @@ class Pull:
 
 @dataclass(frozen=True, kw_only=True)
 class Apply:
-    """How rendered configuration is applied: options of `kubectl apply`; what is None is left to kubectl.
+    """How rendered configuration is applied: options of `kubectl apply`; None leaves the choice to kubectl.
 
-    With `prune_label`, a label selector, kubectl deletes what has the label and is not
-    rendered any more; it also leaves alone what is rendered without the label. `wait` is how
-    long the rollouts of what was applied may take, as kubectl writes durations (`5m`, `1h30m`).
-    `dry_run` makes kubectl say what it would do.
+    With `prune_label`, a label selector, kubectl deletes resources that have the label and are not
+    rendered any more; it also ignores rendered resources without the label. `wait` is the time limit for
+    rollouts, in kubectl's notation (`5m`, `1h30m`). `dry_run` makes kubectl only report what it would do.
     """
 
     context: Text | None = None
@@ -274,11 +275,11 @@ class Apply:
 
 @dataclass(frozen=True, kw_only=True)
 class Render:
-    """Configuration in which references become those of locks, written to the file `output`.
+    """Configuration whose references are replaced with those of locks, written to the file `output`.
 
-    `files` are paths and programs whose output is rendered; `locks` are ImagesLocks, and
-    configuration of kbld that says where an image is; `config` are further files of kbld's
-    configuration, for its search rules. `apply` applies the output to a cluster.
+    `files` are paths and programs whose output is rendered; `locks` are ImagesLocks, and kbld's
+    configuration with locations of images; `config` are additional files of kbld's configuration,
+    for its search rules. `apply` applies the output to a cluster.
     """
 
     name: Text = field(metadata=NAME)
@@ -295,7 +296,7 @@ class Render:
 def lock_directory(bundle: Bundle) -> str | None:
     """Return the first directory of a bundle's files, where its lock is; None if there is none.
 
-    What is not there yet counts as a directory unless its name has an extension.
+    A missing path counts as a directory unless its name has an extension.
     """
     there = (path for path in bundle.files if os.path.isdir(anchored(path)))
     may_come = (path for path in bundle.files if _may_become_directory(path))
@@ -307,7 +308,7 @@ def _may_become_directory(path: str) -> bool:
 
 
 def images_lock_path(bundle: Bundle) -> str:
-    """Return the path of the images.yml that the bundle's lock maintains."""
+    """Return the path of the images.yml that the bundle's lock task writes."""
     return os.path.normpath(os.path.join(lock_directory(bundle) or ".", IMAGES_LOCK))
 
 
@@ -324,15 +325,15 @@ def programs_searched(bundle: Bundle) -> Sequence[Program]:
 
 
 def paths_among(files: Sequence[str | Program]) -> list[str]:
-    """Return those of some files that are paths."""
+    """Return the paths among some files."""
     return [file for file in files if isinstance(file, str)]
 
 
 def programs_among(files: Sequence[str | Program]) -> list[Program]:
-    """Return those of some files that are programs."""
+    """Return the programs among some files."""
     return [file for file in files if isinstance(file, Program)]
 
 
 def search_exclude(bundle: Bundle) -> Sequence[str]:
-    """Return what the search leaves out: where it is the bundle's own files, what the bundle leaves out."""
+    """Return the search's exclusions: for the bundle's own files, those of the bundle."""
     return bundle.exclude if bundle.lock and bundle.lock.files is None else ()

@@ -1,4 +1,4 @@
-"""What names in a pipeline look like."""
+"""Syntax of names in a pipeline."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 def is_name(text: str) -> bool:
-    """Tell whether something can be called so."""
+    """Return whether a value is a valid name."""
     return bool(_NAME.fullmatch(text))

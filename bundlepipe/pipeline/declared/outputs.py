@@ -1,4 +1,4 @@
-"""That no two tasks undo each other's work, and none writes over what it, or the pipeline, is made of."""
+"""Check that no two tasks overwrite each other's output, and none overwrites its inputs or the pipeline's files."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 _DODO = "dodo.py"
 _LOCK_FILE = "the lock file"
 
-# Where something is declared, which becomes text when a message needs it, and what is wrong with it.
+# The position of a declaration, converted to text only for a message, and the fault.
 Fault = tuple[object, str]
 
 
 def output_faults(declared: Declared) -> Iterator[Fault]:
-    """Yield where and what is wrong with the places of everything that is made."""
+    """Yield the positions and faults of all outputs."""
     yield from _shared_destinations(declared)
     for bundle in declared.bundles:
         yield from _output_faults(bundle)
@@ -56,7 +56,7 @@ def output_faults(declared: Declared) -> Iterator[Fault]:
 
 
 def _shared_destinations(declared: Declared) -> Iterator[Fault]:
-    """Find tags that two pushes or copies would put, so that each run would undo the other's."""
+    """Find tags that two pushes or copies would write, so that each run would undo the other's."""
     owners: dict[str, Pushable | Copy] = {}
     made: list[Pushable] = [*declared.images, *declared.bundles]
     things: list[Pushable | Copy] = [*made, *declared.copies]
@@ -64,7 +64,7 @@ def _shared_destinations(declared: Declared) -> Iterator[Fault]:
         try:
             places = _tags_put(thing, made)
         except InvalidReference:
-            continue  # which is a fault of its own
+            continue  # reported by another check
         for place in places:
             first = owners.setdefault(place, thing)
             if first is not thing and not _is_source(first, thing):
@@ -72,7 +72,7 @@ def _shared_destinations(declared: Declared) -> Iterator[Fault]:
 
 
 def _tags_put(thing: Pushable | Copy, made: Sequence[Pushable]) -> list[str]:
-    """Return the tags that are known to be put, with their repository or layout."""
+    """Return the tags that will certainly be written, with their repository or layout."""
     if isinstance(thing, Pushable):
         if stays_where_made(thing):
             return []
@@ -89,7 +89,7 @@ def _tags_put(thing: Pushable | Copy, made: Sequence[Pushable]) -> list[str]:
 
 
 def _is_source(pushed: Pushable | Copy, thing: Pushable | Copy) -> bool:
-    """Tell whether a copy brings the images of what was pushed beside it: its tag stays as it is."""
+    """Return whether a copy transfers images of what was pushed to the same place: its tag stays unchanged."""
     return isinstance(pushed, Pushable) and isinstance(thing, Copy) and is_from(thing.source, pushed)
 
 
@@ -105,7 +105,7 @@ def _output_faults(bundle: Bundle) -> Iterator[Fault]:
 
 
 def _shared_outputs(declared: Declared) -> Iterator[Fault]:
-    """Find files that two tasks would write, and those that lie in the inputs of a push."""
+    """Find files that two tasks would write, and those inside the inputs of a push."""
     owners: dict[str, str] = {}
     readers: dict[str, list[tuple[Pushable, str]]] = {}
     for thing in (*declared.images, *declared.bundles):
@@ -129,7 +129,7 @@ def _shared_outputs(declared: Declared) -> Iterator[Fault]:
 
 
 def _nested_outputs(declared: Declared) -> Iterator[Fault]:
-    """Find outputs in the place of the pipeline's own files, or inside a directory that a pull replaces as a whole."""
+    """Find outputs that replace the pipeline's own files, or are inside a directory that a pull replaces."""
     made = list(outputs(declared))
     for where, path, what in made:
         if path in (*declared.paths, _DODO) or is_within(path, STATE_DIRECTORY):
@@ -148,7 +148,7 @@ def _nested_outputs(declared: Declared) -> Iterator[Fault]:
 
 
 def _outputs_in_repositories(declared: Declared) -> Iterator[Fault]:
-    """Find outputs that lie in the `.git` of a repository, or are one."""
+    """Find outputs that are inside the `.git` of a repository, or are one."""
     made = list(outputs(declared))
     made += [(copy.where, path, called(copy)) for copy in declared.copies for path in layouts_written(copy)]
     made += [(None, path, "the layout of a registry") for path in kept_by_runs(declared.registries)]
@@ -158,7 +158,7 @@ def _outputs_in_repositories(declared: Declared) -> Iterator[Fault]:
 
 
 def outputs(declared: Declared) -> Iterator[tuple[object, str, str]]:
-    """Yield each path that a task writes, with where it is declared and what it is."""
+    """Yield each path that a task writes, with the position of its declaration and its kind."""
     if declared.lock_file:
         yield declared.lock_where, declared.lock_file, _LOCK_FILE
     for pull in declared.pulls:
@@ -176,7 +176,7 @@ def outputs(declared: Declared) -> Iterator[tuple[object, str, str]]:
 
 
 def declared_inputs(declared: Declared) -> list[str]:
-    """Return what a pipeline packs, builds and searches."""
+    """Return the paths that a pipeline packs, builds and searches."""
     files = [path for thing in (*declared.images, *declared.bundles) for path in thing.files]
     contexts = [image.build.context for image in declared.images if image.build]
     searched = [path for bundle in declared.bundles for path in searched_paths(bundle)]
@@ -184,7 +184,7 @@ def declared_inputs(declared: Declared) -> list[str]:
 
 
 def _replaced_inputs(declared: Declared) -> Iterator[Fault]:
-    """Find pulls that would replace the very inputs that their source is made of."""
+    """Find pulls that would replace the inputs of their own source."""
     inputs: dict[tuple[str, str], Sequence[str]] = {
         ("image", image.name): [
             *image.files,

@@ -1,4 +1,4 @@
-"""Paths as doit matches them: literally, so each is spelled in one way only."""
+"""Normalise paths, since doit matches them literally."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from functools import cache
 from bundlepipe.filesystem.base_directory import anchored, base_directory
 from bundlepipe.stores.location import ARCHIVE_PREFIX, LAYOUT_PREFIX
 
-# Tells of a path below one that is read whether it is left out.
+# Says whether a path below one that is read is excluded.
 Ignores = Callable[[str], bool]
 
 
 def normalise(path: str | os.PathLike[str], base: str = "") -> str:
     """Return `path`, which is relative to `base`, relative to the current directory.
 
-    Links in the directories above it are followed, as they are in the current directory
-    itself; the path may be a link and stays one.
+    Links in the directories above it are resolved, as they are in the current directory itself; the
+    path itself may be a link and stays one.
     """
     joined = os.path.abspath(anchored(os.path.join(base, os.fspath(path)) or os.curdir))
     parent, name = os.path.split(joined)
@@ -25,7 +25,7 @@ def normalise(path: str | os.PathLike[str], base: str = "") -> str:
 
 
 def normal_location(text: str, base: str = "") -> str:
-    """Return a location with the path in a local home normalised; anything else as it is."""
+    """Return a local location with its path normalised; anything else unchanged."""
     if text.startswith(ARCHIVE_PREFIX) and text != ARCHIVE_PREFIX and not text.endswith("/"):
         return ARCHIVE_PREFIX + normalise(text.removeprefix(ARCHIVE_PREFIX), base)
     if text.startswith(LAYOUT_PREFIX):
@@ -35,37 +35,37 @@ def normal_location(text: str, base: str = "") -> str:
 
 
 def normal_exclusion(text: str, base: str = "") -> str:
-    """Return what a tar leaves out, `tar:FILE` or the path of a lock, with its path normalised."""
+    """Return an exclusion of a tar file, `tar:FILE` or the path of a lock, with its path normalised."""
     return normal_location(text, base) if text.startswith(ARCHIVE_PREFIX) else normalise(text, base)
 
 
 def archives_in(texts: Iterable[str]) -> list[str]:
-    """Return the paths of those locations that are tars."""
+    """Return the paths of those locations that are tar files."""
     return [text.removeprefix(ARCHIVE_PREFIX) for text in texts if text.startswith(ARCHIVE_PREFIX)]
 
 
-# Hundreds of bundles share a few directories, and links do not change while a pipeline is loaded.
+# Hundreds of bundles share few directories, and links do not change while a pipeline is loaded.
 _real_directory = cache(os.path.realpath)
 
 
 def absolute(path: str) -> str:
-    """Return a path as one from the root, which tells whether two lead to the same place."""
+    """Return the absolute path, to compare paths by."""
     return os.path.abspath(anchored(path))
 
 
 def is_within(path: str, directory: str) -> bool:
-    """Tell whether `path` is `directory` or lies below it; both normalised."""
+    """Return whether `path` is `directory` or is below it; both normalised."""
     path, directory = absolute(path), absolute(directory)
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 def below(path: str, directory: str) -> str:
-    """Return `path`, which lies within `directory`, relative to it; `.` for the directory itself."""
+    """Return `path`, which is in `directory`, relative to it; `.` for the directory itself."""
     return os.path.relpath(absolute(path), absolute(directory))
 
 
 def ancestors(path: str) -> Iterator[str]:
-    """Yield the path itself and every directory above it, the nearest first; of a relative one down to `.`."""
+    """Yield the path itself and every directory above it, the nearest first; for a relative one down to `.`."""
     while True:
         yield path
         parent = os.path.dirname(path)
@@ -78,6 +78,6 @@ def ancestors(path: str) -> Iterator[str]:
 
 
 def is_excluded(name: str, exclude: Iterable[str]) -> bool:
-    """Tell whether a path relative to an input is left out of a layer, itself or with a directory above it."""
+    """Return whether a path relative to an input is excluded from a layer, itself or with a directory above it."""
     excluded = frozenset(exclude)
     return any(ancestor in excluded for ancestor in ancestors(name))

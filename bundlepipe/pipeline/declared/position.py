@@ -1,4 +1,4 @@
-"""Where a declaration stands, found only when a message needs it."""
+"""The position of a declaration in a file, computed only when a message needs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bundlepipe.pipeline.declared.interpolation import Keys
 
 @dataclass(frozen=True)
 class Position:
-    """The value that `keys` lead to in the YAML file at `path`, spelled as doit matches it; with `at_key`, its key."""
+    """The value at `keys` in the YAML file at `path`, normalised for doit; with `at_key`, its key."""
 
     path: str
     keys: Keys
@@ -21,15 +21,15 @@ class Position:
 
     @cached_property
     def directory(self) -> str:
-        """The directory of the file; empty for the one that paths are relative to."""
+        """The directory of the file; empty for the base of relative paths."""
         return os.path.dirname(self.path)
 
     def inside(self, key: str) -> Position:
-        """Return where the value of a key of this one is."""
+        """Return the position of the value of a key in this one."""
         return Position(self.path, (*self.keys, key))
 
     def __str__(self) -> str:
-        """Return `path:line:column`, or the path alone if the file is no longer what it was."""
+        """Return `path:line:column`, or only the path if the file has changed."""
         from bundlepipe.documents.yaml.reader import load_one
 
         try:

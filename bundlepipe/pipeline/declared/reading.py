@@ -1,4 +1,4 @@
-"""bundlepipe.yml, and what it includes, becomes declarations."""
+"""Read bundlepipe.yml, and the files it includes, into declarations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KINDS: Mapping[str, type[Any]] = {
 
 @dataclass
 class Declared:
-    """Everything that a pipeline's files declare, in their order."""
+    """Everything that a pipeline's files declare, in order."""
 
     images: list[Image] = field(default_factory=list)
     bundles: list[Bundle] = field(default_factory=list)
@@ -52,10 +52,10 @@ class Declared:
 
 
 def read_pipeline(path: str, environment: Mapping[str, str], *, remembers: bool = True, prefix: str = "") -> Declared:
-    """Return what the pipeline file at `path` and the files it includes declare.
+    """Return the declarations of the pipeline file at `path` and the files it includes.
 
-    Unless it `remembers` which files validated, apart for each `prefix`, nothing is written.
-    Raises InputError for a file that cannot be read, DocumentError with all faults of all files otherwise.
+    Nothing is written, unless it `remembers` which files are valid, separately for each `prefix`. Raises
+    InputError for an unreadable file, otherwise DocumentError with all faults of all files.
     """
     root = normalise(path)
     cache = os.path.join(STATE_DIRECTORY, f"{prefix}:{_CACHE}" if prefix else _CACHE)
@@ -69,7 +69,7 @@ def read_pipeline(path: str, environment: Mapping[str, str], *, remembers: bool 
 
 
 def registry_fault(host: str, settings: RegistrySettings) -> str | None:
-    """Return why the settings of a registry do not go together, or None."""
+    """Return why the settings of a registry contradict each other, or None."""
     if settings.layout and settings.resolve:
         return (
             f"registry {host} is kept in a directory, so there is nothing to ask the Docker Engine for: "
@@ -79,9 +79,9 @@ def registry_fault(host: str, settings: RegistrySettings) -> str | None:
 
 
 class _ValidatedCache:
-    """The data of pipeline files that validated, by content hash.
+    """The data of valid pipeline files, by content hash.
 
-    It spares a run in which nothing changed the YAML parser and the schema validator.
+    It saves a run without changes the YAML parser and the schema validator.
     """
 
     def __init__(self, cache: str) -> None:
@@ -95,7 +95,7 @@ class _ValidatedCache:
             if stored["generation"] == self._generation:
                 self._known = stored["files"]
         except (OSError, ValueError, KeyError, TypeError):
-            # Without a usable cache the files are parsed and validated, that is all.
+            # Without a usable cache the files are just parsed and validated.
             self._known = {}
 
     def load(self, path: str, content: bytes) -> dict[str, Any]:
@@ -114,16 +114,16 @@ class _ValidatedCache:
         return data
 
     def save(self) -> None:
-        """Remember the files loaded, and only them."""
+        """Save the files loaded, and only those."""
         if self._used != self._known:
             content = json.dumps({"generation": self._generation, "files": self._used})
-            # Where it cannot be written, the next run parses and validates again, that is all.
+            # If it cannot be written, the next run just parses and validates again.
             with contextlib.suppress(OSError):
                 write_if_changed(self._cache, content.encode())
 
 
 class _Reading:
-    """The state of reading one pipeline: what was found, and what is wrong with it."""
+    """The state of reading one pipeline: its declarations and faults."""
 
     def __init__(self, environment: Mapping[str, str], directory: str, cache: str) -> None:
         self._built_in = RegistrySettings(layout=normalise(DEFAULT_LAYOUT_DIRECTORY, directory))
@@ -134,7 +134,7 @@ class _Reading:
         self.declared.registries[LAYOUT_HOST] = self._built_in
 
     def read(self, path: str, default_push: str | None) -> None:
-        """Read one file and what it includes."""
+        """Read one file and its includes."""
         data = self._load(path)
         if data is None:
             return
@@ -153,7 +153,7 @@ class _Reading:
             self._include(Position(path, ("include", index)), pattern, base, default_push)
 
     def _load(self, path: str) -> dict[str, Any] | None:
-        """Return the interpolated data of a file, or None if it is faulty beyond that."""
+        """Return the interpolated data of a file, or None if it is too faulty."""
         self.declared.paths.append(path)
         content = read_document(path)
         try:
@@ -174,7 +174,7 @@ class _Reading:
         for path in (normalise(path, base) for path in found):
             if not os.path.isfile(path):
                 self.problems.append(f"{where}: no such pipeline file: {path}")
-            # A file may be reached by several patterns, its own included.
+            # Several patterns may match a file, including the file's own.
             elif path not in self.declared.paths:
                 self.read(path, default_push)
 
@@ -201,13 +201,13 @@ class _Reading:
 
 
 def _note_commands(data: Any, interpolated: Any) -> None:
-    """Note commands as they are written, for messages: what variables bring may be secret."""
+    """Keep commands as they are written, for messages: values of variables may be secret."""
     if isinstance(data, list):
         for item, its_copy in zip(data, interpolated, strict=True):
             _note_commands(item, its_copy)
     elif isinstance(data, dict):
         for key, item in data.items():
-            # Most values are texts, of hundreds of declarations in every run.
+            # Most values are texts, and every run reads hundreds of declarations.
             if not isinstance(item, str):
                 _note_commands(item, interpolated[key])
         if isinstance(data.get("run"), list):
@@ -217,7 +217,7 @@ def _note_commands(data: Any, interpolated: Any) -> None:
 def _completed(kind: type[Any], value: Mapping[str, Any], default_push: str | None) -> Mapping[str, Any]:
     """Return the data of a declaration with its default destination, and with the program that makes an image.
 
-    Such an image is where the program put it, unless it is to be somewhere else, and packs no files.
+    Such an image stays where the program put it, unless a destination is given, and packs no files.
     """
     if "run" in value:
         program = {key: value[key] for key in _OF_PROGRAMS if key in value}

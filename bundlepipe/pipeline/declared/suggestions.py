@@ -1,4 +1,4 @@
-"""What a message offers in the place of a name that nothing has: the nearest few, however many there are."""
+"""Suggestions for a mistyped name in messages: the nearest few existing names."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _MOST = 5
 
 
 def suggestions(name: str, known: Collection[str]) -> str:
-    """Return what there is instead: all names if they are few, else those that are most like `name`."""
+    """Return the existing names: all if they are few, else those most similar to `name`."""
     if not known:
         return "there are none"
     if len(known) <= _MOST:
         return f"there are: {', '.join(sorted(known))}"
-    # Only an error needs it.
+    # Only errors need this import.
     from difflib import get_close_matches
 
     near = get_close_matches(name, known, _MOST)

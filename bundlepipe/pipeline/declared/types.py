@@ -1,4 +1,4 @@
-"""What a dodo.py declares, checked as the schema checks a pipeline file, before anything looks into it."""
+"""Check the declarations of a dodo.py as the schema checks a pipeline file, before anything uses them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PIPELINE = "Pipeline"
 
 
 def listed(value: Any) -> Any:
-    """Return a list of what can be listed, taken before somebody changes it; anything else as it is, to be refused."""
+    """Return a list of any iterable, copied before it can change; other values unchanged, to be refused."""
     return list(value) if ListType(ObjectType(object)).accepts(value) else value
 
 
 def checked_declarations(given: Mapping[str, Any]) -> Declared:
-    """Return what the arguments of a `Pipeline` declare, with lists for sequences and paths as doit matches them.
+    """Return the declarations in the arguments of a `Pipeline`, with lists for sequences and normalised paths.
 
-    Raises DocumentError with all values that are not of the type they should be, or out of bounds.
+    Raises DocumentError with all values of the wrong type, or out of bounds.
     """
     problems: list[str] = []
     lists: dict[str, Any] = {name: _declarations(name, kind, given[name], problems) for name, kind in KINDS.items()}
@@ -38,7 +38,7 @@ def checked_declarations(given: Mapping[str, Any]) -> Declared:
 
 
 def checked_path(given: Any) -> str:
-    """Return the path of a pipeline file as a text; DocumentError if it is none."""
+    """Return the path of a pipeline file as a text; DocumentError for other types."""
     problems: list[str] = []
     path: str = type_of(PathInContext).checked(given, f"{_PIPELINE}: path", problems.append)
     if problems:

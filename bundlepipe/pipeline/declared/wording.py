@@ -1,4 +1,4 @@
-"""What messages say of values that are not what a field takes."""
+"""Describe wrong values of fields in messages."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _CALLED = {
     "set": "a set",
     "bytes": "bytes",
 }
-# What names something of the pipeline where the thing itself was given.
+# The class for a reference by name, for an object that was given in its place.
 _NAMED_BY = {"Image": "ImageSource", "Bundle": "BundleSource", "Copy": "CopySource"}
 
 
 def found(value: Any, is_secret: bool) -> str:
-    """Return what messages call a value that is not what was expected; nothing of it where it may be secret."""
+    """Describe a value that was not expected; without its content if it may be secret."""
     if isinstance(value, str) and not is_secret:
         return f"the text {quoted(value, _LONGEST_SHOWN)}" if value else "an empty text"
     if value is None or isinstance(value, bool):
@@ -40,7 +40,7 @@ def found(value: Any, is_secret: bool) -> str:
 
 
 def advice(value: Any, expected: str) -> str:
-    """Return what to write where something of this pipeline was given itself, and its name is wanted."""
+    """Return what to write if a declaration was given itself instead of its name."""
     named_by = _NAMED_BY.get(type(value).__name__)
     if not named_by or named_by not in expected:
         return ""

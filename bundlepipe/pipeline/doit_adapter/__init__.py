@@ -1,1 +1,1 @@
-"""doit's private parts that are used or replaced here, and nowhere else."""
+"""All uses and replacements of doit's private parts."""

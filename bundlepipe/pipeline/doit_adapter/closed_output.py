@@ -1,8 +1,8 @@
-"""Ending without a word when nobody reads the output any more: `doit list | head -n 1`, `bundlepipe doit >&-`.
+"""Exit silently when the reader of the output is gone: `doit list | head -n 1`, `bundlepipe doit >&-`.
 
-Other programs are ended by SIGPIPE then. Python ignores it, for the sake of connections, so a
-write fails, and doit tells of that with a traceback. Here such a write gives all work up, as
-an interruption does, and ends the process with the exit status that shells give SIGPIPE.
+SIGPIPE ends other programs then. Python ignores it, because of network connections, so a write fails, and doit
+prints a traceback. Here such a write cancels all work, as an interruption does, and ends the process with the
+exit status that shells give SIGPIPE.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WRITERS = ("write", "writelines", "flush")
 
 
 class ClosedOutput(SystemExit):
-    """Nobody reads what is written. Made by doit as well, which hands it from threads to the main one as a text."""
+    """The reader of the output is gone. doit also creates it, to pass it from threads to the main one."""
 
     def __init__(self, *_: object) -> None:
         super().__init__(128 + signal.SIGPIPE)
@@ -33,17 +33,17 @@ _ended: list[TextIO] = []
 
 
 def end_quietly() -> None:
-    """Let this process end with ClosedOutput as soon as it writes a line to a standard stream that nobody reads.
+    """Make this process exit with ClosedOutput on its first line to a standard stream without a reader.
 
-    A stream that was closed from the start takes all, as if it were the null device.
+    A stream that was closed from the start accepts everything, like the null device.
     """
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream and stream not in _ended:
             _ended.append(stream)
             for name in _WRITERS:
-                # By the object, which doit and others already have in their hands.
+                # On the object, which doit and others already hold.
                 setattr(stream, name, _ending(getattr(stream, name)))
-            # What is written when Python ends cannot change the exit status. Somebody may have closed it.
+            # Output at Python's exit cannot change the exit status. The stream may already be closed.
             with suppress(ValueError):
                 stream.flush()
                 if isinstance(stream, io.TextIOWrapper):
@@ -67,7 +67,7 @@ def _ending(write: Callable[..., Any]) -> Callable[..., Any]:
 
 @atexit.register
 def _discard_rest() -> None:
-    """Let what nobody reads go nowhere: it is still in buffers, which Python writes when it ends."""
+    """Discard buffered output without a reader, which Python would write at exit."""
     for stream in _ended:
         try:
             type(stream).flush(stream)
@@ -76,11 +76,11 @@ def _discard_rest() -> None:
             os.dup2(null, stream.fileno())
             os.close(null)
         except ValueError:
-            pass  # closed by whoever wanted no more of it
+            pass  # closed by its reader
 
 
 class _Outstream:
-    """The attribute of doit's classes that holds `sys.stdout`, where there is none."""
+    """Descriptor for the attribute of doit's classes that holds `sys.stdout`, if it is missing."""
 
     def __init__(self, null: TextIO) -> None:
         self._null = null

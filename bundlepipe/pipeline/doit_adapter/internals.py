@@ -1,4 +1,4 @@
-"""What doit keeps for itself: records of tasks, what it asks whether they are up to date, its variables."""
+"""doit's internals: records of tasks, up-to-date checks, variables of the command line."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from doit.dependency import Dependency, UptodateCalculator
 from doit.task import Task
 
 _VALUES = "_values_:"
-# doit sets this part of a record last (Dependency.save_success).
+# The part of a record that doit sets last (Dependency.save_success).
 LAST_PART = "deps:"
 
-# What doit asks of the object that looks at files, by their paths.
+# doit's checker of files, by path.
 _CHECKS = ("exists", "info", "check_modified", "get_state")
 _ANCHORED = "_bundlepipe_anchored"
 
 
 class Calculator(UptodateCalculator):  # type: ignore[misc]
-    """What doit asks whether a task is up to date; knows all tasks, and what doit's database has of them.
+    """An uptodate object of doit; knows all tasks, and their records in doit's database.
 
-    `directory` is that of the time it is made, to which the strings of its task are relative.
+    `directory` is the base directory at its creation, to which paths of its task are relative.
     """
 
-    # doit inspects the signature of every uptodate object in every run; told, it need not look.
+    # doit inspects the signature of every uptodate object in every run; with this it need not.
     __signature__ = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("task", "values")])
 
     def __init__(self) -> None:
@@ -36,21 +36,21 @@ class Calculator(UptodateCalculator):  # type: ignore[misc]
         self.dependencies: Dependency = None
 
     def setup(self, dep_manager: Dependency, tasks_dict: Mapping[str, Task]) -> None:
-        """Take doit's database, and all tasks."""
+        """Keep doit's database, and all tasks."""
         super().setup(dep_manager, tasks_dict)
         self.dependencies = dep_manager
         _anchor_checks(dep_manager, self.directory)
 
     def __repr__(self) -> str:
-        """Return what `doit info` shows."""
+        """Return the text for `doit info`."""
         return str(self)
 
     def recorded(self, task_name: str) -> dict[str, Any]:
-        """Return the values that a task had when it ran last; empty if nothing is known of that."""
+        """Return the values of a task's last run; empty if unknown."""
         return self.get_val(task_name, _VALUES) or {}
 
     def hand_on(self, task: Task) -> None:
-        """Let doit take a task's values in this run although it does not run."""
+        """Make doit use a task's values in this run although it does not run."""
         self.dependencies._set(task.name, _VALUES, task.values)
 
     def remember(self, task: Task, values: Mapping[str, Any]) -> None:
@@ -60,9 +60,9 @@ class Calculator(UptodateCalculator):  # type: ignore[misc]
 
 
 def _anchor_checks(dependencies: Dependency, directory: str) -> None:
-    """Let doit look for targets and dependencies, the user's own included, from `directory`: its strings are relative.
+    """Make doit look for targets and dependencies, including users' own, relative to `directory`.
 
-    By the instance that this run has: doit records the name of its class, which the user may choose.
+    On the instance of this run: doit records the name of the class, which the user may choose.
     """
     checker = dependencies.checker
     if hasattr(checker, _ANCHORED):
@@ -77,16 +77,16 @@ def _from_directory(directory: str, check: Callable[..., Any], path: str, *argum
 
 
 def calculators(task: Task) -> list[object]:
-    """Return what doit asks whether a task is up to date."""
+    """Return the uptodate objects of a task."""
     return [asked for asked, _, _ in task.uptodate]
 
 
 def add_calculators(task: Task, further: Iterable[Calculator]) -> None:
-    """Let doit ask more for a task."""
+    """Add uptodate objects to a task."""
     task.uptodate.extend((calculator, [], {}) for calculator in further)
 
 
 def variables() -> Mapping[str, Any] | None:
-    """Return the variables of the command line, another object in each run; None if it is not doit that runs."""
+    """Return the variables of the command line, a new object in each run; None outside of doit."""
     found: Mapping[str, Any] | None = getattr(doit_cmd, "_CMDLINE_VARS", None)
     return found

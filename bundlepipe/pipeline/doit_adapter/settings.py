@@ -1,4 +1,4 @@
-"""Checks of doit's settings in pyproject.toml and doit.cfg which doit itself would end by a traceback."""
+"""Check doit's settings in pyproject.toml and doit.cfg for faults that make doit print a traceback."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _TOML = "pyproject.toml"
 _FILES = (_TOML, "doit.cfg")
 _TABLES = ("plugins", "commands", "tasks")
 _REPORTERS = ("console", "executed-only", "json", "zero", "error-only")
-# The sections that doit makes of the plugins in either file.
+# The sections that doit reads plugins from in either file.
 _OF_PLUGINS = ("COMMAND", "LOADER", "BACKEND", "REPORTER")
 _OF_A_TASK = "task:"
 
 
 def check_settings() -> None:
-    """Check the files in the current directory, as far as they are there.
+    """Check the files in the current directory, if they exist.
 
-    BundlepipeError names file and key; configparser.Error or ValueError is raised for what is
-    neither TOML nor an INI file.
+    BundlepipeError names file and key; configparser.Error or ValueError is raised for files that
+    are not TOML or INI.
     """
     _check_tables()
     settings = {name: _read(name) for name in _FILES if os.path.exists(name)}
@@ -35,10 +35,10 @@ def check_settings() -> None:
 
 
 def _check_tables() -> None:
-    """Check that tables are tables in pyproject.toml: doit reads what is in them."""
+    """Check that tables are tables in pyproject.toml: doit iterates over them."""
     toml = DoitConfig().toml
     if toml is None:
-        return  # doit warns of that
+        return  # doit itself warns about that
     try:
         with open(_TOML, encoding="utf-8") as file:
             content = toml.loads(file.read())
@@ -71,7 +71,7 @@ def _read(name: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _key(name: str, section: str) -> str:
-    """Return what the keys of a section are called in a file."""
+    """Return the name of a section's keys in a file."""
     if name != _TOML:
         return f"[{section}] "
     return "tool.doit." if section == "GLOBAL" else f"tool.doit.commands.{section}."

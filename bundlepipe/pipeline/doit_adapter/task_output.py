@@ -1,9 +1,8 @@
-"""What Python actions print, kept apart where tasks run in threads: whole lines, each with its own task.
+"""Separate the output of Python actions that run in threads: whole lines, for the right task.
 
-doit's PythonAction puts a stream of its own in the place of `sys.stdout` and `sys.stderr`
-while it runs, and the old ones back: two threads at once lose and mix up what they print. Here
-each thread has streams of its own behind one that stays, whatever the reporter. What doit
-says of `verbosity` and of capturing is as in doit.
+doit's PythonAction replaces `sys.stdout` and `sys.stderr` while it runs and restores them afterwards:
+two threads at once lose and mix up their output. Here each thread has its own streams behind one that
+stays, with any reporter. doit's rules for `verbosity` and capturing apply.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ _MARK = "_bundlepipe_output"
 
 
 class _Bytes(io.BufferedIOBase):
-    """The `buffer` of a text stream: takes bytes, and hands on the text that they are."""
+    """The `buffer` of a text stream: accepts bytes, and passes on the decoded text."""
 
     def __init__(self, stream: io.TextIOBase) -> None:
         self._stream = stream
         self._decoders: dict[int, codecs.IncrementalDecoder] = {}
 
     def writable(self) -> bool:
-        """Tell that bytes can be written."""
+        """Return True."""
         return True
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Take bytes; a character may be divided among several calls of a thread. What is no text is shown escaped."""
+        """Write bytes; several calls of a thread may split a character. Invalid bytes are escaped."""
         content = bytes(memoryview(data))
         thread = threading.get_ident()
         if thread not in self._decoders:
@@ -56,14 +55,14 @@ class _Bytes(io.BufferedIOBase):
         self._stream.flush()
 
     def close(self) -> None:
-        """Hand on what waits for the rest of a character; the text stream stays open."""
+        """Pass on incomplete characters; the text stream stays open."""
         while self._decoders:
             _, decoder = self._decoders.popitem()
             self._stream.write(decoder.decode(b"", final=True))
         super().close()
 
     def isatty(self) -> bool:
-        """Tell whether the text stream is a terminal."""
+        """Return whether the text stream is a terminal."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
@@ -72,7 +71,7 @@ class _Bytes(io.BufferedIOBase):
 
 
 class _TextStream(io.TextIOBase):
-    """What text streams are expected to have beside `write`."""
+    """The methods expected of text streams besides `write`."""
 
     encoding = "utf-8"
     errors = "strict"
@@ -81,32 +80,32 @@ class _TextStream(io.TextIOBase):
         self._bytes: _Bytes | None = None
 
     def writable(self) -> bool:
-        """Tell that text can be written."""
+        """Return True."""
         return True
 
     @property
     def buffer(self) -> _Bytes:
-        """Where bytes can be written."""
+        """The stream for bytes."""
         if self._bytes is None or self._bytes.closed:
             self._bytes = _Bytes(self)
         return self._bytes
 
     def close(self) -> None:
-        """Take what has come as bytes so far, and no more."""
+        """Pass on bytes written so far, and accept no more."""
         if self._bytes:
             self._bytes.close()
         super().close()
 
     def reconfigure(self, **settings: Any) -> None:
-        """Take settings as io.TextIOWrapper does. Lines are written at once anyway."""
+        """Accept settings as io.TextIOWrapper does. Lines are written immediately anyway."""
         if settings.get("encoding"):
             self._bytes = None
 
 
 class TaskStream(_TextStream):
-    """What `sys.stdout` or `sys.stderr` is to one action and the threads that it starts.
+    """`sys.stdout` or `sys.stderr` of one action and the threads that it starts.
 
-    Whole lines go to `shown` at once, if there is one, and into `text`. What does not end a
+    Whole lines are written to `shown` immediately, if there is one, and to `text`. An incomplete
     line waits for its end in the thread that wrote it, or for `close`.
     """
 
@@ -119,11 +118,11 @@ class TaskStream(_TextStream):
 
     @property
     def text(self) -> str | None:
-        """What was written so far; None if that is not kept."""
+        """The text written so far; None if it is not kept."""
         return self._captured.getvalue() if self._captured else None
 
     def write(self, text: str, /) -> int:
-        """Take a text, of any number of lines."""
+        """Write a text, of any number of lines."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         thread = threading.get_ident()
@@ -134,12 +133,12 @@ class TaskStream(_TextStream):
         return len(text)
 
     def flush(self) -> None:
-        """Write the beginning of a line as well, if nobody else could write into it: an indicator of progress, say."""
+        """Also write an incomplete line, if no other thread could write into it: for progress indicators."""
         if _streams.has_one_user and (rest := self._rests.pop(threading.get_ident(), "")):
             self._put(rest)
 
     def close(self) -> None:
-        """Take what has no end of line yet for whole lines."""
+        """Write incomplete lines as whole ones."""
         super().close()
         for thread in list(self._rests):
             rest = self._rests.pop(thread)
@@ -149,7 +148,7 @@ class TaskStream(_TextStream):
                 display.write(f"{rest}\n", self.shown)
 
     def reconfigure(self, **settings: Any) -> None:
-        """Let what is shown have the settings, for other tasks as well, as without threads."""
+        """Pass settings to the stream that is shown, also for other tasks, as without threads."""
         if isinstance(self.shown, io.TextIOWrapper):
             self.shown.reconfigure(**settings)
             self._take_settings()
@@ -160,11 +159,11 @@ class TaskStream(_TextStream):
         self.errors = getattr(self.shown, "errors", None) or "strict"
 
     def isatty(self) -> bool:
-        """Tell whether what is shown goes to a terminal."""
+        """Return whether the output is shown on a terminal."""
         return self.shown is not None and self.shown.isatty()
 
     def fileno(self) -> int:
-        """Return the descriptor of what is shown; io.UnsupportedOperation if nothing is."""
+        """Return the descriptor of the stream that is shown; io.UnsupportedOperation if there is none."""
         if self.shown is None:
             raise io.UnsupportedOperation("fileno")
         return self.shown.fileno()
@@ -177,25 +176,25 @@ class TaskStream(_TextStream):
 
 
 class _Nothing(_TextStream):
-    """A standard stream that whoever started this process has closed."""
+    """A standard stream that was closed before this process started."""
 
     def write(self, text: str, /) -> int:
         return len(text)
 
 
 class StreamByThread:
-    """What `sys.stdout` or `sys.stderr` is while actions run in threads: to each thread its own, else the `base`."""
+    """`sys.stdout` or `sys.stderr` while actions run in threads: each thread's own stream, else the `base`."""
 
     def __init__(self, name: str, base: TextIO | None) -> None:
         self._name = name
         self.base = base
 
     def write(self, text: str) -> int:
-        """Write to the stream of this thread."""
+        """Write to this thread's stream."""
         return cast(int, self._target.write(text))
 
     def flush(self) -> None:
-        """Flush the stream of this thread."""
+        """Flush this thread's stream."""
         self._target.flush()
 
     def __getattr__(self, name: str) -> Any:
@@ -204,7 +203,7 @@ class StreamByThread:
     @property
     def _target(self) -> Any:
         stream = (_current() or {}).get(self._name)
-        # A pool of threads may outlive the action that started it.
+        # A thread pool may outlive the action that started it.
         if stream is not None and not stream.closed:
             return stream
         return _Nothing() if self.base is None else self.base
@@ -212,7 +211,7 @@ class StreamByThread:
 
 _Streams = dict[str, TaskStream]
 _Bases = dict[str, TextIO | None]
-# Of work that is handed on with its context, as asyncio does; threads that are started have a mark.
+# For work that is passed on with its context, as in asyncio; threads that are started have a mark.
 _of_context: ContextVar[_Streams | None] = ContextVar(_MARK, default=None)
 
 
@@ -221,7 +220,7 @@ def _current() -> _Streams | None:
 
 
 class _StandardStreams:
-    """Puts streams by thread in the place of the standard ones as long as an action runs in a thread."""
+    """Replaces the standard streams with streams by thread while an action runs in a thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -234,9 +233,9 @@ class _StandardStreams:
 
     @contextmanager
     def in_use(self) -> Iterator[_Bases]:
-        """Yield what stood there before the first use. It comes back at the last, whatever users left there.
+        """Yield the streams from before the first use. They are restored after the last, whatever users set meanwhile.
 
-        Redirections of several threads that overlap are undone in any order, and so leave each other's streams.
+        Overlapping redirections of several threads are undone in any order, and so leave each other's streams.
         """
         with self._lock:
             if not self._users:
@@ -279,9 +278,9 @@ def _streams_of_this_thread(streams: _Streams) -> Iterator[None]:
 
 
 class _WithoutStreams:
-    """A PythonAction as doit's own code sees it that is to leave the standard streams alone."""
+    """A PythonAction as doit's own code sees it, which must not replace the standard streams."""
 
-    # What doit asks for capturing, of a task.
+    # doit's options for capturing, of a task.
     task = SimpleNamespace(io=SimpleNamespace(capture=False))
 
     def __init__(self, action: PythonAction) -> None:
@@ -314,10 +313,10 @@ def _execute(action: PythonAction, out: TextIO | None = None, err: TextIO | None
 
 
 def _shown(action: PythonAction, given: TextIO | None, base: TextIO | None) -> TextIO | None:
-    """Return where an action's output is shown; `given` is what doit found in the place of a standard stream."""
+    """Return where an action's output is shown; `given` is the standard stream that doit found."""
     if given is None:
         return None
-    # For a task, that may be where another action redirects its own output. An action without task is a user's own.
+    # For a task, another action may redirect it. An action without a task is a user's own.
     return base if action.task or isinstance(given, StreamByThread) else given
 
 
@@ -332,10 +331,10 @@ def _start(thread: threading.Thread) -> None:
 
 
 def separate_output() -> None:
-    """Let each Python action that runs in a thread have standard streams of its own, from now on.
+    """From now on, give each Python action that runs in a thread its own standard streams.
 
     Threads that an action starts print as the action does. In the main thread, and so in runs
-    without threads, all is as doit does it.
+    without threads, everything is as in doit.
     """
     PythonAction.execute = _execute
     threading.Thread.start = _start  # type: ignore[assignment, method-assign]

@@ -1,8 +1,8 @@
-"""doit's threads and workers, so that a signal ends them all at whatever moment it comes.
+"""Make signals end doit's threads and worker processes reliably, at any moment.
 
-What doit does has gaps. A signal while it starts a worker leaves one that nobody ends, and in
-the worker it is lost. One in the middle of `Queue.put` leaves a thread asleep that Python
-waits for in the end. And one just before `Queue.get` has to wait for what is put next.
+doit has gaps. A signal while it starts a worker leaves the worker running, and the worker loses it.
+One during `Queue.put` leaves a thread blocked that Python waits for at exit. And one just before
+`Queue.get` has to wait for the next item.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from bundlepipe.concurrency.termination import interrupt_between_steps
 
 
 class Worker(Process):
-    """A worker process of doit that the process which starts it knows, or that is not."""
+    """A worker process of doit that its parent either knows or did not start."""
 
     def start(self) -> None:
-        """Start it, and deal with a signal then."""
+        """Start the process, and handle a signal after that."""
         with uninterrupted:
             super().start()
 
     def run(self) -> None:
-        """Do the work; signals end it as they do everywhere."""
+        """Run the process; from here on signals end it as usual."""
         uninterrupted.leave()
         super().run()
 
 
 def end_workers_orderly() -> None:
-    """Let signals end the threads and workers of doit's runs from now on."""
+    """From now on, let signals end the threads and workers of doit's runs."""
     if runner.Process is not Worker:
-        # doit tells processes from threads by this name.
+        # The name by which doit distinguishes processes from threads.
         runner.Process = Worker
         runner.MRunner.Child = staticmethod(Worker)
         for kind in (runner.MRunner, runner.MThreadRunner):

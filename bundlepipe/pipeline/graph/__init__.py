@@ -1,1 +1,1 @@
-"""The tasks of a pipeline, and what they wait for."""
+"""The graph of a pipeline's tasks: groups, and edges between tasks."""

@@ -1,7 +1,7 @@
-"""Tasks of the user's own that doit creates only while it runs: `@create_after`.
+"""Users' tasks that doit creates only during a run: `@create_after`.
 
-Until then there is a placeholder, of which it is known after which task its creator is called and,
-if `target_regex` is given, where its tasks write.
+Until then there is a placeholder, which says after which task its creator is called and, if
+`target_regex` is given, where its tasks write.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from bundlepipe.pipeline.declared.paths import absolute, is_within, normalise
 from bundlepipe.pipeline.running.action import Action
 from bundlepipe.pipeline.running.edges import Reads, found_outputs, targets_of_others
 
-# Characters that stand for themselves, or are escaped to do so.
+# Characters that stand for themselves, or are escaped.
 _LITERAL = re.compile(r"\\[^\w\s]|[\w/ @~,:=%-]")
 _REPEATING = ("*", "?", "{")
 
 
 def delayed_tasks(tasks: Mapping[str, Task]) -> Iterator[Delayed]:
-    """Yield what is not created yet; a sub-task that the command line names shares its loader, and comes once."""
+    """Yield placeholders; a sub-task on the command line shares its group's loader, and counts once."""
     seen = set[str]()
     for task in list(tasks.values()):
         if task.loader and not task.loader.created:
@@ -37,26 +37,26 @@ def delayed_tasks(tasks: Mapping[str, Task]) -> Iterator[Delayed]:
 
 
 class Delayed:
-    """One placeholder: `name` is that of the task, or group, that is created in its place."""
+    """A placeholder: `name` is that of the task, or group, that will replace it."""
 
     def __init__(self, name: str, loader: DelayedLoader) -> None:
         self.name = name
         self._loader = loader
 
     def shared_loader(self) -> DelayedLoader:
-        """Return the loader for a second placeholder: whichever comes first creates the tasks of both."""
+        """Return the loader for a second placeholder: the first one used creates the tasks of both."""
         self._loader.basename = self.name
         return self._loader
 
     def may_make(self, read: Reads) -> bool:
-        """Tell whether what is created may write into what a task reads; only a `target_regex` rules that out."""
+        """Return whether the created tasks may write to what a task reads; only a `target_regex` rules that out."""
         start = self._start()
         return start is None or any(
             f"{absolute(path)}/".startswith(start) or start.startswith(f"{absolute(path)}/") for path in read.paths
         )
 
     def certainly_makes(self, read: Reads) -> str | None:
-        """Return why a task that comes before must not run: all that `target_regex` matches lies in what it reads."""
+        """Return why an earlier task must not run: everything that `target_regex` matches is inside a path it reads."""
         directory = os.path.dirname(self._start() or "")
         if directory and any(is_within(directory, path) and read.includes(path, directory) for path in read.paths):
             return (
@@ -67,9 +67,9 @@ class Delayed:
         return None
 
     def guard(self, reads: Sequence[Reads], tasks: Mapping[str, Task], pipeline: str) -> None:
-        """Refuse what is created if it writes into what is read, by tasks that do not wait for it; and those tasks.
+        """Refuse created tasks that write to paths of tasks that do not wait for them; and those tasks.
 
-        Each `pipeline` does so once, for what its own tasks read.
+        Each `pipeline` does so once, for the paths of its own tasks.
         """
         creator = self._loader.creator
         if reads and not (isinstance(creator, _Guarded) and creator.is_guarded_for(pipeline)):
@@ -78,15 +78,15 @@ class Delayed:
     def checked(
         self, created: Sequence[Task], reads: Sequence[Reads], tasks: Mapping[str, Task], pipeline: str
     ) -> list[Task]:
-        """Return the created tasks, those refused that write where nobody waited for it."""
+        """Return the created tasks, with those refused that write to a path whose reader does not wait."""
         targets = targets_of_others({task.name: task for task in created}, pipeline)
         reasons: dict[str, str] = {}
         for reader, producer, path in found_outputs(reads, targets) if targets else ():
-            # A search is none of the user's business, and its lock reads the same.
+            # Searches are internal, and their locks read the same paths.
             if not reader.startswith("_"):
                 reason = self._reason(reader, producer, path)
                 reasons.setdefault(producer, reason)
-                # If its turn is still to come.
+                # In case it has not run yet.
                 tasks[reader].refusal = reason
         return [_refused(task, reasons[task.name]) if task.name in reasons else task for task in created]
 
@@ -103,7 +103,7 @@ class Delayed:
         return f"after '{self._loader.task_dep}'" if self._loader.task_dep else "while doit runs"
 
     def _start(self) -> str | None:
-        """Return how every absolute path begins that `target_regex` matches; None if nothing is known."""
+        """Return the start of every absolute path that `target_regex` matches; None if unknown."""
         text = _literal_start(self._loader.target_regex or "")
         if not text:
             return None
@@ -135,32 +135,32 @@ class _Guarded:
         created = generate_tasks(self._delayed.name, self._creator(**options), self._creator.__doc__)
         with paths_from(self._directory):
             checked = self._delayed.checked(created, self._reads, self._tasks, self._pipeline)
-        return (task for task in checked)  # doit takes a generator alone
+        return (task for task in checked)  # doit accepts only a generator
 
     def is_guarded_for(self, pipeline: str) -> bool:
-        """Tell whether a pipeline guards it; pipelines do so one around the other."""
+        """Return whether a pipeline already guards it; several pipelines wrap each other's guards."""
         within = self._creator
         return self._pipeline == pipeline or (isinstance(within, _Guarded) and within.is_guarded_for(pipeline))
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Let a spawned process, which creates nothing, have the creator alone: what is read cannot be sent there."""
+        """Pickle only the creator for a spawned process, which creates nothing: the readers cannot be pickled."""
         return _as_it_is, (self._creator,)
 
 
 class _Refusal(Action):
-    """Fails: whatever the task would make would come too late."""
+    """Fails instead of the task, whose outputs would come too late."""
 
     def __init__(self, reason: str) -> None:
         super().__init__()
         self._reason = reason
 
     def work(self) -> dict[str, Any]:
-        """Tell why."""
+        """Raise the error with the reason."""
         raise BundlepipeError(self._reason)
 
 
 def _refused(task: Task, reason: str) -> Task:
-    # Without targets: nobody shall wait for them.
+    # Without targets, so that no task waits for them.
     return Task(task.name, [_Refusal(reason)], subtask_of=task.subtask_of, doc=task.doc, io={"capture": False})
 
 
@@ -169,7 +169,7 @@ def _as_it_is(creator: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _literal_start(pattern: str) -> str:
-    """Return the text with which everything begins that a regular expression matches from the start."""
+    """Return the literal text with which every match at the start of a regular expression begins."""
     if "|" in pattern:
         return ""
     position, found = int(pattern.startswith("^")), list[str]()

@@ -1,7 +1,7 @@
-"""The edges from what a pipeline reads to others' tasks that make it, the user's own or another pipeline's.
+"""Add edges from a pipeline's tasks to other tasks, users' or other pipelines', that generate their inputs.
 
-Only when a run begins are all tasks known; those of `@create_after` not even then, so whoever may read what
-they make waits until they are created, and this looks once more.
+All tasks are known only when a run begins, and those of `@create_after` even later, so tasks that may read
+their outputs wait until they are created, and are then searched again.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from bundlepipe.pipeline.running.status import is_looked_at
 
 _CREATED = "_inputs_created"
 
-# What a reader gets: more dependencies of each kind that doit has, or why it is refused.
+# Further dependencies of a reader, of each kind in doit, or why it is refused.
 Late = dict[str, Any]
 
 
 class GeneratedInputs(Calculator):
-    """Finds the user's own tasks, and those of other pipelines, that generate files into what this one's tasks read.
+    """Finds users' tasks, and those of other pipelines, that generate files which this one's tasks read.
 
-    The uptodate object of one private task that all readers have as `calc_dep`, and of one more
-    for each task that is created later.
+    The uptodate object of one private task that all readers have as `calc_dep`, and of one more for each task that
+    is created later.
     """
 
     def __init__(self, reads: Sequence[Reads], pipeline: str, *, waits: bool = True) -> None:
@@ -51,7 +51,7 @@ class GeneratedInputs(Calculator):
         self._waits = waits
 
     def __call__(self, task: Task, values: Mapping[str, Any]) -> bool:
-        """Find the edges; always up to date, as this is itself the work."""
+        """Find the edges; always up to date, as this is the work itself."""
         looked_at = is_looked_at(task)
         edges: dict[str, Late] = {}
         with paths_from(self.directory):
@@ -67,11 +67,11 @@ class GeneratedInputs(Calculator):
         return True
 
     def __str__(self) -> str:
-        """Say what it is for."""
+        """Return the purpose, for `doit info`."""
         return "a search for the tasks that generate inputs"
 
     def _connect(self, edges: dict[str, Late], targets: Mapping[str, str]) -> None:
-        """Add an edge from each reader to each producer, but none that would close a circle."""
+        """Add an edge from each reader to each producer, except those that would close a cycle."""
         found = {(reader, producer): path for reader, producer, path in found_outputs(self._reads, targets)}
         for reader, producer in found:
             edges.setdefault(reader, {"task_dep": []})["task_dep"].append(producer)
@@ -79,7 +79,7 @@ class GeneratedInputs(Calculator):
         while cycle := find_cycle(lambda name: self._needs(name, edges), readers):
             closing = next((pair for pair in pairwise(cycle) if pair in found), None)
             if closing is None:
-                return  # a circle of the user's own, which doit reports
+                return  # a cycle of the user's own, which doit reports
             reader, producer = closing
             edges[reader]["task_dep"].remove(producer)
             made = normalise(found[closing])
@@ -91,7 +91,7 @@ class GeneratedInputs(Calculator):
             del found[closing]
 
     def _wait(self, edges: dict[str, Late], delayed: Delayed) -> None:
-        """Let readers wait until tasks are created, and then look again; those that come before are guarded."""
+        """Let readers wait until tasks are created, and then search again; guard readers that come before."""
         needed = reached(delayed.name, lambda name: self._needs(name, edges))
         concerned = {read.task_name for read in self._reads if delayed.may_make(read)}
         waiting = concerned - needed
@@ -107,18 +107,18 @@ class GeneratedInputs(Calculator):
         delayed.guard([read for read in self._reads if read.task_name not in waiting], self.tasks_dict, self._pipeline)
 
     def _needs(self, name: str, edges: Mapping[str, Late]) -> Iterator[str]:
-        """Yield the names of what has to come before a task."""
+        """Yield the names of a task's dependencies."""
         task, late = self.tasks_dict.get(name), edges.get(name, {})
         if task is not None:
             yield from (*task.task_dep, *task.setup_tasks, *sorted(task.calc_dep))
-            # What other pipelines have found already, though their tasks have not been given it yet.
+            # Edges that other pipelines have found but not yet added to their tasks.
             for search in sorted(task.calc_dep & self.tasks_dict.keys()):
                 yield from found_edges(self.tasks_dict[search], name)
         yield from (*late.get("task_dep", ()), *late.get("calc_dep", ()))
 
 
 def _creation(name: str, delayed: Delayed, finder: GeneratedInputs) -> Task:
-    """Return a task that lets doit create what is delayed, without running it, and then looks for inputs again."""
+    """Return a task that makes doit create delayed tasks without running them, and then searches again."""
     return PipelineTask(
         name,
         None,

@@ -1,4 +1,4 @@
-"""When an entry goes from the lock file: when every lock of the pipeline was seen in one run, and none has it."""
+"""Remove unused entries from the lock file, once all locks of the pipeline were seen in one run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from bundlepipe.pipeline.tasks.lock_file import change_entries, entries_at_first
 
 
 class UnusedEntries(Calculator):
-    """Removes what no lock needs; asked for a group, after all locks, in doit's main process.
+    """Removes entries that no lock needs; called for a group, after all locks, in doit's main process.
 
-    What an earlier run knows of a lock says nothing, as configuration may have changed since:
-    a run that leaves out some locks removes nothing. `checks` are those of all locks.
+    Records of earlier runs do not count, as configuration may have changed since: a run without
+    some of the locks removes nothing. `checks` are those of all locks.
     """
 
     def __init__(self, path: str, checks: Mapping[str, Staleness], run_id: str) -> None:
@@ -30,14 +30,14 @@ class UnusedEntries(Calculator):
         self._run_id = run_id
 
     def __call__(self, task: Task, values: Values) -> None:
-        """Remove entries, and say nothing about whether the group is up to date. Raises InvalidTask."""
+        """Remove unused entries, without an opinion on whether the group is up to date. Raises InvalidTask."""
         if is_looked_at(task):
             return
         with paths_from(self.directory):
             self._remove()
 
     def __str__(self) -> str:
-        """Say what it is for."""
+        """Return the purpose, for `doit info`."""
         return f"a search for unused entries of {self._path}"
 
     def _remove(self) -> None:
@@ -47,7 +47,8 @@ class UnusedEntries(Calculator):
         used = {key for values in recorded.values() for key in from_list(values.get(ENTRIES, []))}
         try:
             if not read_entries(self._path).keys() <= used:
-                # What came since this run began is of another one, which knows what needs it.
+                # Entries added since this run began belong to another run, which knows what needs
+                # them.
                 unused = entries_at_first(self._path).keys() - used
                 change_entries(self._path, lambda now: {key: now[key] for key in now.keys() - unused})
         except BundlepipeError as error:

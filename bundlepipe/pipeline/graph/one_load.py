@@ -1,4 +1,4 @@
-"""The pipelines of one dodo.py: doit asks each for its tasks by itself, and their names must differ."""
+"""Check that the pipelines of one dodo.py, which doit loads separately, have distinct names."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from bundlepipe.pipeline.doit_adapter.internals import variables
 
 @dataclass
 class _Load:
-    """What was asked for so far: pipelines, with what messages call them, by prefix; groups that they share;
-    the prefixes of those that have a lock file, by its path.
+    """The pipelines loaded so far, with their names in messages; their groups; prefixes by lock file.
 
-    `variables` tells one load from the next in the same process: doit makes them anew for each.
+    `variables` distinguishes loads in one process: doit creates a new object for each.
     """
 
     variables: object
@@ -25,19 +24,19 @@ class _Load:
     lock_files: dict[str, str] = field(default_factory=dict)
 
 
-# The last one, alone.
+# Only the last one.
 _loads: list[_Load] = []
 
 
 def enter(pipeline: object, prefix: str, called: str) -> dict[str, Task]:
-    """Note that doit asks a pipeline for its tasks; return the groups that all pipelines of the dodo.py share.
+    """Record that doit loads a pipeline; return the groups that all pipelines of the dodo.py share.
 
-    `called` is what messages call it. Raises InvalidDodoFile if another pipeline has the prefix,
-    and so tasks of the same names.
+    `called` is its name in messages. Raises InvalidDodoFile if another pipeline has the prefix, and so tasks
+    of the same names.
     """
     given = variables()
     if given is None:
-        return {}  # somebody else asks, and nobody can tell what else
+        return {}  # another caller, about whose other pipelines nothing is known
     if not _loads or _loads[0].variables is not given:
         _loads[:] = [_Load(given)]
     load = _loads[0]
@@ -51,10 +50,10 @@ def enter(pipeline: object, prefix: str, called: str) -> dict[str, Task]:
 
 
 def claim_lock_file(path: str, prefix: str) -> None:
-    """Note that the pipeline of a prefix, which was entered, has a lock file.
+    """Record that the pipeline of a prefix, already entered, has a lock file.
 
-    Raises InvalidDodoFile if another one of the dodo.py has it too: each removes the entries that
-    its own locks do not need.
+    Raises InvalidDodoFile if another pipeline of the dodo.py has it too: each removes the entries
+    that its own locks do not need.
     """
     if variables() is None:
         return

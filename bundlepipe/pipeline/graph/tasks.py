@@ -1,4 +1,4 @@
-"""The tasks of a pipeline: each as its kind says, in groups, with the edges between them."""
+"""Create the tasks of a pipeline, by kind, in groups, with the edges between them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from bundlepipe.pipeline.running.status import GroupStatus
 from bundlepipe.pipeline.tasks import apply, copy, images, lock, name_search, pull, push, render
 from bundlepipe.stores.location import EngineLocation, LayoutLocation, parse_location
 
-# The specifications of a pipeline's tasks by the names of these.
+# The specifications of a pipeline's tasks by name.
 Specs = Mapping[str, TaskSpec]
 
 
 def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task] | None = None) -> Iterator[Task]:
-    """Yield the tasks of a pipeline whose declarations have no faults, groups first.
+    """Yield the tasks of a pipeline without faults, groups first.
 
-    `shared` are the groups that hold the tasks of all pipelines of a dodo.py, which this one adds to.
-    Raises InvalidDodoFile if tasks need one another.
+    `shared` are the groups with the tasks of all pipelines of a dodo.py, which this one adds to.
+    Raises InvalidDodoFile for cycles of tasks.
     """
     specs = {settings.task(spec.group, spec.name): spec for spec in _specs(Around(declared, settings))}
     reads = [Reads(name, *read) for name, spec in specs.items() for read in spec.reads if read[0]]
@@ -74,7 +74,7 @@ def _task(name: str, spec: TaskSpec, settings: Settings) -> PipelineTask:
     generated = [group_name(GENERATED_INPUTS, settings.prefix)] if any(paths for paths, _ in spec.reads) else []
     of_group: dict[str, Any] = {}
     if spec.action:
-        # Nothing is captured, so there is nothing to show again after a failure.
+        # Nothing is captured, so a failure has nothing to show again.
         of_group = {"subtask_of": group_name(spec.group, settings.prefix), "io": {"capture": False}, "verbosity": 2}
     task = PipelineTask(
         name,
@@ -94,7 +94,7 @@ def _task(name: str, spec: TaskSpec, settings: Settings) -> PipelineTask:
 
 
 def _connect(tasks: Mapping[str, Task], specs: Specs, reads: Sequence[Reads]) -> None:
-    """Add an edge wherever a task reads what another of these makes."""
+    """Add an edge from each task to the tasks that make what it reads."""
     targets = {target: name for name, spec in specs.items() for target in spec.targets}
     for reader, producer in (*producers(reads, targets), *_local_edges(specs)):
         if producer not in tasks[reader].task_dep:
@@ -102,9 +102,9 @@ def _connect(tasks: Mapping[str, Task], specs: Specs, reads: Sequence[Reads]) ->
 
 
 def _local_edges(specs: Specs) -> Iterator[tuple[str, str]]:
-    """Yield (task, copy) for every task that reads what a copy puts into an OCI image layout or the Docker Engine.
+    """Yield (task, copy) for every task that reads what a copy writes to an OCI image layout or the Docker Engine.
 
-    Copies may share a layout by tags, so it is no target, which only one task could have.
+    Copies may share a layout by tags, so it is not a target, which only one task could have.
     """
     writers = list(_local((name, spec.puts) for name, spec in specs.items()))
     if writers:
@@ -121,7 +121,7 @@ def _local(places: Iterable[tuple[str, object]]) -> Iterator[tuple[str, LayoutLo
 
 
 def _may_be_same(location: LayoutLocation | EngineLocation, other: LayoutLocation | EngineLocation) -> bool:
-    """Tell whether two locations may be one image; one of a layout without a tag may be any there."""
+    """Return whether two locations may be the same image; one in a layout without a tag may be any image there."""
     if isinstance(location, EngineLocation) or isinstance(other, EngineLocation):
         return str(location) == str(other)
     tags = {location.tag, other.tag}
@@ -129,11 +129,11 @@ def _may_be_same(location: LayoutLocation | EngineLocation, other: LayoutLocatio
 
 
 def _groups(specs: Specs, settings: Settings, shared: dict[str, Task]) -> Iterator[Task]:
-    """Yield the groups of this pipeline, and those of all pipelines that are not in `shared` yet."""
+    """Yield the groups of this pipeline, and those of all pipelines that are not yet in `shared`."""
     for group, doc in GROUPS.items():
         own = group_name(group, settings.prefix)
         members = [name for name, spec in specs.items() if spec.group == group]
-        # All locks have run or were up to date when the turn of such a group comes.
+        # When doit comes to this group, all locks have run or were up to date.
         unused = _unused_entries(specs, settings) if group in ("lock_bundle", "push_bundle") else []
         if settings.prefix:
             yield _group(own, f"{doc}, of {settings.prefix}", members, unused)
@@ -152,6 +152,6 @@ def _group(name: str, doc: str, members: Sequence[str], unused: Sequence[UnusedE
 
 
 def _unused_entries(specs: Specs, settings: Settings) -> list[UnusedEntries]:
-    """Return what removes entries that no lock has from the lock file, if there is one."""
+    """Return the object that removes unused entries from the lock file, if there is one."""
     checks = {name: spec.uptodate for name, spec in specs.items() if spec.group == "lock_bundle"}
     return [UnusedEntries(settings.lock_file, checks, settings.run_id)] if settings.lock_file else []

@@ -1,8 +1,8 @@
-"""A database for doit that survives being killed: one line appended for each task that ran.
+"""A database for doit that survives a kill: each task that ran appends one line.
 
-doit writes its own databases at the end of a run, so a killed run forgets everything it
-did, and two runs at once forget each other's work. Here a task's record is appended, under
-a lock, when its last part has been set; nothing is ever rewritten in place.
+doit writes its own databases at the end of a run, so a killed run loses all records, and concurrent
+runs lose each other's. Here a task's record is appended, under a lock, when its last part was set;
+nothing is rewritten in place.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from doit.exceptions import InvalidDodoFile, InvalidTask
 from bundlepipe.filesystem.files import incoming
 from bundlepipe.pipeline.doit_adapter.internals import LAST_PART
 
-# A file with more superseded than live lines than this is written anew.
+# A file with more superseded than live lines than this is compacted.
 _COMPACT_ABOVE = 3
 _SEPARATOR = b"\t"
 
 
 class Codec(Protocol):
-    """How doit encodes records: its JSONCodec, or a class the user configured."""
+    """doit's encoding of records: its JSONCodec, or a class the user configured."""
 
     def encode(self, data: Any) -> str:
-        """Return a record as text of one line."""
+        """Return a record as one line of text."""
         ...
 
     def decode(self, data: str) -> Any:
-        """Return the record that a text is; ValueError if it is none."""
+        """Decode a record; ValueError if it is invalid."""
         ...
 
 
 class AppendOnlyDB:
     """doit's interface of a backend (see doit.dependency.JsonDB) on an append-only file.
 
-    A line is a task's name, a tab and its encoded record; a line without record says that
-    the task was forgotten. A last line that a kill cut short is passed over.
+    A line is a task's name, a tab and its encoded record; a line without a record means that the
+    task was forgotten. A last line cut short by a kill is ignored.
     """
 
     desc = "one appended line a task: keeps what a killed run had finished"
 
     def __init__(self, name: str, codec: Codec, *, module_name: str | None = None) -> None:
         self.name = name
-        # Actions of users may change the directory.
+        # Users' actions may change the directory.
         self._path = os.path.abspath(name)
         self._codec = codec
         self._encoded: dict[str, bytes] = {}
@@ -66,18 +66,18 @@ class AppendOnlyDB:
         return self._record(task_id).get(dependency)
 
     def records(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the name and record of every task, in the order in which they are in the file."""
+        """Yield the name and record of every task, in file order."""
         return ((task_id, self._record(task_id)) for task_id in self._encoded)
 
     def set(self, task_id: str, dependency: str, value: Any) -> None:
-        """Set one part of a task's record; the last part that doit sets makes it durable."""
+        """Set one part of a task's record; the last part that doit sets makes the record durable."""
         self._record(task_id)[dependency] = value
         self._unsaved.add(task_id)
         if dependency == LAST_PART:
             self._save(task_id)
 
     def in_(self, task_id: str) -> bool:
-        """Tell whether there is a record of the task."""
+        """Return whether there is a record of the task."""
         return task_id in self._encoded or bool(self._records.get(task_id))
 
     def remove(self, task_id: str) -> None:
@@ -109,7 +109,7 @@ class AppendOnlyDB:
             try:
                 self._records[task_id] = self._codec.decode(encoded.decode()) if encoded else {}
             except ValueError:
-                # A line that a kill cut short just behind a brace; the task counts as never run.
+                # A line cut short by a kill just after a brace; the task counts as never run.
                 self._records[task_id] = {}
         return self._records[task_id]
 
@@ -138,7 +138,7 @@ class AppendOnlyDB:
 
     @contextlib.contextmanager
     def _locked_file(self) -> Iterator[IO[bytes]]:
-        """Open the file for appending, alone; another run may just have replaced it by a compacted one."""
+        """Open the file for appending, under a lock; another run may just have replaced it with a compacted one."""
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
         while True:
             with open(self._path, "a+b") as file:
@@ -155,7 +155,7 @@ def _line(task_id: str, encoded: bytes) -> bytes:
 
 
 def _end_cut_line(file: IO[bytes]) -> None:
-    """End a line that a kill cut short, so that the next one is not lost with it."""
+    """End a line cut short by a kill, so that the next one is not lost with it."""
     if file.seek(0, os.SEEK_END):
         file.seek(-1, os.SEEK_END)
         if file.read(1) != b"\n":
@@ -163,7 +163,7 @@ def _end_cut_line(file: IO[bytes]) -> None:
 
 
 def _read_lines(file: IO[bytes]) -> tuple[dict[str, bytes], int]:
-    """Return the latest encoded record of every task, and how many lines there were."""
+    """Return the latest encoded record of every task, and the number of lines."""
     encoded: dict[str, bytes] = {}
     count = 0
     for line in file:

@@ -1,4 +1,4 @@
-"""The DOIT_CONFIG that suits a pipeline; a dodo.py may take it, change it or write its own."""
+"""The default DOIT_CONFIG for a pipeline; a dodo.py may use it, change it or define its own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""`doit dumpdb`: doit's own opens DBM files only, and does not read the dodo.py that says where the database is.
+"""`doit dumpdb` for any database: doit's own opens only DBM files, and ignores the database chosen in a dodo.py.
 
-doit loads this when it is called, also in projects that have nothing to do with bundlepipe;
-those get doit's own.
+doit loads it whenever it is called, also in projects without bundlepipe; those get doit's own.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from bundlepipe.pipeline.plugins.backend import AppendOnlyDB
 
 
 class DumpCommand(DoitCmdBase):  # type: ignore[misc]
-    """Prints every record of the database, whichever the dodo.py has chosen."""
+    """Prints every record of the database that the dodo.py has chosen."""
 
     name = DumpDB.get_name()
     doc_purpose = DumpDB.doc_purpose
@@ -35,7 +34,7 @@ class DumpCommand(DoitCmdBase):  # type: ignore[misc]
             self.loader.setup(params)
             params.update_defaults(self.loader.load_doit_config())
         except InvalidDodoFile:
-            # doit's own needs none: whatever the settings say is where the database is.
+            # doit's own needs no dodo.py: the database is always where the settings say.
             pass
         path, kind = params["dep_file"], self._backends.get(params["backend"])
         if not (isinstance(kind, type) and issubclass(kind, AppendOnlyDB)):

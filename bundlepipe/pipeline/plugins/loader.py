@@ -22,7 +22,7 @@ from bundlepipe.pipeline.running.edges import depend_on_directories
 
 _DODO = "dodo.py"
 _EXTENSIONS = (".yml", ".yaml")
-# What makes a directory one that `bundlepipe doit` runs in; the first counts if there are both.
+# Files that mark a directory for `bundlepipe doit`; the first one found is used.
 PROJECT_FILES = (_DODO, DEFAULT_PATH)
 
 _DEFAULT_TASKS = "default_tasks"
@@ -39,16 +39,16 @@ _FILE_OPTION = {
 
 
 class PipelineLoader(NamespaceTaskLoader):  # type: ignore[misc]
-    """Loads the tasks of a pipeline file, with the DOIT_CONFIG that suits them."""
+    """Loads the tasks of a pipeline file, with the default DOIT_CONFIG."""
 
     cmd_options = (_FILE_OPTION,)
 
     def load_tasks(self, cmd: Any, pos_args: Any) -> Any:
-        """Load the tasks, with the edges that doit does not see, whatever reporter there is."""
+        """Load the tasks, with the edges that doit does not see, for any reporter."""
         return _connected(super().load_tasks(cmd, pos_args), cmd)
 
     def setup(self, opt_values: Any) -> None:
-        """Take the file that the command line names; InvalidCommand for settings that doit cannot use."""
+        """Use the file that the command line names; InvalidCommand for settings that doit cannot use."""
         if any({"num_process", "reporter"} & set(section) for section in (self.config or {}).values()):
             try:
                 check_settings()
@@ -58,10 +58,10 @@ class PipelineLoader(NamespaceTaskLoader):  # type: ignore[misc]
 
 
 class DirectoryLoader(DodoTaskLoader):  # type: ignore[misc]
-    """Loads the dodo.py of a directory, as doit does, or where there is none its bundlepipe.yml.
+    """Loads the dodo.py of a directory, as doit does, or its bundlepipe.yml if there is none.
 
-    The options are doit's own; a file that `-f` names is a pipeline if its name ends as that of a
-    YAML file does.
+    The options are doit's own; a file given by `-f` is a pipeline if its name ends like a YAML
+    file's.
     """
 
     cmd_options = (
@@ -78,11 +78,11 @@ class DirectoryLoader(DodoTaskLoader):  # type: ignore[misc]
         self._directories = ["", *filter(None, [above])]
 
     def load_tasks(self, cmd: Any, pos_args: Any) -> Any:
-        """Load the tasks, with the edges that doit does not see, whatever reporter there is."""
+        """Load the tasks, with the edges that doit does not see, for any reporter."""
         return _connected(super().load_tasks(cmd, pos_args), cmd)
 
     def setup(self, opt_values: Any) -> None:
-        """Take the file that there is, here or in a directory above; InvalidDodoFile where there is none."""
+        """Use the file here or in a directory above; InvalidDodoFile if there is none."""
         named, seeks = opt_values["dodoFile"], opt_values["seek_file"]
         path = _found(list(_upwards()) if seeks else self._directories) if named == _DODO else named
         if not path.endswith(_EXTENSIONS):
@@ -129,14 +129,14 @@ def _change_directory(directory: str) -> None:
 
 def _namespace(path: str, config: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a dodo.py for a pipeline file would define; `options` are those of the command that runs."""
-    # What the user's own configuration file says wins over what merely suits most.
+    # The user's own configuration file takes precedence over defaults.
     chosen = dict((config or {}).get("GLOBAL", {}))
     for section in (config or {}).values():
-        # Which command runs is not told to a loader, but its options have the values of its section.
+        # Loaders do not get the name of the command, but its options have the values of its section.
         chosen |= {key: value for key, value in section.items() if str(options.get(key)) == str(value)}
     defaults = {key: value for key, value in DOIT_CONFIG.items() if key not in chosen}
     if _DEFAULT_TASKS in chosen:
-        # No option of any command, so doit itself takes it from a dodo.py alone.
+        # Not an option of any command, so doit itself takes it only from a dodo.py.
         defaults[_DEFAULT_TASKS] = _names(chosen[_DEFAULT_TASKS])
     return {"DOIT_CONFIG": defaults, "pipeline": Pipeline.load(path)}
 

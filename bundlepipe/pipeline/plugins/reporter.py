@@ -1,12 +1,12 @@
-"""A reporter for doit that tells what was done, what was already so, and why a task ran.
+"""A reporter for doit that shows what each task did, whether it was unchanged, and why it ran.
 
 .  push_bundle:app  registry.example/app:1.0 sha256:6826683bb269  (app/config.yml changed)
 =  push_bundle:web  registry.example/web:1.0 unchanged, sha256:f89274e5a57b  (no local record)
 -- push_bundle:api
 
-doit's own words stay doit's: `.` for a task that ran, `--` for one that was up to date. A
-`=` is a task that ran and found that the world was so already. Where a screen cannot hold
-the lines of all tasks, most of them give way to the summary at the end.
+doit's own marks are kept: `.` for a task that ran, `--` for one that was up to date. A `=` is a
+task that ran and found nothing to change. If a screen cannot hold the lines of all tasks, most of
+them are replaced by the summary at the end.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from bundlepipe.progress.display import display
 from bundlepipe.progress.screen import height_of, wants_all
 from bundlepipe.stores.http.traffic import Traffic, traffic
 
-# The part of a screen that lines of tasks may take where it cannot hold all of them.
+# The part of a screen for lines of tasks, if it cannot hold all of them.
 _SHARE = 3
 
 
 class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
-    """Prints one line for each task of a pipeline when it is done, and a summary where that is not all there is to say.
+    """Prints one line for each task of a pipeline when it is done, and a summary if the lines do not say everything.
 
-    Other tasks are told of as doit does it.
+    Other tasks are reported as doit does.
     """
 
     desc = "console, tells executed, unchanged and up-to-date bundlepipe tasks apart and why they ran"
@@ -55,17 +55,17 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         self._height = 0
         self._told = 0
         self._tasks: Mapping[str, Task] = {}
-        # What users' own tasks print goes to the terminal by itself, and would meet what is drawn there.
+        # Output of users' own tasks bypasses the reporter, and would collide with bars.
         self._shows_standing = False
-        # Until the first task of a pipeline tells whether `-v` was given.
+        # Until the first task of a pipeline shows whether `-v` was given.
         self._held_back: list[str] = []
 
     def write(self, text: str) -> None:
-        """Write whole lines, from whichever thread, at once: in order with what goes to stderr."""
+        """Write whole lines, from any thread, immediately: in order with stderr."""
         display.write(text, self.outstream)
 
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Iterable[str]) -> None:
-        """Begin to show progress; announce what the run may come to ask and to search, so that it is done together."""
+        """Start showing progress; announce the run's possible requests and searches, so that they are done together."""
         super().initialize(tasks, selected_tasks)
         depend_on_directories(tasks)
         display.begin()
@@ -86,7 +86,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         self._shows_standing = all(_is_ours(tasks[name]) for name in planned)
 
     def _be_brief(self) -> None:
-        """From now on, leave lines out unless all are wanted; tell of the whole run at its end in any case."""
+        """From now on, leave lines out unless all are wanted; summarise the whole run at its end in any case."""
         self._ends_with_summary = True
         self._is_brief = not self._all_wanted
         for task in self._tasks.values():
@@ -94,14 +94,14 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
                 task.is_told_briefly = self._is_brief and not task.wants_all
 
     def execute_task(self, task: Task) -> None:
-        """Say that a task starts, unless it is ours and will say more when it is done."""
+        """Report that a task starts, unless it is ours and will be reported when it is done."""
         if _counts(task):
             self._tally.start(task.name)
         if not _is_ours(task):
             super().execute_task(task)
 
     def add_success(self, task: Task) -> None:
-        """Say what a task of ours did and why."""
+        """Report what a task of ours did and why."""
         self._count_traffic(task)
         outcome = Outcome.UNCHANGED if _is_ours(task) and task.values.get(UNCHANGED) else Outcome.DONE
         if _counts(task):
@@ -122,7 +122,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             display.head(self._tally.standing())
 
     def add_failure(self, task: Task, fail: BaseFail) -> None:
-        """Say what failed, once if several tasks fail by the same; what waits for it is just counted."""
+        """Report a failure, once if several tasks fail in the same way; only count tasks that depend on it."""
         display.finish(task.name)
         self._count_traffic(task)
         if isinstance(fail, UnmetDependency):
@@ -134,7 +134,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             self.failures.append({"task": task, "exception": fail})
 
     def skip_uptodate(self, task: Task) -> None:
-        """Say that a task was up to date; the groups have nothing to say."""
+        """Report that a task was up to date, except groups."""
         if _counts(task):
             self._tally.end(task.name, Outcome.UP_TO_DATE)
         is_brief = self._has_to_be_brief(task)
@@ -147,13 +147,13 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             super().skip_uptodate(task)
 
     def skip_ignore(self, task: Task) -> None:
-        """Say that a task is ignored, as somebody asked for."""
+        """Report that a task is ignored, as the user requested."""
         if _counts(task):
             self._tally.end(task.name, Outcome.IGNORED)
         super().skip_ignore(task)
 
     def complete_run(self) -> None:
-        """Print what there is to say at the end, without bars: an interrupted task has left its own."""
+        """Print the summary at the end, without bars: an interrupted task has left its own."""
         display.end()
         super().complete_run()
         is_complete = not self.runtime_errors and sys.exc_info()[1] is None
@@ -165,10 +165,10 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             self.write("".join(f"{line}\n" for line in lines))
 
     def _has_to_be_brief(self, task: Task) -> bool:
-        """Tell whether lines have to be left out.
+        """Return whether lines have to be left out.
 
-        By the first task of a pipeline it is known that they need not; by more lines than a screen holds, that
-        locks have found more tasks than anybody knew of.
+        The first task of a pipeline shows that all are wanted; more lines than a screen holds show that locks
+        have found more tasks than were known.
         """
         if not self._all_wanted and isinstance(task, PipelineTask) and task.wants_all:
             self._all_wanted, self._is_brief = True, False
@@ -178,7 +178,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         return self._is_brief
 
     def _count_traffic(self, task: Task) -> None:
-        """Take what a worker process has counted until now; what threads do is counted here anyway."""
+        """Add the traffic of a worker process so far; that of threads is counted here anyway."""
         if isinstance(task, PipelineTask) and TRAFFIC in (task.meta or {}):
             process, counted = task.meta[TRAFFIC]
             if process != os.getpid():
@@ -190,17 +190,17 @@ def _is_ours(task: Task) -> bool:
 
 
 def _counts(task: Task) -> bool:
-    """Tell whether a task is one of those that a summary is about: not a group, and not private."""
+    """Return whether a summary covers a task: not a group, and not private."""
     return bool(task.actions) and not task.name.startswith("_")
 
 
 def _changed_dependencies(task: Task) -> list[str]:
-    """Return the reasons that doit found itself: digests of what other tasks made."""
+    """Return the reasons that doit found: changed digests of what other tasks made."""
     return [f"{os.path.basename(path)} changed" for path in sorted(task.dep_changed or ())]
 
 
 def _reachable(tasks: Mapping[str, Task], selected: Iterable[str], *, with_setup: bool) -> Iterator[Task]:
-    """Yield the tasks that a run may come to; those that others have as set-up only if these are to run themselves."""
+    """Yield the tasks that a run may run; set-up tasks only if the tasks that need them may run."""
     waiting, seen = list(selected), set[str]()
     while waiting:
         name = waiting.pop()
@@ -213,6 +213,6 @@ def _reachable(tasks: Mapping[str, Task], selected: Iterable[str], *, with_setup
 
 
 def _calculators(tasks: Mapping[str, Task], selected: Iterable[str]) -> Iterator[tuple[str, object]]:
-    """Yield the uptodate objects of all tasks that a run may come to, with the names of these."""
+    """Yield the uptodate objects of all tasks that a run may run, with their names."""
     for task in _reachable(tasks, selected, with_setup=True):
         yield from ((task.name, calculator) for calculator in calculators(task))

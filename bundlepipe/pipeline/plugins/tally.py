@@ -1,11 +1,11 @@
-"""What became of the tasks of a run, and the lines that tell it at the end.
+"""Outcomes of the tasks of a run, and the summary lines at its end.
 
 .  push_bundle  150 tasks: app-000, app-001, app-002 and 147 more  (no local record)
 failed  push_bundle:web: web/.imgpkg/images.yml:3:1: expected a list
 not reached  copy_bundle:web, pull_bundle:web
 150 done, 1 failed, 2 not reached in 12.3 s, 604 requests, 1.2 MB sent, 34.5 kB received
 
-Knows nothing of where they are written.
+Does not know where the lines are written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bundlepipe.stores.http.traffic import Traffic
 
 
 class Outcome(Enum):
-    """What became of a task, in the words and the order of the summary."""
+    """The outcome of a task, in the words and the order of the summary."""
 
     DONE = "done"
     UNCHANGED = "unchanged"
@@ -34,23 +34,23 @@ class Outcome(Enum):
     NOT_REACHED = "not reached"
 
 
-# How many reasons the line of a group gives.
+# The most reasons in the line of a group.
 _MOST_REASONS = 2
-# How many failures in different words have lines of their own.
+# The most failures, different in words, with lines of their own.
 _MOST_FAILURES = 8
 _MARKS = {Outcome.DONE: ". ", Outcome.UNCHANGED: "= "}
 
 
 @dataclass
 class Failure:
-    """A failure, and the tasks that failed by it in the same words."""
+    """A failure, and the tasks that failed with the same message."""
 
     line: str
     tasks: list[str] = field(default_factory=list)
 
 
 class Tally:
-    """Counts by name what became of tasks; `planned` are those that a run may come to, `groups` all in their order."""
+    """Counts outcomes by task name; `planned` are the tasks that a run may run, `groups` are all groups in order."""
 
     def __init__(self, planned: Iterable[str] = (), groups: Iterable[str] = ()) -> None:
         self.planned = list(planned)
@@ -62,21 +62,21 @@ class Tally:
         self._failures: dict[str, Failure] = {}
 
     def start(self, name: str) -> None:
-        """Count a task that begins to run; any thread may do so."""
+        """Count a task that starts; any thread may call this."""
         self._started.add(name)
 
     def end(self, name: str, outcome: Outcome) -> None:
-        """Count what became of a task."""
+        """Count the outcome of a task."""
         self._outcomes[name] = outcome
 
     def count_for_group(self, name: str, outcome: Outcome, reasons: Sequence[str], *, is_told: bool) -> None:
-        """Count a task that ran, for the line of its group, which there is if one of its tasks had no line itself."""
+        """Count a task that ran, for the line of its group, which is printed if one of its tasks had no line."""
         key = name.partition(":")[0], outcome
         self._has_untold[key] = self._has_untold.get(key, False) or not is_told
         self._reasons.setdefault(key, set()).update(reasons)
 
     def fail(self, name: str, failure: BaseFail) -> bool:
-        """Count a failure; tell whether it is the first in these words."""
+        """Count a failure; return whether it is the first with this message."""
         self.end(name, Outcome.FAILED)
         if not failure.report:
             return True
@@ -87,21 +87,21 @@ class Tally:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether no task has come to anything yet: what goes wrong then is no fault of a run."""
+        """Return whether no task has started or ended: a failure is then not one of a run."""
         return not self._started and not self._outcomes
 
     @property
     def is_good(self) -> bool:
-        """Tell whether nothing failed, and nothing was kept back by what failed."""
+        """Return whether no task failed or was not reached."""
         return not {Outcome.FAILED, Outcome.NOT_REACHED} & set(self._outcomes.values())
 
     def standing(self) -> str:
-        """Return in a line how far the run has come."""
+        """Return the state of the run on one line."""
         ended = len(self._outcomes)
         return f"{ended} of {max(ended, len(self.planned))} tasks: {self._counts()}"
 
     def lines(self, seconds: float, traffic: Traffic, *, is_complete: bool) -> Iterator[str]:
-        """Yield the lines that tell of the whole run, which took so long. One that is not complete was cut short."""
+        """Yield the summary lines of the run, which took `seconds`. If it is not complete, it was interrupted."""
         if not is_complete or not self.is_good:
             self._count_the_rest(is_complete)
         yield from self._group_lines()
@@ -113,7 +113,7 @@ class Tally:
 
     def _failure_lines(self) -> Iterator[str]:
         failures = list(self._failures.values())
-        # One line for one other failure would say less, in as many lines.
+        # A single further failure is shown itself rather than as "1 other".
         shown = _MOST_FAILURES if len(failures) > _MOST_FAILURES + 1 else len(failures)
         for failure in failures[:shown]:
             yield f"failed  {few(sorted(failure.tasks))}: {failure.line}"
@@ -123,7 +123,7 @@ class Tally:
             yield f"failed  {few(tasks)}: told above"
 
     def _count_the_rest(self, is_complete: bool) -> None:
-        """Count what was planned and has not come to an end; without interruption, what began has."""
+        """Count planned tasks that have not ended; in a complete run, those that started have."""
         for name in [*self.planned, *sorted(self._started)]:
             is_cut = name in self._started and not is_complete
             self._outcomes.setdefault(name, Outcome.INTERRUPTED if is_cut else Outcome.NOT_REACHED)
@@ -141,13 +141,13 @@ class Tally:
                 if ended is outcome and name.startswith(f"{group}:")
             )
             reasons = sorted(self._reasons[group, outcome])
-            # What is another for each task says little of all.
+            # A reason that differs for each task says little about all.
             why = f"  ({', '.join(map(printable, reasons))})" if 0 < len(reasons) <= _MOST_REASONS else ""
             yield f"{_MARKS[outcome]} {group}  {counted(len(names), 'task')}: {few(names)}{why}"
 
 
 def in_one_line(failure: BaseFail) -> str:
-    """Return the first line of a failure; of a traceback, also the last, which says what was raised."""
+    """Return the first line of a failure; for a traceback also the last, which has the exception."""
     first, *further = [line for line in str(failure.message).splitlines() if line.strip()] or [failure.get_name()]
     traced = [line for line in "".join(failure.traceback).splitlines() if line.strip()]
     if traced:

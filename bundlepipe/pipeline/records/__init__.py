@@ -1,1 +1,1 @@
-"""What tasks recorded in earlier runs."""
+"""Records of tasks from earlier runs."""

@@ -1,4 +1,4 @@
-"""The groups that the tasks of a pipeline belong to, and what the tasks of one of several pipelines are called."""
+"""Names of a pipeline's groups and tasks, with its prefix if there are several pipelines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GROUPS = {
     "apply_config": "apply rendered configuration to a cluster",
 }
 
-# The groups of the tasks that make what is declared, by its kind.
+# The groups of the tasks that make declarations, by kind.
 GROUP_OF = {
     "image": "push_image",
     "bundle": "push_bundle",
@@ -23,7 +23,7 @@ GROUP_OF = {
 
 
 def group_name(group: str, prefix: str = "") -> str:
-    """Return the name of a group, or of a private task, in the pipeline of this prefix."""
+    """Return the name of a group, or of a private task, in the pipeline with this prefix."""
     if not prefix:
         return group
     hidden = group.startswith("_")
@@ -31,6 +31,6 @@ def group_name(group: str, prefix: str = "") -> str:
 
 
 def is_task(text: str) -> bool:
-    """Tell whether a text can be the name of a task, `GROUP:NAME`, and so is hardly an image reference."""
+    """Return whether a text can be the name of a task, `GROUP:NAME`, and so is hardly an image reference."""
     group, colon, _ = text.partition(":")
     return bool(colon) and group in GROUPS

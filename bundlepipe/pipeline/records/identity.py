@@ -1,7 +1,7 @@
-"""What tells a file or directory from another one that is made later at its path.
+"""Identify a file or directory, to distinguish it from one created later at the same path.
 
-The number of an inode alone does not: file systems give that of what was removed to the next
-file. The time of its birth does, which edits and renames leave alone.
+The inode number is not enough: file systems reuse it for the next file. The time of birth is, which
+edits and renames do not change.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ _BIRTH_OFFSET = 80
 
 
 def identity(path: str) -> bytes:
-    """Return the identity of what is at a path, a link not followed; OSError if there is nothing.
+    """Return the identity of a path, without following a link; OSError if it does not exist.
 
-    Without a time of birth, which not every system and file system has, it is that of the inode.
+    If the time of birth is unknown, on some systems and file systems, it is that of the inode.
     """
     status = os.lstat(anchored(path))
     born = _born(path, status)
-    # The number of a device may be another after the next start, so it serves only where nothing better does.
+    # Device numbers may change at the next boot, so they are only used if nothing better is known.
     return b"%d@%s" % (status.st_ino, born) if born else b"%d:%d" % (status.st_dev, status.st_ino)
 
 
 def _born(path: str, status: os.stat_result) -> bytes | None:
-    """Return the time of birth, of any unit; None if it is not known."""
+    """Return the time of birth, in any unit; None if it is unknown."""
     if sys.platform == "darwin":
         return b"%r" % status.st_birthtime
     return _statx_born(path) if sys.platform == "linux" else None
 
 
 def _statx_born(path: str) -> bytes | None:
-    # Here, since a run with nothing to do need not wait for it.
+    # Imported here, since a run with nothing to do does not need it.
     import ctypes
 
     libc = ctypes.CDLL(None)

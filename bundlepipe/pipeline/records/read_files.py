@@ -1,4 +1,4 @@
-"""The state of files that something reads which only their author knows: a program, a builder of kbld's."""
+"""Snapshots of files that a program or builder reads, which only its author knows."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from bundlepipe.filesystem.inputs import in_byte_order
 from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 
-# What every run changes, or nobody reads. A layout is what a registry is elsewhere.
+# Names that every run changes, or that are never read. A layout is bundlepipe's registry in a
+# directory.
 _NEVER_READ = frozenset({".git", STATE_DIRECTORY})
 _LAYOUT_MARK = "oci-layout"
 
 
 def files_among(paths: Sequence[str], before: Snapshot, *, with_bundles_own: bool = False) -> Snapshot:
-    """Return the state of files, and of the files in directories: not what runs of doit themselves write there.
+    """Return the state of files, and of the files in directories, except those that runs of doit write there.
 
-    What is named itself is looked at whatever it is. Bundles' own directories (`.imgpkg`),
-    which locks write, are only `with_bundles_own`. Raises InputError if something cannot be read.
+    Paths that are named explicitly always count. Bundles' own directories (`.imgpkg`), which locks write, count
+    only `with_bundles_own`. Raises InputError for unreadable files.
     """
     left_out = _NEVER_READ if with_bundles_own else _NEVER_READ | {BUNDLE_DIRECTORY}
     return file_snapshot(list(dict.fromkeys(_files_among(paths, left_out))), before)
@@ -38,7 +39,7 @@ def _files_among(paths: Sequence[str], left_out: frozenset[str]) -> Iterator[str
 
 
 def _files_below(directory: str, left_out: frozenset[str], above: frozenset[str]) -> Iterator[str]:
-    """Yield the files in a directory, through links as well, but not round in circles."""
+    """Yield the files in a directory, following links, but not in cycles."""
     real = os.path.realpath(anchored(directory))
     if real in above:
         return

@@ -1,6 +1,6 @@
-"""What bundlepipe remembers beside doit's database: the digest of everything that was made.
+"""Records besides doit's database: the digest of everything that tasks made.
 
-The name of a record is that of what was made, in a pipeline with a prefix `PREFIX:NAME`.
+A record is named for what was made, in a pipeline with a prefix `PREFIX:NAME`.
 """
 
 from __future__ import annotations
@@ -25,33 +25,32 @@ _TAGS = os.path.join(STATE_DIRECTORY, "tags")
 
 
 def intend_output(kind: str, name: str, path: str, status: os.stat_result) -> None:
-    """Record what is about to get its place at `path`, by its identity: a rename keeps that.
+    """Record a file that is about to be renamed to `path`, by its identity, which a rename keeps.
 
-    A task that is killed between the rename and `record_output` so knows its own output again,
-    and one that is killed before the rename does not take for its own what it was to replace.
+    So a task that is killed between the rename and `record_output` recognises its own output, and
+    one that is killed before the rename does not adopt the file it was about to replace.
     """
     write_if_changed(os.path.join(_INTENDED, kind, name), _intention(path, status))
 
 
 def record_output(kind: str, name: str, path: str) -> None:
-    """Record that a task made the file or directory that is at `path` now."""
+    """Record that a task made the file or directory now at `path`."""
     write_if_changed(os.path.join(_OUTPUTS, kind, name), _making(path, identity(path)))
     _forget(_INTENDED, kind, name)
 
 
 def forget_output(kind: str, name: str) -> None:
-    """Forget what a task made, since it is removed."""
+    """Remove the record of an output, since the output is removed."""
     for records in (_OUTPUTS, _INTENDED):
         _forget(records, kind, name)
 
 
 def made_output(kind: str, name: str, path: str, base: str = "") -> bool:
-    """Tell whether what is at this path was made by the task of this kind and name, whatever was edited in it since.
+    """Return whether the task of this kind and name made the output at this path, even if it was edited since.
 
-    What was made anew at the path by others is not, unless the record is one of an older
-    release, which holds the path alone.
-    `base` is the directory of the pipeline, to which paths in records are relative; without
-    it the current one.
+    An output that others created again at the path does not count, unless the record is one of an older release,
+    which has only the path. `base` is the directory of the pipeline, to which paths in records are relative; by
+    default the current one.
     """
     own = os.path.relpath(anchored(path), anchored(base)) if base else path
     recorded = _read_record(os.path.join(base, _OUTPUTS, kind, name))
@@ -65,7 +64,7 @@ def made_output(kind: str, name: str, path: str, base: str = "") -> bool:
 
 
 def recorded_prefixes(base: str) -> list[str]:
-    """Return the prefixes of the pipelines that made outputs, as records in `base` have them; first the empty one."""
+    """Return the prefixes of the pipelines that made outputs, by the records in `base`; first the empty one."""
     found = {""}
     for records in (_OUTPUTS, _INTENDED):
         for _, _, names in os.walk(anchored(os.path.join(base, records))):
@@ -78,7 +77,7 @@ def _making(path: str, made: bytes) -> bytes:
 
 
 def _intention(path: str, status: os.stat_result) -> bytes:
-    # The time too, since the number of what was removed is given again.
+    # Also the time, since inode numbers are reused.
     return b"%d:%d:%d %s" % (status.st_dev, status.st_ino, status.st_mtime_ns, os.fsencode(path))
 
 
@@ -96,20 +95,21 @@ def _forget(records: str, kind: str, name: str) -> None:
 
 
 def tag_file(name: str) -> str:
-    """Return the path of the file that holds the tag of what a copy made.
+    """Return the path of the file with the tag that a copy wrote.
 
-    It is no part of the digest file, since for pulls the same image by another tag is nothing new.
+    It is separate from the digest file, since for pulls the same image with another tag is
+    unchanged.
     """
     return os.path.join(_TAGS, name)
 
 
 def write_tag(name: str, tag: str | None) -> None:
-    """Record the tag of what a copy made; a file that says so already is left alone."""
+    """Record the tag that a copy wrote; an unchanged file is not touched."""
     write_if_changed(tag_file(name), f"{tag or ''}\n".encode())
 
 
 def read_tag(name: str) -> str | None:
-    """Return the tag of what a copy made; None if it has none, or that is not known."""
+    """Return the tag that a copy wrote; None if there is none, or it is unknown."""
     try:
         with open(anchored(tag_file(name)), "rb") as file:
             return file.read().decode(errors="replace").strip() or None
@@ -118,17 +118,17 @@ def read_tag(name: str) -> str | None:
 
 
 def digest_file(kind: str, name: str) -> str:
-    """Return the path of the file that holds `repository@digest` of what a task made."""
+    """Return the path of the file with the `repository@digest` that a task made."""
     return os.path.join(_DIGESTS, kind, name)
 
 
 def write_digest(kind: str, name: str, made: str) -> None:
-    """Record what was made; a file that says so already is left alone, so nothing downstream is stale."""
+    """Record what was made; an unchanged file is not touched, so nothing that depends on it becomes stale."""
     write_if_changed(digest_file(kind, name), f"{made}\n".encode())
 
 
 def read_digest(kind: str, name: str) -> Reference:
-    """Return what was pushed last; BundlepipeError if that is not known."""
+    """Return what was pushed last; BundlepipeError if it is unknown."""
     task = _task(f"push_{kind}", name)
     text = _read_made(kind, name, task)
     try:
@@ -138,7 +138,7 @@ def read_digest(kind: str, name: str) -> Reference:
 
 
 def read_copied(name: str) -> list[Location]:
-    """Return where a copy put its images, a tar as a whole; BundlepipeError if that is not known."""
+    """Return where a copy put its images, a tar file as a whole; BundlepipeError if it is unknown."""
     task, kind = _task("copy_bundle", name), "copy"
     try:
         return list(dict.fromkeys(map(_copied, _read_made(kind, name, task).splitlines())))

@@ -1,1 +1,1 @@
-"""What the tasks of all kinds have in common in a run: action, staleness, sources."""
+"""Shared by all task kinds during a run: action, staleness, sources."""

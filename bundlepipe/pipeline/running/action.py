@@ -1,4 +1,4 @@
-"""What the actions of all tasks share: doit calls them, users see one line."""
+"""The action of all tasks: called by doit, shown to users as one line."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from bundlepipe.stores.http.traffic import traffic
 
 SUMMARY = "summary"
 UNCHANGED = "unchanged"
-# In `task.meta`, which comes back from workers also where a task fails: process, and what that has counted so far.
+# In `task.meta`, which workers return even if a task fails: the process, and its traffic so far.
 TRAFFIC = "traffic"
 
 
 class Action(BaseAction):  # type: ignore[misc]
-    """Runs `work` and hands its values to doit; a user's error fails the task without traceback.
+    """Runs `work` and passes its values to doit; a user's error fails the task without a traceback.
 
-    A class of its own, since doit's PythonAction exchanges `sys.stdout` for the whole
-    process, which threads do not survive.
+    A separate class, since doit's PythonAction replaces `sys.stdout` for the whole process, which
+    breaks threads.
     """
 
     def __init__(self) -> None:
@@ -41,19 +41,20 @@ class Action(BaseAction):  # type: ignore[misc]
         self._directory = os.getcwd()
 
     def execute(self, out: Any = None, err: Any = None) -> BaseFail | None:
-        """Do the work; return the failure that doit reports, or None."""
+        """Do the work; return the failure for doit to report, or None."""
         end_orderly()
         display.is_brief = getattr(self.task, "is_told_briefly", False)
         if refusal := getattr(self.task, REFUSAL, None):
             return TaskFailed(refusal)
         outer = sys.exc_info()[1]
-        # Where other tasks have changed the directory to is no concern of this one.
+        # Other tasks may have changed the current directory.
         with paths_from(self._directory):
             try:
-                # An interruption gives up all that can be given up: pauses, connections, programs.
+                # An interruption cancels everything that can be cancelled: pauses, connections,
+                # programs.
                 self.values = cancellable(Cancellation(), self.work)
             except Exception as error:  # noqa: BLE001  (whatever it is, other tasks go on)
-                # What fails while an interruption tidies up must not hide it.
+                # Errors during clean-up after an interruption must not hide it.
                 if ending := ending_behind(error, outer):
                     raise ending from None
                 return _failure(error)
@@ -64,10 +65,10 @@ class Action(BaseAction):  # type: ignore[misc]
         return None
 
     def work(self) -> dict[str, Any]:
-        """Do what the task is for; return JSON-able values.
+        """Do the task's work; return JSON-able values.
 
-        `SUMMARY` says in a few words what was done; `UNCHANGED` tells whether the world was
-        so already.
+        `SUMMARY` is a short text of what was done; `UNCHANGED` says whether there was nothing to
+        change.
         """
         raise TypeError(f"{type(self).__name__} does not say what its work is")
 
@@ -76,7 +77,7 @@ class Action(BaseAction):  # type: ignore[misc]
 
 
 def handed_on(declared: Any, request: type[Any], *, but: Collection[str] = ()) -> dict[str, Any]:
-    """Return those fields of a declaration that the request of a verb has by the same names, less those in `but`."""
+    """Return those fields of a declaration that a verb's request has by the same names, except those in `but`."""
     names = (field.name for field in fields(request) if field.name not in but)
     return {name: getattr(declared, name) for name in names if hasattr(declared, name)}
 

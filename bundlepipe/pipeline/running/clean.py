@@ -1,4 +1,4 @@
-"""What `doit clean` calls: functions that remove what a task made, in the directory of the pipeline."""
+"""Functions for `doit clean`: they remove what a task made, in the directory of the pipeline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bundlepipe.filesystem.dangerous import refuse_repository
 
 
 class Clean:
-    """A function with its arguments but `dryrun`, which doit adds; the directory is that of the time it is made."""
+    """A function with its arguments except `dryrun`, which doit adds; keeps the base directory of its creation."""
 
     def __init__(self, function: Callable[..., None], **arguments: Any) -> None:
         self._function = function
@@ -21,17 +21,17 @@ class Clean:
         self._directory = os.getcwd()
 
     def __call__(self, dryrun: bool) -> None:
-        """Remove what the task made, or with `dryrun` say only what would be removed."""
+        """Remove what the task made, or with `dryrun` only print it."""
         with paths_from(self._directory):
             self._function(**self._arguments, dryrun=dryrun)
 
     def __str__(self) -> str:
-        """Return what doit shows of the function itself."""
+        """Return doit's text for the function itself."""
         return str(self._function)
 
 
 def forgetting(digest_path: str) -> Clean:
-    """Return what removes the record of what was made: `doit clean` removes no more of a push."""
+    """Return a function that removes the record of a result: for a push, `doit clean` removes only that."""
     return Clean(_forget_digest, path=digest_path)
 
 
@@ -43,9 +43,10 @@ def _forget_digest(path: str, dryrun: bool) -> None:
 
 
 def removed(task_name: str, path: str, what: str, check: Callable[[], object], remove: Callable[[], object]) -> bool:
-    """Remove an output, a `what`, and say so; tell whether that was done.
+    """Remove an output, a `what`, and print it; return whether it was removed.
 
-    `check` raises OutputError for what must stay; that, and an OSError of `remove`, is a line.
+    `check` raises OutputError for an output that must stay; that, and an OSError of `remove`, is
+    printed as a line.
     """
     try:
         check()
@@ -61,7 +62,7 @@ def removed(task_name: str, path: str, what: str, check: Callable[[], object], r
 
 
 def remove_file(task_name: str, path: str, *, dryrun: bool) -> bool:
-    """Remove a file or a link as `removed` does; with `dryrun` only say so."""
+    """Remove a file or a link as `removed` does; with `dryrun` only print it."""
 
     def check() -> None:
         refuse_repository(path)

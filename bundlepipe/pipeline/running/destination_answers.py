@@ -1,8 +1,8 @@
-"""Asking destinations what they hold: for many tasks at once where that is possible.
+"""Look up what destinations hold, for many tasks in parallel if possible.
 
-Where our reporter is active it announces, when a run begins, every push that the run may
-come to. The first of them that needs an answer sends all questions together; without the
-reporter each is asked when its turn comes.
+When a run begins, our reporter announces every push that the run may run. The first of them that
+needs a result sends all requests together; without the reporter each is sent when its task's turn
+comes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ ANSWER = "answer"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a destination's tag names now; `manifest` is None if it names nothing, or that cannot be told.
+    """The manifest that a destination's tag names now; `manifest` is None if there is none, or it is unknown.
 
-    `problem` is why it cannot be told; the action reports it, and does not ask again.
+    `problem` is why it is unknown; the action reports it, and does not ask again.
     """
 
     manifest: Manifest | None
@@ -32,7 +32,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Question:
-    """What a push wants to know."""
+    """A push's lookup of its destination."""
 
     destination: Reference
     settings: Settings
@@ -44,7 +44,7 @@ _answers: dict[str, Answer] = {}
 
 
 def ask(question: Question) -> Answer:
-    """Ask one destination: one request."""
+    """Look up one destination: one request."""
     from bundlepipe.stores.protocol import find_manifest
 
     destination = question.destination
@@ -56,7 +56,7 @@ def ask(question: Question) -> Answer:
 
 
 def announce(questions: Mapping[str, Question]) -> None:
-    """Take the questions, by task name, that a run may come to ask."""
+    """Keep the lookups, by task name, that a run may need."""
     with _lock:
         _announced.clear()
         _answers.clear()
@@ -64,9 +64,9 @@ def announce(questions: Mapping[str, Question]) -> None:
 
 
 def ask_together(task_name: str, recorded: Callable[[str], object]) -> Answer | None:
-    """Return the answer for an announced task, asking for all that need one; None if it was not announced.
+    """Return the result for an announced task, with those of all that need one; None if it was not announced.
 
-    Only tasks without local state are asked for, or all where the destination is verified.
+    Only for tasks without a local record, or for all if the destination is verified.
     """
     with _lock:
         if task_name in _announced:

@@ -1,4 +1,4 @@
-"""Edges of the graph that doit cannot see, since it matches dependency and target strings literally."""
+"""Edges of the graph that doit cannot see, since it matches paths of dependencies and targets literally."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _ALL_OUTPUT = 2
 
 
 class PipelineTask(Task):  # type: ignore[misc]
-    """A task whose late edges are picked by name from what a private `calc_dep` task found for all.
+    """A task whose late edges come, by its name, from a private `calc_dep` task that finds them for all.
 
-    `pipeline` is the prefix of the pipeline that it is of. `refusal` says why it must not run,
-    where its inputs cannot be complete; `directory` is what it makes with all that will be in there.
-    `is_in_run` tells whether a run has come to it: other commands, which only look at it,
-    change nothing. `has_late_edges` is for these: they are not found twice. Where a run has
-    more tasks than a screen has lines, `is_told_briefly`, unless `doit -v 2` `wants_all`.
+    `pipeline` is the prefix of its pipeline. `refusal` says why it must not run, if its inputs
+    cannot be complete; `directory` is a directory that it makes with everything in it. `is_in_run`
+    says whether a run has come to it: other commands, which only look at it, change nothing.
+    `has_late_edges` is for those: edges are not found twice. If a run has more tasks than a screen
+    has lines, it `is_told_briefly`, unless `doit -v 2` `wants_all`.
     """
 
     refusal: str | None = None
@@ -45,13 +45,13 @@ class PipelineTask(Task):  # type: ignore[misc]
         self.pipeline = pipeline
 
     def update_deps(self, deps: Mapping[str, Any]) -> None:
-        """Take this task's edges, or why there can be none."""
+        """Add this task's edges, or the reason for its refusal."""
         found = deps.get(EDGES, {}).get(self.name, {})
         self.refusal = found.get(REFUSAL, self.refusal)
         super().update_deps(found)
 
     def overwrite_verbosity(self, stream: Stream) -> None:
-        """Take what a run, and nothing but a run, says before it looks whether the task is up to date."""
+        """Detect a run: only a run calls this, before it checks whether the task is up to date."""
         self.is_in_run = True
         if stream.force_global and stream.verbosity >= _ALL_OUTPUT:
             self.is_told_briefly, self.wants_all = False, True
@@ -60,31 +60,31 @@ class PipelineTask(Task):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Reads:
-    """The paths that a task reads, less what `exclude` names or ignores below them."""
+    """The paths that a task reads, except those that `exclude` names or ignores below them."""
 
     task_name: str
     paths: Sequence[str]
     exclude: Sequence[str] | Ignores = ()
 
     def includes(self, path: str, target: str) -> bool:
-        """Tell whether something made at `target`, which lies within `path`, is among what the task reads."""
+        """Return whether the task reads something made at `target`, which is inside `path`."""
         name = below(target, path)
         return not (self.exclude(name) if callable(self.exclude) else is_excluded(name, self.exclude))
 
 
 def is_bundles_own(name: str) -> bool:
-    """Tell whether a path is in a bundle's own directory, where nobody searches for images."""
+    """Return whether a path is in a bundle's own directory, which is not searched for images."""
     return BUNDLE_DIRECTORY in name.split("/")
 
 
 def found_edges(search: Task, name: str) -> Iterator[str]:
-    """Yield what a private `calc_dep` task has found so far that has to come before the task of this name."""
+    """Yield the edges that a private `calc_dep` task has found so far for the task of this name."""
     found = (search.values or {}).get(EDGES, {}).get(name, {})
     yield from (*found.get("task_dep", ()), *found.get("calc_dep", ()))
 
 
 def reached(start: str, edges: Callable[[str], Iterable[str]]) -> set[str]:
-    """Return the names of all tasks that a task needs, itself included."""
+    """Return the names of all tasks that a task needs, including itself."""
     waiting, seen = [start], set[str]()
     while waiting:
         name = waiting.pop()
@@ -95,12 +95,12 @@ def reached(start: str, edges: Callable[[str], Iterable[str]]) -> set[str]:
 
 
 def find_cycle(edges: Callable[[str], Iterable[str]], starts: Iterable[str]) -> list[str] | None:
-    """Return the tasks of a circle of dependencies that can be reached from `starts`, or None.
+    """Return the tasks of a dependency cycle that can be reached from `starts`, or None.
 
-    doit finds some circles itself, and waits for ever on the rest.
+    doit finds some cycles itself, and hangs on the rest.
     """
     names = list(starts)
-    # From a task to what it needs, so that a circle is told in this order.
+    # From a task to its dependencies, so that a cycle is reported in this order.
     order = TopologicalSorter[str](dict.fromkeys(names, ()))
     seen = set[str]()
     for name in names:
@@ -119,7 +119,7 @@ def find_cycle(edges: Callable[[str], Iterable[str]], starts: Iterable[str]) -> 
 def producers(reads: Sequence[Reads], targets: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield (task, producer) for every task that reads what another one makes; `targets` maps paths to tasks.
 
-    A target concerns a reader when it equals, holds or lies in a path that is read.
+    A target concerns a reader if it equals, contains or is inside a path that is read.
     """
     yield from ((reader, producer) for reader, producer, _ in found_outputs(reads, targets))
 
@@ -139,7 +139,7 @@ def found_outputs(reads: Sequence[Reads], targets: Mapping[str, str]) -> Iterato
 
 
 def depend_on_directories(tasks: Mapping[str, Task]) -> None:
-    """Let the user's own tasks wait for the pulls that bring their `file_dep`: doit knows no files inside a target."""
+    """Make users' tasks depend on the pulls that make their `file_dep`: doit knows no files inside a target."""
     made = {task.directory: name for name, task in tasks.items() if isinstance(task, PipelineTask) and task.directory}
     if not made:
         return
@@ -150,7 +150,7 @@ def depend_on_directories(tasks: Mapping[str, Task]) -> None:
 
 
 def targets_of_others(tasks: Mapping[str, Task], pipeline: str) -> dict[str, str]:
-    """Return what the user's own tasks, and those of other pipelines, make, with the names of these."""
+    """Return the targets of users' tasks, and those of other pipelines, with the names of the tasks."""
     return {
         target: name
         for name, other in tasks.items()
@@ -161,7 +161,7 @@ def targets_of_others(tasks: Mapping[str, Task], pipeline: str) -> dict[str, str
 
 def _targets(task: Task) -> list[str]:
     if isinstance(task, PipelineTask):
-        # As they are spelled already; records are for the pipeline itself.
+        # Already normalised; records are internal to a pipeline.
         return [target for target in task.targets if not target.startswith(STATE_DIRECTORY + os.sep)]
     return [normalise(target) for target in task.targets]
 
@@ -171,7 +171,7 @@ def _around(path: str, targets: Mapping[str, str]) -> Iterator[str]:
 
 
 def _within(path: str, ordered: Sequence[str], reader: Reads) -> Iterator[str]:
-    """Yield the targets strictly below a path that the reader does not leave out; there may be hundreds of both."""
+    """Yield the targets strictly below a path that the reader does not exclude; there may be hundreds of both."""
     prefix = path.rstrip("/") + "/"
     for target in ordered[bisect_left(ordered, prefix) :]:
         if not target.startswith(prefix):

@@ -1,4 +1,4 @@
-"""Which tasks come before which: those that make what others take, and by `after` those of which nothing is used."""
+"""The order of tasks: those that make what others use come first, and those named by `after`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from bundlepipe.pipeline.running.run import Settings
 
 _LOCK, _APPLY = "lock_bundle", "apply_config"
-# How many of the names that there are a message shows.
+# The most existing names that a message shows.
 _MOST_NAMES = 5
 
 
 def tasks_before(after: Sequence[Earlier], settings: Settings) -> list[str]:
-    """Return the names of the tasks that come first; texts with a group of pipelines mean that of the own one."""
+    """Return the names of the tasks that come first; in several pipelines, groups in texts mean this pipeline's."""
     return [_with_prefix(_task(item), settings.prefix) for item in after]
 
 
 def edges_to(made: Collection[MadeHere | CopySource], settings: Settings) -> dict[str, list[str]]:
-    """Return the doit dependencies of a task on things made here: what makes them, and the digest it leaves."""
+    """Return a task's doit dependencies on things made here: the tasks that make them, and their digest files."""
     ordered = sorted(made, key=lambda thing: (thing.kind, thing.name))
     return {
         "task_dep": [task_that_makes(thing, settings) for thing in ordered],
@@ -50,7 +50,7 @@ def _with_prefix(task: str, prefix: str) -> str:
 
 
 def order_faults(declared: Declared) -> Iterator[tuple[object, str]]:
-    """Yield where and what is wrong with each `after`: names that nothing has."""
+    """Yield position and text of unknown names in `after`."""
     things: list[Pushable | Copy | Pull | Render] = [
         *declared.images,
         *declared.bundles,
@@ -65,9 +65,9 @@ def order_faults(declared: Declared) -> Iterator[tuple[object, str]]:
 
 
 def unordered_beside(copy: Copy, copies: Sequence[Copy]) -> list[str]:
-    """Return the names of the copies of tars that go where `copy`, of a tar too, goes, and that it does not come after.
+    """Return copies of tar files to the same place that are not ordered before `copy`, also of a tar file.
 
-    A tar may leave out layers that another one brings.
+    A tar file may lack layers that another one brings.
     """
     tars = {other.name for other in copies if other.to.startswith(ARCHIVE_PREFIX)}
     if not _is_of_tar(copy, tars):
@@ -84,7 +84,7 @@ def _is_of_tar(copy: Copy, tars: Collection[str]) -> bool:
 
 
 def _place(copy: Copy) -> str:
-    """Return the repository or directory that a copy goes to, without tag."""
+    """Return the repository or directory of a copy's destination, without tag."""
     to = parse_location(copy.to)
     if isinstance(to, Reference):
         return str(to.repository)
@@ -92,7 +92,7 @@ def _place(copy: Copy) -> str:
 
 
 def order_advice(beside: Sequence[str]) -> str:
-    """Return what a message adds where a copy failed that may have come before those it needs."""
+    """Return what to add to a message if a failed copy may have run before those it needs."""
     if not beside:
         return ""
     names = " and ".join(f"copy '{name}'" for name in beside)
@@ -102,7 +102,7 @@ def order_advice(beside: Sequence[str]) -> str:
 
 
 def _known(declared: Declared, things: Sequence[Pushable | Copy | Pull | Render]) -> dict[str, set[str]]:
-    """Return the names that the tasks of each group have."""
+    """Return the known names of tasks in each group."""
     return {
         **{group: {thing.name for thing in things if thing.kind == kind} for kind, group in GROUP_OF.items()},
         _LOCK: {bundle.name for bundle in declared.bundles if bundle.lock},
@@ -113,7 +113,7 @@ def _known(declared: Declared, things: Sequence[Pushable | Copy | Pull | Render]
 def _unknown(item: Earlier, known: dict[str, set[str]]) -> Iterator[str]:
     task = _task(item)
     group, colon, name = task.partition(":")
-    # Tasks of other groups, and what a pattern matches, only doit knows.
+    # Other groups' tasks, and those matched by a pattern, are known only to doit.
     if not colon or group not in known or "*" in name or name in known[group]:
         return
     what = f"task '{task}'" if isinstance(item, str) else f"{item.kind} '{name}'"

@@ -1,4 +1,4 @@
-"""Programs whose output is configuration: run once in a run of doit, however many tasks want it."""
+"""Run programs that print configuration, once in a run of doit, even for several tasks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OUTPUTS = os.path.join(STATE_DIRECTORY, "programs")
 
 
 def options_of_files(files: Sequence[str | Program]) -> Values:
-    """Return which files and programs are read, as values of a task hold them."""
+    """Return the files and programs that are read, as values of a task."""
     return {"files": paths_among(files), "programs": [options_of(program) for program in programs_among(files)]}
 
 
@@ -35,20 +35,20 @@ def files_of_programs(files: Sequence[str | Program]) -> list[str]:
 
 
 def text_printed(program: Program, settings: Settings, emit: Emit) -> Text:
-    """Return what a program prints, as configuration.
+    """Return a program's output, as configuration.
 
-    What another task of this run got from it, when its files were as they are now, is used
-    again, a failure as well. Raises BundlepipeError, in one line, if it is missing, fails, or
-    prints nothing.
+    The output, or failure, that another task of this run got is reused if the program's files are
+    unchanged. Raises BundlepipeError, in one line, if the program is missing, fails, or prints
+    nothing.
     """
     from bundlepipe.verbs.images.texts import Text
 
-    # By the command as it is written: what variables bring changes, and would leave a directory each time.
+    # By the command as it is written: values of variables change, and would each leave a directory.
     directory = os.path.join(_OUTPUTS, fingerprint([program.shown, list(program.files), program.directory]))
-    # Templates bring secrets.
+    # Templates may contain secrets.
     os.makedirs(anchored(_OUTPUTS), mode=0o700, exist_ok=True)
     os.makedirs(anchored(directory), exist_ok=True)
-    # Tasks that want the same are let in one by one, whether they are threads, processes, or other runs.
+    # Tasks with the same program run one at a time, in threads, processes, or other runs.
     with locked(directory):
         output = _output(program, os.path.join(directory, "output"), settings, emit)
     if not output.strip():

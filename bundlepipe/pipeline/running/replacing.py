@@ -1,4 +1,4 @@
-"""What tasks write in the place of what is there: which of it they may replace, and how they say so."""
+"""Which existing files tasks may replace with their outputs, and the messages for it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bundlepipe.verbs.outputs.replacing import Claim, DirectoryOutput, FileOutpu
 
 
 def pull_output(pull: Pull, protected: Sequence[str], settings: Settings, base: str = "") -> DirectoryOutput:
-    """Return the directory of a pull; `base` is where the records of the pipeline are, here without it."""
+    """Return the directory of a pull; `base` has the records of the pipeline, by default the current directory."""
     claim = _claim("pull_bundle", pull.name, "this pull did not make it", settings, pull.to, kind="pull", base=base)
     return DirectoryOutput(pull.to, claim, protected, _is_of_bundle(pull))
 
 
 def _is_of_bundle(pull: Pull) -> bool | None:
-    """Tell whether a pull is of a bundle; None if only its source knows."""
+    """Return whether a pull is of a bundle; None if only its source knows."""
     source = pull.source
     if isinstance(source, BundleSource | ImageSource):
         return isinstance(source, BundleSource)
@@ -36,8 +36,8 @@ def render_output(render: Render, settings: Settings, base: str = "") -> FileOut
 
 
 def tar_files(copy: Copy, path: str, settings: Settings) -> list[FileOutput]:
-    """Return the tar of a copy, and what it is until it is complete."""
-    # Records do not count: a tar of a copy is recognised by what is in it.
+    """Return the tar file of a copy, and its partial file."""
+    # Records are not needed: a copy's tar file is recognised by its content.
     return tar_outputs(path, _claim("copy_bundle", copy.name, f"it is not {COPIED_TAR.name}", settings))
 
 
@@ -51,9 +51,9 @@ def lock_output(thing: Bundle | Copy, path: str, settings: Settings) -> FileOutp
 
 
 def images_lock_output(bundle: Bundle, path: str, settings: Settings) -> FileOutput:
-    """Return the images.yml that a lock maintains."""
+    """Return the images.yml that a lock task writes."""
     claim = _claim("lock_bundle", bundle.name, f"it is not {IMAGES_LOCK.name}", settings)
-    # Beside a lock file it has nothing of its own that a choice between two sides could lose.
+    # With a lock file, it has nothing of its own that resolving a conflict could lose.
     kinds = [IMAGES_LOCK, IMAGES_LOCK_IN_CONFLICT] if settings.lock_file else [IMAGES_LOCK]
     return FileOutput(path, claim, kinds)
 
@@ -61,7 +61,7 @@ def images_lock_output(bundle: Bundle, path: str, settings: Settings) -> FileOut
 def protected_from(
     pull: Pull, pipeline_files: Sequence[str], inputs: Sequence[str], settings: Settings, base: str = ""
 ) -> Sequence[str]:
-    """Return what a pull must not replace: inputs too, unless they can only come from this pull."""
+    """Return what a pull must not replace: including inputs, unless they can only come from this pull."""
     to, record = pull.to, settings.record(pull.name)
     if made_output("pull", record, to, base) or not os.path.isdir(anchored(to)) or not os.listdir(anchored(to)):
         return pipeline_files

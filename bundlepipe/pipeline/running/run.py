@@ -1,4 +1,4 @@
-"""What all tasks of a pipeline share: registries, and what this run was asked to do."""
+"""Shared by all tasks of a pipeline: stores, and the settings of this run."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ REFRESH_ALL = "all"
 
 @dataclass(frozen=True)
 class Settings:
-    """Values only, so that they reach worker processes however those are started.
+    """Settings of a run: only values, so that they can be sent to worker processes.
 
-    `refresh` holds what `doit refresh=...` names, tasks as `GROUP:NAME`; `verify` is true where destinations are
-    asked although the local state is fresh; `force` what `doit force=...` names. `run_id` tells
-    one run of doit from the next. `lock_file` holds what locks resolve, in place of each images.yml;
-    `prefix` is that of the pipeline, empty for the only one.
+    `refresh` holds the names in `doit refresh=...`, tasks as `GROUP:NAME`; `verify` is true if destinations are
+    checked although the task's record is current; `force` has the names in `doit force=...`. `run_id`
+    distinguishes runs of doit. `lock_file` holds what locks resolve, instead of each images.yml; `prefix` is
+    that of the pipeline, empty if it is the only one.
     """
 
     registries: Mapping[str, RegistrySettings] = field(default_factory=dict)
@@ -44,30 +44,30 @@ class Settings:
         return f"{group_name(group, self.prefix)}:{name}"
 
     def record(self, name: str) -> str:
-        """Return what the records of something made here are called: other pipelines may have the name too."""
+        """Return the name of a record in this pipeline: other pipelines may use the same name."""
         return f"{self.prefix}:{name}" if self.prefix else name
 
     def refreshes(self, *names: str) -> bool:
-        """Tell whether one of these names, or everything, is to be resolved anew."""
+        """Return whether one of these names, or everything, is to be resolved again."""
         return REFRESH_ALL in self.refresh or self.refreshes_by_name(*names)
 
     def refreshes_by_name(self, *names: str) -> bool:
-        """Tell whether one of these names is asked for, which `all` does not do."""
+        """Return whether one of these names is requested explicitly, not by `all`."""
         return not self.refresh.isdisjoint(names)
 
     def forces(self, *names: str) -> bool:
-        """Tell whether the output of a task with one of these names may be replaced whatever it is."""
+        """Return whether the output of a task with one of these names may be replaced regardless of its content."""
         return not self.force.isdisjoint(names)
 
     @property
     def homes(self) -> Homes:
-        """The stores of this process: connections and tokens are shared by all its tasks."""
+        """The stores of this process: all its tasks share connections and tokens."""
         with _making:
             return _homes(self._key, os.getpid())
 
     @property
     def resolver(self) -> Resolver:
-        """The resolver of this process: a tag is asked for once, however many locks name it."""
+        """The resolver of this process: a tag is looked up once, even for several locks."""
         with _making:
             return _resolver(self._key, os.getpid())
 
@@ -76,7 +76,7 @@ class Settings:
         return tuple(sorted(self.registries.items(), key=lambda item: item[0]))
 
 
-# A cache does not keep threads that come at once from making one each.
+# A cached property could be computed by several threads at once.
 _making = threading.Lock()
 
 

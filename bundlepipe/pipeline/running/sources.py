@@ -1,4 +1,4 @@
-"""Where copies and pulls take from: a declared source becomes a location when a task runs."""
+"""Convert a declared source of a copy or pull to a location, when its task runs."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def described(source: Source) -> str:
 
 
 def is_remote(source: Source) -> TypeGuard[str]:
-    """Tell whether a source is a reference, whose tag a registry may move."""
+    """Return whether a source is a reference, whose tag may move in a registry."""
     return isinstance(source, str) and isinstance(parse_location(source), Reference)
 
 
 def location_of(source: Source, settings: Settings) -> Location:
-    """Return where the one image of a source of the pipeline with these settings is now.
+    """Return the current location of a source with one image, in the pipeline with these settings.
 
-    Raises BundlepipeError if what makes it has not run yet, DocumentError for a faulty
+    Raises BundlepipeError if the task that makes it has not run yet, DocumentError for a faulty
     lock and for one that names several images.
     """
     if isinstance(source, str):
@@ -74,10 +74,10 @@ def location_of(source: Source, settings: Settings) -> Location:
 
 
 def copied_from(source: Source, settings: Settings) -> Location | BundleLock | ImagesLock:
-    """Return what a copy takes: one image, a tar with all that is in it, or a lock.
+    """Return the source of a copy: one image, a tar file with all its images, or a lock.
 
-    Raises BundlepipeError if what makes the source has not run yet, DocumentError for a
-    faulty lock.
+    Raises BundlepipeError if the task that makes it has not run yet, DocumentError for a faulty
+    lock.
     """
     if isinstance(source, LockSource):
         return read_lock_file(source.path)
@@ -110,7 +110,7 @@ def paths_read(source: Source) -> list[str]:
 
 
 def stamps(paths: Sequence[str]) -> Stamps:
-    """Return what tells that a tar was changed or replaced, without reading gigabytes of it."""
+    """Return stamps that show whether a tar file changed, without reading gigabytes of it."""
     found = {}
     for path in paths:
         with contextlib.suppress(OSError):
@@ -131,11 +131,11 @@ def image_id(source: Source) -> str | None:
 
 
 class SourceStaleness(Staleness):
-    """Staleness of a task that takes from a source.
+    """Staleness of a task with a source.
 
-    A local source is looked at, and not missed if it is gone, since a disk may have been
-    taken away; the tag of a remote one is asked for again on request only. `archives` are
-    the tars that the task has to do with.
+    A local source is checked, but a missing one does not make the task stale, since a disk may have
+    been unplugged; the tag of a remote one is looked up again only on request. `archives` are the
+    tar files that the task uses.
     """
 
     def __init__(
@@ -147,14 +147,14 @@ class SourceStaleness(Staleness):
         self._archives = archives_in([str(thing.source)]) if archives is None else archives
 
     def reasons(self, task: Task, values: Values) -> list[str]:
-        """Compare as all tasks do, and look at a local source; a refresh asks for the source's tag again."""
+        """Compare as all tasks do, and check a local source; a refresh looks up the source's tag again."""
         reasons = super().reasons(task, values)
         if OPTIONS in values:
             reasons += [*self._changed_archives(values), *self._changed_layout(values), *self._changed_image(values)]
         return list(dict.fromkeys([*self.refresh_reasons(), *reasons]))
 
     def refresh_reasons(self) -> list[str]:
-        """Return why the source's tag is to be asked for again, whatever else there is."""
+        """Return why the source's tag is to be looked up again, regardless of other reasons."""
         source = self._thing.source
         if not is_remote(source):
             return []

@@ -1,4 +1,4 @@
-"""What the module of a kind says of each of its tasks; the graph makes the task of doit, and its edges."""
+"""The specification of a task, as returned by the module of its kind; the graph makes doit's task and edges from it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bundlepipe.pipeline.running.clean import Clean
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.staleness import Staleness
 
-# Paths that a task reads, and what is left out below them.
+# Paths that a task reads, and those excluded below them.
 Read = tuple[Sequence[str], Sequence[str] | Ignores]
 
 
@@ -31,10 +31,10 @@ Read = tuple[Sequence[str], Sequence[str] | Ignores]
 class TaskSpec:
     """One task: `group:name`, private and without action if there is no such group.
 
-    `records` are files in which the pipeline itself remembers what was made, `targets` all others that are made;
-    `directory` is the one of them that is made with all that is in it. `needs` are things made here, and `source`
-    is what is taken: that may be something made here, or a local home into which another task `puts` an image.
-    Whatever makes what it `reads` comes before as well.
+    `records` are files that the pipeline itself writes as records, `targets` all other outputs; `directory` is
+    the one of them that is made with everything in it. `needs` are things made here, and `source` is where the
+    task reads from: it may be something made here, or a local location to which another task `puts` an image.
+    Tasks that make what it `reads` come before as well.
     """
 
     group: str
@@ -58,14 +58,14 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class Around:
-    """The pipeline that a task is in."""
+    """The pipeline that a task belongs to."""
 
     declared: Declared
     settings: Settings
 
     @cached_property
     def made_here(self) -> dict[str, MadeHere]:
-        """Images and bundles by their names."""
+        """Images and bundles by name."""
         return {
             **{image.name: ImageSource(image.name) for image in self.declared.images},
             **{bundle.name: BundleSource(bundle.name) for bundle in self.declared.bundles},
@@ -78,7 +78,7 @@ class Around:
 
     @cached_property
     def refreshed_locks(self) -> frozenset[str]:
-        """The tasks of the locks that are refreshed as a whole: where all of them are, they need no list."""
+        """The lock tasks that are refreshed as a whole: if that is all of them, no list is needed."""
         settings = self.settings
         return frozenset(
             settings.task("lock_bundle", bundle.name)

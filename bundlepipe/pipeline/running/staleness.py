@@ -1,9 +1,8 @@
-"""Whether a task has to run, and why.
+"""Staleness: decide whether a task has to run, and why.
 
-doit asks when the task's turn comes, after everything it depends on has run. What is
-compared is the fingerprint that the last action returned, taken from the very bytes it
-worked on. An answer is never an exception: what cannot be told counts as stale, and the
-action reports what is wrong.
+doit asks when the task's turn comes, after all its dependencies have run. The record of the last
+run is compared, which was taken from the bytes that the action worked on. Exceptions are never
+raised: an undecidable task counts as stale, and its action reports the fault.
 """
 
 from __future__ import annotations
@@ -43,19 +42,20 @@ def to_values(state: Snapshot) -> dict[str, list[Any]]:
 
 
 def from_values(values: Values) -> Snapshot:
-    """Return the snapshot that doit's database has of a task; empty if it has none."""
+    """Return a task's snapshot in doit's database; empty if there is none."""
     return {path: FileState(*file) for path, file in values.get(FILES, {}).items()}
 
 
 def fingerprint(value: object) -> str:
-    """Return what stands for a JSON-able value where it may hold secrets."""
+    """Return a hash that replaces a JSON-able value that may hold secrets."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def options_of(declared: Any) -> Values:
-    """Return what is compared of a declaration, by keys of YAML, as JSON-able values.
+    """Return the compared options of a declaration, by YAML keys, as JSON-able values.
 
-    What may be secret is a fingerprint, and something of the pipeline a text, `bundle:NAME`.
+    A value that may be secret is a fingerprint, and a declaration of the pipeline a text,
+    `bundle:NAME`.
     """
     options = {}
     for key, name, is_secret in _compared(declared.__class__):
@@ -86,11 +86,11 @@ def summary(reasons: Sequence[str]) -> str:
 
 
 class Staleness(Calculator):
-    """Compares a task's options and files with those of its last run.
+    """Compares a task's options and files with the record of its last run.
 
-    `question` is what its destination is asked, where it has one that is asked for many tasks at once.
-    `options` are JSON-able values; a subclass says in `files_now` what else is compared, and
-    in `compared` what that is called.
+    `question` is the lookup of its destination, if there is one that can be sent together with those
+    of other tasks. `options` are JSON-able values; a subclass returns further files in `files_now`,
+    and names what is compared in `compared`.
     """
 
     compared = "options and files"
@@ -100,14 +100,14 @@ class Staleness(Calculator):
         super().__init__()
         self._options = options
         self._found: list[str] = []
-        # What the last call said.
+        # The result of the last call.
         self.is_current = False
 
     def __call__(self, task: Task, values: Values) -> bool:
-        """Tell doit whether the task is up to date; the reasons go to `task.meta`."""
+        """Return whether the task is up to date; the reasons are stored in `task.meta`."""
         task.meta = {}
         if getattr(task, REFUSAL, None):
-            return False  # the action tells of it
+            return False  # the action reports it
         with paths_from(self.directory):
             try:
                 take_late_edges(task, self.dependencies, self.tasks_dict)
@@ -121,11 +121,11 @@ class Staleness(Calculator):
         return self.is_current
 
     def __str__(self) -> str:
-        """Say what is compared with the last run and, where that was done, what has changed."""
+        """Return what is compared with the last run and, if that was done, what has changed."""
         return f"{self.compared}, compared with the last run{f': {summary(self._found)}' if self._found else ''}"
 
     def reasons(self, task: Task, values: Values) -> list[str]:
-        """Return why the task has to run; empty if it has not."""
+        """Return why the task has to run; empty if it is up to date."""
         if OPTIONS not in values:
             return [_FIRST_RUN]
         missing = [f"{target} is missing" for target in task.targets if not os.path.exists(anchored(target))]
@@ -140,16 +140,16 @@ class Staleness(Calculator):
         return reasons
 
     def files_now(self, before: Snapshot) -> Snapshot:
-        """Return the state of the task's files now, reading only what `before` cannot vouch for."""
+        """Return the state of the task's files now, reading only those that `before` does not vouch for."""
         return {}
 
     def _refresh_stamps(self, task: Task, values: Values, before: Snapshot, now: Snapshot) -> None:
-        """Keep the new stamps of files that were touched but not changed, so they are not read in every run."""
+        """Record the new stamps of files that were touched but not changed, so they are not read in every run."""
         if before != now and not is_looked_at(task):
             self.remember(task, {**values, FILES: to_values(now)})
 
 
 def _changed_options(before: Values, now: Values) -> list[str]:
-    # An option that is off counts as one that an earlier version did not have: an upgrade makes nothing stale.
+    # An option that is off equals one that an earlier version did not have: an upgrade makes nothing stale.
     keys = sorted(now.keys() | before.keys())
     return [f"{key} changed" for key in keys if (before.get(key) or None) != (now.get(key) or None)]

@@ -1,7 +1,7 @@
-"""What `doit list -s` and `doit info` tell of tasks: they look at them, and change and ask nothing.
+"""The status of tasks for `doit list -s` and `doit info`, which must not change or request anything.
 
-A run knows more of a task when it comes to it: the edges that were found meanwhile, and
-what became of the members of a group. Here both are found out without a run.
+A run knows more about a task when it comes to it: the edges found meanwhile, and the outcomes of a
+group's members. Here both are determined without a run.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from bundlepipe.progress.phrases import few
 
 
 def is_looked_at(task: Task) -> bool:
-    """Tell whether a command only looks at a task of a pipeline: a run has not come to it."""
+    """Return whether a command only looks at a task of a pipeline: no run has come to it."""
     return isinstance(task, PipelineTask) and not task.is_in_run
 
 
 def take_late_edges(task: Task, dependencies: Dependency, tasks: Mapping[str, Task]) -> None:
-    """Give a task that is looked at the edges that doit gives it in a run only, once."""
+    """Give a task that is only looked at the edges that doit otherwise adds only in a run, once."""
     if not is_looked_at(task) or task.has_late_edges:
         return
     task.has_late_edges = True
@@ -34,21 +34,21 @@ def take_late_edges(task: Task, dependencies: Dependency, tasks: Mapping[str, Ta
 
 
 class GroupStatus(Calculator):
-    """A group is up to date if all its members are. In a run, that comes to the members first, it has no say."""
+    """A group is up to date if all its members are. In a run, which comes to the members first, it has no opinion."""
 
     def __init__(self) -> None:
         super().__init__()
         self._stale: list[str] = []
 
     def __call__(self, task: Task, values: Mapping[str, Any]) -> bool | None:
-        """Tell whether all members are up to date or ignored; None in a run, where doit goes by nothing else."""
+        """Return whether all members are up to date or ignored; None in a run, where doit uses only the members."""
         if not is_looked_at(task):
             return None
         self._stale = [name for name in task.task_dep if not self._is_fresh(self.tasks_dict[name])]
         return not self._stale
 
     def __str__(self) -> str:
-        """Say which members are to be run."""
+        """Return which members have to run."""
         return f"the members of the group{f', to be run: {few(self._stale)}' if self._stale else ''}"
 
     def _is_fresh(self, member: Task) -> bool:

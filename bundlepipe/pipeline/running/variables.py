@@ -1,4 +1,4 @@
-"""Variables of doit's command line, `doit TASK refresh=NAME`: what one run is asked to do."""
+"""Variables of doit's command line, `doit TASK refresh=NAME`: requests for one run."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from bundlepipe.pipeline.running.sources import is_remote
 _VERIFY_VARIABLE = "BUNDLEPIPE_VERIFY"
 _VERIFY_REGISTRY = "registry"
 _REFRESH, _VERIFY, _FORCE = "refresh", "verify", "force"
-# How much of a name is that of another variable of ours: one letter less, more or exchanged is enough.
+# Similarity to one of our variables: one letter less, more or exchanged is enough.
 _LIKENESS = 0.8
 
-# Returns what other pipelines declare, with their prefixes; asked only where a name is of none here.
+# Returns the declarations of other pipelines, with their prefixes; called only for a name that is
+# unknown here.
 Others = Callable[[], Iterable[tuple[Declared, str]]]
 
 
 def refuse_misspelled() -> None:
-    """Raise InvalidDodoFile for a variable that is nearly one of ours, and would be passed over in silence."""
-    # doit tells of a variable only to those who know its name.
+    """Raise InvalidDodoFile for a misspelt variable of ours, which would otherwise be ignored silently."""
+    # doit returns a variable only by its name.
     for name in variables() or ():
         if name in (_REFRESH, _VERIFY, _FORCE):
             continue
@@ -45,10 +46,10 @@ def refuse_misspelled() -> None:
 
 
 def wanted_refresh(declared: Declared, prefix: str = "", others: Others = tuple) -> frozenset[str]:
-    """Return what `doit refresh=` names in a pipeline: `all`, names, tasks as `GROUP:NAME`, references.
+    """Return the names in `doit refresh=` of a pipeline: `all`, names, tasks as `GROUP:NAME`, references.
 
-    `others` returns the other pipelines, with their prefixes. Raises InvalidDodoFile for what
-    nothing has, which would otherwise be passed over in silence.
+    `others` returns the other pipelines, with their prefixes. Raises InvalidDodoFile for unknown names,
+    which would otherwise be ignored silently.
     """
     expected = (
         f"{REFRESH_ALL}, a bundle, copy or pull, an image that is not of files, a render that is applied, or a "
@@ -58,7 +59,7 @@ def wanted_refresh(declared: Declared, prefix: str = "", others: Others = tuple)
 
 
 def wanted_force(declared: Declared, prefix: str = "", others: Others = tuple) -> frozenset[str]:
-    """Return what `doit force=` names in a pipeline, `NAME` or `GROUP:NAME`: tasks that replace whatever is there.
+    """Return the names in `doit force=` of a pipeline, `NAME` or `GROUP:NAME`: tasks that replace any existing output.
 
     `others` and errors are as those of `wanted_refresh`.
     """
@@ -68,7 +69,7 @@ def wanted_force(declared: Declared, prefix: str = "", others: Others = tuple) -
 
 @dataclass(frozen=True)
 class _Choice:
-    """What a variable may name in one pipeline: tasks, as `GROUP:NAME`, by their whole names; words; texts in locks."""
+    """The values allowed for a variable in one pipeline: tasks, as `GROUP:NAME`, by name; words; texts in locks."""
 
     tasks: Mapping[str, str]
     words: Collection[str] = ()
@@ -80,7 +81,7 @@ class _Choice:
         return {task.partition(":")[2] for task in self.tasks}
 
     def chosen(self, text: str) -> str | None:
-        """Return what a text names here, without the prefix of the pipeline; None for nothing."""
+        """Return the values that a text without the pipeline's prefix names here; None for nothing."""
         if text in self.names or text in self.words:
             return text
         return self.tasks.get(text) or (text if any(_mentions(path, text) for path in self.locks) else None)
@@ -168,7 +169,7 @@ def _variable(name: str) -> str:
 
 
 def wanted_verify(declared: Verify | None) -> bool:
-    """Tell whether destinations are to be asked: by the variable, the environment or the declaration."""
+    """Return whether destinations are to be checked: by the variable, the environment or the declaration."""
     wanted = _variable(_VERIFY) or os.environ.get(_VERIFY_VARIABLE) or declared
     if wanted not in (None, _VERIFY_REGISTRY):
         raise InvalidDodoFile(f"verify={wanted}: expected verify={_VERIFY_REGISTRY}, which asks every destination")

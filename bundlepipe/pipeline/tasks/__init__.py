@@ -1,1 +1,1 @@
-"""The kinds of tasks: what each does, and when it is up to date."""
+"""The task kinds, one module each: what a task does, and when it is up to date."""

@@ -1,4 +1,4 @@
-"""apply_config."""
+"""apply_config: apply rendered configuration to a cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bundlepipe.progress.display import emitter
 
 
 def spec(render: Render, apply: Apply, around: Around) -> TaskSpec:
-    """Return the task that applies what is rendered."""
+    """Return the task that applies rendered configuration."""
     return TaskSpec(
         group="apply_config",
         name=render.name,
@@ -30,7 +30,7 @@ def _options(apply: Apply, rendered: str) -> Values:
 
 
 class ApplyStaleness(Staleness):
-    """What was applied is stale by the rendered file, and on request: what a cluster has is not looked at."""
+    """Stale if the rendered file changed, and on request: the state of the cluster is not checked."""
 
     compared = "the rendered file and the options of the apply"
 
@@ -46,7 +46,7 @@ class ApplyStaleness(Staleness):
         return [*asked, *super().reasons(task, values)]
 
     def files_now(self, before: Snapshot) -> Snapshot:
-        """Look at the rendered file."""
+        """Return the state of the rendered file."""
         return file_snapshot([self._rendered], before)
 
 
@@ -59,7 +59,7 @@ class ApplyAction(Action):
         self._apply = apply
 
     def work(self) -> Values:
-        """Apply; what was applied is what the file was when kubectl began."""
+        """Apply; the record has the file as it was when kubectl started."""
         from bundlepipe.verbs.apply import ApplyRequest, apply
 
         before = file_snapshot([self._rendered], {})

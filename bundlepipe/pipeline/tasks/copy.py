@@ -1,4 +1,4 @@
-"""copy_bundle."""
+"""copy_bundle: copy a bundle, image or lock."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def spec(copy: Copy, around: Around) -> TaskSpec:
 
 
 def _options(copy: Copy, source_tag: str | None, settings: Settings) -> Values:
-    """Return everything but digests that decides what is copied where; `source_tag` is the tag that a push gives."""
+    """Return all options besides digests that decide what is copied where; `source_tag` is a push's tag."""
     tag = _tag_of(parse_location(copy.to)) or source_tag
     return {**options_of(copy), "to": _placed(copy.to, settings), "tag": tag}
 
@@ -104,7 +104,7 @@ def _placed(to: str, settings: Settings) -> str:
 
 
 def locks_read(copy: Copy) -> list[str]:
-    """Return the lock files that a copy takes from, and that its tar leaves out."""
+    """Return the lock files that a copy reads, and those that its tar file excludes."""
     source = [copy.source.path] if isinstance(copy.source, LockSource) else []
     return [*source, *(item for item in copy.exclude if not item.startswith(ARCHIVE_PREFIX))]
 
@@ -114,7 +114,7 @@ def _archives_read(copy: Copy) -> list[str]:
 
 
 class CopyStaleness(SourceStaleness):
-    """A copy is stale by its source's digest, by its locks and tars, and under `verify=registry` by its destination."""
+    """Stale if its source's digest, its locks or tar files changed, and with `verify=registry` its destination."""
 
     compared = "the source of the copy, its locks and tars, its destination and other options"
 
@@ -124,11 +124,11 @@ class CopyStaleness(SourceStaleness):
         self._copy = copy
 
     def reasons(self, task: Task, values: Values) -> list[str]:
-        """Compare as all tasks do; then look at a destination that is at hand, or is to be verified."""
+        """Compare as all tasks do; then check a local destination, or one that is to be verified."""
         return super().reasons(task, values) or self._missing(task, values)
 
     def files_now(self, before: Snapshot) -> Snapshot:
-        """Look at the locks that say what is copied, and what is left out."""
+        """Return the state of the locks that the copy reads, and excludes."""
         return file_snapshot(locks_read(self._copy), before)
 
     def _missing(self, task: Task, values: Values) -> list[str]:
@@ -169,7 +169,7 @@ def _layout_has(location: LayoutLocation, tags: Sequence[str], digests: Sequence
 
 
 def _misnamed(location: EngineLocation, tags: Sequence[str], copied: str) -> list[str]:
-    """Return what says that a name in the Docker Engine does not stand for what was copied."""
+    """Return the reason if a name in the Docker Engine is not that of the copied image."""
     from bundlepipe.stores.engine.store import find_image
 
     named = {str(name): find_image(name) for name in map(location.tagged, tags)}
@@ -183,8 +183,9 @@ def _misnamed(location: EngineLocation, tags: Sequence[str], copied: str) -> lis
 class CopyAction(Action):
     """Copies, records the digest and the tag, writes the lock.
 
-    `source_tag` is what a push of this pipeline calls the source, which is copied by digest;
-    `beside` names the copies of tars that go to the same place, in no order to this one.
+    `source_tag` is the tag that a push of this pipeline gives the source, which is copied by
+    digest; `beside` names the copies of tar files to the same place that are not ordered before or
+    after this one.
     """
 
     def __init__(self, copy: Copy, source_tag: str | None, settings: Settings, beside: Sequence[str] = ()) -> None:
@@ -195,7 +196,7 @@ class CopyAction(Action):
         self._settings = settings
 
     def work(self) -> Values:
-        """Make the destination have everything that the source stands for."""
+        """Copy everything that the source stands for to the destination."""
         from bundlepipe.pipeline.running.replacing import lock_output, tar_files
         from bundlepipe.verbs.copying.copy import copy
         from bundlepipe.verbs.outputs.replacing import check_all
@@ -247,7 +248,7 @@ class CopyAction(Action):
 
         declared, to = self._copy, parse_location(self._copy.to)
         source = copied_from(declared.source, self._settings)
-        # A tar brings the tags of what is in it along.
+        # A tar file includes the tags of its images.
         tag = None if isinstance(source, ArchiveLocation) else self._known_tag()
         return CopyRequest(
             source=source,
@@ -294,7 +295,7 @@ def _summary(declared: Copy, copied: Copied, seconds: float) -> str:
 
 
 def remove_archives(task_name: str, copy: Copy, record: str, dryrun: bool) -> None:
-    """Remove the tar of a copy, and what an interrupted copy left of it: what `doit clean` does."""
+    """Remove a copy's tar file, and its partial file: what `doit clean` does."""
     from bundlepipe.verbs.outputs.kinds import COPIED_TAR, PARTIAL_TAR
 
     for path in archives_in([copy.to]):

@@ -1,4 +1,4 @@
-"""push_image: of files, or of what is built from a Dockerfile, made by a program, or copied."""
+"""push_image: push an image made of files, built from a Dockerfile, made by a program, or copied."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def spec(image: Image, around: Around) -> TaskSpec:
-    """Return the task that makes an image, by whatever makes it."""
+    """Return the task that makes an image, by any method."""
     if image.build:
         return _spec_of_build(image, image.build, around.settings)
     if image.source:
@@ -88,13 +88,13 @@ def _spec_of_copy(image: Image, source: str, settings: Settings) -> TaskSpec:
 
 
 class _ImageCopy(Copy):
-    """The copy that an image with a `source` is."""
+    """The copy behind an image with a `source`."""
 
     kind = "image"
 
 
 def _refresh_reasons(name: str, settings: Settings) -> list[str]:
-    """Return why an image is made anew. Only its name asks for that: `all` means tags that somebody resolved."""
+    """Return why an image is made again. Only its own name requests that: `all` means tags to resolve."""
     return ["refresh asked for"] if settings.refreshes_by_name(name, f"push_image:{name}") else []
 
 
@@ -108,7 +108,7 @@ def _build_options(image: Image, build: Build, destination: Reference, settings:
 
 
 class BuildStaleness(DestinationStaleness):
-    """A built image is stale by what the build gets to see; whether an Engine still has it does not matter."""
+    """Stale if the files of the build context changed; whether the Engine still has the image does not matter."""
 
     compared = "what the builder gets to see, the destination and other options"
 
@@ -118,7 +118,7 @@ class BuildStaleness(DestinationStaleness):
         self._build = build
 
     def reasons(self, task: Task, values: Values) -> list[str]:
-        """Compare as all pushes do; a refresh of this image builds it again, on images that may have moved."""
+        """Compare as all pushes do; a refresh of this image builds it again, with base images that may have moved."""
         return [*_refresh_reasons(self._name, self.question.settings), *super().reasons(task, values)]
 
     def files_now(self, before: Snapshot) -> Snapshot:
@@ -137,7 +137,7 @@ class BuildAction(Action):
         self._settings = settings
 
     def work(self) -> Values:
-        """Make the destination what the context says."""
+        """Build and push the image of the context."""
         from bundlepipe.verbs.building.build import BuildInputs, build_and_push
         from bundlepipe.verbs.push import NOT_ASKED
 
@@ -186,7 +186,7 @@ def _program_options(image: Image, program: Program, destination: Reference | No
 
 
 class ProgramStaleness(Staleness):
-    """An image made by a program is stale by what the program reads; under `verify=registry` it is looked for."""
+    """Stale if the files that the program reads changed; with `verify=registry` the image is looked up."""
 
     compared = "the files that the program reads, and its options"
 
@@ -198,7 +198,7 @@ class ProgramStaleness(Staleness):
         self._settings = settings
 
     def reasons(self, task: Task, values: Values) -> list[str]:
-        """Compare as all tasks do; a refresh runs it again; ask where the image is if that is wanted."""
+        """Compare as all tasks do; a refresh runs the program again; look up the image if requested."""
         reasons = [*_refresh_reasons(self._name, self._settings), *super().reasons(task, values)]
         if reasons or not self._settings.verify:
             return reasons
@@ -206,7 +206,7 @@ class ProgramStaleness(Staleness):
         return mismatch(ask(Question(place, self._settings)), values["digest"], place)
 
     def files_now(self, before: Snapshot) -> Snapshot:
-        """Look at what the program reads."""
+        """Return the state of the files that the program reads."""
         return files_among(self._program.files, before)
 
 
@@ -221,7 +221,7 @@ class ProgramAction(Action):
         self._settings = settings
 
     def work(self) -> Values:
-        """Run it; the last line of what it prints says where the image is."""
+        """Run the program; the last line of its output is the image."""
         from bundlepipe.verbs.building.programs import run_builder
         from bundlepipe.verbs.copying.copy import copy
         from bundlepipe.verbs.copying.request import CopyRequest

@@ -1,4 +1,4 @@
-"""lock_bundle."""
+"""lock_bundle: maintain the images.yml of a bundle."""
 
 from __future__ import annotations
 
@@ -44,16 +44,17 @@ if TYPE_CHECKING:
 _SOURCES = "sources"
 ENTRIES = "entries"
 RUN = "run"
-# In `task.meta`, which reaches workers: entries that other locks refresh in this run, as they were before.
+# In `task.meta`, which is sent to workers: entries that other locks refresh in this run, in their old
+# state.
 _AGAIN = "again"
-# The private task that finds which images made here a lock names.
+# The private task that finds the images made here which a lock names.
 NAME_SEARCH = "_named_images"
 
 
 def spec(bundle: Bundle, lock: Lock, around: Around) -> TaskSpec:
     """Return the task that maintains the images.yml of a bundle."""
     settings = around.settings
-    # Once for all: a path that does not exist yet may be a directory or a file when the lock runs.
+    # Computed once: a path that does not exist yet may be a directory or a file when the lock runs.
     lock_path = images_lock_path(bundle)
     return TaskSpec(
         group="lock_bundle",
@@ -70,7 +71,7 @@ def spec(bundle: Bundle, lock: Lock, around: Around) -> TaskSpec:
 
 
 def reads_of_lock(bundle: Bundle, lock: Lock) -> list[Read]:
-    """Return what a lock reads."""
+    """Return the paths that a lock reads."""
     return [
         (searched_paths(bundle), partial(_is_not_searched, search_exclude(bundle))),
         (lock.config, ()),
@@ -83,7 +84,7 @@ def _is_not_searched(exclude: Sequence[str], name: str) -> bool:
 
 
 def lock_options(bundle: Bundle) -> Values:
-    """Return everything but files and digests that decides what the lock says."""
+    """Return all options besides files and digests that decide the content of the lock."""
     assert bundle.lock
     searched: list[str | Program] = [*searched_paths(bundle), *programs_searched(bundle)]
     return {**options_of(bundle.lock), **options_of_files(searched), "exclude": list(search_exclude(bundle))}
@@ -94,7 +95,7 @@ def _all_options(bundle: Bundle, settings: Settings) -> Values:
 
 
 def searched_now(bundle: Bundle, lock: Lock, before: Snapshot) -> Snapshot:
-    """Return the state of what is searched, of kbld's configuration, and of what programs read."""
+    """Return the state of searched files, of kbld's configuration, and of files that programs read."""
     from bundlepipe.documents.search.paths import searched_files
 
     files = searched_files(searched_paths(bundle), search_exclude(bundle))
@@ -105,11 +106,10 @@ def searched_now(bundle: Bundle, lock: Lock, before: Snapshot) -> Snapshot:
 
 
 class LockStaleness(Staleness):
-    """A lock is stale by what it searches and builds, by images.yml itself, and when a refresh is asked for.
+    """Stale if files it searches and builds, or images.yml itself, changed, and when a refresh is requested.
 
-    With a lock file, it is stale by those of its entries that it used, too, and by a refresh of
-    one of the `refreshed` locks that used one of them: any lock may come first, and all have the
-    new digest then.
+    With a lock file, also if those of its entries changed that it used, and by a refresh of one of the
+    `refreshed` locks that used one of them: any lock may come first, and all get the new digest.
     """
 
     compared = "the searched files, what is built of them, images.yml and the options of the lock"
@@ -126,8 +126,8 @@ class LockStaleness(Staleness):
         self._sources: list[Values] = []
 
     def reasons(self, task: Task, values: Values) -> list[str]:
-        """Compare as all tasks do; a refresh always runs. What was built is looked for if that is wanted."""
-        # Which they are is written in files that are compared as well.
+        """Compare as all tasks do; a refresh always runs. Built images are looked up if requested."""
+        # The images are in files that are compared as well.
         self._sources = values.get(_SOURCES, [])
         reasons = [*_refresh_reasons(self._bundle, self._lock, self._settings), *self._refreshed_reasons(task, values)]
         reasons += self._moved(values)
@@ -135,7 +135,7 @@ class LockStaleness(Staleness):
         return reasons if reasons or not self._settings.verify else missing_images(self._sources, self._settings)
 
     def _refreshed_reasons(self, task: Task, values: Values) -> list[str]:
-        """Return whether other locks refresh an entry of this one; the action finds all such entries in `task.meta`."""
+        """Return whether other locks refresh an entry of this one; the action gets all such entries in `task.meta`."""
         if self._settings.lock_file is None or not self._refreshed:
             return []
         again: Entries = {}
@@ -143,7 +143,7 @@ class LockStaleness(Staleness):
         own = from_list(values.get(ENTRIES, [])).keys()
         for name in sorted({*self._refreshed} - {task.name}):
             other = self.recorded(name)
-            # One that ran in this run has moved its entries already.
+            # A lock that ran in this run has moved its entries already.
             if other.get(RUN) == self._settings.run_id:
                 continue
             entries = from_list(other.get(ENTRIES, []))
@@ -154,12 +154,12 @@ class LockStaleness(Staleness):
         return reasons
 
     def _moved(self, values: Values) -> list[str]:
-        """Return which entries of the lock file are others than this lock used."""
+        """Return the entries of the lock file that changed since this lock used them."""
         path = self._settings.lock_file
         return changes(path, from_list(values.get(ENTRIES, []))) if path else []
 
     def files_now(self, before: Snapshot) -> Snapshot:
-        """Look at every searched file, at what is built, and at images.yml."""
+        """Return the state of every searched file, of built sources, and of images.yml."""
         return {
             **searched_now(self._bundle, self._lock, before),
             **sources_now(self._sources, before),
@@ -170,7 +170,7 @@ class LockStaleness(Staleness):
 def _refresh_reasons(bundle: Bundle, lock: Lock, settings: Settings) -> list[str]:
     if lock.refresh == "always":
         return ["refresh: always"]
-    # Names in `refresh=` may be references as well: only the action sees which ones it has.
+    # Names in `refresh=` may also be references: only the action knows its references.
     named = f"lock_bundle:{bundle.name}" in settings.refresh or not all(map(is_task, settings.refresh))
     return ["refresh asked for"] if named else []
 
@@ -180,9 +180,9 @@ def _present(path: str, before: Snapshot) -> Snapshot:
 
 
 class LockAction(Action):
-    """Writes images.yml if it has to say something else.
+    """Writes images.yml if its content changes.
 
-    `images_locks` are those of all locks of the pipeline: a new lock file begins with them.
+    `images_locks` are those of all locks of the pipeline: a new lock file is filled from them.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class LockAction(Action):
         self._settings = settings
 
     def work(self) -> Values:
-        """Lock; references keep the digest that the lock file has for them, or without one images.yml."""
+        """Lock; references keep their digest in the lock file, or without one in images.yml."""
         from bundlepipe.pipeline.running.replacing import images_lock_output
         from bundlepipe.verbs.images.lock import lock
 
@@ -254,7 +254,7 @@ class LockAction(Action):
         )
 
     def _current(self, made: MadeHere) -> Reference | None:
-        """Return the digest of something made here, if this task was known to depend on it."""
+        """Return the digest of something made here, if it was known that this task depends on it."""
         record = self._settings.record(made.name)
         if digest_file(made.kind, record) not in self.task.file_dep:
             return None

@@ -1,6 +1,6 @@
-"""The lock file of a pipeline as its tasks use it: read in every run, changed by several locks at once.
+"""Access of tasks to the lock file of a pipeline: read in every run, changed by several locks at once.
 
-A run with nothing to do reads bytes and a record of what they mean, not YAML.
+A run with nothing to do reads its bytes and a cache of their meaning, not YAML.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from bundlepipe.documents.imgpkg.images_lock import ImageRef
     from bundlepipe.verbs.images.resolver import Question
 
-# A question as `LockKey` has it: reference, tags, platform.
+# A lookup as in `LockKey`: reference, tags, platform.
 Key = tuple[str, str, str]
 Entries = dict[Key, str]
 
 _CACHE = os.path.join(STATE_DIRECTORY, "lock-file.json")
 _GENERATION = 2
 _LOCK = os.path.join(STATE_DIRECTORY, "locks", "lock-file")
-# The annotation `dev.bundlepipe.question`: neither references nor what follows them have ", platform " in them.
+# The annotation `dev.bundlepipe.question`: neither references nor what follows them contain ", platform ".
 _QUESTION = re.compile(r"(?P<reference>[^\s,]+)(?:, tags (?P<tags>.*?))?(?:, platform (?P<platform>.*))?")
 
 _seen: dict[str, tuple[bytes, Entries]] = {}
@@ -40,13 +40,13 @@ _first: dict[str, Entries] = {}
 
 
 def read_entries(path: str) -> Entries:
-    """Return the entries of a lock file, none where there is no file.
+    """Return the entries of a lock file, empty if there is no file.
 
-    Raises InputError for a file that cannot be read and DocumentError for a faulty one.
+    Raises InputError for an unreadable file and DocumentError for a faulty one.
     """
     if not os.path.lexists(anchored(path)):
         return {}
-    # All locks of a run ask, so what the same bytes mean is found out once.
+    # All locks of a run read the file, so the same bytes are decoded once.
     content, place = read_document(path), absolute(path)
     # Looked up once: another thread may replace it with an older state of the file at any moment.
     seen = _seen.get(place)
@@ -62,9 +62,9 @@ def entries_at_first(path: str) -> Entries:
 
 
 def change_entries(path: str, change: Callable[[Entries], Entries]) -> Entries:
-    """Make of the entries what `change` makes of them, against all other threads and processes; return the new ones.
+    """Update the entries with `change`, under a lock against all other threads and processes; return the new ones.
 
-    A file that has these entries is left as it is. Raises what `read_entries` raises, and OSError.
+    An unchanged file is not touched. Raises what `read_entries` raises, and OSError.
     """
     os.makedirs(anchored(_LOCK), exist_ok=True)
     with locked(_LOCK):
@@ -76,7 +76,7 @@ def change_entries(path: str, change: Callable[[Entries], Entries]) -> Entries:
 
 
 def changes(path: str, used: Mapping[Key, str]) -> list[str]:
-    """Return, in words, which of the entries that a lock used are others now. Raises what `read_entries` raises."""
+    """Describe the changes to the entries that a lock used. Raises what `read_entries` raises."""
     now = read_entries(path)
     return [
         f"{path} {'has another digest for' if key in now else 'has no entry any more for'} {key[0]}"
@@ -96,11 +96,11 @@ def from_list(values: Iterable[Iterable[str]]) -> Entries:
 
 
 class LockFileAnswers:
-    """The answers of a lock file, for the lock of one bundle; `used` are the entries that it needs.
+    """Results from a lock file, for the lock of one bundle; `used` are the entries that it needs.
 
-    An entry that another lock added or moved after this one began counts as it is: of several
-    locks that ask the same question at once, the first one decides. `again` holds entries to
-    be asked for once more, as long as they still have the digest given there.
+    An entry that another lock added or moved since this one began is used unchanged: of several
+    locks with the same lookup, the first one decides. `again` holds entries to resolve again, as
+    long as they still have the digest given there.
     """
 
     def __init__(self, path: str, again: Mapping[Key, str]) -> None:
@@ -111,7 +111,7 @@ class LockFileAnswers:
         self.has_changed = False
 
     def known(self, question: Question) -> Digest | None:
-        """Return the digest of the entry, which may be one that was kept just now."""
+        """Return the digest of the entry, which may have been kept just now."""
         key = key_of(question)
         digest = self.used.get(key) or self._before.get(key)
         if key not in self.used and digest == self._again.get(key):
@@ -119,7 +119,7 @@ class LockFileAnswers:
         return Digest(digest) if digest else None
 
     def keep(self, answers: Mapping[Question, Digest]) -> None:
-        """Write what was answered into the lock file."""
+        """Write new results to the lock file."""
         asked: Entries = {key_of(question): str(digest) for question, digest in answers.items()}
 
         def change(now: Entries) -> Entries:
@@ -132,7 +132,7 @@ class LockFileAnswers:
 
 
 def key_of(question: Question) -> Key:
-    """Return the key of the entry that holds the answer to a question."""
+    """Return the key of the entry for a lookup."""
     return (
         str(question.reference),
         str(question.tags) if question.tags else "",
@@ -141,10 +141,9 @@ def key_of(question: Question) -> Key:
 
 
 def begin(path: str, images_locks: Iterable[str], made_here: Collection[str]) -> None:
-    """Make the lock file where there is none, of what the images.yml of all bundles have, so that no digest moves.
+    """Create a missing lock file from the images.yml of all bundles, so that no digest moves.
 
-    The first of several digests for one question counts. Raises DocumentError for a faulty
-    images.yml, and OSError.
+    The first of several digests for one lookup is used. Raises DocumentError for a faulty images.yml, and OSError.
     """
     if os.path.exists(anchored(path)):
         return
@@ -174,7 +173,7 @@ def _write(path: str, entries: Entries) -> None:
 
 
 def _question_of(entry: ImageRef, made_here: Collection[str]) -> Iterator[Key]:
-    """Yield the question that an entry of an images.yml answers, if a registry was asked for it."""
+    """Yield the lookup of an entry of an images.yml, if it was resolved by a registry."""
     from bundlepipe.documents.imgpkg.images_lock import KBLD_ID
     from bundlepipe.verbs.images.lock import PLATFORM_ANNOTATION, QUESTION_ANNOTATION
 
@@ -185,9 +184,9 @@ def _question_of(entry: ImageRef, made_here: Collection[str]) -> Iterator[Key]:
     try:
         reference = Reference.parse(question["reference"])
     except InvalidReference:
-        return  # kbld takes what is no reference, too, where it is overridden
+        return  # kbld also accepts invalid references that are overridden
     platform = question["platform"] or entry.annotations.get(PLATFORM_ANNOTATION, "")
-    # Elsewhere than in the repository of the reference is what was overridden or built.
+    # An image outside of the reference's repository was overridden or built.
     is_question = reference.digest is None or question["tags"] or platform
     if reference.repository == entry.image.repository and is_question:
         yield str(reference), question["tags"] or "", platform
@@ -210,22 +209,22 @@ def _remembered(path: str, content: bytes) -> Entries | None:
         if stored["of"] == _fingerprint(content):
             return from_list(stored["entries"])
     except (ValueError, KeyError, TypeError):
-        # Without a usable record the file is parsed, that is all.
+        # Without a usable cache the file is just parsed.
         return None
     return None
 
 
 def _remember(path: str, content: bytes, entries: Entries) -> None:
-    # Several pipelines of a dodo.py have a lock file each.
+    # Several pipelines of a dodo.py each have a lock file.
     others = {other: record for other, record in _records().items() if os.path.lexists(anchored(other))}
     records = {**others, path: {"of": _fingerprint(content), "entries": to_list(entries)}}
-    # Where it cannot be written, the next run parses the file, that is all.
+    # If it cannot be written, the next run just parses the file.
     with contextlib.suppress(OSError):
         write_if_changed(_CACHE, json.dumps(records).encode())
 
 
 def _records() -> dict[str, Any]:
-    """Return what is remembered of each lock file, by its path; nothing if that cannot be read."""
+    """Return the cache for each lock file, by its path; empty if it cannot be read."""
     try:
         with open(anchored(_CACHE), "rb") as file:
             stored = json.load(file)

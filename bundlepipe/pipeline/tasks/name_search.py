@@ -1,4 +1,4 @@
-"""Which images and bundles of the pipeline are named by configuration, as far as a lock would find them."""
+"""Find the images and bundles of the pipeline that configuration names, as a lock would."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from bundlepipe.progress.display import emitter
 _NAMES = "names"
 _KNOWN = "known"
 _BUILT_FROM = "builtFrom"
-# In the place of a name: rules decide what is found, in other files too. No name has a star.
+# Used instead of a name: rules, in any file, decide what is found. No name has a star.
 BY_RULES = "*"
 
 
@@ -64,7 +64,7 @@ def spec(bundle: Bundle, lock: Lock, around: Around) -> TaskSpec:
 
 
 def names_in(path: str, known: Collection[str]) -> list[str]:
-    """Return the names that one file holds under its `image` keys, or BY_RULES if it may change what others hold."""
+    """Return the names under the `image` keys of one file, or BY_RULES if the file may change what others name."""
     with open(anchored(path), "rb") as file:
         content = file.read()
     if may_configure(content):
@@ -82,14 +82,14 @@ def names_in(path: str, known: Collection[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class FoundByRules:
-    """The names that configuration holds by all its rules, and the directories that its sources are built from."""
+    """The names that configuration has by all its rules, and the directories that its sources are built from."""
 
     names: list[str]
     built_from: list[str]
 
 
 def search_by_rules(bundle: Bundle, lock: Lock, known: Collection[str], settings: Settings) -> FoundByRules:
-    """Return what a bundle's configuration needs by all its rules, in files and in what programs print.
+    """Return what a bundle's configuration needs by all its rules, in files and in output of programs.
 
     Raises BundlepipeError if a program fails or a file cannot be read; faulty documents need nothing.
     """
@@ -105,7 +105,7 @@ def search_by_rules(bundle: Bundle, lock: Lock, known: Collection[str], settings
         try:
             planned = plan(reference, configuration.rules, dict.fromkeys(known))
         except InvalidReference:
-            continue  # which the lock reports
+            continue  # reported by the lock
         if isinstance(planned, Made):
             names.add(planned.name)
         elif isinstance(planned, FromSource):
@@ -113,21 +113,21 @@ def search_by_rules(bundle: Bundle, lock: Lock, known: Collection[str], settings
     return FoundByRules(sorted(names), sorted(built_from))
 
 
-# What a run may come to, by the names of the tasks, until the first program has to run.
+# The searches of a run, by task name, until the first program has to run.
 _announced: dict[str, NameSearch] = {}
 
 
 def announce_searches(searches: Mapping[str, NameSearch]) -> None:
-    """Take the searches that a run may come to: their programs then run side by side."""
+    """Keep the searches that a run may need: their programs then run in parallel."""
     _announced.clear()
     _announced.update(searches)
 
 
 class NameSearch(Staleness):
-    """Finds which images and bundles of the pipeline a bundle's configuration names, and what builds read.
+    """Finds the images and bundles of the pipeline that a bundle's configuration names, and files that builds read.
 
-    The uptodate object of a private task that the lock has as `calc_dep`: the names become
-    edges of the lock before its turn comes. Faulty files are left for the lock to report.
+    The uptodate object of a private task that the lock has as `calc_dep`: the names become edges of the
+    lock before its turn comes. The lock reports faulty files.
     """
 
     def __init__(self, bundle: Bundle, lock: Lock, made_here: Mapping[str, MadeHere], settings: Settings) -> None:
@@ -141,7 +141,7 @@ class NameSearch(Staleness):
         self._may_run_programs = True
 
     def __call__(self, task: Task, values: Values) -> bool:
-        """Search what changed since the last run; always up to date, as it is itself the work."""
+        """Search what changed since the last run; always up to date, as this is the work itself."""
         with paths_from(self.directory):
             self._search(task, values)
         return True
@@ -149,7 +149,7 @@ class NameSearch(Staleness):
     def _search(self, task: Task, values: Values) -> None:
         before = from_values(values)
         self._may_run_programs = not is_looked_at(task)
-        # With other names made here, or another declaration, what was found earlier says nothing.
+        # If other names are made here, or the declaration changed, earlier results are invalid.
         known = self._known()
         names_before = values.get(_NAMES, {}) if values.get(_KNOWN) == known else {}
         self._built_from = values.get(_BUILT_FROM, [])
@@ -171,11 +171,11 @@ class NameSearch(Staleness):
             self.remember(task, task.values)
 
     def __str__(self) -> str:
-        """Say what it is for."""
+        """Return the purpose, for `doit info`."""
         return f"a search for images made here in the configuration of bundle {self._bundle.name}"
 
     def _names(self, before: Snapshot, now: Snapshot, names_before: Mapping[str, list[str]]) -> dict[str, list[str]]:
-        """Return the names by the path that has them; those that kbld's rules or programs bring have none."""
+        """Return the names by the path that has them; those from kbld's rules or programs have none."""
         unchanged = {path for path in names_before if path in now and before[path].same_content(now[path])}
         if not self._goes_by_rules(names_before):
             names = {path: names_before[path] if path in unchanged else names_in(path, self._made_here) for path in now}
@@ -193,18 +193,18 @@ class NameSearch(Staleness):
         return {**{path: [] for path in now}, BY_RULES: found.names}
 
     def _run_announced(self) -> None:
-        """Run the programs of all announced searches that need them now; what fails is told when its turn comes.
+        """Run the programs of all announced searches that need them now; failures are reported when their turn comes.
 
-        One by one, and in doit's main thread, they would take as long as all of them together.
+        One by one, in doit's main thread, they would take as long as all of them together.
         """
         from bundlepipe.concurrency.parallel import in_parallel
 
         inputs = self.tasks_dict[group_name(GENERATED_INPUTS, self._settings.prefix)]
         generated = inputs.values.get(EDGES, {})
-        # What those of other pipelines wait for is not known here.
+        # The dependencies of other pipelines' programs are not known here.
         own = [name for name, search in _announced.items() if search._settings.prefix == self._settings.prefix]
         searches = {name: _announced.pop(name) for name in own}
-        # What is made by another task may not be there yet.
+        # Outputs of other tasks may not exist yet.
         ready = [
             search
             for name, search in searches.items()
@@ -215,7 +215,7 @@ class NameSearch(Staleness):
         in_parallel(lambda item: item[0].try_program(item[1]), programs)
 
     def is_stale(self, values: Values) -> bool:
-        """Tell whether the files that decide what programs print are others than in an earlier run."""
+        """Return whether the files that decide what programs print changed since an earlier run."""
         before = from_values(values)
         try:
             now = searched_now(self._bundle, self._lock, before)
@@ -224,16 +224,16 @@ class NameSearch(Staleness):
         return bool(differences(before, now)) or values.get(_KNOWN) != self._known()
 
     def try_program(self, program: Program) -> None:
-        """Run a program, whose output or failure is remembered for this run."""
+        """Run a program, whose output or failure is cached for this run."""
         with contextlib.suppress(BundlepipeError, OSError):
             text_printed(program, self._settings, emitter(self._lock_task))
 
     def _known(self) -> list[object]:
-        """Return what else decides what is found."""
+        """Return the other inputs of the search."""
         return [sorted(self._made_here), lock_options(self._bundle)]
 
     def _generators(self) -> list[str]:
-        """Return the user's own tasks that make what sources are built of."""
+        """Return users' tasks that make the files that sources are built from."""
         if not self._built_from:
             return []
         targets = targets_of_others(self.tasks_dict, self._settings.prefix)
@@ -244,7 +244,7 @@ class NameSearch(Staleness):
         return bool(declared) or BY_RULES in names or any(BY_RULES in in_path for in_path in names.values())
 
     def _acyclic(self, names: Collection[str]) -> list[MadeHere]:
-        """Leave out what needs this lock itself: the lock reports it, where doit would wait for ever."""
+        """Leave out tasks that need this lock itself: the lock reports it, while doit would hang."""
 
         def edges(task_name: str) -> list[str]:
             task = self.tasks_dict[task_name]

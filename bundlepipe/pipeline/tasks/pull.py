@@ -1,4 +1,4 @@
-"""pull_bundle."""
+"""pull_bundle: unpack a bundle or image into a directory."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def spec(pull: Pull, around: Around) -> TaskSpec:
 
 
 class PullStaleness(SourceStaleness):
-    """A pull is stale by its source's digest and by any change in the directory it made."""
+    """Stale if its source's digest, or anything in the directory it made, changed."""
 
     compared = "the source of the pull, the directory that it made, and its options"
 
@@ -78,14 +78,14 @@ class PullStaleness(SourceStaleness):
         self._pull = pull
 
     def reasons(self, task: Task, values: Values) -> list[str]:
-        """Compare; where only a refresh is asked for, the action may find that there is nothing to pull."""
+        """Compare; if only a refresh is requested, the action may find nothing to pull."""
         reasons = super().reasons(task, values)
         if reasons and reasons == self.refresh_reasons():
             task.meta[_FRESH] = values
         return reasons
 
     def files_now(self, before: Snapshot) -> Snapshot:
-        """Walk the directory that was pulled, and look at the lock file that names the source."""
+        """Return the state of the pulled directory, and of the lock file that names the source."""
         source = self._pull.source
         lock = file_snapshot([source.path], before) if isinstance(source, LockSource) else {}
         return {**snapshot(Inputs([self._pull.to], exclude=()), before), **lock}
@@ -102,7 +102,7 @@ class PullAction(Action):
         self._settings = settings
 
     def work(self) -> Values:
-        """Replace the directory by what the source holds."""
+        """Replace the directory with the files of the source."""
         from bundlepipe.oci.layers.unpack import Limits
         from bundlepipe.pipeline.running.replacing import protected_from, pull_output
         from bundlepipe.verbs.pull import pull
@@ -147,8 +147,8 @@ class PullAction(Action):
 def remove_pulled(task_name: str, pull: Pull, record: str, protected: Sequence[str], dryrun: bool) -> None:
     """Remove the directory of a pull: what `doit clean` does.
 
-    A directory that this pull did not make stays, and so does one that no pull would replace:
-    with a repository, a mount point or one of the `protected` paths in it.
+    A directory that this pull did not make stays, and so does one that no pull would replace: one
+    that contains a repository, a mount point or one of the `protected` paths.
     """
     if not os.path.lexists(anchored(pull.to)):
         return

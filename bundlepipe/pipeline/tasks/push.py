@@ -1,4 +1,4 @@
-"""push_image and push_bundle."""
+"""push_image and push_bundle: push files as an image or bundle."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def spec_of_made(
     reads: Sequence[Read],
     source: Source | None = None,
 ) -> TaskSpec:
-    """Return the task of an image or bundle, whatever makes it."""
+    """Return the task of an image or bundle, made by any method."""
     digest_path = digest_file(thing.kind, settings.record(thing.name))
     return TaskSpec(
         group=f"push_{thing.kind}",
@@ -75,12 +75,12 @@ def spec_of_made(
 
 
 def inputs_of(thing: Pushable) -> Inputs:
-    """Return what an image or bundle is packed from."""
+    """Return the inputs of an image or bundle."""
     return Inputs(list(thing.files), list(thing.exclude), thing.preserve_permissions)
 
 
 def where_named(thing: Pushable, path: str) -> str:
-    """Return where an input is declared, as a message begins; empty if that is not known."""
+    """Return the position of an input's declaration, to begin a message; empty if it is unknown."""
     if thing.where is None:
         return ""
     keys = (*thing.where.keys, "files", list(thing.files).index(path))
@@ -92,13 +92,13 @@ def _options(thing: Pushable, destination: Reference, settings: Settings) -> Val
 
 
 def placed(destination: Reference, settings: Settings) -> str:
-    """Return a destination as values hold it: the same name in another directory is another place."""
+    """Return a destination as values hold it: the same name in another directory is another destination."""
     host = settings.registries.get(destination.repository.registry)
     return f"{destination} in {host.layout}" if host and host.layout else str(destination)
 
 
 class DestinationStaleness(Staleness):
-    """What is pushed is stale by its files and options, and under `verify=registry` by its destination."""
+    """Stale if its files and options changed, and with `verify=registry` its destination."""
 
     question: Question
 
@@ -108,7 +108,7 @@ class DestinationStaleness(Staleness):
         self._tags = tags
 
     def reasons(self, task: Task, values: Values) -> list[str]:
-        """Compare as all tasks do; where that says nothing, ask the destination if that is wanted."""
+        """Compare as all tasks do; if nothing changed, check the destination if requested."""
         reasons = super().reasons(task, values)
         if OPTIONS not in values:
             answer = ask_together(task.name, self.recorded)
@@ -121,7 +121,7 @@ class DestinationStaleness(Staleness):
         else:
             return reasons
         if answer:
-            # The action, in whatever thread or process, need not ask again.
+            # The action, in any thread or process, need not ask again.
             task.meta[ANSWER] = answer
         return reasons
 
@@ -141,7 +141,7 @@ class PushStaleness(DestinationStaleness):
 
 
 def mismatch(answer: Answer, digest: str, destination: Reference) -> list[str]:
-    """Return why a destination is not what it was made, in words; empty if it is."""
+    """Return how a destination differs from what was made, in words; empty if it does not."""
     if answer.problem:
         return [f"{destination} cannot be asked"]
     if answer.manifest is None:
@@ -159,7 +159,7 @@ class PushAction(Action):
         self._settings = settings
 
     def work(self) -> Values:
-        """Make the destination what the inputs say; nothing is uploaded if it is."""
+        """Push the image of the inputs; nothing is uploaded if the destination has it."""
         from bundlepipe.verbs.push import NOT_ASKED, PushRequest, push
 
         thing = self._thing
@@ -189,7 +189,7 @@ class PushAction(Action):
 
 
 def answer_for(task: Task) -> Answer | None:
-    """Return what the destination of a task is, if it was asked already; StoreError if that cannot be told."""
+    """Return the lookup result for a task's destination, if there is one; StoreError if it is unknown."""
     answer: Answer | None = (task.meta or {}).get(ANSWER)
     if answer and answer.problem:
         raise StoreError(answer.problem)
@@ -197,7 +197,7 @@ def answer_for(task: Task) -> Answer | None:
 
 
 def made_values(thing: Pushable, image: Reference, place: str, settings: Settings, *, was_there: bool) -> Values:
-    """Record what was made and return the values that tell of it; `place` is what people call where it is."""
+    """Record what was made and return its values; `place` is its location in messages."""
     write_digest(thing.kind, settings.record(thing.name), str(image))
     digest = str(image.digest)
     return {

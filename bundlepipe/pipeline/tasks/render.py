@@ -1,4 +1,4 @@
-"""render_config."""
+"""render_config: write configuration with locked images to a file."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _read_now(render: Render, before: Snapshot) -> Snapshot:
 
 
 class RenderStaleness(Staleness):
-    """A render is stale by what it reads, and by any change in the file that it wrote."""
+    """Stale if anything it reads, or the file that it wrote, changed."""
 
     compared = "the rendered files, the locks, the output and the options of the render"
 
@@ -70,12 +70,12 @@ class RenderStaleness(Staleness):
         self._render = render
 
     def files_now(self, before: Snapshot) -> Snapshot:
-        """Look at what is rendered, at the locks, and at the output."""
+        """Return the state of the rendered files, the locks, and the output."""
         return {**_read_now(self._render, before), **file_snapshot([self._render.output], before)}
 
 
 class RenderAction(Action):
-    """Writes the output if it has to say something else."""
+    """Writes the output if its content changes."""
 
     def __init__(self, render: Render, settings: Settings) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class RenderAction(Action):
         self._settings = settings
 
     def work(self) -> Values:
-        """Render; nothing but files is read."""
+        """Render; only files are read."""
         from bundlepipe.oci.digest import Digest
         from bundlepipe.pipeline.running.replacing import render_output
         from bundlepipe.verbs.images.render import RenderRequest, render
@@ -105,7 +105,7 @@ class RenderAction(Action):
         }
 
     def _texts(self, emit: Emit) -> list[Text]:
-        """Return what is rendered, in the order of the declaration, each file once."""
+        """Return the texts to render, in the order of the declaration, each file once."""
         from bundlepipe.verbs.images.texts import read_texts
 
         texts: list[Text] = []

@@ -1,4 +1,4 @@
-"""What sources of kbld's configuration build while a lock is made, and what that depends on."""
+"""Build the sources of kbld's configuration while a lock is made, and track their inputs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LOCKS = os.path.join(STATE_DIRECTORY, "locks")
 class SourceBuilder:
     """Builds for the lock of one bundle. May be used by several threads at once.
 
-    `lock_path` is the images.yml that comes of it, which no source may depend on.
+    `lock_path` is the resulting images.yml, which no source may depend on.
     """
 
     def __init__(self, bundle: Bundle, lock: Lock, lock_path: str, settings: Settings, emit: Emit) -> None:
@@ -55,7 +55,7 @@ class SourceBuilder:
         self.snapshot: Snapshot = {}
 
     def build(self, built: FromSource) -> Reference:
-        """Return the image that a source describes, built if its destination has none of the same inputs.
+        """Return the image of a source, built unless its destination has one of the same inputs.
 
         Raises BundlepipeError.
         """
@@ -63,12 +63,12 @@ class SourceBuilder:
 
         source = replace(built.source, path=normalise(built.source.path, self._directory))
         described = self._described(source)
-        # Locks that want the same image are let in one by one, whatever thread, process or run they are in: builds
-        # are not reproducible, and the second finds what the first has pushed.
+        # Locks with the same image run one at a time, in any thread, process or run: builds are not reproducible,
+        # and the second one finds the image of the first.
         key = fingerprint([source.path, repr(source.builder), built.destination and built.destination.new_image])
         os.makedirs(anchored(os.path.join(_LOCKS, key)), exist_ok=True)
         with locked(os.path.join(_LOCKS, key)):
-            # Taken before, so that what is edited meanwhile is stale.
+            # Taken before the build, so that edits during it are stale.
             before = sources_now([described], {})
             image = build_source(
                 source,
@@ -83,11 +83,11 @@ class SourceBuilder:
         return image
 
     def _tell(self, image: str, event: Event) -> None:
-        """Say which image a builder speaks of: several may be built at once."""
+        """Report the image along with each event: several may be built at once."""
         self._emit(OutputLine(f"{image}: {event.text}") if isinstance(event, OutputLine) else event)
 
     def _described(self, source: ImageSource) -> Values:
-        """Return where the content of a source is, as values hold it; BundlepipeError if runs would change it."""
+        """Return the content of a source as values hold it; BundlepipeError if runs would change it."""
         from bundlepipe.documents.kbld.builders import BuildxBuild, DockerBuild
 
         if not isinstance(source.builder, DockerBuild | BuildxBuild):
@@ -99,13 +99,13 @@ class SourceBuilder:
 
 
 def missing_images(sources: Sequence[Values], settings: Settings) -> list[str]:
-    """Return, in words, which images that sources were built to are not there any more: a request each."""
+    """Describe the images built from sources that no longer exist: one request each."""
     images = [Reference.parse(source[_IMAGE]) for source in sources]
     return [why for image in images for why in mismatch(ask(Question(image, settings)), str(image.digest), image)]
 
 
 def sources_now(sources: Sequence[Values], before: Snapshot) -> Snapshot:
-    """Return the state of everything that some sources are built of; InputError if it cannot be read."""
+    """Return the state of all files that some sources are built from; InputError for unreadable ones."""
     now: Snapshot = {}
     for source in sources:
         if _DOCKERFILE in source:
