@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from bundlepipe.errors import InvalidReference
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
@@ -38,10 +38,19 @@ def destination_of(made: Pushable) -> Reference:
     return reference
 
 
-def tag_of_push(source: Source, made: Sequence[Pushable]) -> str | None:
+# By kind and name.
+ByName = Mapping[tuple[str, str], Pushable]
+
+
+def by_name(made: Iterable[Pushable]) -> ByName:
+    """Return images and bundles by kind and name."""
+    return {(thing.kind, thing.name): thing for thing in made}
+
+
+def tag_of_push(source: Source, made: ByName) -> str | None:
     """Return the tag that a push gives a source; None if it is not pushed here."""
-    pushed = next((thing for thing in made if is_from(source, thing) and not stays_where_made(thing)), None)
-    return (destination_of(pushed).tag or DEFAULT_TAG) if pushed else None
+    pushed = made.get((source.kind, source.name)) if isinstance(source, BundleSource | ImageSource) else None
+    return (destination_of(pushed).tag or DEFAULT_TAG) if pushed and not stays_where_made(pushed) else None
 
 
 def outputs_of(thing: Copy | Render) -> list[str]:

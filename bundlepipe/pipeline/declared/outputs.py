@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from bundlepipe.errors import InvalidReference
 from bundlepipe.filesystem.dangerous import names_repository
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.pipeline.declared.destinations import (
+    ByName,
+    by_name,
     called,
     destination_of,
     is_from,
@@ -30,7 +33,7 @@ from bundlepipe.pipeline.declared.model import (
     images_lock_path,
     searched_paths,
 )
-from bundlepipe.pipeline.declared.paths import ancestors, below, is_excluded, is_within
+from bundlepipe.pipeline.declared.paths import absolute, ancestors, below, is_excluded, is_within
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, parse_location
 
@@ -58,8 +61,8 @@ def output_faults(declared: Declared) -> Iterator[Fault]:
 def _shared_destinations(declared: Declared) -> Iterator[Fault]:
     """Find tags that two pushes or copies would write, so that each run would undo the other's."""
     owners: dict[str, Pushable | Copy] = {}
-    made: list[Pushable] = [*declared.images, *declared.bundles]
-    things: list[Pushable | Copy] = [*made, *declared.copies]
+    made = by_name([*declared.images, *declared.bundles])
+    things: list[Pushable | Copy] = [*declared.images, *declared.bundles, *declared.copies]
     for thing in things:
         try:
             places = _tags_put(thing, made)
@@ -71,7 +74,7 @@ def _shared_destinations(declared: Declared) -> Iterator[Fault]:
                 yield thing.where, f"{called(thing)}: {place} is the destination of '{first.name}' too"
 
 
-def _tags_put(thing: Pushable | Copy, made: Sequence[Pushable]) -> list[str]:
+def _tags_put(thing: Pushable | Copy, made: ByName) -> list[str]:
     """Return the tags that will certainly be written, with their repository or layout."""
     if isinstance(thing, Pushable):
         if stays_where_made(thing):
@@ -136,15 +139,25 @@ def _nested_outputs(declared: Declared) -> Iterator[Fault]:
             yield where, f"{what} would replace {path}: write it elsewhere"
         elif path == declared.lock_file and what is not _LOCK_FILE:
             yield where, f"{what} would replace {path}, which is the lock file: write it elsewhere"
+    ordered = sorted((absolute(path), number) for number, (_, path, _) in enumerate(made))
     for pull in declared.pulls:
-        for where, path, what in made:
-            if path is not pull.to and is_within(path, pull.to):
+        for number in _numbers_within(ordered, absolute(pull.to)):
+            where, path, what = made[number]
+            if path is not pull.to:
                 yield where, f"{what}, {path}, lies in {pull.to}, which pull '{pull.name}' replaces as a whole"
         for path in declared.paths:
             if is_within(path, pull.to):
                 yield pull.where, f"pull '{pull.name}' would replace {pull.to}, which holds {path}"
         if is_within(STATE_DIRECTORY, pull.to):
             yield pull.where, f"pull '{pull.name}' would replace {pull.to}, which holds {STATE_DIRECTORY}"
+
+
+def _numbers_within(ordered: Sequence[tuple[str, int]], directory: str) -> list[int]:
+    """Return the numbers of the paths that are a directory or below it, in ascending order."""
+    at = (bisect_left(ordered, (directory,)), bisect_left(ordered, (directory + "\0",)))
+    inside = directory.rstrip("/") + "/"
+    under = (bisect_left(ordered, (inside,)), bisect_left(ordered, (inside[:-1] + "0",)))
+    return sorted({number for start, end in (at, under) for _, number in ordered[start:end]})
 
 
 def _outputs_in_repositories(declared: Declared) -> Iterator[Fault]:

@@ -96,8 +96,12 @@ def _task(name: str, spec: TaskSpec, settings: Settings) -> PipelineTask:
 def _connect(tasks: Mapping[str, Task], specs: Specs, reads: Sequence[Reads]) -> None:
     """Add an edge from each task to the tasks that make what it reads."""
     targets = {target: name for name, spec in specs.items() for target in spec.targets}
+    known: dict[str, set[str]] = {}
     for reader, producer in (*producers(reads, targets), *_local_edges(specs)):
-        if producer not in tasks[reader].task_dep:
+        if reader not in known:
+            known[reader] = set(tasks[reader].task_dep)
+        if producer not in known[reader]:
+            known[reader].add(producer)
             tasks[reader].task_dep.append(producer)
 
 
@@ -106,11 +110,16 @@ def _local_edges(specs: Specs) -> Iterator[tuple[str, str]]:
 
     Copies may share a layout by tags, so it is not a target, which only one task could have.
     """
-    writers = list(_local((name, spec.puts) for name, spec in specs.items()))
-    if writers:
-        for reader, location in _local((name, spec.source) for name, spec in specs.items()):
-            same = (writer for writer, to in writers if _may_be_same(location, to))
-            yield from ((reader, writer) for writer in same if writer != reader)
+    writers: dict[str, dict[str | None, list[tuple[int, str]]]] = {}
+    for number, (writer, location) in enumerate(_local((name, spec.puts) for name, spec in specs.items())):
+        place, tag = _place_and_tag(location)
+        writers.setdefault(place, {}).setdefault(tag, []).append((number, writer))
+    for reader, location in _local((name, spec.source) for name, spec in specs.items()):
+        place, tag = _place_and_tag(location)
+        by_tag = writers.get(place, {})
+        # An image of a layout without a tag may be any image there.
+        found = (writer for each in ((tag, None) if tag else by_tag) for writer in by_tag.get(each, ()))
+        yield from ((reader, writer) for _, writer in sorted(found) if writer != reader)
 
 
 def _local(places: Iterable[tuple[str, object]]) -> Iterator[tuple[str, LayoutLocation | EngineLocation]]:
@@ -120,12 +129,11 @@ def _local(places: Iterable[tuple[str, object]]) -> Iterator[tuple[str, LayoutLo
             yield name, location
 
 
-def _may_be_same(location: LayoutLocation | EngineLocation, other: LayoutLocation | EngineLocation) -> bool:
-    """Return whether two locations may be the same image; one in a layout without a tag may be any image there."""
-    if isinstance(location, EngineLocation) or isinstance(other, EngineLocation):
-        return str(location) == str(other)
-    tags = {location.tag, other.tag}
-    return location.directory == other.directory and (None in tags or len(tags) == 1)
+def _place_and_tag(location: LayoutLocation | EngineLocation) -> tuple[str, str | None]:
+    """Return the directory and tag of an image in a layout, or the whole name of one in the Engine."""
+    if isinstance(location, EngineLocation):
+        return str(location), None
+    return location.directory, location.tag
 
 
 def _groups(specs: Specs, settings: Settings, shared: dict[str, Task]) -> Iterator[Task]:

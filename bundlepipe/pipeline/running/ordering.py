@@ -64,17 +64,25 @@ def order_faults(declared: Declared) -> Iterator[tuple[object, str]]:
             yield from ((thing.where, f"{called(thing)}: after: {text}") for text in _unknown(item, known))
 
 
-def unordered_beside(copy: Copy, copies: Sequence[Copy]) -> list[str]:
-    """Return copies of tar files to the same place that are not ordered before `copy`, also of a tar file.
+def copies_of_tars(copies: Sequence[Copy]) -> dict[str, list[Copy]]:
+    """Return the copies of tar files, by the repository or directory that they go to."""
+    tars = {copy.name for copy in copies if copy.to.startswith(ARCHIVE_PREFIX)}
+    found: dict[str, list[Copy]] = {}
+    for copy in copies:
+        if _is_of_tar(copy, tars):
+            found.setdefault(place_of(copy), []).append(copy)
+    return found
 
-    A tar file may lack layers that another one brings.
+
+def unordered_beside(copy: Copy, of_tars: Sequence[Copy]) -> list[str]:
+    """Return the copies of tar files to the same place that are not ordered before `copy`, also of a tar file.
+
+    A tar file may lack layers that another one brings. `of_tars` are all that go to that place.
     """
-    tars = {other.name for other in copies if other.to.startswith(ARCHIVE_PREFIX)}
-    if not _is_of_tar(copy, tars):
+    if copy not in of_tars:
         return []
     before = {item.name for item in copy.after if isinstance(item, CopySource)}
-    others = (other for other in copies if other is not copy and other.name not in before)
-    return [other.name for other in others if _is_of_tar(other, tars) and _place(other) == _place(copy)]
+    return [other.name for other in of_tars if other is not copy and other.name not in before]
 
 
 def _is_of_tar(copy: Copy, tars: Collection[str]) -> bool:
@@ -83,7 +91,7 @@ def _is_of_tar(copy: Copy, tars: Collection[str]) -> bool:
     return isinstance(copy.source, str) and copy.source.startswith(ARCHIVE_PREFIX)
 
 
-def _place(copy: Copy) -> str:
+def place_of(copy: Copy) -> str:
     """Return the repository or directory of a copy's destination, without tag."""
     to = parse_location(copy.to)
     if isinstance(to, Reference):

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from bundlepipe.pipeline.declared.destinations import ByName, by_name
 from bundlepipe.pipeline.declared.model import (
     BundleSource,
+    Copy,
     CopySource,
     Earlier,
     ImageSource,
@@ -20,6 +22,7 @@ from bundlepipe.pipeline.declared.paths import Ignores
 from bundlepipe.pipeline.declared.reading import Declared
 from bundlepipe.pipeline.running.action import Action
 from bundlepipe.pipeline.running.clean import Clean
+from bundlepipe.pipeline.running.ordering import copies_of_tars
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.staleness import Staleness
 
@@ -70,6 +73,16 @@ class Around:
             **{image.name: ImageSource(image.name) for image in self.declared.images},
             **{bundle.name: BundleSource(bundle.name) for bundle in self.declared.bundles},
         }
+
+    @cached_property
+    def pushed(self) -> ByName:
+        """Images and bundles by kind and name."""
+        return by_name([*self.declared.images, *self.declared.bundles])
+
+    @cached_property
+    def copies_of_tars(self) -> dict[str, list[Copy]]:
+        """Copies of tar files by the place that they go to."""
+        return copies_of_tars(self.declared.copies)
 
     @cached_property
     def images_locks(self) -> list[str]:

@@ -33,7 +33,7 @@ from bundlepipe.pipeline.records.state import (
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action, handed_on
 from bundlepipe.pipeline.running.clean import Clean, forgetting, remove_file
 from bundlepipe.pipeline.running.destination_answers import ANSWER, Question, ask
-from bundlepipe.pipeline.running.ordering import order_advice, unordered_beside
+from bundlepipe.pipeline.running.ordering import order_advice, place_of, unordered_beside
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.sources import (
     IMAGE_ID,
@@ -67,15 +67,15 @@ if TYPE_CHECKING:
 
 def spec(copy: Copy, around: Around) -> TaskSpec:
     """Return the task that copies."""
-    declared, settings = around.declared, around.settings
+    settings = around.settings
     task_name, record = settings.task("copy_bundle", copy.name), settings.record(copy.name)
     records = [digest_file(Copy.kind, record), tag_file(record)]
-    source_tag = tag_of_push(copy.source, [*declared.images, *declared.bundles])
+    source_tag = tag_of_push(copy.source, around.pushed)
     excluded = [item.removeprefix(ARCHIVE_PREFIX) for item in copy.exclude]
     return TaskSpec(
         group="copy_bundle",
         name=copy.name,
-        action=CopyAction(copy, source_tag, settings, unordered_beside(copy, declared.copies)),
+        action=CopyAction(copy, source_tag, settings, around.copies_of_tars.get(place_of(copy), ())),
         uptodate=CopyStaleness(copy, source_tag, settings),
         doc=f"copy {described(copy.source)} to {copy.to}",
         records=records,
@@ -184,14 +184,13 @@ class CopyAction(Action):
     """Copies, records the digest and the tag, writes the lock.
 
     `source_tag` is the tag that a push of this pipeline gives the source, which is copied by
-    digest; `beside` names the copies of tar files to the same place that are not ordered before or
-    after this one.
+    digest; `of_tars` are the copies of tar files that go to the same place.
     """
 
-    def __init__(self, copy: Copy, source_tag: str | None, settings: Settings, beside: Sequence[str] = ()) -> None:
+    def __init__(self, copy: Copy, source_tag: str | None, settings: Settings, of_tars: Sequence[Copy] = ()) -> None:
         super().__init__()
         self._copy = copy
-        self._beside = beside
+        self._of_tars = of_tars
         self._source_tag = source_tag
         self._settings = settings
 
@@ -216,7 +215,7 @@ class CopyAction(Action):
         try:
             copied = copy(self._request(), homes, about_to=partial(check_all, files[:1]), emit=emitter(self.task.name))
         except LayersMissing as error:
-            raise LayersMissing(f"{error}{order_advice(self._beside)}") from error
+            raise LayersMissing(f"{error}{order_advice(unordered_beside(self._copy, self._of_tars))}") from error
         seconds = time.monotonic() - started
         if lock:
             _write_lock(lock, copied)
