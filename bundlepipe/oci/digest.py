@@ -61,6 +61,12 @@ class Digest(str):
         """The hexadecimal part after the colon."""
         return self.partition(":")[2]
 
+    def of_same_algorithm(self, data: bytes) -> Digest:
+        """Return the digest of `data` by this digest's algorithm: this one, if it is that of `data`."""
+        hasher = self.hasher()
+        hasher.update(data)
+        return Digest.from_hasher(hasher)
+
     def hasher(self) -> _Hash:
         """Return a new `hashlib` object for this digest's algorithm."""
         return hashlib.new(self.algorithm)

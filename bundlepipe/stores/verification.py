@@ -27,7 +27,6 @@ def verified(chunks: Iterable[bytes], blob: Descriptor, what: str) -> Iterator[b
 
 def verify_manifest(raw: bytes, digest: Digest, what: str) -> None:
     """Raise IntegrityError, naming `what`, unless `raw` has the digest it was requested by."""
-    hasher = digest.hasher()
-    hasher.update(raw)
-    if Digest.from_hasher(hasher) != digest:
-        raise IntegrityError(f"{what}: manifest {digest} arrived with other content: {Digest.from_hasher(hasher)}")
+    found = digest.of_same_algorithm(raw)
+    if found != digest:
+        raise IntegrityError(f"{what}: manifest {digest} arrived with other content: {found}")

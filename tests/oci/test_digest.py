@@ -63,6 +63,7 @@ def test_a_hasher_of_the_digest_arrives_at_it(algorithm: str) -> None:
     hasher = digest.hasher()
     hasher.update(b"content")
     assert Digest.from_hasher(hasher) == digest
+    assert digest.of_same_algorithm(b"content") == digest != digest.of_same_algorithm(b"other")
     assert digest.algorithm == algorithm
 
 

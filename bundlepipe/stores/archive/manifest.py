@@ -17,7 +17,7 @@ from bundlepipe.limits import MOST_JSON_VALUES
 from bundlepipe.oci.bounded_json import JsonFault, checked, loads, most_values
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.image import escape_as_go
-from bundlepipe.oci.manifest import DOCKER_LAYER, Descriptor, Manifest
+from bundlepipe.oci.manifest import DOCKER_LAYER, Manifest
 from bundlepipe.oci.reference import Reference, check_tag
 from bundlepipe.stores.protocol import LockEntry
 
@@ -243,7 +243,10 @@ class _Reading:
         stated = value["Manifest"]
         manifest = self._manifest(stated["Raw"], stated["MediaType"], stated["Digest"])
         config = value["Config"]["Raw"].encode()
-        _verify(config, manifest.config, f"{self._what}: configuration of {manifest.digest}")
+        promised = manifest.config.digest
+        if promised.of_same_algorithm(config) != promised:
+            what = f"{self._what}: configuration of {manifest.digest}"
+            raise InvalidContent(f"{what} has other content than its digest {promised} says")
         return ArchivedManifest(manifest, *_about(value), config=config)
 
     def _index(self, value: dict[str, Any]) -> ArchivedManifest:
@@ -279,10 +282,3 @@ def _about(value: dict[str, Any]) -> tuple[tuple[Reference, ...], str | None, st
     if tag is not None:
         check_tag(tag, str(references[0]))
     return references, tag, value.get("OrigRef") or None, value.get("Labels")
-
-
-def _verify(content: bytes, blob: Descriptor, what: str) -> None:
-    hasher = blob.digest.hasher()
-    hasher.update(content)
-    if Digest.from_hasher(hasher) != blob.digest:
-        raise InvalidContent(f"{what} has other content than its digest {blob.digest} says")

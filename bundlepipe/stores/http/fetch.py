@@ -8,10 +8,10 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from bundlepipe.errors import StoreError, quoted
 from bundlepipe.events import Emit, ignore
-from bundlepipe.stores.http.answers import Answer, is_http_url, public_url, refusal
+from bundlepipe.stores.http.answers import Answer, is_http_url, refusal
 from bundlepipe.stores.http.messages import Request
 from bundlepipe.stores.http.redaction import Redactor
-from bundlepipe.stores.http.retries import RETRIED_STATUSES, Retries, Transient, retry_after
+from bundlepipe.stores.http.retries import Retries, raise_if_transient
 from bundlepipe.stores.http.trace import Trace, Write
 from bundlepipe.stores.http.transport import Transport
 from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings, patience
@@ -54,8 +54,5 @@ def fetch(
 
 def _attempt(transport: Transport, request: Request, authorization: str | None, redactor: Redactor) -> Answer:
     answer = transport.send(request, authorization).read(_LARGEST_DOCUMENT)
-    if answer.status in RETRIED_STATUSES:
-        error = refusal(answer, redactor)
-        throttled = answer.status == 429
-        raise Transient(error, public_url(request.url), str(error), retry_after(answer.headers), throttled=throttled)
+    raise_if_transient(answer, redactor)
     return answer

@@ -13,6 +13,7 @@ import pytest
 
 from bundlepipe.cli.parsing.configuration import read_inputs
 from bundlepipe.errors import AccessDenied, InputError, NotFound, StoreError, Unreachable
+from bundlepipe.events import Event, Retrying
 from bundlepipe.stores.http import retries
 from bundlepipe.stores.http.fetch import fetch
 from bundlepipe.stores.settings import NetworkSettings
@@ -66,6 +67,14 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.mark.parametrize("path", ["/config.yml", "/moved", "/busy", "/config.yml?token=x"])
 def test_a_url_is_fetched_through_redirects_and_passing_faults(site: str, path: str) -> None:
     assert fetch(site + path) == CONFIG
+
+
+def test_another_attempt_is_told_with_its_reason(site: str) -> None:
+    told: list[Event] = []
+    fetch(f"{site}/busy?token=secret", told.append)
+    assert [(event.url, event.reason) for event in told if isinstance(event, Retrying)] == [
+        (f"{site}/busy", "503 Service Unavailable")
+    ]
 
 
 def test_a_url_that_cannot_be_fetched_is_told_without_what_may_be_secret(site: str) -> None:
