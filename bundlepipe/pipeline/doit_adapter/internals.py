@@ -12,6 +12,8 @@ from doit import doit_cmd
 from doit.dependency import Dependency, UptodateCalculator
 from doit.task import Task
 
+from bundlepipe.filesystem.base_directory import base_directory
+
 _VALUES = "_values_:"
 # The part of a record that doit sets last (Dependency.save_success).
 LAST_PART = "deps:"
@@ -32,7 +34,7 @@ class Calculator(UptodateCalculator):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = os.getcwd()
+        self.directory = base_directory()
         self.dependencies: Dependency = None
 
     def setup(self, dep_manager: Dependency, tasks_dict: Mapping[str, Task]) -> None:

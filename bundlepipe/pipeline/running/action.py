@@ -14,7 +14,7 @@ from doit.exceptions import BaseFail, TaskError, TaskFailed
 from bundlepipe.concurrency.cancellation import Cancellation, cancellable
 from bundlepipe.concurrency.termination import end_orderly, ending_behind
 from bundlepipe.errors import BundlepipeError, printable
-from bundlepipe.filesystem.base_directory import as_given, paths_from
+from bundlepipe.filesystem.base_directory import as_given, base_directory, paths_from
 from bundlepipe.pipeline.running.edges import REFUSAL
 from bundlepipe.progress.display import display
 from bundlepipe.stores.http.traffic import traffic
@@ -38,7 +38,7 @@ class Action(BaseAction):  # type: ignore[misc]
         self.err: str | None = None
         self.result: dict[str, Any] | None = None
         self.values: dict[str, Any] = {}
-        self._directory = os.getcwd()
+        self._directory = base_directory()
 
     def execute(self, out: Any = None, err: Any = None) -> BaseFail | None:
         """Do the work; return the failure for doit to report, or None."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bundlepipe.errors import OutputError
-from bundlepipe.filesystem.base_directory import anchored, paths_from
+from bundlepipe.filesystem.base_directory import anchored, base_directory, paths_from
 from bundlepipe.filesystem.dangerous import refuse_repository
 
 
@@ -18,7 +18,7 @@ class Clean:
     def __init__(self, function: Callable[..., None], **arguments: Any) -> None:
         self._function = function
         self._arguments = arguments
-        self._directory = os.getcwd()
+        self._directory = base_directory()
 
     def __call__(self, dryrun: bool) -> None:
         """Remove what the task made, or with `dryrun` only print it."""

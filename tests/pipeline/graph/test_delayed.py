@@ -58,6 +58,16 @@ def test_what_is_created_later_is_waited_for(generated: Project, way: tuple[str,
     assert generated.digest("bundle", "one") == digest
 
 
+def test_what_is_created_later_is_waited_for_where_a_task_has_changed_the_directory(generated: Project) -> None:
+    here = generated.directory
+    of_here = dodo().replace("mkdir", f"cd {here} && mkdir").replace('"one/', f'"{here}/one/')
+    append(generated, of_here.replace('open("', f'open("{here}/'))
+    append(generated, "\nimport os\ndef task_elsewhere():\n    return {'actions': [lambda: os.chdir('/')]}\n")
+    run = generated.doit("run", "elsewhere", "push_bundle:one")
+    assert run.ran[:2] == ["elsewhere", "source"]
+    assert run.ran.index("generate:first") < run.ran.index("lock_bundle:one")
+
+
 def test_tasks_of_another_name_than_their_creators_are_waited_for(generated: Project) -> None:
     append(generated, dodo(name="'basename': f'make-{name}'"))
     assert generated.doit("push_bundle:one").ran[:3] == ["source", "make-first", "make-second"]
