@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bundlepipe.documents.schemas.validator import schema_text
+from bundlepipe.pipeline.declared import names
 from bundlepipe.pipeline.declared.field_kinds import WRITTEN
 from bundlepipe.pipeline.declared.field_types import (
     AlternativesType,
@@ -136,6 +137,10 @@ def expected(where: str, rule: Rule, **values: Any) -> Iterator[str]:
 def test_schema_and_model_agree(section: str, kind: type[Any]) -> None:
     rule = SCHEMA["properties"][section]["additionalProperties"]
     assert list(differences(ObjectType(kind), rule, section)) == []
+
+
+def test_schema_and_model_agree_about_names() -> None:
+    assert SCHEMA["$defs"]["name"]["pattern"] == f"^{names._NAME.pattern}$"
 
 
 def changed(path: str, value: Any) -> Any:
