@@ -12,8 +12,7 @@ from bundlepipe.events import Emit, ignore
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, DOCKER_HUB_ALIASES, Reference, Repository
 from bundlepipe.stores.archive.reader import ArchiveStore
-from bundlepipe.stores.http.redaction import Redactor
-from bundlepipe.stores.http.trace import Trace
+from bundlepipe.stores.http.reporting import Reporting
 from bundlepipe.stores.layout.store import LayoutStore
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location, Place
 from bundlepipe.stores.protocol import Root, Source, Store, Target
@@ -59,9 +58,7 @@ class Homes:
         for host, settings in (registries or {}).items():
             self._registries[DEFAULT_REGISTRY if host in DOCKER_HUB_ALIASES else host] = settings
         self._network = network
-        self._redactor = Redactor()
-        self._trace = Trace(trace, self._redactor) if trace else None
-        self._emit = emit
+        self._reporting = Reporting(emit, trace)
         self._keychain = keychain
         self._lock = threading.Lock()
         self._transfers = threading.BoundedSemaphore(concurrency)
@@ -152,9 +149,7 @@ class Homes:
                     network=self._network,
                     transfers=self._transfers,
                     keychain=self._keychain,
-                    redactor=self._redactor,
-                    trace=self._trace,
-                    emit=self._emit,
+                    reporting=self._reporting,
                 )
             return self._hosts[key]
 

@@ -17,7 +17,7 @@ from bundlepipe.documents.resources import Resource, find_resources
 from bundlepipe.errors import BundlepipeError, ProgramError, ProgramMissing, shortened
 from bundlepipe.events import Emit, OutputLine, ignore
 from bundlepipe.filesystem.files import read_file
-from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.redaction import Redactor
 
 _KUBECTL = "kubectl"
 _RESULT = re.compile(

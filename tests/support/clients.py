@@ -11,6 +11,7 @@ from bundlepipe.events import Event, Retrying
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, docker_manifest
 from bundlepipe.oci.reference import Repository
+from bundlepipe.stores.http.reporting import Reporting
 from bundlepipe.stores.keychains.credentials import Keychain
 from bundlepipe.stores.registry.store import RegistryHost, RegistryStore
 from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
@@ -54,7 +55,7 @@ class Client:
                     self._settings,
                     network=self._network,
                     transfers=self._transfers,
-                    emit=self.events.append,
+                    reporting=Reporting(self.events.append),
                     keychain=self._keychain,
                     sleep=self._pause,
                     clock=lambda: self.now,

@@ -12,8 +12,7 @@ from bundlepipe.stores.diagnosis import rights as registry_rights
 from bundlepipe.stores.diagnosis.finding import Finding
 from bundlepipe.stores.diagnosis.registry_way import RegistryWay
 from bundlepipe.stores.diagnosis.rights import RegistryRights, Subject
-from bundlepipe.stores.http.redaction import Redactor
-from bundlepipe.stores.http.trace import Trace
+from bundlepipe.stores.http.reporting import Reporting
 from bundlepipe.stores.http.transport import Transport
 from bundlepipe.stores.keychains.credentials import Keychain
 from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
@@ -44,17 +43,17 @@ def diagnose(
             "'resolve: engine': the Docker Engine resolves tags, and may reach the host where this machine does not"
         )
         yield Finding(subject.host, "engine", "none", message)
-    redactor = Redactor()
+    reporting = Reporting(write=trace)
     once = replace(network, tries=1)
     try:
-        transport = Transport(subject.host, settings, once, redactor, Trace(trace, redactor) if trace else None)
+        transport = Transport(subject.host, settings, once, reporting)
     except StoreError as error:
         yield Finding(subject.host, CHECKS[0], "failed", str(error))
         return
     way = RegistryWay(subject.host, settings, once, plain_allowed=transport.plain_allowed)
     yield from way.findings()
     try:
-        yield from RegistryRights(subject, transport, keychain, redactor).findings(is_open=way.is_open)
+        yield from RegistryRights(subject, transport, keychain, reporting).findings(is_open=way.is_open)
     finally:
         transport.close()
 

@@ -15,7 +15,7 @@ from bundlepipe.stores.diagnosis.finding import Finding, State
 from bundlepipe.stores.http.answers import LARGEST_ERROR_BODY, Answer, describe_status, origin, public_url, refusal
 from bundlepipe.stores.http.challenges import Challenge, parse_challenges
 from bundlepipe.stores.http.messages import Request, Response
-from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.stores.http.reporting import Reporting
 from bundlepipe.stores.http.retries import Transient
 from bundlepipe.stores.http.transport import Transport, resolve_location
 from bundlepipe.stores.keychains.credentials import Credentials, Keychain
@@ -64,12 +64,12 @@ class _Failed(Exception):
 class RegistryRights:
     """Checks what a registry allows on a `subject`, without retries."""
 
-    def __init__(self, subject: Subject, transport: Transport, keychain: Keychain, redactor: Redactor) -> None:
+    def __init__(self, subject: Subject, transport: Transport, keychain: Keychain, reporting: Reporting) -> None:
         self._subject = subject
         self._transport = transport
         self._keychain = keychain
-        self._redactor = redactor
-        self._authenticator = Authenticator(subject.host, keychain, self._fetch_token, redactor)
+        self._redactor = reporting.redactor
+        self._authenticator = Authenticator(subject.host, keychain, self._fetch_token, reporting)
         self._challenge: Challenge | None = None
         self._credentials: Credentials | None = None
         self._grant: Grant | None = None

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from bundlepipe.errors import AccessDenied, NotFound, StoreError, one_line
 from bundlepipe.oci.bounded_json import JsonFault, loads
+from bundlepipe.redaction import Redactor
 from bundlepipe.stores.http import go_words
-from bundlepipe.stores.http.redaction import Redactor
 
 # A registry's own message is shown, but only up to this length.
 LARGEST_ERROR_BODY = 64 * 1024

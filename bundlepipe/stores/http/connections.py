@@ -18,9 +18,9 @@ from urllib3.response import HTTPResponse
 
 from bundlepipe.concurrency.cancellation import cut_off_if_cancelled, left_if_cancelled, raise_if_cancelled
 from bundlepipe.errors import StoreError
+from bundlepipe.redaction import Redactor
 from bundlepipe.stores.http.answers import is_http_url, origin
 from bundlepipe.stores.http.proxies import proxy_for
-from bundlepipe.stores.http.redaction import Redactor
 from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
 from bundlepipe.stores.tls.peers import Peer, ProxyAddress
 from bundlepipe.stores.tls.probe import certificate_names

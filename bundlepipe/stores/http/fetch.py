@@ -8,11 +8,12 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from bundlepipe.errors import StoreError, quoted
 from bundlepipe.events import Emit, ignore
+from bundlepipe.redaction import Redactor
 from bundlepipe.stores.http.answers import Answer, is_http_url, refusal
 from bundlepipe.stores.http.messages import Request
-from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.stores.http.reporting import Reporting
 from bundlepipe.stores.http.retries import Retries, raise_if_transient
-from bundlepipe.stores.http.trace import Trace, Write
+from bundlepipe.stores.http.trace import Write
 from bundlepipe.stores.http.transport import Transport
 from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, RegistrySettings, patience
 
@@ -33,10 +34,8 @@ def fetch(
     parts = urlsplit(url)
     account, _, host = parts.netloc.rpartition("@")
     # The user chose plain HTTP explicitly in the URL.
-    redactor = Redactor()
-    transport = Transport(
-        host, RegistrySettings(insecure=True), network, redactor, Trace(trace, redactor) if trace else None
-    )
+    reporting = Reporting(emit, trace)
+    transport, redactor = Transport(host, RegistrySettings(insecure=True), network, reporting), reporting.redactor
     request = Request("GET", urlunsplit((parts.scheme, host, parts.path or "/", parts.query, "")))
     user, _, password = account.partition(":")
     credentials = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit, urlunsplit
 from bundlepipe.concurrency.cancellation import pause
 from bundlepipe.errors import StoreError
 from bundlepipe.events import Emit, Retrying
+from bundlepipe.redaction import Redactor
 from bundlepipe.stores.http.answers import Answer, describe_status, public_url, registry_refusal
-from bundlepipe.stores.http.redaction import Redactor
 from bundlepipe.stores.settings import DEFAULT_PATIENCE, PATIENCE_VARIABLE
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})

@@ -20,8 +20,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 
+from bundlepipe.redaction import Redactor
 from bundlepipe.stores.http.concealment import conceal_body, conceal_header, conceal_url
-from bundlepipe.stores.http.redaction import Redactor
 
 Write = Callable[[str], None]
 

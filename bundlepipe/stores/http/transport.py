@@ -34,8 +34,8 @@ from bundlepipe.stores.http.faults import (
 )
 from bundlepipe.stores.http.messages import Body, Request, Response, translated
 from bundlepipe.stores.http.proxies import is_loopback, parse_address, proxy_for
-from bundlepipe.stores.http.redaction import Redactor
-from bundlepipe.stores.http.trace import Exchange, Trace
+from bundlepipe.stores.http.reporting import Reporting
+from bundlepipe.stores.http.trace import Exchange
 from bundlepipe.stores.http.traffic import Traffic, traffic
 from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
 from bundlepipe.stores.tls.faults import speaks_tls_all_the_same
@@ -61,16 +61,15 @@ class Transport:
         host: str,
         settings: RegistrySettings,
         network: NetworkSettings,
-        redactor: Redactor | None = None,
-        trace: Trace | None = None,
+        reporting: Reporting,
     ) -> None:
         self._host = host
-        self._trace = trace
+        self._trace = reporting.trace
         self._timeout = network.connect_timeout
         insecure = settings.insecure or network.insecure
         self.plain_allowed = insecure or _is_local(urlsplit(f"//{host}").hostname or "")
         self._base: str | None = None
-        self._connections = Connections(host, settings, network, redactor or Redactor())
+        self._connections = Connections(host, settings, network, reporting.redactor)
 
     @property
     def base(self) -> str:

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from bundlepipe.errors import StoreError
-from bundlepipe.events import ignore
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.stores.http.answers import LARGEST_ERROR_BODY, Answer, refusal
-from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.stores.http.reporting import Reporting
 from bundlepipe.stores.http.retries import Retries, raise_if_transient
 from bundlepipe.stores.keychains.cloud import CONNECT_TIMEOUT, READ_TIMEOUT, Unavailable, expiry, failed, not_installed
 from bundlepipe.stores.keychains.credentials import Credentials
@@ -194,8 +193,8 @@ def _exchange(host: str, tenant: str, access_token: str, network: NetworkSetting
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
     url = f"https://{host}/oauth2/exchange"
     request = Request("POST", url, headers, urlencode(form).encode(), stays=True)
-    transport = Transport(host, RegistrySettings(), network)
-    redactor = Redactor()
+    reporting = Reporting()
+    transport, redactor = Transport(host, RegistrySettings(), network, reporting), reporting.redactor
     redactor.keep(access_token)
 
     def attempt() -> Answer:
@@ -204,7 +203,7 @@ def _exchange(host: str, tenant: str, access_token: str, network: NetworkSetting
         return answer
 
     try:
-        answer = Retries(ignore, tries=_ATTEMPTS).run(attempt)
+        answer = Retries(reporting.emit, tries=_ATTEMPTS).run(attempt)
         if answer.status != 200:
             raise refusal(answer, redactor)
     except StoreError as error:

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from bundlepipe.concurrency.cancellation import pause
 from bundlepipe.concurrency.single_flight import SingleFlight
 from bundlepipe.errors import StoreError
-from bundlepipe.events import Emit, ignore
 from bundlepipe.stores.http.answers import (
     LARGEST_ERROR_BODY,
     Answer,
@@ -28,9 +27,8 @@ from bundlepipe.stores.http.answers import (
 )
 from bundlepipe.stores.http.messages import Body, Request, Response
 from bundlepipe.stores.http.reachability import Reachability
-from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.stores.http.reporting import Reporting
 from bundlepipe.stores.http.retries import RETRIED_STATUSES, Retries, Transient, raise_if_transient
-from bundlepipe.stores.http.trace import Trace
 from bundlepipe.stores.http.transport import Transport
 from bundlepipe.stores.keychains.credentials import Keychain
 from bundlepipe.stores.keychains.docker_config import DockerConfig
@@ -62,9 +60,8 @@ class RegistryHost:
     """A registry host; may be used by several threads at once, but not by a forked child.
 
     `host` is the registry of a Repository. `transfers` limits concurrent transfers of blobs over
-    all hosts. `keychain` supplies credentials, by default from Docker's configuration. `redactor`
-    collects all secrets, and `trace` shows the traffic. `sleep` and `clock` rarely need to be
-    given.
+    all hosts. `keychain` supplies credentials, by default from Docker's configuration. `sleep` and
+    `clock` rarely need to be given.
     """
 
     def __init__(
@@ -74,22 +71,20 @@ class RegistryHost:
         *,
         network: NetworkSettings = DEFAULT_NETWORK,
         transfers: Limit,
-        emit: Emit = ignore,
         keychain: Keychain | None = None,
-        redactor: Redactor | None = None,
-        trace: Trace | None = None,
+        reporting: Reporting | None = None,
         sleep: Callable[[float], None] = pause,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        reporting = reporting or Reporting()
         self.host = host
-        self.emit = emit
-        self.retries = Retries(emit, network.tries, sleep, patience(network, os.environ))
+        self.retries = Retries(reporting.emit, network.tries, sleep, patience(network, os.environ))
         self._reachability = Reachability(host, self.retries, clock)
         self._token_reachability = Reachability(host, self.retries, clock)
         self._slots = TransferSlots(transfers, settings.concurrency)
-        self._redactor = redactor or Redactor()
-        self._transport = Transport(host, settings, network, self._redactor, trace)
-        self._authenticator = Authenticator(host, keychain or DockerConfig(), self._fetch_token, self._redactor, emit)
+        self._redactor = reporting.redactor
+        self._transport = Transport(host, settings, network, reporting)
+        self._authenticator = Authenticator(host, keychain or DockerConfig(), self._fetch_token, reporting)
         # Unknown until the first response about referrers.
         self.has_referrers_api: bool | None = None
         self._acquainted = False

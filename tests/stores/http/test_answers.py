@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bundlepipe.errors import AccessDenied, NotFound, StoreError
+from bundlepipe.redaction import Redactor
 from bundlepipe.stores.http.answers import Answer, describe_status, public_url, refusal
-from bundlepipe.stores.http.redaction import Redactor
 
 
 def _refusal(status: int, body: Any, hint: str = "") -> StoreError:

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from bundlepipe.errors import NotFound
+from bundlepipe.redaction import Redactor
 from bundlepipe.stores.http.answers import Answer, registry_refusal
 from bundlepipe.stores.http.go_words import diagnostic, printed
-from bundlepipe.stores.http.redaction import Redactor
 
 
 @pytest.mark.parametrize(

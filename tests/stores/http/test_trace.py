@@ -18,10 +18,10 @@ from bundlepipe.errors import AccessDenied, StoreError
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import DOCKER_CONFIG, docker_manifest
 from bundlepipe.oci.reference import Repository
+from bundlepipe.redaction import Redactor
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.http import trace as trace_module
 from bundlepipe.stores.http.fetch import fetch
-from bundlepipe.stores.http.redaction import Redactor
 from bundlepipe.stores.http.trace import Trace
 from bundlepipe.stores.protocol import Store
 from bundlepipe.stores.settings import NetworkSettings

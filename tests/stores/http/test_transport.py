@@ -15,6 +15,7 @@ import pytest
 from bundlepipe.errors import StoreError, Unreachable
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.http import transport
+from bundlepipe.stores.http.reporting import Reporting
 from bundlepipe.stores.http.retries import Transient
 from bundlepipe.stores.http.transport import Transport
 from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
@@ -121,10 +122,10 @@ def test_only_local_hosts_may_be_plain_without_being_declared_so(
 ) -> None:
     monkeypatch.setattr(transport, "speaks_tls", lambda *_: False)
 
-    base = Transport(host, RegistrySettings(), NetworkSettings()).base
+    base = Transport(host, RegistrySettings(), NetworkSettings(), Reporting()).base
     assert base == f"{'http' if local else 'https'}://{host}"
-    assert Transport(host, RegistrySettings(insecure=True), NetworkSettings()).base == f"http://{host}"
-    assert Transport(host, RegistrySettings(), NetworkSettings(insecure=True)).base == f"http://{host}"
+    assert Transport(host, RegistrySettings(insecure=True), NetworkSettings(), Reporting()).base == f"http://{host}"
+    assert Transport(host, RegistrySettings(), NetworkSettings(insecure=True), Reporting()).base == f"http://{host}"
 
 
 def test_a_host_without_port_is_tried_on_both_ports(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,11 +141,11 @@ def test_a_host_without_port_is_tried_on_both_ports(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(transport, "speaks_tls", refused)
     monkeypatch.setattr(transport, "accepts_connections", accepts)
 
-    assert Transport("localhost", RegistrySettings(), NetworkSettings()).base == "http://localhost"
+    assert Transport("localhost", RegistrySettings(), NetworkSettings(), Reporting()).base == "http://localhost"
     with pytest.raises(Transient, match="cannot connect: Connection refused"):
-        _ = Transport("registry.local", RegistrySettings(), NetworkSettings()).base
+        _ = Transport("registry.local", RegistrySettings(), NetworkSettings(), Reporting()).base
     with pytest.raises(Transient, match="cannot connect: Connection refused"):
-        _ = Transport("localhost:5000", RegistrySettings(), NetworkSettings()).base
+        _ = Transport("localhost:5000", RegistrySettings(), NetworkSettings(), Reporting()).base
     assert tried == [80, 80]
 
 

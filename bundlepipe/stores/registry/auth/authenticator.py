@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterable
 
 from bundlepipe.errors import StoreError, one_line
-from bundlepipe.events import Emit, emitting, ignore
+from bundlepipe.events import emitting
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.http.challenges import Challenge, parse_challenges
-from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.stores.http.reporting import Reporting
 from bundlepipe.stores.keychains.credentials import Credentials, Keychain, none_found
 from bundlepipe.stores.keychains.memory import Memory
 from bundlepipe.stores.registry.auth.token_cache import Access, Fetch, Grant, TokenGrants
@@ -29,11 +29,11 @@ class Authenticator:
     response, whatever its status; StoreError if there is none.
     """
 
-    def __init__(self, host: str, keychain: Keychain, fetch: Fetch, redactor: Redactor, emit: Emit = ignore) -> None:
+    def __init__(self, host: str, keychain: Keychain, fetch: Fetch, reporting: Reporting) -> None:
         self._keychain = keychain
-        self._emit = emit
-        self._redactor = redactor
-        self._tokens = TokenGrants(host, keychain, fetch, redactor)
+        self._emit = reporting.emit
+        self._redactor = reporting.redactor
+        self._tokens = TokenGrants(host, keychain, fetch, reporting.redactor)
         self._challenge: Challenge | None = None
         self._offered = "none"
         self._lock = threading.Lock()

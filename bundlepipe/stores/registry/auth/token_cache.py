@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from bundlepipe.concurrency.single_flight import SingleFlight
 from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import Repository
+from bundlepipe.redaction import Redactor
 from bundlepipe.stores.http.answers import Answer, public_url
 from bundlepipe.stores.http.challenges import Challenge
 from bundlepipe.stores.http.messages import Request
-from bundlepipe.stores.http.redaction import Redactor
 from bundlepipe.stores.keychains.credentials import Credentials, Keychain, none_found
 from bundlepipe.stores.registry.auth.token_protocol import (
     Scopes,

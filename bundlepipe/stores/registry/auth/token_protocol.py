@@ -15,9 +15,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from bundlepipe.errors import AccessDenied, StoreError
 from bundlepipe.oci.bounded_json import JsonFault, loads
 from bundlepipe.oci.reference import Repository
+from bundlepipe.redaction import Redactor
 from bundlepipe.stores.http.answers import Answer, is_http_url, refusal
 from bundlepipe.stores.http.messages import Request
-from bundlepipe.stores.http.redaction import Redactor
 from bundlepipe.stores.keychains.credentials import Credentials
 
 # For a token without an expiry time.

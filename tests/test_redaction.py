@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundlepipe.stores.http.redaction import Redactor
+from bundlepipe.redaction import Redactor
 
 SECRET = 'p&ss w<rd/"+ü\\'
 
