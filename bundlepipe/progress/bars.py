@@ -10,11 +10,11 @@ from typing import TextIO
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from bundlepipe.progress.phrases import human_size, short
-from bundlepipe.progress.transfers import Standing, Transfers
+from bundlepipe.progress.transfers import Standing, Transfer, Transfers
 
 _LINES = 8
 _INTERVAL = 0.1
@@ -128,53 +128,45 @@ def render(standings: Sequence[Standing], *, lines: int, width: int) -> Iterator
     room = lines - sum(1 + (is_detailed and bool(standing.images)) for standing in shown)
     label_width = min(max((_DIGEST_WIDTH, *(len(standing.task_name) for standing in shown))), width // 2)
     for index, standing in enumerate(shown):
-        yield _bar(standing.task_name, standing.done, standing.size, _numbers(standing), label_width, width)
+        yield _bar(standing.task_name, standing, label_width, width, _pace(standing))
         if is_detailed and standing.images:
             yield _text(f"  {_details(standing)}", width)
         running = standing.running[: room // (len(shown) - index)] if len(shown) == len(standings) else ()
         room -= len(running)
         for transfer in running:
-            amount = _amount(transfer.done, transfer.size)
-            yield _bar(f"  {short(transfer.digest)}", transfer.done, transfer.size, amount, label_width, width)
+            yield _bar(f"  {short(transfer.digest)}", transfer, label_width, width)
     if len(shown) < len(standings):
         yield _text(f"and {len(standings) - len(shown)} more", width)
 
 
-def _bar(label: str, done: int, size: int, numbers: str, label_width: int, width: int) -> RenderableType:
+def _bar(label: str, shown: Standing | Transfer, label_width: int, width: int, pace: str = "") -> RenderableType:
     """Return one line; where it is narrow the bar goes first, then the end of the numbers."""
+    done, size = shown.done, shown.size
+    numbers = f"{100 * done // size if size else 100:3}%  {human_size(done)} of {human_size(size)}{pace}"
     least, most = _BAR_WIDTHS
     bar_width = min(most, width - label_width - _NUMBERS_WIDTH - 2)
-    table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column(width=label_width)
-    cells: list[RenderableType] = [_text(label, label_width)]
-    if bar_width >= least:
-        table.add_column(width=bar_width)
-        # A blob without bytes is complete from its start.
-        cells.append(ProgressBar(total=size or 1, completed=done if size else 1, width=bar_width))
-    else:
-        bar_width = -1
-    numbers_width = max(1, width - label_width - bar_width - 2)
-    table.add_column(width=numbers_width)
-    table.add_row(*cells, _text(numbers, numbers_width))
+    # A blob without bytes is complete from its start.
+    bar = ProgressBar(total=size or 1, completed=done if size else 1, width=bar_width)
+    bars = [bar] if bar_width >= least else []
+    rest = max(1, width - label_width - 1 - len(bars) * (bar_width + 1))
+    widths = (label_width, *[bar_width] * len(bars), rest)
+    table = Table.grid(*(Column(width=each) for each in widths), padding=(0, 1, 0, 0))
+    table.add_row(_text(label, label_width), *bars, _text(numbers, rest))
     return table
+
+
+def _pace(standing: Standing) -> str:
+    """Return what follows the amount: the speed and, where it can be told, the time that is left."""
+    if not standing.speed:
+        return ""
+    left = (standing.size - standing.done) / standing.speed
+    shown = f"  {timedelta(seconds=round(left))} left" if left < _LONGEST else ""
+    return f"  {human_size(standing.speed)}/s{shown}"
 
 
 def _text(text: str, width: int) -> Text:
     # Not by rich's ellipsis, which some encodings lack.
     return Text(text[:width], no_wrap=True, overflow="crop")
-
-
-def _amount(done: int, size: int) -> str:
-    return f"{100 * done // size if size else 100:3}%  {human_size(done)} of {human_size(size)}"
-
-
-def _numbers(standing: Standing) -> str:
-    numbers = _amount(standing.done, standing.size)
-    if not standing.speed:
-        return numbers
-    numbers += f"  {human_size(standing.speed)}/s"
-    left = (standing.size - standing.done) / standing.speed
-    return f"{numbers}  {timedelta(seconds=round(left))} left" if left < _LONGEST else numbers
 
 
 def _details(standing: Standing) -> str:
