@@ -28,7 +28,7 @@ _SIGNALS = 30
 def end_orderly() -> None:
     """Let SIGTERM end this process by an exit, unless something else is set for it. Only the main thread can set it."""
     if is_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _exit)
+        signal.signal(signal.SIGTERM, _OrderToEnd())
 
 
 def interrupt_between_steps() -> None:
@@ -117,38 +117,32 @@ def ending_behind(error: BaseException | None, outer: BaseException | None = Non
     return None
 
 
-class _Postponement:
-    """How long the order to end has been waiting for an interruption that is on its way."""
-
-    def __init__(self) -> None:
-        self._began: float | None = None
-
-    def is_over(self) -> bool:
-        if self._began is None:
-            self._began = time.monotonic()
-        return time.monotonic() - self._began > _GRACE
-
-
-_postponement = _Postponement()
-
-
 def _interrupt(number: int, frame: FrameType | None) -> None:
     if not uninterrupted.takes(number):
         uninterrupted.has_interrupted_worker = uninterrupted.is_in_worker
         signal.default_int_handler(number, frame)
 
 
-def _exit(number: int, frame: FrameType | None) -> None:
-    if uninterrupted.takes(number):
-        return
-    # Who is interrupted at a terminal is told to end as well, and should not be in the middle of tidying up.
-    # In a worker the interruption may be on its way through what cannot be seen from here.
-    is_ending = ending_behind(sys.exc_info()[1]) or uninterrupted.has_interrupted_worker
-    if is_ending and not _postponement.is_over():
+class _OrderToEnd:
+    """Handles SIGTERM; for a while, it waits for an interruption that is on its way."""
+
+    def __init__(self) -> None:
+        self._waits_since: float | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """End by an exit."""
+        if uninterrupted.takes(number):
+            return
+        # Who is interrupted at a terminal is told to end as well, and should not be in the middle of tidying up.
+        # In a worker the interruption may be on its way through what cannot be seen from here.
+        if ending_behind(sys.exc_info()[1]) or uninterrupted.has_interrupted_worker:
+            now = time.monotonic()
+            self._waits_since = now if self._waits_since is None else self._waits_since
+            if now - self._waits_since <= _GRACE:
+                give_up_all()
+                return
+        # Workers are told by doit as well, and the second time would come in the middle of this. Not SIG_IGN, which
+        # programs that are started later would inherit.
+        signal.signal(number, lambda *_: None)
         give_up_all()
-        return
-    # Workers are told by doit as well, and the second time would come in the middle of this. Not SIG_IGN, which
-    # programs that are started later would inherit.
-    signal.signal(number, lambda *_: None)
-    give_up_all()
-    sys.exit(128 + number)
+        sys.exit(128 + number)
