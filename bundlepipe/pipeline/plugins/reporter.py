@@ -24,10 +24,10 @@ from bundlepipe.concurrency.termination import has_workers
 from bundlepipe.pipeline.doit_adapter.internals import calculators
 from bundlepipe.pipeline.plugins.tally import Outcome, Tally
 from bundlepipe.pipeline.running.action import SUMMARY, TRAFFIC, UNCHANGED
-from bundlepipe.pipeline.running.destination_answers import announce
+from bundlepipe.pipeline.running.destination_answers import Announced
 from bundlepipe.pipeline.running.edges import PipelineTask, depend_on_directories
 from bundlepipe.pipeline.running.staleness import WHY, Staleness, summary
-from bundlepipe.pipeline.tasks.name_search import NameSearch, announce_searches
+from bundlepipe.pipeline.tasks.name_search import NameSearch
 from bundlepipe.progress.display import display
 from bundlepipe.progress.screen import height_of, wants_all
 from bundlepipe.stores.http.traffic import Traffic, traffic
@@ -70,9 +70,13 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         depend_on_directories(tasks)
         display.begin()
         self._begin_summary(tasks, selected_tasks)
-        asked = list(_calculators(tasks, selected_tasks))
-        announce({name: each.question for name, each in asked if isinstance(each, Staleness) and each.question})
-        announce_searches({name: each for name, each in asked if isinstance(each, NameSearch)})
+        asked = [(name, each) for name, each in _calculators(tasks, selected_tasks) if isinstance(each, Staleness)]
+        announced = Announced({name: each.question for name, each in asked if each.question})
+        searches = {name: each for name, each in asked if isinstance(each, NameSearch)}
+        for _, each in asked:
+            each.announced = announced
+            if isinstance(each, NameSearch):
+                each.searches = searches
 
     def _begin_summary(self, tasks: Mapping[str, Task], selected: Iterable[str]) -> None:
         """Find out whether the lines of all tasks fit on a screen."""

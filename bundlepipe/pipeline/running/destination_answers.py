@@ -38,11 +38,6 @@ class Question:
     settings: Settings
 
 
-_lock = threading.Lock()
-_announced: dict[str, Question] = {}
-_answers: dict[str, Answer] = {}
-
-
 def ask(question: Question) -> Answer:
     """Look up one destination: one request."""
     from bundlepipe.stores.protocol import find_manifest
@@ -55,30 +50,30 @@ def ask(question: Question) -> Answer:
         return Answer(None, str(error))
 
 
-def announce(questions: Mapping[str, Question]) -> None:
-    """Keep the lookups, by task name, that a run may need."""
-    with _lock:
-        _announced.clear()
-        _answers.clear()
-        _announced.update(questions)
+class Announced:
+    """The lookups, by task name, that a run may need; may be used by several threads at once."""
 
+    def __init__(self, questions: Mapping[str, Question]) -> None:
+        self._lock = threading.Lock()
+        self._questions = dict(questions)
+        self._answers: dict[str, Answer] = {}
 
-def ask_together(task_name: str, recorded: Callable[[str], object]) -> Answer | None:
-    """Return the result for an announced task, with those of all that need one; None if it was not announced.
+    def answer(self, task_name: str, recorded: Callable[[str], object]) -> Answer | None:
+        """Return the result for a task, with those of all that need one; None if it was not announced.
 
-    Only for tasks without a local record, or for all if the destination is verified.
-    """
-    with _lock:
-        if task_name in _announced:
-            needed = {
-                name: question
-                for name, question in _announced.items()
-                if name == task_name or question.settings.verify or not recorded(name)
-            }
-            for name in needed:
-                del _announced[name]
-            _answers.update(_ask_all(needed))
-        return _answers.pop(task_name, None)
+        Only for tasks without a local record, or for all if the destination is verified.
+        """
+        with self._lock:
+            if task_name in self._questions:
+                needed = {
+                    name: question
+                    for name, question in self._questions.items()
+                    if name == task_name or question.settings.verify or not recorded(name)
+                }
+                for name in needed:
+                    del self._questions[name]
+                self._answers.update(_ask_all(needed))
+            return self._answers.pop(task_name, None)
 
 
 def _ask_all(questions: Mapping[str, Question]) -> dict[str, Answer]:

@@ -113,16 +113,6 @@ def search_by_rules(bundle: Bundle, lock: Lock, known: Collection[str], settings
     return FoundByRules(sorted(names), sorted(built_from))
 
 
-# The searches of a run, by task name, until the first program has to run.
-_announced: dict[str, NameSearch] = {}
-
-
-def announce_searches(searches: Mapping[str, NameSearch]) -> None:
-    """Keep the searches that a run may need: their programs then run in parallel."""
-    _announced.clear()
-    _announced.update(searches)
-
-
 class NameSearch(Staleness):
     """Finds the images and bundles of the pipeline that a bundle's configuration names, and files that builds read.
 
@@ -139,6 +129,8 @@ class NameSearch(Staleness):
         self._settings = settings
         self._built_from: list[str] = []
         self._may_run_programs = True
+        # The searches of a run, by task name, until the first program has to run.
+        self.searches: dict[str, NameSearch] = {}
 
     def __call__(self, task: Task, values: Values) -> bool:
         """Search what changed since the last run; always up to date, as this is the work itself."""
@@ -201,10 +193,10 @@ class NameSearch(Staleness):
 
         inputs = self.tasks_dict[group_name(GENERATED_INPUTS, self._settings.prefix)]
         generated = inputs.values.get(EDGES, {})
-        # The dependencies of other pipelines' programs are not known here.
-        own = [name for name, search in _announced.items() if search._settings.prefix == self._settings.prefix]
-        searches = {name: _announced.pop(name) for name in own}
-        # Outputs of other tasks may not exist yet.
+        # What those of other pipelines wait for is not known here.
+        own = [name for name, search in self.searches.items() if search._settings.prefix == self._settings.prefix]
+        searches = {name: self.searches.pop(name) for name in own}
+        # What is made by another task may not be there yet.
         ready = [
             search
             for name, search in searches.items()

@@ -18,7 +18,7 @@ from bundlepipe.pipeline.declared.position import Position
 from bundlepipe.pipeline.records.state import digest_file, write_digest
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
 from bundlepipe.pipeline.running.clean import forgetting
-from bundlepipe.pipeline.running.destination_answers import ANSWER, Answer, Question, ask, ask_together
+from bundlepipe.pipeline.running.destination_answers import ANSWER, Answer, Question, ask
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.spec import Around, Read, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
@@ -111,9 +111,9 @@ class DestinationStaleness(Staleness):
         """Compare as all tasks do; if nothing changed, check the destination if requested."""
         reasons = super().reasons(task, values)
         if OPTIONS not in values:
-            answer = ask_together(task.name, self.recorded)
+            answer = self.announced.answer(task.name, self.recorded)
         elif self.question.settings.verify and not reasons:
-            answer = ask_together(task.name, self.recorded) or ask(self.question)
+            answer = self.announced.answer(task.name, self.recorded) or ask(self.question)
             reasons = mismatch(answer, values["digest"], self.question.destination)
             for tag in self._tags:
                 further = self.question.destination.repository.tagged(tag)
