@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import WriteDockerConfig
+from tests.support.loopback import LoopbackServer
 from tests.support.project import Project
 from tests.support.proxy import Alter, Cut, Proxy, Respond
 from tests.support.registries import PasswordRegistry
@@ -78,6 +81,31 @@ def test_verify_asks_each_destination_once(project: Project, proxy: Proxy) -> No
     proxy.forget()
     assert project.doit("verify=registry").ran == []
     assert proxy.count() == len(NAMES) == proxy.count("GET", "/manifests/dev$")
+
+
+class Meeting(BaseHTTPRequestHandler):
+    """Has nothing; says so to the first who asks at once, and to the others when all have asked."""
+
+    asked = threading.Semaphore(1)
+    met = threading.Event()
+    others = threading.Barrier(len(NAMES) - 1, met.set)
+
+    def do_GET(self) -> None:
+        if not Meeting.asked.acquire(blocking=False):
+            Meeting.others.wait(30)
+        self.send_error(404)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class names it so)
+        """Keep the output of tests clean."""
+
+
+def test_without_state_destinations_are_asked_side_by_side(project: Project) -> None:
+    server = LoopbackServer(Meeting)
+    project.environment["REGISTRY"] = f"{server.host}/app"
+    # Nothing can be pushed there, which is told after the questions.
+    project.doit("push_bundle", status=1)
+    assert Meeting.met.is_set()
+    server.close()
 
 
 def test_a_first_push_sends_nothing_twice(project: Project, proxy: Proxy) -> None:
