@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from zlib_ng import zlib_ng
+from isal import isal_zlib
 
 from bundlepipe.errors import UnsafeArchive
 from bundlepipe.oci.layers.chunks import ChunkFile
@@ -30,7 +30,7 @@ _LONGEST_MAGIC = 4
 
 # zlib copies the unconsumed input at the end of each block: small pieces keep that cheap.
 _PIECE = 64 * 1024
-_GZIP_WINDOW_BITS = 16 + zlib_ng.MAX_WBITS
+_GZIP_WINDOW_BITS = 16 + isal_zlib.MAX_WBITS
 
 
 class _Reader(Protocol):
@@ -79,7 +79,7 @@ def _pieces(chunks: Iterable[bytes], largest: int) -> Iterator[bytes]:
 
 
 def _read_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    member = zlib_ng.decompressobj(_GZIP_WINDOW_BITS)
+    member = isal_zlib.decompressobj(_GZIP_WINDOW_BITS)
     for piece in _pieces(chunks, _PIECE):
         data = piece
         while True:
@@ -88,7 +88,10 @@ def _read_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 data = data.lstrip(b"\0")
                 if not data:
                     break
-                member = zlib_ng.decompressobj(_GZIP_WINDOW_BITS)
+                # ISA-L would wait for the rest of a header.
+                if not (data.startswith(_GZIP_MAGIC) or data == _GZIP_MAGIC[:1]):
+                    raise UnsafeArchive("the gzip stream is damaged: something else follows it")
+                member = isal_zlib.decompressobj(_GZIP_WINDOW_BITS)
             block = _inflate(member, data)
             if block:
                 yield block
@@ -100,10 +103,10 @@ def _read_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise UnsafeArchive("the gzip stream is truncated")
 
 
-def _inflate(member: zlib_ng._Decompress, data: bytes) -> bytes:
+def _inflate(member: isal_zlib._Decompress, data: bytes) -> bytes:
     try:
         return member.decompress(data, LARGEST_BLOCK)
-    except zlib_ng.error as error:  # type: ignore[misc]  # its stub declares an instance
+    except isal_zlib.error as error:  # type: ignore[misc]  # its stub declares an instance
         raise UnsafeArchive(f"the gzip stream is damaged: {error}") from None
 
 

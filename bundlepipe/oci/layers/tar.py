@@ -8,6 +8,7 @@ registries consist of.
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -145,7 +146,7 @@ def read_member(read: Callable[[int], bytes]) -> Member | None:
     for extensions in range(_MOST_EXTENSIONS + 1):
         block = read(BLOCK)
         # Like Go's reader, accept an archive without its final zero blocks as complete.
-        if block.count(0) == BLOCK or (not block and not extensions):
+        if block[:1] in (b"\0", b"") and (block.count(0) == BLOCK or not (block or extensions)):
             return None
         if len(block) < BLOCK:
             raise UnsafeArchive("the archive ends within a header")
@@ -179,17 +180,16 @@ def _member(block: bytes, type_flag: bytes, size: int, records: dict[bytes, byte
 def _name(block: bytes) -> bytes:
     name = block[:100].partition(b"\0")[0]
     # GNU's magic has a space here, and GNU times are where USTAR has the prefix.
-    if block[257:263] == b"ustar\0":
-        prefix = block[345:500].partition(b"\0")[0]
-        if prefix:
-            return prefix + b"/" + name
+    if block[345] and block[257:263] == b"ustar\0":
+        return block[345:500].partition(b"\0")[0] + b"/" + name
     return name
 
 
 def _verify_checksum(block: bytes) -> None:
-    stated = _number(block[148:156])
+    field = block[148:156]
+    stated = _number(field)
     # The checksum field counts as eight spaces.
-    if stated == sum(block[:148]) + 8 * 0x20 + sum(block[156:]):
+    if stated == _sum(block) - _sum(field) + 8 * 0x20:
         return
     # Some old archivers used signed bytes.
     others = block[:148] + block[156:]
@@ -197,8 +197,18 @@ def _verify_checksum(block: bytes) -> None:
         raise UnsafeArchive("the archive is damaged: a header's checksum is wrong")
 
 
+def _sum(data: bytes) -> int:
+    """Return the sum of the bytes of up to two times 256."""
+    # The lower half of an Adler-32 checksum is one more than the sum, modulo 65,521: exact for 256 bytes.
+    return (zlib.adler32(data[:256]) & 0xFFFF) + (zlib.adler32(data[256:]) & 0xFFFF) - 2
+
+
 def _number(field: bytes) -> int:
     """Read a numeric field: octal, or GNU's base 256 where the first bit is set."""
+    digits = field[:-1]
+    # As nearly every archiver writes it.
+    if digits and not digits.strip(b"01234567") and field[-1] in b"\0 ":
+        return int(digits, 8)
     if field[0] & 0x80:
         value = int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
         if field[0] & 0x40:
