@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 DEFAULT_EXCLUDE = (".git",)
 READ_SIZE = 1 << 20
 OWNER_BITS = 0o700
-
-_DIRECTORY_MODE = 0o700
+DIRECTORY_MODE = 0o700
 _PERMISSION_BITS = 0o7777
 
 _name = attrgetter("name")
@@ -50,7 +49,7 @@ class Inputs:
         """Return the permission bits for a file or directory in the layer."""
         if self.preserve_permissions:
             return status.st_mode & _PERMISSION_BITS
-        return _DIRECTORY_MODE if stat.S_ISDIR(status.st_mode) else status.st_mode & OWNER_BITS
+        return DIRECTORY_MODE if stat.S_ISDIR(status.st_mode) else status.st_mode & OWNER_BITS
 
 
 class Entry(NamedTuple):

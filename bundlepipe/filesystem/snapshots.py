@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bundlepipe.errors import InputError
 from bundlepipe.filesystem.base_directory import anchored
-from bundlepipe.filesystem.inputs import OWNER_BITS, Entry, Inputs, read_file, walk
+from bundlepipe.filesystem.inputs import DIRECTORY_MODE, OWNER_BITS, Entry, Inputs, read_file, walk
 
 if TYPE_CHECKING:
     pass
@@ -58,20 +58,13 @@ def file_state(inputs: Inputs, entry: Entry, sha256: str, read_at_ns: int) -> Fi
 
 
 def extracted_state(status: os.stat_result, sha256: str) -> FileState:
-    """Return the state of a file just written with this content, including stamps that are too new to trust."""
-    return FileState(
-        status.st_mode & OWNER_BITS,
-        sha256,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        status.st_ino,
-    )
+    """Return the state of a file just written with this content, whose stamps are too new to trust."""
+    return FileState(status.st_mode & OWNER_BITS, sha256, status.st_size, status.st_mtime_ns, 0, status.st_ino)
 
 
-def directory_state(inputs: Inputs, entry: Entry) -> FileState:
+def directory_state(mode: int = DIRECTORY_MODE) -> FileState:
     """Return the state to record for a directory: its size and stamps add nothing to those of its entries."""
-    return FileState(inputs.mode(entry.status), None, 0, 0, 0, 0)
+    return FileState(mode, None, 0, 0, 0, 0)
 
 
 def _file_state(status: os.stat_result, mode: int, sha256: str, read_at_ns: int) -> FileState:
@@ -87,7 +80,7 @@ def snapshot(inputs: Inputs, known: Mapping[str, FileState]) -> Snapshot:
     `walk` does.
     """
     return {
-        entry.path: directory_state(inputs, entry)
+        entry.path: directory_state(inputs.mode(entry.status))
         if entry.is_directory
         else content_state(entry, inputs.mode(entry.status), known)
         for entry in walk(inputs)
@@ -109,13 +102,6 @@ def content_state(entry: Entry, mode: int, known: Mapping[str, FileState]) -> Fi
     for chunk in read_file(entry):
         hasher.update(chunk)
     return _file_state(entry.status, mode, hasher.hexdigest(), read_at_ns)
-
-
-def extracted_snapshot(directory: str, written: Mapping[int, FileState]) -> Snapshot:
-    """Return the state of a directory just unpacked; only files that differ from `written` are read."""
-    inputs = Inputs([directory], exclude=())
-    known = {entry.path: written[entry.status.st_ino] for entry in walk(inputs) if entry.status.st_ino in written}
-    return {path: state._replace(ctime_ns=0) for path, state in snapshot(inputs, known).items()}
 
 
 def file_snapshot(paths: Sequence[str], known: Mapping[str, FileState]) -> Snapshot:

@@ -114,7 +114,7 @@ class _Packing:
         for entry in walk(self._inputs) if self._entries is None else self._entries:
             mode = self._inputs.mode(entry.status)
             if entry.is_directory:
-                self._snapshot[entry.path] = directory_state(self._inputs, entry)
+                self._snapshot[entry.path] = directory_state(self._inputs.mode(entry.status))
                 yield tar.header(entry.name, mode, 0, tar.DIRECTORY)
             else:
                 yield tar.header(entry.name, mode, entry.status.st_size, tar.REGULAR)

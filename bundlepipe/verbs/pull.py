@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterable
@@ -17,7 +18,7 @@ from bundlepipe.events import Emit, ImageLaidOut, LayerLaidOut, ignore
 from bundlepipe.filesystem.dangerous import refuse_dangerous
 from bundlepipe.filesystem.files import read_bounded, write_if_changed
 from bundlepipe.filesystem.replace import replace_directory
-from bundlepipe.filesystem.snapshots import FileState, Snapshot, extracted_snapshot
+from bundlepipe.filesystem.snapshots import Snapshot, directory_state, extracted_state
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.layers.unpack import Limits, unpack
 from bundlepipe.oci.manifest import Manifest
@@ -99,8 +100,7 @@ def pull(
     with replace_directory(output) as directory:
         pulling = _Pulling(homes, directory, limits or Limits(), recursive, emit)
         pulling.image(image, is_bundle=has_bundle)
-        state = extracted_snapshot(directory, pulling.written)
-        below_output = {os.path.normpath(output + path.removeprefix(directory)): was for path, was in state.items()}
+        below_output = _moved(pulling.states, directory, os.path.normpath(output))
         if replaces:
             replaces.check_against(directory)
         about_to(os.lstat(directory))
@@ -118,7 +118,7 @@ class _Pulling:
         self._emit = emit
         self._seen: set[Digest] = set()
         self.bundles: list[PulledBundle] = []
-        self.written: dict[int, FileState] = {}
+        self.states: Snapshot = {}
 
     def image(self, image: StoredImage, *, is_bundle: bool) -> None:
         """Unpack the requested image, and its nested bundles if it is a bundle."""
@@ -131,7 +131,7 @@ class _Pulling:
     def _extract(self, image: StoredImage, directory: str) -> None:
         expected = image.contents()
         layers = (self._layer(image.store, image.manifest, index) for index in range(len(image.manifest.layers)))
-        unpack(layers, directory, limits=self._limits, what=image.name, expected=expected, written=self.written)
+        unpack(layers, directory, limits=self._limits, what=image.name, expected=expected, states=self.states)
 
     def _layer(self, store: Source, manifest: Manifest, index: int) -> Generator[bytes, None, None]:
         layer = manifest.layers[index]
@@ -147,7 +147,9 @@ class _Pulling:
         known = read_locations(store, digest)
         relocated = _all_present(store, lock, known)
         if relocated and store.repository:
-            write_if_changed(lock_path, _relocate(lock, store).to_bytes())
+            content = _relocate(lock, store).to_bytes()
+            write_if_changed(lock_path, content)
+            self.states[lock_path] = extracted_state(os.stat(lock_path), hashlib.sha256(content).hexdigest())
         self.bundles.append(PulledBundle(path, store.name, digest, relocated))
         if self._recursive:
             images = _distinct(lock.images)
@@ -183,13 +185,26 @@ class _Pulling:
         directory = os.path.join(self._directory, path)
         # Only files that a registry gave for this digest may be there, not those from an outer
         # layer.
-        shutil.rmtree(directory, ignore_errors=True)
+        if os.path.lexists(directory):
+            shutil.rmtree(directory, ignore_errors=True)
+            self.states = {
+                path: state for path, state in self.states.items() if not f"{path}/".startswith(f"{directory}/")
+            }
         try:
             os.makedirs(directory)
         except OSError as error:
             raise OutputError(f"{bundle.name}: cannot be laid out in {path}: {error.strerror}") from None
+        self.states[os.path.dirname(directory)] = directory_state()
         self._extract(bundle, directory)
         self._bundle(bundle, path, depth)
+
+
+def _moved(states: Snapshot, directory: str, output: str) -> Snapshot:
+    """Return the states of a directory and of what is in it by the paths that they will have."""
+    prefix = "" if output == os.curdir else f"{output}/"
+    return {
+        prefix + path[len(directory) + 1 :] if path != directory else output: state for path, state in states.items()
+    }
 
 
 def _read_lock(path: str, what: str) -> ImagesLock:

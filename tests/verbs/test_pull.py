@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Generator, Sequence
 from functools import partial
@@ -13,12 +14,14 @@ import pytest
 
 from bundlepipe.errors import IntegrityError, InvalidContent
 from bundlepipe.filesystem.inputs import Inputs
+from bundlepipe.filesystem.snapshots import Snapshot, snapshot
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG, Descriptor
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.layout.store import LayoutStore
 from bundlepipe.stores.settings import RegistrySettings
+from bundlepipe.verbs.outputs.pulled import is_as_pulled, record_pulled
 from bundlepipe.verbs.pull import pull
 from bundlepipe.verbs.push import PushRequest, push
 from tests.support.images import Layer, file_layer, put_bytes, put_document
@@ -87,8 +90,31 @@ def test_what_an_outer_bundle_put_where_a_nested_one_belongs_gives_way(homes: Ho
     nested = f".imgpkg/bundles/{digest.replace(':', '-')}"
     outer = {".imgpkg/images.yml": f"{LOCK}- image: {inner}@{digest}\n", f"{nested}/planted": "outer"}
     repository = _push(homes, tmp_path / "outer", "outer", outer)
-    pull(repository.tagged("v1"), str(tmp_path / "out"), homes, recursive=True)
+    pulled = pull(repository.tagged("v1"), str(tmp_path / "out"), homes, recursive=True)
     assert sorted(path.name for path in (tmp_path / "out" / nested).iterdir()) == [".imgpkg", "true"]
+    assert _contents(pulled.snapshot) == _contents(snapshot(Inputs([str(tmp_path / "out")], exclude=()), {}))
+
+
+@pytest.mark.parametrize("output", ["out", "./out/", "../here/out"])
+def test_the_snapshot_is_that_of_the_directory(
+    output: str, homes: Homes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    inner = _push(homes, tmp_path / "inner", "inner", {".imgpkg/images.yml": EMPTY_LOCK, "a/true": "inner"})
+    digest = homes.repository(inner).resolve("v1")
+    outer = {".imgpkg/images.yml": f"{LOCK}- image: {inner}@{digest}\n", "b/c/d": "outer"}
+    repository = _push(homes, tmp_path / "outer", "inner", outer, tag="outer")
+    pulled = pull(repository.tagged("outer"), output, homes, recursive=True)
+    assert [bundle.relocated for bundle in pulled.bundles] == [True, True]
+    now = snapshot(Inputs([os.path.normpath(output)], exclude=()), {})
+    assert _contents(pulled.snapshot) == _contents(now)
+    record_pulled(output, pulled.snapshot)
+    assert is_as_pulled(output)
+
+
+def _contents(states: Snapshot) -> dict[str, tuple[int, str | None]]:
+    return {path: (state.mode, state.sha256) for path, state in states.items()}
 
 
 ONE, TWO = file_layer("a", "one"), file_layer("a", "two")

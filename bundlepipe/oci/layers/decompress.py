@@ -33,6 +33,10 @@ _PIECE = 64 * 1024
 _GZIP_WINDOW_BITS = 16 + isal_zlib.MAX_WBITS
 
 
+class _Inflater(Protocol):
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
 class _Reader(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
@@ -103,7 +107,7 @@ def _read_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise UnsafeArchive("the gzip stream is truncated")
 
 
-def _inflate(member: isal_zlib._Decompress, data: bytes) -> bytes:
+def _inflate(member: _Inflater, data: bytes) -> bytes:
     try:
         return member.decompress(data, LARGEST_BLOCK)
     except isal_zlib.error as error:  # type: ignore[misc]  # its stub declares an instance

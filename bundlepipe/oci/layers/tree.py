@@ -8,7 +8,7 @@ removed or followed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from bundlepipe.errors import UnsafeArchive
 from bundlepipe.filesystem.remove import remove_tree
@@ -70,8 +70,8 @@ class Tree:
         self._root.layer = self._layer
         self._last_head = None
 
-    def create_file(self, name: bytes, mode: int) -> int | None:
-        """Create an empty file and return a descriptor to write to; None if `name` is a whiteout.
+    def create_file(self, name: bytes, mode: int) -> tuple[int, bytes] | None:
+        """Create an empty file and return a descriptor to write to, and its path; None if `name` is a whiteout.
 
         The file gets the permission bits of `mode`, the owner's for everyone if it has only those (as
         imgpkg extracts), minus the umask.
@@ -85,12 +85,13 @@ class Tree:
         permissions = mode & _PERMISSIONS
         if not permissions & _GROUP_AND_OTHER:
             permissions |= permissions >> 3 | permissions >> 6
+        path = parent.path + b"/" + base
         try:
-            descriptor = os.open(parent.path + b"/" + base, _NEW_FILE, permissions)
+            descriptor = os.open(path, _NEW_FILE, permissions)
         except FileExistsError:
             raise _indistinct() from None
         parent.children[base] = self._layer
-        return descriptor
+        return descriptor, path
 
     def create_directory(self, name: bytes, mode: int) -> None:
         """Create a directory unless it exists, with the permissions of `mode` minus the umask.
@@ -122,17 +123,17 @@ class Tree:
         """Return the names at the top, in byte order."""
         return [os.fsdecode(name) for name in sorted(self._root.children)]
 
-    def count_files(self) -> int:
-        """Return the number of files in the tree."""
-        files = 0
+    def walk(self) -> Iterator[tuple[bytes, bool]]:
+        """Yield the path of the directory and of everything in it, each with whether it is a directory."""
         directories = [self._root]
         while directories:
-            for child in directories.pop().children.values():
+            directory = directories.pop()
+            yield directory.path, True
+            for base, child in directory.children.items():
                 if isinstance(child, Directory):
                     directories.append(child)
                 else:
-                    files += 1
-        return files
+                    yield directory.path + b"/" + base, False
 
     def _place(self, name: bytes, *, is_directory: bool = False) -> tuple[Directory, bytes] | None:
         """Return parent and base of a name, creating the parent; None after applying a whiteout.

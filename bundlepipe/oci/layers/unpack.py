@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from bundlepipe.errors import IntegrityError, OutputError, UnsafeArchive
-from bundlepipe.filesystem.snapshots import FileState, extracted_state
+from bundlepipe.filesystem.snapshots import FileState, Snapshot, directory_state, extracted_state
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.layers.decompress import decompress
 from bundlepipe.oci.layers.tar import BLOCK, Member, read_member
@@ -85,7 +85,7 @@ def unpack(
     limits: Limits = Limits(),
     what: str = "image",
     expected: Sequence[LayerContent] = (),
-    written: dict[int, FileState] | None = None,
+    states: Snapshot | None = None,
 ) -> Unpacked:
     """Unpack layers, the base first, into a directory.
 
@@ -101,8 +101,8 @@ def unpack(
     `expected`, if given, says what each layer has to hold: besides the digest, the DiffID in the
     image configuration.
 
-    `written`, if given, is filled with the state of every file written, by inode, so that files
-    need not be read again.
+    `states`, if given, gets the state of the directory and of everything in it, by path, so that
+    nothing has to be read again.
 
     Raises UnsafeArchive for a name that leaves the directory, for content beyond `limits` and for a
     damaged archive; IntegrityError for a layer that is not the `expected` one; OutputError if the
@@ -110,6 +110,7 @@ def unpack(
     Messages begin with `what`.
     """
     budget = _Budget(limits)
+    written: dict[bytes, FileState] | None = None if states is None else {}
     try:
         tree = Tree(os.fsencode(directory), budget.count_entry)
     except OSError as error:
@@ -121,7 +122,12 @@ def unpack(
             _unpack_layer(iter(layer), writer, expected[number - 1] if expected else None)
         except (UnsafeArchive, OutputError, _OtherContent) as error:
             raise type(error)(f"{what}: layer {number}: {error}") from None
-    return Unpacked(tree.count_files(), tuple(tree.names()))
+    entries = list(tree.walk())
+    if states is not None and written is not None:
+        states.update(
+            (os.fsdecode(path), directory_state() if is_directory else written[path]) for path, is_directory in entries
+        )
+    return Unpacked(sum(not is_directory for _, is_directory in entries), tuple(tree.names()))
 
 
 def _unpack_layer(chunks: Iterator[bytes], writer: _Writer, expected: LayerContent | None) -> None:
@@ -179,7 +185,7 @@ class _Writer:
     `damage` is a fault of the compressed stream, perhaps only after the end of the archive.
     """
 
-    def __init__(self, tree: Tree, budget: _Budget, written: dict[int, FileState] | None) -> None:
+    def __init__(self, tree: Tree, budget: _Budget, written: dict[bytes, FileState] | None) -> None:
         self._tree = tree
         self._budget = budget
         self._written = written
@@ -259,7 +265,7 @@ class _Archive:
             parts.append(part)
         return b"".join(parts)
 
-    def copy(self, size: int, descriptor: int, update: Callable[[memoryview], None]) -> None:
+    def copy(self, size: int, descriptor: int, update: Callable[[memoryview], None] | None = None) -> None:
         """Write the next `size` bytes to a file and pass them to `update`; UnsafeArchive if the archive ends before."""
         while size:
             if not self._fill():
@@ -267,7 +273,8 @@ class _Archive:
             portion = memoryview(self._block)[self._position : self._position + size]
             # A signal or a full disk may cut a write short; the next one shows which.
             written = os.write(descriptor, portion)
-            update(portion[:written])
+            if update:
+                update(portion[:written])
             self._position += written
             size -= written
 
@@ -300,7 +307,7 @@ class _Archive:
         return not self._has_ended
 
 
-def _write_entries(archive: _Archive, tree: Tree, budget: _Budget, written: dict[int, FileState] | None) -> None:
+def _write_entries(archive: _Archive, tree: Tree, budget: _Budget, written: dict[bytes, FileState] | None) -> None:
     while (member := read_member(archive.read)) is not None:
         try:
             budget.count_entry()
@@ -312,23 +319,25 @@ def _write_entries(archive: _Archive, tree: Tree, budget: _Budget, written: dict
             raise OutputError(f"entry '{_shown(member.name)}': cannot be written: {error.strerror}") from None
 
 
-def _write_entry(member: Member, archive: _Archive, tree: Tree, written: dict[int, FileState] | None) -> None:
-    descriptor: int | None = None
+def _write_entry(member: Member, archive: _Archive, tree: Tree, written: dict[bytes, FileState] | None) -> None:
+    created: tuple[int, bytes] | None = None
     if member.is_file:
-        descriptor = tree.create_file(member.name, member.mode)
+        created = tree.create_file(member.name, member.mode)
     elif member.is_directory:
         tree.create_directory(member.name, member.mode)
     else:
         tree.omit(member.name)
-    if descriptor is None:
+    if created is None:
         archive.skip(member.size)
     else:
-        hasher = hashlib.sha256()
+        descriptor, path = created
         try:
-            archive.copy(member.size, descriptor, hasher.update)
-            if written is not None:
-                state = extracted_state(os.fstat(descriptor), hasher.hexdigest())
-                written[state.inode] = state
+            if written is None:
+                archive.copy(member.size, descriptor)
+            else:
+                hasher = hashlib.sha256()
+                archive.copy(member.size, descriptor, hasher.update)
+                written[path] = extracted_state(os.fstat(descriptor), hasher.hexdigest())
         finally:
             os.close(descriptor)
     archive.skip(-member.size % BLOCK)

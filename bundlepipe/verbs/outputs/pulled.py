@@ -54,7 +54,10 @@ def _remove_outdated(records: str) -> None:
 
 def _fingerprint(directory: str, state: Snapshot) -> str:
     hasher = hashlib.sha256()
+    below = f"{directory}/"
     for path in sorted(state):
-        name = os.fsencode(os.path.relpath(path, directory))
+        # relpath takes longer than to hash what is small.
+        relative = path.removeprefix(below) if path.startswith(below) else os.path.relpath(path, directory)
+        name = os.fsencode(relative)
         hasher.update(b"%s\0%o\0%s\0" % (name, state[path].mode, (state[path].sha256 or "").encode()))
     return hasher.hexdigest()

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.errors import IntegrityError, OutputError
+from bundlepipe.filesystem.inputs import Inputs
+from bundlepipe.filesystem.snapshots import Snapshot, snapshot
 from bundlepipe.oci.layers.unpack import Unpacked, unpack
 from tests.support.archives import (
     END,
@@ -212,6 +214,15 @@ def test_a_later_entry_of_a_directory_changes_its_mode(output: Path) -> None:
         (output / "d").rmdir()
         unpack_archives(output, directory(b"d", 0o750) + END, directory(b"d", 0o700) + END)
         assert mode_of(output / "d") == 0o755
+
+
+def test_the_states_are_those_of_the_directory(output: Path) -> None:
+    below = directory(b"gone/") + entry(b"gone/x", b"1") + entry(b"a", b"1") + entry(b"b/c", b"1", mode=0o700)
+    above = entry(b".wh.gone") + entry(b"a/now/a/directory", b"2") + entry(b"b/c", b"3", mode=0o400) + entry(b"b/.wh.d")
+    states: Snapshot = {}
+    unpack([in_chunks(below + END), in_chunks(above + END)], str(output), states=states)
+    now = snapshot(Inputs([str(output)], exclude=()), {})
+    assert states == {path: state._replace(ctime_ns=0) for path, state in now.items()}
 
 
 def test_times_are_those_of_the_extraction(output: Path) -> None:
