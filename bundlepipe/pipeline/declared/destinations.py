@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from bundlepipe.errors import InvalidReference
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
@@ -26,7 +27,11 @@ def destination_of(made: Pushable) -> Reference:
     """Return the destination of an image or bundle; InvalidReference with its fault."""
     if made.push is None:
         raise InvalidReference("no destination: add 'push: REGISTRY/REPOSITORY:TAG', or 'defaults: {push: ...}'")
-    text = made.push.replace("{name}", made.name)
+    return _destination(made.push.replace("{name}", made.name))
+
+
+@lru_cache(maxsize=1 << 16)
+def _destination(text: str) -> Reference:
     if text.startswith(LOCAL_PREFIXES):
         raise InvalidReference(
             f"'{text}': a destination becomes part of a bundle's content, so it is always REGISTRY/REPOSITORY:TAG; "

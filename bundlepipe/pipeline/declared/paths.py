@@ -55,6 +55,8 @@ def absolute(path: str) -> str:
 
 def is_within(path: str, directory: str) -> bool:
     """Return whether `path` is `directory` or is below it; both normalised."""
+    if not (path.startswith(("/", "..")) or directory.startswith(("/", "."))):
+        return path == directory or path.startswith(f"{directory}/")
     path, directory = absolute(path), absolute(directory)
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
