@@ -8,9 +8,9 @@ from bundlepipe.garbage_collection import collect_rarely
 
 
 def main() -> None:
-    """Run the command that the arguments of the process name, and exit: 0, 1 for an error, 130 if interrupted.
+    """Run the command in the arguments of the process, and exit: 0, 1 for an error, 130 if interrupted.
 
-    It is 141 if nobody reads the output any more, as it is of imgpkg and kbld.
+    It is 141 if the reader of the output is gone, as with imgpkg and kbld.
     """
     # Before anything large is imported.
     collect_rarely()

@@ -1,4 +1,4 @@
-"""Errors as the command line tells them: the cause of a fault below it, indented, as imgpkg does."""
+"""Render errors for the command line: each cause indented below its fault, as imgpkg does."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FetchFailed(BundlepipeError):
 
 @contextmanager
 def fetching() -> Iterator[None]:
-    """Make FetchFailed of a request in here that asks for something and fails; for what is given it is not that."""
+    """Convert an error of a fetch in this block to FetchFailed; not for a source that is already given."""
     try:
         yield
     except StoreError as error:
@@ -44,13 +44,13 @@ def fetching() -> Iterator[None]:
 
 
 def message_of(error: BundlepipeError | OSError | click.ClickException, tool: Tool) -> str:
-    """Return an error as one text; each cause is indented by two further."""
+    """Return an error as one text; each cause is indented by two more."""
     if isinstance(error, click.ClickException):
         return _usage(error, tool)
     if tool is not BUNDLEPIPE and isinstance(error, BundlepipeError) and error.drop_in is not None:
         return in_lines(error.drop_in)
     if isinstance(error, OSError):
-        # Without a name it is what nobody named.
+        # Without a name it has no part in the message.
         where = error.filename or "standard output, or the current directory"
         return f"{printable(str(where))}: {error.strerror or error}"
     if isinstance(error, FetchFailed):
@@ -58,7 +58,7 @@ def message_of(error: BundlepipeError | OSError | click.ClickException, tool: To
     if isinstance(error, ResolutionError):
         return "".join(f"\n- {_unresolved(it, tool)}" for it in error.unresolved)
     if isinstance(error, DocumentError) and len(error.problems) > 1:
-        # Each begins a line, where editors look for places.
+        # Each starts a line, where editors look for positions.
         return "".join(f"\n{problem}" for problem in error.problems)
     return _causes(str(error), 0) if isinstance(error, StoreError) else str(error)
 
@@ -70,7 +70,7 @@ def _unresolved(found: Unresolved, tool: Tool) -> str:
 
 
 def _causes(text: str, depth: int) -> str:
-    """Return the request that failed and, below it, how, where the text begins with a request."""
+    """Return the failed request and, below it, the reason, if the text begins with a request."""
     match = _REQUEST.match(text)
     indent = "  " * depth
     if not match:
@@ -79,9 +79,9 @@ def _causes(text: str, depth: int) -> str:
 
 
 def in_lines(text: str) -> str:
-    """Return a message of imgpkg or kbld as they print it: each cause below what it is the cause of.
+    """Return a message of imgpkg or kbld as they print it: each cause below its fault.
 
-    Causes begin with a capital behind a colon, outside of brackets, in the first line.
+    Causes begin with a capital after a colon, outside of brackets, in the first line.
     """
     first, newline, rest = text.partition("\n")
     lines, depth, start = [], 0, 0
@@ -98,7 +98,7 @@ def in_lines(text: str) -> str:
 
 
 def _usage(error: click.ClickException, tool: Tool) -> str:
-    """Return what is wrong with the arguments, in the words of Go's tools where scripts know those."""
+    """Return the message for wrong arguments, with the text of Go's tools if scripts know that."""
     match error:
         case FlagError(message=message):
             return message

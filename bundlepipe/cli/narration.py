@@ -1,4 +1,4 @@
-"""What a command tells while it works: its own lines, bars on a terminal, and what went wrong in passing."""
+"""Output of a command while it works: its own lines, progress bars on a terminal, and warnings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bundlepipe.events import Emit, Event, HelperAwaited, OutputLine, Retrying, 
 
 @contextmanager
 def narrated(run: Run, name: str, tell: Callable[[Event], None] = ignore) -> Iterator[Emit]:
-    """Give what renders the events of a command: `tell` narrates, bars called `name` show transfers on a terminal."""
+    """Return the emitter of a command: `tell` narrates, bars called `name` show transfers on a terminal."""
     if not sys.stderr.isatty():
         yield _emitter(run, tell, ignore)
         return

@@ -1,4 +1,4 @@
-"""The command under each of its names: the commands it has, and the exit status of a run."""
+"""Run the command under one of its names, and return its exit status."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _COMMANDS = {
     IMGPKG.name: {**_IMGPKG_COMMANDS, **_COMPLETION, **_VERSION},
     KBLD.name: {"inspect": ("kbld.inspect:inspect", "List the images in resolved configuration"), **_VERSION},
 }
-# Of kbld alone, which does not list them either.
+# Only for kbld, which does not list them either.
 _HIDDEN = {
     "package": "kbld.relocation:package",
     "unpackage": "kbld.relocation:unpackage",
@@ -57,10 +57,10 @@ _ABOUT = {
 
 
 def run(program: str, arguments: Sequence[str]) -> int:
-    """Run a command under the name of a program; return the exit status."""
+    """Run the command under the name of a program; return the exit status."""
     _open_closed_streams()
     end_quietly()
-    # Documents are UTF-8 whatever the terminal is, and names of files any bytes.
+    # Documents are UTF-8 whatever the terminal uses, and file names may be any bytes.
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     this = Run(tool_of(program))
@@ -82,14 +82,14 @@ def run(program: str, arguments: Sequence[str]) -> int:
 
 
 def _open_closed_streams() -> None:
-    """Put nothing in the place of standard streams that whoever started this has closed."""
+    """Replace standard streams that were closed before the start with the null device."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  (open as long as the process runs)
 
 
 def command_of(tool: Tool) -> Commands:
-    """Return the command with all that a tool has."""
+    """Return the command with all subcommands of a tool."""
     return Commands(
         _COMMANDS[tool.name],
         bare="kbld.resolve:resolve" if tool is KBLD else None,

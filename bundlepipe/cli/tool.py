@@ -1,4 +1,4 @@
-"""Which tool the command behaves as: its own self, or what the link says that it was started through."""
+"""The tool that the command behaves as: bundlepipe, or that of the link it was started through."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ ToolName = Literal["bundlepipe", "imgpkg", "kbld"]
 
 @dataclass(frozen=True)
 class Tool:
-    """A name to be called by, and what hangs on it.
+    """A tool and its properties.
 
-    `prefixes` begin the environment variables that are read, the first that is set counts.
-    `release` is the version whose behaviour it has, None for bundlepipe itself.
+    `prefixes` begin its environment variables; the first that is set is used. `release` is the
+    version of the tool whose behaviour it has, None for bundlepipe itself.
     """
 
     name: ToolName
@@ -30,6 +30,6 @@ _LINKS = {tool.name: tool for tool in (IMGPKG, KBLD)}
 
 
 def tool_of(program: str) -> Tool:
-    """Return the tool for a program's path: what it is called decides, an extension such as `.exe` apart."""
+    """Return the tool for a program's path: by its name, without an extension such as `.exe`."""
     name, _ = os.path.splitext(os.path.basename(program))
     return _LINKS.get(name, BUNDLEPIPE)  # type: ignore[call-overload, no-any-return]

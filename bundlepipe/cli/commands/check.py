@@ -1,4 +1,4 @@
-"""check."""
+"""The command `check`: check a pipeline file and all documents it names."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from bundlepipe.errors import DocumentError
 def check(run: Run, file: str | None) -> None:
     """Check a pipeline file and every document that it names, without network and without running anything.
 
-    Those are pipeline files that it includes, configuration that is searched for images, kbld's
-    configuration, locks, bundle.yml and Dockerfiles. What outputs would replace that is there
-    already is a fault as well, unless nothing is lost by it. All faults are told at once, each with line
-    and column; with --json as a list of objects with file, line, column and message. Without FILE that
-    is the bundlepipe.yml here, or in the nearest directory above.
+    These are included pipeline files, configuration that is searched for images, kbld's configuration,
+    locks, bundle.yml and Dockerfiles. It is also a fault if an output would replace existing files that
+    would be lost. All faults are reported at once, each with line and column; with --json as a list of
+    objects with file, line, column and message. FILE defaults to the bundlepipe.yml here, or in the nearest
+    directory above.
     """
     from bundlepipe.documents.yaml.problem import parse_problem
     from bundlepipe.pipeline.checks.documents import check_documents
@@ -50,7 +50,7 @@ def check(run: Run, file: str | None) -> None:
 
 
 def _found(run: Run) -> str:
-    """Return the pipeline file, after going where it is, as doit would."""
+    """Return the pipeline file, after changing to its directory, as doit would."""
     from bundlepipe.pipeline.pipeline import DEFAULT_PATH
     from bundlepipe.starting.project_search import directory_above
 

@@ -1,4 +1,4 @@
-"""completion: click's scripts, by the command that cobra has for them."""
+"""The command `completion`: click's shell completion scripts, under the name that cobra uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bundlepipe.cli.parsing.command import Command, Run
 @click.argument("shell", type=click.Choice(["bash", "fish", "zsh"]), metavar="bash|fish|zsh")
 @click.pass_obj
 def completion(run: Run, shell: str) -> None:
-    """Print the script that lets a shell (bash, zsh or fish) complete commands, options and files."""
+    """Print the script with which a shell (bash, zsh or fish) completes commands, options and files."""
     name = run.tool.name
     kind = get_completion_class(shell)
     assert kind is not None

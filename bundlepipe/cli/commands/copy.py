@@ -1,4 +1,4 @@
-"""copy, with imgpkg's options and words."""
+"""The command `copy`, with imgpkg's options and output."""
 
 from __future__ import annotations
 
@@ -98,10 +98,10 @@ def copy(
     force: bool = False,
     **options: Any,
 ) -> None:
-    """Copy a bundle or images, with everything that they name, to one repository or into a tar.
+    """Copy a bundle or images, with everything that they name, to one repository or to a tar file.
 
-    What the destination has is not sent again. Digests stay, and image locations are left
-    beside each bundle, so that a later pull finds all its images there.
+    Content that the destination already has is not sent again. Digests do not change, and each
+    bundle gets its image locations, so that a later pull finds all its images in the destination.
     """
     source = sole({"bundle": bundle, "image": image, "lock": lock, "tar": tar}, _SOURCES)
     destination = sole({"--to-repo": to_repo, "--to-tar": to_tar}, _DESTINATIONS)
@@ -143,7 +143,7 @@ def _shallow_option(options: dict[str, bool]) -> str:
 def _checked_outputs(
     run: Run, request: CopyRequest, lock_output: str | None, *, force: bool
 ) -> Callable[[bytes, Kind], None]:
-    """Refuse places that must not be written; return what writes the lock."""
+    """Refuse outputs that must not be written; return the writer of the lock."""
     from bundlepipe.stores.location import ArchiveLocation, LayoutLocation
 
     if isinstance(request.destination, ArchiveLocation):
@@ -156,7 +156,7 @@ def _checked_outputs(
 
 
 def _last_check(run: Run, request: CopyRequest, *, force: bool) -> Callable[[], object]:
-    """Return what looks again, just before a tar takes its place, at what is there by then."""
+    """Return a function that checks again what a tar file would replace, just before it is put in place."""
     from bundlepipe.stores.location import ArchiveLocation
 
     if not isinstance(request.destination, ArchiveLocation):
@@ -203,7 +203,7 @@ def _file_source(run: Run, option: str, path: str) -> Any:
 
 
 def _without_tag(to: str) -> tuple[str, str | None]:
-    """Return the name of a destination, and the tag beside that of a repository, which what is copied shall have."""
+    """Return the name of a destination, and a repository's tag for the copied image."""
     from bundlepipe.oci.reference import Reference
 
     location = parse_location(to)
@@ -213,7 +213,7 @@ def _without_tag(to: str) -> tuple[str, str | None]:
 
 
 def _home(run: Run, text: str) -> Place:
-    """Return the destination that a text names: a repository, whose images get tags of their own, or a local home."""
+    """Return the destination in a text: a repository, whose images get their own tags, or a local location."""
     from bundlepipe.oci.reference import Reference, Repository
 
     if run.tool is IMGPKG:
@@ -231,7 +231,7 @@ def _narration(run: Run, request: CopyRequest) -> Narration:
 
 
 def _lock_of(copied: Copied, path: str) -> BundleLock | ImagesLock:
-    """Return the lock of what was copied; BundlepipeError if it has none."""
+    """Return the lock of the copied images; BundlepipeError if there is none."""
     if copied.lock is None:
         what = _NO_REPOSITORY if copied.roots and copied.roots[0].image is None else "several bundles have no one lock"
         raise BundlepipeError(f"--lock-output {path}: {what}; everything is copied")

@@ -1,4 +1,4 @@
-"""describe, with imgpkg's options and documents."""
+"""The command `describe`, with imgpkg's options and documents."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def describe(
     concurrency: int | None,
     access: Access,
 ) -> None:
-    """Show the images of a bundle, those of nested bundles included: where they are, and where they came from."""
+    """Show the images of a bundle, including those of nested bundles: where they are, and where they came from."""
     if output_type not in _FORMATS:
         raise BundlepipeError(f"--output-type can only have the following values [{', '.join(_FORMATS)}]")
     if not bundle:
@@ -76,7 +76,7 @@ def describe(
 
 @contextmanager
 def _naming(bundle: str) -> Iterator[None]:
-    """Let errors of what is to be described say so, as those of imgpkg do."""
+    """Name the described bundle in errors, as imgpkg does."""
     try:
         yield
     except (FetchFailed, InvalidReference) as error:

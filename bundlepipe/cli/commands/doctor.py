@@ -1,4 +1,4 @@
-"""doctor."""
+"""The command `doctor`: find out why a registry does not respond or denies access."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _MARK_WIDTH = max(map(len, _MARKS.values()))
 @registry_options
 @click.pass_obj
 def doctor(run: Run, host: str | None, access: Access) -> None:
-    """Find out why a registry does not answer, or does not let you.
+    """Find out why a registry does not respond or denies access.
 
-    HOST is a registry, HOST/REPOSITORY or a reference. A line each tells of its name, the
-    connection, TLS, the registry, credentials, the login and the rights to read and write; never
-    a secret. Without HOST this machine is looked at, and every registry that bundlepipe.yml uses.
-    The exit status is 1 if anything failed.
+    HOST is a registry, HOST/REPOSITORY or a reference. It prints one line each about the name, the
+    connection, TLS, the registry, credentials, the login and the rights to read and write; never a
+    secret. Without HOST it checks this machine and every registry that bundlepipe.yml uses. The
+    exit status is 1 if anything failed.
     """
     from bundlepipe.stores.diagnosis.registry import diagnose
     from bundlepipe.verbs.doctor import local_findings, parse_subject
@@ -62,7 +62,7 @@ def doctor(run: Run, host: str | None, access: Access) -> None:
 
 
 class _Pipeline:
-    """What the pipeline of this directory says about registries, if there is one."""
+    """Findings of this directory's pipeline, if there is one."""
 
     def __init__(self) -> None:
         from bundlepipe.pipeline.declared.reading import read_pipeline
@@ -78,7 +78,7 @@ class _Pipeline:
                 self._faults = len(str(error).splitlines())
 
     def findings(self, *, is_asked_for: bool) -> Iterator[Finding]:
-        """Yield what there is to say about the file; where another registry is asked for, only that it is faulty."""
+        """Yield findings about the file; if another registry is checked, only its faults."""
         if self._faults:
             count = "1 fault" if self._faults == 1 else f"{self._faults} faults"
             state: State = "failed" if is_asked_for else "none"
@@ -94,7 +94,7 @@ class _Pipeline:
             yield Finding(_PIPELINE, _PIPELINE, "ok", "declares the pipeline whose registries follow")
 
     def subjects(self) -> list[Subject]:
-        """Return a repository of each registry that the pipeline uses."""
+        """Return a repository in each registry that the pipeline uses."""
         from bundlepipe.pipeline.declared.hosts import subjects
 
         return subjects(self._declared) if self._declared else []

@@ -1,4 +1,4 @@
-"""doit: its own command line, also for a directory that has only a bundlepipe.yml."""
+"""The command `doit`: doit's own command line, also for a directory that has only a bundlepipe.yml."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import click
 
 from bundlepipe.errors import BundlepipeError
 
-# Options of doit that say where its file is.
+# Options of doit that name its file or directory.
 _NAME_A_PLACE = ("-f", "--file", "-d", "--dir", "-k", "--seek-file")
 
 
 class _Untouched(click.Command):
-    """A command that takes its arguments as they stand, `--` and `--help` included."""
+    """A command that takes all its arguments unchanged, including `--` and `--help`."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Keep all arguments for the command."""
@@ -30,17 +30,17 @@ class _Untouched(click.Command):
 def doit(context: click.Context, arguments: list[str]) -> None:
     """Run doit: `bundlepipe doit list`, `bundlepipe doit push_bundle`, `bundlepipe doit help run`.
 
-    Without a dodo.py the tasks are those of bundlepipe.yml. Where neither is here, the nearest
-    directory above that has one is where doit runs. The exit status is doit's.
+    Without a dodo.py the tasks are those of bundlepipe.yml. If neither is here, doit runs in the
+    nearest directory above that has one. The exit status is doit's.
     """
     name = f"{context.find_root().info_name} doit"
-    # A dodo.py may look at it, and the script of `tabcompletion` is for the program of this name.
+    # A dodo.py may read it, and the script of `tabcompletion` is for the program of this name.
     sys.argv = ["doit", *arguments]
     context.exit(_run(_main(name, arguments), arguments))
 
 
 def _run(main: Any, arguments: Sequence[str]) -> int:
-    """Return doit's exit status; 130 and the words of plain doit if it is interrupted."""
+    """Return doit's exit status; 130 with doit's own message if it is interrupted."""
     try:
         status: int = main.run(arguments)
     except KeyboardInterrupt:
@@ -62,7 +62,7 @@ def _main(name: str, arguments: Sequence[str]) -> Any:
 
     above, here = _project_above(name, arguments), os.getcwd()
     try:
-        # Settings are those beside the pipeline.
+        # Settings come from the directory of the pipeline.
         os.chdir(above or here)
         check_settings()
         main = DoitMain()
@@ -71,13 +71,13 @@ def _main(name: str, arguments: Sequence[str]) -> Any:
     main.BIN_NAME = name
     if "loader" not in main.config.get("GLOBAL", {}):
         main.task_loader = DirectoryLoader(above)
-        # From where a dodo.py is told that doit was called.
+        # This tells a dodo.py the directory where doit was called.
         os.chdir(here)
     return main
 
 
 def _project_above(name: str, arguments: Sequence[str]) -> str | None:
-    """Return the directory of the pipeline above, and say so, if there is none here and no other file is named."""
+    """Return the directory of the pipeline above, and report it, if there is none here and no file is named."""
     from bundlepipe.pipeline.plugins.loader import PROJECT_FILES
     from bundlepipe.starting.project_search import directory_above
 

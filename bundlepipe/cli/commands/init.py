@@ -1,4 +1,4 @@
-"""init."""
+"""The command `init`: write the files of a new pipeline."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _DODO = "dodo.py"
 @click.option("--force", cls=Switch, help="Replace a bundlepipe.yml and a dodo.py that are there")
 @click.pass_obj
 def init(run: Run, directory: str, force: bool) -> None:
-    """Write a bundlepipe.yml, with comments, and a dodo.py for what is in a directory.
+    """Write a bundlepipe.yml, with comments, and a dodo.py for the contents of a directory.
 
-    Directories with .imgpkg, and those with Kubernetes configuration, become bundles,
-    Dockerfiles images. In an empty directory there is an example to begin with. Nothing is
-    replaced that is there. In git, .gitignore and .gitattributes get the lines that they lack.
+    Directories with .imgpkg, and those with Kubernetes configuration, become bundles, Dockerfiles
+    images. For an empty directory it writes an example. Existing files are not replaced. In git,
+    .gitignore and .gitattributes get the lines that they lack.
     """
     from bundlepipe.starting.files import DODO, EXAMPLE, example_path, pipeline_text
     from bundlepipe.starting.git_files import add_lines, git_lines, is_in_git

@@ -1,4 +1,4 @@
-"""lock merge: what git calls to merge the lock files of two branches."""
+"""The command `lock merge`, git's merge driver for lock files."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ lock = Commands(
 @click.argument("path", type=PATH, required=False)
 @click.pass_obj
 def merge(run: Run, base: str, ours: str, theirs: str, path: str | None) -> None:
-    """Merge what two branches made of the lock file BASE, entry by entry, into the file OURS.
+    """Merge two branches' changes of the lock file BASE, entry by entry, into the file OURS.
 
-    PATH is what messages call the file. Where both moved one entry, to different digests, it
-    is written between git's conflict marks, and the exit status is 1. So it is where OURS or
-    THEIRS is not a lock file: the lines are merged then, as git does it.
+    PATH is the file's name in messages. If both branches moved an entry to different digests, it is
+    written between git's conflict marks, and the exit status is 1. If OURS or THEIRS is not a lock
+    file, the lines are merged as git does, and the exit status is 1 too.
 
-    git calls it for files with the attribute merge=bundlepipe, as .gitattributes gives it by the
-    line "bundlepipe.lock merge=bundlepipe", once each clone knows what that is:
+    git runs it for files with the attribute merge=bundlepipe, set in .gitattributes by the line
+    "bundlepipe.lock merge=bundlepipe", once each clone has this setting:
 
     git config merge.bundlepipe.driver "bundlepipe lock merge %O %A %B %P"
     """
@@ -81,7 +81,7 @@ def _parsed(content: bytes, shown: str, problems: list[str]) -> LockFile:
 
 
 def _merged_as_text(base: str, ours: str, theirs: str) -> bytes | None:
-    """Return the three files merged by lines, as git does it without a driver; None where git cannot."""
+    """Return the three files merged by lines, as git does without a driver; None if git cannot."""
     labels = [argument for side in ("ours", "base", "theirs") for argument in ("-L", side)]
     command = ["git", "merge-file", "-p", *labels, "--", ours, base, theirs]
     try:

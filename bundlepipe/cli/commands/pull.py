@@ -1,4 +1,4 @@
-"""pull, with imgpkg's options and words."""
+"""The command `pull`, with imgpkg's options and output."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def pull(
 ) -> None:
     """Pull the files of a bundle or image into a directory, which is replaced as a whole.
 
-    Where the bundle's repository has all images that .imgpkg/images.yml names, as it has after
-    a copy, that file is rewritten to name them there.
+    If the bundle's repository has all images that .imgpkg/images.yml names, as after a copy, that
+    file is rewritten to name them there.
     """
     if run.tool is BUNDLEPIPE:
         if image_is_bundle_check is not None and (bundle or lock):
@@ -92,7 +92,7 @@ def pull(
     from bundlepipe.verbs.outputs.pulled import is_as_pulled, record_pulled
     from bundlepipe.verbs.pull import pull as pull_files
 
-    # Under imgpkg's name its rule holds, and it keeps no records.
+    # Under the name imgpkg its rule applies, and no records are kept.
     is_bundle = None if files_alone else expected == "bundle"
     replaces = pull_output(output, lambda: is_as_pulled(output), is_bundle=is_bundle, force=force)
     with narrated(run, "pull", narrator.take) as emit, fetching():
@@ -113,7 +113,7 @@ def pull(
 
 
 def _check_output(output: str) -> None:
-    """Raise BundlepipeError for the outputs that imgpkg refuses; others are looked at later."""
+    """Raise BundlepipeError for the outputs that imgpkg refuses; others are checked later."""
     if not output:
         raise BundlepipeError("Expected --output to be none empty")
     if output in ("/", ".", ".."):
@@ -121,7 +121,7 @@ def _check_output(output: str) -> None:
 
 
 def _check_as_imgpkg(option: str, *, recursive: bool, files_alone: bool) -> None:
-    """Raise BundlepipeError for flags that do not go together, in imgpkg's words."""
+    """Raise BundlepipeError for flags that cannot be combined, with imgpkg's text."""
     if recursive and option == "image":
         raise BundlepipeError("Cannot use --recursive (-r) flag when pulling a bundle")
     if files_alone and option == "bundle":
@@ -129,7 +129,7 @@ def _check_as_imgpkg(option: str, *, recursive: bool, files_alone: bool) -> None
 
 
 def _source(run: Run, option: str, value: str) -> tuple[Location, Kind]:
-    """Return what is pulled and what it has to be."""
+    """Return the source, and the expected kind."""
     if option == "bundle":
         return location_of(run, value), "bundle"
     if option == "image":
@@ -140,9 +140,9 @@ def _source(run: Run, option: str, value: str) -> tuple[Location, Kind]:
 
 
 class _Narrator:
-    """Tells of a pull as imgpkg does: nested bundles under a title of their own, the lock last.
+    """Reports a pull as imgpkg does: nested bundles under a title of their own, the lock last.
 
-    imgpkg extracts layers in reverse, and tells of them in that order.
+    imgpkg extracts layers in reverse, and reports them in that order.
     """
 
     def __init__(self, run: Run) -> None:
@@ -153,7 +153,7 @@ class _Narrator:
         self._layers: list[str] = []
 
     def take(self, event: Event) -> None:
-        """Narrate what begins."""
+        """Report the start of a step."""
         match event:
             case ImageLaidOut(kind="nested bundle"):
                 self._nested(event)
@@ -186,7 +186,7 @@ class _Narrator:
             self._layers.clear()
 
     def finish(self, pulled: Pulled) -> None:
-        """Narrate what became of the lock of the bundle itself."""
+        """Report the result for the lock of the bundle itself."""
         if not pulled.bundles:
             return
         self._console.line("\nLocating image lock file images...")

@@ -1,4 +1,4 @@
-"""push, with imgpkg's options and words."""
+"""The command `push`, with imgpkg's options and output."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _EXCLUDED = (".git",)
 _IGNORE_FILE = ".imgpkgignore"
-# What is not itself in a pattern.
+# Characters with a special meaning in a pattern.
 _SPECIAL = re.compile(r"[][*?\\!]")
 
 
@@ -94,7 +94,7 @@ def push(
     """Push files as a bundle or as a plain image.
 
     A bundle is a directory of configuration with .imgpkg/images.yml, which names its images by
-    digest. Nothing is uploaded where the destination has the same content already.
+    digest. Nothing is uploaded if the destination already has the same content.
     """
     if file_exclude_defaults:
         _tell_deprecated(run)
@@ -129,7 +129,7 @@ def push(
 
 
 def _check_as_imgpkg(run: Run, labels: Sequence[str], access: Access) -> None:
-    """Raise BundlepipeError for what imgpkg looks at first."""
+    """Raise BundlepipeError for faults that imgpkg checks first."""
     from bundlepipe.verbs.push import check_labels
 
     access.keychain(run.tool)
@@ -139,7 +139,7 @@ def _check_as_imgpkg(run: Run, labels: Sequence[str], access: Access) -> None:
 def _tell_deprecated(run: Run) -> None:
     text = "Flag --file-exclude-defaults has been deprecated, use '--file-exclusion' instead\n"
     if run.console.as_json:
-        # imgpkg tells it while it parses arguments, and does not know yet how to print.
+        # imgpkg reports it while it parses arguments, and does not know yet how to print.
         run.console.write(text, sys.stdout)
     else:
         run.console.block(text)
@@ -156,7 +156,7 @@ def _inputs(run: Run, files: Sequence[str], exclude: Sequence[str], preserve_per
 
 
 def _pattern(text: str, roots: Sequence[str]) -> str:
-    """Return a pattern for what is to be left out; what has that name in an input is meant by it alone."""
+    """Return a pattern for an exclusion; if an input has a file of that name, it matches only that file."""
     if any(os.path.lexists(os.path.join(root, text)) for root in roots):
         return _SPECIAL.sub(r"\\\g<0>", text)
     return text
@@ -177,7 +177,7 @@ def _request(run: Run, destination: Reference, is_bundle: bool, inputs: Inputs, 
 
 
 def _path(run: Run, path: str) -> str:
-    """Return a path without slashes at its end, unless they make a directory of a link; InputError if there is none."""
+    """Return a path without trailing slashes, unless they make a directory of a link; InputError for an empty one."""
     if run.tool is not BUNDLEPIPE:
         try:
             os.lstat(path)

@@ -1,4 +1,4 @@
-"""schema."""
+"""The command `schema`: print the JSON Schemas of documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tag list and tag resolve, with imgpkg's options and tables."""
+"""The commands `tag list` and `tag resolve`, with imgpkg's options and tables."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def resolve(run: Run, image: str | None, access: Access) -> None:
 
 
 def _check_access(run: Run, access: Access) -> None:
-    """Raise what is wrong with the options for registries, at which imgpkg looks first."""
+    """Raise the error for the registry options, which imgpkg checks first."""
     if run.tool is not BUNDLEPIPE:
         access.keychain(run.tool)
 

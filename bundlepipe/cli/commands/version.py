@@ -1,4 +1,4 @@
-"""version."""
+"""The command `version`."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from bundlepipe.cli.parsing.command import Command, Run
 @click.command(cls=Command, examples={"Print the version": "version"})
 @click.pass_obj
 def version(run: Run) -> None:
-    """Print the version; under the name of another tool that of the one that is stood in for."""
+    """Print the version; under the name of another tool, that tool's version."""
     run.console.block(f"{run.tool.name} version {run.tool.release or __version__}\n")

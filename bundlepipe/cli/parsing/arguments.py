@@ -1,7 +1,7 @@
-"""Arguments as Go's tools take them, put into the form that click takes.
+"""Convert arguments in the syntax of Go's tools to click's.
 
-imgpkg and kbld parse with cobra and pflag (their documentation): `--flag=false` switches off, `-b=x`
-is `-b x`, and options may stand before the name of the command that they belong to.
+imgpkg and kbld parse with cobra and pflag (their documentation): `--flag=false` switches a flag off,
+`-b=x` is `-b x`, and options may precede the name of their command.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from bundlepipe.cli.parsing.go_values import GoType, go_int, int_fault, quoted_a
 
 
 class FlagError(click.UsageError):
-    """Arguments are wrong; the message has the words of cobra and pflag."""
+    """Arguments are wrong; the message is that of cobra and pflag."""
 
 
 def normalised(arguments: Sequence[str], parameters: Sequence[click.Parameter]) -> list[str]:
-    """Return the arguments of a command with these parameters as click takes them; UsageError for a bad truth value."""
+    """Return the arguments of a command with these parameters in click's syntax; UsageError for an invalid boolean."""
     options = _by_name(parameters)
     rest = iter(arguments)
     result: list[str] = []
@@ -40,9 +40,9 @@ def normalised(arguments: Sequence[str], parameters: Sequence[click.Parameter]) 
 
 
 def parsed(arguments: Sequence[str], parameters: Sequence[click.Parameter]) -> tuple[list[str], list[str]]:
-    """Return the options among arguments, as click takes them, and the other words; FlagError for the first fault.
+    """Return the options among arguments, in click's syntax, and the other words; FlagError for the first fault.
 
-    That is pflag's order: values are looked at where they stand, before what follows.
+    The order is pflag's: values are checked as they come, before what follows.
     """
     options = _by_name(parameters)
     rest = deque(arguments)
@@ -64,8 +64,8 @@ def parsed(arguments: Sequence[str], parameters: Sequence[click.Parameter]) -> t
 def command_first(arguments: Sequence[str], parameters: Sequence[click.Parameter]) -> list[str]:
     """Return the arguments of a group with the command's name before all options.
 
-    An option that is not known here is the command's, and takes the next argument with it, as
-    cobra assumes: `imgpkg -b example.com/app pull -o out`. `parameters` are the group's own.
+    An unknown option is the command's, and takes the next argument with it, as cobra assumes:
+    `imgpkg -b example.com/app pull -o out`. `parameters` are the group's own.
     """
     options = _by_name(parameters)
     for index, argument in enumerate(arguments):
@@ -123,7 +123,7 @@ def _long(argument: str, rest: deque[str], options: Mapping[str, click.Option]) 
 
 
 def _short(letters: str, rest: deque[str], options: Mapping[str, click.Option]) -> list[str]:
-    """Return the options that letters behind one dash are; the last may have its value behind it."""
+    """Return the options in letters after one dash; the last may be followed by its value."""
     flags: list[str] = []
     while letters:
         letter, behind = letters[0], letters[1:]
@@ -146,7 +146,7 @@ def _short(letters: str, rest: deque[str], options: Mapping[str, click.Option]) 
 
 
 def _set(option: click.Option, value: str) -> list[str]:
-    """Return an option with a value as click takes it; FlagError for what pflag would not take."""
+    """Return an option with its value in click's syntax; FlagError for values that pflag would reject."""
     if fault := _fault(option, value):
         names = ", ".join(sorted(option.opts, key=len))
         raise FlagError(f'invalid argument {quoted_as_go(value)} for "{names}" flag: {fault}')

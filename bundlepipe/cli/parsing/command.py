@@ -1,4 +1,4 @@
-"""What all commands have in common: their options, how they are parsed, how their help looks."""
+"""The base class of all commands: shared options, parsing, and the form of their help."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from bundlepipe.concurrency.termination import end_orderly
 HELP_WIDTH = 100
 
 
-# Completed as files and directories are; whether they can be read or written is found out where that is done.
+# Completed as files and directories; whether they can be read or written is checked on use.
 PATH = click.Path(readable=False)
 DIRECTORY = click.Path(file_okay=False, readable=False)
 
 
 class Option(click.Option):
-    """An option; `section` is where the help lists it, `only_for` the names of the tools that have it."""
+    """An option; `section` is its section in the help, `only_for` are the tools that have it."""
 
     def __init__(
         self,
@@ -41,14 +41,14 @@ class Option(click.Option):
 
 
 class Switch(Option):
-    """An option without value, which `--NAME=false` turns off again, as Go's tools have them."""
+    """A boolean option, which `--NAME=false` switches off again, as in Go's tools."""
 
     def __init__(self, declarations: Sequence[str], **settings: Any) -> None:
         both = [f"{name}/--no-{name.removeprefix('--')}" if name.startswith("--") else name for name in declarations]
         super().__init__(both, **{"default": False, **settings})
 
     def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
-        """Return the names, as one would write them to change what is so without, and the help."""
+        """Return the names, in the form that changes the default, and the help."""
         if self.hidden:
             return None
         names = ", ".join(sorted(self.opts, key=len))
@@ -56,7 +56,7 @@ class Switch(Option):
 
 
 def global_options() -> list[Option]:
-    """Return new options that every command has; their values are what a `Console` takes, but for two."""
+    """Return new instances of the options that every command has; all but two are arguments of `Console`."""
     section = "Everywhere"
     return [
         Switch(
@@ -81,15 +81,15 @@ class _Context(click.Context):
 
     @property
     def command_path(self) -> str:
-        """The tool and the command, as one calls them."""
+        """The tool and the command, as a user calls them."""
         return super().command_path.rstrip()
 
 
 class Command(click.Command):
-    """A command: takes arguments as Go's tools do, has the global options, and shows examples in its help.
+    """A command: parses arguments as Go's tools do, has the global options, and shows examples in its help.
 
-    `examples` are command lines without the name of the tool, each with what it is for;
-    `own_examples` are shown under the name bundlepipe alone.
+    `examples` maps descriptions to command lines without the name of the tool; `own_examples` are shown
+    only under the name bundlepipe.
     """
 
     context_class = _Context
@@ -108,7 +108,7 @@ class Command(click.Command):
         self.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
 
     def get_params(self, context: click.Context) -> list[click.Parameter]:
-        """Return the parameters that the command has under the name that it was called by."""
+        """Return the parameters of the command under the current name of the tool."""
         run = context.find_object(Run)
         return [
             each
@@ -117,7 +117,7 @@ class Command(click.Command):
         ]
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Parse, after bringing the arguments into click's form."""
+        """Parse, after converting the arguments to click's syntax."""
         try:
             if stands_in(context):
                 return self._parse_as_cobra(context, args)
@@ -127,7 +127,7 @@ class Command(click.Command):
             raise
 
     def _parse_as_cobra(self, context: click.Context, args: list[str]) -> list[str]:
-        """Parse as imgpkg and kbld do, which look at options, at those that must be there, then at other words."""
+        """Parse as imgpkg and kbld do: first options, then required ones, then other words."""
         parameters = self.get_params(context)
         flags, words = parsed(args, parameters)
         if any(isinstance(each, click.Argument) for each in parameters):
@@ -140,7 +140,7 @@ class Command(click.Command):
         return rest
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command with a console of the kind that its options ask for, then say that it succeeded."""
+        """Run the command with the console that its options select, then report success."""
         chosen = {name: context.params.pop(name, False) for name in _GLOBAL_NAMES}
         run = context.ensure_object(Run)
         run.debug = chosen["debug"]
@@ -152,7 +152,7 @@ class Command(click.Command):
             columns=comma_separated(chosen["columns"]),
         )
         end_orderly()
-        # What is interrupted gives up what it waits for: pauses, connections, programs.
+        # An interruption cancels what the thread waits for: pauses, connections, programs.
         result = cancellable(Cancellation(), partial(super().invoke, context))
         run.console.succeed()
         return result
@@ -178,19 +178,19 @@ class Command(click.Command):
         return self.examples if stands_in(context) else {**self.examples, **self.own_examples}
 
     def example_name(self, context: click.Context) -> str:
-        """Return what examples begin with: the name of the tool."""
+        """Return the start of examples: the name of the tool."""
         return context.find_root().command_path
 
     def _sections(self, context: click.Context) -> dict[str, list[click.Parameter]]:
         sections: dict[str, list[click.Parameter]] = {"Options": []}
-        # Arguments are in the line of usage, and told of in the text; newer releases of click list them as well.
+        # Arguments are in the usage line, and described in the text; newer releases of click also list them.
         for option in (each for each in self.get_params(context) if isinstance(each, click.Option)):
             sections.setdefault(getattr(option, "section", "Everywhere"), []).append(option)
         return sections
 
 
 class Run:
-    """What is known about one run of the program: as which tool, with which console."""
+    """The state of one run of the program: its tool and console."""
 
     def __init__(self, tool: Tool) -> None:
         self.tool = tool
@@ -199,12 +199,12 @@ class Run:
 
     @property
     def trace(self) -> Callable[[str], None] | None:
-        """What shows the conversation with servers; None where it is not wanted."""
+        """The writer of HTTP traces; None without --debug."""
         return (lambda text: self.console.write(text, sys.stderr)) if self.debug else None
 
 
 def _check_choice(context: click.Context, parameters: Sequence[click.Parameter], words: Sequence[str]) -> None:
-    """Raise FlagError unless there is one word, and one of those to choose from."""
+    """Raise FlagError unless there is one word, and it is one of the choices."""
     if len(words) != 1:
         raise FlagError(f"accepts 1 arg(s), received {len(words)}")
     for each in parameters:
@@ -213,21 +213,21 @@ def _check_choice(context: click.Context, parameters: Sequence[click.Parameter],
 
 
 def stands_in(context: click.Context) -> bool:
-    """Tell whether arguments are to be parsed as another tool does it, by whose name the command was called."""
+    """Return whether the command was called by another tool's name, and has to parse arguments like it."""
     run = context.find_object(Run)
     return run is not None and run.tool is not BUNDLEPIPE and not context.resilient_parsing
 
 
 def extra(context: click.Context, words: Sequence[str]) -> FlagError:
-    """Return the error for words that a command does not take, in the words of cobrautil."""
+    """Return the error for superfluous words, with cobrautil's text."""
     return FlagError(f"command '{context.command_path}' does not accept extra arguments '{words[0]}'", context)
 
 
 def comma_separated(values: Sequence[str]) -> list[str]:
-    """Return the texts of an option that may be repeated or have several, divided by commas (pflag's StringSlice)."""
+    """Return the values of an option that may be repeated or have several with commas between (pflag's StringSlice)."""
     return [text for value in values for text in csv_fields(value)]
 
 
 def paths(values: Sequence[str]) -> list[str]:
-    """Return the paths of such an option; a file may have a comma in its name, too."""
+    """Return the paths of such an option; the name of an existing file may contain commas."""
     return [path for text in values for path in ([text] if os.path.lexists(text) else comma_separated([text]))]

@@ -1,4 +1,4 @@
-"""Configuration as commands take it: `-f`."""
+"""The option `-f`, and reading the configuration that it names."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 def files_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the decorator that gives a command `-f/--file`, which arrives as `files`."""
+    """Return the decorator that adds `-f/--file` to a command, as the argument `files`."""
     return click.option(
         *("-f", "--file", "files"), cls=Option, multiple=True, type=PATH, metavar="PATH", help=help_text
     )
 
 
 def read_files(run: Run, files: Sequence[str], emit: Emit, network: NetworkSettings) -> list[Text]:
-    """Return what the values of `-f` name; BundlepipeError for what cannot be read.
+    """Return the texts that the values of `-f` name; BundlepipeError for unreadable ones.
 
-    That they name nothing is an error, too; kbld has nothing to do then.
+    If there are none, that is an error too; kbld then has nothing to do.
     """
     names = paths(files)
     if not names and run.tool is not KBLD:
@@ -48,11 +48,11 @@ def read_inputs(
     trace: Callable[[str], None] | None = None,
     as_kbld: bool = False,
 ) -> list[Text]:
-    """Return what kbld's `-f` names: files, directories, `-` for standard input, and http and https URLs.
+    """Return the texts of kbld's `-f`: files, directories, `-` for standard input, and http and https URLs.
 
-    `network` says how servers are spoken to, `trace` shows it. With `as_kbld` directories are
-    read in kbld's order, and everything in them that has the name of configuration is. Raises
-    InputError for a file that cannot be read, StoreError for a URL.
+    `network` has the settings for requests, `trace` shows them. With `as_kbld` directories are read in
+    kbld's order, and everything in them with a matching name is read. Raises InputError for an unreadable
+    file, StoreError for a URL.
     """
     from bundlepipe.documents.search.paths import kbld_files, searched_files
     from bundlepipe.verbs.images.texts import STANDARD_INPUT, URL_PREFIXES, Text, read_text

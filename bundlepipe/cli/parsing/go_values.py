@@ -1,6 +1,6 @@
-"""Values of options as Go writes them, and what Go's libraries say of a text that is none.
+"""Parse values of options as Go does, with the errors of Go's libraries.
 
-Faults are in the words of strconv, time and pflag, which scripts may look for.
+Errors have the texts of strconv, time and pflag, which scripts may look for.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _UNITS = {
 }
 _DURATION_PART = re.compile(r"(?=\.?[0-9])(?P<whole>[0-9]*)(?:\.(?P<fraction>[0-9]*))?(?P<unit>[^0-9.]*)", re.ASCII)
 _LARGEST_INT = 1 << 63
-# Of what is in range there are fewer; Python refuses to make a number of some thousands.
+# Values in range are shorter; Python refuses to convert thousands of digits.
 _MOST_DIGITS = 200
-# As strconv takes numbers whose base their beginning says; 0 and a digit is the base 8.
+# As strconv reads numbers whose prefix gives the base; 0 and a digit is base 8.
 _INT_TEXT = re.compile(
     r"[+-]?(?:0|[1-9](?:_?[0-9])*|0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0(?:_?[0-7])+)", re.ASCII
 )
@@ -40,11 +40,11 @@ _LONGEST = 1e9
 
 
 class GoType(click.ParamType[_Value]):
-    """A kind of value whose faults pflag tells where it meets them."""
+    """A type of values that pflag checks while parsing."""
 
     @abstractmethod
     def fault(self, text: str) -> str | None:
-        """Return what is wrong with a value, in Go's words; None if nothing is."""
+        """Return the fault of a value, in Go's words; None if it is valid."""
 
 
 def quoted_as_go(text: str) -> str:
@@ -53,14 +53,14 @@ def quoted_as_go(text: str) -> str:
 
 
 def truth_fault(text: str) -> str | None:
-    """Return what is wrong with a truth value; None if nothing is."""
+    """Return the fault of a boolean; None if it is valid."""
     from bundlepipe.stores.keychains.flags import GO_TRUTHS
 
     return None if text in GO_TRUTHS else f"strconv.ParseBool: parsing {quoted_as_go(text)}: invalid syntax"
 
 
 def int_fault(text: str) -> str | None:
-    """Return what is wrong with a number; None if nothing is."""
+    """Return the fault of a number; None if it is valid."""
     if not _INT_TEXT.fullmatch(text):
         return f"strconv.ParseInt: parsing {quoted_as_go(text)}: invalid syntax"
     if len(text.lstrip("+-0_")) > _MOST_DIGITS or not -_LARGEST_INT <= go_int(text) < _LARGEST_INT:
@@ -69,24 +69,24 @@ def int_fault(text: str) -> str | None:
 
 
 def go_int(text: str) -> int:
-    """Return the number that a text without faults is: Go's literals of base 2, 8, 10 and 16."""
+    """Return the number in a valid text: Go's literals of base 2, 8, 10 and 16."""
     return int(re.sub(r"^([+-]?)0(?=_?[0-7])", r"\g<1>0o", text), 0)
 
 
 class Duration(GoType[float]):
-    """A length of time as Go writes it (`30s`, `1m30s`), in seconds; one below 0 counts as 0."""
+    """A duration in Go's notation (`30s`, `1m30s`), in seconds; negative ones count as 0."""
 
     name = "duration"
 
     def convert(self, value: object, parameter: click.Parameter | None, context: click.Context | None) -> float:
-        """Return the seconds; a usage error for anything else."""
+        """Return the seconds; a usage error for an invalid text."""
         text = str(value)
         if self.fault(text):
             self.fail(f"'{text}' is not a length of time: expected one such as 30s or 1m30s", parameter, context)
         return 0.0 if text.startswith("-") else min(_nanoseconds(text) / _SECOND, _LONGEST)
 
     def fault(self, text: str) -> str | None:
-        """Return what is wrong with a length of time; None if nothing is."""
+        """Return the fault of a duration; None if it is valid."""
         rest = re.sub(r"^[+-]", "", text)
         if rest == "0":
             return None
@@ -106,7 +106,7 @@ class Duration(GoType[float]):
 
 
 def _nanoseconds(text: str) -> int:
-    """Return the length of a time whose parts all have units, its sign aside; what is below a nanosecond is lost."""
+    """Return the nanoseconds of a duration without sign, all of whose parts have units; fractions are dropped."""
     total = 0
     for part in _DURATION_PART.finditer(text):
         if part["unit"]:
@@ -118,23 +118,23 @@ def _nanoseconds(text: str) -> int:
 
 
 class Labels(GoType[str]):
-    """`KEY=VALUE`, or several of them divided by commas, as pflag's StringToString takes them."""
+    """`KEY=VALUE`, or several separated by commas, as in pflag's StringToString."""
 
     name = "labels"
 
     def fault(self, text: str) -> str | None:
-        """Return what is wrong with labels; None if nothing is."""
+        """Return the fault of labels; None if they are valid."""
         fault = next((pair for pair in label_texts(text) if "=" not in pair), None)
         return None if fault is None else f"{fault} must be formatted as key=value"
 
 
 def label_texts(text: str) -> list[str]:
-    """Return the labels that a text has, each `KEY=VALUE`; where it has one `=` at most the value may have commas."""
+    """Return the labels in a text, each `KEY=VALUE`; if it has at most one `=`, the value may contain commas."""
     return [text.strip('"')] if text.count("=") <= 1 else csv_fields(text)
 
 
 def csv_fields(text: str) -> list[str]:
-    """Return the fields of a line of CSV, as which pflag reads several values; UsageError for a line break in it."""
+    """Return the fields of a CSV line, the format of pflag's lists; UsageError for a line break in it."""
     import csv
 
     try:

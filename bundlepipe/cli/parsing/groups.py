@@ -1,4 +1,4 @@
-"""Groups of commands, which are found as click does it or, under the names of other tools, as cobra does."""
+"""Groups of commands, with lookup by click's rules or, under the names of other tools, by cobra's."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bundlepipe.cli.parsing.command import HELP_WIDTH, Run, Switch, extra, globa
 
 
 class Commands(click.Group):
-    """Commands that are imported when they are used.
+    """Commands that are imported on use.
 
-    `places` gives `MODULE:NAME` below this package, and a line for the help, by the names of
-    commands. `bare` is the place of the command that is meant where none is named, `aliases`
-    has further names of commands, `hidden` the places of those that are not listed.
+    `places` maps names of commands to `MODULE:NAME` below this package, and a line for the help.
+    `bare` is the command to run if none is named, `aliases` are additional names of commands,
+    `hidden` are commands that are not listed.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Commands(click.Group):
         self._hidden = hidden or {}
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Return the names of all commands that are listed."""
+        """Return the names of all listed commands."""
         return list(self._places)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
@@ -52,12 +52,12 @@ class Commands(click.Group):
         return name in self._places or name in self._hidden
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what commands there are, without importing them."""
+        """Write the commands, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in self._places.items()])
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Parse, with the name of the command first wherever it was; `help NAME` is `NAME --help`."""
+        """Parse, moving the name of the command first; `help NAME` is `NAME --help`."""
         arguments = command_first(args, [*self.get_params(context), *global_options()])
         if stands_in(context):
             arguments = self._found_as_cobra(context, arguments, args)
@@ -68,9 +68,9 @@ class Commands(click.Group):
         return super().parse_args(context, arguments)
 
     def _found_as_cobra(self, context: click.Context, arguments: list[str], given: list[str]) -> list[str]:
-        """Return arguments that begin with a command; where none is named do what imgpkg and kbld do then.
+        """Return arguments that begin with a command; if none is named, do what imgpkg and kbld do then.
 
-        `arguments` begin with the word that may be the name of one, and were `given` in another order.
+        `arguments` begin with the word that may be its name, and were `given` in another order.
         """
         name = arguments[0] if arguments else ""
         name = self._aliases.get(name, name)
@@ -102,7 +102,7 @@ class Commands(click.Group):
 
 
 def _root_options(context: click.Context) -> list[click.Option]:
-    """Return the options that only what has no name has."""
+    """Return the options that only the command without a name has."""
     return [] if context.parent else [Switch(["-v", "--version"])]
 
 

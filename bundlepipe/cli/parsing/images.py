@@ -1,4 +1,4 @@
-"""What names the subject of a command: `-b`, `-i`, `--lock`; and the locks that commands write."""
+"""Options that name a bundle, image or lock (`-b`, `-i`, `--lock`), and the output of locks."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 STANDARD = "-"
 _STANDARD_INPUT = "standard input"
 _OWNER_ALONE = 0o600
-# Where a redirection has put a file, that must not be exchanged for another.
+# Paths of redirected output, whose file must not be replaced by another.
 _STREAMS = ("/dev/fd/", "/dev/stdout", "/dev/stderr", "/proc/")
 
 
 def bundle_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the decorator that gives a command `-b/--bundle`."""
+    """Return the decorator that adds `-b/--bundle` to a command."""
     return click.option("-b", "--bundle", cls=Option, metavar="REFERENCE", help=help_text)
 
 
 def image_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the decorator that gives a command `-i/--image`."""
+    """Return the decorator that adds `-i/--image` to a command."""
     return click.option("-i", "--image", cls=Option, metavar="REFERENCE", help=help_text)
 
 
@@ -39,7 +39,7 @@ def sole(
 ) -> tuple[str, str]:
     """Return the name and value of the one option that was given; BundlepipeError `expected` for none or several.
 
-    imgpkg says `none` of the former and `several` of the latter.
+    imgpkg's text is `none` or `several`.
     """
     there = [(name, value) for name, value in given.items() if value]
     if len(there) != 1:
@@ -53,32 +53,32 @@ def read_lock(path: str) -> BundleLock | ImagesLock:
 
 
 def read_any_lock(path: str) -> bytes:
-    """Return what is in a file, or on standard input (`-`); InputError."""
+    """Return the content of a file, or of standard input (`-`); InputError."""
     return read_bounded(sys.stdin.buffer, _STANDARD_INPUT) if path == STANDARD else read_document(path)
 
 
 def parse_any_lock(content: bytes, path: str) -> BundleLock | ImagesLock:
-    """Return the lock that was read from a file, or from standard input (`-`); DocumentError."""
+    """Parse a lock that was read from a file, or from standard input (`-`); DocumentError."""
     from bundlepipe.documents.imgpkg.any_lock import parse_lock
 
     return parse_lock(content, named_lock(path))
 
 
 def named_lock(path: str) -> str:
-    """Return what messages call a file, or standard input (`-`)."""
+    """Return the name in messages of a file, or standard input (`-`)."""
     return _STANDARD_INPUT if path == STANDARD else path
 
 
 def is_stream(path: str) -> bool:
-    """Tell whether a path stands for a device or a pipe, which is written into, and nothing put in its place."""
+    """Return whether a path is a device or a pipe, which is written to instead of being replaced."""
     return path.startswith(_STREAMS) or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
 
 
 def write_lock(path: str, content: bytes, print_block: Callable[[str], None], *, peers_name: str | None = None) -> None:
     """Write a lock to a file, or print it (`-`); OutputError if it cannot be written.
 
-    With `peers_name`, by which imgpkg or kbld call it, it is written as they do: for its owner
-    alone if it was not there, and no directory is made for it.
+    With `peers_name`, its name in imgpkg or kbld, it is written as they do: a new file is readable
+    only by its owner, and no directory is created.
     """
     if path == STANDARD:
         print_block(content.decode())
@@ -88,10 +88,10 @@ def write_lock(path: str, content: bytes, print_block: Callable[[str], None], *,
             with open(path, "ab") as stream:
                 stream.write(content)
         elif peers_name:
-            # Raises FileNotFoundError where write_if_changed would make a directory.
+            # Raises FileNotFoundError where write_if_changed would create a directory.
             os.stat(os.path.dirname(os.path.realpath(path)))
             if not write_if_changed(os.path.realpath(path), content, mode=_OWNER_ALONE):
-                # Makefiles see by its time that the program has run.
+                # Makefiles see by its time that the program ran.
                 os.utime(path)
         else:
             write_if_changed(os.path.realpath(path), content)

@@ -1,4 +1,4 @@
-"""Locks that options name: under imgpkg's name they are read as imgpkg reads them, with its words for what is wrong."""
+"""Locks named by options: under the name imgpkg they are parsed by its rules, with its errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_bundle_lock(run: Run, path: str) -> BundleLock:
 
 
 def read_copied_lock(run: Run, path: str) -> BundleLock | ImagesLock:
-    """Return the lock in a file, or on standard input (`-`), whose images are copied; InputError, DocumentError."""
+    """Return the lock to copy in a file, or on standard input (`-`); InputError, DocumentError."""
     if run.tool is BUNDLEPIPE:
         return parse_any_lock(read_any_lock(path), path)
     from bundlepipe.documents.imgpkg import go_locks
@@ -39,7 +39,7 @@ def read_copied_lock(run: Run, path: str) -> BundleLock | ImagesLock:
     try:
         return go_locks.bundle_lock(content, named_lock(path))
     except DocumentError:
-        # It is told what is wrong with it as an ImagesLock.
+        # The error is the one for an ImagesLock.
         pass
     try:
         return go_locks.images_lock(content, named_lock(path))
@@ -49,7 +49,7 @@ def read_copied_lock(run: Run, path: str) -> BundleLock | ImagesLock:
 
 
 def _content(path: str, doing: str) -> bytes:
-    """Return what is in a file; InputError says in imgpkg's words what it was doing."""
+    """Return the content of a file; InputError has imgpkg's text for the failed step."""
     try:
         return read_any_lock(path)
     except InputError as error:

@@ -1,7 +1,7 @@
-"""What commands write in the place of what is there: nothing that would be lost, unless `--force` is given.
+"""Outputs of commands: existing files are not replaced if anything would be lost, unless `--force` is given.
 
-Under the names of imgpkg and kbld their rule holds, which is to replace it; repositories of git
-stay even then.
+Under the names imgpkg and kbld their rule applies, which is to replace them; git repositories stay even
+then.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from bundlepipe.filesystem.dangerous import refuse_repository
 from bundlepipe.verbs.outputs.kinds import BUNDLE_LOCK, COPIED_TAR, IMAGES_LOCK, KBLD_LOCK, tar_outputs
 from bundlepipe.verbs.outputs.replacing import Claim, DirectoryOutput, FileOutput, Kind, check_all, followed
 
-# What imgpkg and kbld call the locks that they write.
+# The names of locks in imgpkg and kbld.
 _PEERS_NAMES = {BUNDLE_LOCK.name: "bundle config", IMAGES_LOCK.name: "images config", KBLD_LOCK.name: "lock config"}
 
 
 def force_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--force`, under the name bundlepipe alone."""
+    """Add `--force` to a command, only under the name bundlepipe."""
     text = "Replace what is in the place of the output even if it would be lost"
     return click.option("--force", cls=Switch, only_for=(BUNDLEPIPE.name,), help=text)(function)
 
 
 def check_tar(run: Run, path: str, *, force: bool, is_written: bool = False) -> None:
-    """Raise OutputError if a tar must not be written at `path`; once it `is_written` there, put in its place."""
+    """Raise OutputError if a tar file must not be written to, or once it `is_written`, put in place at `path`."""
     refuse_repository(path)
     if run.tool is BUNDLEPIPE:
         outputs = tar_outputs(path, _claim(f"it is not {COPIED_TAR.name}", "file", force=force))
-        # The partial file is whole by then, and about to go.
+        # By then the partial file is complete, and about to be renamed.
         check_all(outputs[:1] if is_written else outputs)
 
 
 def lock_writer(run: Run, path: str | None, kinds: Collection[Kind], *, force: bool) -> Callable[[bytes, Kind], None]:
-    """Return what writes a lock, of one of these kinds, to a file, or prints it (`-`).
+    """Return a function that writes a lock, of one of these kinds, to a file, or prints it (`-`).
 
-    OutputError, now or when it is written, if what is there must stay.
+    OutputError, now or on writing, if the existing file must stay.
     """
     output = _lock_output(run, path, kinds, force=force) if path else None
     if output:
@@ -60,7 +60,7 @@ def lock_writer(run: Run, path: str | None, kinds: Collection[Kind], *, force: b
 
 
 def _lock_output(run: Run, path: str, kinds: Collection[Kind], *, force: bool) -> FileOutput | None:
-    """Return a file that must be asked before it is replaced; None for a stream, and under another name."""
+    """Return a file to check before it is replaced; None for a stream, and under another name."""
     if path == STANDARD or is_stream(path):
         return None
     refuse_repository(path)
@@ -74,7 +74,7 @@ def _lock_output(run: Run, path: str, kinds: Collection[Kind], *, force: bool) -
 
 
 def pull_output(path: str, made: Callable[[], bool], *, is_bundle: bool | None, force: bool) -> DirectoryOutput:
-    """Return the directory of a pull; `made` tells whether it is what an earlier pull left there."""
+    """Return the directory of a pull; `made` returns whether an earlier pull made it."""
     claim = _claim("its files are not as a pull left them", "directory", force=force, made=made)
     return DirectoryOutput(path, claim, is_bundle=is_bundle)
 

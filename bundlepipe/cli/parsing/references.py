@@ -1,4 +1,4 @@
-"""References as options give them: what is wrong with one is told in imgpkg's words under its name."""
+"""Parse references in options, under the name imgpkg with its errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PROTOCOL = re.compile("https?://")
 
 
 def tag_of(run: Run, text: str, what: str) -> Reference:
-    """Return the repository, and the tag if there is one, that `what` writes to; InvalidReference, BundlepipeError."""
+    """Return the repository, and the tag if any, that `what` writes to; InvalidReference, BundlepipeError."""
     if run.tool is BUNDLEPIPE:
         return _in_a_registry(text, what)
     if problem := tag_problem(text):
@@ -24,7 +24,7 @@ def tag_of(run: Run, text: str, what: str) -> Reference:
 
 
 def reference_of(run: Run, text: str, what: str) -> Reference:
-    """Return the reference to something in a registry that `what` asks for; InvalidReference, BundlepipeError."""
+    """Return the reference that `what` needs; InvalidReference, BundlepipeError."""
     if run.tool is BUNDLEPIPE:
         return _in_a_registry(text, what)
     _refuse_faulty(text)
@@ -32,7 +32,7 @@ def reference_of(run: Run, text: str, what: str) -> Reference:
 
 
 def location_of(run: Run, text: str) -> Location:
-    """Return what is to be read: something in a registry, or but for imgpkg in a local home; InvalidReference."""
+    """Return the location to read: in a registry, or, except under the name imgpkg, a local one; InvalidReference."""
     if run.tool is BUNDLEPIPE:
         return parse_location(text)
     _refuse_faulty(text)
@@ -55,5 +55,5 @@ def _refuse_faulty(text: str) -> None:
 
 
 def _parsed(text: str) -> Reference:
-    """Return the reference of a text of which imgpkg takes one more form: a tag may be empty, and is no tag then."""
+    """Return the reference in a text; as in imgpkg, an empty tag is allowed, and ignored."""
     return Reference.parse(text.removesuffix(":"))

@@ -1,4 +1,4 @@
-"""The options of every command that talks to a registry, and the homes that they lead to.
+"""Options for registries, and the stores and credentials that they select.
 
 Names, defaults and variables are imgpkg's (`imgpkg push --help`); kbld has some of them.
 """
@@ -73,14 +73,14 @@ def _account_options() -> list[Option]:
 
 @dataclass(frozen=True)
 class Access:
-    """How registries are to be spoken to, as the options say: `values` has their values, by their names."""
+    """The registry options of a command: `values` by name."""
 
     values: Mapping[str, Any]
 
     def homes(self, run: Run, emit: Emit, *, concurrency: int | None = None) -> Homes:
-        """Return the homes for it; StoreError for options and variables that contradict themselves.
+        """Return the stores for these options; StoreError for contradictory options and variables.
 
-        `concurrency` is how many blobs are transferred at once.
+        `concurrency` is the number of blobs to transfer at once.
         """
         from bundlepipe.stores.homes import CONCURRENT_TRANSFERS, Homes
 
@@ -94,12 +94,12 @@ class Access:
 
     @cached_property
     def network(self) -> NetworkSettings:
-        """What holds for every registry and every other server; InputError for a file of authorities that is none."""
+        """The settings for all servers; InputError for a file without certificates."""
         from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings
 
         authorities = tuple(comma_separated(self.values["registry_ca_cert_path"]))
         for path in authorities:
-            # Also where no server speaks TLS: who names a file means it.
+            # Also if no server uses TLS: a user who names a file expects it to be used.
             _check_authorities(path, IMGPKG if "registry_username" in self.values else KBLD)
         return NetworkSettings(
             authorities=authorities,
@@ -108,18 +108,18 @@ class Access:
             response_header_timeout=self.values.get(
                 "registry_response_header_timeout", DEFAULT_NETWORK.response_header_timeout
             ),
-            # imgpkg takes 0 for a single try, too.
+            # imgpkg also treats 0 as a single try.
             tries=max(1, self.values.get("registry_retry_count", DEFAULT_NETWORK.tries)),
         )
 
     def keychain(self, tool: Tool) -> Keychain:
-        """Return where credentials come from; StoreError for options and variables that contradict themselves."""
+        """Return the source of credentials; StoreError for contradictory options and variables."""
         from bundlepipe.stores.keychains.chain import find_keychain
 
         return find_keychain(os.environ, tool.name, self._flags(tool), self.network)
 
     def _flags(self, tool: Tool) -> RegistryFlags:
-        """Return the credentials that flags give, or in the place of each the first variable for it."""
+        """Return the credentials in flags, each defaulting to its first variable."""
         from bundlepipe.stores.keychains.flags import RegistryFlags, truth
 
         found: dict[str, str] = {}
@@ -138,7 +138,7 @@ class Access:
 
 
 def _check_authorities(path: str, peer: Tool) -> None:
-    """Raise InputError, with the words of a peer, unless a file has a certificate."""
+    """Raise InputError, with the other tool's text, unless a file has a certificate."""
     told = "Creating registry HTTP transport: " if peer is IMGPKG else ""
     try:
         content = read_file(path)
@@ -153,18 +153,18 @@ def _check_authorities(path: str, peer: Tool) -> None:
 
 
 def _variable(name: str, tool: Tool) -> str:
-    """Return the first variable of a tool for an option that is set; nothing if there is none."""
+    """Return a tool's first variable for an option that is set; empty if there is none."""
     variables = (f"{prefix}_{name.upper()}" for prefix in tool.prefixes)
     return next((variable for variable in variables if os.environ.get(variable)), "")
 
 
 def registry_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command imgpkg's options for registries; they arrive as one argument, `access`."""
+    """Add imgpkg's options for registries to a command, as one argument, `access`."""
     return _with(function, [*_account_options(), *_tls_options()])
 
 
 def tls_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command kbld's options for registries, which are fewer; they arrive as one argument, `access`."""
+    """Add kbld's options for registries, which are fewer, to a command, as one argument, `access`."""
     return _with(function, _tls_options())
 
 
@@ -176,7 +176,7 @@ def _with(function: Callable[..., Any], options: Sequence[Option]) -> Callable[.
         access = Access({name: settings.pop(name) for name in names})
         return function(*arguments, access=access, **settings)
 
-    # As click's own decorators keep them: the last is listed first.
+    # As click's own decorators do: the last one is listed first.
     parameters: list[click.Parameter] = call.__dict__.setdefault("__click_params__", [])
     parameters.extend(reversed(options))
     return call

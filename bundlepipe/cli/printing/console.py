@@ -1,7 +1,7 @@
-"""What a command prints, and where: imgpkg's and kbld's rules (of cppforlife/go-cli-ui, as observed).
+"""The console of a command: what it prints where, by the rules of imgpkg and kbld (cppforlife/go-cli-ui, as observed).
 
-On a terminal, or with `--tty`, commands narrate; elsewhere they print documents and rows alone,
-and with `--json` everything that they would have printed in one JSON document, in the end.
+On a terminal, or with `--tty`, commands narrate; otherwise they print only documents and rows, and
+with `--json` all their output as one JSON document at the end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bundlepipe.errors import BundlepipeError
 
 _GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 _INDENT = "  "
-# What encoding/json of Go escapes in texts.
+# Characters that Go's encoding/json escapes in texts.
 _GO_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
@@ -30,10 +30,10 @@ _Form = tuple[Callable[[Sequence[str], _Rows], str], Callable[[_Rows], str]]
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts. `content` says in the plural what they are, `header` has titles by the keys of `--column`.
+    """Rows of texts. `content` names them in the plural, `header` has titles by the keys of `--column`.
 
-    `hidden` are keys of columns that are not printed unless they are asked for. With `is_transposed`
-    imgpkg and kbld print a line for each cell.
+    `hidden` are keys of columns that are printed only on request. With `is_transposed` imgpkg and kbld print a
+    line for each cell.
     """
 
     title: str
@@ -44,7 +44,7 @@ class Table:
     is_transposed: bool = False
 
     def only(self, columns: Sequence[str]) -> Table:
-        """Return the table with these columns alone, by key or title; BundlepipeError for one that it has not."""
+        """Return the table with only these columns, by key or title; BundlepipeError for an unknown one."""
         keys = list(self.header)
         titles = {title.lower(): key for key, title in self.header.items()}
         chosen = [titles.get(column.lower(), column) for column in columns]
@@ -54,7 +54,7 @@ class Table:
         return self._with(chosen)
 
     def visible(self) -> Table:
-        """Return the table without the columns that are hidden."""
+        """Return the table without hidden columns."""
         return self._with([key for key in self.header if key not in self.hidden])
 
     def _with(self, chosen: Sequence[str]) -> Table:
@@ -67,11 +67,11 @@ class Table:
 class Console:
     """Prints for one command.
 
-    stands_in: printed is, to the letter, what imgpkg or kbld would print.
-    narrates: lines that tell what goes on are wanted (a terminal or `--tty`).
-    as_json: all is kept and written as one JSON document by `succeed` or `fail`.
-    color: results may be coloured, where there is a terminal and `NO_COLOR` is not set.
-    `write` is how texts get to a stream; whoever draws on the terminal puts his own there.
+    stands_in: the output is exactly that of imgpkg or kbld.
+    narrates: progress is narrated (a terminal or `--tty`).
+    as_json: output is kept and written as one JSON document by `succeed` or `fail`.
+    color: results may be coloured, on a terminal if `NO_COLOR` is not set. `write` writes texts to
+    a stream; a progress display replaces it.
     """
 
     def __init__(
@@ -92,33 +92,34 @@ class Console:
         self._blocks: list[str] = []
         self._tables: list[Table] = []
         self._document: object = None
-        # Lines and blocks follow one another; a blank line is before and after all else.
+        # Consecutive lines and blocks are adjacent; a blank line is before and after everything
+        # else.
         self._printed: Literal["nothing", "text", "other"] = "nothing"
         self.write: Callable[[str, TextIO], None] = _write_at_once
 
     def line(self, text: str, *, ends: bool = True) -> None:
-        """Narrate a line; what is to be the last before `Succeeded` may leave out its end, as imgpkg does."""
+        """Narrate a line; the last one before `Succeeded` may omit its line end, as in imgpkg."""
         if self.as_json:
             self._lines.append(f"{text}\n" if ends and self._stands_in else text)
         elif self.narrates:
             self._write(text + ("\n" if ends else ""))
 
     def block(self, text: str) -> None:
-        """Print a result as it stands, terminal or not."""
+        """Print a result unchanged, terminal or not."""
         if self.as_json:
             self._blocks.append(text)
         else:
             self._write(text)
 
     def blocks(self, texts: Sequence[str]) -> None:
-        """Print the parts of a result at once: who reads no more than the first does not break the rest."""
+        """Print the parts of a result at once: a reader that stops after the first does not cause an error."""
         if self.as_json:
             self._blocks += texts
         else:
             self._write("".join(texts))
 
     def table(self, table: Table) -> None:
-        """Print a table: for people with title, header and count, else rows whose cells are divided by tabs."""
+        """Print a table: for users with title, header and count, otherwise as rows with cells separated by tabs."""
         table = self._with_columns(table)
         if self.as_json:
             self._tables.append(table)
@@ -130,7 +131,7 @@ class Console:
             self._write(self._form(table.is_transposed)[1](table.rows), "other")
 
     def _form(self, is_transposed: bool) -> _Form:
-        """Return what makes the lines of a table: for people, and for scripts."""
+        """Return the function that renders a table: for users, or for scripts."""
         if not self._stands_in:
             return _for_people, _for_scripts
         if is_transposed:
@@ -138,7 +139,7 @@ class Console:
         return go_table.for_people, go_table.for_scripts
 
     def _with_columns(self, table: Table) -> Table:
-        """Return the table with the columns that are asked for; another tool's has them in its own order."""
+        """Return the table with the requested columns; under another tool's name in the table's own order."""
         if not self._columns or not self._stands_in:
             return table.visible().only(self._columns) if self._columns else table.visible()
         asked = ["_".join(re.sub(r"[\W_]", " ", column.lower()).split()) for column in self._columns]
@@ -146,15 +147,15 @@ class Console:
         return table.only(unknown or [key for key in table.header if key in asked])
 
     def document(self, document: object) -> None:
-        """Let this be the JSON document that `--json` prints, in place of tables, blocks and lines."""
+        """Set the JSON document for `--json`, which replaces tables, blocks and lines."""
         self._document = document
 
     def note(self, text: str) -> None:
-        """Say something on the side, on stderr, in whole lines."""
+        """Print a note on stderr, in whole lines."""
         self.write(f"{text}\n", sys.stderr)
 
     def succeed(self) -> None:
-        """End what was printed."""
+        """End the output."""
         if self.as_json:
             self._lines.append("Succeeded")
             self._write_json()
@@ -163,7 +164,7 @@ class Console:
         sys.stdout.flush()
 
     def fail(self, message: str) -> None:
-        """Say why nothing came of it: on stderr, and with `--json` in the document as well."""
+        """Report a failure: on stderr, and with `--json` in the document as well."""
         try:
             if self.as_json:
                 self._lines.append(message)
@@ -172,7 +173,7 @@ class Console:
                 self._write("", "other")
             sys.stdout.flush()
         except OSError:
-            # What cannot be written is what may have failed. It stays in the buffer, and would fail again.
+            # Writing the rest may be what failed. It stays in the buffer, and would fail again.
             discard_output()
         head, colon, rest = message.partition(": ")
         _write_at_once(f"{self._painted(head, _RED, sys.stderr.isatty())}{colon}{rest}\n", sys.stderr)
@@ -188,7 +189,7 @@ class Console:
     def _write_json(self) -> None:
         text = json.dumps(self._json_document(), indent=4, ensure_ascii=False)
         text = text.translate(_GO_ESCAPES) if self._stands_in else text + "\n"
-        # JSON is UTF-8, and a file name may be none; Go writes the same in place of such bytes.
+        # JSON is UTF-8, and a file name may have other bytes; Go replaces them in the same way.
         sys.stdout.write(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
     def _json_document(self) -> object:
@@ -210,7 +211,7 @@ class Console:
 
 
 def discard_output() -> None:
-    """Let what is printed from now on, and what is not written yet, go nowhere."""
+    """Discard further output, and what is not written yet."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
@@ -226,13 +227,13 @@ def _for_people(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _for_scripts(rows: Sequence[Sequence[str]]) -> str:
-    # One column, too, has its tab: scripts cut the first field.
+    # A single column also ends with a tab: scripts cut the first field.
     lines = ([*line, ""] if len(line) == 1 else line for line in _lines(rows))
     return "".join("\t".join(line) + "\n" for line in lines)
 
 
 def _lines(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return rows as lines: where a cell has several, the others have empty cells beside them."""
+    """Return rows as lines: beside cells of several lines, the others are filled with empty cells."""
     return [list(line) for row in rows for line in zip_longest(*(cell.split("\n") for cell in row), fillvalue="")]
 
 

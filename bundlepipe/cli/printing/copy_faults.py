@@ -1,4 +1,4 @@
-"""What imgpkg, and kbld with it, refuses to copy, or where to, in its words."""
+"""Checks of imgpkg, shared by kbld, before a copy, with their error texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_tar(request: CopyRequest, path: str) -> None:
-    """Raise OutputError where imgpkg writes no tar, InvalidContent for no tar of its."""
+    """Raise OutputError where imgpkg cannot write a tar file, InvalidContent if it is not one of imgpkg's."""
     check_directory(path)
     if request.resume and os.path.isfile(path):
         from bundlepipe.stores.archive.reader import count_present_layers
@@ -26,7 +26,7 @@ def check_tar(request: CopyRequest, path: str) -> None:
 
 
 def check_directory(path: str) -> None:
-    """Raise OutputError where imgpkg and kbld write no tar, since they make no directories."""
+    """Raise OutputError where imgpkg and kbld write no tar file, since they create no directories."""
     directory = os.path.dirname(path)
     if directory and not os.path.exists(directory):
         raise OutputError(
@@ -36,6 +36,6 @@ def check_directory(path: str) -> None:
 
 
 def repository_fault(text: str) -> str | None:
-    """Return what imgpkg and kbld say of the name of a repository that is none to them; None if it is one."""
+    """Return the error of imgpkg and kbld for an invalid name of a repository; None if it is valid."""
     problem = repository_problem(text)
     return problem and f"Building import repository ref: {problem}"

@@ -1,4 +1,4 @@
-"""What copy tells while it works, and in the end of layers that were left out."""
+"""Narration of a copy, with a warning at the end about layers that were left out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MANIFEST_FILE = "manifest.json"
 
 
 class Narration:
-    """Tells of a copy, in imgpkg's lines."""
+    """Reports a copy, with imgpkg's lines."""
 
     def __init__(self, console: Console, request: CopyRequest) -> None:
         self._console = console
@@ -33,13 +33,13 @@ class Narration:
         self._includes_all = request.include_non_distributable
 
     def take(self, event: Event) -> None:
-        """Tell of an event, if there is something to tell."""
+        """Report an event, if it is of interest."""
         if isinstance(event, CopyPlanned):
             self._export(event)
             self.line("writing layers..." if self._to_tar else f"importing {len(event.names)} images...")
 
     def end(self, copied: Copied) -> None:
-        """Tell what comes when everything is copied."""
+        """Report the end of a copy."""
         if not self._to_tar:
             self.line("Tagging images")
         if copied.skipped:
@@ -55,7 +55,7 @@ class Narration:
         return sorted(skipped.items())
 
     def line(self, text: str) -> None:
-        """Tell something in lines that say what tells it."""
+        """Report a text, in lines that begin with the name of the tool."""
         self._console.line("\n".join(f"copy | {line}" for line in text.split("\n")))
 
     def _export(self, planned: CopyPlanned) -> None:
@@ -65,12 +65,12 @@ class Narration:
         self.line(f"exported {len(planned.names)} images")
 
     def _warn(self, text: str) -> None:
-        """Say what will be missing: on stdout where all is told, else on stderr."""
+        """Warn about missing layers: on stdout if everything is narrated there, otherwise on stderr."""
         (self._console.line if self._console.narrates else self._console.note)(text)
 
 
 class ImgpkgNarration(Narration):
-    """Tells of a copy as imgpkg does to the letter: the files of a tar that is written, and warnings as lines."""
+    """Reports a copy exactly as imgpkg does: the files of a tar file, and warnings as lines."""
 
     def __init__(self, console: Console, request: CopyRequest) -> None:
         super().__init__(console, request)
@@ -80,7 +80,7 @@ class ImgpkgNarration(Narration):
         self._files = WrittenFiles(self.line)
 
     def take(self, event: Event) -> None:
-        """Tell of an event, if there is something to tell."""
+        """Report an event, if it is of interest."""
         super().take(event)
         if self._to_tar:
             self._files.take(event)
@@ -101,14 +101,14 @@ class ImgpkgNarration(Narration):
 
 
 class WrittenFiles:
-    """Tells of the files of a tar, as imgpkg and kbld do: each when it is written, and how long that took."""
+    """Reports the files of a tar file, as imgpkg and kbld do: each when it is written, with its duration."""
 
     def __init__(self, line: Callable[[str], None]) -> None:
         self._line = line
         self._began: dict[str, float] = {}
 
     def take(self, event: Event) -> None:
-        """Tell of an event, if it ends a file."""
+        """Report an event, if it ends a file."""
         match event:
             case CopyPlanned():
                 self._tell(_MANIFEST_FILE, 0)
@@ -123,7 +123,7 @@ class WrittenFiles:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as Go writes it: `1m2.5s`, `1.5s`, `20.25ms`, `3.5µs`."""
+    """Return a duration in Go's notation: `1m2.5s`, `1.5s`, `20.25ms`, `3.5µs`."""
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
     if seconds >= 1:

@@ -1,4 +1,4 @@
-"""Tables as imgpkg and kbld print them: cells in columns, whether people read them or scripts (go-cli-ui, observed)."""
+"""Tables as imgpkg and kbld print them, for users and for scripts (go-cli-ui, as observed)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SAME = "^"
 
 
 def for_people(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return lines with the header; rows whose first cell is that of the row above have a mark in its place."""
+    """Return lines with the header; a first cell equal to the one above is replaced with a mark."""
     firsts = [None, *(row[0] for row in rows if row)]
     marked = [[_SAME, *row[1:]] if row and row[0] == before else row for before, row in zip(firsts, rows, strict=False)]
     return _in_columns([header, *marked], "  ")
@@ -22,7 +22,7 @@ def for_scripts(rows: Sequence[Sequence[str]]) -> str:
 
 
 def transposed_for_people(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a line for each cell, behind its title, and an empty line between rows."""
+    """Return a line for each cell, after its title, and an empty line between rows."""
     return _in_columns(_divided([list(zip(header, row, strict=True)) for row in rows]), "  ")
 
 
@@ -32,12 +32,12 @@ def transposed_for_scripts(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _divided(groups: Sequence[Sequence[Sequence[str]]]) -> list[Sequence[str]]:
-    """Return the rows of groups, with a row without cells between each two of them."""
+    """Return the rows of groups, with a row without cells between groups."""
     return [row for index, group in enumerate(groups) for row in ([()] if index else []) + [*group]]
 
 
 def _in_columns(rows: Sequence[Sequence[str]], border: str) -> str:
-    """Return lines: cells of several lines have empty cells beside them; the last is not filled up.
+    """Return lines: beside cells of several lines, others are empty; the last one is not padded.
 
     A row without cells is an empty line.
     """

@@ -1,1 +1,1 @@
-"""The commands that are kbld's, or come of it."""
+"""The commands of kbld, and those derived from it."""

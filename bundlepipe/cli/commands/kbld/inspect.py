@@ -1,4 +1,4 @@
-"""inspect, with kbld's options and table."""
+"""The command `inspect`, with kbld's options and table."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _HEADER = {"image": "Image", "metadata": "Metadata", "resource": "Resource"}
 def inspect(run: Run, files: Sequence[str], sort: bool, access: Access) -> None:
     """List the images in resolved configuration.
 
-    They are read from the annotation kbld.k14s.io/images, which resolving leaves at each
-    resource: a row for each image of each resource, and where the image came from. Nothing is
-    asked of a registry. Under the name kbld all images are listed that are found in resources,
-    resolved or not, and the annotation only says where they came from.
+    They are read from the annotation kbld.k14s.io/images, which 'resolve' adds to each resource: a
+    row for each image of each resource, with the image's origins. No registry is asked. Under the
+    name kbld all images in resources are listed, resolved or not, and the annotation only adds
+    their origins.
     """
-    # kbld has the option --sort, and sorts whatever that says.
+    # kbld has the option --sort, and ignores its value.
     rows = _found(run, files) if run.tool is KBLD else _listed(run, files, access)
     if sort and run.tool is not KBLD:
         rows.sort()
@@ -46,7 +46,7 @@ def inspect(run: Run, files: Sequence[str], sort: bool, access: Access) -> None:
 
 
 def _found(run: Run, files: Sequence[str]) -> list[list[str]]:
-    """Return rows for all images that there are; what is said of registries is not looked at."""
+    """Return rows for all images in resources; registries in the options are ignored."""
     from bundlepipe.stores.settings import DEFAULT_NETWORK
     from bundlepipe.verbs.images.inspect import inspect_as_kbld
 
@@ -58,7 +58,7 @@ def _found(run: Run, files: Sequence[str]) -> list[list[str]]:
 
 
 def _listed(run: Run, files: Sequence[str], access: Access) -> list[list[str]]:
-    """Return rows for the images that annotations list."""
+    """Return rows for the images in annotations."""
     from bundlepipe.documents.search.annotations import origins_text
     from bundlepipe.verbs.images.inspect import inspect as inspect_images
 

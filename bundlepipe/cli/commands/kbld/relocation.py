@@ -1,4 +1,4 @@
-"""package, unpackage and relocate, which kbld has for what `imgpkg copy` does, with its options and lines."""
+"""The commands `package`, `unpackage` and `relocate` of kbld, with its options and output."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _sort_option(function: Callable[..., Any]) -> Callable[..., Any]:
 @tls_options
 @click.pass_obj
 def package(run: Run, files: Sequence[str], output: str, concurrency: int, sort: bool, access: Access) -> None:
-    """Put the images that configuration names by digest into a tar. kbld advises against it: use imgpkg copy."""
+    """Copy the images that configuration names by digest to a tar file. kbld advises against it: use imgpkg copy."""
     _warn(run, "package")
     if not output:
         raise BundlepipeError("Expected 'output' flag to be non-empty")
@@ -102,7 +102,7 @@ def unpackage(
     sort: bool,
     access: Access,
 ) -> None:
-    """Copy the images of a tar to one repository, and print configuration that names them there.
+    """Copy the images of a tar file to one repository, and print configuration with their new names.
 
     kbld advises against it: use imgpkg copy.
     """
@@ -174,7 +174,7 @@ def _warn(run: Run, name: str) -> None:
 
 
 class _Narration:
-    """Tells what happens to images, in lines that begin with the command; `take` tells of a tar that is written."""
+    """Reports a copy in lines that begin with the command; `take` reports the writing of a tar file."""
 
     def __init__(self, run: Run, name: str) -> None:
         self._run = run
@@ -186,7 +186,7 @@ class _Narration:
 
     @contextmanager
     def counting(self, verb: str, count: int, done: Collection[object]) -> Iterator[None]:
-        """Tell that something is done to `count` images, and in the end to how many, whatever comes of it."""
+        """Report that `count` images are being processed, and at the end how many, even after an error."""
         self.line(f"{verb}ing {count} images...")
         try:
             yield

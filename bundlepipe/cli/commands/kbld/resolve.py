@@ -1,4 +1,4 @@
-"""resolve, which under the name kbld is the command without a name: with kbld's options and lines."""
+"""The command `resolve`, with kbld's options and output; under the name kbld it is the command without a name."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 
 
 class _Resolve(Command):
-    """Where it is the command without a name, its help is that of the whole tool, and lists the other commands."""
+    """As the command without a name, its help is that of the whole tool, and lists the other commands."""
 
     def example_name(self, context: click.Context) -> str:
-        """Return what examples begin with: the command, with its name if it has one."""
+        """Return the start of examples: the tool, with the command's name if it has one."""
         return context.command_path
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, and what other commands there are."""
+        """Write the examples, and the other commands."""
         super().format_epilog(context, formatter)
         others = _others(context)
         if others and context.parent:
             others.format_commands(context.parent, formatter)
 
     def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return what may follow: options, and names of other commands."""
+        """Complete options, and names of other commands."""
         others = _others(context)
         names = others.list_commands(context) if others else []
         found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
@@ -52,7 +52,7 @@ class _Resolve(Command):
 
 
 def _others(context: click.Context) -> Commands | None:
-    """Return the commands beside this one, where it has no name itself."""
+    """Return the other commands, if this one has no name."""
     group = context.parent.command if context.parent and not context.info_name else None
     return group if isinstance(group, Commands) else None
 
@@ -139,10 +139,9 @@ def resolve(
 ) -> None:
     """Print configuration with every image resolved to a digest.
 
-    A value under a key 'image' is a reference; kbld's configuration has other rules, overrides,
-    and images that are built. Nothing but the references changes, and the annotation of images.
-    Nothing is printed if one of the references cannot be resolved. What was resolved to what is
-    told on stderr.
+    A value under a key 'image' is a reference; kbld's configuration can add other rules, overrides,
+    and images to build. Only references change, and the annotation of images is added. Nothing is
+    printed if one of the references cannot be resolved. Results are listed on stderr.
     """
     if lock_output and imgpkg_lock_output:
         raise BundlepipeError(
@@ -218,7 +217,7 @@ def _resolved(request: ResolveRequest, homes: Homes, concurrency: int, emit: Emi
     from bundlepipe.verbs.images.resolver import Resolver
 
     def tell(image: str, event: Event) -> None:
-        """Say which image a builder speaks of: several may be built at once."""
+        """Report the image along with each event: several may be built at once."""
         emit(OutputLine(f"{image} | {event.text}") if isinstance(event, OutputLine) else event)
 
     return resolve_images(request, Resolver(homes), SourceBuilds(homes, concurrency, tell).build)
