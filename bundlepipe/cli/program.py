@@ -19,18 +19,18 @@ from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
 _IMGPKG_COMMANDS = {
     "push": ("push:push", "Push files as a bundle or an image"),
     "pull": ("pull:pull", "Pull the files of a bundle or an image into a directory"),
-    "copy": ("copy:copy", "Copy a bundle or images, with all that they name, to a repository or a tar"),
-    "describe": ("describe:describe", "Show what a bundle consists of"),
+    "copy": ("copy:copy", "Copy a bundle or images, with everything they name, to a repository or a tar file"),
+    "describe": ("describe:describe", "Show the images of a bundle"),
     "tag": ("tag:tag", "List and resolve tags"),
 }
-_COMPLETION = {"completion": ("completion:completion", "Print the script that lets a shell complete commands")}
+_COMPLETION = {"completion": ("completion:completion", "Print the script for shell completion of commands")}
 _VERSION = {"version": ("version:version", "Print the version")}
 _COMMANDS = {
     BUNDLEPIPE.name: {
-        "init": ("init:init", "Write a bundlepipe.yml and a dodo.py for what is in a directory"),
-        "doit": ("doit:doit", "Run doit, with the tasks of bundlepipe.yml where there is no dodo.py"),
+        "init": ("init:init", "Write a bundlepipe.yml and a dodo.py for a directory"),
+        "doit": ("doit:doit", "Run doit, with the tasks of bundlepipe.yml if there is no dodo.py"),
         "check": ("check:check", "Check all documents of a pipeline, without network"),
-        "doctor": ("doctor:doctor", "Find out why a registry does not answer"),
+        "doctor": ("doctor:doctor", "Find out why a registry does not respond"),
         **_IMGPKG_COMMANDS,
         "resolve": ("kbld.resolve:resolve", "Resolve the images in configuration to digests"),
         "inspect": ("kbld.inspect:inspect", "List the images in resolved configuration"),
@@ -50,7 +50,7 @@ _HIDDEN = {
 }
 _ALIASES = {**dict.fromkeys(("i", "is", "insp"), "inspect"), "pkg": "package", "unpkg": "unpackage"}
 _ABOUT = {
-    BUNDLEPIPE.name: "OCI bundles of Kubernetes configuration: push, pull and copy them, or build them by tasks.",
+    BUNDLEPIPE.name: "OCI bundles of Kubernetes configuration: push, pull and copy them, or make them by doit tasks.",
     IMGPKG.name: "Bundles and images of files, as imgpkg pushes, pulls and copies them. This is bundlepipe.",
     KBLD.name: "Images in configuration, resolved to digests as kbld does it. This is bundlepipe.",
 }

@@ -13,9 +13,9 @@ from bundlepipe.errors import DocumentError
 @click.command(
     cls=Command,
     examples={
-        "Check bundlepipe.yml and all that it names": "check",
-        "Tell of each document what it is": "check --tty",
-        "Tell a program what is wrong, and where": "check --json",
+        "Check bundlepipe.yml and all documents it names": "check",
+        "Show the kind of each document": "check --tty",
+        "Print faults in machine-readable form": "check --json",
         "Check another pipeline": "check apps/shop/bundlepipe.yml",
     },
 )

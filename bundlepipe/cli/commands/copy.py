@@ -43,43 +43,43 @@ _NO_REPOSITORY = "a copy to this destination has no lock"
         "Copy a bundle and all its images to another registry": (
             "copy -b registry.example/apps/shop-bundle:1.0 --to-repo registry.corp.example/shop"
         ),
-        "Carry them in a file": "copy -b registry.example/apps/shop-bundle:1.0 --to-tar shop.tar",
-        "Unload the file where there is no way out": "copy --tar shop.tar --to-repo registry.inside.example/shop",
+        "Copy them to a file": "copy -b registry.example/apps/shop-bundle:1.0 --to-tar shop.tar",
+        "Copy from the file inside an air gap": "copy --tar shop.tar --to-repo registry.inside.example/shop",
     },
 )
-@bundle_option("Copy this bundle with all that it names")
+@bundle_option("Copy this bundle with everything it names")
 @image_option("Copy this image or index")
 @click.option(
     "--lock",
     cls=Option,
     type=PATH,
     metavar="FILE",
-    help="Copy what this BundleLock or ImagesLock names (- reads stdin)",
+    help="Copy the images in this BundleLock or ImagesLock (- reads stdin)",
 )
-@click.option("--tar", cls=Option, type=PATH, metavar="FILE", help="Copy everything in this tar")
+@click.option("--tar", cls=Option, type=PATH, metavar="FILE", help="Copy everything in this tar file")
 @click.option(
     "--to-repo",
     cls=Option,
     metavar="REPOSITORY",
-    help="Copy to this repository, and tag what is copied with TAG if it is given (imgpkg takes no tag)",
+    help="Copy to this repository, with the tag TAG if it is given (imgpkg takes no tag)",
 )
-@click.option("--to-tar", cls=Option, type=PATH, metavar="FILE", help="Copy into this tar")
+@click.option("--to-tar", cls=Option, type=PATH, metavar="FILE", help="Copy to this tar file")
 @click.option(
-    "--concurrency", cls=Option, type=click.IntRange(min=1), metavar="N", help="Transfer so many layers at once (8)"
+    "--concurrency", cls=Option, type=click.IntRange(min=1), metavar="N", help="Transfer up to N layers at once (8)"
 )
-@click.option("--cosign-signatures", cls=Switch, help="Take along what cosign attached to images")
-@click.option("--ignore-bundle-check", cls=Switch, help="Let -i copy a bundle, without the images that it names")
+@click.option("--cosign-signatures", cls=Switch, help="Also copy artifacts that cosign attached to images")
+@click.option("--ignore-bundle-check", cls=Switch, help="Allow a bundle for -i, copied without the images it names")
 @click.option(
-    "--image-is-bundle-check", cls=Switch, default=True, help="Let -i copy a bundle, as --ignore-bundle-check does"
-)
-@click.option(
-    "--include-non-distributable-layers", cls=Switch, help="Take along layers that are not meant to be redistributed"
+    "--image-is-bundle-check", cls=Switch, default=True, help="Allow a bundle for -i, like --ignore-bundle-check"
 )
 @click.option(
-    "--lock-output", cls=Option, type=PATH, metavar="FILE", help="Write a lock of what was copied (- prints it)"
+    "--include-non-distributable-layers", cls=Switch, help="Also copy layers that are not meant to be redistributed"
 )
-@click.option("--repo-based-tags", cls=Switch, help="Begin internal tags with the repository that images came from")
-@click.option("--resume", cls=Switch, help="Use the layers again that an interrupted copy left in the tar")
+@click.option(
+    "--lock-output", cls=Option, type=PATH, metavar="FILE", help="Write a lock of the copied images (- prints it)"
+)
+@click.option("--repo-based-tags", cls=Switch, help="Begin internal tags with the repository of an image's origin")
+@click.option("--resume", cls=Switch, help="Reuse layers that an interrupted copy left in the tar file")
 @force_option
 @registry_options
 @click.pass_obj

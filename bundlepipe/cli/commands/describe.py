@@ -23,19 +23,19 @@ _UNKNOWN = "Unable to check if {} is a bundle"
 @click.command(
     cls=Command,
     examples={
-        "Show what a bundle consists of": "describe -b registry.example/apps/shop-bundle:1.0",
-        "The same for programs": "describe -b registry.example/apps/shop-bundle:1.0 -o yaml",
+        "Show the images of a bundle": "describe -b registry.example/apps/shop-bundle:1.0",
+        "The same in machine-readable form": "describe -b registry.example/apps/shop-bundle:1.0 -o yaml",
     },
-    own_examples={"Look into a tar": "describe -b tar:shop.tar"},
+    own_examples={"Describe a tar file": "describe -b tar:shop.tar"},
 )
 @bundle_option("Describe this bundle")
 @click.option(
-    "-o", "--output-type", cls=Option, default="text", metavar="FORMAT", help="Print text (so without it) or yaml"
+    "-o", "--output-type", cls=Option, default="text", metavar="FORMAT", help="Print text (the default) or yaml"
 )
 @click.option("--layers", cls=Switch, default=True, help="Leave out the digests of layers")
-@click.option("--cosign-artifacts", cls=Switch, default=True, help="Leave out what cosign attached to images")
+@click.option("--cosign-artifacts", cls=Switch, default=True, help="Leave out artifacts that cosign attached to images")
 @click.option(
-    "--concurrency", cls=Option, type=click.IntRange(min=1), metavar="N", help="Transfer so many layers at once (8)"
+    "--concurrency", cls=Option, type=click.IntRange(min=1), metavar="N", help="Transfer up to N layers at once (8)"
 )
 @registry_options
 @click.pass_obj

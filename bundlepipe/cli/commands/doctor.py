@@ -24,10 +24,10 @@ _MARK_WIDTH = max(map(len, _MARKS.values()))
 @click.command(
     cls=Command,
     examples={
-        "Look at this machine, and at the registries of bundlepipe.yml": "doctor",
-        "Find out why a registry does not answer": "doctor registry.example",
+        "Check this machine, and the registries of bundlepipe.yml": "doctor",
+        "Find out why a registry does not respond": "doctor registry.example",
         "Find out whether a repository can be read and written": "doctor registry.example/apps/shop",
-        "The same for programs": "doctor registry.example/apps/shop --json",
+        "The same in machine-readable form": "doctor registry.example/apps/shop --json",
     },
 )
 @click.argument("host", required=False, metavar="[HOST]")

@@ -21,10 +21,10 @@ _DODO = "dodo.py"
 
 @click.command(
     cls=Command,
-    examples={"Begin here": "init", "Begin in another directory": "init apps/shop"},
+    examples={"Start in this directory": "init", "Start in another directory": "init apps/shop"},
 )
 @click.argument("directory", default=".", type=DIRECTORY)
-@click.option("--force", cls=Switch, help="Replace a bundlepipe.yml and a dodo.py that are there")
+@click.option("--force", cls=Switch, help="Replace an existing bundlepipe.yml and dodo.py")
 @click.pass_obj
 def init(run: Run, directory: str, force: bool) -> None:
     """Write a bundlepipe.yml, with comments, and a dodo.py for the contents of a directory.

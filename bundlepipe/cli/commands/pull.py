@@ -29,7 +29,7 @@ _CHECK_OF_A_BUNDLE = "Cannot set --image-is-bundle-check while using -b flag"
     cls=Command,
     examples={
         "Pull a bundle into ./shop": "pull -b registry.example/apps/shop-bundle:1.0 -o shop",
-        "Pull what a lock names, with the bundles that it nests": "pull --lock shop.lock.yml -o shop --recursive",
+        "Pull the bundle in a lock, with its nested bundles": "pull --lock shop.lock.yml -o shop --recursive",
         "Pull the files of an image": "pull -i registry.example/apps/shop-site -o site",
     },
 )
@@ -40,7 +40,7 @@ _CHECK_OF_A_BUNDLE = "Cannot set --image-is-bundle-check while using -b flag"
     cls=Option,
     type=PATH,
     metavar="FILE",
-    help="Pull the bundle that this BundleLock names (- reads stdin)",
+    help="Pull the bundle in this BundleLock (- reads stdin)",
 )
 @click.option(
     "-o",
@@ -49,10 +49,10 @@ _CHECK_OF_A_BUNDLE = "Cannot set --image-is-bundle-check while using -b flag"
     required=True,
     type=DIRECTORY,
     metavar="DIR",
-    help="Replace this directory by the files",
+    help="Replace this directory with the files",
 )
 @click.option("-r", "--recursive", cls=Switch, help="Pull nested bundles as well, into .imgpkg/bundles")
-@click.option("--image-is-bundle-check", cls=Switch, default=None, help="Let -i pull the files of a bundle, too")
+@click.option("--image-is-bundle-check", cls=Switch, default=None, help="Allow a bundle for -i")
 @force_option
 @registry_options
 @click.pass_obj

@@ -39,7 +39,7 @@ _SPECIAL = re.compile(r"[][*?\\!]")
     examples={
         "Push the bundle in ./config": "push -b registry.example/apps/shop-bundle:1.0 -f config",
         "Push any files as an image": "push -i registry.example/apps/shop-site -f site -l team=web",
-        "Keep the digest of what was pushed": "push -b registry.example/shop -f config --lock-output shop.lock.yml",
+        "Write the digest to a lock": "push -b registry.example/shop -f config --lock-output shop.lock.yml",
     },
 )
 @bundle_option("Push a bundle, which has an .imgpkg directory, to this repository and tag")
@@ -52,7 +52,7 @@ _SPECIAL = re.compile(r"[][*?\\!]")
     multiple=True,
     type=PATH,
     metavar="PATH",
-    help="Take this file or directory (repeatable)",
+    help="Push this file or directory (repeatable)",
 )
 @click.option(
     "--file-exclusion",
@@ -61,7 +61,7 @@ _SPECIAL = re.compile(r"[][*?\\!]")
     default=_EXCLUDED,
     type=PATH,
     metavar="PATH",
-    help="Leave out this path or pattern (repeatable; without it .git; imgpkg takes paths only)",
+    help="Leave out this path or pattern (repeatable; default .git; imgpkg takes only paths)",
 )
 @click.option("--file-exclude-defaults", cls=Option, multiple=True, hidden=True, only_for=(IMGPKG.name,))
 @click.option(

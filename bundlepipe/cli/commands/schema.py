@@ -18,7 +18,7 @@ def _matching_names(context: click.Context, parameter: click.Parameter, incomple
     cls=Command,
     examples={
         "List the schemas": "schema",
-        "Let an editor know what a pipeline file is": "schema pipeline > pipeline.schema.json",
+        "Write the schema of pipeline files, for an editor": "schema pipeline > pipeline.schema.json",
     },
 )
 @click.argument("name", required=False, shell_complete=_matching_names)

@@ -37,8 +37,8 @@ tag = Commands(
     },
 )
 @image_option("List the tags of this repository")
-@click.option("--digests", cls=Switch, help="Print what each tag names, too, which costs a request for each")
-@click.option("--imgpkg-internal-tags", cls=Switch, help="List the tags as well that copies leave for themselves")
+@click.option("--digests", cls=Switch, help="Also print the digest of each tag, at the cost of a request for each")
+@click.option("--imgpkg-internal-tags", cls=Switch, help="Also list internal tags of copies")
 @registry_options
 @click.pass_obj
 def list_(run: Run, image: str | None, digests: bool, imgpkg_internal_tags: bool, access: Access) -> None:

@@ -63,13 +63,13 @@ def global_options() -> list[Option]:
             ["--debug"],
             section=section,
             only_for=(BUNDLEPIPE.name, IMGPKG.name),
-            help="Show the conversation with registries on stderr, without secrets",
+            help="Show HTTP traffic with registries on stderr, without secrets",
         ),
         Switch(["--json", "as_json"], section=section, help="Print everything as one JSON document"),
         Switch(["--tty"], section=section, help="Print as on a terminal"),
         Switch(["--color"], section=section, default=True, help="Print without colours, as NO_COLOR does"),
         Option(["--column", "columns"], section, multiple=True, metavar="NAME", help="Print only these columns"),
-        Switch(["-y", "--yes"], section=section, help="Accepted for scripts; nothing is ever asked"),
+        Switch(["-y", "--yes"], section=section, help="Accepted for scripts; there are no prompts"),
     ]
 
 

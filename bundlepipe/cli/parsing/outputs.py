@@ -27,7 +27,7 @@ _PEERS_NAMES = {BUNDLE_LOCK.name: "bundle config", IMAGES_LOCK.name: "images con
 
 def force_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--force` to a command, only under the name bundlepipe."""
-    text = "Replace what is in the place of the output even if it would be lost"
+    text = "Replace an existing output even if files would be lost"
     return click.option("--force", cls=Switch, only_for=(BUNDLEPIPE.name,), help=text)(function)
 
 

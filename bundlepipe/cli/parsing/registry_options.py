@@ -39,10 +39,10 @@ def _tls_options() -> list[Option]:
             multiple=True,
             type=PATH,
             metavar="FILE",
-            help="Trust the authorities in this PEM file, too (may be repeated)",
+            help="Also trust the authorities in this PEM file (repeatable)",
         ),
         Switch(["--registry-verify-certs"], section=_SECTION, default=True, help="Do not check certificates"),
-        Switch(["--registry-insecure"], section=_SECTION, help="Let registries be plain HTTP"),
+        Switch(["--registry-insecure"], section=_SECTION, help="Allow plain HTTP for registries"),
     ]
 
 
@@ -50,15 +50,15 @@ def _account_options() -> list[Option]:
     return [
         Option(["--registry-username"], _SECTION, metavar="NAME", help="User name ($IMGPKG_USERNAME)"),
         Option(["--registry-password"], _SECTION, metavar="TEXT", help="Password ($IMGPKG_PASSWORD)"),
-        Option(["--registry-token"], _SECTION, metavar="TEXT", help="Token to be sent as it is ($IMGPKG_TOKEN)"),
-        Switch(["--registry-anon"], section=_SECTION, default=None, help="Show no credentials ($IMGPKG_ANON)"),
+        Option(["--registry-token"], _SECTION, metavar="TEXT", help="Token to send unchanged ($IMGPKG_TOKEN)"),
+        Switch(["--registry-anon"], section=_SECTION, default=None, help="Send no credentials ($IMGPKG_ANON)"),
         Option(
             ["--registry-response-header-timeout"],
             _SECTION,
             type=Duration(),
             default="30s",
             metavar="TIME",
-            help="Wait so long for the head of an answer, 0: for ever (30s)",
+            help="Time limit for the head of a response, 0 for none (30s)",
         ),
         Option(
             ["--registry-retry-count"],
@@ -66,7 +66,7 @@ def _account_options() -> list[Option]:
             type=click.IntRange(min=0),
             default=5,
             metavar="N",
-            help="Try requests so many times (5)",
+            help="Send a request up to N times (5)",
         ),
     ]
 

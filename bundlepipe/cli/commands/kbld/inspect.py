@@ -20,7 +20,7 @@ _HEADER = {"image": "Image", "metadata": "Metadata", "resource": "Resource"}
     cls=Command,
     examples={
         "List the images of resolved configuration, and where they came from": "inspect -f resolved.yml",
-        "List the images alone of what is on stdin": "inspect -f - --column image < resolved.yml",
+        "List only the images of configuration on stdin": "inspect -f - --column image < resolved.yml",
     },
 )
 @files_option(

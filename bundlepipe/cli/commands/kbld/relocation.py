@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.kbld_relocation import Carried
 
 _INSTEAD = {"package": "push", "unpackage": "pull", "relocate": "copy"}
-_LOCK_HELP = "Write overrides that resolve to where the images are now (- prints them only)"
+_LOCK_HELP = "Write overrides that resolve to the copied images (- prints only them)"
 
 
 def _concurrency_option(kind: click.types.IntParamType) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    text = "Transfer so many layers at once (5)"
+    text = "Transfer up to N layers at once (5)"
     return click.option("--concurrency", cls=Option, type=kind, default=5, metavar="N", help=text)
 
 
@@ -50,10 +50,10 @@ def _sort_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(
     cls=Command,
-    examples={"Carry the images of resolved configuration in a file": "package -f resolved.yml -o images.tar"},
+    examples={"Copy the images of resolved configuration to a file": "package -f resolved.yml -o images.tar"},
 )
-@files_option("Take along the images of what is in this file, directory, at this URL or on stdin (-) (repeatable)")
-@click.option("-o", "--output", cls=Option, type=PATH, default="", metavar="FILE", help="Write this tar")
+@files_option("Copy the images named in this file, directory, at this URL or on stdin (-) (repeatable)")
+@click.option("-o", "--output", cls=Option, type=PATH, default="", metavar="FILE", help="Write this tar file")
 @_concurrency_option(click.INT)
 @_sort_option
 @tls_options
@@ -78,13 +78,13 @@ def package(run: Run, files: Sequence[str], output: str, concurrency: int, sort:
 @click.command(
     cls=Command,
     examples={
-        "Unload the file into a repository, and print what to apply there": (
+        "Copy from the file to a repository, and print configuration to apply there": (
             "unpackage -f resolved.yml -i images.tar -r registry.inside.example/shop"
         )
     },
 )
-@files_option("Print what is in this file, directory, at this URL or on stdin (-), for where the images are now")
-@click.option("-i", "--input", "path", cls=Option, type=PATH, default="", metavar="FILE", help="Read this tar")
+@files_option("Print this file, directory, URL or stdin (-) with the new names of images (repeatable)")
+@click.option("-i", "--input", "path", cls=Option, type=PATH, default="", metavar="FILE", help="Read this tar file")
 @_repository_option
 @_lock_option
 @_concurrency_option(click.IntRange(min=1))
@@ -124,12 +124,12 @@ def unpackage(
 @click.command(
     cls=Command,
     examples={
-        "Copy the images of resolved configuration to a repository, and print what to apply there": (
+        "Copy the images of resolved configuration to a repository, and print it for there": (
             "relocate -f resolved.yml -r registry.corp.example/shop"
         )
     },
 )
-@files_option("Copy the images of what is in this file, directory, at this URL or on stdin (-) (repeatable)")
+@files_option("Copy the images named in this file, directory, at this URL or on stdin (-) (repeatable)")
 @_repository_option
 @_lock_option
 @_concurrency_option(click.IntRange(min=1))

@@ -61,28 +61,28 @@ def _others(context: click.Context) -> Commands | None:
     cls=_Resolve,
     examples={
         "Print configuration with digests in place of tags, and apply it": "-f config | kubectl apply -f -",
-        "Write down what the images of a bundle are, before it is pushed": (
+        "Lock the images of a bundle before it is pushed": (
             "-f config --imgpkg-lock-output config/.imgpkg/images.yml > resolved.yml"
         ),
-        "Put the images of a bundle that was pulled into its configuration, without any network": (
+        "Put the locked images of a pulled bundle into its configuration, without a network": (
             "-f config -f config/.imgpkg/images.yml"
         ),
-        "Resolve what a template comes to": "-f - -f kbld.yml < rendered.yml",
-        "See which images configuration names": "-f config --unresolved-inspect",
+        "Resolve the output of a template": "-f - -f kbld.yml < rendered.yml",
+        "List the images that configuration names": "-f config --unresolved-inspect",
     },
 )
 @files_option(
     "Resolve the images in this file, in the YAML and JSON files of this directory, at this URL or on stdin (-), "
     "by the configuration of kbld and the ImagesLocks among them (repeatable)"
 )
-@click.option("--build", cls=Switch, default=True, help="Do not build what 'sources' describe")
+@click.option("--build", cls=Switch, default=True, help="Do not build the images of 'sources'")
 @click.option(
     "--build-concurrency",
     cls=Option,
     type=click.IntRange(min=1),
     default=4,
     metavar="N",
-    help="Build so many images at once (4)",
+    help="Build up to N images at once (4)",
 )
 @click.option(
     "--images-annotation",
@@ -91,35 +91,35 @@ def _others(context: click.Context) -> Commands | None:
     help="Do not annotate resources with their images, which 'inspect' lists",
 )
 @click.option(
-    "--origins-annotation", cls=Switch, default=True, help="Leave out of locks where images came from, such as paths"
+    "--origins-annotation", cls=Switch, default=True, help="Leave the origins of images, such as paths, out of locks"
 )
 @click.option(
     "--image-map-file",
     cls=Option,
     type=PATH,
     metavar="FILE",
-    help="Replace references as this JSON object says, from each to what it becomes",
+    help="Replace references by this JSON object, which maps old ones to new ones",
 )
 @click.option(
     "--lock-output",
     cls=Option,
     type=PATH,
     metavar="FILE",
-    help="Write overrides that resolve the same again (- prints them only)",
+    help="Write overrides that resolve the same references again (- prints only them)",
 )
 @click.option(
     "--imgpkg-lock-output",
     cls=Option,
     type=PATH,
     metavar="FILE",
-    help="Write the images.yml of a bundle (- prints it only)",
+    help="Write the images.yml of a bundle (- prints only it)",
 )
-@click.option("--unresolved-inspect", cls=Switch, help="List the references that are found, and resolve nothing")
+@click.option("--unresolved-inspect", cls=Switch, help="List the references found, and resolve nothing")
 @click.option(
     "--platform",
     cls=Option,
     metavar="OS/ARCHITECTURE",
-    help="Choose the image of this platform where an image is for several: OS/ARCHITECTURE[/VARIANT][:OS.VERSION]",
+    help="Select the image for this platform from an index: OS/ARCHITECTURE[/VARIANT][:OS.VERSION]",
 )
 @click.option("--sort", cls=Switch, help="Sort documents by namespace, kind and name")
 @force_option
