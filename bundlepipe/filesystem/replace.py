@@ -29,7 +29,7 @@ _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
 # Errors of flock if a network file system has no locks, or none for directories.
 _NO_LOCKS = (errno.ENOLCK, errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _REASONS = {
-    errno.EBUSY: "it is a mount point, which nothing can take the place of; name a directory below it",
+    errno.EBUSY: "it is a mount point, which cannot be replaced; name a directory below it",
     errno.EXDEV: "it comes from a lower layer of an overlay file system, which cannot rename it; remove it first",
 }
 

@@ -22,7 +22,7 @@ HERE = "this machine"
 # What each is for; all are optional.
 _PROGRAMS = {
     "kubectl": "applies rendered configuration",
-    "git": "tells which files it has, and where configuration came from",
+    "git": "finds tracked files, and the origin of configuration",
 }
 
 

@@ -156,7 +156,7 @@ def _check_is_image(manifest: Manifest, config: bytes, reference: Reference) -> 
     if layers and known != layers:
         raise InvalidContent(
             f"{reference}: the image configuration has the DiffIDs of {known} layers, and the manifest has {layers}: "
-            "it is no image: carry it by copy",
+            "it is not an image: use copy",
             drop_in=f"Collecting packaging metadata: mismatched fs layers ({layers}) and diff ids ({known})",
         )
 

@@ -37,7 +37,7 @@ images:
 _END = "...\n"
 _RESOLVE = (
     "keep the entries of both sides, but one digest for each reference, and run doit lock_bundle; "
-    "'bundlepipe lock merge --help' tells how git merges such files by itself"
+    "'bundlepipe lock merge --help' says how to let git merge such files"
 )
 
 

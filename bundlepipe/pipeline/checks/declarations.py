@@ -271,4 +271,4 @@ def _apply_faults(apply: Apply) -> Iterator[str]:
     if apply.force_conflicts and not apply.server_side:
         yield "forceConflicts is for the server: add 'serverSide: true'"
     if apply.dry_run == "client" and apply.server_side:
-        yield "with serverSide the client cannot tell what would be: expected 'dryRun: server'"
+        yield "with serverSide only the server knows the result: expected 'dryRun: server'"

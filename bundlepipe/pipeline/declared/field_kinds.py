@@ -16,12 +16,12 @@ class TextKind(Enum):
     """How a text is interpreted, which decides how it is normalised."""
 
     PLAIN = "any text, which may be empty"
-    TEXT = "a text that says something"
+    TEXT = "a text that is not empty"
     PATH = "a path, relative to the directory doit runs in"
     PATH_IN_CONTEXT = "a path, relative to something else"
-    LOCATION = "a reference or a local home"
+    LOCATION = "a reference or a local location"
     EXCLUSION = "tar:FILE or the path of a lock"
-    ARGUMENT = "what a program gets, which may be secret"
+    ARGUMENT = "an argument of a program, which may be secret"
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class Delayed:
 
     def _reason(self, reader: str, producer: str, path: str) -> str:
         advice = (
-            f"its creator's target_regex '{self._loader.target_regex}' does not tell of that path: correct it"
+            f"its creator's target_regex '{self._loader.target_regex}' does not match that path: correct it"
             if not path.startswith(self._start() or "")
             else f"it is created {self._when} only: create it earlier, or exclude that path from '{reader}'"
         )

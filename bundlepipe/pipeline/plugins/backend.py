@@ -42,7 +42,7 @@ class AppendOnlyDB:
     task was forgotten. A last line cut short by a kill is ignored.
     """
 
-    desc = "one appended line a task: keeps what a killed run had finished"
+    desc = "one appended line per task: keeps the records of a killed run"
 
     def __init__(self, name: str, codec: Codec, *, module_name: str | None = None) -> None:
         self.name = name

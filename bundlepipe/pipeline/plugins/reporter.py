@@ -42,7 +42,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
     Other tasks are reported as doit does.
     """
 
-    desc = "console, tells executed, unchanged and up-to-date bundlepipe tasks apart and why they ran"
+    desc = "console, shows whether bundlepipe tasks were executed, unchanged or up to date, and why they ran"
 
     def __init__(self, outstream: object, options: Mapping[str, object]) -> None:
         super().__init__(outstream, options)

@@ -41,7 +41,7 @@ def refuse_misspelled() -> None:
         if near:
             raise InvalidDodoFile(
                 f"{name}={get_var(name)}: no variable has that name: expected {near[0]}=; "
-                "a variable of your own needs a name that is less like it"
+                "a variable of your own needs a less similar name"
             )
 
 

@@ -65,7 +65,7 @@ class ApplyAction(Action):
         before = file_snapshot([self._rendered], {})
         request = ApplyRequest(path=self._rendered, **handed_on(self._apply, ApplyRequest))
         applied = apply(request, emitter(self.task.name))
-        counts = ", ".join(f"{count} {how}" for how, count in applied.counts.items()) or "nothing told"
+        counts = ", ".join(f"{count} {how}" for how, count in applied.counts.items()) or "nothing reported"
         cluster = f" to {self._apply.context}" if self._apply.context else ""
         dry = f", a dry run of the {self._apply.dry_run}" if self._apply.dry_run else ""
         return {

@@ -252,7 +252,7 @@ def _parsed(text: str | None) -> Reference | None:
 
 def _absent_layer(blob: Descriptor, archive: str) -> NotFound:
     name = layer_file_name(blob.digest)
-    why = f". hint: {_HINT}" if blob.is_non_distributable else ": it leaves out what an earlier copy brought"
+    why = f". hint: {_HINT}" if blob.is_non_distributable else ": it leaves out layers of an earlier copy"
     return NotFound(f"{archive}: file {name} not found in tar{why}", drop_in=_absence_as_imgpkg(name))
 
 

@@ -97,7 +97,7 @@ class RegistryWay:
         if not way.can_tunnel:
             return (
                 "none",
-                "not looked at, since the proxy itself is spoken to by TLS; requests check certificates all the same",
+                "not checked, since the connection to the proxy uses TLS; requests do check certificates",
             )
         unchecked = replace(self._network, verify_certificates=False)
         try:

@@ -140,7 +140,7 @@ class RegistryRights:
         )
         if self._challenge.scheme == "basic" or self._grant is None or not self._lifetime:
             return self._login_by_header()
-        whose = self._credentials.source if self._credentials else "nobody in particular"
+        whose = self._credentials.source if self._credentials else "an anonymous user"
         service = one_line(self._challenge.parameters.get("service", ""))
         return "ok", (
             f"a token for {whose}, {f'service {service!r}, ' if service else ''}{self._granted_text()}, "

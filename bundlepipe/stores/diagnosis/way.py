@@ -85,7 +85,7 @@ def why_direct(host: str, environ: Mapping[str, str]) -> str:
     if variable is None:
         return "directly, since no HTTPS_PROXY is set"
     if is_loopback(host):
-        return f"directly, since this machine is never asked for through the proxy of {variable}"
+        return f"directly, since the proxy of {variable} is never used for this machine"
     excluding = "no_proxy" if environ.get("no_proxy") else "NO_PROXY"
     return f"directly, since {excluding} leaves it out of {variable}"
 

@@ -17,7 +17,7 @@ from bundlepipe.stores.http import go_words
 # A registry's own message is shown, but only up to this length.
 LARGEST_ERROR_BODY = 64 * 1024
 _LISTING = re.compile(r"n=[0-9]+")
-SPOKEN_TO_BY_HTTP = "the server speaks TLS, but was spoken to by plain HTTP: it is to be called https"
+SPOKEN_TO_BY_HTTP = "the server speaks TLS, but the request was plain HTTP: use https"
 # Texts with status 400 from servers that expect TLS: Go's, nginx, Apache.
 _FAULTS_OF_TLS = {
     b"HTTP request to an HTTPS server": SPOKEN_TO_BY_HTTP,

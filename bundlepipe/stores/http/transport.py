@@ -81,7 +81,7 @@ class Transport:
         if self._base is None:
             self._base = f"{self._choose_scheme()}://{self._host}"
             if self._trace:
-                self._trace.note(f"{self._host} is spoken to at {self._base}")
+                self._trace.note(f"{self._host} is reached at {self._base}")
         return self._base
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ class EngineResolvedStore(RegistryStore):
         try:
             return Digest.parse(answer["Descriptor"]["digest"])
         except (KeyError, TypeError, InvalidDigest):
-            raise InvalidContent(f"{self.name}:{tag}: the Docker Engine did not tell its digest") from None
+            raise InvalidContent(f"{self.name}:{tag}: the Docker Engine did not return its digest") from None
 
     def read_manifest(self, identifier: str) -> Manifest:
         """Return the manifest of a tag or digest; the Engine does not return its content, so it is fetched."""
@@ -36,6 +36,6 @@ class EngineResolvedStore(RegistryStore):
             return super().read_manifest(digest)
         except (AccessDenied, Unreachable) as error:
             raise type(error)(
-                f"{error}: the Docker Engine resolves {self.name}:{identifier} to {digest}, but does not tell "
-                "what is in it: name a digest, or lock without a platform"
+                f"{error}: the Docker Engine resolves {self.name}:{identifier} to {digest}, but does not return "
+                "its content: name a digest, or lock without a platform"
             ) from None

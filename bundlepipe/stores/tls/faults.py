@@ -77,6 +77,6 @@ def _client_fault(alert: str, peer: Peer) -> str:
     if peer.client_certificate:
         return f"the server does not accept the client certificate '{peer.client_certificate}': {_CLIENT_ALERTS[alert]}"
     if not peer.client_directories:
-        return "the server wants a client certificate, which is shown to none but the registry itself"
+        return "the server wants a client certificate, which is only sent to the registry itself"
     places = " or ".join(peer.client_directories)
     return f"the server wants a client certificate; put it, as NAME.cert and NAME.key, into {places}"

@@ -62,8 +62,8 @@ def build_source(
     """
     if destination is None:
         raise BundlepipeError(
-            f"{source.where}: what is built from {quoted(source.path)} has no destination, and only in a registry "
-            "an image has a digest: add it to 'destinations'"
+            f"{source.where}: the image built from {quoted(source.path)} has no destination, without which "
+            "it gets no digest: add it to 'destinations'"
         )
     try:
         repository = Repository.parse(destination.new_image)

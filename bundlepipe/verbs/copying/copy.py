@@ -41,7 +41,7 @@ def copy(
     if request.exclude and not target.may_lack_layers:
         raise BundlepipeError(f"{request.destination}: only a tar can leave out layers that the other side has")
     if any(map(target.is_at, request.exclude)):
-        raise BundlepipeError(f"{request.destination}: cannot leave out what is in it alone: write another tar")
+        raise BundlepipeError(f"{request.destination}: is excluded too, so it would lose layers: write another tar")
     request = replace(request, tag=request.tag or target.tag)
     # A missing source is reported before the destination is contacted, which may take time.
     roots = roots_of(request, homes)

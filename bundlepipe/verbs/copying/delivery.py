@@ -129,7 +129,7 @@ class Delivery:
             layers, them = ("1 layer", "it") if len(lacking) == 1 else (f"{len(lacking)} layers", "them")
             raise LayersMissing(
                 f"{lacking[0].source.name} leaves out {layers}, and {self._destination.name} does not have {them}: "
-                f"{digests}: copy there first what it continues"
+                f"{digests}: copy the earlier tar or images there first"
             )
         for blob, is_there in zip(missing, are_there, strict=True):
             if is_there:

@@ -89,8 +89,8 @@ def _check(source: Source, manifest: Manifest, what: str, kind: str) -> None:
         )
     if any(layer.is_non_distributable for layer in manifest.layers):
         raise BundlepipeError(
-            f"{what}: has layers that may not be redistributed: let {kind} pull it, which gets them "
-            "from where they may be had"
+            f"{what}: has layers that may not be redistributed: let {kind} pull it, which downloads "
+            "them from their URLs"
         )
     if is_bundle(source, manifest):
         raise BundlepipeError(

@@ -85,7 +85,7 @@ class _Assembly:
         """Return the description of a single bundle, and its number of levels."""
         made = self._made.get(found.key)
         if above + (made[1] if made else 1) > _DEEPEST:
-            raise InvalidContent(f"{found.image}: bundles are nested more than {_DEEPEST} deep, which nobody reads")
+            raise InvalidContent(f"{found.image}: bundles are nested more than {_DEEPEST} deep, which is not supported")
         if made is None:
             made = self._made[found.key] = self._make(self._survey.bundles[found.key], above)
         return made

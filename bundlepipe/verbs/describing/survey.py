@@ -182,8 +182,8 @@ class Survey:
         names = self._names.get(bundle.found.key, ())
         around = "".join(f"Retrieving images for bundle '{name}': " for name in names)
         raise type(answer)(
-            f"{bundle.found.image}: its image {entry.image} can be had neither from {own.name} nor from where "
-            f"{IMAGES_LOCK} says: {answer}",
+            f"{bundle.found.image}: its image {entry.image} is neither in {own.name} nor at its "
+            f"location in {IMAGES_LOCK}: {answer}",
             drop_in=f"Retrieving Images from bundle: {around}Checking image existence: {answer.drop_in or answer}",
         )
 

@@ -211,8 +211,8 @@ def made_now(plan: Made) -> Reference:
     """Return the current reference of an image or bundle made here; InputError if it is not known."""
     if plan.image is None:
         raise InputError(
-            f"'{plan.name}' is made by this pipeline, but not before this lock: it needs this bundle, or what it is "
-            "made of holds what this bundle becomes: leave that out; or, if it was named only now, run again"
+            f"'{plan.name}' is made by this pipeline, but only after this lock: it needs this bundle, or its inputs "
+            "contain an output of this bundle: exclude that; or, if its name was added during this run, run again"
         )
     return plan.image
 

@@ -100,7 +100,7 @@ class FileOutput:
         if stat.S_ISDIR(status.st_mode):
             raise OutputError(f"{self.path}: is a directory: name a file")
         if os.path.ismount(anchored(self.path)):
-            raise OutputError(f"{self.path}: is a mount point, which nothing can take the place of: name another file")
+            raise OutputError(f"{self.path}: is a mount point, which cannot be replaced: name another file")
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
             raise OutputError(f"{self.path}: is a device, a pipe or a socket: name a file")
         return status

@@ -250,7 +250,7 @@ def test_a_proxy(command: Command, tls_registry: Registry, forward_proxy: Forwar
     found = diagnose(command, host, *trusting, env={variable: forward_proxy.url, "NO_PROXY": "0.0.0.0"})
     assert found["connection"][1].endswith(f", directly, since NO_PROXY leaves it out of {variable}")
     found = diagnose(command, tls_registry.host, *trusting, env={variable: forward_proxy.url})
-    assert "never asked for through the proxy" in found["connection"][1]
+    assert "since the proxy of" in found["connection"][1]
 
 
 def test_faults_of_proxies(command: Command, tls_registry: Registry, forward_proxy: ForwardProxy) -> None:
@@ -361,7 +361,7 @@ def test_tokens(command: Command, token_registry: TokenRegistry, docker_config: 
 
 def test_rights_of_the_anonymous(command: Command, token_registry: TokenRegistry) -> None:
     found = diagnose(command, str(token_registry.repository("public")))
-    assert "a token for nobody in particular, " in found["login"][1]
+    assert "a token for an anonymous user, " in found["login"][1]
     assert found["read"][0] == "--"
     assert found["write"] == ("--", "not allowed, which only pushes need: the token does not allow to push")
     found = diagnose(command, str(token_registry.repository("private")), status=1)

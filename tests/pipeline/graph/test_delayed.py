@@ -97,7 +97,7 @@ def test_a_target_regex_that_is_wrong_is_told(generated: Project) -> None:
     assert not (generated.directory / "one/first.yml").exists()
     assert (
         "task 'generate:first' makes one/first.yml, which 'lock_bundle:one' reads and could not wait for: its "
-        "creator's target_regex 'elsewhere/.*' does not tell of that path: correct it" in run.output
+        "creator's target_regex 'elsewhere/.*' does not match that path: correct it" in run.output
     )
     assert "Traceback" not in run.output
 

@@ -67,9 +67,9 @@ def test_the_kind_of_error_tells_what_to_do(status: int, kind: type[StoreError])
     [
         (
             b"Client sent an HTTP request to an HTTPS server.\n",
-            "the server speaks TLS, but was spoken to by plain HTTP",
+            "the server speaks TLS, but the request was plain HTTP",
         ),
-        (b"<title>400 The plain HTTP request was sent to HTTPS port</title>", "it is to be called https"),
+        (b"<title>400 The plain HTTP request was sent to HTTPS port</title>", "use https"),
         (b"<title>400 No required SSL certificate was sent</title>", "the server wants a client certificate"),
     ],
 )

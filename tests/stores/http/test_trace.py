@@ -94,7 +94,7 @@ def test_exchanges_are_shown_as_blocks(registry: Registry) -> None:
     digest = push(store)
     store.read_manifest("v1")
 
-    assert log[0] == f"--- {registry.host} is spoken to at http://{registry.host}\n\n"
+    assert log[0] == f"--- {registry.host} is reached at http://{registry.host}\n\n"
     url = f"http://{registry.host}/v2/{repository.path}/manifests/"
     assert re.match(
         rf"--> GET {url}absent\nUser-Agent: bundlepipe\nAccept-Encoding: identity\nAccept: \S.*\n\n$", log[1]

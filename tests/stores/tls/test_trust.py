@@ -203,7 +203,7 @@ def test_plain_http_to_a_port_for_https_is_said_to_be_so(tls_registry: Registry)
         fetch(f"http://{tls_registry.host}/config.yml")
     assert str(error.value) == (
         f"GET http://{tls_registry.host}/config.yml: 400 Bad Request: "
-        "the server speaks TLS, but was spoken to by plain HTTP: it is to be called https"
+        "the server speaks TLS, but the request was plain HTTP: use https"
     )
 
 
@@ -219,9 +219,7 @@ def test_a_server_that_answers_plain_http_with_an_alert_of_tls_is_said_to_speak_
 
         answering = threading.Thread(target=alert)
         answering.start()
-        with pytest.raises(
-            StoreError, match=f"^GET http://{host}/x: the server speaks TLS, but was spoken to by plain"
-        ):
+        with pytest.raises(StoreError, match=f"^GET http://{host}/x: the server speaks TLS, but the request was plain"):
             fetch(f"http://{host}/x")
         answering.join()
 
@@ -304,7 +302,7 @@ def test_a_client_certificate_is_shown_to_no_other_host(
         b"".join(store.read_blob(LAYER.descriptor))
     assert str(error.value) == (
         f"GET https://{storage.host}/x: "
-        "the server wants a client certificate, which is shown to none but the registry itself"
+        "the server wants a client certificate, which is only sent to the registry itself"
     )
     assert storage.count() == 0
 

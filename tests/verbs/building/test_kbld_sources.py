@@ -174,7 +174,7 @@ def test_a_builder_that_fails_is_told(directory: Path, homes: Homes, stand_ins: 
 
 
 def test_what_is_built_needs_a_destination(directory: Path, homes: Homes) -> None:
-    with pytest.raises(BundlepipeError, match=rf"^{WHERE}: what is built from '.*' has no destination"):
+    with pytest.raises(BundlepipeError, match=rf"^{WHERE}: the image built from '.*' has no destination"):
         build_source(source(directory, KoBuild()), None, homes)
 
 

@@ -287,7 +287,7 @@ def test_a_refusal_by_both_is_an_error_that_names_the_image(place: Place, proxy:
     image = place.image("origin")
     bundle = place.bundle("bundle", [image])
     proxy.fault("GET", f"manifests/{image.digest}", Respond(403), times=2)
-    with pytest.raises(AccessDenied, match=f"{image} can be had neither"):
+    with pytest.raises(AccessDenied, match=f"{image} is neither in"):
         describe(bundle, place.homes)
 
 

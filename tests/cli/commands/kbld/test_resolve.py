@@ -619,7 +619,7 @@ def test_without_builds_a_source_is_no_matter(command: Command, app: App) -> Non
     error = resolve("-f", "config.yml,kbld.yml").failed
     assert f"- Resolving image '{app.tagged}': kbld.yml:3:" in error
     assert error.endswith(
-        "has no destination, and only in a registry an image has a digest: add it to 'destinations' (config.yml:1:8)\n"
+        "has no destination, without which it gets no digest: add it to 'destinations' (config.yml:1:8)\n"
     )
     assert command("kbld", "-f", "config.yml,kbld.yml", "--build=false").failed == (
         f"kbld: Error: \n- Resolving image '{app.tagged}': Building of images is disallowed "
