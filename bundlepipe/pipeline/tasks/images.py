@@ -148,7 +148,7 @@ class BuildAction(Action):
             self._settings.homes,
             tags=image.tags,
             present=answer.manifest if answer else NOT_ASKED,
-            anew=self._is_refreshed,
+            rebuild=self._is_refreshed,
             emit=emitter(self.task.name),
         )
         return {

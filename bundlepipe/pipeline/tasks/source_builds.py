@@ -74,7 +74,7 @@ class SourceBuilder:
                 source,
                 built.destination,
                 self._settings.homes,
-                anew=self._settings.refreshes_by_name(built.name, self._name, f"lock_bundle:{self._name}"),
+                rebuild=self._settings.refreshes_by_name(built.name, self._name, f"lock_bundle:{self._name}"),
                 emit=partial(self._tell, built.name),
             )
         with self._lock:

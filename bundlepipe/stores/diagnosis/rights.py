@@ -265,6 +265,6 @@ def _all(answer: Answer, name: str) -> list[str]:
 
 def _public(url: str) -> str:
     try:
-        return one_line(public_url(url)) or "nobody"
+        return one_line(public_url(url)) or "an unnamed service"
     except ValueError:
-        return "a text that is no URL"
+        return "an invalid URL"

@@ -23,7 +23,7 @@ class Credentials:
     identity_token: exchanged for access tokens at the token service.
     username, password: sent to the token service, or to a registry that uses Basic. `source` says
     where they were found, for messages; `entry` is their key there, if they have one. `expires` is
-    when they have to be found anew, on the monotonic clock; it does not tell one from another.
+    when they have to be renewed, on the monotonic clock; comparisons ignore it.
     """
 
     username: str = ""

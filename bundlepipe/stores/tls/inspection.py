@@ -73,7 +73,7 @@ def _name(parts: Any) -> str:
     """Return the common name for the owner of a distinguished name."""
     texts = {key: value for part in parts for key, value in part}
     named = next((texts[key] for key in _NAMES if key in texts), None)
-    return one_line(named or ", ".join(texts.values())) or "nobody"
+    return one_line(named or ", ".join(texts.values())) or "unnamed"
 
 
 def _day(text: Any) -> str:

@@ -65,14 +65,14 @@ def build_and_push(
     *,
     tags: Sequence[str] = (),
     present: Manifest | NotAsked | None = NOT_ASKED,
-    anew: bool = False,
+    rebuild: bool = False,
     emit: Emit = ignore,
 ) -> Built:
     """Make the destination's tag (`latest` if it has none) and `tags` name an image of the inputs.
 
     Nothing is built if the destination's tag names one, which takes two requests to find out, or if
     one was pushed to the repository under another tag, which takes two more. `present` is the
-    manifest that the tag names now, if the caller knows it. With `anew` it is always built: base
+    manifest that the tag names now, if the caller knows it. With `rebuild` it is always built: base
     images may have moved. Raises ProgramError for a failing build, ProgramMissing for a missing
     builder, InputError for files that cannot be sent or change meanwhile, and StoreError.
     """
@@ -82,7 +82,7 @@ def build_and_push(
     tag = destination.tag or DEFAULT_TAG
     if isinstance(present, NotAsked):
         present = find_manifest(store, tag)
-    earlier = None if anew else _find_built(store, present, inputs.digest)
+    earlier = None if rebuild else _find_built(store, present, inputs.digest)
     if earlier:
         put_further_tags(store, earlier, tags)
         if earlier is not present:

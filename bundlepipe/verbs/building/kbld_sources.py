@@ -49,13 +49,13 @@ def build_source(
     destination: ImageDestination | None,
     homes: Homes,
     *,
-    anew: bool = False,
+    rebuild: bool = False,
     emit: Emit = ignore,
 ) -> Reference:
     """Build the image of a source, push it to its destination, and return its `REPOSITORY@DIGEST`.
 
     From a Dockerfile nothing is built if the destination has an image of the same inputs, unless
-    `anew`, which looks for newer base images. The builder's output is emitted. Raises
+    `rebuild`, which looks for newer base images. The builder's output is emitted. Raises
     BundlepipeError, which begins with the position in the configuration, for a source without
     destination and for a builder that is not installed; and what `build_and_push`, `run_program`
     and stores raise.
@@ -70,7 +70,7 @@ def build_source(
     except InvalidReference as error:
         raise BundlepipeError(f"{destination.where}: {error}") from None
     try:
-        return _Work(source.path, repository, destination.tags, homes, anew, emit).build(source)
+        return _Work(source.path, repository, destination.tags, homes, rebuild, emit).build(source)
     except ProgramMissing as error:
         raise BundlepipeError(f"{source.where}: {error}") from None
 
@@ -107,7 +107,7 @@ class _Work:
     repository: Repository
     tags: Sequence[str]
     homes: Homes
-    anew: bool
+    rebuild: bool
     emit: Emit
 
     def build(self, source: ImageSource) -> Reference:
@@ -128,13 +128,15 @@ class _Work:
             BuildContext(self.directory, builder.file),
             target=builder.target,
             raw_options=builder.raw_options,
-            pull=builder.pull or self.anew,
+            pull=builder.pull or self.rebuild,
             no_cache=builder.no_cache,
             builder=_dockerfile_builder(builder),
         )
         inputs = BuildInputs.read(request)
         destination = self.repository.tagged(_tag(inputs.digest))
-        return build_and_push(inputs, destination, self.homes, tags=self.tags, anew=self.anew, emit=self.emit).reference
+        return build_and_push(
+            inputs, destination, self.homes, tags=self.tags, rebuild=self.rebuild, emit=self.emit
+        ).reference
 
     def _by_pack(self, builder: PackBuild) -> Reference:
         with temporary_name() as location:
