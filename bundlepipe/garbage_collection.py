@@ -1,8 +1,7 @@
-"""When Python looks for cycles of objects: a search takes time, and finds next to nothing in a short process.
+"""Run Python's search for cycles of objects rarely: it takes time, and finds next to nothing in a short process.
 
-By default it looks after every 700 new objects and once more when the process ends. Nearly all
-objects of a command or of a run of doit live as long as the process, so this was a fifth of the
-time of a small push.
+By default it runs after every 700 new objects and once more when the process ends. Nearly all objects of a
+command or of a run of doit live as long as the process, so this was a fifth of the time of a small push.
 """
 
 from __future__ import annotations
@@ -17,7 +16,9 @@ _THRESHOLDS = (50_000, 20, 100)
 
 
 def collect_rarely() -> None:
-    """Search rarely from now on, and not at the end of the process. For processes that are ours, not for a library."""
+    """From now on, search rarely, and not at the end of the process. For bundlepipe's own processes, not for a
+    library.
+    """
     if gc.get_threshold() != _THRESHOLDS:
         gc.set_threshold(*_THRESHOLDS)
         atexit.register(gc.freeze)
@@ -25,7 +26,7 @@ def collect_rarely() -> None:
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """Search for nothing for as long as the context lasts, as while modules are imported."""
+    """Do not search within the context, for example while modules are imported."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,1 +1,1 @@
-"""Threads, processes and signals: work in parallel, and how it is given up."""
+"""Threads, processes and signals: parallel work, its cancellation, and orderly termination."""

@@ -1,4 +1,4 @@
-"""Giving up: who waits for others to finish makes them stop waiting for something else."""
+"""Cooperative cancellation: unblocks threads whose work has been cancelled."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from bundlepipe.filesystem.base_directory import carried
 
 Result = TypeVar("Result")
 
-# Seconds that a wait lasts before it looks for signals.
+# Seconds that a wait lasts before it checks for signals.
 _TURN = 0.5
 
 
 class Cancelled(BundlepipeError):
-    """Work was given up, because other work that it belongs to failed or was interrupted."""
+    """The work was cancelled, because other work that it belongs to failed or was interrupted."""
 
     def __init__(self) -> None:
-        super().__init__("given up, since other work failed")
+        super().__init__("cancelled, since other work failed")
 
     def __reduce__(self) -> tuple[type[Cancelled], tuple[()]]:
         return Cancelled, ()
 
 
 class Cancellation:
-    """Whether some work is given up, which several threads may do; once it is, it stays so."""
+    """Whether some work was cancelled, by any of several threads; it cannot be undone."""
 
     def __init__(self) -> None:
-        # A signal may come while it is held, and its handler gives up everything. Events do not survive that.
+        # A signal may arrive while it is held, and its handler cancels everything. Events do not survive
+        # that.
         self._lock = threading.RLock()
         self._has_happened = False
         self._gate = threading.Lock()
@@ -46,11 +47,11 @@ class Cancellation:
 
     @property
     def has_happened(self) -> bool:
-        """Tell whether the work is given up."""
+        """Return whether the work was cancelled."""
         return self._has_happened
 
     def set(self) -> None:
-        """Give the work up, and end what it waits for."""
+        """Cancel the work, and unblock its waits."""
         with self._lock:
             if not self._has_happened:
                 self._has_happened = True
@@ -59,14 +60,14 @@ class Cancellation:
                     cut()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for so many seconds, or until the work is given up; tell whether it is."""
+        """Wait for `seconds`, or until the work is cancelled; return whether it was."""
         if self._gate.acquire(timeout=seconds):
             self._gate.release()
         return self._has_happened
 
     @contextmanager
     def cutting(self, cut: Callable[[], object]) -> Iterator[None]:
-        """Have `cut`, which must not raise, called when the work is given up meanwhile; Cancelled if it already is."""
+        """Call `cut`, which must not raise, if the work is cancelled within the context; Cancelled if it was before."""
         with self._lock:
             self._cuts.append(cut)
         try:
@@ -82,7 +83,7 @@ _current: ContextVar[Cancellation | None] = ContextVar("cancellation", default=N
 
 
 class _Known:
-    """What can be given up in this process."""
+    """The work in this process that can be cancelled."""
 
     def __init__(self) -> None:
         self.cancellations: WeakSet[Cancellation] = WeakSet()
@@ -97,7 +98,7 @@ _known = _Known()
 
 
 def cancel_all() -> None:
-    """Give up all work of this process, also what begins from now on: the process is to end."""
+    """Cancel all work of this process, including work that starts later: the process is about to end."""
     with _known.lock:
         _known.is_over = True
         for cancellation in _known.cancellations:
@@ -105,13 +106,13 @@ def cancel_all() -> None:
 
 
 def await_the_end_of_work(seconds: float) -> None:
-    """Wait until all work that can be given up has ended, in whatever thread, but for so many seconds at most."""
+    """Wait until all cancellable work has ended, in any thread, but at most `seconds`."""
     with _known.lock:
         _known.may_be_idle.wait_for(lambda: _known.at_work == 0, seconds)
 
 
 def cancellable(cancellation: Cancellation, function: Callable[[], Result]) -> Result:
-    """Return what `function` returns; Cancelled before it begins, and where it waits, once the work is given up."""
+    """Return what `function` returns; Cancelled before it begins, and where it waits, if the work is cancelled."""
     with _known.lock:
         _known.cancellations.add(cancellation)
         if _known.is_over:
@@ -129,19 +130,19 @@ def cancellable(cancellation: Cancellation, function: Callable[[], Result]) -> R
 
 
 def is_cancelled() -> bool:
-    """Tell whether the work that this thread does is given up."""
+    """Return whether this thread's work was cancelled."""
     cancellation = _current.get()
     return cancellation is not None and cancellation.has_happened
 
 
 def raise_if_cancelled() -> None:
-    """Raise Cancelled if the work that this thread does is given up."""
+    """Raise Cancelled if this thread's work was cancelled."""
     if is_cancelled():
         raise Cancelled
 
 
 def pause(seconds: float) -> None:
-    """Wait for so many seconds; Cancelled, at once, if this work is given up."""
+    """Wait for `seconds`; Cancelled, immediately, if this work is cancelled."""
     cancellation = _current.get()
     if cancellation is None:
         time.sleep(seconds)
@@ -150,10 +151,10 @@ def pause(seconds: float) -> None:
 
 
 def awaited(get: Callable[..., Result]) -> Result:
-    """Return what the `get` of a queue returns, however long that takes, and deal with signals that come meanwhile.
+    """Return the result of a queue's `get`, however long it takes, while handling signals.
 
-    Python deals with them only between the steps of the main thread. One that comes just
-    before a wait without a limit would not end it, so this waits in turns.
+    Python handles signals only between steps of the main thread. One that arrives just before a wait without a
+    limit would not end it, so this waits in intervals.
     """
     while True:
         with suppress(queue.Empty):
@@ -161,23 +162,22 @@ def awaited(get: Callable[..., Result]) -> Result:
 
 
 def cut_off_if_cancelled(cut: Callable[[], object]) -> AbstractContextManager[None]:
-    """Let `cut` end what this thread waits for within the context, once this work is given up.
+    """Call `cut` to unblock what this thread waits for within the context, if this work is cancelled.
 
-    Any thread may call it, and it must not raise. It is up to the caller to tell what
-    comes of that from a fault, by `is_cancelled`. Raises Cancelled if the work is given up
-    already.
+    Any thread may call it, and it must not raise. The caller has to distinguish the result from a
+    fault, by `is_cancelled`. Raises Cancelled if the work was already cancelled.
     """
     cancellation = _current.get()
     return nullcontext() if cancellation is None else cancellation.cutting(cut)
 
 
 def left_if_cancelled(function: Callable[[], Result], when_left: Callable[[], object] = lambda: None) -> Result:
-    """Return what `function` returns, which nothing can cut off; Cancelled, at once, if this work is given up.
+    """Return what `function` returns, which cannot be unblocked; Cancelled, immediately, if this work is cancelled.
 
-    The function is then left to itself, in a thread that does not keep the process from
-    ending, and `when_left` is called after it.
+    The function is then left running, in a thread that does not keep the process from ending, and `when_left`
+    is called after it.
     """
-    # It takes a while, and not all who can be given up get here.
+    # The import takes a while, and not all cancellable work gets here.
     from concurrent.futures import CancelledError, Future, InvalidStateError
 
     if _current.get() is None:
@@ -205,12 +205,12 @@ def left_if_cancelled(function: Callable[[], Result], when_left: Callable[[], ob
 
 
 def is_main_thread() -> bool:
-    """Tell whether this is the thread that signals are dealt with in."""
+    """Return whether this is the thread that handles signals."""
     return threading.current_thread() is threading.main_thread()
 
 
 class _Uninterrupted:
-    """Steps that a signal must not come into the middle of, in the main thread: it is dealt with behind them."""
+    """Steps of the main thread that a signal must not interrupt: it is handled after them."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -233,13 +233,13 @@ class _Uninterrupted:
                 signal.raise_signal(number)
 
     def leave(self) -> None:
-        """Begin anew in a worker, which may have been forked within such a step."""
+        """Reset in a worker, which may have been forked within such a step."""
         self._depth = 0
         self._waiting.clear()
         self.is_in_worker = True
 
     def takes(self, number: int) -> bool:
-        """Return whether a signal has to wait. A process that was just forked ends: what is raised there is lost."""
+        """Return whether a signal has to wait; end a process just forked, in which an exception would be lost."""
         if not self._depth:
             return False
         if os.getpid() != self._process:

@@ -1,4 +1,4 @@
-"""Requests side by side: they wait for a network, not for the processor."""
+"""Run functions in parallel threads, for requests that wait for a network."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ CONCURRENT_REQUESTS = 8
 def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """Return the function's results in the order of the items.
 
-    When one fails, or the caller is interrupted or given up, no further one begins, those
-    under way are given up, and the first exception is raised.
+    If one fails, or the caller is interrupted or cancelled, no further one begins, running ones are
+    cancelled, and the first exception is raised.
     """
     todo = list(items)
     if len(todo) < 2:
@@ -42,11 +42,10 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
 
 
 def run_in_order(steps: Mapping[Step, Sequence[Step]], run: Callable[[Step, Emit], None], emit: Emit) -> None:
-    """Run each step once those it comes after (its value in `steps`) are done, as many at once as there are threads.
+    """Run each step after its prerequisites (its value in `steps`), as many in parallel as there are threads.
 
-    When one fails, or the caller is interrupted or given up, no further step begins, those
-    under way end where they wait or emit an event, and the first exception is raised. Raises
-    InvalidContent for steps that come after one another in a circle.
+    If one fails, or the caller is interrupted or cancelled, no further step begins, running ones end where they wait
+    or emit an event, and the first exception is raised. Raises InvalidContent for a cycle of steps.
     """
     sorter = TopologicalSorter(steps)
     try:
@@ -73,7 +72,7 @@ def run_in_order(steps: Mapping[Step, Sequence[Step]], run: Callable[[Step, Emit
 
 @contextmanager
 def _given_up_together(threads: int, name: str) -> Iterator[tuple[ThreadPoolExecutor, Cancellation]]:
-    """Give a pool, and what gives up its work: a failure in the context does, and whatever gives up the caller's."""
+    """Yield a thread pool, and a Cancellation for its work: set by a failure in the context, and by the caller's."""
     stopping = Cancellation()
     with cut_off_if_cancelled(stopping.set), ThreadPoolExecutor(threads, thread_name_prefix=name) as pool:
         try:

@@ -1,4 +1,4 @@
-"""Other programs, run as part of a task: what they print is told line by line while they run."""
+"""Run other programs as part of a task, passing on their output line by line."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from bundlepipe.filesystem.base_directory import anchored
 TakeLine = Callable[[str], None]
 
 _KEPT_LINES = 20
-# Characters: what comes without an end of line is told in pieces, so that memory is bounded.
+# Characters: output without line ends is passed on in pieces, so that memory is bounded.
 _LONGEST_LINE = 65536
 _CHUNK = 65536
-# Seconds: how often a program that prints nothing is looked after, and how long one may take to end.
+# Seconds: how often a silent program is checked, and how long one may take to end.
 _GLANCE = 0.2
 _GRACE = 5.0
-# More than a pipe holds, in chunks: what is left to read of a program that has ended.
+# More than a pipe holds, in chunks: what is left to read from a program that has ended.
 _LAST_CHUNKS = 32
-# ECMA-48, section 5.4: what moves the cursor and sets colours.
+# ECMA-48, section 5.4: sequences that move the cursor and set colours.
 _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 _running: set[subprocess.Popen[bytes]] = set()
@@ -48,14 +48,14 @@ def run_program(
 ) -> bytes:
     """Run a program to its end and return what it wrote to stdout.
 
-    Each line that it writes to stderr goes to `take_line` as it comes; so does stdout, and
-    nothing is returned, unless `captures_output`. Of a line that a program overwrites, as
-    progress bars do, it is the last state; lines of more than 64 Ki characters come in
-    pieces. `environment` holds variables beside those of this process, less what `without`
-    names; `shown` is what messages call the command, where its arguments may be secret. What
-    the program leaves running is not waited for. Raises ProgramMissing where there is no such program,
-    ProgramError if it ends by a signal or with another exit status than 0, and Cancelled if
-    this work is given up meanwhile, after ending the program, as whatever `take_line` raises does.
+    Each line that it writes to stderr goes to `take_line` as it comes; so does stdout, and nothing is
+    returned, unless `captures_output`. If a program overwrites a line, as for progress bars, only its
+    last state is passed on; lines of more than 64 Ki characters come in pieces. `environment` holds
+    variables in addition to those of this process, except those that `without` names; `shown` is the
+    command in messages, if its arguments may be secret. Processes that the program leaves running are
+    not waited for. Raises ProgramMissing if there is no such program, ProgramError if it ends by a
+    signal or with an exit status other than 0, and Cancelled if this work is cancelled meanwhile.
+    Cancellation, and any exception of `take_line`, end the program.
     """
     name = command_text(command) if shown is None else shown
     inherited = {key: value for key, value in os.environ.items() if key not in without}
@@ -69,7 +69,7 @@ def run_program(
 
     lines = _Lines(take)
     with contextlib.ExitStack() as ending:
-        # A signal in the middle of this would leave a program that nobody ends.
+        # A signal during this would leave a program running.
         with uninterrupted:
             process = _started(command, name, directory, variables, stdin is not None, captures_output)
             _running.add(process)
@@ -120,7 +120,7 @@ def _started(
 
 
 class _Lines:
-    """Makes lines of what a program writes."""
+    """Splits a program's output into lines."""
 
     def __init__(self, take_line: TakeLine) -> None:
         self._take_line = take_line
@@ -128,7 +128,7 @@ class _Lines:
         self._rest = ""
 
     def take(self, content: bytes) -> None:
-        """Tell the lines that are whole now."""
+        """Pass on complete lines."""
         *whole, self._rest = self._rest_and(self._decoder.decode(content)).split("\n")
         for line in whole:
             self._tell(line)
@@ -137,13 +137,14 @@ class _Lines:
             self._rest = ""
 
     def end(self) -> None:
-        """Tell a last line without end."""
+        """Pass on a last line without line end."""
         rest = self._rest_and(self._decoder.decode(b"", final=True))
         if rest:
             self._tell(rest)
 
     def _rest_and(self, text: str) -> str:
-        # What a carriage return overwrites need not be kept; one at the end may belong to the end of the line.
+        # Text before a carriage return is overwritten and need not be kept; one at the end may belong to the
+        # line end.
         start = self._rest.rfind("\r", 0, -1) + 1
         return self._rest[start:] + text
 
@@ -153,7 +154,7 @@ class _Lines:
 
 
 def _read(selector: selectors.BaseSelector, stream: IO[bytes] | None, take: Callable[[bytes], None]) -> None:
-    """Let the selector have what takes the next chunk of a stream."""
+    """Register a stream with the selector, with the function that takes its next chunk."""
     assert stream
 
     def work() -> None:
@@ -167,7 +168,7 @@ def _read(selector: selectors.BaseSelector, stream: IO[bytes] | None, take: Call
 
 
 def _write(selector: selectors.BaseSelector, stream: IO[bytes] | None, content: bytes) -> None:
-    """Let the selector have what writes the next piece of a stream, and ends it after the last."""
+    """Register a stream with the selector, with the function that writes the next piece, and closes it at last."""
     assert stream
     os.set_blocking(stream.fileno(), False)
     rest = memoryview(content)
@@ -187,7 +188,7 @@ def _write(selector: selectors.BaseSelector, stream: IO[bytes] | None, content: 
 
 
 def _attend(process: subprocess.Popen[bytes], selector: selectors.BaseSelector) -> None:
-    """Do what there is to do until all pipes are closed, or the program has ended and what it wrote is read."""
+    """Handle events until all pipes are closed, or the program has ended and its output is read."""
     chunks_left = _LAST_CHUNKS
     while selector.get_map() and chunks_left:
         has_ended = process.poll() is not None
@@ -208,7 +209,7 @@ def _await(process: subprocess.Popen[bytes]) -> None:
 
 
 def _dismiss(process: subprocess.Popen[bytes]) -> None:
-    """End a program that still runs, and close what there is of it."""
+    """End a program that still runs, and close its pipes."""
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream:
             stream.close()
@@ -217,7 +218,7 @@ def _dismiss(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program that still runs, gently at first."""
+    """End a program that still runs, first by SIGTERM."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -230,7 +231,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_all() -> None:
-    """End what threads run that an interruption has left behind: they are not asked to end themselves."""
+    """End programs of threads that an interruption left behind: the threads cannot end them."""
     for process in list(_running):
         _end(process)
 

@@ -1,4 +1,4 @@
-"""Work that several threads want done at the same time is done once."""
+"""Run work once that several threads request at the same time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _Result = TypeVar("_Result")
 
 
 class SingleFlight(Generic[_Result]):
-    """One thread does the work for a key; those that come meanwhile wait, and share its result or exception."""
+    """One thread does the work for a key; threads that come meanwhile wait, and share its result or exception."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._flights: dict[Hashable, Future[_Result]] = {}
 
     def do(self, key: Hashable, work: Callable[[], _Result]) -> tuple[_Result, bool]:
-        """Return what `work` returned, and whether it was called by this thread. Raises what it raised."""
+        """Return what `work` returned, and whether this thread called it. Raises what it raised."""
         while True:
             with self._lock:
                 flight = self._flights.get(key)
@@ -30,13 +30,13 @@ class SingleFlight(Generic[_Result]):
             try:
                 return flight.result(), False
             except Cancelled:
-                # Given up was what the other thread works for, which need not be what this one does.
+                # The other thread's work was cancelled, which need not be true of this one's.
                 if is_cancelled():
                     raise
         return self._lead(key, flight, work), True
 
     def join(self, key: Hashable) -> None:
-        """Wait for the work for a key to end, if some thread is at it. Raises what it raised."""
+        """Wait for running work for a key to end, if there is any. Raises what it raised."""
         with self._lock:
             flight = self._flights.get(key)
         if flight:
@@ -47,7 +47,7 @@ class SingleFlight(Generic[_Result]):
                     raise
 
     def share(self, key: Hashable, result: _Result) -> None:
-        """Give a result to those who wait, before the work for it ends. Only for the thread that does the work."""
+        """Pass a result to waiting threads before the work ends. Only for the thread that does the work."""
         with self._lock:
             flight = self._flights.pop(key, None)
         if flight:
@@ -65,7 +65,7 @@ class SingleFlight(Generic[_Result]):
         return result
 
     def _land(self, key: Hashable, flight: Future[_Result]) -> bool:
-        """Let others begin anew; return whether there is still something to share."""
+        """Let other threads start again; return whether there is still something to share."""
         with self._lock:
             is_under_way = self._flights.get(key) is flight
             if is_under_way:
@@ -74,7 +74,7 @@ class SingleFlight(Generic[_Result]):
 
 
 class Once(Generic[_Result]):
-    """Remembers what was found out for a key; what was raised is not remembered."""
+    """Caches results by key; exceptions are not cached."""
 
     def __init__(self) -> None:
         self._known: dict[Hashable, _Result] = {}

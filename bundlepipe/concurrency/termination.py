@@ -1,6 +1,6 @@
-"""Ending when told to: SIGTERM gives work up as Ctrl-C does, so that programs do not stay behind.
+"""Orderly termination: SIGTERM cancels work as Ctrl-C does, so that no programs are left running.
 
-What these have started themselves is theirs to end.
+Processes that those programs started are left to them.
 """
 
 from __future__ import annotations
@@ -18,37 +18,38 @@ from bundlepipe.concurrency.cancellation import await_the_end_of_work, cancel_al
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-# Seconds for work that is given up to tidy up.
+# Seconds that cancelled work has to tidy up.
 _GRACE = 5.0
-# Seconds between two signals to the same worker, and how many it gets: programs that it runs have their grace as well.
+# Seconds between two signals to the same worker, and their number: programs that it runs have their own grace period.
 _PATIENCE = 0.5
 _SIGNALS = 30
 
 
 def end_orderly() -> None:
-    """Let SIGTERM end this process by an exit, unless something else is set for it. Only the main thread can set it."""
+    """Make SIGTERM end this process by an exit, unless it has another handler. Only the main thread can set it."""
     if is_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _OrderToEnd())
 
 
 def interrupt_between_steps() -> None:
-    """Let SIGINT wait for the end of `uninterrupted` steps as SIGTERM does, unless something else is set for it."""
+    """Make SIGINT wait for the end of `uninterrupted` steps as SIGTERM does, unless it has another handler."""
     if is_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
 
 
 def give_up_all() -> None:
-    """Give up all work of this process and of its workers: it is to end."""
+    """Cancel all work of this process and of its workers: it is about to end."""
     cancel_all()
     for worker in _workers():
         worker.terminate()
-    # Once, and so late that it comes before what multiprocessing does at the end: that waits for workers for ever.
+    # Registered once, and so late that it runs before multiprocessing's own exit handler, which waits for workers
+    # forever.
     atexit.unregister(_let_all_end)
     atexit.register(_let_all_end)
 
 
 def tell_interrupts_shortly() -> None:
-    """Let Ctrl-C end the run by a line, as every other end is told; doit itself lets it through."""
+    """Make Ctrl-C end the run with one line, like any other end; doit itself raises it."""
     previous = sys.excepthook
 
     def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -61,31 +62,30 @@ def tell_interrupts_shortly() -> None:
 
 
 def end_interrupted() -> None:
-    """Give all work up and say so: threads and workers would otherwise be waited for until they have done all."""
+    """Cancel all work and report it: otherwise threads and workers would be awaited until they have done everything."""
     give_up_all()
     sys.stderr.write("interrupted: the next run does what is not finished\n")
 
 
 def has_workers() -> bool:
-    """Tell whether this process has workers, which share its terminal."""
+    """Return whether this process has workers, which share its terminal."""
     return bool(_workers())
 
 
 def _workers() -> list[BaseProcess]:
-    # Where nobody has imported it, there are none.
+    # If it was never imported, there are none.
     multiprocessing = sys.modules.get("multiprocessing")
     return multiprocessing.active_children() if multiprocessing else []
 
 
 def _let_all_end() -> None:
-    """Wait for workers, and then for what doit has threads do, which would end in the middle of it.
+    """Wait for workers, and then for work in doit's threads, which would otherwise be cut off in the middle.
 
-    Workers that never end are killed; who asks again ends the waits.
+    Workers that never end are killed; a second request ends the waits.
 
-    Two signals at once, as Ctrl-C and the order to end are, may both be taken by a thread
-    that is not the main one of a worker, which then waits on for what it waits for: Python
-    has them handled by the main thread, and only a further signal wakes that. So workers
-    are told until they have ended.
+    If two signals arrive at once, as Ctrl-C and SIGTERM may, a thread other than the main one of a
+    worker may take both, and the worker goes on waiting: Python handles signals in the main thread,
+    and only a further signal wakes it. So workers are signalled until they have ended.
     """
     workers = _workers()
     with suppress(KeyboardInterrupt, SystemExit):
@@ -103,10 +103,10 @@ def _let_all_end() -> None:
 
 
 def ending_behind(error: BaseException | None, outer: BaseException | None = None) -> BaseException | None:
-    """Return the interruption or exit that an exception came in the way of; None if there is none.
+    """Return the interruption or exit during which an exception was raised; None if there is none.
 
-    One that was dealt with, by `raise ... from`, does not count, nor does `outer` and what
-    was before that: what was being handled already when all this began.
+    One that was handled, by `raise ... from`, does not count, nor do `outer` and its context: they
+    were being handled before this began.
     """
     seen = {id(outer)}
     while error is not None and id(error) not in seen:

@@ -1,1 +1,1 @@
-"""What a process shows of its transfers."""
+"""Display the progress of transfers."""

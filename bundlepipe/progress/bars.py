@@ -1,4 +1,4 @@
-"""Bars at the lower end of a terminal. Imports rich, so it is imported when there is something to draw."""
+"""Progress bars at the bottom of a terminal. Imports rich, so it is only imported when there is something to draw."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _LINES = 8
 _INTERVAL = 0.1
 _NUMBERS_WIDTH = len("100%  999.9 MB of 999.9 MB  999.9 MB/s  0:00:00 left")
 _BAR_WIDTHS = (6, 30)
-# Seconds; what would take longer stands still.
+# Seconds; a longer time is not shown.
 _LONGEST = 100 * 3600
 _DIGEST_WIDTH = len("  sha256:") + 12
 
 
 class LiveRegion:
-    """A few lines that change in place, and what is written above them.
+    """A few lines that change in place, with text written above them.
 
-    Only a thread of its own touches the terminal: Ctrl-C reaches the main thread alone, so
-    nothing is ever left half drawn, and nobody who emits or writes waits for the terminal.
+    Only its own thread touches the terminal: Ctrl-C reaches only the main thread, so no line is
+    left half drawn, and no emitter or writer waits for the terminal.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -40,7 +40,7 @@ class LiveRegion:
         self._lock = threading.Lock()
         self._waking = threading.Event()
         self._closing = threading.Event()
-        # Programs in other tasks write to stdout and stderr themselves, and doit exchanges both: they stay as they are.
+        # Programs in other tasks write to stdout and stderr themselves, and doit replaces both: they stay unchanged.
         self._live = Live(
             console=self._console,
             get_renderable=self._render,
@@ -52,37 +52,37 @@ class LiveRegion:
         self._thread = threading.Thread(target=self._draw, name="progress", daemon=True)
 
     def start(self) -> None:
-        """Begin to draw; there has to be something by then."""
+        """Start drawing; there has to be something to draw by then."""
         self._thread.start()
 
     def head(self, line: str) -> None:
-        """Draw a line above the bars, from now on."""
+        """Draw a line above the bars from now on."""
         self._heading = line
         self._waking.set()
 
     def add(self, transfers: Transfers) -> None:
-        """Draw these transfers, too."""
+        """Also draw these transfers."""
         with self._lock:
             self._shown = (*self._shown, transfers)
         self._waking.set()
 
     def remove(self, task_name: str) -> bool:
-        """Draw the transfers of a task no more, unless nothing else is left; tell whether something is."""
+        """Stop drawing the transfers of a task, unless nothing else is left; return whether something is."""
         with self._lock:
             left = tuple(transfers for transfers in self._shown if transfers.task_name != task_name)
             is_empty = not left and not self._heading
-            # rich before 13.9 leaves an empty line of a region that had none in the end.
+            # rich before 13.9 leaves an empty line of a region that was empty at the end.
             self._shown = self._shown if is_empty else left
             return not is_empty
 
     def write(self, text: str) -> None:
-        """Write above the bars, soon. What does not end a line waits until it is whole."""
+        """Write above the bars, soon. An incomplete line waits for its end."""
         with self._lock:
             self._written += text
         self._waking.set()
 
     def close(self) -> None:
-        """Remove the bars, give the cursor back, and write what is left; may be called again if interrupted."""
+        """Remove the bars, restore the cursor, and write the rest; may be called again if interrupted."""
         self._closing.set()
         self._waking.set()
         if self._thread.is_alive():
@@ -112,7 +112,7 @@ class LiveRegion:
     def _render(self) -> RenderableType:
         width, height = self._console.size
         standings = [transfers.standing() for transfers in self._shown]
-        # The last column stays free: not all terminals wait with going to the next line.
+        # The last column stays free: some terminals move to the next line immediately.
         width = max(1, width - 1)
         heading = [_text(self._heading, width)] if self._heading else []
         lines = max(1, min(_LINES, height - 2 - len(heading)))
@@ -120,7 +120,7 @@ class LiveRegion:
 
 
 def render(standings: Sequence[Standing], *, lines: int, width: int) -> Iterator[RenderableType]:
-    """Yield at most so many lines: what each task is at, then, as far as there is room, its transfers."""
+    """Yield at most `lines` lines: the state of each task, then, as far as there is room, its transfers."""
     if not standings:
         return
     shown = standings if len(standings) <= lines else standings[: lines - 1]

@@ -1,8 +1,8 @@
-"""How a person sees transfers go on: bars on a terminal, one line an image elsewhere.
+"""Show transfers to users: bars on a terminal, one line per image elsewhere.
 
-Everything goes to stderr, as results are on stdout. Bars are drawn in the process that has
-our reporter, which is the one that knows what else is printed; worker processes print
-lines. doit imports this module on every run: what draws is imported when something is drawn.
+All output goes to stderr, as results are on stdout. Bars are drawn in the process that has our
+reporter, since it knows what else is printed; worker processes print lines. doit imports this
+module in every run: drawing code is imported when something is drawn.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from bundlepipe.progress.bars import LiveRegion
     from bundlepipe.progress.transfers import Transfers
 
-# What rich, too, takes for a terminal that cannot move its cursor.
+# The terminals that rich also treats as unable to move the cursor.
 _DUMB = ("dumb", "unknown")
 
 
 class Display:
-    """What a process shows of the transfers of all its tasks, and what is printed meanwhile.
+    """Shows the transfers of all tasks of a process, and other output meanwhile.
 
-    Where it `is_brief`, as there are more tasks than lines on a screen, images have no lines.
-    `begin` and `end` enclose a run. All methods may be called by several threads at once.
+    If it `is_brief`, as there are more tasks than lines on a screen, images have no lines. `begin`
+    and `end` enclose a run. All methods may be called by several threads at once.
     """
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """Be as before any run, as a forked process has to: the reporter, the bars and the threads are its parent's."""
+        """Reset to the state before any run, as a forked process must: bars and threads are its parent's."""
         self._lock = threading.Lock()
         self._region: LiveRegion | None = None
         self._has_ended = False
@@ -42,34 +42,34 @@ class Display:
         self.is_brief = False
 
     def begin(self) -> None:
-        """Draw from now on, if there is a terminal to draw on."""
+        """Start drawing, if there is a terminal."""
         with self._lock:
             self._has_ended = False
             self.draws = _is_terminal(sys.__stderr__) and os.environ.get("TERM", "").lower() not in _DUMB
 
     def end(self) -> None:
-        """Leave the terminal clean; threads that an interruption left behind draw and print no more."""
+        """Restore the terminal; threads that an interruption left behind draw and print nothing more."""
         with self._lock:
             self._has_ended = True
             self._close()
 
     def show(self, transfers: Transfers) -> None:
-        """Draw what these transfers are at, until `finish` is called with the name of their task."""
+        """Draw the state of these transfers, until `finish` is called with the name of their task."""
         self._draw(lambda region: region.add(transfers))
 
     def head(self, line: str) -> None:
-        """Draw a line that says how far the run has come, until it ends or another one does; on a terminal only."""
+        """Draw a line with the state of the run, until it ends or is replaced; on a terminal only."""
         if self.draws:
             self._draw(lambda region: region.head(line))
 
     def finish(self, task_name: str) -> None:
-        """Take the bars of a task away."""
+        """Remove the bars of a task."""
         with self._lock:
             if self._region and not self._region.remove(task_name):
                 self._close()
 
     def write(self, text: str, stream: TextIO) -> None:
-        """Write a text to a stream at once; on a terminal, above the bars."""
+        """Write a text to a stream immediately; on a terminal, above the bars."""
         with self._lock:
             if self._region and _is_terminal(stream):
                 self._region.write(text)
@@ -106,14 +106,13 @@ os.register_at_fork(after_in_child=display.forget)
 
 
 def emitter(task_name: str) -> Emit:
-    """Return what renders the events of one run of a task; other tasks may have events of the same blobs.
+    """Return the emitter for one run of a task; other tasks may have events of the same blobs.
 
-    On a terminal that is bars, once there is something to wait for, until the task ends.
-    Elsewhere it is a line for each image, and for pushes and pulls, which have no images to
-    count, nothing. Images that were there already are told of as well, so that what a copy
-    prints names all its images, but only once it transfers something: a copy that changes
-    nothing prints nothing here. What other programs print is lines everywhere, on a terminal
-    above the bars.
+    On a terminal these are bars, once there is something to wait for, until the task ends. Elsewhere it
+    is a line for each image; pushes and pulls, which have no images to count, print nothing. Images that
+    were already there are listed too, so that the output of a copy names all its images, but only once it
+    transfers something: a copy that changes nothing prints nothing here. Output of other programs is
+    printed as lines everywhere, on a terminal above the bars.
     """
     from bundlepipe.events import OutputLine
     from bundlepipe.progress.transfers import EventLines, Transfers, output_line
@@ -134,7 +133,7 @@ def emitter(task_name: str) -> Emit:
 
 
 def tell_retries(event: Event) -> None:
-    """Tell of waiting; everything else that stores do is in results."""
+    """Report retries; other events of stores are in results."""
     from bundlepipe.events import HelperAwaited, Retrying
 
     if isinstance(event, Retrying):
@@ -144,12 +143,12 @@ def tell_retries(event: Event) -> None:
 
 
 def retrying(event: Retrying) -> str:
-    """Return the line that tells of another attempt."""
+    """Return the line that reports a retry."""
     return f"{event.url}: {event.reason}, trying again in {event.delay:.1f} s"
 
 
 def awaited(event: HelperAwaited) -> str:
-    """Return the line that tells of a credential helper that takes long."""
+    """Return the line that reports a slow credential helper."""
     return f"waiting for {event.program}, which is asked for credentials of {event.server}, for up to {event.limit:g} s"
 
 

@@ -1,17 +1,17 @@
-"""Phrases that several lines of output have in common. Uses nothing: every run imports it."""
+"""Phrases shared by several lines of output. Imports nothing, since every run imports it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 _MOST = 3
-# As many digits as tell digests apart for a reader; files and values hold them whole.
+# Enough digits for a reader to distinguish digests; files and values hold them whole.
 _SHORT_DIGEST = 12
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def few(items: Sequence[str]) -> str:
-    """Return items as one phrase: the first few, and how many there are besides."""
+    """Return items as one phrase: the first few, and the number of others."""
     rest = len(items) - _MOST
     shown = ", ".join(items[:_MOST])
     return f"{shown} and {rest} more" if rest > 0 else shown
@@ -23,13 +23,13 @@ def counted(count: int, thing: str) -> str:
 
 
 def short(digest: str) -> str:
-    """Return a digest as summaries show it."""
+    """Return a digest shortened for summaries."""
     algorithm, _, encoded = digest.partition(":")
     return f"{algorithm}:{encoded[:_SHORT_DIGEST]}"
 
 
 def human_size(size: float) -> str:
-    """Return a number of bytes as people read it, in powers of 1000: `512 B`, `23.4 MB`."""
+    """Return a number of bytes in powers of 1000: `512 B`, `23.4 MB`."""
     unit = 0
     # From here on, one decimal would make it 1000.0.
     while size >= 999.95 and unit < len(_UNITS) - 1:

@@ -1,4 +1,4 @@
-"""How much output a person can take in at once, and whether more is wanted."""
+"""Choose how many lines of output to show: as many as fit on a screen, or all."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from doit.exceptions import InvalidTask
 
 SHOW_VARIABLE = "BUNDLEPIPE_SHOW"
 _ALL = "all"
-# What a terminal has if nothing else is known of it; a log gets what one that high would get.
+# The height of an unknown terminal, also used for logs.
 _USUAL_HEIGHT = 24
-# The line of the command itself, and the prompt after it.
+# The command line itself, and the prompt after it.
 _TAKEN = 2
 
 
 def height_of(stream: TextIO) -> int:
-    """Return how many lines of output fit on one screen of a terminal; elsewhere, on a usual one."""
+    """Return the number of lines that fit on one screen of a terminal; elsewhere, on a usual one."""
     try:
         lines = os.get_terminal_size(stream.fileno()).lines if stream.isatty() else 0
     except (OSError, ValueError):
@@ -25,7 +25,9 @@ def height_of(stream: TextIO) -> int:
 
 
 def wants_all() -> bool:
-    """Tell whether the environment asks for all lines; InvalidTask, by which doit ends the run, for another wish."""
+    """Return whether the environment requests all lines; InvalidTask, with which doit ends the run, if it is
+    invalid.
+    """
     wanted = os.environ.get(SHOW_VARIABLE, "")
     if wanted not in ("", _ALL):
         raise InvalidTask(

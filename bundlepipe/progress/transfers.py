@@ -1,4 +1,7 @@
-"""What the events of one task add up to; threads feed it, whoever draws reads it. Draws nothing itself."""
+"""Add up the events of a task's transfers; other modules draw them.
+
+Threads add events while another one reads the state.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,16 @@ from dataclasses import dataclass
 from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted, CopyPlanned, Event, ImageDone, OutputLine
 from bundlepipe.progress.phrases import short
 
-# What is smaller and quicker than this is over before anybody has read a bar.
+# Smaller and faster transfers end before a user has read a bar.
 _SMALL = 1_000_000
 _SOON = 0.5
-# Seconds that the speed is an average of.
+# Seconds over which the speed is averaged.
 _PERIOD = 10.0
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """A blob under way: `done` of its `size` bytes."""
+    """A blob in transfer: `done` of its `size` bytes."""
 
     digest: str
     size: int
@@ -29,7 +32,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Standing:
-    """What a task is at: bytes of all its blobs, bytes a second, blobs, images (no images: not a copy)."""
+    """The state of a task: bytes of all its blobs, bytes per second, blobs, images (no images: not a copy)."""
 
     task_name: str
     done: int
@@ -76,7 +79,7 @@ class Transfers:
                     self._images.add(image)
 
     def starts_to_matter(self) -> bool:
-        """Tell once, when there is enough to wait for; what is there already needs no waiting."""
+        """Return True once, when there is enough to wait for; blobs already there need no waiting."""
         with self._lock:
             is_idle = not self._running and all(event.how == "present" for event in self._done.values())
             if self._matters or is_idle:
@@ -86,7 +89,7 @@ class Transfers:
             return self._matters
 
     def standing(self) -> Standing:
-        """Return what the task is at; `done` never exceeds `size`."""
+        """Return the state of the task; `done` never exceeds `size`."""
         with self._lock:
             done, size = self._sum()
             ways = [event.how for event in self._done.values()]
@@ -109,14 +112,14 @@ class Transfers:
             self._running[digest] = Transfer(digest, transfer.size, min(transfer.size, transfer.done + count))
 
     def _sum(self) -> tuple[int, int]:
-        """Return the bytes that are done, and all: a push or pull finds out on the way which there are."""
+        """Return the finished bytes, and the total: a push or pull learns its blobs on the way."""
         finished = sum(event.size for event in self._done.values())
         running = self._running.values()
         known = finished + sum(transfer.size for transfer in running)
         return finished + sum(transfer.done for transfer in running), max(self._planned.size, known)
 
     def _speed(self) -> float:
-        """Return what the wire carried a second; mounts, which take no time, would make it look fast."""
+        """Return the transferred bytes per second; mounts, which take no time, would distort it."""
         now = self._clock()
         self._samples.append((now, self._received))
         while len(self._samples) > 2 and self._samples[1][0] < now - _PERIOD:
@@ -126,12 +129,12 @@ class Transfers:
 
 
 def output_line(task_name: str, text: str) -> str:
-    """Return what another program printed as a line that names the task."""
+    """Return a line that another program printed, with the name of the task."""
     return f"{task_name}  {text}"
 
 
 class EventLines:
-    """Tells of the images of a copy, each once, and what other programs print, by lines that name the task."""
+    """Reports the images of a copy, each once, and output of other programs, in lines with the name of the task."""
 
     def __init__(self, task_name: str, tell: Callable[[str], None], *, tells_images: bool = True) -> None:
         self._task_name = task_name
@@ -143,7 +146,7 @@ class EventLines:
         self._changes = False
 
     def take(self, event: Event) -> None:
-        """Tell of an image that is done, or keep it until something is known to change."""
+        """Report a finished image, or keep it until something is known to change."""
         with self._lock:
             match event:
                 case ImageDone() if not self._tells_images:

@@ -86,7 +86,7 @@ def test_the_end_of_work_is_waited_for_and_not_for_ever() -> None:
 
 
 def test_who_is_given_up_in_another_process_says_so() -> None:
-    assert str(pickle.loads(pickle.dumps(Cancelled()))) == "given up, since other work failed"
+    assert str(pickle.loads(pickle.dumps(Cancelled()))) == "cancelled, since other work failed"
 
 
 def test_a_signal_may_come_at_any_moment_of_a_pause() -> None:

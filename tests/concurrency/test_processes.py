@@ -231,7 +231,7 @@ def test_giving_up_ends_the_program(script: str) -> None:
         pids.append(line)
         stopping.set()
 
-    with pytest.raises(Cancelled, match="given up"):
+    with pytest.raises(Cancelled, match="cancelled"):
         cancellable(stopping, lambda: run_program(shell(script), stop))
     assert _is_gone(int(pids[0]))
 

@@ -1,8 +1,8 @@
-"""Reads an ImagesLock or ImageLocations in the form that imgpkg, kbld and bundlepipe write, without a YAML parser.
+"""Parse an ImagesLock or ImageLocations in the form that imgpkg, kbld and bundlepipe write, without a YAML parser.
 
-Nearly every lock has this form and nearly every command reads one, while a YAML parser and
-JSON Schema take 80 ms to import. For a document that has another form or may be faulty the
-answer is None: then the strict reader has to look.
+Nearly every lock has this form and nearly every command reads one, while a YAML parser and JSON Schema take 80 ms
+to import. For a document in another form, or with possible faults, the result is None: then the strict reader is
+used.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ _DOCUMENT = re.compile(
     r"(?:images:(?: (?:\[\]|null)\n|\n(?P<entries>(?:[- ] .*\n)+)))?"
     r"kind: (?P<kind>\w+)\n"
 )
-# No white space, and no ':' at the end: nothing that means something to YAML.
+# No white space, and no ':' at the end: nothing with a meaning in YAML.
 _PLAIN = r"[A-Za-z0-9](?:[A-Za-z0-9._/@:+-]*[A-Za-z0-9._/@+-])?"
 _ENTRIES = {
     "ImagesLock": re.compile(rf"- (?:annotations:\n(?P<annotations>(?:    .*\n)+)  )?image: (?P<image>{_PLAIN})\n"),
     "ImageLocations": re.compile(rf"- image: (?P<image>{_PLAIN})\n  isBundle: (?P<is_bundle>true|false)\n"),
 }
-# A text of several lines, as kbld's origins are, stands below its key.
+# A multi-line text, such as kbld's origins, starts below its key.
 _ANNOTATION = re.compile(
     r"    (?P<key>[a-z][a-z0-9-]*\.[a-z0-9./-]*[a-z0-9]): "
     rf"(?:(?P<plain>{_PLAIN})\n|\|\n(?P<lines> {{6}}[!-~][ -~]*\n(?: {{6}}[ -~]*[!-~][ -~]*\n)*))"
 )
 _INDENT = re.compile(r"^ {6}", re.MULTILINE)
-# A key, its value, and the mapping that they begin.
+# A key, its value, and the mapping that they start.
 _MOST_VALUES_A_LINE = 3
 
 
 def canonical_data(content: bytes, kind: str) -> dict[str, Any] | None:
     """Return the data of a document of `kind`, ImagesLock or ImageLocations; None unless its form is canonical.
 
-    What stands as `image` may still be no reference.
+    The value of `image` may still be an invalid reference.
     """
     if content.count(b"\n") * _MOST_VALUES_A_LINE > MOST_YAML_VALUES or not content.isascii():
         return None
