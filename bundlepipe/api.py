@@ -46,7 +46,7 @@ def push(
 ) -> Pushed:
     """Push files as a bundle, or with `bundle=False` as a plain image, to `to`; skip the upload if it is there already.
 
-    `files` are packed as by `imgpkg push -f`, less what `exclude` names relative to them. `to` is
+    `files` are packed as by `imgpkg push -f`, except paths that `exclude` names relative to them. `to` is
     `REGISTRY/REPOSITORY[:TAG]`, where the tag defaults to `latest`; `tags` are additional ones. Raises InputError,
     DocumentError, InvalidReference, StoreError and its subclasses, BundlepipeError for other invalid arguments,
     TypeError for values of other types.
@@ -82,9 +82,9 @@ def pull(
 
     `source` is a reference, `oci:DIR[:TAG]`, `tar:FILE` or `docker-daemon:NAME[:TAG]`. `max_size` bounds the bytes
     that may be extracted (None: 64 GiB). The directory is replaced as a whole or left unchanged. Without `force`
-    it is not replaced if files would be lost: files that no pull wrote and that git does not have. Raises
-    InvalidReference, OutputError, UnsafeArchive, InvalidContent, IntegrityError, DocumentError, StoreError and its
-    subclasses, BundlepipeError for an index of images.
+    it is not replaced if files would be lost: files that no pull wrote and that git does not have.
+    Raises InvalidReference, OutputError, UnsafeArchive, InvalidContent, IntegrityError, DocumentError, StoreError
+    and its subclasses, BundlepipeError for an index of images.
     """
     from bundlepipe.oci.layers.unpack import Limits
     from bundlepipe.verbs.outputs.pulled import is_as_pulled, record_pulled

@@ -195,7 +195,7 @@ class Unreachable(StoreError):
 
 
 class LayersMissing(StoreError):
-    """What is copied leaves out layers that its destination was expected to have, and has not."""
+    """The source leaves out layers that the destination was expected to have, but does not."""
 
 
 def _ending(status: int | None) -> str:
