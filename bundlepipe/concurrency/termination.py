@@ -124,25 +124,25 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 class _OrderToEnd:
-    """Handles SIGTERM; for a while, it waits for an interruption that is on its way."""
+    """Handles SIGTERM; it first waits for a while for an interruption in progress."""
 
     def __init__(self) -> None:
         self._waits_since: float | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """End by an exit."""
+        """End the process by an exit."""
         if uninterrupted.takes(number):
             return
-        # Who is interrupted at a terminal is told to end as well, and should not be in the middle of tidying up.
-        # In a worker the interruption may be on its way through what cannot be seen from here.
+        # An interruption at a terminal is followed by SIGTERM too, which should not disturb tidying up. In a
+        # worker the interruption may be passing through code that cannot be seen from here.
         if ending_behind(sys.exc_info()[1]) or uninterrupted.has_interrupted_worker:
             now = time.monotonic()
             self._waits_since = now if self._waits_since is None else self._waits_since
             if now - self._waits_since <= _GRACE:
                 give_up_all()
                 return
-        # Workers are told by doit as well, and the second time would come in the middle of this. Not SIG_IGN, which
-        # programs that are started later would inherit.
+        # doit also signals workers, and a second signal would disturb this. Not SIG_IGN, which programs that are
+        # started later would inherit.
         signal.signal(number, lambda *_: None)
         give_up_all()
         sys.exit(128 + number)

@@ -140,7 +140,7 @@ def render(standings: Sequence[Standing], *, lines: int, width: int) -> Iterator
 
 
 def _bar(label: str, shown: Standing | Transfer, label_width: int, width: int, pace: str = "") -> RenderableType:
-    """Return one line; where it is narrow the bar goes first, then the end of the numbers."""
+    """Return one line; if it is too narrow, the bar is dropped first, then the end of the numbers."""
     done, size = shown.done, shown.size
     numbers = f"{100 * done // size if size else 100:3}%  {human_size(done)} of {human_size(size)}{pace}"
     least, most = _BAR_WIDTHS
@@ -156,7 +156,7 @@ def _bar(label: str, shown: Standing | Transfer, label_width: int, width: int, p
 
 
 def _pace(standing: Standing) -> str:
-    """Return what follows the amount: the speed and, where it can be told, the time that is left."""
+    """Return the text after the amount: the speed and, if it is known, the remaining time."""
     if not standing.speed:
         return ""
     left = (standing.size - standing.done) / standing.speed

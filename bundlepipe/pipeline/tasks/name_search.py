@@ -193,10 +193,10 @@ class NameSearch(Staleness):
 
         inputs = self.tasks_dict[group_name(GENERATED_INPUTS, self._settings.prefix)]
         generated = inputs.values.get(EDGES, {})
-        # What those of other pipelines wait for is not known here.
+        # The dependencies of other pipelines' programs are not known here.
         own = [name for name, search in self.searches.items() if search._settings.prefix == self._settings.prefix]
         searches = {name: self.searches.pop(name) for name in own}
-        # What is made by another task may not be there yet.
+        # Outputs of other tasks may not exist yet.
         ready = [
             search
             for name, search in searches.items()

@@ -1,4 +1,4 @@
-"""How the traffic with registries is reported: events, a trace of HTTP, redaction of secrets."""
+"""Report traffic with registries: events, an HTTP trace, and redaction of secrets."""
 
 from __future__ import annotations
 
