@@ -35,18 +35,10 @@ DOIT_CONFIG = {
 
 CODE = ["benchmarks", "bundlepipe", "docs/draw_pictures.py", "dodo.py", "examples", "tests"]
 TYPED_CODE = [tree for tree in CODE if tree != "examples"]
-SHIPPED = [
-    *CODE,
-    "docs",
-    "schemas",
-    "doitw",
-    "pyproject.toml",
-    "README.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "LICENSE",
-    "mkdocs.yml",
-]
+PROSE = ["bundlepipe", "docs", "examples", "schemas", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+OTHER_TEXT = ["benchmarks", "bundlepipe", "tests", "dodo.py", "doitw", "pyproject.toml"]
+WORDS = "codespell-words.txt"
+SHIPPED = [*CODE, *PROSE, "doitw", "pyproject.toml", "LICENSE", "mkdocs.yml", WORDS]
 
 # For programs that talk to a person: they have the terminal, and their output comes as it is made.
 UNCAPTURED: Task = {"verbosity": 2, "io": {"capture": False}}
@@ -58,7 +50,7 @@ def task_demo() -> Task:
 
 
 def task_lint() -> Iterator[Task]:
-    """check the style of the code and that its imports point downwards only"""
+    """check the style of the code, that its imports point downwards only, and the spelling"""
     yield {"name": None, "doc": task_lint.__doc__}
     ruff = {"file_dep": [*_files(CODE, "*.py"), "pyproject.toml"], "uptodate": [_same_versions("ruff")]}
     yield {
@@ -88,6 +80,16 @@ def task_lint() -> Iterator[Task]:
         "actions": [[sys.executable, "-m", "docs.draw_pictures", "--check"]],
         "file_dep": [*_files(["bundlepipe"], "*.py"), *_files(["docs/pictures"]), "docs/draw_pictures.py"],
         "uptodate": [_same_versions("grimp")],
+    }
+    yield {
+        "name": "spelling",
+        "doc": f"misspelled words, and in the documentation those of {WORDS}",
+        "actions": [
+            [_tool("codespell"), f"--dictionary=-,{WORDS}", "--skip=*.py", *PROSE],
+            [_tool("codespell"), *OTHER_TEXT],
+        ],
+        "file_dep": [*_files([*PROSE, *OTHER_TEXT]), WORDS],
+        "uptodate": [_same_versions("codespell")],
     }
 
 
