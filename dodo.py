@@ -1,6 +1,6 @@
-"""What there is to do on bundlepipe: `./doitw list` names the tasks, `./doitw help TASK` describes one.
+"""The tasks of development: `./doitw list` lists them, `./doitw help TASK` describes one.
 
-`./doitw` alone runs what a change has to pass: lint, typecheck, test.
+`./doitw` alone runs the checks that a change has to pass: lint, typecheck, test.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ CACHE = ROOT / ".cache"
 CACHE.mkdir(exist_ok=True)
 
 DOIT_CONFIG = {
-    # `test` takes all arguments that follow it, so it is the last.
+    # `test` takes all arguments after it, so it is the last.
     "default_tasks": ["lint", "typecheck", "test"],
-    # JSON, because Pythons differ in the dbm formats they read, and a checkout is used with several.
+    # JSON, because Pythons differ in their dbm formats, and a checkout is used with several.
     "backend": "json",
     "dep_file": str(CACHE / "doit.json"),
 }
@@ -40,12 +40,12 @@ OTHER_TEXT = ["benchmarks", "bundlepipe", "tests", "dodo.py", "doitw", "pyprojec
 WORDS = "codespell-words.txt"
 SHIPPED = [*CODE, *PROSE, "doitw", "pyproject.toml", "LICENSE", "mkdocs.yml", WORDS]
 
-# For programs that talk to a person: they have the terminal, and their output comes as it is made.
+# For interactive programs: they have the terminal, and their output appears immediately.
 UNCAPTURED: Task = {"verbosity": 2, "io": {"capture": False}}
 
 
 def task_demo() -> Task:
-    """show a bundle locked, pushed and pulled, offline, and what happens when something changes"""
+    """lock, push and pull a bundle, offline, then change it and run again"""
     return {"actions": [[sys.executable, "examples/quickstart/demo.py"]], **UNCAPTURED}
 
 
@@ -68,7 +68,7 @@ def task_lint() -> Iterator[Task]:
     }
     yield {
         "name": "imports",
-        "doc": "which folder may import which, laid down in .importlinter",
+        "doc": "the imports that .importlinter allows",
         "actions": [[_tool("lint-imports"), "--cache-dir", str(CACHE / "import-linter")]],
         "file_dep": [*_files(["bundlepipe"], "*.py"), ".importlinter"],
         "uptodate": [_same_versions("import-linter")],
@@ -94,12 +94,12 @@ def task_lint() -> Iterator[Task]:
 
 
 def task_pictures() -> Task:
-    """draw the pictures of the folders anew"""
+    """draw the pictures of the folders"""
     return {"actions": [[sys.executable, "-m", "docs.draw_pictures"]]}
 
 
 def task_format() -> Task:
-    """rewrite the code in the style that lint expects, as far as that can be done for you"""
+    """rewrite the code in the style that lint expects, as far as ruff can"""
     return {
         "actions": [
             [_tool("ruff"), "check", "--fix-only", *CODE],
@@ -124,13 +124,13 @@ _WORKERS = str((os.cpu_count() or 1) + 1)
 
 
 def task_test() -> Task:
-    """run the tests; what follows is for pytest: -k lock, tests/verbs, or after -- any of its options"""
+    """run the tests; arguments are for pytest: -k lock, tests/verbs, or after -- any of its options"""
     return {
-        # Without dependencies a task is never up to date: tests also depend on services and on chance.
+        # Without dependencies the task is never up to date: tests also depend on services.
         "actions": [CmdAction(_pytest, shell=False)],
         "params": [
-            {"name": "keyword", "short": "k", "long": "keyword", "default": "", "help": "only tests that match this"},
-            {"name": "workers", "short": "n", "long": "workers", "default": _WORKERS, "help": "how many run at a time"},
+            {"name": "keyword", "short": "k", "long": "keyword", "default": "", "help": "only tests whose names match"},
+            {"name": "workers", "short": "n", "long": "workers", "default": _WORKERS, "help": "parallel processes"},
             {
                 "name": "exit_first",
                 "short": "x",
@@ -139,8 +139,8 @@ def task_test() -> Task:
                 "default": False,
                 "help": "stop at the first failure",
             },
-            {"name": "slow", "long": "slow", "type": bool, "default": False, "help": "also what takes long"},
-            {"name": "last_failed", "long": "lf", "type": bool, "default": False, "help": "only what failed last time"},
+            {"name": "slow", "long": "slow", "type": bool, "default": False, "help": "also slow tests"},
+            {"name": "last_failed", "long": "lf", "type": bool, "default": False, "help": "only what failed before"},
         ],
         "pos_arg": "arguments",
         "clean": [(_remove, [CACHE / "pytest", ROOT / ".hypothesis"])],
@@ -151,7 +151,7 @@ def task_test() -> Task:
 def _pytest(
     keyword: str, workers: str, exit_first: bool, slow: bool, last_failed: bool, arguments: list[str] | None
 ) -> list[str]:
-    # What the tests of a file share (a registry, a build) is started once.
+    # Services that the tests of a file share (a registry, a build) are started once.
     command = [sys.executable, "-m", "pytest", "-n", workers, "--dist", "loadfile"]
     if keyword:
         command += ["-k", keyword]
@@ -165,7 +165,7 @@ def _pytest(
 
 
 def task_bench() -> Iterator[Task]:
-    """measure what the budgets are about, and print ratios"""
+    """run the benchmarks, and print ratios"""
     yield {"name": None, "doc": task_bench.__doc__}
     for program in sorted((ROOT / "benchmarks").glob("[!_]*.py")):
         yield {
@@ -177,10 +177,10 @@ def task_bench() -> Iterator[Task]:
 
 
 def task_build() -> Task:
-    """build the source distribution and the wheel, and see that the wheel is whole"""
+    """build the source distribution and the wheel, and check that the wheel is complete"""
     stem = f"dist/bundlepipe-{version('bundlepipe')}"
     return {
-        # What is installed builds it, so that no network is needed.
+        # The installed tools build it, so that no network is needed.
         "actions": [[sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist"], _check_wheel],
         "file_dep": _files(SHIPPED),
         "targets": [f"{stem}.tar.gz", f"{stem}-py3-none-any.whl"],
@@ -197,7 +197,7 @@ def _check_wheel(targets: list[str]) -> TaskFailed | None:
 
 
 def _files(trees: Sequence[str], pattern: str = "*") -> list[str]:
-    """Return the files of the trees, relative to the root, without what Python or a pipeline leaves there."""
+    """Return the files of the trees, relative to the root, without files that Python or a pipeline writes."""
     found = []
     for tree in trees:
         path = ROOT / tree
@@ -209,12 +209,12 @@ def _files(trees: Sequence[str], pattern: str = "*") -> list[str]:
 
 
 def _tool(name: str) -> str:
-    """Return the path of a program of the environment that runs this file, activated or not."""
+    """Return the path of a program in the environment of this process, activated or not."""
     return str(Path(sysconfig.get_path("scripts"), name))
 
 
 def _same_versions(*distributions: str) -> config_changed:
-    """Return a condition that other versions of a tool, or of Python, invalidate what it found."""
+    """Return a condition that is stale with other versions of a tool, or of Python."""
     return config_changed({"python": sys.version, **{name: _version(name) for name in distributions}})
 
 
@@ -222,7 +222,7 @@ def _version(distribution: str) -> str | None:
     try:
         return version(distribution)
     except PackageNotFoundError:
-        return None  # the task that needs it will say so; the others shall work
+        return None  # the task that needs it fails; the others work
 
 
 def _remove(*trees: Path, dryrun: bool) -> None:

@@ -1,7 +1,7 @@
-"""Pictures of the folders of the package: what is in each, and what imports what, drawn from the code.
+"""Pictures of the folders of the package: their contents and imports, drawn from the code.
 
-`python -m docs.draw_pictures` writes `docs/pictures/FOLDER.svg`; with `--check` it says which are out of date.
-An arrow that follows from others is left out: what is drawn is the transitive reduction.
+`python -m docs.draw_pictures` writes `docs/pictures/FOLDER.svg`; with `--check` it reports outdated ones.
+An arrow that follows from others is left out (the transitive reduction).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class Box:
-    """What is in a folder: a module, or a folder of modules; `left` and `top` are its corner."""
+    """A module, or a folder of modules; `left` and `top` are its corner."""
 
     name: str
     is_folder: bool
@@ -36,17 +36,17 @@ class Box:
 
     @property
     def label(self) -> str:
-        """What is written in it."""
+        """The text in the box."""
         return f"{self.name}/" if self.is_folder else self.name
 
     @property
     def width(self) -> float:
-        """How wide it is."""
+        """The width in pixels."""
         return len(self.label) * _CHARACTER + 2 * _PADDING
 
     @property
     def middle(self) -> float:
-        """Where arrows come and go."""
+        """The x coordinate of arrows."""
         return self.left + self.width / 2
 
 

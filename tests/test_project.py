@@ -107,7 +107,7 @@ def test_imports_point_downwards() -> None:
         pytest.param("verbs/online.py", "import urllib3", id="network in a verb"),
         pytest.param("verbs/guest.py", "import doit", id="doit in a verb"),
         pytest.param("verbs/copying/at_home.py", "import bundlepipe.stores.layout.store", id="a home in a verb"),
-        pytest.param("homeless.py", "", id="on no floor"),
+        pytest.param("homeless.py", "", id="without a level"),
     ],
 )
 def test_contract_notices_an_import_that_is(module: str, statement: str, tmp_path: Path) -> None:
