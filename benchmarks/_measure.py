@@ -16,7 +16,7 @@ Command = Sequence[str]
 DOIT = (sys.executable, "-m", "doit")
 
 
-# Linux takes the memory of whoever starts a process for a peak of that process, so a small one starts it.
+# Linux counts the memory of the parent as a peak of a new process, so a small process starts it.
 _PEAK_LAUNCHER = """
 import os, sys
 process = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
@@ -28,7 +28,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 def run_once(command: Command, cwd: Path, env: Mapping[str, str] | None = None) -> float:
     """Run a command, which must succeed; return wall-clock seconds."""
-    # Whoever runs this may have switched the writing of bytecode off; users have it.
+    # The caller may have switched the writing of bytecode off; users have it.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(env or {})}
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()

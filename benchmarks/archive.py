@@ -55,7 +55,7 @@ def _measure(directory: Path, host: str) -> None:
         return seconds
 
     def reference() -> float:
-        # What is moved has to be read and hashed, whoever does it.
+        # Any tool has to read and hash the moved bytes.
         return run_once(["sha256sum", "last.tar"], directory)
 
     copy("tar", "0")

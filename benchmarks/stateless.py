@@ -1,4 +1,4 @@
-"""200 bundles without local state, the registry up to date: requests a bundle, and the time they take."""
+"""200 bundles without local state, the registry up to date: requests per bundle, and the time they take."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main() -> None:
         finally:
             proxy.close()
             registry.stop()
-    measured = f"{requests / BUNDLES:.2f} requests a bundle, {uploads} uploads, {elapsed:.2f} s"
+    measured = f"{requests / BUNDLES:.2f} requests per bundle, {uploads} uploads, {elapsed:.2f} s"
     report("200 bundles, no state, registry up to date", measured, "1 request a bundle")
 
 

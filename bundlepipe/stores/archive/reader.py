@@ -28,8 +28,8 @@ from bundlepipe.stores.protocol import Root, find_manifest, referrers_tag
 from bundlepipe.stores.verification import verified
 
 _HINT = (
-    "This may be because when copying to a tarball, the --include-non-distributable-layers flag should have been "
-    "provided."
+    "This may be because when copying to a tarball, the "  # codespell:ignore
+    "--include-non-distributable-layers flag should have been provided."
 )
 _REFERRERS_TAG = re.compile(r"(sha256)-([0-9a-f]{64})")
 

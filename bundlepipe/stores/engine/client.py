@@ -115,7 +115,7 @@ def _of_context() -> dict[str, Any]:
 
 
 def _knock(address: str) -> None:
-    """Raise at once if nobody listens: docker-py takes long to import, and leaves its socket open."""
+    """Raise at once if no Engine listens: docker-py takes long to import, and leaves its socket open."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(_KNOCK_TIMEOUT)
         try:

@@ -23,8 +23,8 @@ def temporary_name() -> Iterator[EngineLocation]:
     try:
         yield location
     except BaseException:
-        # The Engine may be the very thing that is missing: why the work failed says more than
-        # that there was nobody to ask for the removal.
+        # The Engine itself may be missing: the reason why the work failed says more than that the
+        # Engine did not answer to the removal.
         with contextlib.suppress(StoreError):
             _remove(location)
         raise
