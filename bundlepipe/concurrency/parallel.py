@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bundlepipe.concurrency.cancellation import Cancellation, Cancelled, awaited, cancellable, cut_off_if_cancelled
 from bundlepipe.errors import InvalidContent
 from bundlepipe.events import Emit, Event
 from bundlepipe.filesystem.base_directory import carried
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -73,6 +75,8 @@ def run_in_order(steps: Mapping[Step, Sequence[Step]], run: Callable[[Step, Emit
 @contextmanager
 def _given_up_together(threads: int, name: str) -> Iterator[tuple[ThreadPoolExecutor, Cancellation]]:
     """Yield a thread pool, and a Cancellation for its work: set by a failure in the context, and by the caller's."""
+    from concurrent.futures import ThreadPoolExecutor
+
     stopping = Cancellation()
     with cut_off_if_cancelled(stopping.set), ThreadPoolExecutor(threads, thread_name_prefix=name) as pool:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from typing import IO
@@ -106,7 +105,7 @@ def incoming(directory: str) -> Iterator[IO[bytes]]:
 
 def _locked_file(directory: str) -> IO[bytes]:
     while True:
-        path = os.path.join(anchored(directory), _PREFIX + secrets.token_hex(8))
+        path = os.path.join(anchored(directory), _PREFIX + os.urandom(8).hex())
         file = open(path, "xb")  # noqa: SIM115  (the caller closes it)
         fcntl.flock(file, fcntl.LOCK_EX)
         # Between the two calls another process may have removed the file as abandoned.

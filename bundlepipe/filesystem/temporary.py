@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from typing import IO
 
@@ -24,6 +23,8 @@ def temporary_file(what: str, size: int | None = None) -> IO[bytes]:
     It will hold `what`, at most `size` bytes if that is known. Raises NoRoom if no file can be
     created.
     """
+    import tempfile
+
     try:
         return tempfile.TemporaryFile()
     except OSError as error:
@@ -42,6 +43,8 @@ def temporary_room(what: str, size: int | None = None) -> Iterator[None]:
 
 
 def _no_room(error: OSError, what: str, size: int | None) -> NoRoom:
+    import tempfile
+
     # Not by gettempdir(), which fails if no directory can hold a file.
     directory = tempfile.tempdir or os.environ.get("TMPDIR") or "the directory for temporary files"
     needed = "" if size is None else f" (up to {size} byte{'' if size == 1 else 's'})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
@@ -100,7 +99,7 @@ class Pipeline:
             refresh=wanted_refresh(declared, prefix, self._others),
             force=wanted_force(declared, prefix, self._others),
             verify=wanted_verify(declared.verify),
-            run_id=secrets.token_hex(8),
+            run_id=os.urandom(8).hex(),
             lock_file=declared.lock_file,
             prefix=prefix,
         )

@@ -187,7 +187,7 @@ NOOP = """
 import sys
 from doit.doit_cmd import DoitMain
 status = DoitMain().run(sys.argv[1:])
-heavy = {"docker", "jsonschema", "urllib3", "rich", "yaml", "zlib_ng", "requests", "semver"} & set(sys.modules)
+heavy = {"docker", "jsonschema", "urllib3", "rich", "yaml", "deflate", "isal", "requests", "semver"} & set(sys.modules)
 print("heavy:", sorted(heavy))
 sys.exit(status)
 """

@@ -124,16 +124,16 @@ class Tree:
         return [os.fsdecode(name) for name in sorted(self._root.children)]
 
     def walk(self) -> Iterator[tuple[bytes, bool]]:
-        """Yield the path of the directory and of everything in it, each with whether it is a directory."""
+        """Yield the path of the directory and of everything in it, each with whether it is a file."""
         directories = [self._root]
         while directories:
             directory = directories.pop()
-            yield directory.path, True
+            yield directory.path, False
             for base, child in directory.children.items():
                 if isinstance(child, Directory):
                     directories.append(child)
                 else:
-                    yield directory.path + b"/" + base, False
+                    yield directory.path + b"/" + base, True
 
     def _place(self, name: bytes, *, is_directory: bool = False) -> tuple[Directory, bytes] | None:
         """Return parent and base of a name, creating the parent; None after applying a whiteout.

@@ -122,12 +122,11 @@ def unpack(
             _unpack_layer(iter(layer), writer, expected[number - 1] if expected else None)
         except (UnsafeArchive, OutputError, _OtherContent) as error:
             raise type(error)(f"{what}: layer {number}: {error}") from None
-    entries = list(tree.walk())
     if states is not None and written is not None:
         states.update(
-            (os.fsdecode(path), directory_state() if is_directory else written[path]) for path, is_directory in entries
+            (os.fsdecode(path), written[path] if is_file else directory_state()) for path, is_file in tree.walk()
         )
-    return Unpacked(sum(not is_directory for _, is_directory in entries), tuple(tree.names()))
+    return Unpacked(sum(is_file for _, is_file in tree.walk()), tuple(tree.names()))
 
 
 def _unpack_layer(chunks: Iterator[bytes], writer: _Writer, expected: LayerContent | None) -> None:

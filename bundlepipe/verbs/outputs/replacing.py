@@ -8,7 +8,6 @@ files of a pipeline are never replaced.
 
 from __future__ import annotations
 
-import filecmp
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -20,7 +19,6 @@ from bundlepipe.errors import OutputError
 from bundlepipe.filesystem.base_directory import anchored, as_given
 from bundlepipe.filesystem.dangerous import refuse_dangerous, refuse_repository
 from bundlepipe.filesystem.files import write_if_changed
-from bundlepipe.verbs.outputs.git_content import find_unkept
 
 Why = Literal["absent", "forced", "made", "kind", "git"]
 
@@ -81,7 +79,7 @@ class FileOutput:
         why = self.claim.why() or self._own_why(status)
         if why:
             return why
-        lost = find_unkept(self.path)
+        lost = _unkept(self.path)
         if lost is None:
             return "git"
         raise self.claim.refusal(self.path, lost)
@@ -171,7 +169,7 @@ class DirectoryOutput:
         why = self.claim.why()
         if why:
             return why, ""
-        lost = find_unkept(self.path)
+        lost = _unkept(self.path)
         return ("git", "") if lost is None else (None, lost)
 
     def _lacks_lock(self) -> bool:
@@ -243,7 +241,15 @@ def _find_missing(directory: str, incoming: str) -> str | None:
     return None
 
 
+def _unkept(path: str) -> str | None:
+    from bundlepipe.verbs.outputs.git_content import find_unkept
+
+    return find_unkept(path)
+
+
 def _is_same_file(path: str, other: str) -> bool:
+    import filecmp
+
     try:
         return not os.path.islink(other) and os.path.isfile(other) and filecmp.cmp(path, other, shallow=False)
     except OSError:

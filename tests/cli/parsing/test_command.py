@@ -10,7 +10,7 @@ import pytest
 from tests.support.command import LINUX, Command
 from tests.support.services import program, require
 
-HEAVY = {"docker", "doit", "jsonschema", "requests", "rich", "semver", "urllib3", "yaml", "zlib_ng"}
+HEAVY = {"docker", "doit", "jsonschema", "requests", "rich", "semver", "urllib3", "yaml", "deflate", "isal"}
 TOOLS = ("bundlepipe", "imgpkg", "kbld")
 
 

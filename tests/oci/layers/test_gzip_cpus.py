@@ -1,4 +1,4 @@
-"""The bytes of a layer on other CPUs: emulated ones, which lack or have the instructions that zlib-ng may use."""
+"""The bytes of a layer on other CPUs: emulated ones, which lack or have the instructions that libdeflate may use."""
 
 from __future__ import annotations
 
