@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from doit.exceptions import InvalidDodoFile
+from doit.task import Task
+
+from bundlepipe.errors import BundlepipeError, DocumentError
+from bundlepipe.pipeline.checks.declarations import faults
+from bundlepipe.pipeline.declared.reading import Declared, read_pipeline
+from bundlepipe.pipeline.graph.tasks import create_tasks
+from bundlepipe.pipeline.running.run import Settings
 from tests.support.warm import run_command
 
 DODO = """\
@@ -96,6 +105,31 @@ class Project:
         assert status in (None, run.status), f"exit status {run.status}\n{run.stdout}\n{run.stderr}"
         return run
 
+    def tasks(self, env: Mapping[str, str] | None = None) -> dict[str, Task]:
+        """Return the tasks of bundlepipe.yml, by name, made in this process.
+
+        Raises what a run would show as its error: BundlepipeError or InvalidDodoFile.
+        """
+        with _within(self.directory):
+            declared = self._declared({**os.environ, **self.environment, **(env or {})})
+            settings = Settings(registries=declared.registries, lock_file=declared.lock_file)
+            return {task.name: task for task in create_tasks(declared, settings)}
+
+    def refusal(self, env: Mapping[str, str] | None = None) -> str:
+        """Return what `doit list` writes to stderr for a bundlepipe.yml that is refused, found in this process."""
+        try:
+            self.tasks(env)
+        except (BundlepipeError, InvalidDodoFile) as error:
+            return f"ERROR: {error}\n"
+        raise AssertionError("the pipeline is not refused")
+
+    def _declared(self, environment: Mapping[str, str]) -> Declared:
+        declared = read_pipeline("bundlepipe.yml", environment, remembers=False)
+        problems = faults(declared)
+        if problems:
+            raise DocumentError(problems)
+        return declared
+
     def read(self, path: str) -> str:
         """Return the text of a file."""
         return (self.directory / path).read_text()
@@ -103,6 +137,16 @@ class Project:
     def digest(self, kind: str, name: str) -> str:
         """Return the recorded `repository@digest` of something made."""
         return self.read(f".bundlepipe/digests/{kind}/{name}").strip()
+
+
+@contextmanager
+def _within(directory: Path) -> Iterator[None]:
+    before = os.getcwd()
+    os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 FOUR_WAYS = {

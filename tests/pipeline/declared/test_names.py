@@ -53,7 +53,7 @@ def test_a_name_as_a_text_is_refused_with_both_ways_to_write_it(
     project.pipeline(MADE + declared.replace("^", "") + "\n")
     project.write("x/a.yml", "")
     line, column = len(project.read("bundlepipe.yml").splitlines()), declared.index("^") + 1
-    first = project.doit("list", status=3).stderr.splitlines()[0]
+    first = project.refusal().splitlines()[0]
     assert first.startswith(f"ERROR: bundlepipe.yml:{line}:{column}: {who}")
     assert here in first and elsewhere in first
 
@@ -66,7 +66,7 @@ def test_what_can_only_be_meant_elsewhere_is_no_fault(project: Project) -> None:
         "pulls: {app: {from: 'tar:app', to: out}, p: {from: p, to: p}}\n"
     )
     project.write("x/a.yml", "")
-    project.doit("list")
+    project.tasks()
 
 
 def test_a_name_as_a_text_in_python_is_refused_in_python(project: Project) -> None:
@@ -93,6 +93,6 @@ def test_the_nearest_of_many_names_are_offered() -> None:
 def test_an_unknown_name_among_many_is_one_short_line(project: Project) -> None:
     images = "".join(f"  app-{number}: {{files: [x]}}\n" for number in range(150))
     project.pipeline(f"images:\n{images}pulls: {{x: {{from: {{image: ap-77}}, to: out}}}}\n")
-    error = project.doit("list", status=3).stderr
+    error = project.refusal()
     assert "there is no image 'ap-77' in this pipeline; the nearest of 150: app-77, " in error
     assert error.count("\n") == 1 and len(error) < 200

@@ -70,6 +70,7 @@ def registry(**fields: Any) -> dict[str, Any]:
 
 APP: Any = Bundle(name="x", files=["x"], push="r/x")
 FOUND = "found Bundle 'x': name it with BundleSource('x')"
+EARLIER = "expected a BundleSource, an ImageSource, a CopySource, a PullSource, a RenderSource or a text"
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "tags as a text": (
         bundle(tags="latest"),
@@ -161,6 +162,15 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "pull 'app': source: name: expected a text, found the number 5",
     ),
     "name": ({"images": [Image(name=5)]}, "Pipeline: images[0]: name: expected a text, found the number 5"),  # type: ignore[arg-type]
+    "after as a text": (
+        bundle(after="push_bundle:two"),
+        (
+            "bundle 'app': after: expected a list of BundleSource objects, ImageSource objects, CopySource objects, "
+            "PullSource objects, RenderSource objects or texts, found the text 'push_bundle:two'"
+        ),
+    ),
+    "a bundle before": (bundle(after=[APP]), f"bundle 'app': after[0]: {EARLIER}, {FOUND}"),
+    "a number before": (bundle(after=[7]), f"bundle 'app': after[0]: {EARLIER}, found the number 7"),
     "builder": (
         image(build=Build(context="x", builder="kaniko")),  # type: ignore[arg-type]
         "image 'app': build: builder: expected 'docker' or 'buildx', found the text 'kaniko'",

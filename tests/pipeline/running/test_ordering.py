@@ -92,32 +92,13 @@ def test_what_nothing_is_called_is_told_with_its_place(project: Project, after: 
         "copies: {base: {from: {bundle: one}, to: 'oci:build/layout'}}"
     )
     project.bundle("one")
-    assert f"bundlepipe.yml:5:11: bundle 'one': after: {problem}" in project.doit("list", status=3).stderr
+    assert f"bundlepipe.yml:5:11: bundle 'one': after: {problem}" in project.refusal()
 
 
 def test_a_task_that_is_nowhere_is_told_by_doit(project: Project) -> None:
     project.pipeline("bundles: {one: {files: [one], after: [nothing]}}")
     project.bundle("one")
     assert "Task dependency 'nothing' does not exist" in project.doit(status=3).stderr
-
-
-@pytest.mark.parametrize(
-    ("after", "problem"),
-    [
-        ("'push_bundle:two'", "after: expected a list of "),
-        ("[Bundle(name='two', files=['two'])]", "found Bundle 'two': name it with BundleSource('two')"),
-        ("[7]", "after[0]: expected a BundleSource, "),
-    ],
-)
-def test_python_takes_names_only(project: Project, after: str, problem: str) -> None:
-    project.write(
-        "dodo.py",
-        "from bundlepipe import DOIT_CONFIG, Bundle, Pipeline\n"
-        f"bundle = Bundle(name='one', files=['one'], push='layout.localhost/one', after={after})\n"
-        "pipeline = Pipeline(bundles=[bundle])\n",
-    )
-    error = project.doit("list", status=3).stderr
-    assert error.startswith("ERROR: bundle 'one': after") and problem in error
 
 
 def test_python_takes_what_the_file_takes(project: Project) -> None:

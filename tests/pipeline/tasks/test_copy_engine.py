@@ -101,8 +101,8 @@ copies:
 def test_what_the_engine_cannot_take_is_a_fault(project: Project, copies: str, message: str) -> None:
     project.pipeline("bundles: {base: {files: [base]}}\ncopies:\n  wrong: " + copies)
     project.bundle("base")
-    run = project.doit("list", status=3)
-    assert "copy 'wrong'" in run.stderr and message in run.stderr
+    error = project.refusal()
+    assert "copy 'wrong'" in error and message in error
 
 
 def test_two_copies_to_one_name_are_a_fault(project: Project) -> None:
@@ -113,7 +113,7 @@ copies:
   two: {from: a/c, to: "docker-daemon:app:1", tags: [latest]}
 """
     )
-    assert "docker-daemon:app:latest is the destination of 'one' too" in project.doit("list", status=3).stderr
+    assert "docker-daemon:app:latest is the destination of 'one' too" in project.refusal()
 
 
 def test_without_an_engine_what_needs_it_says_so_and_the_rest_is_done(project: Project) -> None:
@@ -155,7 +155,7 @@ copies:
 
 def test_a_directory_resolves_its_own_tags(project: Project) -> None:
     project.pipeline("registries:\n  a.localhost: {layout: a, resolve: engine}\n")
-    error = project.doit("list", status=3).stderr
+    error = project.refusal()
     assert "bundlepipe.yml:6:28: registry a.localhost is kept in a directory" in error
 
 

@@ -175,15 +175,15 @@ def test_builds_work_however_doit_runs_them(built: Project, way: tuple[str, ...]
 
 def test_a_context_that_holds_what_every_run_changes_is_refused(built: Project) -> None:
     built.pipeline("images:\n  web: {build: {context: ., dockerfile: web/Dockerfile}}\n")
-    errors = built.doit("list", status=3).output
+    errors = built.refusal()
     assert "bundlepipe.yml:6:3: image 'web': its context . holds .bundlepipe, which every run changes" in errors
     assert "build/registry" in errors
     built.write(".dockerignore", ".bundlepipe\nbuild/\n")
-    built.doit("list")
+    built.tasks()
     built.pipeline(
         "images:\n  web: {build: {context: ., dockerfile: web/Dockerfile}}\nbundles:\n  b: {files: [b], lock: {}}\n"
     )
-    assert "image 'web': its context . holds b/.imgpkg, which every run" in built.doit("list", status=3).output
+    assert "image 'web': its context . holds b/.imgpkg, which every run" in built.refusal()
 
 
 def test_generated_files_of_a_context_are_made_first(built: Project) -> None:
@@ -235,7 +235,7 @@ def test_a_dockerfile_that_another_task_makes_is_made_first(built: Project, dock
 def test_a_faulty_image_is_refused_at_its_place(project: Project, declaration: str, message: str) -> None:
     project.write("web/Dockerfile", "FROM scratch\n")
     project.pipeline(f"images:\n  web: {declaration}\n")
-    output = project.doit("list", status=3).output
+    output = project.refusal()
     assert message in output
     assert "bundlepipe.yml:6:" in output
 

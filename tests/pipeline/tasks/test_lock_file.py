@@ -391,7 +391,7 @@ def test_a_file_that_is_no_lock_file_is_never_replaced(nested: Project) -> None:
 def test_faulty_declarations(project: Project, declared: str, fault: str) -> None:
     project.write("other.yml", HEADER + "lock: other.lock\n")
     project.pipeline(declared, "")
-    assert fault in project.doit("list", status=3).stderr
+    assert fault in project.refusal()
 
 
 def test_declared_in_python(nested: Project) -> None:

@@ -166,7 +166,7 @@ def test_outputs_inside_a_pulled_directory_are_refused_when_loading(project: Pro
         "pulls: {one: {from: {bundle: one}, to: out}, two: {from: {bundle: one}, to: out/two}}"
     )
     project.bundle("one")
-    errors = project.doit("list", status=3).stderr
+    errors = project.refusal()
     assert "out/lock.yml, lies in out" in errors
     assert "out/two, lies in out" in errors
 

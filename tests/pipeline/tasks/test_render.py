@@ -136,6 +136,6 @@ def test_clean_removes_what_a_render_wrote_and_nothing_else(rendered: Project) -
 def test_a_faulty_render_is_refused_at_its_place(project: Project, declarations: str, message: str) -> None:
     (project.directory / "dir").mkdir()
     project.pipeline(declarations)
-    output = project.doit("list", status=3).output
+    output = project.refusal()
     assert message in output
     assert "bundlepipe.yml:" in output
