@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from bundlepipe.stores.homes import Homes
 from tests.support.certificates import make_server_certificate
+from tests.support.images import World, make_world
 from tests.support.project import DODO, FOUR_WAYS, Project
 from tests.support.proxy import Proxy
 from tests.support.registries import PasswordRegistry, TokenRegistry
@@ -133,6 +135,12 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     running = Registry(tmp_path_factory.mktemp("registry"))
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def world(registry: Registry) -> World:
+    """A bundle of bundles, spread over repositories of `registry`: to be read only."""
+    return make_world(Homes(), registry.repository)
 
 
 @pytest.fixture

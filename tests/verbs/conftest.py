@@ -1,4 +1,4 @@
-"""Fixtures for the tests of verbs: homes, and a bundle of bundles in a registry."""
+"""Fixtures for the tests of verbs: homes, and no pauses between attempts."""
 
 from __future__ import annotations
 
@@ -9,20 +9,12 @@ import pytest
 from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.http import retries
 from bundlepipe.stores.settings import RegistrySettings
-from tests.support.images import World, make_world
-from tests.support.services import Registry
 
 
 @pytest.fixture
 def homes(tmp_path: Path) -> Homes:
     """Homes with `layout.localhost` backed by a directory of this test."""
     return Homes({"layout.localhost": RegistrySettings(layout=str(tmp_path / "registry"))})
-
-
-@pytest.fixture(scope="module")
-def world(registry: Registry) -> World:
-    """A bundle of bundles, spread over repositories of `registry`: to be read only."""
-    return make_world(Homes(), registry.repository)
 
 
 @pytest.fixture

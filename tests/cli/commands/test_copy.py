@@ -20,17 +20,11 @@ from bundlepipe.stores.archive.manifest import LOCK_ENTRIES_LABEL, ArchivedManif
 from bundlepipe.stores.homes import Homes
 from tests.support.command import Command
 from tests.support.files import write_bundle
-from tests.support.images import World, file_layer, make_world, put_bundle, put_cosign, put_image
+from tests.support.images import World, file_layer, put_bundle, put_cosign, put_image
 from tests.support.services import Registry
 
 TOOLS = pytest.mark.parametrize("tool", ["bundlepipe", "imgpkg"])
 FOREIGN = "Skipped the followings layer(s) due to it being non-distributable."
-
-
-@pytest.fixture(scope="module")
-def world(registry: Registry) -> World:
-    """A bundle of bundles, to be read only."""
-    return make_world(Homes(), registry.repository)
 
 
 @pytest.fixture

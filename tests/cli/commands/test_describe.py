@@ -6,18 +6,10 @@ from functools import partial
 import pytest
 import yaml
 
-from bundlepipe.stores.homes import Homes
 from tests.support.command import Command
-from tests.support.images import World, make_world
-from tests.support.services import Registry
+from tests.support.images import World
 
 TOOLS = pytest.mark.parametrize("tool", ["bundlepipe", "imgpkg"])
-
-
-@pytest.fixture(scope="module")
-def world(registry: Registry) -> World:
-    """A bundle of bundles, to be read only."""
-    return make_world(Homes(), registry.repository)
 
 
 @TOOLS

@@ -7,19 +7,12 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.documents.imgpkg.images_lock import ImagesLock
-from bundlepipe.stores.homes import Homes
 from tests.support.command import Command
 from tests.support.files import write_bundle
-from tests.support.images import World, make_world
+from tests.support.images import World
 from tests.support.services import Registry
 
 TOOLS = pytest.mark.parametrize("tool", ["bundlepipe", "imgpkg"])
-
-
-@pytest.fixture(scope="module")
-def world(registry: Registry) -> World:
-    """A bundle of bundles, to be read only."""
-    return make_world(Homes(), registry.repository)
 
 
 def images_of(path: Path) -> set[str]:
