@@ -12,6 +12,7 @@ import sysconfig
 import zipfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ Task = dict[str, Any]
 ROOT = Path(__file__).parent
 CACHE = ROOT / ".cache"
 CACHE.mkdir(exist_ok=True)
+COVERAGE = CACHE / "coverage"
+# How many of the files that tests run least of are named.
+_LEAST_COVERED = 10
 
 DOIT_CONFIG = {
     # `test` takes all arguments after it, so it is the last.
@@ -122,36 +126,64 @@ def task_typecheck() -> Task:
 _WORKERS = str((os.cpu_count() or 1) + 1)
 
 
+# Options and arguments of the tasks that run tests.
+_TESTS: Task = {
+    "params": [
+        {"name": "keyword", "short": "k", "long": "keyword", "default": "", "help": "only tests whose names match"},
+        {"name": "workers", "short": "n", "long": "workers", "default": _WORKERS, "help": "parallel processes"},
+        {
+            "name": "exit_first",
+            "short": "x",
+            "long": "exitfirst",
+            "type": bool,
+            "default": False,
+            "help": "stop at the first failure",
+        },
+        {"name": "slow", "long": "slow", "type": bool, "default": False, "help": "also slow tests"},
+        {"name": "last_failed", "long": "lf", "type": bool, "default": False, "help": "only what failed before"},
+    ],
+    "pos_arg": "arguments",
+    **UNCAPTURED,
+}
+
+
 def task_test() -> Task:
     """run the tests; arguments are for pytest: -k lock, tests/verbs, or after -- any of its options"""
     return {
         # Without dependencies the task is never up to date: tests also depend on services.
-        "actions": [CmdAction(_pytest, shell=False)],
-        "params": [
-            {"name": "keyword", "short": "k", "long": "keyword", "default": "", "help": "only tests whose names match"},
-            {"name": "workers", "short": "n", "long": "workers", "default": _WORKERS, "help": "parallel processes"},
-            {
-                "name": "exit_first",
-                "short": "x",
-                "long": "exitfirst",
-                "type": bool,
-                "default": False,
-                "help": "stop at the first failure",
-            },
-            {"name": "slow", "long": "slow", "type": bool, "default": False, "help": "also slow tests"},
-            {"name": "last_failed", "long": "lf", "type": bool, "default": False, "help": "only what failed before"},
-        ],
-        "pos_arg": "arguments",
+        "actions": [CmdAction((_pytest, [["-m", "pytest"]], {}), shell=False)],
         "clean": [(_remove, [CACHE / "pytest", ROOT / ".hypothesis"])],
-        **UNCAPTURED,
+        **_TESTS,
+    }
+
+
+def task_coverage() -> Task:
+    """run the tests as `test` does, and say how much of the code they run, in whichever process"""
+    floor = {"name": "floor", "long": "floor", "default": "", "help": "percentage to reach, not that of pyproject.toml"}
+    return {
+        "actions": [
+            _forget_coverage,
+            CmdAction((_pytest, [["-m", "coverage", "run", "-m", "pytest"]], {}), shell=False),
+            [sys.executable, "-m", "coverage", "combine", "--quiet"],
+            _report_coverage,
+        ],
+        "clean": [(_remove, [COVERAGE])],
+        **_TESTS,
+        "params": [*_TESTS["params"], floor],
     }
 
 
 def _pytest(
-    keyword: str, workers: str, exit_first: bool, slow: bool, last_failed: bool, arguments: list[str] | None
+    program: list[str],
+    keyword: str,
+    workers: str,
+    exit_first: bool,
+    slow: bool,
+    last_failed: bool,
+    arguments: list[str] | None,
 ) -> list[str]:
     # Services that the tests of a file share (a registry, a build) are started once.
-    command = [sys.executable, "-m", "pytest", "-n", workers, "--dist", "loadfile"]
+    command = [sys.executable, *program, "-n", workers, "--dist", "loadfile"]
     if keyword:
         command += ["-k", keyword]
     if exit_first:
@@ -161,6 +193,23 @@ def _pytest(
     if last_failed:
         command.append("--last-failed")
     return [*command, *(arguments or [])]
+
+
+def _forget_coverage() -> None:
+    shutil.rmtree(COVERAGE, ignore_errors=True)
+
+
+def _report_coverage(floor: str) -> TaskFailed | None:
+    from coverage import Coverage
+
+    measured, told = Coverage(), StringIO()
+    measured.load()
+    total = measured.report(file=told, sort="cover", skip_empty=True)
+    heading, _, *files = told.getvalue().splitlines()
+    (summary,) = (line for line in files if line.startswith("TOTAL"))
+    print(heading, *files[:_LEAST_COVERED], summary, sep="\n")  # noqa: T201  (it is what was asked for)
+    wanted = float(floor or measured.get_option("report:fail_under"))
+    return TaskFailed(f"the tests run {total:.1f} % of the code, not {wanted} %") if total < wanted else None
 
 
 def task_bench() -> Iterator[Task]:

@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import pkgutil
+import posix
 import runpy
 import signal
 import socket
@@ -146,6 +147,7 @@ def serve() -> None:
     for name in (*_PACKAGES, *(each.name for each in pkgutil.walk_packages(bundlepipe.__path__, "bundlepipe."))):
         if not name.endswith(".__main__"):
             import_module(name)
+    _save_coverage()
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -161,6 +163,13 @@ def serve() -> None:
             os.close(descriptor)
 
 
+def _save_coverage() -> None:
+    """Save what `coverage` has measured so far, if it does, or every fork would save it once more."""
+    coverage = sys.modules.get("coverage")
+    if coverage and (measured := coverage.Coverage.current()):
+        measured.save()
+
+
 def _fork_again(request: Mapping[str, Any], answers: socket.socket, streams: Sequence[int]) -> None:
     """Run what is asked for, in another fork for which this one waits, since only a parent can."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -170,7 +179,8 @@ def _fork_again(request: Mapping[str, Any], answers: socket.socket, streams: Seq
             os.close(descriptor)
         _sent(answers, pid)
         _sent(answers, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-        os._exit(0)
+        # Past what `coverage` makes of os._exit: nothing was run here that it could save.
+        posix._exit(0)
     answers.close()
     _become(request, streams)
     try:
