@@ -101,7 +101,7 @@ def find_cycle(edges: Callable[[str], Iterable[str]], starts: Iterable[str]) -> 
     """
     names = list(starts)
     # From a task to its dependencies, so that a cycle is reported in this order.
-    order = TopologicalSorter[str](dict.fromkeys(names, ()))
+    order: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(names, ()))
     seen = set[str]()
     for name in names:
         if name not in seen:
