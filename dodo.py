@@ -208,7 +208,7 @@ def _report_coverage(floor: str) -> TaskFailed | None:
     heading, _, *files = told.getvalue().splitlines()
     (summary,) = (line for line in files if line.startswith("TOTAL"))
     print(heading, *files[:_LEAST_COVERED], summary, sep="\n")  # noqa: T201  (it is what was asked for)
-    wanted = float(floor or measured.get_option("report:fail_under"))
+    wanted = float(floor or str(measured.get_option("report:fail_under")))
     return TaskFailed(f"the tests run {total:.1f} % of the code, not {wanted} %") if total < wanted else None
 
 
