@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent
 CACHE = ROOT / ".cache"
 CACHE.mkdir(exist_ok=True)
 COVERAGE = CACHE / "coverage"
-# How many of the files that tests run least of are named.
+# How many of the least covered files are named.
 _LEAST_COVERED = 10
 
 DOIT_CONFIG = {
@@ -158,8 +158,8 @@ def task_test() -> Task:
 
 
 def task_coverage() -> Task:
-    """run the tests as `test` does, and say how much of the code they run, in whichever process"""
-    floor = {"name": "floor", "long": "floor", "default": "", "help": "percentage to reach, not that of pyproject.toml"}
+    """run the tests as `test` does, and measure which lines and branches they run, in all processes"""
+    floor = {"name": "floor", "long": "floor", "default": "", "help": "required percentage, in place of fail_under"}
     return {
         "actions": [
             _forget_coverage,
@@ -207,9 +207,9 @@ def _report_coverage(floor: str) -> TaskFailed | None:
     total = measured.report(file=told, sort="cover", skip_empty=True)
     heading, _, *files = told.getvalue().splitlines()
     (summary,) = (line for line in files if line.startswith("TOTAL"))
-    print(heading, *files[:_LEAST_COVERED], summary, sep="\n")  # noqa: T201  (it is what was asked for)
+    print(heading, *files[:_LEAST_COVERED], summary, sep="\n")  # noqa: T201  (the report)
     wanted = float(floor or str(measured.get_option("report:fail_under")))
-    return TaskFailed(f"the tests run {total:.1f} % of the code, not {wanted} %") if total < wanted else None
+    return TaskFailed(f"coverage is {total:.1f} %, below {wanted} %") if total < wanted else None
 
 
 def task_bench() -> Iterator[Task]:
