@@ -159,7 +159,12 @@ def task_test() -> Task:
 
 def task_coverage() -> Task:
     """run the tests as `test` does, and measure which lines and branches they run, in all processes"""
-    floor = {"name": "floor", "long": "floor", "default": "", "help": "required percentage, in place of fail_under"}
+    required = {
+        "name": "required",
+        "long": "required",
+        "default": "",
+        "help": "required percentage, in place of fail_under",
+    }
     return {
         "actions": [
             _forget_coverage,
@@ -169,7 +174,7 @@ def task_coverage() -> Task:
         ],
         "clean": [(_remove, [COVERAGE])],
         **_TESTS,
-        "params": [*_TESTS["params"], floor],
+        "params": [*_TESTS["params"], required],
     }
 
 
@@ -199,7 +204,7 @@ def _forget_coverage() -> None:
     shutil.rmtree(COVERAGE, ignore_errors=True)
 
 
-def _report_coverage(floor: str) -> TaskFailed | None:
+def _report_coverage(required: str) -> TaskFailed | None:
     from coverage import Coverage
 
     measured, told = Coverage(), StringIO()
@@ -208,7 +213,7 @@ def _report_coverage(floor: str) -> TaskFailed | None:
     heading, _, *files = told.getvalue().splitlines()
     (summary,) = (line for line in files if line.startswith("TOTAL"))
     print(heading, *files[:_LEAST_COVERED], summary, sep="\n")  # noqa: T201  (the report)
-    wanted = float(floor or str(measured.get_option("report:fail_under")))
+    wanted = float(required or str(measured.get_option("report:fail_under")))
     return TaskFailed(f"coverage is {total:.1f} %, below {wanted} %") if total < wanted else None
 
 
