@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks._measure import DOIT, in_turn, peak_megabytes, ratio, report, run_once, scratch
 from benchmarks.relocation import DODO, PIPELINE
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from tests.support.images import file_layer, put_bundle, put_image
 from tests.support.services import Registry
 
@@ -33,13 +33,13 @@ def main() -> None:
 
 
 def _put_bundle(host: str) -> None:
-    homes, repository = Homes(), Repository(host, "src/bundle")
-    store = homes.repository(repository, writes=True)
+    stores, repository = Stores(), Repository(host, "src/bundle")
+    store = stores.repository(repository, writes=True)
     images = []
     for seed in range(0, LAYERS, 2):
         layers = [file_layer(f"data{n}", random.Random(n).randbytes(LAYER_SIZE)) for n in (seed, seed + 1)]
         images.append(repository.at(put_image(store, *layers).digest))
-    put_bundle(homes, repository.tagged("v1"), images)
+    put_bundle(stores, repository.tagged("v1"), images)
 
 
 def _measure(directory: Path, host: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks._measure import DOIT, in_turn, ratio, report, run_once, scratch
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from tests.support.images import put_bundle, put_images
 from tests.support.proxy import Proxy
 from tests.support.services import Registry, program
@@ -39,14 +39,14 @@ class _Bench:
         self.proxy = Proxy(registry.host)
         self._registry = registry
         self._numbers = itertools.count()
-        homes = Homes()
+        stores = Stores()
         source = Repository(registry.host, "src/images")
-        images = put_images(homes.repository(source, writes=True), IMAGES, own=3)
+        images = put_images(stores.repository(source, writes=True), IMAGES, own=3)
         self._sources = [source.at(image.digest) for image in images]
         # Named by the registry, so that a copy through the proxy has to be of another one: see `requests`.
         for host in (registry.host, self.proxy.host):
             bundle = Repository(host, f"src/{host.replace(':', '-')}/bundle")
-            put_bundle(homes, bundle.tagged("v1"), [Repository(host, source.path).at(i.digest) for i in images])
+            put_bundle(stores, bundle.tagged("v1"), [Repository(host, source.path).at(i.digest) for i in images])
 
     def copy(self, task: str, to: str | None = None, *, through: str | None = None) -> float:
         """Run a copy, to a place of its own unless one is given, without what is known of earlier ones."""

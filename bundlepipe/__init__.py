@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from bundlepipe.pipeline.pipeline import Pipeline
     from bundlepipe.pipeline.plugins.config import DOIT_CONFIG
-    from bundlepipe.stores.homes import Homes
+    from bundlepipe.stores.opening import Stores
     from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
     from bundlepipe.verbs.copying.request import Copied, CopiedRoot
     from bundlepipe.verbs.describing.description import BundleDescription, ImageDescription
@@ -53,7 +53,6 @@ __all__ = [
     "CopiedRoot",
     "Copy",
     "CopySource",
-    "Homes",
     "Image",
     "ImageDescription",
     "ImageRef",
@@ -72,6 +71,7 @@ __all__ = [
     "RegistrySettings",
     "Render",
     "RenderSource",
+    "Stores",
     "__version__",
     "copy",
     "describe",
@@ -88,7 +88,7 @@ _MODULES = {
     "errors": ("BundlepipeError",),
     "pipeline.plugins.config": ("DOIT_CONFIG",),
     "pipeline.pipeline": ("Pipeline",),
-    "stores.homes": ("Homes",),
+    "stores.opening": ("Stores",),
     "stores.settings": ("NetworkSettings", "RegistrySettings"),
     "verbs.copying.request": ("Copied", "CopiedRoot"),
     "verbs.describing.description": ("BundleDescription", "ImageDescription"),

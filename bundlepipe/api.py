@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from bundlepipe.documents.imgpkg.images_lock import ImagesLock
     from bundlepipe.oci.reference import Reference, Repository
     from bundlepipe.pipeline.declared.model import LockSource
-    from bundlepipe.stores.homes import Homes
     from bundlepipe.stores.location import ArchiveLocation, Location, Place
+    from bundlepipe.stores.opening import Stores
     from bundlepipe.verbs.copying.request import Copied
     from bundlepipe.verbs.describing.description import BundleDescription
-    from bundlepipe.verbs.outputs.replacing import Claim
+    from bundlepipe.verbs.outputs.replacing import ReplacePolicy
     from bundlepipe.verbs.pull import Pulled
     from bundlepipe.verbs.push import Pushed
 
@@ -42,7 +42,7 @@ def push(
     labels: Mapping[str, str] | None = None,
     exclude: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (".git",),
     preserve_permissions: bool = False,
-    homes: Homes | None = None,
+    stores: Stores | None = None,
 ) -> Pushed:
     """Push files as a bundle, or with `bundle=False` as a plain image, to `to`; skip the upload if it is there already.
 
@@ -65,7 +65,7 @@ def push(
     )
     if not request.inputs.paths:
         raise BundlepipeError(f"{destination}: there is nothing to push: name at least one file or directory")
-    with _opened(homes) as opened:
+    with _opened(stores) as opened:
         return push_files(request, opened)
 
 
@@ -76,7 +76,7 @@ def pull(
     recursive: bool = False,
     max_size: int | None = None,
     force: bool = False,
-    homes: Homes | None = None,
+    stores: Stores | None = None,
 ) -> Pulled:
     """Replace the directory `to` with the files of a bundle or image, with `recursive` also those of nested bundles.
 
@@ -93,7 +93,7 @@ def pull(
 
     limits, directory = None if max_size is None else Limits(size=max_size), os.fspath(to)
     claim = _claim("its files are not as a pull left them", force=force, made=lambda: is_as_pulled(directory))
-    with _opened(homes) as opened:
+    with _opened(stores) as opened:
         pulled = pull_files(
             _location(source),
             directory,
@@ -118,7 +118,7 @@ def copy(
     resume: bool = True,
     exclude: str | Sequence[str] = (),
     force: bool = False,
-    homes: Homes | None = None,
+    stores: Stores | None = None,
 ) -> Copied:
     """Copy a bundle or image, with everything it names, to `to`; content that is already there is not sent again.
 
@@ -148,7 +148,7 @@ def copy(
         resume=resume,
         exclude=[_excluded(item) for item in as_texts("exclude", exclude)],
     )
-    with _opened(homes) as opened:
+    with _opened(stores) as opened:
         return copy_images(request, opened, about_to=partial(check, is_written=True))
 
 
@@ -161,7 +161,7 @@ def lock(
     include: str | Sequence[str] = (),
     platform: str | None = None,
     refresh: bool = False,
-    homes: Homes | None = None,
+    stores: Stores | None = None,
 ) -> ImagesLock:
     """Return the lock of all images that configuration names, and write it to `output` if that is given.
 
@@ -188,7 +188,7 @@ def lock(
     )
     path = None if output is None else os.fspath(output)
     current = _current_lock(path)
-    with _opened(homes) as opened:
+    with _opened(stores) as opened:
         builds = SourceBuilds(opened, _BUILDS, lambda name, event: None)
         locked = lock_images(request, current, Resolver(opened), builds.build)
     if path is not None:
@@ -201,7 +201,7 @@ def describe(
     *,
     layers: bool = True,
     cosign_artifacts: bool = True,
-    homes: Homes | None = None,
+    stores: Stores | None = None,
 ) -> BundleDescription:
     """Return the contents of a bundle: its images and nested bundles, where they are and where they came from.
 
@@ -211,17 +211,17 @@ def describe(
     """
     from bundlepipe.verbs.describing.describe import describe as describe_bundle
 
-    with _opened(homes) as opened:
+    with _opened(stores) as opened:
         return describe_bundle(_location(source), opened, layers=layers, cosign_artifacts=cosign_artifacts)
 
 
 @contextmanager
-def _opened(homes: Homes | None) -> Iterator[Homes]:
+def _opened(stores: Stores | None) -> Iterator[Stores]:
     """Yield the given stores, or new ones whose connections are closed at the end."""
-    if homes is not None:
-        yield homes
+    if stores is not None:
+        yield stores
         return
-    from bundlepipe.stores.homes import Homes as AllHomes
+    from bundlepipe.stores.opening import Stores as AllHomes
 
     with AllHomes() as own:
         yield own
@@ -290,10 +290,10 @@ def _current_lock(path: str | None) -> ImagesLock:
     return ImagesLock.parse(read_document(path), path)
 
 
-def _claim(unknown: str, *, force: bool = False, made: Callable[[], bool] = lambda: False) -> Claim:
-    from bundlepipe.verbs.outputs.replacing import Claim
+def _claim(unknown: str, *, force: bool = False, made: Callable[[], bool] = lambda: False) -> ReplacePolicy:
+    from bundlepipe.verbs.outputs.replacing import ReplacePolicy
 
-    return Claim(
+    return ReplacePolicy(
         unknown=unknown, advice="remove it, name another path, or replace it with force=True", forced=force, made=made
     )
 

@@ -21,7 +21,7 @@ class EntryPacked:
 
 
 @dataclass(frozen=True)
-class ImageLaidOut:
+class UnpackingImage:
     """The layers of an image are about to be unpacked; `kind` is "bundle", "image" or "nested bundle".
 
     depth: how many bundles it is nested in.
@@ -35,7 +35,7 @@ class ImageLaidOut:
 
 
 @dataclass(frozen=True)
-class LayerLaidOut:
+class UnpackingLayer:
     """Layer `number` (from 1) of the current image's `count` layers is about to be unpacked."""
 
     digest: str
@@ -116,8 +116,8 @@ class OutputLine:
 
 Event = (
     EntryPacked
-    | ImageLaidOut
-    | LayerLaidOut
+    | UnpackingImage
+    | UnpackingLayer
     | CopyPlanned
     | BlobStarted
     | BlobAdvanced

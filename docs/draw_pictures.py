@@ -128,7 +128,7 @@ def _svg(boxes: Sequence[Box], arrows: Iterable[tuple[Box, Box]], folder: str) -
     size = f'width="{width:.0f}" height="{height:.0f}"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width:.0f} {height:.0f}" role="img">',
-        f"<title>What imports what in {escape(folder)}</title>",
+        f"<title>Imports in {escape(folder)}</title>",
         f"<style>{_STYLE}</style>",
         f'<rect {size} style="fill:#fff;stroke:none"/>',
     ]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from tests.support.certificates import make_server_certificate
 from tests.support.images import World, make_world
 from tests.support.project import DODO, FOUR_WAYS, Project
@@ -140,7 +140,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 @pytest.fixture(scope="session")
 def world(registry: Registry) -> World:
     """A bundle of bundles, spread over repositories of `registry`: to be read only."""
-    return make_world(Homes(), registry.repository)
+    return make_world(Stores(), registry.repository)
 
 
 @pytest.fixture

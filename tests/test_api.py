@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import bundlepipe
-from bundlepipe import BundleLock, BundlepipeError, Homes, ImagesLock, LockSource, RegistrySettings
+from bundlepipe import BundleLock, BundlepipeError, ImagesLock, LockSource, RegistrySettings, Stores
 from bundlepipe.errors import (
     DocumentError,
     InputError,
@@ -189,8 +189,8 @@ def test_values_of_other_types(arguments: dict[str, Any]) -> None:
 
 
 def test_homes_have_settings() -> None:
-    with Homes({"staging.localhost": RegistrySettings(layout="staging")}) as homes:
-        bundlepipe.push("app", "staging.localhost/app:1", homes=homes)
+    with Stores({"staging.localhost": RegistrySettings(layout="staging")}) as stores:
+        bundlepipe.push("app", "staging.localhost/app:1", stores=stores)
     assert Path("staging/app/index.json").exists()
 
 
@@ -204,15 +204,15 @@ def test_homes_close_their_connections_and_open_others(registry: Registry, monke
 
     monkeypatch.setattr(Connection, "connect", noted)
     repository = registry.repository()
-    with Homes() as homes:
-        pushed = bundlepipe.push("app", str(repository), homes=homes)
+    with Stores() as stores:
+        pushed = bundlepipe.push("app", str(repository), stores=stores)
         assert any(connection.sock for connection in opened), "none is kept for reuse, so there is nothing to close"
     assert not any(connection.sock for connection in opened)
     before = len(opened)
-    assert bundlepipe.pull(pushed.reference, "out", homes=homes).digest == pushed.reference.digest
+    assert bundlepipe.pull(pushed.reference, "out", stores=stores).digest == pushed.reference.digest
     assert len(opened) > before
-    homes.close()
+    stores.close()
     assert not any(connection.sock for connection in opened)
-    # Without homes, those of a function are closed with it.
+    # Without stores, those of a function are closed with it.
     bundlepipe.describe(pushed.reference)
     assert not any(connection.sock for connection in opened)

@@ -57,10 +57,10 @@ from bundlepipe.stores.archive.manifest import ArchivedManifest
 from bundlepipe.stores.archive.reader import ArchiveStore
 from bundlepipe.stores.archive.writer import ArchiveWriter
 from bundlepipe.stores.engine import archive as engine_archive
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.http.answers import Answer, error_codes
 from bundlepipe.stores.layout import store as layout
 from bundlepipe.stores.layout.store import LayoutStore
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.verbs.copying.copy import copy
 from bundlepipe.verbs.copying.request import CopyRequest
@@ -80,8 +80,8 @@ FAR_LESS = 40 << 20
 
 
 @pytest.fixture
-def homes(tmp_path: Path) -> Homes:
-    return Homes({"layout.localhost": RegistrySettings(layout=str(tmp_path / "registry"))})
+def stores(tmp_path: Path) -> Stores:
+    return Stores({"layout.localhost": RegistrySettings(layout=str(tmp_path / "registry"))})
 
 
 @contextmanager
@@ -105,9 +105,9 @@ def _huge_layer(name: str, size: int = LARGEST_DOCUMENT + 1, start: str = LOCK) 
     return file_layer(name, start + "#" * (size - len(start)))
 
 
-def _bundle(homes: Homes, layer: Layer, name: str = "app", config: bytes | None = None) -> Reference:
+def _bundle(stores: Stores, layer: Layer, name: str = "app", config: bytes | None = None) -> Reference:
     """Store a bundle of one layer."""
-    store = homes.repository(Repository("layout.localhost", name))
+    store = stores.repository(Repository("layout.localhost", name))
     store.put_blob(layer.descriptor, lambda: io.BytesIO(layer.data))
     document = {
         "config": {"Labels": {BUNDLE_LABEL: "true"}},
@@ -146,47 +146,47 @@ def test_the_largest_document_is_read(tmp_path: Path) -> None:
     assert read_lock(str(path)) == ImagesLock()
 
 
-def test_a_huge_lock_in_a_bundle_is_refused(homes: Homes, tmp_path: Path) -> None:
-    bundle = _bundle(homes, _huge_layer(".imgpkg/images.yml", HUGE))
+def test_a_huge_lock_in_a_bundle_is_refused(stores: Stores, tmp_path: Path) -> None:
+    bundle = _bundle(stores, _huge_layer(".imgpkg/images.yml", HUGE))
     (tmp_path / "out").mkdir()
     (tmp_path / "out/before").touch()
     with _in_little_memory(), pytest.raises(BundlepipeError, match=r"images\.yml: has more than 8 MiB"):
-        pull(bundle, str(tmp_path / "out"), homes)
+        pull(bundle, str(tmp_path / "out"), stores)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["before"]
     says = r"'\.imgpkg/images\.yml' has 104857600 bytes, more than the 8 MiB that such a document may have"
     with _in_little_memory(), pytest.raises(UnsafeArchive, match=says):
-        copy(CopyRequest(source=bundle, destination=Repository("layout.localhost", "copy")), homes)
+        copy(CopyRequest(source=bundle, destination=Repository("layout.localhost", "copy")), stores)
     with _in_little_memory(), pytest.raises(UnsafeArchive, match=says):
-        describe(bundle, homes)
+        describe(bundle, stores)
 
 
-def test_a_huge_bundle_yml_is_refused(homes: Homes) -> None:
+def test_a_huge_bundle_yml_is_refused(stores: Stores) -> None:
     archive = entry(b".imgpkg/images.yml", LOCK.encode()) + entry(b".imgpkg/bundle.yml", bytes(LARGEST_DOCUMENT + 1))
-    bundle = _bundle(homes, Layer(gzipped(archive + END), Digest.of(archive + END)))
+    bundle = _bundle(stores, Layer(gzipped(archive + END), Digest.of(archive + END)))
     with _in_little_memory(), pytest.raises(UnsafeArchive, match=r"'\.imgpkg/bundle\.yml' has 8388609 bytes"):
-        describe(bundle, homes)
+        describe(bundle, stores)
 
 
-def test_huge_image_locations_are_refused(homes: Homes, tmp_path: Path) -> None:
-    bundle = _bundle(homes, file_layer(".imgpkg/images.yml", LOCK))
+def test_huge_image_locations_are_refused(stores: Stores, tmp_path: Path) -> None:
+    bundle = _bundle(stores, file_layer(".imgpkg/images.yml", LOCK))
     assert bundle.digest
-    store = homes.repository(Repository("layout.localhost", "app"))
+    store = stores.repository(Repository("layout.localhost", "app"))
     locations = put_image(store, _huge_layer(FILE_NAME, LARGEST_LOCATIONS + 1), tag=locations_tag(bundle.digest))
     assert locations.layers
     with _in_little_memory(), pytest.raises(BundlepipeError, match=r"image-locations\.yml: has more than 16 MiB"):
-        pull(bundle, str(tmp_path / "out"), homes)
+        pull(bundle, str(tmp_path / "out"), stores)
     with _in_little_memory(), pytest.raises(UnsafeArchive, match=r"'image-locations\.yml' has 16777217 bytes"):
-        describe(bundle, homes)
+        describe(bundle, stores)
 
 
-def test_a_huge_configuration_is_refused(homes: Homes, tmp_path: Path) -> None:
+def test_a_huge_configuration_is_refused(stores: Stores, tmp_path: Path) -> None:
     layer = file_layer(".imgpkg/images.yml", LOCK)
-    bundle = _bundle(homes, layer, config=b"{}" + b" " * LARGEST_CONFIG)
+    bundle = _bundle(stores, layer, config=b"{}" + b" " * LARGEST_CONFIG)
     with (
         _in_little_memory(),
         pytest.raises(IntegrityError, match="claims 8388610 bytes, more than the 8388608"),
     ):
-        pull(bundle, str(tmp_path / "out"), homes)
+        pull(bundle, str(tmp_path / "out"), stores)
 
 
 def test_a_huge_manifest_of_a_tar_is_refused(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def _functions() -> Iterator[tuple[str, str, Callable[..., Any]]]:
     """Yield the section, the name and the code of everything that the page gives a signature of."""
     for name in FUNCTIONS:
         yield name, name, PUBLIC[name]
-    for owner, names in {"Homes": ("__init__", "close"), "Pipeline": ("__init__", "load")}.items():
+    for owner, names in {"Stores": ("__init__", "close"), "Pipeline": ("__init__", "load")}.items():
         for name in names:
             yield owner, name, getattr(PUBLIC[owner], name)
 
@@ -167,14 +167,14 @@ SAMPLE = """
 from pathlib import Path
 
 import bundlepipe
-from bundlepipe import BundleLock, Homes, ImagesLock, LockSource, RegistrySettings
+from bundlepipe import BundleLock, Stores, ImagesLock, LockSource, RegistrySettings
 from bundlepipe.documents import ImageLocations
 
-with Homes({"a.example": RegistrySettings(insecure=True)}) as homes:
-    pushed = bundlepipe.push([Path("app"), "more"], "a.example/app:1", tags=["2"], labels={"a": "b"}, homes=homes)
+with Stores({"a.example": RegistrySettings(insecure=True)}) as stores:
+    pushed = bundlepipe.push([Path("app"), "more"], "a.example/app:1", tags=["2"], labels={"a": "b"}, stores=stores)
     reveal_type(pushed.was_there)
     bundlepipe.pull(pushed.reference, Path("out"), recursive=True)
-    copied = bundlepipe.copy(LockSource("a.lock"), "tar:out.tar", homes=homes)
+    copied = bundlepipe.copy(LockSource("a.lock"), "tar:out.tar", stores=stores)
     lock: BundleLock | ImagesLock | None = copied.lock
     reveal_type(bundlepipe.lock("app", "app/.imgpkg/images.yml").images[0].digest)
     reveal_type(bundlepipe.describe("oci:layout").images)

@@ -74,9 +74,9 @@ def run(program: str, arguments: Sequence[str]) -> int:
     except (BundlepipeError, OSError, click.ClickException) as error:
         return _fail(this, error)
     except click.Abort:
-        from bundlepipe.concurrency.termination import give_up_all
+        from bundlepipe.concurrency.termination import cancel_all_work
 
-        give_up_all()
+        cancel_all_work()
         this.console.note(f"{this.tool.name}: interrupted")
         return 130
 

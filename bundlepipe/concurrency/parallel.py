@@ -34,7 +34,7 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> li
     if len(todo) < 2:
         return [function(item) for item in todo]
     done: queue.SimpleQueue[Future[Result]] = queue.SimpleQueue()
-    with _given_up_together(min(CONCURRENT_REQUESTS, len(todo)), "requests") as (pool, stopping):
+    with _cancelled_together(min(CONCURRENT_REQUESTS, len(todo)), "requests") as (pool, stopping):
         futures = [pool.submit(cancellable, stopping, carried(partial(function, item))) for item in todo]
         for future in futures:
             future.add_done_callback(done.put)
@@ -56,7 +56,7 @@ def run_in_order(steps: Mapping[Step, Sequence[Step]], run: Callable[[Step, Emit
         circle = " -> ".join(map(str, error.args[1]))
         raise InvalidContent(f"these belong to one another in a circle: {circle}") from None
     done: queue.SimpleQueue[tuple[Step, Future[None]]] = queue.SimpleQueue()
-    with _given_up_together(CONCURRENT_REQUESTS, "transfers") as (pool, stopping):
+    with _cancelled_together(CONCURRENT_REQUESTS, "transfers") as (pool, stopping):
 
         def emit_unless_stopping(event: Event) -> None:
             if stopping.has_happened:
@@ -73,7 +73,7 @@ def run_in_order(steps: Mapping[Step, Sequence[Step]], run: Callable[[Step, Emit
 
 
 @contextmanager
-def _given_up_together(threads: int, name: str) -> Iterator[tuple[ThreadPoolExecutor, Cancellation]]:
+def _cancelled_together(threads: int, name: str) -> Iterator[tuple[ThreadPoolExecutor, Cancellation]]:
     """Yield a thread pool, and a Cancellation for its work: set by a failure in the context, and by the caller's."""
     from concurrent.futures import ThreadPoolExecutor
 

@@ -28,7 +28,7 @@ _SIGNALS = 30
 def end_orderly() -> None:
     """Make SIGTERM end this process by an exit, unless it has another handler. Only the main thread can set it."""
     if is_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _OrderToEnd())
+        signal.signal(signal.SIGTERM, _SigtermHandler())
 
 
 def interrupt_between_steps() -> None:
@@ -37,7 +37,7 @@ def interrupt_between_steps() -> None:
         signal.signal(signal.SIGINT, _interrupt)
 
 
-def give_up_all() -> None:
+def cancel_all_work() -> None:
     """Cancel all work of this process and of its workers: it is about to end."""
     cancel_all()
     for worker in _workers():
@@ -48,7 +48,7 @@ def give_up_all() -> None:
     atexit.register(_let_all_end)
 
 
-def tell_interrupts_shortly() -> None:
+def report_interrupts_briefly() -> None:
     """Make Ctrl-C end the run with one line, like any other end; doit itself raises it."""
     previous = sys.excepthook
 
@@ -63,7 +63,7 @@ def tell_interrupts_shortly() -> None:
 
 def end_interrupted() -> None:
     """Cancel all work and report it: otherwise threads and workers would be awaited until they have done everything."""
-    give_up_all()
+    cancel_all_work()
     sys.stderr.write("interrupted: the next run does what is not finished\n")
 
 
@@ -123,7 +123,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
         signal.default_int_handler(number, frame)
 
 
-class _OrderToEnd:
+class _SigtermHandler:
     """Handles SIGTERM; it first waits for a while for an interruption in progress."""
 
     def __init__(self) -> None:
@@ -139,10 +139,10 @@ class _OrderToEnd:
             now = time.monotonic()
             self._waits_since = now if self._waits_since is None else self._waits_since
             if now - self._waits_since <= _GRACE:
-                give_up_all()
+                cancel_all_work()
                 return
         # doit also signals workers, and a second signal would disturb this. Not SIG_IGN, which programs that are
         # started later would inherit.
         signal.signal(number, lambda *_: None)
-        give_up_all()
+        cancel_all_work()
         sys.exit(128 + number)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
-from bundlepipe.concurrency.termination import end_orderly, tell_interrupts_shortly
+from bundlepipe.concurrency.termination import end_orderly, report_interrupts_briefly
 from bundlepipe.errors import BundlepipeError, DocumentError, printable
 from bundlepipe.garbage_collection import collect_rarely
 from bundlepipe.pipeline.declared.model import Bundle, Copy, Image, Pull, Render, Verify
@@ -105,7 +105,7 @@ class Pipeline:
         )
         end_orderly()
         end_workers_orderly()
-        tell_interrupts_shortly()
+        report_interrupts_briefly()
         end_quietly()
         separate_output()
         yield from create_tasks(declared, settings, groups)

@@ -169,7 +169,7 @@ class Root:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrival:
+class AnnouncedImage:
     """A manifest or index that will be stored, as announced to a destination.
 
     `reference` is where it was found, `origin` how it was first named, if that is to be recorded.
@@ -222,7 +222,11 @@ class Target:
         return False
 
     def accepting(
-        self, arrivals: Sequence[Arrival], left_out: Collection[Digest], resume: bool, about_to: Callable[[], object]
+        self,
+        announced: Sequence[AnnouncedImage],
+        left_out: Collection[Digest],
+        resume: bool,
+        about_to: Callable[[], object],
     ) -> AbstractContextManager[Destination]:
         """Return the destination for these images, without the layers that are `left_out`.
 

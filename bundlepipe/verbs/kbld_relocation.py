@@ -23,9 +23,9 @@ from bundlepipe.oci.go_names import is_digest_form, unspelled_problem
 from bundlepipe.oci.labels import diff_ids_of
 from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation
-from bundlepipe.stores.protocol import Arrival, Root, Source, Store, find_manifest, read_manifests, read_whole
+from bundlepipe.stores.opening import Stores
+from bundlepipe.stores.protocol import AnnouncedImage, Root, Source, Store, find_manifest, read_manifests, read_whole
 from bundlepipe.verbs.copying.delivery import Delivery
 from bundlepipe.verbs.copying.items import Item
 from bundlepipe.verbs.copying.present import Present
@@ -47,7 +47,7 @@ _MOST_MANIFESTS = 100_000
 
 
 @dataclass(frozen=True)
-class Carried:
+class RelocatedImage:
     """An image or index, the source of its layers, and where it was found.
 
     `manifests` are its own and all below it, `configs` the configurations that had to be read.
@@ -90,13 +90,13 @@ def spelled(image: str) -> Reference:
     return Reference.parse(image)
 
 
-def read_images(references: Sequence[Reference], homes: Homes) -> list[Carried]:
+def read_images(references: Sequence[Reference], stores: Stores) -> list[RelocatedImage]:
     """Return the images with these digests from registries; StoreError, InvalidContent."""
-    reading = _Reading(homes)
+    reading = _Reading(stores)
 
-    def read(reference: Reference) -> Carried:
+    def read(reference: Reference) -> RelocatedImage:
         found = reading.read(reference)
-        return Carried(homes.repository(reference.repository), found.reference, found.manifests, found.configs)
+        return RelocatedImage(stores.repository(reference.repository), found.reference, found.manifests, found.configs)
 
     with _told("Collecting packaging metadata: {}"):
         return in_parallel(read, references)
@@ -115,8 +115,8 @@ class _Read:
 class _Reading:
     """Reads images and the members of indexes, each once, even if several indexes list it."""
 
-    def __init__(self, homes: Homes) -> None:
-        self._homes = homes
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
         self._flights: SingleFlight[_Read] = SingleFlight()
         self._known: dict[Reference, _Read] = {}
 
@@ -128,7 +128,7 @@ class _Reading:
 
     def _read(self, reference: Reference, depth: int) -> _Read:
         assert reference.digest
-        store, by_digest = self._homes.repository(reference.repository), reference.repository.at(reference.digest)
+        store, by_digest = self._stores.repository(reference.repository), reference.repository.at(reference.digest)
         if depth > _DEEPEST_INDEX:
             raise InvalidContent(f"{by_digest}: lies below more than {_DEEPEST_INDEX} indexes: that is not followed")
         with _told(f"Working with {by_digest}: {{}}", unknown=_OLD_FORMAT):
@@ -172,35 +172,35 @@ def _told(words: str, unknown: str = "{}") -> Iterator[None]:
         raise
 
 
-def read_archive(path: str, homes: Homes) -> list[Carried]:
+def read_archive(path: str, stores: Stores) -> list[RelocatedImage]:
     """Return the images in a tar file of kbld or imgpkg; NotFound, StoreError, InvalidContent."""
     try:
-        return [_archived(root) for root in homes.roots(ArchiveLocation(path))]
+        return [_archived(root) for root in stores.roots(ArchiveLocation(path))]
     except InvalidContent as error:
         # imgpkg's hint names an option that kbld lacks.
         error.drop_in = error.drop_in and error.drop_in.partition(" (hint: ")[0]
         raise
 
 
-def _archived(root: Root) -> Carried:
+def _archived(root: Root) -> RelocatedImage:
     assert root.reference, "whatever is in a tar comes with a reference"
-    return Carried(root.source, root.reference, read_manifests(root.source, root.identifier), {})
+    return RelocatedImage(root.source, root.reference, read_manifests(root.source, root.identifier), {})
 
 
-def write_archive(carried: Sequence[Carried], path: str, homes: Homes, emit: Emit) -> None:
+def write_archive(carried: Sequence[RelocatedImage], path: str, stores: Stores, emit: Emit) -> None:
     """Write the tar file of images, once all content is available; StoreError, IntegrityError, InvalidContent."""
     layers = _layers(carried)
-    arrivals = [arrival for each in carried for arrival in _arrivals(each)]
-    target = homes.destination(ArchiveLocation(path), as_kbld=True)
-    with target.accepting(arrivals, _left_out(carried), resume=False, about_to=lambda: None) as archive:
+    announced = [announced_image for each in carried for announced_image in _arrivals(each)]
+    target = stores.destination(ArchiveLocation(path), as_kbld=True)
+    with target.accepting(announced, _left_out(carried), resume=False, about_to=lambda: None) as archive:
         names = tuple(str(each.image) for each in carried)
         emit(CopyPlanned(len(carried), len(layers), sum(layer.size for _, layer in layers.values()), names))
         in_parallel(lambda layer: pass_on_blob(layer[0], archive, layer[1], emit), layers.values())
 
 
-def _arrivals(carried: Carried) -> Iterator[Arrival]:
+def _arrivals(carried: RelocatedImage) -> Iterator[AnnouncedImage]:
     for digest, manifest in carried.manifests.items():
-        yield Arrival(
+        yield AnnouncedImage(
             manifest=manifest,
             reference=carried.reference,
             config=carried.configs.get(digest, b""),
@@ -208,7 +208,7 @@ def _arrivals(carried: Carried) -> Iterator[Arrival]:
         )
 
 
-def _layers(carried: Sequence[Carried]) -> dict[Digest, tuple[Source, Descriptor]]:
+def _layers(carried: Sequence[RelocatedImage]) -> dict[Digest, tuple[Source, Descriptor]]:
     """Return the layers that may be redistributed, each with its source."""
     found: dict[Digest, tuple[Source, Descriptor]] = {}
     for each in carried:
@@ -219,20 +219,20 @@ def _layers(carried: Sequence[Carried]) -> dict[Digest, tuple[Source, Descriptor
     return found
 
 
-def _left_out(carried: Sequence[Carried]) -> set[Digest]:
+def _left_out(carried: Sequence[RelocatedImage]) -> set[Digest]:
     """Return the layers that may not be redistributed, unless one of the images lists them as distributable."""
     images = (manifest for each in carried for manifest in each.manifests.values() if not manifest.is_index)
     return {layer.digest for image in images for layer in image.layers} - _layers(carried).keys()
 
 
-def put_images(carried: Sequence[Carried], repository: Repository, homes: Homes, emit: Emit) -> dict[str, str]:
+def put_images(carried: Sequence[RelocatedImage], repository: Repository, stores: Stores, emit: Emit) -> dict[str, str]:
     """Copy images to a repository; return their new references by their old ones. StoreError, IntegrityError.
 
     Content that is already there is not sent again.
     """
-    store = homes.repository(repository, writes=True)
+    store = stores.repository(repository, writes=True)
     present = Present(store)
-    lend = partial(_lender, homes=homes, store=store)
+    lend = partial(_lender, stores=stores, store=store)
     items: dict[Digest, Item] = {}
     for each in carried:
         for digest, manifest in each.manifests.items():
@@ -251,7 +251,7 @@ def put_images(carried: Sequence[Carried], repository: Repository, homes: Homes,
     return {str(each.image): str(repository.at(each.digest)) for each in carried}
 
 
-def _item(carried: Carried, manifest: Manifest, lender: Source | None) -> Item:
+def _item(carried: RelocatedImage, manifest: Manifest, lender: Source | None) -> Item:
     image = carried.image.with_digest(manifest.digest)
     return Item(
         manifest=manifest,
@@ -277,11 +277,11 @@ def _find_complete(items: Sequence[Item], present: Present, store: Store) -> Non
         item.is_complete = is_complete
 
 
-def _lender(came_from: Repository, homes: Homes, store: Store) -> Source | None:
+def _lender(came_from: Repository, stores: Stores, store: Store) -> Source | None:
     """Return the repository of an image if the destination can mount blobs from it."""
     here = store.repository
     is_sibling = here and here.registry == came_from.registry and here != came_from
-    return homes.repository(came_from) if is_sibling else None
+    return stores.repository(came_from) if is_sibling else None
 
 
 def _tag(digest: Digest) -> str:

@@ -14,7 +14,7 @@ from bundlepipe.documents.imgpkg.image_locations import ImageLocations
 from bundlepipe.documents.imgpkg.images_lock import ImageRef, ImagesLock
 from bundlepipe.documents.imgpkg.paths import BUNDLE_DIRECTORY, IMAGES_LOCK
 from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, OutputError
-from bundlepipe.events import Emit, ImageLaidOut, LayerLaidOut, ignore
+from bundlepipe.events import Emit, UnpackingImage, UnpackingLayer, ignore
 from bundlepipe.filesystem.dangerous import refuse_dangerous
 from bundlepipe.filesystem.files import read_bounded, write_if_changed
 from bundlepipe.filesystem.replace import replace_directory
@@ -22,8 +22,8 @@ from bundlepipe.filesystem.snapshots import Snapshot, directory_state, extracted
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.layers.unpack import Limits, unpack
 from bundlepipe.oci.manifest import Manifest
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Source, find_manifest
 from bundlepipe.verbs.outputs.replacing import DirectoryOutput
 from bundlepipe.verbs.shared.blobs import receive_blob
@@ -62,7 +62,7 @@ class Pulled:
 def pull(
     source: Location,
     output: str,
-    homes: Homes,
+    stores: Stores,
     *,
     expected: Kind | None = None,
     files_alone: bool = False,
@@ -89,7 +89,7 @@ def pull(
         is_settled = replaces.check_before() is not None
     else:
         refuse_dangerous(output, protected)
-    store, manifest = homes.locate(source)
+    store, manifest = stores.locate(source)
     if manifest.is_index:
         raise BundlepipeError(f"{source}: {_INDEX}", drop_in=NOT_A_BUNDLE if expected == "bundle" else _INDEX)
     image = StoredImage(store, manifest)
@@ -98,7 +98,7 @@ def pull(
     if replaces and not is_settled:
         replace(replaces, is_bundle=has_bundle).check_before()
     with replace_directory(output) as directory:
-        pulling = _Pulling(homes, directory, limits or Limits(), recursive, emit)
+        pulling = _Pulling(stores, directory, limits or Limits(), recursive, emit)
         pulling.image(image, is_bundle=has_bundle)
         below_output = _moved(pulling.states, directory, os.path.normpath(output))
         if replaces:
@@ -110,8 +110,8 @@ def pull(
 class _Pulling:
     """The state of one pull: its output and the bundles unpacked so far."""
 
-    def __init__(self, homes: Homes, directory: str, limits: Limits, recursive: bool, emit: Emit) -> None:
-        self._homes = homes
+    def __init__(self, stores: Stores, directory: str, limits: Limits, recursive: bool, emit: Emit) -> None:
+        self._stores = stores
         self._directory = directory
         self._limits = limits
         self._recursive = recursive
@@ -122,7 +122,7 @@ class _Pulling:
 
     def image(self, image: StoredImage, *, is_bundle: bool) -> None:
         """Unpack the requested image, and its nested bundles if it is a bundle."""
-        self._emit(ImageLaidOut(image.name, "bundle" if is_bundle else "image"))
+        self._emit(UnpackingImage(image.name, "bundle" if is_bundle else "image"))
         self._extract(image, self._directory)
         if is_bundle:
             self._seen.add(image.manifest.digest)
@@ -135,7 +135,7 @@ class _Pulling:
 
     def _layer(self, store: Source, manifest: Manifest, index: int) -> Generator[bytes, None, None]:
         layer = manifest.layers[index]
-        self._emit(LayerLaidOut(layer.digest, index + 1, len(manifest.layers)))
+        self._emit(UnpackingLayer(layer.digest, index + 1, len(manifest.layers)))
         return receive_blob(store, layer, self._emit)
 
     def _bundle(self, bundle: StoredImage, path: str, depth: int) -> None:
@@ -167,7 +167,7 @@ class _Pulling:
         store = parent
         manifest = find_manifest(parent, digest)
         if manifest is None:
-            store = self._homes.repository(image.image.repository)
+            store = self._stores.repository(image.image.repository)
             manifest = store.read_manifest(digest)
         found = StoredImage(store, manifest)
         return found if found.is_bundle else None
@@ -177,7 +177,7 @@ class _Pulling:
         again = digest in self._seen
         # As imgpkg reports it, which does not look for the bundle again.
         name = str(named.image) if again else bundle.name
-        self._emit(ImageLaidOut(name, "nested bundle", depth, again))
+        self._emit(UnpackingImage(name, "nested bundle", depth, again))
         if again:
             return
         self._seen.add(digest)

@@ -17,7 +17,7 @@ from bundlepipe.oci.image import FilesImage, build, identify
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Store, find_manifest
 from bundlepipe.verbs.shared.blobs import put_further_tags, put_tags, send_blob
 from bundlepipe.verbs.shared.bundles import NOT_AN_IMAGE, check_contents, check_documents, check_is_plain
@@ -85,7 +85,7 @@ NOT_ASKED = NotAsked()
 
 
 def push(
-    request: PushRequest, homes: Homes, present: Manifest | NotAsked | None = NOT_ASKED, *, emit: Emit = ignore
+    request: PushRequest, stores: Stores, present: Manifest | NotAsked | None = NOT_ASKED, *, emit: Emit = ignore
 ) -> Pushed:
     """Make the destination's tag name the image of the inputs; nothing is uploaded if it already does.
 
@@ -97,7 +97,7 @@ def push(
     entries = _checked_inputs(request)
     for entry in entries:
         emit(EntryPacked(entry.name, entry.is_directory))
-    store = homes.repository(request.destination.repository, writes=True)
+    store = stores.repository(request.destination.repository, writes=True)
     if isinstance(present, NotAsked):
         present = find_manifest(store, request.tag)
     if present and not present.is_index:

@@ -9,7 +9,7 @@ from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.errors import NotFound, StoreError, Unreachable
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 
 # With `--repo-based-tags` imgpkg puts the origin's path, cut to 49 characters, before the digest.
 _INTERNAL = re.compile(
@@ -25,13 +25,13 @@ class Tag:
     digest: Digest | None = None
 
 
-def list_tags(repository: Repository, homes: Homes, *, digests: bool = False, internal: bool = False) -> list[Tag]:
+def list_tags(repository: Repository, stores: Stores, *, digests: bool = False, internal: bool = False) -> list[Tag]:
     """Return the tags of a repository in the order of its store.
 
     Internal tags of copies and pushes are included only with `internal`; `digests` costs one
     request per tag. Raises NotFound if there is no such repository, StoreError.
     """
-    store = homes.repository(repository)
+    store = stores.repository(repository)
     names = [name for name in store.list_tags() if internal or not is_internal(name)]
     if not digests:
         return [Tag(name) for name in names]
@@ -43,12 +43,12 @@ def is_internal(tag: str) -> bool:
     return _INTERNAL.fullmatch(tag) is not None
 
 
-def resolve_tag(reference: Reference, homes: Homes) -> Reference:
+def resolve_tag(reference: Reference, stores: Stores) -> Reference:
     """Return the reference with the digest that its tag (`latest` if it has none) names now.
 
     A digest stays, if it exists. Raises NotFound if it does not, StoreError.
     """
-    store = homes.repository(reference.repository)
+    store = stores.repository(reference.repository)
     try:
         if reference.digest is None:
             return reference.with_digest(store.resolve(reference.identifier))

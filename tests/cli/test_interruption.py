@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from tests.support.command import Command
 from tests.support.images import put_image, random_layer
 from tests.support.proxy import Cut, Proxy, Stall
@@ -28,7 +28,7 @@ PROMPT = 20
 def stalled(registry: Registry, proxy: Proxy) -> tuple[str, str]:
     """An image whose layer does not come, and where that is asked for."""
     repository = registry.repository("large")
-    manifest = put_image(Homes().repository(repository, writes=True), random_layer(2 * MEGABYTE, 1), tag="1")
+    manifest = put_image(Stores().repository(repository, writes=True), random_layer(2 * MEGABYTE, 1), tag="1")
     layer = f"/blobs/{manifest.layers[0].digest}"
     proxy.fault("GET", layer, Stall(3600), times=math.inf)
     return f"{proxy.host}/{repository.path}:1", layer
@@ -107,7 +107,7 @@ def test_tasks_end_with_their_workers(
 
 def test_registry_that_goes_away(command: Command, own_registry: Registry) -> None:
     repository = own_registry.repository()
-    put_image(Homes().repository(repository, writes=True), random_layer(1000, 1), tag="1")
+    put_image(Stores().repository(repository, writes=True), random_layer(1000, 1), tag="1")
     own_registry.stop()
     result = command("imgpkg", "pull", "-i", f"{repository}:1", "-o", "out", "--registry-retry-count=1")
     assert result.failed == (
@@ -119,7 +119,7 @@ def test_registry_that_goes_away(command: Command, own_registry: Registry) -> No
 
 def test_broken_download_is_resumed_and_told(command: Command, registry: Registry, proxy: Proxy) -> None:
     repository = registry.repository("large")
-    manifest = put_image(Homes().repository(repository, writes=True), random_layer(2 * MEGABYTE, 2), tag="1")
+    manifest = put_image(Stores().repository(repository, writes=True), random_layer(2 * MEGABYTE, 2), tag="1")
     proxy.fault("GET", f"/blobs/{manifest.layers[0].digest}", Cut(MEGABYTE))
     result = command("imgpkg", "pull", "-i", f"{proxy.host}/{repository.path}:1", "-o", "out")
     assert (result.status, result.stdout) == (0, "")

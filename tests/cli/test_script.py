@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from tests.support.command import Command
 from tests.support.files import write_bundle
 from tests.support.images import file_layer, put_image
@@ -67,7 +67,7 @@ def run_script(command: Command, text: str, **variables: object) -> subprocess.C
 @pytest.fixture
 def config(command: Command, registry: Registry) -> Path:
     image = registry.repository("site")
-    manifest = put_image(Homes().repository(image, writes=True), file_layer("index.html", "hello"))
+    manifest = put_image(Stores().repository(image, writes=True), file_layer("index.html", "hello"))
     return write_bundle(command.directory / "config", {"app.yml": "kind: App\n"}, [image.at(manifest.digest)])
 
 

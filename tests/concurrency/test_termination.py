@@ -34,7 +34,7 @@ def test_workers_are_told_to_end_until_they_do(tmp_path: Path) -> None:
         tmp_path,
         """
 import multiprocessing, signal, sys, time
-from bundlepipe.concurrency.termination import give_up_all
+from bundlepipe.concurrency.termination import cancel_all_work
 
 def work(is_ready):
     told = []
@@ -48,7 +48,7 @@ if __name__ == "__main__":
     worker = multiprocessing.Process(target=work, args=(is_ready,))
     worker.start()
     is_ready.wait()
-    give_up_all()
+    cancel_all_work()
     print("given up")
 """,
     )
@@ -171,7 +171,7 @@ if __name__ == "__main__":
     worker = multiprocessing.Process(target=work, args=(is_ready,))
     worker.start()
     is_ready.wait()
-    termination.give_up_all()
+    termination.cancel_all_work()
 """,
     )
     assert (result.returncode, result.stderr) == (0, "")
@@ -229,7 +229,7 @@ termination._GRACE = 3600
 termination.end_orderly()
 threading.Thread(target=cancellable, args=(Cancellation(), lambda: time.sleep(3600)), daemon=True).start()
 time.sleep(0.2)
-termination.give_up_all()
+termination.cancel_all_work()
 signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
 signal.alarm(1)
 """,

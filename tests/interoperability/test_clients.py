@@ -16,8 +16,8 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.image import config_json
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import LayoutLocation
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Store
 from bundlepipe.verbs.pull import pull
 from bundlepipe.verbs.push import Pushed, PushRequest, push
@@ -54,8 +54,8 @@ def bundle(tmp_path: Path) -> Path:
     return directory
 
 
-def _push(directory: Path, repository: Repository, homes: Homes, *, is_bundle: bool = True) -> Pushed:
-    return push(PushRequest(Inputs([str(directory)]), repository.tagged("v1"), is_bundle), homes)
+def _push(directory: Path, repository: Repository, stores: Stores, *, is_bundle: bool = True) -> Pushed:
+    return push(PushRequest(Inputs([str(directory)]), repository.tagged("v1"), is_bundle), stores)
 
 
 def _listing(directory: Path) -> dict[str, tuple[str, bytes]]:
@@ -83,9 +83,9 @@ def test_a_real_push_has_the_identity_that_imgpkg_gives(name: str, registry: Reg
     is_bundle = tree["kind"] == "bundle"
     inputs = Inputs([str(tmp_path / path) for path in tree["inputs"]])
     repository = registry.repository()
-    homes = Homes()
-    pushed = push(PushRequest(inputs, repository.tagged("v1"), is_bundle), homes)
-    manifest = homes.repository(repository).read_manifest("v1")
+    stores = Stores()
+    pushed = push(PushRequest(inputs, repository.tagged("v1"), is_bundle), stores)
+    manifest = stores.repository(repository).read_manifest("v1")
     assert manifest.config.digest == pushed.image.image_id == tree["expect"]["image_id"]
     assert pushed.image.diff_id == tree["expect"]["diff_id"]
     labels = {BUNDLE_LABEL: "true"} if is_bundle else {}
@@ -95,8 +95,8 @@ def test_a_real_push_has_the_identity_that_imgpkg_gives(name: str, registry: Reg
 def test_skopeo_inspects_and_copies_what_was_pushed(bundle: Path, registry: Registry, tmp_path: Path) -> None:
     require("skopeo")
     repository = registry.repository()
-    homes = Homes()
-    pushed = _push(bundle, repository, homes)
+    stores = Stores()
+    pushed = _push(bundle, repository, stores)
     source = f"docker://{repository}:v1"
     inspected = json.loads(_run("skopeo", "inspect", "--tls-verify=false", source))
     assert inspected["Digest"] == pushed.reference.digest
@@ -106,7 +106,7 @@ def test_skopeo_inspects_and_copies_what_was_pushed(bundle: Path, registry: Regi
         layout = tmp_path / f"layout{len(options)}"
         _run("skopeo", "copy", "--src-tls-verify=false", *options, source, f"oci:{layout}:v1")
         output = tmp_path / f"output{len(options)}"
-        pulled = pull(LayoutLocation(str(layout), "v1"), str(output), homes)
+        pulled = pull(LayoutLocation(str(layout), "v1"), str(output), stores)
         assert (pulled.digest == pushed.reference.digest) == bool(options)
         assert _listing(output) == _listing(bundle)
 
@@ -116,7 +116,7 @@ def test_the_engine_pulls_what_was_pushed(bundle: Path, registry: Registry) -> N
     import docker
 
     repository = registry.repository()
-    pushed = _push(bundle, repository, Homes())
+    pushed = _push(bundle, repository, Stores())
     engine = docker.from_env()
     image = engine.images.pull(str(repository), tag="v1")
     try:
@@ -130,12 +130,12 @@ def test_the_engine_pulls_what_was_pushed(bundle: Path, registry: Registry) -> N
 def test_our_layouts_keep_manifests_and_skopeo_converts_them(bundle: Path, registry: Registry, tmp_path: Path) -> None:
     for service in ("skopeo", "umoci"):
         require(service)
-    homes = Homes()
+    stores = Stores()
     remote = registry.repository()
-    pushed = _push(bundle, remote, homes)
+    pushed = _push(bundle, remote, stores)
     local = Repository("layout.localhost", str(os.path.relpath(tmp_path / "ours", "build/registry")))
-    kept = push(PushRequest(Inputs([str(bundle)]), local.tagged("v1"), True), homes)
-    assert homes.repository(local).read_manifest("v1").raw == homes.repository(remote).read_manifest("v1").raw
+    kept = push(PushRequest(Inputs([str(bundle)]), local.tagged("v1"), True), stores)
+    assert stores.repository(local).read_manifest("v1").raw == stores.repository(remote).read_manifest("v1").raw
     assert kept.reference.digest == pushed.reference.digest
 
     _run("skopeo", "copy", f"oci:{tmp_path / 'ours'}", f"oci:{tmp_path / 'converted'}:v1")
@@ -161,38 +161,40 @@ def _bundle_of(directory: Path, images: list[Reference]) -> None:
 
 
 @pytest.fixture
-def nested(registry: Registry, tmp_path: Path) -> tuple[Homes, Repository, list[Pushed]]:
+def nested(registry: Registry, tmp_path: Path) -> tuple[Stores, Repository, list[Pushed]]:
     """An outer bundle of an inner bundle and an image; the inner one names the image too."""
-    homes = Homes()
+    stores = Stores()
     (tmp_path / "site").mkdir()
     (tmp_path / "site/index.html").write_text("hello")
-    image = _push(tmp_path / "site", registry.repository("site"), homes, is_bundle=False)
+    image = _push(tmp_path / "site", registry.repository("site"), stores, is_bundle=False)
     _bundle_of(tmp_path / "inner", [image.reference])
-    inner = _push(tmp_path / "inner", registry.repository("inner"), homes)
+    inner = _push(tmp_path / "inner", registry.repository("inner"), stores)
     _bundle_of(tmp_path / "outer", [image.reference, inner.reference])
     repository = registry.repository("outer")
-    return homes, repository, [image, inner, _push(tmp_path / "outer", repository, homes)]
+    return stores, repository, [image, inner, _push(tmp_path / "outer", repository, stores)]
 
 
 def test_one_missing_image_leaves_images_yml_untouched(
-    nested: tuple[Homes, Repository, list[Pushed]], tmp_path: Path
+    nested: tuple[Stores, Repository, list[Pushed]], tmp_path: Path
 ) -> None:
-    homes, repository, (image, _, _) = nested
-    _copy_image(homes.repository(image.reference.repository), _digest(image), homes.repository(repository, writes=True))
-    pulled = pull(repository.tagged("v1"), str(tmp_path / "out"), homes, recursive=True)
+    stores, repository, (image, _, _) = nested
+    _copy_image(
+        stores.repository(image.reference.repository), _digest(image), stores.repository(repository, writes=True)
+    )
+    pulled = pull(repository.tagged("v1"), str(tmp_path / "out"), stores, recursive=True)
     assert [bundle.relocated for bundle in pulled.bundles] == [False, False]
     assert (tmp_path / "out/.imgpkg/images.yml").read_text() == (tmp_path / "outer/.imgpkg/images.yml").read_text()
 
 
 def test_images_in_the_bundles_own_repository_are_relocated_nested_ones_too(
-    nested: tuple[Homes, Repository, list[Pushed]], tmp_path: Path
+    nested: tuple[Stores, Repository, list[Pushed]], tmp_path: Path
 ) -> None:
-    homes, repository, (image, inner, _) = nested
-    own = homes.repository(repository, writes=True)
+    stores, repository, (image, inner, _) = nested
+    own = stores.repository(repository, writes=True)
     for pushed in (image, inner):
-        _copy_image(homes.repository(pushed.reference.repository), _digest(pushed), own)
+        _copy_image(stores.repository(pushed.reference.repository), _digest(pushed), own)
     output = tmp_path / "out"
-    pulled = pull(repository.tagged("v1"), str(output), homes, recursive=True)
+    pulled = pull(repository.tagged("v1"), str(output), stores, recursive=True)
     nested_directory = f".imgpkg/bundles/{_digest(inner).replace(':', '-')}"
     assert [(bundle.path, bundle.relocated) for bundle in pulled.bundles] == [(".", True), (nested_directory, True)]
     lock = (output / ".imgpkg/images.yml").read_text()
@@ -201,12 +203,12 @@ def test_images_in_the_bundles_own_repository_are_relocated_nested_ones_too(
 
 
 def test_the_locations_image_answers_for_all_images(
-    nested: tuple[Homes, Repository, list[Pushed]], tmp_path: Path, registry: Registry
+    nested: tuple[Stores, Repository, list[Pushed]], tmp_path: Path, registry: Registry
 ) -> None:
-    homes, repository, (image, inner, outer) = nested
-    own = homes.repository(repository, writes=True)
+    stores, repository, (image, inner, outer) = nested
+    own = stores.repository(repository, writes=True)
     for pushed in (image, inner):
-        _copy_image(homes.repository(pushed.reference.repository), _digest(pushed), own)
+        _copy_image(stores.repository(pushed.reference.repository), _digest(pushed), own)
     locations = tmp_path / "locations"
     locations.mkdir()
     (locations / "image-locations.yml").write_text(
@@ -215,12 +217,12 @@ def test_the_locations_image_answers_for_all_images(
         "kind: ImageLocations\n"
     )
     tag = f"{_digest(outer).replace(':', '-')}.image-locations.imgpkg"
-    push(PushRequest(Inputs([str(locations)]), repository.tagged(tag), False), homes)
+    push(PushRequest(Inputs([str(locations)]), repository.tagged(tag), False), stores)
     # With the origins gone, only the bundle's own repository can answer.
     content = registry.directory / "content/docker/registry/v2/repositories"
     for pushed in (image, inner):
         shutil.rmtree(content / pushed.reference.repository.path)
-    pulled = pull(repository.tagged("v1"), str(tmp_path / "out"), homes, recursive=True)
+    pulled = pull(repository.tagged("v1"), str(tmp_path / "out"), stores, recursive=True)
     assert [bundle.relocated for bundle in pulled.bundles] == [True, True]
     assert {bundle.store_name for bundle in pulled.bundles} == {str(repository)}
 

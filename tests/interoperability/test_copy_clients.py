@@ -15,8 +15,8 @@ from bundlepipe.documents.imgpkg.images_lock import ImagesLock
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation, LayoutLocation
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Store
 from bundlepipe.verbs.copying.copy import copy
 from bundlepipe.verbs.copying.request import CopyRequest
@@ -44,24 +44,24 @@ def _run(service: str, *arguments: object) -> str:
 
 
 @pytest.fixture
-def homes() -> Homes:
-    return Homes()
+def stores() -> Stores:
+    return Stores()
 
 
 @pytest.fixture
-def relocated(registry: Registry, own_registry: Registry, homes: Homes, tmp_path: Path) -> tuple[World, Repository]:
+def relocated(registry: Registry, own_registry: Registry, stores: Stores, tmp_path: Path) -> tuple[World, Repository]:
     """A world that came through a tar to another registry; where it came from is gone."""
-    world = make_world(homes, own_registry.repository)
+    world = make_world(stores, own_registry.repository)
     archive = ArchiveLocation(str(tmp_path / "world.tar"))
     destination = registry.repository("relocated")
-    copy(CopyRequest(source=world.root, destination=archive), homes)
-    copy(CopyRequest(source=archive, destination=destination), homes)
+    copy(CopyRequest(source=world.root, destination=archive), stores)
+    copy(CopyRequest(source=archive, destination=destination), stores)
     own_registry.stop()
     return world, destination
 
 
 def test_skopeo_pulls_every_image_from_its_new_place(
-    relocated: tuple[World, Repository], homes: Homes, tmp_path: Path
+    relocated: tuple[World, Repository], stores: Stores, tmp_path: Path
 ) -> None:
     require("skopeo")
     world, repository = relocated
@@ -71,10 +71,10 @@ def test_skopeo_pulls_every_image_from_its_new_place(
             continue
         source, target = f"docker://{repository}@{image.digest}", tmp_path / f"copy{number}"
         _run("skopeo", "copy", "--all", "--preserve-digests", "--src-tls-verify=false", source, f"oci:{target}:v1")
-        store, manifest = homes.locate(LayoutLocation(str(target), "v1"))
+        store, manifest = stores.locate(LayoutLocation(str(target), "v1"))
         assert manifest.digest == image.digest
         assert closure(store, manifest.digest) == {
-            digest: world.manifests[digest].raw for digest in closure(homes.repository(repository), manifest.digest)
+            digest: world.manifests[digest].raw for digest in closure(stores.repository(repository), manifest.digest)
         }
 
 
@@ -88,11 +88,11 @@ def test_skopeo_finds_the_root_by_its_tag(relocated: tuple[World, Repository]) -
 
 
 def test_skopeo_pulls_every_image_that_a_pulled_lock_names(
-    relocated: tuple[World, Repository], homes: Homes, tmp_path: Path
+    relocated: tuple[World, Repository], stores: Stores, tmp_path: Path
 ) -> None:
     require("skopeo")
     world, repository = relocated
-    pull(repository.tagged("v1"), str(tmp_path / "out"), homes, recursive=True)
+    pull(repository.tagged("v1"), str(tmp_path / "out"), stores, recursive=True)
     locks = list((tmp_path / "out").rglob("images.yml"))
     images = {image.image for path in locks for image in ImagesLock.parse(path.read_bytes(), str(path)).images}
     assert images == {repository.at(_digest(image)) for name, image in world.images.items() if name != "outer"}
@@ -140,10 +140,10 @@ def test_the_engine_pulls_every_image_from_its_new_place(relocated: tuple[World,
 
 
 def test_the_engine_runs_through_duplicate_and_empty_layers(
-    registry: Registry, own_registry: Registry, homes: Homes, engine: Any
+    registry: Registry, own_registry: Registry, stores: Stores, engine: Any
 ) -> None:
     source = registry.repository("odd")
-    store: Store = homes.repository(source, writes=True)
+    store: Store = stores.repository(source, writes=True)
     layer = file_layer("a", "a")
     images = [
         put_image(store, layer, layer, EMPTY_LAYER, random_layer(1000, 1), layer),
@@ -151,9 +151,9 @@ def test_the_engine_runs_through_duplicate_and_empty_layers(
         put_image(store, layer, EMPTY_LAYER, EMPTY_LAYER, oci=True),
     ]
     root = registry.repository("bundle").tagged("v1")
-    put_bundle(homes, root, [source.at(image.digest) for image in images])
+    put_bundle(stores, root, [source.at(image.digest) for image in images])
     destination = own_registry.repository("copy")
-    copy(CopyRequest(source=root, destination=destination), homes)
+    copy(CopyRequest(source=root, destination=destination), stores)
     for image in images:
         assert _pull_and_remove(engine, destination, image.digest) == image.config.digest
 
@@ -163,33 +163,33 @@ def _skopeo_layout(directory: Path, manifest: Manifest, source: Repository) -> N
     _run("skopeo", "copy", *options, f"docker://{source}@{manifest.digest}", f"oci:{directory}:v1")
 
 
-def test_layouts_that_skopeo_writes_are_copied(registry: Registry, homes: Homes, tmp_path: Path) -> None:
+def test_layouts_that_skopeo_writes_are_copied(registry: Registry, stores: Stores, tmp_path: Path) -> None:
     require("skopeo")
     source = registry.repository("multi")
-    store = homes.repository(source, writes=True)
+    store = stores.repository(source, writes=True)
     children = [put_image(store, file_layer("name", name), oci=True) for name in ("one", "two")]
     for number, manifest in enumerate((put_index(store, children), children[0])):
         _skopeo_layout(tmp_path / f"layout{number}", manifest, source)
         destination = registry.repository("copy")
         location = LayoutLocation(str(tmp_path / f"layout{number}"), "v1")
-        copied = copy(CopyRequest(source=location, destination=destination), homes)
+        copied = copy(CopyRequest(source=location, destination=destination), stores)
         assert [(root.digest, root.tag) for root in copied.roots] == [(manifest.digest, "v1")]
-        assert closure(homes.repository(destination), manifest.digest) == closure(store, manifest.digest)
+        assert closure(stores.repository(destination), manifest.digest) == closure(store, manifest.digest)
 
 
 def test_skopeo_reads_the_layouts_that_are_written(
-    relocated: tuple[World, Repository], homes: Homes, registry: Registry, tmp_path: Path
+    relocated: tuple[World, Repository], stores: Stores, registry: Registry, tmp_path: Path
 ) -> None:
     require("skopeo")
     world, repository = relocated
     layout = tmp_path / "layout"
     source = repository.at(_digest(world.images["index"]))
-    copied = copy(CopyRequest(source=source, destination=LayoutLocation(str(layout)), tag="v1"), homes)
+    copied = copy(CopyRequest(source=source, destination=LayoutLocation(str(layout)), tag="v1"), stores)
     destination = registry.repository("by-skopeo")
     options = ("--all", "--preserve-digests", "--dest-tls-verify=false")
     _run("skopeo", "copy", *options, f"oci:{layout}:v1", f"docker://{destination}:v1")
-    assert homes.repository(destination).resolve("v1") == copied.roots[0].digest
-    assert closure(homes.repository(destination), copied.roots[0].digest)
+    assert stores.repository(destination).resolve("v1") == copied.roots[0].digest
+    assert closure(stores.repository(destination), copied.roots[0].digest)
 
 
 def test_tar_reads_the_archives_that_are_written(relocated: tuple[World, Repository], tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def _make_bundles(seed: int, scene: Scene) -> None:
         images += choose.sample(bundles, choose.randint(min(1, len(bundles)), len(bundles)))
         choose.shuffle(images)
         repository = scene.repository(choose.choice(("app", f"nested/bundle{number}")))
-        bundle = put_bundle(scene.homes, repository.tagged(f"v{number}"), images, {"n": f"{seed} {number}"})
+        bundle = put_bundle(scene.stores, repository.tagged(f"v{number}"), images, {"n": f"{seed} {number}"})
         bundles.append(repository.at(bundle.digest))
         scene.digests["top"] = str(bundles[-1])
         scene.digests["top-repository"] = str(repository)

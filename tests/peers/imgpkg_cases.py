@@ -40,15 +40,15 @@ PLAIN = {"f/a.txt": "a\n", "f/sub/b.txt": "b\n", "f/.git/config": "x\n"}
 
 def _images(scene: Scene) -> None:
     """Put images, an index and bundles in place, and note their digests by name."""
-    homes = scene.homes
+    stores = scene.stores
     image = put_image(scene.store("image"), file_layer("app", "app"), file_layer("more", "more"), tag="v1")
     other = put_image(scene.store("image"), file_layer("other", "other"), tag="v2")
     index = put_index(
         scene.store("index"), [put_image(scene.store("index"), file_layer("x", a)) for a in "ab"], tag="v1"
     )
-    inner = put_bundle(homes, scene.repository("inner").tagged("v1"), [scene.repository("image").at(image.digest)])
+    inner = put_bundle(stores, scene.repository("inner").tagged("v1"), [scene.repository("image").at(image.digest)])
     references = [scene.repository("inner").at(inner.digest), scene.repository("image").at(other.digest)]
-    outer = put_bundle(homes, scene.repository("outer").tagged("v1"), references)
+    outer = put_bundle(stores, scene.repository("outer").tagged("v1"), references)
     named = {"image": image, "other": other, "index": index, "inner": inner, "outer": outer}
     scene.digests.update({name: manifest.digest for name, manifest in named.items()})
 
@@ -69,7 +69,7 @@ def _signed(scene: Scene) -> None:
 
 
 def _world(scene: Scene) -> None:
-    world = make_world(scene.homes, scene.repository)
+    world = make_world(scene.stores, scene.repository)
     scene.digests.update({name: str(image.digest) for name, image in world.images.items()})
 
 
@@ -686,14 +686,14 @@ def _relocated(scene: Scene) -> None:
     nested = scene.store("inner")
     put_cosign(nested, nested.read_manifest("v1"), "att")
     source = scene.repository("outer").tagged("v1")
-    copy(CopyRequest(source=source, destination=scene.repository("relocated"), cosign=True), scene.homes)
+    copy(CopyRequest(source=source, destination=scene.repository("relocated"), cosign=True), scene.stores)
 
 
 def _many(scene: Scene) -> None:
     """Put a bundle in place that nests two others and an index, with metadata and annotations of several lines."""
     _images(scene)
-    homes, image = scene.homes, _at(scene, "image")
-    second = put_bundle(homes, scene.repository("second").tagged("v1"), [image])
+    stores, image = scene.stores, _at(scene, "image")
+    second = put_bundle(stores, scene.repository("second").tagged("v1"), [image])
     odd = put_image(scene.store("odd"), file_layer("odd", "odd"), platform={"os": "linux", "architecture": "arm64"})
     index = put_index(scene.store("odd"), [odd], architectures=["arm64"], tag="v1")
     references = [
@@ -701,11 +701,11 @@ def _many(scene: Scene) -> None:
         scene.repository("second").at(second.digest),
         _at(scene, "index"),
     ]
-    many = put_bundle(homes, scene.repository("many").tagged("v1"), references)
-    arm = put_bundle(homes, scene.repository("arm").tagged("v1"), [scene.repository("odd").at(index.digest)])
+    many = put_bundle(stores, scene.repository("many").tagged("v1"), references)
+    arm = put_bundle(stores, scene.repository("arm").tagged("v1"), [scene.repository("odd").at(index.digest)])
     gone = scene.repository("gone").at(Digest.parse("sha256:" + "0" * 64))
-    broken = put_bundle(homes, scene.repository("broken").tagged("v1"), [gone])
-    around = put_bundle(homes, scene.repository("around").tagged("v1"), [scene.repository("broken").at(broken.digest)])
+    broken = put_bundle(stores, scene.repository("broken").tagged("v1"), [gone])
+    around = put_bundle(stores, scene.repository("around").tagged("v1"), [scene.repository("broken").at(broken.digest)])
     scene.digests.update({"many": many.digest, "arm": arm.digest, "around": around.digest})
 
 

@@ -105,7 +105,7 @@ def _locks() -> list[Case]:
 
 
 def _places() -> list[Case]:
-    """Return references that bundlepipe takes for local homes, which are none to imgpkg."""
+    """Return references that bundlepipe takes for local stores, which are none to imgpkg."""
     cases = Cases("imgpkg", "places")
     for place in ("oci:/x", "tar:/x", "tar:a/B", "docker-daemon:app:1"):
         for command in (

@@ -32,7 +32,7 @@ def carried(scene: Scene) -> None:
     artifact = _put_artifact(store)
     same = put_image(further, file_layer("app", "1.0.0"))
     lost = put_image(scene.store("lost"), file_layer("lost", "lost"), tag="v1")
-    bundle = put_bundle(scene.homes, scene.repository("bundle").tagged("v1"), [scene.repository("app").at(oci.digest)])
+    bundle = put_bundle(scene.stores, scene.repository("bundle").tagged("v1"), [scene.repository("app").at(oci.digest)])
     named = {
         "foreign": foreign,
         "oci": oci,
@@ -56,8 +56,8 @@ def _tar(scene: Scene, *, exclude: bool, image: str) -> None:
     carried(scene)
     earlier, later = (ArchiveLocation(str(scene.directory / name)) for name in ("a.tar", "b.tar"))
     request = CopyRequest(source=scene.repository(image).tagged("v1"), destination=earlier)
-    copy(request, scene.homes)
-    copy(replace(request, destination=later, exclude=[earlier] if exclude else []), scene.homes)
+    copy(request, scene.stores)
+    copy(replace(request, destination=later, exclude=[earlier] if exclude else []), scene.stores)
     scene.keep("b.tar")
 
 

@@ -23,7 +23,7 @@ def play(case: Case, stage: Stage, run: Run, number: int = 0) -> Outcome:
     work = stage.directory / name / "work"
     work.mkdir(parents=True)
     scene = Scene(work, stage, name, f"{case.name}-0")
-    with scene.homes:
+    with scene.stores:
         case.prepare(scene)
         before = files_of(scene)
         return observe(scene, before, *_run_all(case, scene, run))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Store
 from tests.support.services import Registry
 
@@ -60,7 +60,7 @@ class Scene:
     name: str
     known_as: str
     source: str = ""
-    homes: Homes = field(default_factory=Homes)
+    stores: Stores = field(default_factory=Stores)
     digests: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -88,7 +88,7 @@ class Scene:
 
     def store(self, name: str) -> Store:
         """Open such a repository for writing."""
-        return self.homes.repository(self.repository(name), writes=True)
+        return self.stores.repository(self.repository(name), writes=True)
 
     def fill(self, text: str) -> str:
         """Put this scene's names in the place of `{prefix}`, `{own}`, `{host}` and `{NAME}` of a digest."""

@@ -11,7 +11,7 @@ from bundlepipe.oci.reference import Repository
 from bundlepipe.pipeline.checks.replacement import replacements
 from bundlepipe.pipeline.declared.reading import read_pipeline
 from bundlepipe.pipeline.records.groups import GROUPS
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.settings import RegistrySettings
 from tests.support.images import file_layer, put_image
 from tests.support.project import EMPTY_LOCK, FOUR_WAYS, HEADER, Project
@@ -219,7 +219,7 @@ def _locking(teams: Project, *, green: str) -> dict[str, str]:
     locks = {"blue": "blue.lock", "green": green}
     for team, lock in locks.items():
         layout = RegistrySettings(layout=str(teams.directory / team / "build/registry"))
-        store = Homes({"layout.localhost": layout}).repository(Repository("layout.localhost", VENDOR), writes=True)
+        store = Stores({"layout.localhost": layout}).repository(Repository("layout.localhost", VENDOR), writes=True)
         put_image(store, file_layer("content", team), tag=team)
         teams.write(f"{team}/app/c.yml", f"image: layout.localhost/{VENDOR}:{team}\n")
         teams.write(f"{team}/bundlepipe.yml", f"{HEADER}lock: ../{lock}\n{PIPELINE.format(team=team)}")

@@ -29,7 +29,7 @@ from bundlepipe.oci.manifest import (
     Manifest,
 )
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Source, Store, find_manifest
 from bundlepipe.verbs.push import PushRequest, push
 from bundlepipe.verbs.shared.bundles import is_bundle
@@ -216,7 +216,7 @@ def put_document(store: Store, media_type: str, document: dict[str, Any], tag: s
 
 
 def put_bundle(
-    homes: Homes,
+    stores: Stores,
     destination: Reference,
     images: Iterable[Reference],
     files: Mapping[str, str] | None = None,
@@ -228,9 +228,9 @@ def put_bundle(
         (Path(directory) / ".imgpkg/images.yml").write_bytes(lock.to_bytes())
         for name, content in (files or {"config.yml": f"of: {destination.repository.path}\n"}).items():
             (Path(directory) / name).write_text(content)
-        pushed = push(PushRequest(Inputs([directory]), destination, is_bundle=True), homes)
+        pushed = push(PushRequest(Inputs([directory]), destination, is_bundle=True), stores)
     assert pushed.reference.digest
-    return homes.repository(destination.repository).read_manifest(pushed.reference.digest)
+    return stores.repository(destination.repository).read_manifest(pushed.reference.digest)
 
 
 @dataclass
@@ -288,13 +288,13 @@ def layers_of(manifests: Iterable[Manifest]) -> set[Digest]:
 class _Builder:
     """Puts the parts of a world into repositories of their own."""
 
-    def __init__(self, homes: Homes, repository: Callable[[str], Repository]) -> None:
-        self.homes = homes
+    def __init__(self, stores: Stores, repository: Callable[[str], Repository]) -> None:
+        self.stores = stores
         self.repositories = repository
         self.world = World(repository("outer").tagged("v1"))
 
     def store(self, repository: Repository) -> Store:
-        return self.homes.repository(repository, writes=True)
+        return self.stores.repository(repository, writes=True)
 
     def take(self, name: str, repository: Repository, *manifests: Manifest) -> Manifest:
         """Remember manifests, the first of them by its name."""
@@ -305,7 +305,7 @@ class _Builder:
     def bundle(self, name: str, *contents: str) -> Manifest:
         repository = self.world.root.repository if name == "outer" else self.repositories(name)
         references = [self.world.images[content] for content in contents]
-        manifest = put_bundle(self.homes, repository.tagged("v1"), references)
+        manifest = put_bundle(self.stores, repository.tagged("v1"), references)
         self.world.bundles[name] = manifest
         self.world.contents[name] = list(contents)
         return self.take(name, repository, manifest)
@@ -326,14 +326,14 @@ class _Builder:
         return referrer
 
 
-def make_world(homes: Homes, repository: Callable[[str], Repository]) -> World:
+def make_world(stores: Stores, repository: Callable[[str], Repository]) -> World:
     """Make the world in repositories that `repository` gives by name.
 
     outer (a bundle): middle (a bundle): inner (a bundle): app, index
                                          database, windows
                       app, all (an index of indexes), odd
     """
-    builder = _Builder(homes, repository)
+    builder = _Builder(stores, repository)
     base, shared = random_layer(40_000, 1), file_layer("shared", "shared")
     _put_plain_images(builder, base, shared)
     _put_indexes(builder, base, shared)

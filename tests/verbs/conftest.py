@@ -1,4 +1,4 @@
-"""Fixtures for the tests of verbs: homes, and no pauses between attempts."""
+"""Fixtures for the tests of verbs: stores, and no pauses between attempts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.http import retries
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.settings import RegistrySettings
 
 
 @pytest.fixture
-def homes(tmp_path: Path) -> Homes:
-    """Homes with `layout.localhost` backed by a directory of this test."""
-    return Homes({"layout.localhost": RegistrySettings(layout=str(tmp_path / "registry"))})
+def stores(tmp_path: Path) -> Stores:
+    """Stores with `layout.localhost` backed by a directory of this test."""
+    return Stores({"layout.localhost": RegistrySettings(layout=str(tmp_path / "registry"))})
 
 
 @pytest.fixture

@@ -124,8 +124,8 @@ def copy(
 
     narration = _narration(run, request)
     with narrated(run, "copy", narration.take) as emit, fetching():
-        homes = access.homes(run, emit, concurrency=concurrency)
-        copied = copy_images(request, homes, about_to=_last_check(run, request, force=force), emit=emit)
+        stores = access.stores(run, emit, concurrency=concurrency)
+        copied = copy_images(request, stores, about_to=_last_check(run, request, force=force), emit=emit)
     narration.end(copied)
     if lock_output:
         made = _lock_of(copied, lock_output)

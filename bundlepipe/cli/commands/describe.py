@@ -61,7 +61,7 @@ def describe(
     with narrated(run, "describe") as emit, _naming(bundle), fetching():
         description = describe_bundle(
             location_of(run, bundle),
-            access.homes(run, emit, concurrency=concurrency),
+            access.stores(run, emit, concurrency=concurrency),
             layers=layers,
             cosign_artifacts=cosign_artifacts,
             as_imgpkg=as_imgpkg,

@@ -15,7 +15,7 @@ from bundlepipe.cli.parsing.references import location_of
 from bundlepipe.cli.parsing.registry_options import Access, registry_options
 from bundlepipe.cli.tool import BUNDLEPIPE
 from bundlepipe.errors import BundlepipeError
-from bundlepipe.events import Event, ImageLaidOut, LayerLaidOut
+from bundlepipe.events import Event, UnpackingImage, UnpackingLayer
 
 if TYPE_CHECKING:
     from bundlepipe.stores.location import Location
@@ -96,11 +96,11 @@ def pull(
     is_bundle = None if files_alone else expected == "bundle"
     replaces = pull_output(output, lambda: is_as_pulled(output), is_bundle=is_bundle, force=force)
     with narrated(run, "pull", narrator.take) as emit, fetching():
-        homes = access.homes(run, emit)
+        stores = access.stores(run, emit)
         pulled = pull_files(
             source,
             output,
-            homes,
+            stores,
             expected=None if files_alone else expected,
             files_alone=files_alone,
             recursive=recursive,
@@ -155,15 +155,15 @@ class _Narrator:
     def take(self, event: Event) -> None:
         """Report the start of a step."""
         match event:
-            case ImageLaidOut(kind="nested bundle"):
+            case UnpackingImage(kind="nested bundle"):
                 self._nested(event)
-            case ImageLaidOut(image, kind):
+            case UnpackingImage(image, kind):
                 self._console.line(f"Pulling {kind} '{image}'")
                 self._indent = "  " if kind == "bundle" or not self._as_imgpkg else ""
-            case LayerLaidOut(digest, number, count):
+            case UnpackingLayer(digest, number, count):
                 self._layer(digest, number, count)
 
-    def _nested(self, event: ImageLaidOut) -> None:
+    def _nested(self, event: UnpackingImage) -> None:
         if not self._has_nested:
             self._console.line("\nNested bundles")
         self._has_nested = True

@@ -120,7 +120,7 @@ def push(
     from bundlepipe.verbs.push import push as push_files
 
     with narrated(run, "push", tell) as emit:
-        pushed = push_files(request, access.homes(run, emit), emit=emit)
+        pushed = push_files(request, access.stores(run, emit), emit=emit)
     run.console.line(f"Pushed '{pushed.reference}'", ends=False)
     if lock_output:
         from bundlepipe.documents.imgpkg.bundle_lock import BundleLock

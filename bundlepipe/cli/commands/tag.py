@@ -48,7 +48,7 @@ def list_(run: Run, image: str | None, digests: bool, imgpkg_internal_tags: bool
     _check_access(run, access)
     repository = reference_of(run, _required(image), "tag list").repository
     with narrated(run, "tag list") as emit:
-        found = list_tags(repository, access.homes(run, emit), digests=digests, internal=imgpkg_internal_tags)
+        found = list_tags(repository, access.stores(run, emit), digests=digests, internal=imgpkg_internal_tags)
     rows = sorted([tag.name, tag.digest or ""] for tag in found)
     header = {"name": "Name", "digest": "Digest"}
     run.console.table(Table("Tags", "tags", header, rows, hidden=() if digests else ("digest",)))
@@ -68,7 +68,7 @@ def resolve(run: Run, image: str | None, access: Access) -> None:
     _check_access(run, access)
     reference = reference_of(run, _required(image), "tag resolve")
     with narrated(run, "tag resolve") as emit, fetching() if run.tool is BUNDLEPIPE else nullcontext():
-        resolved = resolve_tag(reference, access.homes(run, emit))
+        resolved = resolve_tag(reference, access.stores(run, emit))
     run.console.block(str(resolved))
 
 

@@ -19,7 +19,7 @@ from bundlepipe.cli.tool import BUNDLEPIPE
 from bundlepipe.errors import OutputError
 from bundlepipe.filesystem.dangerous import refuse_repository
 from bundlepipe.verbs.outputs.kinds import BUNDLE_LOCK, COPIED_TAR, IMAGES_LOCK, KBLD_LOCK, tar_outputs
-from bundlepipe.verbs.outputs.replacing import Claim, DirectoryOutput, FileOutput, Kind, check_all, followed
+from bundlepipe.verbs.outputs.replacing import DirectoryOutput, FileOutput, Kind, ReplacePolicy, check_all, followed
 
 # The names of locks in imgpkg and kbld.
 _PEERS_NAMES = {BUNDLE_LOCK.name: "bundle config", IMAGES_LOCK.name: "images config", KBLD_LOCK.name: "lock config"}
@@ -79,6 +79,6 @@ def pull_output(path: str, made: Callable[[], bool], *, is_bundle: bool | None, 
     return DirectoryOutput(path, claim, is_bundle=is_bundle)
 
 
-def _claim(unknown: str, what: str, *, force: bool, made: Callable[[], bool] = lambda: False) -> Claim:
+def _claim(unknown: str, what: str, *, force: bool, made: Callable[[], bool] = lambda: False) -> ReplacePolicy:
     advice = f"remove it, name another {what}, or replace it with --force"
-    return Claim(unknown=unknown, advice=advice, forced=force, made=made)
+    return ReplacePolicy(unknown=unknown, advice=advice, forced=force, made=made)

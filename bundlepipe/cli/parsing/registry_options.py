@@ -21,9 +21,9 @@ from bundlepipe.filesystem.files import read_file
 
 if TYPE_CHECKING:
     from bundlepipe.events import Emit
-    from bundlepipe.stores.homes import Homes
     from bundlepipe.stores.keychains.credentials import Keychain
     from bundlepipe.stores.keychains.flags import RegistryFlags
+    from bundlepipe.stores.opening import Stores
     from bundlepipe.stores.settings import NetworkSettings
 
 _SECTION = "Registries"
@@ -77,14 +77,14 @@ class Access:
 
     values: Mapping[str, Any]
 
-    def homes(self, run: Run, emit: Emit, *, concurrency: int | None = None) -> Homes:
+    def stores(self, run: Run, emit: Emit, *, concurrency: int | None = None) -> Stores:
         """Return the stores for these options; StoreError for contradictory options and variables.
 
         `concurrency` is the number of blobs to transfer at once.
         """
-        from bundlepipe.stores.homes import CONCURRENT_TRANSFERS, Homes
+        from bundlepipe.stores.opening import CONCURRENT_TRANSFERS, Stores
 
-        return Homes(
+        return Stores(
             network=self.network,
             concurrency=concurrency or CONCURRENT_TRANSFERS,
             keychain=self.keychain(run.tool),

@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any, TextIO
 
-from bundlepipe.concurrency.termination import give_up_all
+from bundlepipe.concurrency.termination import cancel_all_work
 
 _WRITERS = ("write", "writelines", "flush")
 
@@ -59,7 +59,7 @@ def _ending(write: Callable[..., Any]) -> Callable[..., Any]:
             return write(*arguments)
         except BrokenPipeError:
             _discard_rest()
-            give_up_all()
+            cancel_all_work()
             raise ClosedOutput from None
 
     return write_or_end

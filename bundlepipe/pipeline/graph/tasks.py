@@ -17,7 +17,7 @@ from bundlepipe.pipeline.records.groups import GROUPS, group_name
 from bundlepipe.pipeline.running.edges import GENERATED_INPUTS, PipelineTask, Reads, find_cycle, producers
 from bundlepipe.pipeline.running.ordering import edges_to, tasks_before
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.spec import Around, TaskSpec
+from bundlepipe.pipeline.running.spec import PipelineContext, TaskSpec
 from bundlepipe.pipeline.running.status import GroupStatus
 from bundlepipe.pipeline.tasks import apply, copy, images, lock, name_search, pull, push, render
 from bundlepipe.stores.location import EngineLocation, LayoutLocation, parse_location
@@ -32,7 +32,7 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
     `shared` are the groups with the tasks of all pipelines of a dodo.py, which this one adds to.
     Raises InvalidDodoFile for cycles of tasks.
     """
-    specs = {settings.task(spec.group, spec.name): spec for spec in _specs(Around(declared, settings))}
+    specs = {settings.task(spec.group, spec.name): spec for spec in _specs(PipelineContext(declared, settings))}
     reads = [Reads(name, *read) for name, spec in specs.items() for read in spec.reads if read[0]]
     tasks = {name: _task(name, spec, settings) for name, spec in specs.items()}
     _connect(tasks, specs, reads)
@@ -49,7 +49,7 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
     yield from tasks.values()
 
 
-def _specs(around: Around) -> Iterator[TaskSpec]:
+def _specs(around: PipelineContext) -> Iterator[TaskSpec]:
     declared = around.declared
     for image in declared.images:
         yield images.spec(image, around)

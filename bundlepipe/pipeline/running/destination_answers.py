@@ -44,7 +44,7 @@ def ask(question: Question) -> Answer:
 
     destination = question.destination
     try:
-        store = question.settings.homes.repository(destination.repository, writes=True)
+        store = question.settings.stores.repository(destination.repository, writes=True)
         return Answer(find_manifest(store, destination.identifier))
     except BundlepipeError as error:
         return Answer(None, str(error))

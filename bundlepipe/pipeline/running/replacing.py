@@ -11,7 +11,7 @@ from bundlepipe.pipeline.declared.model import Bundle, BundleSource, Copy, Image
 from bundlepipe.pipeline.records.state import made_output
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.verbs.outputs.kinds import BUNDLE_LOCK, COPIED_TAR, IMAGES_LOCK, IMAGES_LOCK_IN_CONFLICT, tar_outputs
-from bundlepipe.verbs.outputs.replacing import Claim, DirectoryOutput, FileOutput, followed
+from bundlepipe.verbs.outputs.replacing import DirectoryOutput, FileOutput, ReplacePolicy, followed
 
 
 def pull_output(pull: Pull, protected: Sequence[str], settings: Settings, base: str = "") -> DirectoryOutput:
@@ -70,8 +70,8 @@ def protected_from(
 
 def _claim(
     group: str, name: str, unknown: str, settings: Settings, path: str = "", *, kind: str = "", base: str = ""
-) -> Claim:
-    return Claim(
+) -> ReplacePolicy:
+    return ReplacePolicy(
         unknown=unknown,
         advice=f"remove it, name another path, or replace it with 'doit {settings.task(group, name)} force={name}'",
         forced=settings.forces(f"{group}:{name}", name),

@@ -15,7 +15,7 @@ from bundlepipe.stores.settings import RegistrySettings
 
 # Imported only when a task runs: a run with nothing to do needs no stores.
 if TYPE_CHECKING:
-    from bundlepipe.stores.homes import Homes
+    from bundlepipe.stores.opening import Stores
     from bundlepipe.verbs.images.resolver import Resolver
 
 REFRESH_ALL = "all"
@@ -60,10 +60,10 @@ class Settings:
         return not self.force.isdisjoint(names)
 
     @property
-    def homes(self) -> Homes:
+    def stores(self) -> Stores:
         """The stores of this process: all its tasks share connections and tokens."""
         with _making:
-            return _homes(self._key, os.getpid())
+            return _stores(self._key, os.getpid())
 
     @property
     def resolver(self) -> Resolver:
@@ -81,14 +81,14 @@ _making = threading.Lock()
 
 
 @cache
-def _homes(registries: tuple[tuple[str, RegistrySettings], ...], process: int) -> Homes:
-    from bundlepipe.stores.homes import Homes
+def _stores(registries: tuple[tuple[str, RegistrySettings], ...], process: int) -> Stores:
+    from bundlepipe.stores.opening import Stores
 
-    return Homes(dict(registries), emit=tell_retries)
+    return Stores(dict(registries), emit=tell_retries)
 
 
 @cache
 def _resolver(registries: tuple[tuple[str, RegistrySettings], ...], process: int) -> Resolver:
     from bundlepipe.verbs.images.resolver import Resolver
 
-    return Resolver(_homes(registries, process))
+    return Resolver(_stores(registries, process))

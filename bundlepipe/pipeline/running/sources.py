@@ -173,7 +173,7 @@ class SourceStaleness(Staleness):
         if not isinstance(source, str) or not source.startswith(LAYOUT_PREFIX):
             return []
         try:
-            _, manifest = self._settings.homes.locate(parse_location(source))
+            _, manifest = self._settings.stores.locate(parse_location(source))
         except NotFound:
             return []
         return [] if manifest.digest == values["digest"] else [f"{source} changed"]

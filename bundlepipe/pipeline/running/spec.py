@@ -60,7 +60,7 @@ class TaskSpec:
 
 
 @dataclass(frozen=True)
-class Around:
+class PipelineContext:
     """The pipeline that a task belongs to."""
 
     declared: Declared

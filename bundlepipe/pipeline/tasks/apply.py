@@ -8,12 +8,12 @@ from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
 from bundlepipe.pipeline.declared.model import Apply, Render
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action, handed_on
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.spec import Around, TaskSpec
+from bundlepipe.pipeline.running.spec import PipelineContext, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 
 
-def spec(render: Render, apply: Apply, around: Around) -> TaskSpec:
+def spec(render: Render, apply: Apply, around: PipelineContext) -> TaskSpec:
     """Return the task that applies rendered configuration."""
     return TaskSpec(
         group="apply_config",

@@ -46,7 +46,7 @@ from bundlepipe.pipeline.running.sources import (
     read_lock_file,
     stamps,
 )
-from bundlepipe.pipeline.running.spec import Around, TaskSpec
+from bundlepipe.pipeline.running.spec import PipelineContext, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Values, options_of, to_values
 from bundlepipe.pipeline.tasks.push import answer_for, mismatch, placed
 from bundlepipe.progress.display import emitter
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.outputs.replacing import FileOutput
 
 
-def spec(copy: Copy, around: Around) -> TaskSpec:
+def spec(copy: Copy, around: PipelineContext) -> TaskSpec:
     """Return the task that copies."""
     settings = around.settings
     task_name, record = settings.task("copy_bundle", copy.name), settings.record(copy.name)
@@ -200,7 +200,7 @@ class CopyAction(Action):
         from bundlepipe.verbs.copying.copy import copy
         from bundlepipe.verbs.outputs.replacing import check_all
 
-        declared, homes = self._copy, self._settings.homes
+        declared, stores = self._copy, self._settings.stores
         archives, record = archives_in([declared.to]), self._settings.record(declared.name)
         lock = lock_output(declared, declared.lock_output, self._settings) if declared.lock_output else None
         files = [file for path in archives for file in tar_files(declared, path, self._settings)]
@@ -213,7 +213,7 @@ class CopyAction(Action):
         image = image_id(declared.source)
         started = time.monotonic()
         try:
-            copied = copy(self._request(), homes, about_to=partial(check_all, files[:1]), emit=emitter(self.task.name))
+            copied = copy(self._request(), stores, about_to=partial(check_all, files[:1]), emit=emitter(self.task.name))
         except LayersMissing as error:
             raise LayersMissing(f"{error}{order_advice(unordered_beside(self._copy, self._of_tars))}") from error
         seconds = time.monotonic() - started

@@ -19,7 +19,7 @@ from bundlepipe.pipeline.running.destination_answers import Question, ask
 from bundlepipe.pipeline.running.edges import is_bundles_own
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.sources import described, paths_read
-from bundlepipe.pipeline.running.spec import Around, TaskSpec
+from bundlepipe.pipeline.running.spec import PipelineContext, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.pipeline.tasks import push
 from bundlepipe.pipeline.tasks.copy import CopyAction, CopyStaleness
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bundlepipe.oci.builds.request import BuildRequest
 
 
-def spec(image: Image, around: Around) -> TaskSpec:
+def spec(image: Image, around: PipelineContext) -> TaskSpec:
     """Return the task that makes an image, by any method."""
     if image.build:
         return _spec_of_build(image, image.build, around.settings)
@@ -145,7 +145,7 @@ class BuildAction(Action):
         built = build_and_push(
             BuildInputs.read(self._request()),
             self._destination,
-            self._settings.homes,
+            self._settings.stores,
             tags=image.tags,
             present=answer.manifest if answer else NOT_ASKED,
             rebuild=self._is_refreshed,
@@ -233,10 +233,10 @@ class ProgramAction(Action):
             request = CopyRequest(
                 source=made, destination=destination.repository, tag=destination.tag or DEFAULT_TAG, tags=image.tags
             )
-            copy(request, self._settings.homes, emit=emit)
+            copy(request, self._settings.stores, emit=emit)
             assert made.digest
             made = destination.with_digest(made.digest)
-        elif not self._settings.homes.repository(made.repository).has_manifest(Digest(made.identifier)):
+        elif not self._settings.stores.repository(made.repository).has_manifest(Digest(made.identifier)):
             raise BundlepipeError(f"{program.shown}: printed {made}, which is not there: let it push the image as well")
         return {
             **made_values(image, made, str(destination or made.repository), self._settings, was_there=False),

@@ -30,7 +30,7 @@ from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
 from bundlepipe.pipeline.running.edges import is_bundles_own
 from bundlepipe.pipeline.running.programs import files_of_programs, options_of_files, text_printed
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.spec import Around, Read, TaskSpec
+from bundlepipe.pipeline.running.spec import PipelineContext, Read, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.pipeline.tasks.lock_file import Entries, LockFileAnswers, begin, changes, from_list, to_list
 from bundlepipe.pipeline.tasks.source_builds import SourceBuilder, missing_images, sources_now
@@ -51,7 +51,7 @@ _AGAIN = "again"
 NAME_SEARCH = "_named_images"
 
 
-def spec(bundle: Bundle, lock: Lock, around: Around) -> TaskSpec:
+def spec(bundle: Bundle, lock: Lock, around: PipelineContext) -> TaskSpec:
     """Return the task that maintains the images.yml of a bundle."""
     settings = around.settings
     # Computed once: a path that does not exist yet may be a directory or a file when the lock runs.

@@ -35,7 +35,7 @@ from bundlepipe.pipeline.running.edges import (
 from bundlepipe.pipeline.running.ordering import edges_to, task_that_makes
 from bundlepipe.pipeline.running.programs import text_printed
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.spec import Around, TaskSpec
+from bundlepipe.pipeline.running.spec import PipelineContext, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, Staleness, Values, from_values, to_values
 from bundlepipe.pipeline.running.status import is_looked_at
 from bundlepipe.pipeline.tasks.lock import NAME_SEARCH, lock_options, reads_of_lock, searched_now
@@ -48,7 +48,7 @@ _BUILT_FROM = "builtFrom"
 BY_RULES = "*"
 
 
-def spec(bundle: Bundle, lock: Lock, around: Around) -> TaskSpec:
+def spec(bundle: Bundle, lock: Lock, around: PipelineContext) -> TaskSpec:
     """Return the private task that searches for a lock."""
     settings = around.settings
     return TaskSpec(

@@ -36,7 +36,7 @@ from bundlepipe.pipeline.running.sources import (
     paths_read,
     stamps,
 )
-from bundlepipe.pipeline.running.spec import Around, TaskSpec
+from bundlepipe.pipeline.running.spec import PipelineContext, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import short
@@ -44,7 +44,7 @@ from bundlepipe.progress.phrases import short
 _FRESH = "fresh"
 
 
-def spec(pull: Pull, around: Around) -> TaskSpec:
+def spec(pull: Pull, around: PipelineContext) -> TaskSpec:
     """Return the task that pulls."""
     settings, pipeline_files = around.settings, around.declared.paths
     task_name, record = settings.task("pull_bundle", pull.name), settings.record(pull.name)
@@ -107,13 +107,13 @@ class PullAction(Action):
         from bundlepipe.pipeline.running.replacing import protected_from, pull_output
         from bundlepipe.verbs.pull import pull
 
-        declared, homes = self._pull, self._settings.homes
+        declared, stores = self._pull, self._settings.stores
         protected = protected_from(declared, self._pipeline_files, self._inputs, self._settings)
         output = pull_output(declared, protected, self._settings)
         record = self._settings.record(declared.name)
         location = location_of(declared.source, self._settings)
         fresh: Values | None = (self.task.meta or {}).get(_FRESH)
-        if fresh and homes.locate(location)[1].digest == fresh["digest"]:
+        if fresh and stores.locate(location)[1].digest == fresh["digest"]:
             return {**fresh, UNCHANGED: True, SUMMARY: f"{declared.to} unchanged, {short(fresh['digest'])}"}
         lock = declared.source.path if isinstance(declared.source, LockSource) else None
         before = file_snapshot([lock], {}) if lock else {}
@@ -122,7 +122,7 @@ class PullAction(Action):
         pulled = pull(
             location,
             declared.to,
-            homes,
+            stores,
             recursive=declared.recursive,
             limits=Limits(size=declared.max_size) if declared.max_size else None,
             replaces=output,

@@ -20,7 +20,7 @@ from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
 from bundlepipe.pipeline.running.clean import forgetting
 from bundlepipe.pipeline.running.destination_answers import ANSWER, Answer, Question, ask
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.spec import Around, Read, TaskSpec
+from bundlepipe.pipeline.running.spec import PipelineContext, Read, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import short
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.outputs.replacing import FileOutput
 
 
-def spec(thing: Pushable, around: Around) -> TaskSpec:
+def spec(thing: Pushable, around: PipelineContext) -> TaskSpec:
     """Return the task that pushes an image or bundle made of files."""
     destination, settings = destination_of(thing), around.settings
     pushed = spec_of_made(
@@ -173,10 +173,10 @@ class PushAction(Action):
             labels=thing.labels,
             tags=thing.tags,
         )
-        homes = self._settings.homes
+        stores = self._settings.stores
         answer = answer_for(self.task)
         try:
-            pushed = push(request, homes, answer.manifest if answer else NOT_ASKED, emit=emitter(self.task.name))
+            pushed = push(request, stores, answer.manifest if answer else NOT_ASKED, emit=emitter(self.task.name))
         except NotRegular as error:
             raise InputError(f"{where_named(thing, error.root)}{error}") from error
         if lock:

@@ -16,7 +16,7 @@ from bundlepipe.pipeline.running.clean import Clean, remove_file
 from bundlepipe.pipeline.running.edges import is_bundles_own
 from bundlepipe.pipeline.running.programs import files_of_programs, options_of_files, text_printed
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.spec import Around, TaskSpec
+from bundlepipe.pipeline.running.spec import PipelineContext, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import short
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.images.texts import Text
 
 
-def spec(render: Render, around: Around) -> TaskSpec:
+def spec(render: Render, around: PipelineContext) -> TaskSpec:
     """Return the task that renders."""
     settings = around.settings
     task_name, record = settings.task("render_config", render.name), settings.record(render.name)

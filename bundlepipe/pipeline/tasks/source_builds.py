@@ -73,7 +73,7 @@ class SourceBuilder:
             image = build_source(
                 source,
                 built.destination,
-                self._settings.homes,
+                self._settings.stores,
                 rebuild=self._settings.refreshes_by_name(built.name, self._name, f"lock_bundle:{self._name}"),
                 emit=partial(self._tell, built.name),
             )

@@ -20,7 +20,7 @@ from bundlepipe.oci.labels import INPUTS_LABEL, labels_of, platform_of
 from bundlepipe.oci.manifest import Manifest, Platform
 from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.stores.builders.choice import built_image
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Source, Store, find_manifest, read_whole
 from bundlepipe.verbs.push import NOT_ASKED, NotAsked
 from bundlepipe.verbs.shared.blobs import put_further_tags, put_image, put_tagged
@@ -61,7 +61,7 @@ class Built:
 def build_and_push(
     inputs: BuildInputs,
     destination: Reference,
-    homes: Homes,
+    stores: Stores,
     *,
     tags: Sequence[str] = (),
     present: Manifest | NotAsked | None = NOT_ASKED,
@@ -78,7 +78,7 @@ def build_and_push(
     """
     if destination.digest:
         raise BundlepipeError(f"{destination}: the destination of a build cannot be a digest: give a tag")
-    store = homes.repository(destination.repository, writes=True)
+    store = stores.repository(destination.repository, writes=True)
     tag = destination.tag or DEFAULT_TAG
     if isinstance(present, NotAsked):
         present = find_manifest(store, tag)

@@ -33,8 +33,8 @@ from bundlepipe.oci.builds.request import Builder, BuildRequest
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.engine.names import temporary_name
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ENGINE_PREFIX, Location, parse_location
+from bundlepipe.stores.opening import Stores
 from bundlepipe.verbs.building.build import BuildInputs, build_and_push
 from bundlepipe.verbs.building.programs import last_line
 from bundlepipe.verbs.images.resolver import FromSource
@@ -47,7 +47,7 @@ _BAZEL_IMAGE = re.compile(r"\bbazel(?:/[\w.+-]+)*:[\w.-]+")
 def build_source(
     source: ImageSource,
     destination: ImageDestination | None,
-    homes: Homes,
+    stores: Stores,
     *,
     rebuild: bool = False,
     emit: Emit = ignore,
@@ -70,7 +70,7 @@ def build_source(
     except InvalidReference as error:
         raise BundlepipeError(f"{destination.where}: {error}") from None
     try:
-        return _Work(source.path, repository, destination.tags, homes, rebuild, emit).build(source)
+        return _Work(source.path, repository, destination.tags, stores, rebuild, emit).build(source)
     except ProgramMissing as error:
         raise BundlepipeError(f"{source.where}: {error}") from None
 
@@ -81,8 +81,8 @@ class SourceBuilds:
     `tell` gets events, with the name of the image that they belong to. May be used by several threads at once.
     """
 
-    def __init__(self, homes: Homes, concurrency: int, tell: Callable[[str, Event], None]) -> None:
-        self._homes = homes
+    def __init__(self, stores: Stores, concurrency: int, tell: Callable[[str, Event], None]) -> None:
+        self._stores = stores
         self._turns = threading.BoundedSemaphore(concurrency)
         self._tell = tell
         self._built: Once[Reference] = Once()
@@ -96,7 +96,7 @@ class SourceBuilds:
             # The work may have been cancelled while this thread waited.
             pause(0)
             emit = partial(self._tell, planned.name)
-            return build_source(planned.source, planned.destination, self._homes, emit=emit)
+            return build_source(planned.source, planned.destination, self._stores, emit=emit)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class _Work:
     directory: str
     repository: Repository
     tags: Sequence[str]
-    homes: Homes
+    stores: Stores
     rebuild: bool
     emit: Emit
 
@@ -135,7 +135,7 @@ class _Work:
         inputs = BuildInputs.read(request)
         destination = self.repository.tagged(_tag(inputs.digest))
         return build_and_push(
-            inputs, destination, self.homes, tags=self.tags, rebuild=self.rebuild, emit=self.emit
+            inputs, destination, self.stores, tags=self.tags, rebuild=self.rebuild, emit=self.emit
         ).reference
 
     def _by_pack(self, builder: PackBuild) -> Reference:
@@ -169,7 +169,7 @@ class _Work:
         command += ["--no-cache"] if builder.no_cache else []
         command += ["--file", builder.file] if builder.file else []
         self._run([*command, *builder.raw_options, "."])
-        store = self.homes.repository(self.repository, writes=True)
+        store = self.stores.repository(self.repository, writes=True)
         manifest = store.read_manifest(pushed.identifier)
         put_further_tags(store, manifest, self.tags)
         return self.repository.at(manifest.digest)
@@ -187,8 +187,8 @@ class _Work:
 
     def _push(self, location: Location) -> Reference:
         """Push an image of the Engine to its destination."""
-        source, manifest = self.homes.locate(location)
-        store = self.homes.repository(self.repository, writes=True)
+        source, manifest = self.stores.locate(location)
+        store = self.stores.repository(self.repository, writes=True)
         put_image(source, manifest, store, (*self.tags, _tag(manifest.config.digest)), self.emit)
         return self.repository.at(manifest.digest)
 

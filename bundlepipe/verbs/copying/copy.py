@@ -12,8 +12,8 @@ from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import Emit, ignore
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
-from bundlepipe.stores.protocol import Arrival, LockEntry, Target
+from bundlepipe.stores.opening import Stores
+from bundlepipe.stores.protocol import AnnouncedImage, LockEntry, Target
 from bundlepipe.verbs.copying import as_imgpkg
 from bundlepipe.verbs.copying.attached import is_attachment
 from bundlepipe.verbs.copying.delivery import Delivery
@@ -28,7 +28,7 @@ from bundlepipe.verbs.shared.bundles import require_kind
 
 
 def copy(
-    request: CopyRequest, homes: Homes, *, about_to: Callable[[], object] = lambda: None, emit: Emit = ignore
+    request: CopyRequest, stores: Stores, *, about_to: Callable[[], object] = lambda: None, emit: Emit = ignore
 ) -> Copied:
     """Copy everything that the source stands for to the destination; content that is already there is not sent again.
 
@@ -37,14 +37,14 @@ def copy(
     match its digest, InvalidContent and DocumentError for faulty images and bundles, BundlepipeError
     for an invalid request.
     """
-    target = homes.destination(request.destination)
+    target = stores.destination(request.destination)
     if request.exclude and not target.may_lack_layers:
         raise BundlepipeError(f"{request.destination}: only a tar can leave out layers that the other side has")
     if any(map(target.is_at, request.exclude)):
         raise BundlepipeError(f"{request.destination}: is excluded too, so it would lose layers: write another tar")
     request = replace(request, tag=request.tag or target.tag)
     # A missing source is reported before the destination is contacted, which may take time.
-    roots = roots_of(request, homes)
+    roots = roots_of(request, stores)
     if target.loader:
         return load(roots, request, target.loader, emit)
     present = Present(target.store)
@@ -56,9 +56,9 @@ def copy(
         shallow=request.shallow,
         as_imgpkg=request.as_imgpkg,
     )
-    with closing(Inventory(homes, present, scope, request.tag_of)) as inventory:
+    with closing(Inventory(stores, present, scope, request.tag_of)) as inventory:
         inventory.collect(wanted(roots, request, present))
-        return _deliver(request, list(inventory.items.values()), target, present, homes, about_to, emit)
+        return _deliver(request, list(inventory.items.values()), target, present, stores, about_to, emit)
 
 
 def _deliver(
@@ -66,7 +66,7 @@ def _deliver(
     items: list[Item],
     target: Target,
     present: Present,
-    homes: Homes,
+    stores: Stores,
     about_to: Callable[[], object],
     emit: Emit,
 ) -> Copied:
@@ -77,10 +77,10 @@ def _deliver(
     left_out = {digest for digests in skipped.values() for digest in digests}
     # One image may list a layer as non-distributable that another does not.
     left_out.difference_update(digest for item in items for digest in layers_of(item.manifest, non_distributable=False))
-    left_out |= excluded_layers(request, homes)
+    left_out |= excluded_layers(request, stores)
     tally = Tally(emit)
-    arrivals = _arrivals(request, items)
-    with target.accepting(arrivals, left_out, resume=request.resume, about_to=about_to) as destination:
+    announced = _arrivals(request, items)
+    with target.accepting(announced, left_out, resume=request.resume, about_to=about_to) as destination:
         for item in items:
             item.is_complete |= destination.is_complete
         delivery = Delivery(
@@ -102,10 +102,10 @@ def _deliver(
     )
 
 
-def _arrivals(request: CopyRequest, items: Sequence[Item]) -> list[Arrival]:
+def _arrivals(request: CopyRequest, items: Sequence[Item]) -> list[AnnouncedImage]:
     are_told = as_imgpkg.origins_are_told(request.source, items)
     return [
-        Arrival(
+        AnnouncedImage(
             manifest=item.manifest,
             reference=item.reference,
             origin=str(item.origin) if not request.as_imgpkg or (are_told and as_imgpkg.has_origin(item)) else None,

@@ -22,7 +22,7 @@ from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.layers.files import read_files
 from bundlepipe.oci.manifest import DOCKER_CONFIG, INDEX_TYPES, OCI_CONFIG, Manifest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Source, find_manifest, read_whole
 from bundlepipe.verbs.copying.attached import Attachments, is_attachment
 from bundlepipe.verbs.copying.items import Item, Scope, Wanted
@@ -39,10 +39,10 @@ class Inventory:
     """
 
     def __init__(
-        self, homes: Homes, present: Present, scope: Scope, tag_of: Callable[[Digest, Reference], str]
+        self, stores: Stores, present: Present, scope: Scope, tag_of: Callable[[Digest, Reference], str]
     ) -> None:
         self.items: dict[str, Item] = {}
-        self._homes = homes
+        self._stores = stores
         self._present = present
         self._scope = scope
         self._tag_of = tag_of
@@ -106,7 +106,7 @@ class Inventory:
         """Return the repository an image was found in, or archived from, if the destination can mount blobs from it."""
         here = self._present.store and self._present.store.repository
         if here and here.registry == came_from.registry and here != came_from:
-            return self._homes.repository(came_from)
+            return self._stores.repository(came_from)
         return None
 
     def _read(self, wanted: Wanted) -> tuple[Source, Manifest, bool]:
@@ -248,7 +248,7 @@ class Inventory:
 
     def _images(self, item: Item) -> Iterator[Wanted]:
         for image in item.lock.images if item.lock else ():
-            places, origin = item.places, self._homes.repository(image.image.repository)
+            places, origin = item.places, self._stores.repository(image.image.repository)
             if not _is_closed(item) and origin.name not in [place.name for place in places]:
                 places = (*places, origin)
             yield Wanted(identifier=image.digest, places=places, origin=image.image, named_by=item.digest)

@@ -10,8 +10,8 @@ from bundlepipe.documents.imgpkg.images_lock import ImagesLock
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import read_manifests
 from bundlepipe.verbs.copying import as_imgpkg
 from bundlepipe.verbs.copying.inventory import Inventory
@@ -41,29 +41,29 @@ def layers_of(manifest: Manifest, *, non_distributable: bool) -> Iterator[Digest
             yield layer.digest
 
 
-def excluded_layers(request: CopyRequest, homes: Homes) -> set[Digest]:
+def excluded_layers(request: CopyRequest, stores: Stores) -> set[Digest]:
     """Return the layers that the reader already has: those in earlier tar files, and all that locks name."""
     layers: set[Digest] = set()
     for earlier in request.exclude:
         if isinstance(earlier, BundleLock | ImagesLock):
-            layers.update(_named(earlier, request, homes))
+            layers.update(_named(earlier, request, stores))
         else:
-            layers.update(_held(earlier, homes))
+            layers.update(_held(earlier, stores))
     return layers
 
 
-def _named(earlier: BundleLock | ImagesLock, request: CopyRequest, homes: Homes) -> Iterator[Digest]:
+def _named(earlier: BundleLock | ImagesLock, request: CopyRequest, stores: Stores) -> Iterator[Digest]:
     asked = CopyRequest(source=earlier, destination=request.destination)
     present = Present(None)
-    with closing(Inventory(homes, present, Scope(), asked.tag_of)) as inventory:
-        inventory.collect(wanted(roots_of(asked, homes), asked, present))
+    with closing(Inventory(stores, present, Scope(), asked.tag_of)) as inventory:
+        inventory.collect(wanted(roots_of(asked, stores), asked, present))
     for item in inventory.items.values():
         # A lock does not say whether the reader got layers that are usually left out.
         yield from layers_of(item.manifest, non_distributable=False)
 
 
-def _held(earlier: Location, homes: Homes) -> Iterator[Digest]:
-    for root in homes.roots(earlier):
+def _held(earlier: Location, stores: Stores) -> Iterator[Digest]:
+    for root in stores.roots(earlier):
         for manifest in read_manifests(root.source, root.identifier).values():
             for layer in () if manifest.is_index else manifest.layers:
                 if not layer.is_non_distributable or root.source.has_blob(layer):

@@ -11,7 +11,7 @@ from bundlepipe.events import BlobDone, CopyPlanned, Emit, ImageDone
 from bundlepipe.limits import LARGEST_CONFIG
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import DOCKER_CONFIG, OCI_CONFIG, Manifest, Platform
-from bundlepipe.stores.homes import sole_root
+from bundlepipe.stores.opening import sole_root
 from bundlepipe.stores.protocol import Loader, Root, Source, read_whole
 from bundlepipe.verbs.copying.request import Copied, CopiedRoot, CopyRequest, Tally
 from bundlepipe.verbs.shared.blobs import receive_blob

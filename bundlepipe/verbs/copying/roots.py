@@ -8,35 +8,35 @@ from functools import partial
 
 from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
 from bundlepipe.documents.imgpkg.images_lock import ImagesLock
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import LockEntry, Root, Source
 from bundlepipe.verbs.copying.items import Wanted
 from bundlepipe.verbs.copying.present import Present
 from bundlepipe.verbs.copying.request import CopyRequest
 
 
-def roots_of(request: CopyRequest, homes: Homes) -> Iterable[Root]:
+def roots_of(request: CopyRequest, stores: Stores) -> Iterable[Root]:
     """Return the roots of a copy's source, read when iterated; NotFound immediately for a missing file."""
     source = request.source
     if isinstance(source, ImagesLock):
-        return _of_images(source, homes)
+        return _of_images(source, stores)
     if isinstance(source, BundleLock):
-        return _of_bundle(source, homes)
-    return homes.roots(source)
+        return _of_bundle(source, stores)
+    return stores.roots(source)
 
 
-def _of_images(lock: ImagesLock, homes: Homes) -> Iterator[Root]:
+def _of_images(lock: ImagesLock, stores: Stores) -> Iterator[Root]:
     for place, entry in enumerate(lock.images):
         yield Root(
-            source=homes.repository(entry.image.repository),
+            source=stores.repository(entry.image.repository),
             identifier=entry.digest,
             origin=entry.image,
             entries=partial(tuple, (LockEntry(place, entry.annotations),)),
         )
 
 
-def _of_bundle(lock: BundleLock, homes: Homes) -> Iterator[Root]:
-    for root in homes.roots(lock.image):
+def _of_bundle(lock: BundleLock, stores: Stores) -> Iterator[Root]:
+    for root in stores.roots(lock.image):
         yield replace(root, tag=lock.tag or root.tag, tag_beside=None, name=None)
 
 

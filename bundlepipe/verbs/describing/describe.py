@@ -9,8 +9,8 @@ from typing import TypeVar
 from bundlepipe.errors import BundlepipeError, InvalidContent
 from bundlepipe.events import Emit, ignore
 from bundlepipe.oci.digest import Digest
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location
+from bundlepipe.stores.opening import Stores
 from bundlepipe.verbs.describing.description import BundleDescription, ImageDescription, ImageType
 from bundlepipe.verbs.describing.survey import Bundle, Found, Survey
 from bundlepipe.verbs.shared.bundles import COSIGN_SUFFIXES, SIGNATURE_SUFFIX, is_bundle, require_kind
@@ -21,7 +21,7 @@ _DEEPEST = 100
 
 def describe(
     source: Location,
-    homes: Homes,
+    stores: Stores,
     *,
     layers: bool = True,
     cosign_artifacts: bool = True,
@@ -45,7 +45,7 @@ def describe(
     Raises BundlepipeError if it is not a bundle, NotFound or AccessDenied for an image that is in
     neither repository, other StoreErrors, InvalidContent, DocumentError.
     """
-    store, manifest = homes.locate(source)
+    store, manifest = stores.locate(source)
     drop_in = f"Only bundles can be described, and {source} is not a bundle"
     if manifest.is_index:
         raise BundlepipeError(
@@ -55,7 +55,7 @@ def describe(
         )
     require_kind(source, "describing", is_bundle=is_bundle(store, manifest), expected="bundle", drop_in=drop_in)
     root = Found(store, manifest)
-    survey = Survey(homes, emit, (SIGNATURE_SUFFIX,) if as_imgpkg else COSIGN_SUFFIXES)
+    survey = Survey(stores, emit, (SIGNATURE_SUFFIX,) if as_imgpkg else COSIGN_SUFFIXES)
     survey.find_all(root)
     if cosign_artifacts:
         survey.find_artifacts(root)

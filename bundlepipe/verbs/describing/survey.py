@@ -20,7 +20,7 @@ from bundlepipe.limits import LARGEST_DOCUMENT, LARGEST_LOCATIONS
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.layers.files import read_files
 from bundlepipe.oci.manifest import Manifest, Platform
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Source, find_manifest
 from bundlepipe.verbs.copying.present import tags_of
 from bundlepipe.verbs.shared.blobs import receive_blob
@@ -71,9 +71,9 @@ class Bundle:
 class Survey:
     """All requests so far, with their results."""
 
-    def __init__(self, homes: Homes, emit: Emit, suffixes: Collection[str]) -> None:
+    def __init__(self, stores: Stores, emit: Emit, suffixes: Collection[str]) -> None:
         self._suffixes = suffixes
-        self._homes = homes
+        self._stores = stores
         self._emit = emit
         self._answers: dict[tuple[str, str], Manifest | StoreError] = {}
         self._have_label: dict[Digest, bool] = {}
@@ -200,7 +200,7 @@ class Survey:
         self._have_label.update(zip(unknown, answers, strict=True))
 
     def _origin(self, entry: ImageRef) -> Source:
-        return self._homes.repository(entry.image.repository)
+        return self._stores.repository(entry.image.repository)
 
     def _ask(self, questions: Iterable[tuple[Source, str]]) -> None:
         """Read the manifests of tags or digests that were not yet requested, all at once."""

@@ -28,7 +28,7 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.go_names import reference_problem, repository_problem
 from bundlepipe.oci.manifest import Platform, PlatformSelection
 from bundlepipe.oci.reference import Reference
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -138,8 +138,8 @@ class Answered:
 class Resolver:
     """Resolves lookups, each distinct one once, even for several locks."""
 
-    def __init__(self, homes: Homes) -> None:
-        self._homes = homes
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
         self._tags: Once[Sequence[str]] = Once()
         self._answered: Once[Answered] = Once()
 
@@ -167,7 +167,7 @@ class Resolver:
         selection, repository = question.tags, question.reference.repository
         if selection is None:
             return question.reference
-        tags = self._tags.get(repository, lambda: tuple(self._homes.repository(repository).list_tags()))
+        tags = self._tags.get(repository, lambda: tuple(self._stores.repository(repository).list_tags()))
         tag = selection.choose(tags)
         if tag is None:
             raise NotFound(
@@ -177,7 +177,7 @@ class Resolver:
         return repository.tagged(tag)
 
     def _ask(self, reference: Reference, platform: AnyPlatform | None) -> Answered:
-        store = self._homes.repository(reference.repository)
+        store = self._stores.repository(reference.repository)
         if platform is None:
             try:
                 return Answered(reference.with_digest(store.resolve(reference.identifier)))

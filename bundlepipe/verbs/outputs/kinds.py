@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.filesystem.base_directory import anchored
-from bundlepipe.verbs.outputs.replacing import Claim, FileOutput, Kind, followed
+from bundlepipe.verbs.outputs.replacing import FileOutput, Kind, ReplacePolicy, followed
 
 if TYPE_CHECKING:
     from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
@@ -117,7 +117,7 @@ def kind_of(lock: BundleLock | ImagesLock) -> Kind:
     return BUNDLE_LOCK if isinstance(lock, BundleLock) else IMAGES_LOCK
 
 
-def tar_outputs(path: str, claim: Claim) -> list[FileOutput]:
+def tar_outputs(path: str, claim: ReplacePolicy) -> list[FileOutput]:
     """Return the files that a copy to a tar file writes: the tar file, and the partial one."""
     place = followed(path)
     directory, name = os.path.split(place)

@@ -32,7 +32,7 @@ class Kind:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class ReplacePolicy:
     """What a writer may replace.
 
     `unknown` is the reason in messages for files that may not be replaced ("this pull did not make
@@ -65,7 +65,7 @@ class FileOutput:
     """
 
     path: str
-    claim: Claim
+    claim: ReplacePolicy
     kinds: Collection[Kind] = ()
     takes_empty: bool = False
 
@@ -126,7 +126,7 @@ class DirectoryOutput:
     """
 
     path: str
-    claim: Claim
+    claim: ReplacePolicy
     protected: Collection[str] = ()
     is_bundle: bool | None = None
 

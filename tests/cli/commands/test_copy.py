@@ -17,7 +17,7 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import OCI_INDEX, Manifest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.archive.manifest import LOCK_ENTRIES_LABEL, ArchivedManifest
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from tests.support.command import Command
 from tests.support.files import write_bundle
 from tests.support.images import World, file_layer, put_bundle, put_cosign, put_image
@@ -31,7 +31,7 @@ FOREIGN = "Skipped the followings layer(s) due to it being non-distributable."
 def shop(command: Command, registry: Registry) -> Reference:
     """A bundle with one image, each in a repository of its own."""
     image = registry.repository("site")
-    manifest = put_image(Homes().repository(image, writes=True), file_layer("index.html", "hello"))
+    manifest = put_image(Stores().repository(image, writes=True), file_layer("index.html", "hello"))
     write_bundle(command.directory / "config", {"config.yml": "a: 1\n"}, [image.at(manifest.digest)])
     repository = registry.repository("shop")
     command.silently("imgpkg", "push", "-b", f"{repository}:1.0", "-f", "config")
@@ -176,7 +176,7 @@ def test_non_distributable_layers_that_there_are_none_of(
 def test_layer_that_a_tar_lacks(command: Command, registry: Registry, own_registry: Registry, tool: str) -> None:
     image = registry.repository("windows")
     foreign = file_layer("kernel32.dll", "not ours").as_foreign()
-    put_image(Homes().repository(image, writes=True), foreign, tag="1")
+    put_image(Stores().repository(image, writes=True), foreign, tag="1")
     assert command(tool, "copy", "-i", f"{image}:1", "--to-tar", "x.tar").status == 0
     run = partial(command, tool, "copy", "--tar", "x.tar", "--include-non-distributable-layers", "--to-repo")
     failed = run(f"{own_registry.repository()}").failed
@@ -186,7 +186,7 @@ def test_layer_that_a_tar_lacks(command: Command, registry: Registry, own_regist
     # From the registry of the destination it can be had all the same.
     there = registry.repository("there")
     run(f"{there}").output  # noqa: B018
-    assert Homes().repository(there).has_blob(foreign.descriptor)
+    assert Stores().repository(there).has_blob(foreign.descriptor)
 
 
 def test_imgpkg_makes_no_directory_for_a_tar(command: Command, shop: Reference) -> None:
@@ -230,7 +230,7 @@ def test_what_is_no_lock_to_imgpkg(command: Command, content: str | None, words:
 
 def test_a_lock_of_a_bundle_has_to_name_one_for_imgpkg(command: Command, registry: Registry) -> None:
     image = registry.repository("image")
-    manifest = put_image(Homes().repository(image, writes=True), file_layer("a", "a"))
+    manifest = put_image(Stores().repository(image, writes=True), file_layer("a", "a"))
     (command.directory / "lock.yml").write_bytes(BundleLock(image.at(manifest.digest), "v1").to_bytes())
     there = registry.repository("there")
     failed = command("imgpkg", "copy", "--lock", "lock.yml", "--to-repo", f"{there}").failed
@@ -239,11 +239,11 @@ def test_a_lock_of_a_bundle_has_to_name_one_for_imgpkg(command: Command, registr
 
 
 def test_imgpkg_says_which_image_of_a_nested_bundle_is_nowhere(command: Command, registry: Registry) -> None:
-    homes, gone = Homes(), registry.repository("gone").at(Digest.of(b"gone"))
+    stores, gone = Stores(), registry.repository("gone").at(Digest.of(b"gone"))
     inner = registry.repository("inner")
-    nested = inner.at(put_bundle(homes, inner.tagged("v1"), [gone]).digest)
+    nested = inner.at(put_bundle(stores, inner.tagged("v1"), [gone]).digest)
     outer = registry.repository("outer").tagged("v1")
-    put_bundle(homes, outer, [nested])
+    put_bundle(stores, outer, [nested])
     around = f"Retrieving images for bundle '{nested}': Checking image existence: GET http://"
     copied = command("imgpkg", "copy", "-b", f"{outer}", "--to-tar", "x.tar").failed
     described = command("imgpkg", "describe", "-b", f"{outer}").failed
@@ -274,7 +274,7 @@ def test_durations_are_those_of_go(seconds: float, text: str) -> None:
 
 def test_cosign_and_repo_based_tags(command: Command, registry: Registry, shop: Reference) -> None:
     there = registry.repository("there")
-    store = Homes().repository(shop.repository, writes=True)
+    store = Stores().repository(shop.repository, writes=True)
     put_cosign(store, store.read_manifest(shop.identifier))
     command.silently(
         *("imgpkg", "copy", "-b", f"{shop}", "--to-repo", f"{there}", "--concurrency", "1"),
@@ -355,7 +355,7 @@ def test_imgpkg_takes_no_tag_in_the_destination(command: Command, registry: Regi
 def images(command: Command, registry: Registry) -> ImagesLock:
     """A lock, in images.yml, of two images, the first of them twice, not in the order of their digests."""
     repository = registry.repository("images")
-    store = Homes().repository(repository, writes=True)
+    store = Stores().repository(repository, writes=True)
     found = sorted((put_image(store, file_layer("a", text)).digest for text in ("one", "two")), reverse=True)
     entries = [(found[0], {KBLD_ID: "b:1", "x": "y"}), (found[1], {KBLD_ID: "a:1"}), (found[0], {KBLD_ID: "a:2"})]
     lock = ImagesLock(tuple(ImageRef(repository.at(digest), annotations) for digest, annotations in entries))
@@ -381,7 +381,7 @@ def test_a_lock_of_one_image_gets_the_tag_of_its_destination(
     (command.directory / "one.yml").write_bytes(ImagesLock(images.images[:1]).to_bytes())
     there = registry.repository("there")
     command.silently("bundlepipe", "copy", "--lock", "one.yml", "--to-repo", f"{there}:v2")
-    assert Homes().repository(there).resolve("v2") == images.images[0].digest
+    assert Stores().repository(there).resolve("v2") == images.images[0].digest
 
 
 def test_under_the_name_imgpkg_a_tar_has_what_imgpkg_writes(

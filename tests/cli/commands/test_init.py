@@ -7,7 +7,7 @@ import pytest
 from bundlepipe.documents.imgpkg.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.oci.digest import Digest
 from bundlepipe.pipeline.declared.reading import read_pipeline
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from tests.support.command import LINUX, Command
 from tests.support.files import write_bundle
 from tests.support.images import file_layer, put_image
@@ -63,7 +63,7 @@ def test_example_is_beside_what_there_is(command: Command) -> None:
 
 def test_directory_with_kubernetes_yaml(command: Command, registry: Registry) -> None:
     repository = registry.repository("site")
-    put_image(Homes().repository(repository, writes=True), file_layer("index.html", "hello"), tag="1")
+    put_image(Stores().repository(repository, writes=True), file_layer("index.html", "hello"), tag="1")
     write(
         command,
         {
@@ -93,7 +93,7 @@ def test_directory_with_bundles(command: Command) -> None:
 
 def test_lock_that_is_an_authors_stays_so(command: Command, registry: Registry) -> None:
     repository = registry.repository("site")
-    manifest = put_image(Homes().repository(repository, writes=True), file_layer("index.html", "hello"))
+    manifest = put_image(Stores().repository(repository, writes=True), file_layer("index.html", "hello"))
     bundle = write_bundle(command.directory / "one", {"settings.yml": SETTINGS}, [repository.at(manifest.digest)])
     before = (bundle / ".imgpkg/images.yml").read_bytes()
     command("bundlepipe", "init")
@@ -104,7 +104,7 @@ def test_lock_that_is_an_authors_stays_so(command: Command, registry: Registry) 
 
 def test_lock_that_follows_from_configuration_is_maintained(command: Command, registry: Registry) -> None:
     repository = registry.repository("site")
-    manifest = put_image(Homes().repository(repository, writes=True), file_layer("index.html", "hello"), tag="1")
+    manifest = put_image(Stores().repository(repository, writes=True), file_layer("index.html", "hello"), tag="1")
     reference = f"{repository}:1"
     bundle = write_bundle(command.directory / "one", {"app.yml": DEPLOYMENT.replace("IMAGE", reference)})
     lock = ImagesLock((ImageRef(repository.at(manifest.digest), {KBLD_ID: reference}),)).to_bytes()
@@ -245,7 +245,7 @@ def test_what_is_for_tools_or_hidden_is_no_part_of_a_bundle(command: Command) ->
 
 def test_lock_whose_entries_lead_elsewhere_stays_an_authors(command: Command, registry: Registry) -> None:
     repository = registry.repository("site")
-    manifest = put_image(Homes().repository(repository, writes=True), file_layer("index.html", "hello"))
+    manifest = put_image(Stores().repository(repository, writes=True), file_layer("index.html", "hello"))
     bundle = write_bundle(command.directory / "one", {"app.yml": DEPLOYMENT.replace("IMAGE", "my-app")})
     lock = ImagesLock((ImageRef(repository.at(manifest.digest), {KBLD_ID: "my-app"}),)).to_bytes()
     (bundle / ".imgpkg/images.yml").write_bytes(lock)
@@ -272,7 +272,7 @@ def git(command: Command, *arguments: str) -> str:
 
 def test_in_git_what_runs_write_is_ignored_and_locks_are_merged(command: Command, registry: Registry) -> None:
     repository = registry.repository("site")
-    put_image(Homes().repository(repository, writes=True), file_layer("index.html", "hello"), tag="1")
+    put_image(Stores().repository(repository, writes=True), file_layer("index.html", "hello"), tag="1")
     deployment = DEPLOYMENT.replace("IMAGE", f"{repository}:1")
     write(command, {"de[pl]oy/web.yml": deployment, ".gitignore": "*.pyc\n/build/", ".gitattributes": "* text\n"})
     bundle = write_bundle(command.directory / "mine", {"settings.yml": SETTINGS}, [repository.at(Digest.of(b"x"))])

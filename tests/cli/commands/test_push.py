@@ -11,7 +11,7 @@ import pytest
 from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
 from bundlepipe.oci.labels import labels_of
 from bundlepipe.oci.reference import Reference
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import read_whole
 from tests.support.command import LINUX, Command
 from tests.support.files import write_bundle
@@ -22,7 +22,7 @@ TOOLS = pytest.mark.parametrize("tool", ["bundlepipe", "imgpkg"])
 
 def labels(reference: str) -> dict[str, str]:
     parsed = Reference.parse(reference)
-    store = Homes().repository(parsed.repository)
+    store = Stores().repository(parsed.repository)
     return dict(labels_of(read_whole(store, store.read_manifest(parsed.identifier).config, 1 << 20), reference))
 
 

@@ -141,7 +141,7 @@ def test_of_several_slashes_at_the_cut_the_first_becomes_nul() -> None:
 
 
 def test_a_pax_record_counts_its_own_digits() -> None:
-    # Around 100 and 1,000 another digit makes the record longer.
+    # PipelineContext 100 and 1,000 another digit makes the record longer.
     for length in range(2, 1020):
         blocks = header("é" + "n" * (length - 2), 0o600, 0, REGULAR)
         size = int(blocks[124:135], 8)

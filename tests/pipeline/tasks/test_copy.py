@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from tests.support.images import file_layer, put_image
 from tests.support.project import Project
 from tests.support.proxy import Proxy, Respond
@@ -170,7 +170,7 @@ def test_verify_asks_the_destination(project: Project, registry: Registry, proxy
     assert project.doit("verify=registry", "copy_bundle:production", "copy_bundle:again").ran == []
     assert [request.path.rpartition("/")[2] for request in proxy.requests] == ["1.0", "stable", "kept"]
     for tag in ("1.0", "stable"):
-        store = Homes().repository(Repository(proxy.host, f"{repository.path}/top"), writes=True)
+        store = Stores().repository(Repository(proxy.host, f"{repository.path}/top"), writes=True)
         put_image(store, file_layer("other", "other"), tag=tag)
         run = project.doit("verify=registry", "copy_bundle:production")
         assert run.executed == {"copy_bundle:production"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from tests.support.engine import EngineImages, engine_images
 from tests.support.images import file_layer, put_image
 from tests.support.project import Project
@@ -149,7 +149,7 @@ def test_a_refresh_by_name_builds_again(built: Project) -> None:
 
 def test_a_refresh_builds_upon_what_the_tag_of_the_base_names_now(built: Project, registry: Registry) -> None:
     repository = registry.repository("base")
-    store = Homes().repository(repository, writes=True)
+    store = Stores().repository(repository, writes=True)
     put_image(store, file_layer("base", "one"), tag="v1")
     built.write("web/Dockerfile", f"FROM {repository}:v1\nCOPY index.html /\n")
     built.doit("push_image")
@@ -244,12 +244,12 @@ def test_a_faulty_image_is_refused_at_its_place(project: Project, declaration: s
 def vendor(registry: Registry) -> Repository:
     """A repository with an image under the tag v1."""
     repository = registry.repository("vendor")
-    put_image(Homes().repository(repository, writes=True), file_layer("a", "one"), tag="v1")
+    put_image(Stores().repository(repository, writes=True), file_layer("a", "one"), tag="v1")
     return repository
 
 
 def _at(repository: Repository, tag: str = "v1") -> Reference:
-    return repository.at(Homes().repository(repository).resolve(tag))
+    return repository.at(Stores().repository(repository).resolve(tag))
 
 
 def test_a_program_makes_an_image_and_its_files_alone_make_it_stale(project: Project, vendor: Repository) -> None:
@@ -339,7 +339,7 @@ def test_a_foreign_image_is_copied_once_and_again_on_request(project: Project, v
     project.pipeline(f"images:\n  app: {{from: '{vendor}:v1', tags: [stable]}}\n")
     project.doit("push_image")
     assert project.digest("image", "app") == f"layout.localhost/app@{_at(vendor).digest}"
-    put_image(Homes().repository(vendor, writes=True), file_layer("a", "two"), tag="v1")
+    put_image(Stores().repository(vendor, writes=True), file_layer("a", "two"), tag="v1")
     assert project.doit("push_image").ran == []
     project.doit("push_image", "refresh=app")
     assert project.digest("image", "app") == f"layout.localhost/app@{_at(vendor).digest}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from tests.support.images import file_layer, put_image
 from tests.support.project import HEADER, Project
 from tests.support.proxy import Proxy
@@ -38,7 +38,7 @@ def put(project: Project, name: str, content: str) -> str:
     before = Path.cwd()
     os.chdir(project.directory)
     try:
-        store = Homes().repository(Repository(registry, repository), writes=True)
+        store = Stores().repository(Repository(registry, repository), writes=True)
         return str(put_image(store, file_layer("content", content), tag=tag).digest)
     finally:
         os.chdir(before)
@@ -441,7 +441,7 @@ def test_two_clones_merge_and_stay_clean(nested: Project, tmp_path: Path, regist
 
 def test_a_run_without_state_costs_one_request_a_bundle(project: Project, proxy: Proxy, registry: Registry) -> None:
     vendor, pushed = registry.repository("vendor"), registry.repository("pushed")
-    put_image(Homes().repository(vendor, writes=True), file_layer("content", "x"), tag="1")
+    put_image(Stores().repository(vendor, writes=True), file_layer("content", "x"), tag="1")
     bundles = [f"b{number}" for number in range(5)]
     for bundle in bundles:
         project.write(*names(bundle, f"{proxy.host}/{vendor.path}:1"))

@@ -30,8 +30,8 @@ from bundlepipe.stores.engine import client as client_module
 from bundlepipe.stores.engine.archive import SavedImage, load_stream
 from bundlepipe.stores.engine.client import engine_client, engine_errors, engine_words
 from bundlepipe.stores.engine.store import EngineStore, engine_platform, find_image, load_image
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import parse_location
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.settings import RegistrySettings
 from tests.support.engine import EngineImages, archive, engine_images, image_id, located
 from tests.support.images import file_layer, put_image, put_index
@@ -176,7 +176,7 @@ def test_an_image_that_is_not_there_is_not_found(images: EngineImages) -> None:
     location = located(images.name())
     assert find_image(location) is None
     with pytest.raises(NotFound, match="the Docker Engine has no such image"):
-        Homes().locate(location)
+        Stores().locate(location)
 
 
 def _load(name: str, config: bytes, *blobs: bytes) -> None:
@@ -255,15 +255,15 @@ def test_what_is_no_error_of_the_engine_passes() -> None:
 
 
 @pytest.fixture
-def resolving(registry: Registry) -> Homes:
-    """Homes in which the Engine resolves the tags of `registry`."""
+def resolving(registry: Registry) -> Stores:
+    """Stores in which the Engine resolves the tags of `registry`."""
     require("docker")
-    return Homes({registry.host: RegistrySettings(resolve="engine")})
+    return Stores({registry.host: RegistrySettings(resolve="engine")})
 
 
-def test_the_engine_resolves_tags_where_it_is_told_to(resolving: Homes, registry: Registry) -> None:
+def test_the_engine_resolves_tags_where_it_is_told_to(resolving: Stores, registry: Registry) -> None:
     repository = registry.repository()
-    direct = Homes().repository(repository, writes=True)
+    direct = Stores().repository(repository, writes=True)
     image = put_image(direct, file_layer("a", "a"), tag="v1")
     index = put_index(direct, [image], tag="all", architectures=["amd64"])
     store = resolving.repository(repository)
@@ -275,10 +275,10 @@ def test_the_engine_resolves_tags_where_it_is_told_to(resolving: Homes, registry
 
 
 def test_what_only_the_engine_reaches_is_told_apart(
-    resolving: Homes, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    resolving: Stores, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = registry.repository()
-    image = put_image(Homes().repository(repository, writes=True), file_layer("b", "b"), tag="v1")
+    image = put_image(Stores().repository(repository, writes=True), file_layer("b", "b"), tag="v1")
     monkeypatch.setattr("bundlepipe.stores.registry.store.RegistryStore.read_manifest", _unreachable)
     store = resolving.repository(repository)
     assert store.resolve("v1") == image.digest
@@ -334,7 +334,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("breaking")
 def test_an_engine_that_breaks_off_is_told_in_one_line() -> None:
     with pytest.raises(StoreError, match=r"^docker-daemon:app:dev: ") as saving:
-        Homes().locate(located("app:dev"))
+        Stores().locate(located("app:dev"))
     layer = [(Descriptor(DOCKER_LAYER, Digest.of(b"a"), 1 << 24), iter([bytes(1 << 20)] * 16))]
     with pytest.raises(Unreachable, match=r"^docker-daemon:app:dev: the Docker Engine broke off: ") as loading:
         load_image(load_stream(b"{}", layer, ["app:dev"]), "docker-daemon:app:dev")

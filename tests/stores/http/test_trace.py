@@ -19,10 +19,10 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import DOCKER_CONFIG, docker_manifest
 from bundlepipe.oci.reference import Repository
 from bundlepipe.redaction import Redactor
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.http import trace as trace_module
 from bundlepipe.stores.http.fetch import fetch
 from bundlepipe.stores.http.trace import Trace
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Store
 from bundlepipe.stores.settings import NetworkSettings
 from tests.conftest import WriteDockerConfig
@@ -79,8 +79,8 @@ class Log(list[str]):
         return [re.sub(r"( failed)? \(\d+ms\).*$", "", re.sub(r"(http://)[^/]+|\?\S*", r"\1", line)) for line in lines]
 
 
-def homes(log: Log, **network: object) -> Homes:
-    return Homes(network=NetworkSettings(**network), trace=log.append)  # type: ignore[arg-type]
+def stores(log: Log, **network: object) -> Stores:
+    return Stores(network=NetworkSettings(**network), trace=log.append)  # type: ignore[arg-type]
 
 
 # What is shown
@@ -88,7 +88,7 @@ def homes(log: Log, **network: object) -> Homes:
 
 def test_exchanges_are_shown_as_blocks(registry: Registry) -> None:
     log, repository = Log(), registry.repository()
-    store = homes(log).repository(repository)
+    store = stores(log).repository(repository)
     with pytest.raises(StoreError):
         store.read_manifest("absent")
     digest = push(store)
@@ -112,7 +112,7 @@ def test_exchanges_are_shown_as_blocks(registry: Registry) -> None:
 
 def test_blobs_are_not_shown_but_streamed(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     log, repository = Log(), registry.repository()
-    store = homes(log).repository(repository)
+    store = stores(log).repository(repository)
     push(store)
     pull(store)
 
@@ -125,7 +125,7 @@ def test_blobs_are_not_shown_but_streamed(registry: Registry, monkeypatch: pytes
 
 def test_the_head_of_a_download_is_shown_before_its_end(registry: Registry) -> None:
     log = Log()
-    store = homes(log).repository(registry.repository())
+    store = stores(log).repository(registry.repository())
     large = layer_of(2_000_000)
     push(store, large)
     chunks = store.read_blob(large.descriptor)
@@ -137,7 +137,7 @@ def test_the_head_of_a_download_is_shown_before_its_end(registry: Registry) -> N
 
 def test_upload_sessions_are_shown_without_their_state(registry: Registry) -> None:
     log = Log()
-    push(homes(log).repository(registry.repository()))
+    push(stores(log).repository(registry.repository()))
 
     assert "/blobs/uploads/" in log.text
     assert "?_state=***" in log.text
@@ -150,7 +150,7 @@ def test_further_attempts_and_faults_are_shown(
 ) -> None:
     monkeypatch.setattr("bundlepipe.stores.http.retries.random.uniform", lambda *_: 0)
     log, path = Log(), registry.repository().path
-    store = homes(log, response_header_timeout=1.0).repository(Repository(proxy.host, path))
+    store = stores(log, response_header_timeout=1.0).repository(Repository(proxy.host, path))
     push(store)
     log.clear()
     manifest = f"http:///v2/{path}/manifests/v1"
@@ -170,7 +170,7 @@ def test_further_attempts_and_faults_are_shown(
 
 def test_redirects_are_shown_without_signatures(registry: Registry, proxy: Proxy, make_proxy: MakeProxy) -> None:
     log, path, storage = Log(), registry.repository().path, make_proxy(registry.host)
-    store = homes(log).repository(Repository(proxy.host, path))
+    store = stores(log).repository(Repository(proxy.host, path))
     push(store)
     log.clear()
     target = f"http://{storage.host}/v2/{path}/blobs/{LAYER.descriptor.digest}?X-Amz-Signature=SECRET&X=SECRET"
@@ -192,7 +192,7 @@ def test_blocks_of_several_threads_do_not_mix(registry: Registry) -> None:
         log.append(block)
         writing.release()
 
-    store = Homes(trace=write).repository(registry.repository())
+    store = Stores(trace=write).repository(registry.repository())
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: push(store, layer_of(1000, number + 1), f"v{number}"), range(16)))
     assert all(block.startswith(("-->", "<--", "---")) and block.endswith("\n\n") for block in log)
@@ -217,7 +217,7 @@ def test_without_a_trace_nothing_is_rendered(registry: Registry, monkeypatch: py
 
     for name in ("conceal_url", "conceal_header", "conceal_body"):
         monkeypatch.setattr(trace_module, name, unwanted)
-    push(Homes().repository(registry.repository()))
+    push(Stores().repository(registry.repository()))
 
 
 def test_documents_at_urls_are_traced(proxy: Proxy) -> None:
@@ -237,7 +237,7 @@ def test_documents_at_urls_are_traced(proxy: Proxy) -> None:
 def test_a_password_is_nowhere(authenticated_registry: PasswordRegistry, docker_config: WriteDockerConfig) -> None:
     docker_config({"auths": {authenticated_registry.host: {"auth": BASIC}}})
     log = Log()
-    store = homes(log).repository(authenticated_registry.repository())
+    store = stores(log).repository(authenticated_registry.repository())
     push(store)
     pull(store)
 
@@ -253,7 +253,7 @@ def test_tokens_are_nowhere(
     front = make_proxy(token_registry.host)
     docker_config({"auths": {front.host: entry}})
     log = Log()
-    store = homes(log).repository(Repository(front.host, token_registry.repository().path), writes=True)
+    store = stores(log).repository(Repository(front.host, token_registry.repository().path), writes=True)
     push(store)
     pull(store)
 
@@ -279,7 +279,7 @@ def test_a_token_service_that_quotes_a_password_does_not_show_it(
     log = Log()
 
     with pytest.raises(AccessDenied):
-        homes(log).repository(token_registry.repository()).resolve("v1")
+        stores(log).repository(token_registry.repository()).resolve("v1")
     assert '{"details": "incorrect username or password"}' in log.text, "errors are shown"
     assert_hidden(log.text, "not-the-password", "alice:not-the-password")
 
@@ -290,7 +290,7 @@ def test_a_registry_that_quotes_a_password_does_not_show_it(
     front = make_proxy(authenticated_registry.host)
     docker_config({"auths": {front.host: {"auth": BASIC}}})
     log = Log()
-    store = homes(log).repository(Repository(front.host, authenticated_registry.repository().path))
+    store = stores(log).repository(Repository(front.host, authenticated_registry.repository().path))
     push(store)
     echo = json.dumps(
         {"errors": [{"code": "X", "message": f"{ALICE.password} {BASIC}", "detail": {"token": "T0KEN-x"}}]}
@@ -319,7 +319,7 @@ def test_the_password_of_a_proxy_is_nowhere(
     docker_config({"auths": {host: {"auth": BASIC}}})
     for name in ("HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, forward.url)
-    store = homes(log, insecure=True).repository(Repository(host, authenticated_registry.repository().path))
+    store = stores(log, insecure=True).repository(Repository(host, authenticated_registry.repository().path))
     with closing(forward):
         push(store)
         pull(store)
@@ -349,7 +349,7 @@ def test_secrets_of_one_host_are_hidden_in_what_another_says(
 ) -> None:
     docker_config({"auths": {authenticated_registry.host: {"auth": BASIC}}})
     log = Log()
-    shared = homes(log)
+    shared = stores(log)
     push(shared.repository(authenticated_registry.repository()))
     answer = Respond(400, {"Content-Type": "text/plain"}, f"you are {ALICE.password}".encode())
     proxy.fault("GET", "/manifests/", answer)

@@ -14,9 +14,9 @@ import pytest
 
 from bundlepipe.errors import AccessDenied, StoreError
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.keychains.chain import Tool, find_keychain
 from bundlepipe.stores.keychains.flags import RegistryFlags
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.registry.store import RegistryStore
 from tests.stores.keychains.conftest import Hide
 from tests.support.certificates import make_server_certificate
@@ -65,7 +65,7 @@ class Places:
         return found.username if found else None
 
     def store(self, repository: Repository, tool: Tool = "bundlepipe") -> RegistryStore:
-        store = Homes(keychain=find_keychain(self.environ, tool, self.flags)).repository(repository, writes=True)
+        store = Stores(keychain=find_keychain(self.environ, tool, self.flags)).repository(repository, writes=True)
         assert isinstance(store, RegistryStore)
         return store
 
@@ -213,9 +213,9 @@ def test_a_clouds_keychain_opens_its_registry(
 ) -> None:
     repository = Repository(host, "team/app")
     with pytest.raises(AccessDenied, match=f"no credentials for {repository} were found in the environment, /"):
-        Homes().repository(repository).read_manifest("v1")
+        Stores().repository(repository).read_manifest("v1")
     monkeypatch.setenv(variable, name)
-    store = Homes().repository(repository, writes=True)
+    store = Stores().repository(repository, writes=True)
     assert isinstance(store, RegistryStore)
     pushed = push_image(store)
 
@@ -224,7 +224,7 @@ def test_a_clouds_keychain_opens_its_registry(
 
 def test_a_clouds_password_that_expires_midway_is_fetched_anew(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMGPKG_ACTIVE_KEYCHAINS", "ecr")
-    store = Homes().repository(Repository(ECR_HOST, "team/app"), writes=True)
+    store = Stores().repository(Repository(ECR_HOST, "team/app"), writes=True)
     assert isinstance(store, RegistryStore)
     pushed = push_image(store)
     clouds.ecr.account = Account(ROBOT.username, register("ecr.1mWc7NdUx5qKjB9vT"))
@@ -299,7 +299,7 @@ def test_an_unknown_variable_is_an_error_before_anything_is_asked(
     monkeypatch.setenv("IMGPKG_REGISTRY_HOST", proxy.host)
 
     with pytest.raises(StoreError, match="unknown variable IMGPKG_REGISTRY_HOST in the environment"):
-        Homes().repository(Repository(proxy.host, "app"))
+        Stores().repository(Repository(proxy.host, "app"))
     assert proxy.count() == 0
     assert proxy.tls_attempts == 0
 

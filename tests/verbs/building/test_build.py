@@ -24,8 +24,8 @@ from bundlepipe.oci.labels import INPUTS_LABEL
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.engine.client import engine_client
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.layout.store import LayoutStore
+from bundlepipe.stores.opening import Stores
 from bundlepipe.verbs.building.build import BuildInputs, Built, build_and_push, inputs_label
 from bundlepipe.verbs.tags import is_internal
 from tests.support.builds import image_files, remove_images, write_files
@@ -53,15 +53,15 @@ def request_for(tmp_path: Path) -> Iterator[Callable[..., BuildRequest]]:
     remove_images(label)
 
 
-def build(request: BuildRequest, destination: Reference, homes: Homes, *tags: str) -> Built:
-    return build_and_push(BuildInputs.read(request), destination, homes, tags=tags)
+def build(request: BuildRequest, destination: Reference, stores: Stores, *tags: str) -> Built:
+    return build_and_push(BuildInputs.read(request), destination, stores, tags=tags)
 
 
-def test_an_image_is_built_into_a_layout_once(request_for: Callable[..., BuildRequest], homes: Homes) -> None:
-    first = build(request_for(), HERE, homes, "latest")
-    again = build(request_for(), HERE, homes, "latest", "more")
+def test_an_image_is_built_into_a_layout_once(request_for: Callable[..., BuildRequest], stores: Stores) -> None:
+    first = build(request_for(), HERE, stores, "latest")
+    again = build(request_for(), HERE, stores, "latest", "more")
 
-    store = homes.repository(HERE.repository)
+    store = stores.repository(HERE.repository)
     assert (first.was_there, again.was_there) == (False, True)
     assert first.reference == again.reference == HERE.with_digest(store.resolve("v1"))
     assert store.resolve("latest") == store.resolve("more") == first.reference.digest
@@ -73,10 +73,10 @@ def test_nothing_to_build_takes_two_requests(
     request_for: Callable[..., BuildRequest], registry: Registry, proxy: Proxy
 ) -> None:
     repository = registry.repository()
-    build(request_for(), repository.tagged("v1"), Homes())
+    build(request_for(), repository.tagged("v1"), Stores())
 
     there = Reference.parse(f"{proxy.host}/{repository.path}:v1")
-    assert build(request_for(), there, Homes()).was_there
+    assert build(request_for(), there, Stores()).was_there
 
     assert [line.rpartition("/")[0].split("/")[-1] for line in proxy.summary()] == ["manifests", "blobs"], (
         proxy.summary()
@@ -85,15 +85,15 @@ def test_nothing_to_build_takes_two_requests(
 
 def test_a_registry_gets_no_blob_twice(request_for: Callable[..., BuildRequest], registry: Registry) -> None:
     repository = registry.repository()
-    build(request_for(), repository.tagged("v1"), Homes())
+    build(request_for(), repository.tagged("v1"), Stores())
     events: list[Event] = []
 
     inputs = BuildInputs.read(request_for(args={"UNUSED": "1"}))
-    built = build_and_push(inputs, repository.tagged("v1"), Homes(), emit=events.append)
+    built = build_and_push(inputs, repository.tagged("v1"), Stores(), emit=events.append)
 
     assert not built.was_there
     assert sorted(event.how for event in events if isinstance(event, BlobDone)) == ["present", "transferred"]
-    tags = list(Homes().repository(repository).list_tags())
+    tags = list(Stores().repository(repository).list_tags())
     # For each of both: the one that protects it, and the one that its inputs are found by.
     assert sum(map(is_internal, tags)) == 4
 
@@ -121,35 +121,35 @@ def test_how_an_image_is_built_does_not_change_the_digest_of_its_inputs(
     assert BuildInputs.read(request_for(**options)).digest == BuildInputs.read(request_for()).digest
 
 
-def test_a_changed_file_is_built_anew(request_for: Callable[..., BuildRequest], homes: Homes, tmp_path: Path) -> None:
-    before = build(request_for(), HERE, homes)
+def test_a_changed_file_is_built_anew(request_for: Callable[..., BuildRequest], stores: Stores, tmp_path: Path) -> None:
+    before = build(request_for(), HERE, stores)
     write_files(tmp_path / "context", {"a": "changed"})
 
-    after = build(request_for(), HERE, homes)
+    after = build(request_for(), HERE, stores)
 
     assert not after.was_there
     assert after.reference != before.reference
 
 
 def test_nothing_is_built_on_an_engine_that_has_nothing(
-    request_for: Callable[..., BuildRequest], homes: Homes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    request_for: Callable[..., BuildRequest], stores: Stores, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    build(request_for(), HERE, homes)
+    build(request_for(), HERE, stores)
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("DOCKER_HOST", f"unix://{tmp_path}/gone.sock")
 
-        assert build(request_for(), HERE, homes).was_there
+        assert build(request_for(), HERE, stores).was_there
 
 
-def test_another_image_under_the_tag_is_replaced(request_for: Callable[..., BuildRequest], homes: Homes) -> None:
-    store = homes.repository(HERE.repository, writes=True)
+def test_another_image_under_the_tag_is_replaced(request_for: Callable[..., BuildRequest], stores: Stores) -> None:
+    store = stores.repository(HERE.repository, writes=True)
     put_image(store, file_layer("other", "content"), tag="v1")
 
-    assert not build(request_for(), HERE, homes).was_there
+    assert not build(request_for(), HERE, stores).was_there
 
 
-def test_an_artifact_under_the_tag_is_another_image(homes: Homes) -> None:
-    store = homes.repository(HERE.repository, writes=True)
+def test_an_artifact_under_the_tag_is_another_image(stores: Stores) -> None:
+    store = stores.repository(HERE.repository, writes=True)
     config = put_bytes(store, b"no JSON", "application/vnd.example+text").to_json()
 
     assert inputs_label(store, put_document(store, OCI_MANIFEST, {"config": config, "layers": []})) is None
@@ -162,7 +162,7 @@ def test_a_destination_that_was_asked_is_not_asked_again(
     there = Reference.parse(f"{proxy.host}/{registry.repository().path}:v1")
     inputs = BuildInputs.read(request_for())
 
-    build_and_push(inputs, there, Homes(), present=None)
+    build_and_push(inputs, there, Stores(), present=None)
 
     assert proxy.count("GET", "/manifests/v1") == 0
 
@@ -171,16 +171,16 @@ def test_what_was_built_for_another_tag_is_not_built_again(
     request_for: Callable[..., BuildRequest], registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository = registry.repository()
-    first = build(request_for(), repository.tagged("v1"), Homes())
-    build(request_for(args={"UNUSED": "1"}), repository.tagged("v1"), Homes())
+    first = build(request_for(), repository.tagged("v1"), Stores())
+    build(request_for(args={"UNUSED": "1"}), repository.tagged("v1"), Stores())
 
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-        again = build(request_for(), repository.tagged("v2"), Homes())
+        again = build(request_for(), repository.tagged("v2"), Stores())
 
     assert not again.was_there
     assert again.reference == first.reference
-    assert Homes().repository(repository).resolve("v2") == first.reference.digest
+    assert Stores().repository(repository).resolve("v2") == first.reference.digest
 
 
 def test_a_tag_for_inputs_that_cannot_be_moved_stays(
@@ -190,18 +190,18 @@ def test_a_tag_for_inputs_that_cannot_be_moved_stays(
     body = b'{"errors":[{"code":"TAG_INVALID","message":"the tag exists and is immutable"}]}'
     proxy.fault("PUT", "inputs.imgpkg", Respond(403, body=body), times=math.inf)
 
-    assert not build(request_for(), there, Homes()).was_there
-    assert build(request_for(), there, Homes()).was_there
+    assert not build(request_for(), there, Stores()).was_there
+    assert build(request_for(), there, Stores()).was_there
 
 
 def test_a_file_that_changes_during_the_build_is_told(
-    request_for: Callable[..., BuildRequest], homes: Homes, tmp_path: Path
+    request_for: Callable[..., BuildRequest], stores: Stores, tmp_path: Path
 ) -> None:
     def change(event: Event) -> None:
         write_files(tmp_path / "context", {"a": "changed"})
 
     with pytest.raises(InputError, match=r"context/a changed while it was built; run again"):
-        build_and_push(BuildInputs.read(request_for()), HERE, homes, emit=change)
+        build_and_push(BuildInputs.read(request_for()), HERE, stores, emit=change)
 
     assert not (tmp_path / "registry").exists()
 
@@ -215,14 +215,14 @@ def test_a_push_that_is_refused_is_an_error(
     destination = Reference.parse(f"{proxy.host}/{registry.repository().path}:v1")
 
     with pytest.raises(StoreError, match="full"):
-        build(request_for(), destination, Homes())
+        build(request_for(), destination, Stores())
 
 
 def test_a_destination_is_no_digest_and_the_label_is_ours(
-    request_for: Callable[..., BuildRequest], homes: Homes
+    request_for: Callable[..., BuildRequest], stores: Stores
 ) -> None:
     with pytest.raises(BundlepipeError, match="cannot be a digest"):
-        build(request_for(), HERE.with_digest(Digest.of(b"")), homes)
+        build(request_for(), HERE.with_digest(Digest.of(b"")), stores)
     with pytest.raises(BundlepipeError, match=f"label '{INPUTS_LABEL}'"):
         BuildInputs.read(request_for(labels={INPUTS_LABEL: "x"}))
 
@@ -245,15 +245,15 @@ DOCKER_BUILDKIT=0 exec {docker} build "$@"
 
 
 def test_buildx_is_preferred_where_it_is_installed(
-    request_for: Callable[..., BuildRequest], homes: Homes, stand_ins: StandIns, tmp_path: Path
+    request_for: Callable[..., BuildRequest], stores: Stores, stand_ins: StandIns, tmp_path: Path
 ) -> None:
     stand_ins.add("docker", _CLASSIC.format(docker=shutil.which("docker")))
     request = request_for(args={"A": "1"}, target="app", pull=False, raw_options=["--no-cache"])
     events: list[Event] = []
 
-    built = build_and_push(BuildInputs.read(request), HERE, homes, emit=events.append)
+    built = build_and_push(BuildInputs.read(request), HERE, stores, emit=events.append)
 
-    store = homes.repository(HERE.repository)
+    store = stores.repository(HERE.repository)
     assert image_files(store, store.read_manifest("v1")) == {"a": b"content"}
     version, call = (call.arguments for call in stand_ins.calls("docker"))
     assert version == ["buildx", "version"]
@@ -271,19 +271,19 @@ def test_buildx_is_preferred_where_it_is_installed(
 
 
 def test_several_platforms_become_an_index_which_is_there_the_next_time(
-    request_for: Callable[..., BuildRequest], homes: Homes, stand_ins: StandIns, tmp_path: Path
+    request_for: Callable[..., BuildRequest], stores: Stores, stand_ins: StandIns, tmp_path: Path
 ) -> None:
     inputs = BuildInputs.read(request_for(platform="linux/amd64,linux/arm64"))
     index = _put_index(LayoutStore(str(tmp_path / "prepared")), inputs.digest)
     copy = f'cp -r {tmp_path}/prepared/. "${{argument##*dest=}}"'
     stand_ins.add("docker", f"for argument; do case $argument in *,dest=*) {copy} ;; esac; done")
 
-    first = build_and_push(inputs, HERE, homes)
-    again = build_and_push(inputs, HERE, homes)
+    first = build_and_push(inputs, HERE, stores)
+    again = build_and_push(inputs, HERE, stores)
 
     assert first.reference == again.reference == HERE.with_digest(index.digest)
     assert (first.was_there, again.was_there) == (False, True)
-    store = homes.repository(HERE.repository)
+    store = stores.repository(HERE.repository)
     assert [image_files(store, store.read_manifest(child.digest)) for child in index.children] == [
         {"amd64": b"content"},
         {"arm64": b"content"},
@@ -304,21 +304,21 @@ def _put_index(store: LayoutStore, inputs: Digest) -> Manifest:
 
 
 def test_a_build_that_fails_in_buildx_tells_why_and_nothing_of_its_arguments(
-    request_for: Callable[..., BuildRequest], homes: Homes, stand_ins: StandIns, tmp_path: Path
+    request_for: Callable[..., BuildRequest], stores: Stores, stand_ins: StandIns, tmp_path: Path
 ) -> None:
     stand_ins.add("docker", 'test "$2" = version || { echo "#5 0.1 no"; echo "ERROR: failed to solve: no"; exit 1; }')
 
     with pytest.raises(ProgramError) as failure:
-        build(request_for(args={"PASSWORD": "secret"}), HERE, homes)
+        build(request_for(args={"PASSWORD": "secret"}), HERE, stores)
 
     assert str(failure.value) == (f"docker buildx build of {tmp_path}/context/Dockerfile: ERROR: failed to solve: no")
     assert failure.value.tail[0] == "#5 0.1 no"
 
 
 def test_buildx_that_is_asked_for_has_to_be_installed(
-    request_for: Callable[..., BuildRequest], homes: Homes, stand_ins: StandIns
+    request_for: Callable[..., BuildRequest], stores: Stores, stand_ins: StandIns
 ) -> None:
     stand_ins.add("docker", "exit 1")
 
     with pytest.raises(ProgramMissing, match="docker buildx: no such program"):
-        build(request_for(builder="buildx"), HERE, homes)
+        build(request_for(builder="buildx"), HERE, stores)

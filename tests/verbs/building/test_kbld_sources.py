@@ -25,7 +25,7 @@ from bundlepipe.errors import BundlepipeError, ProgramError
 from bundlepipe.events import Event, OutputLine
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.engine.client import engine_client
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.verbs.building.kbld_sources import build_source
 from tests.support.builds import image_files, write_files
 from tests.support.engine import EngineImages, engine_images
@@ -60,50 +60,50 @@ def destination(repository: str = "layout.localhost/app", *tags: str) -> ImageDe
     return ImageDestination(MATCHER, repository, tags, "kbld.yml:9:3")
 
 
-def files_at(reference: Reference, homes: Homes) -> dict[str, bytes]:
-    store = homes.repository(reference.repository)
+def files_at(reference: Reference, stores: Stores) -> dict[str, bytes]:
+    store = stores.repository(reference.repository)
     return image_files(store, store.read_manifest(reference.identifier))
 
 
 def test_a_dockerfile_is_built_once_and_tagged(
-    directory: Path, homes: Homes, images: EngineImages, registry: Registry
+    directory: Path, stores: Stores, images: EngineImages, registry: Registry
 ) -> None:
     builder = DockerBuild(target="app", file="build/Dockerfile", buildkit=False, raw_options=("--no-cache",))
     repository = registry.repository()
     events: list[Event] = []
-    first = build_source(source(directory, builder), destination(str(repository), "v1"), homes, emit=events.append)
-    images.also(homes.repository(repository).read_manifest("v1").config.digest)
+    first = build_source(source(directory, builder), destination(str(repository), "v1"), stores, emit=events.append)
+    images.also(stores.repository(repository).read_manifest("v1").config.digest)
     count = len(events)
 
-    again = build_source(source(directory, builder), destination(str(repository), "v2"), homes, emit=events.append)
+    again = build_source(source(directory, builder), destination(str(repository), "v2"), stores, emit=events.append)
 
     assert first == again
     assert events[count:] == []
-    store = homes.repository(repository)
+    store = stores.repository(repository)
     assert store.resolve("v1") == store.resolve("v2") == first.digest
-    assert files_at(first, homes) == {"a": b"content"}
+    assert files_at(first, stores) == {"a": b"content"}
 
 
 @pytest.mark.parametrize("builder", [DockerBuild(buildkit=True), BuildxBuild()])
-def test_buildkit_is_a_matter_of_buildx(directory: Path, homes: Homes, stand_ins: StandIns, builder: Builder) -> None:
+def test_buildkit_is_a_matter_of_buildx(directory: Path, stores: Stores, stand_ins: StandIns, builder: Builder) -> None:
     stand_ins.add("docker", "exit 1")
     write_files(directory, {"Dockerfile": "FROM scratch\n"})
 
     with pytest.raises(BundlepipeError, match=rf"^{WHERE}: docker buildx: no such program on PATH"):
-        build_source(source(directory, builder), destination(), homes)
+        build_source(source(directory, builder), destination(), stores)
 
 
 def test_pack_builds_into_the_engine_and_leaves_no_name(
-    directory: Path, homes: Homes, stand_ins: StandIns, images: EngineImages
+    directory: Path, stores: Stores, stand_ins: StandIns, images: EngineImages
 ) -> None:
     made = images.build({"app": b"packed"})
     stand_ins.add("pack", f'echo packing; docker tag {made} "$2"')
     builder = PackBuild("acme/builder", ("a/b", "c/d"), clear_cache=True, raw_options=("--env", "X=1"))
     events: list[Event] = []
 
-    pushed = build_source(source(directory, builder), destination(), homes, emit=events.append)
+    pushed = build_source(source(directory, builder), destination(), stores, emit=events.append)
 
-    assert files_at(pushed, homes) == {"app": b"packed"}
+    assert files_at(pushed, stores) == {"app": b"packed"}
     (call,) = stand_ins.calls("pack")
     name = call.arguments[1]
     options = "--path . --builder acme/builder --buildpack a/b --buildpack c/d --clear-cache --env X=1"
@@ -112,49 +112,49 @@ def test_pack_builds_into_the_engine_and_leaves_no_name(
     assert not engine_client().images(name)
 
 
-def test_ko_says_what_it_loaded(directory: Path, homes: Homes, stand_ins: StandIns, images: EngineImages) -> None:
+def test_ko_says_what_it_loaded(directory: Path, stores: Stores, stand_ins: StandIns, images: EngineImages) -> None:
     made = images.build({"app": b"from Go"})
     stand_ins.add("ko", f"test $KO_DOCKER_REPO = ko.local && echo {made}")
 
-    pushed = build_source(source(directory, KoBuild(("--bare",))), destination(), homes)
+    pushed = build_source(source(directory, KoBuild(("--bare",))), destination(), stores)
 
-    assert files_at(pushed, homes) == {"app": b"from Go"}
+    assert files_at(pushed, stores) == {"app": b"from Go"}
     assert stand_ins.calls("ko") == [Call(["build", "--local", "--bare", "."], str(directory))]
 
 
-def test_bazel_says_what_it_loaded(directory: Path, homes: Homes, stand_ins: StandIns, images: EngineImages) -> None:
+def test_bazel_says_what_it_loaded(directory: Path, stores: Stores, stand_ins: StandIns, images: EngineImages) -> None:
     made = images.build({"app": b"from Bazel"})
     images.tag(made, images.also("bazel/bundlepipe-test:image"))
     stand_ins.add("bazel", "echo Tagging 1f2e3d as bazel/bundlepipe-test:image >&2")
 
-    pushed = build_source(source(directory, BazelBuild("//app:image", ("--config=ci",))), destination(), homes)
+    pushed = build_source(source(directory, BazelBuild("//app:image", ("--config=ci",))), destination(), stores)
 
-    assert files_at(pushed, homes) == {"app": b"from Bazel"}
+    assert files_at(pushed, stores) == {"app": b"from Bazel"}
     assert stand_ins.calls("bazel") == [Call(["run", "--config=ci", "//app:image", "--", "--norun"], str(directory))]
 
 
 @pytest.mark.parametrize(("builder", "program"), [(KoBuild(), "ko"), (BazelBuild(), "bazel")])
 def test_a_builder_that_names_no_image_is_told(
-    directory: Path, homes: Homes, stand_ins: StandIns, builder: Builder, program: str
+    directory: Path, stores: Stores, stand_ins: StandIns, builder: Builder, program: str
 ) -> None:
     stand_ins.add(program)
 
     with pytest.raises(BundlepipeError, match=rf"^{program} .*: it named none: expected the image that it loaded"):
-        build_source(source(directory, builder), destination(), homes)
+        build_source(source(directory, builder), destination(), stores)
 
 
 def test_a_cluster_pushes_by_itself(
-    directory: Path, homes: Homes, stand_ins: StandIns, images: EngineImages, registry: Registry
+    directory: Path, stores: Stores, stand_ins: StandIns, images: EngineImages, registry: Registry
 ) -> None:
     made = images.build({"app": b"from a cluster"})
     stand_ins.add("kubectl", f'docker tag {made} "$5" && docker push "$5" && docker rmi "$5"')
     builder = KubectlBuildkitBuild("app", "linux/arm64", pull=True, no_cache=True, file="D", raw_options=("--x",))
     repository = registry.repository()
 
-    pushed = build_source(source(directory, builder), destination(str(repository), "v1"), homes)
+    pushed = build_source(source(directory, builder), destination(str(repository), "v1"), stores)
 
-    assert files_at(pushed, homes) == {"app": b"from a cluster"}
-    assert homes.repository(repository).resolve("v1") == pushed.digest
+    assert files_at(pushed, stores) == {"app": b"from a cluster"}
+    assert stores.repository(repository).resolve("v1") == pushed.digest
     (call,) = stand_ins.calls("kubectl")
     tag = call.arguments[4]
     options = "--target app --platform linux/arm64 --pull --no-cache --file D --x ."
@@ -162,32 +162,32 @@ def test_a_cluster_pushes_by_itself(
     assert tag.startswith(f"{repository}:kbld-")
 
 
-def test_a_builder_that_fails_is_told(directory: Path, homes: Homes, stand_ins: StandIns) -> None:
+def test_a_builder_that_fails_is_told(directory: Path, stores: Stores, stand_ins: StandIns) -> None:
     stand_ins.add("kubectl", "echo no builder; exit 4")
 
     with pytest.raises(
         ProgramError, match=r"^kubectl buildkit build .* failed with exit status 4: no builder$"
     ) as failure:
-        build_source(source(directory, KubectlBuildkitBuild()), destination(), homes)
+        build_source(source(directory, KubectlBuildkitBuild()), destination(), stores)
 
     assert failure.value.tail == ("no builder",)
 
 
-def test_what_is_built_needs_a_destination(directory: Path, homes: Homes) -> None:
+def test_what_is_built_needs_a_destination(directory: Path, stores: Stores) -> None:
     with pytest.raises(BundlepipeError, match=rf"^{WHERE}: the image built from '.*' has no destination"):
-        build_source(source(directory, KoBuild()), None, homes)
+        build_source(source(directory, KoBuild()), None, stores)
 
 
-def test_a_destination_is_a_repository(directory: Path, homes: Homes) -> None:
+def test_a_destination_is_a_repository(directory: Path, stores: Stores) -> None:
     with pytest.raises(BundlepipeError, match=r"^kbld\.yml:9:3: .*expected a repository without tag or digest"):
-        build_source(source(directory, KoBuild()), destination("registry.example/app:v1"), homes)
+        build_source(source(directory, KoBuild()), destination("registry.example/app:v1"), stores)
 
 
 @pytest.mark.parametrize("builder", [PackBuild(), KoBuild(), BazelBuild(), KubectlBuildkitBuild()])
 def test_a_program_that_is_missing_is_named_with_the_source(
-    directory: Path, homes: Homes, monkeypatch: pytest.MonkeyPatch, builder: Builder, tmp_path: Path
+    directory: Path, stores: Stores, monkeypatch: pytest.MonkeyPatch, builder: Builder, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(BundlepipeError, match=rf"^{WHERE}: (pack|ko|bazel|kubectl): no such program on PATH"):
-        build_source(source(directory, builder), destination(), homes)
+        build_source(source(directory, builder), destination(), stores)

@@ -24,8 +24,8 @@ from bundlepipe.errors import BundlepipeError, NotFound, StoreError
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, Descriptor, Manifest, docker_manifest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation, LayoutLocation
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import find_manifest
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.verbs.copying.copy import copy
@@ -81,8 +81,8 @@ def _names(digests: set[Digest]) -> set[str]:
     return {f"{digest.replace(':', '-')}.tar.gz" for digest in digests}
 
 
-def test_the_entries_are_those_of_imgpkg(world: World, homes: Homes, archive: ArchiveLocation) -> None:
-    copy(CopyRequest(source=world.root, destination=archive), homes)
+def test_the_entries_are_those_of_imgpkg(world: World, stores: Stores, archive: ArchiveLocation) -> None:
+    copy(CopyRequest(source=world.root, destination=archive), stores)
     members = _members(archive.path)
     layers = layers_of(world.manifests.values()) - world.left_out
     assert [member.name for member in members] == ["manifest.json", *sorted(_names(layers))]
@@ -131,8 +131,8 @@ def _check_index(index: dict[str, Any], manifests: dict[Digest, Manifest]) -> No
         _check_index(child, manifests)
 
 
-def test_manifest_json_is_that_of_imgpkg(world: World, homes: Homes, archive: ArchiveLocation) -> None:
-    copy(CopyRequest(source=world.root, destination=archive), homes)
+def test_manifest_json_is_that_of_imgpkg(world: World, stores: Stores, archive: ArchiveLocation) -> None:
+    copy(CopyRequest(source=world.root, destination=archive), stores)
     entries = _manifest_json(archive.path)
     digests = []
     for entry in entries:
@@ -158,11 +158,11 @@ def test_manifest_json_is_that_of_imgpkg(world: World, homes: Homes, archive: Ar
 
 
 def test_a_relocated_world_remembers_its_origins(
-    world: World, homes: Homes, own_registry: Registry, archive: ArchiveLocation
+    world: World, stores: Stores, own_registry: Registry, archive: ArchiveLocation
 ) -> None:
     destination = own_registry.repository("copy")
-    copy(CopyRequest(source=world.root, destination=destination), homes)
-    copy(CopyRequest(source=destination.tagged("v1"), destination=archive), homes)
+    copy(CopyRequest(source=world.root, destination=destination), stores)
+    copy(CopyRequest(source=destination.tagged("v1"), destination=archive), stores)
     images = [entry["Image"] or entry["ImageIndex"] for entry in _manifest_json(archive.path)]
     assert {reference for image in images for reference in image["Refs"]} == {
         str(destination.at(image.digest)) for image in world.images.values() if image.digest
@@ -171,10 +171,10 @@ def test_a_relocated_world_remembers_its_origins(
     assert {image["OrigRef"] for image in images if image["Labels"] is None} == nested
 
 
-def test_the_same_content_gives_the_same_tar(world: World, homes: Homes, registry: Registry, tmp_path: Path) -> None:
-    one_at_a_time = Homes({registry.host: RegistrySettings(concurrency=1)})
+def test_the_same_content_gives_the_same_tar(world: World, stores: Stores, registry: Registry, tmp_path: Path) -> None:
+    one_at_a_time = Stores({registry.host: RegistrySettings(concurrency=1)})
     written = []
-    for number, each in enumerate((homes, one_at_a_time, Homes())):
+    for number, each in enumerate((stores, one_at_a_time, Stores())):
         path = tmp_path / f"{number}.tar"
         copy(CopyRequest(source=world.root, destination=ArchiveLocation(str(path))), each)
         written.append(hashlib.sha256(path.read_bytes()).hexdigest())
@@ -182,10 +182,10 @@ def test_the_same_content_gives_the_same_tar(world: World, homes: Homes, registr
     assert sorted(path.name for path in tmp_path.glob("*")) == ["0.tar", "1.tar", "2.tar"]
 
 
-def test_a_tar_comes_out_of_a_tar_as_it_went_in(world: World, homes: Homes, tmp_path: Path) -> None:
+def test_a_tar_comes_out_of_a_tar_as_it_went_in(world: World, stores: Stores, tmp_path: Path) -> None:
     first, second = ArchiveLocation(str(tmp_path / "1.tar")), ArchiveLocation(str(tmp_path / "2.tar"))
-    copy(CopyRequest(source=world.root, destination=first, cosign=True, referrers=True), homes)
-    copy(CopyRequest(source=first, destination=second, cosign=True, referrers=True), homes)
+    copy(CopyRequest(source=world.root, destination=first, cosign=True, referrers=True), stores)
+    copy(CopyRequest(source=first, destination=second, cosign=True, referrers=True), stores)
     assert Path(first.path).read_bytes() == Path(second.path).read_bytes()
 
 
@@ -214,23 +214,23 @@ def _as_old_imgpkg(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_the_archives_of_old_releases_are_read(
-    world: World, homes: Homes, own_registry: Registry, archive: ArchiveLocation, tmp_path: Path
+    world: World, stores: Stores, own_registry: Registry, archive: ArchiveLocation, tmp_path: Path
 ) -> None:
-    copy(CopyRequest(source=world.root, destination=archive), homes)
+    copy(CopyRequest(source=world.root, destination=archive), stores)
     old = _rewritten(archive.path, tmp_path / "old.tar", _as_old_imgpkg)
     destination = own_registry.repository("copy")
-    copied = copy(CopyRequest(source=old, destination=destination, tag="v1"), homes)
+    copied = copy(CopyRequest(source=old, destination=destination, tag="v1"), stores)
     assert [(root.digest, root.is_bundle) for root in copied.roots] == [(world.root_digest, True)]
     assert copied.lock == BundleLock(destination.at(world.root_digest), "v1")
-    assert_whole(homes.repository(destination), world)
+    assert_whole(stores.repository(destination), world)
 
 
 def test_null_for_layers_and_a_list_of_no_children_are_read(
-    registry: Registry, homes: Homes, archive: ArchiveLocation, tmp_path: Path
+    registry: Registry, stores: Stores, archive: ArchiveLocation, tmp_path: Path
 ) -> None:
     source = registry.repository("bare")
-    image = put_image(homes.repository(source, writes=True), tag="v1")
-    copy(CopyRequest(source=source.tagged("v1"), destination=archive), homes)
+    image = put_image(stores.repository(source, writes=True), tag="v1")
+    copy(CopyRequest(source=source.tagged("v1"), destination=archive), stores)
 
     def with_nulls(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         entries[0]["Image"]["Layers"] = None
@@ -238,8 +238,8 @@ def test_null_for_layers_and_a_list_of_no_children_are_read(
 
     old = _rewritten(archive.path, tmp_path / "old.tar", with_nulls)
     destination = registry.repository("copy")
-    copy(CopyRequest(source=old, destination=destination), homes)
-    assert homes.repository(destination).read_manifest("v1").raw == image.raw
+    copy(CopyRequest(source=old, destination=destination), stores)
+    assert stores.repository(destination).read_manifest("v1").raw == image.raw
 
 
 def _digest_of_image(entries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -270,44 +270,44 @@ def _not_a_list(entries: list[dict[str, Any]]) -> dict[str, Any]:
 def test_an_archive_that_lies_is_refused(
     change: Callable[[list[dict[str, Any]]], Any],
     world: World,
-    homes: Homes,
+    stores: Stores,
     registry: Registry,
     archive: ArchiveLocation,
     tmp_path: Path,
 ) -> None:
-    copy(CopyRequest(source=world.root, destination=archive), homes)
+    copy(CopyRequest(source=world.root, destination=archive), stores)
     lying = _rewritten(archive.path, tmp_path / "lying.tar", change)
     destination = registry.repository("copy")
     with pytest.raises(BundlepipeError, match=re.escape(lying.path)):
-        copy(CopyRequest(source=lying, destination=destination), homes)
-    assert find_manifest(homes.repository(destination), "v1") is None
+        copy(CopyRequest(source=lying, destination=destination), stores)
+    assert find_manifest(stores.repository(destination), "v1") is None
 
 
 def test_an_altered_layer_is_refused(
-    world: World, homes: Homes, own_registry: Registry, archive: ArchiveLocation
+    world: World, stores: Stores, own_registry: Registry, archive: ArchiveLocation
 ) -> None:
-    copy(CopyRequest(source=world.root, destination=archive), homes)
+    copy(CopyRequest(source=world.root, destination=archive), stores)
     largest = max(_members(archive.path), key=lambda member: member.size if member.name != "manifest.json" else 0)
     content = bytearray(Path(archive.path).read_bytes())
     content[largest.offset_data + 1000] ^= 1
     Path(archive.path).write_bytes(content)
     destination = own_registry.repository("copy")
     with pytest.raises(BundlepipeError, match=largest.name[7:71]):
-        copy(CopyRequest(source=archive, destination=destination), homes)
-    assert find_manifest(homes.repository(destination), "v1") is None
+        copy(CopyRequest(source=archive, destination=destination), stores)
+    assert find_manifest(stores.repository(destination), "v1") is None
 
 
 def test_a_cut_archive_is_refused_before_anything_is_written(
-    world: World, homes: Homes, registry: Registry, make_proxy: Callable[[str], Proxy], archive: ArchiveLocation
+    world: World, stores: Stores, registry: Registry, make_proxy: Callable[[str], Proxy], archive: ArchiveLocation
 ) -> None:
-    copy(CopyRequest(source=world.root, destination=archive), homes)
+    copy(CopyRequest(source=world.root, destination=archive), stores)
     content = Path(archive.path).read_bytes()
     proxy = make_proxy(registry.host)
     for length in (0, 100, 512, 5000, len(content) // 2):
         Path(archive.path).write_bytes(content[:length])
         destination = Repository(proxy.host, registry.repository("copy").path)
         with pytest.raises(BundlepipeError, match=re.escape(archive.path)):
-            copy(CopyRequest(source=archive, destination=destination), homes)
+            copy(CopyRequest(source=archive, destination=destination), stores)
     assert not any(proxy.count(method) for method in ("PUT", "POST", "PATCH"))
 
 
@@ -316,30 +316,30 @@ def _fetched(proxy: Proxy) -> set[str]:
     return {seen.path.rpartition("/")[2] for seen in proxy.requests if seen.method == "GET" and "/blobs/" in seen.path}
 
 
-def _fleet(homes: Homes, host: Repository, count: int = 12, size: int = 50_000) -> tuple[Reference, list[Manifest]]:
+def _fleet(stores: Stores, host: Repository, count: int = 12, size: int = 50_000) -> tuple[Reference, list[Manifest]]:
     """Put a bundle of images of one larger layer each into a repository."""
-    store = homes.repository(host, writes=True)
+    store = stores.repository(host, writes=True)
     images = [put_image(store, random_layer(size, number)) for number in range(count)]
-    bundle = put_bundle(homes, host.tagged("v1"), [host.at(image.digest) for image in images])
+    bundle = put_bundle(stores, host.tagged("v1"), [host.at(image.digest) for image in images])
     return host.tagged("v1"), [*images, bundle]
 
 
 @pytest.mark.usefixtures("_impatient")
 def test_an_interrupted_tar_is_completed_and_is_the_same(
-    registry: Registry, proxy: Proxy, homes: Homes, tmp_path: Path
+    registry: Registry, proxy: Proxy, stores: Stores, tmp_path: Path
 ) -> None:
-    source, manifests = _fleet(homes, Repository(proxy.host, registry.repository().path))
+    source, manifests = _fleet(stores, Repository(proxy.host, registry.repository().path))
     whole, interrupted = tmp_path / "whole.tar", tmp_path / "interrupted.tar"
-    copy(CopyRequest(source=source, destination=ArchiveLocation(str(whole))), homes)
+    copy(CopyRequest(source=source, destination=ArchiveLocation(str(whole))), stores)
     victim = manifests[5].layers[0].digest
     proxy.fault("GET", f"/blobs/{victim}", Delay(0.05), Respond(503), times=float("inf"))
     request = CopyRequest(source=source, destination=ArchiveLocation(str(interrupted)))
     with pytest.raises(StoreError, match=victim):
-        copy(request, homes)
+        copy(request, stores)
     assert not interrupted.exists()
     proxy.heal()
     proxy.forget()
-    copied = copy(request, homes)
+    copied = copy(request, stores)
     assert whole.read_bytes() == interrupted.read_bytes()
     assert victim in _fetched(proxy)
     assert copied.uploaded and copied.present
@@ -347,55 +347,55 @@ def test_an_interrupted_tar_is_completed_and_is_the_same(
 
 
 def test_layers_of_an_earlier_tar_are_used_again(
-    registry: Registry, proxy: Proxy, homes: Homes, archive: ArchiveLocation
+    registry: Registry, proxy: Proxy, stores: Stores, archive: ArchiveLocation
 ) -> None:
-    source, manifests = _fleet(homes, Repository(proxy.host, registry.repository().path))
+    source, manifests = _fleet(stores, Repository(proxy.host, registry.repository().path))
     request = CopyRequest(source=source, destination=archive)
-    copy(request, homes)
+    copy(request, stores)
     before = Path(archive.path).read_bytes()
     images = {manifest.layers[0].digest for manifest in manifests[:-1]}
     proxy.forget()
-    assert copy(request, homes).uploaded == 0
+    assert copy(request, stores).uploaded == 0
     assert not _fetched(proxy) & images
     # One whose bytes have rotted meanwhile is not used.
     Path(archive.path).write_bytes(before.replace(before[-60_000:-59_000], bytes(1000)))
     proxy.forget()
-    copy(request, homes)
+    copy(request, stores)
     assert len(_fetched(proxy) & images) == 1
     assert Path(archive.path).read_bytes() == before
 
 
 def test_without_resume_every_layer_is_fetched(
-    registry: Registry, proxy: Proxy, homes: Homes, archive: ArchiveLocation
+    registry: Registry, proxy: Proxy, stores: Stores, archive: ArchiveLocation
 ) -> None:
-    source, manifests = _fleet(homes, Repository(proxy.host, registry.repository().path))
-    copy(CopyRequest(source=source, destination=archive), homes)
+    source, manifests = _fleet(stores, Repository(proxy.host, registry.repository().path))
+    copy(CopyRequest(source=source, destination=archive), stores)
     proxy.forget()
-    copied = copy(CopyRequest(source=source, destination=archive, resume=False), homes)
+    copied = copy(CopyRequest(source=source, destination=archive, resume=False), stores)
     assert layers_of(manifests) <= _fetched(proxy)
     assert copied.present == 0
 
 
-def test_a_tar_is_copied_into_a_layout(world: World, homes: Homes, archive: ArchiveLocation, tmp_path: Path) -> None:
-    copy(CopyRequest(source=world.root, destination=archive), homes)
+def test_a_tar_is_copied_into_a_layout(world: World, stores: Stores, archive: ArchiveLocation, tmp_path: Path) -> None:
+    copy(CopyRequest(source=world.root, destination=archive), stores)
     layout = LayoutLocation(str(tmp_path / "layout"))
-    copied = copy(CopyRequest(source=archive, destination=layout), homes)
+    copied = copy(CopyRequest(source=archive, destination=layout), stores)
     assert copied.images == len(world.manifests)
-    store, manifest = homes.locate(LayoutLocation(layout.directory, "v1"))
+    store, manifest = stores.locate(LayoutLocation(layout.directory, "v1"))
     assert manifest.digest == world.root_digest
     assert_whole(store, world)
 
 
 def test_nested_bundles_keep_their_number_of_images_at_each_step(
-    own_registry: Registry, registry: Registry, homes: Homes, tmp_path: Path
+    own_registry: Registry, registry: Registry, stores: Stores, tmp_path: Path
 ) -> None:
-    world = make_world(homes, own_registry.repository)
+    world = make_world(stores, own_registry.repository)
     tars = [ArchiveLocation(str(tmp_path / f"{number}.tar")) for number in range(3)]
     places = [registry.repository("copy"), own_registry.repository("copy")]
-    counts = [copy(CopyRequest(source=world.root, destination=tars[0]), homes).images]
+    counts = [copy(CopyRequest(source=world.root, destination=tars[0]), stores).images]
     for number, place in enumerate(places):
-        counts.append(copy(CopyRequest(source=tars[number], destination=place), homes).images)
-        counts.append(copy(CopyRequest(source=place.tagged("v1"), destination=tars[number + 1]), homes).images)
+        counts.append(copy(CopyRequest(source=tars[number], destination=place), stores).images)
+        counts.append(copy(CopyRequest(source=place.tagged("v1"), destination=tars[number + 1]), stores).images)
     assert counts == [len(world.manifests)] * 5
     contents = [sorted(_digests(tar)) for tar in tars]
     assert contents[0] == contents[1] == contents[2]
@@ -408,14 +408,16 @@ def _digests(archive: ArchiveLocation) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_a_bundle_of_942_images_goes_through_a_tar(registry: Registry, homes: Homes, archive: ArchiveLocation) -> None:
+def test_a_bundle_of_942_images_goes_through_a_tar(
+    registry: Registry, stores: Stores, archive: ArchiveLocation
+) -> None:
     local = Repository("layout.localhost", "many")
-    images = put_images(homes.repository(local, writes=True), 942)
-    bundle = put_bundle(homes, local.tagged("v1"), [local.at(image.digest) for image in images])
-    assert copy(CopyRequest(source=local.tagged("v1"), destination=archive), homes).images == 943
+    images = put_images(stores.repository(local, writes=True), 942)
+    bundle = put_bundle(stores, local.tagged("v1"), [local.at(image.digest) for image in images])
+    assert copy(CopyRequest(source=local.tagged("v1"), destination=archive), stores).images == 943
     destination = registry.repository("many")
-    assert copy(CopyRequest(source=archive, destination=destination), homes).images == 943
-    store = homes.repository(destination)
+    assert copy(CopyRequest(source=archive, destination=destination), stores).images == 943
+    store = stores.repository(destination)
     for manifest in (bundle, *images[::100]):
         assert closure(store, manifest.digest) == {manifest.digest: manifest.raw}
     internal = [tag for tag in store.list_tags() if re.fullmatch(r"sha256-[0-9a-f]{64}\.imgpkg", tag)]
@@ -425,8 +427,8 @@ def test_a_bundle_of_942_images_goes_through_a_tar(registry: Registry, homes: Ho
 class _Releases:
     """Releases of a bundle of sixty images, of which each release changes one."""
 
-    def __init__(self, homes: Homes, repository: Repository) -> None:
-        self.homes = homes
+    def __init__(self, stores: Stores, repository: Repository) -> None:
+        self.stores = stores
         self.repository = repository
         self._images = put_images(self._store, 60, file_layer("base", "base"))
         self.manifests: list[list[Manifest]] = []
@@ -434,7 +436,7 @@ class _Releases:
 
     @property
     def _store(self) -> Any:
-        return self.homes.repository(self.repository, writes=True)
+        return self.stores.repository(self.repository, writes=True)
 
     def release(self) -> None:
         """Make the next release."""
@@ -443,7 +445,7 @@ class _Releases:
             changed = put_image(self._store, file_layer("base", "base"), file_layer("app", f"release {number}"))
             self._images = [*self._images[:number], changed, *self._images[number + 1 :]]
         references = [self.repository.at(image.digest) for image in self._images]
-        bundle = put_bundle(self.homes, self.repository.tagged(f"v{number}"), references, {"release": str(number)})
+        bundle = put_bundle(self.stores, self.repository.tagged(f"v{number}"), references, {"release": str(number)})
         self.manifests.append([*self._images, bundle])
 
     def new_layers(self, number: int) -> set[Digest]:
@@ -454,19 +456,19 @@ class _Releases:
     def to_tar(self, number: int, archive: ArchiveLocation, *exclude: ArchiveLocation | BundleLock | ImagesLock) -> Any:
         """Write a release to a tar."""
         source = self.repository.tagged(f"v{number}")
-        return copy(CopyRequest(source=source, destination=archive, exclude=exclude), self.homes)
+        return copy(CopyRequest(source=source, destination=archive, exclude=exclude), self.stores)
 
     def assert_at(self, destination: Repository, number: int) -> None:
         """Raise AssertionError unless a release is complete at a destination."""
-        store = self.homes.repository(destination)
+        store = self.stores.repository(destination)
         for manifest in self.manifests[number - 1]:
             assert closure(store, manifest.digest) == {manifest.digest: manifest.raw}
         assert store.resolve(f"v{number}") == self.manifests[number - 1][-1].digest
 
 
 @pytest.fixture
-def releases(homes: Homes) -> _Releases:
-    made = _Releases(homes, Repository("layout.localhost", "app"))
+def releases(stores: Stores) -> _Releases:
+    made = _Releases(stores, Repository("layout.localhost", "app"))
     made.release()
     return made
 
@@ -478,7 +480,7 @@ def tars(tmp_path: Path) -> list[ArchiveLocation]:
 
 @pytest.mark.parametrize("form", ["tar", "bundle lock", "images lock"])
 def test_a_delta_has_only_the_layers_that_are_new(
-    form: str, releases: _Releases, tars: list[ArchiveLocation], own_registry: Registry, homes: Homes
+    form: str, releases: _Releases, tars: list[ArchiveLocation], own_registry: Registry, stores: Stores
 ) -> None:
     releases.to_tar(1, tars[1])
     earlier = releases.manifests[0]
@@ -493,8 +495,8 @@ def test_a_delta_has_only_the_layers_that_are_new(
     assert len(releases.new_layers(2)) == 2
     assert _layer_names(tars[2].path) == _names(releases.new_layers(2))
     destination = own_registry.repository("app")
-    copy(CopyRequest(source=tars[1], destination=destination), homes)
-    copied = copy(CopyRequest(source=tars[2], destination=destination), homes)
+    copy(CopyRequest(source=tars[1], destination=destination), stores)
+    copied = copy(CopyRequest(source=tars[2], destination=destination), stores)
     assert copied.images == 61
     releases.assert_at(destination, 1)
     releases.assert_at(destination, 2)
@@ -508,7 +510,7 @@ def test_a_delta_does_not_go_where_its_base_is_not(
     proxy = make_proxy(own_registry.host)
     destination = Repository(proxy.host, own_registry.repository("app").path)
     with pytest.raises(StoreError) as failure:
-        copy(CopyRequest(source=tars[2], destination=destination), releases.homes)
+        copy(CopyRequest(source=tars[2], destination=destination), releases.stores)
     missing = layers_of(releases.manifests[1]) - releases.new_layers(2)
     assert all(digest in str(failure.value) for digest in missing)
     assert "\n" not in str(failure.value)
@@ -521,7 +523,7 @@ def test_a_delta_does_not_go_into_an_empty_layout(
     releases.to_tar(1, tars[1])
     releases.to_tar(2, tars[2], tars[1])
     with pytest.raises(StoreError, match=next(iter(layers_of(releases.manifests[1]) - releases.new_layers(2)))):
-        copy(CopyRequest(source=tars[2], destination=LayoutLocation(str(tmp_path / "empty"))), releases.homes)
+        copy(CopyRequest(source=tars[2], destination=LayoutLocation(str(tmp_path / "empty"))), releases.stores)
     assert not (tmp_path / "empty").exists()
 
 
@@ -529,7 +531,7 @@ def test_a_delta_does_not_become_a_whole_tar(releases: _Releases, tars: list[Arc
     releases.to_tar(1, tars[1])
     releases.to_tar(2, tars[2], tars[1])
     with pytest.raises(StoreError):
-        copy(CopyRequest(source=tars[2], destination=tars[3]), releases.homes)
+        copy(CopyRequest(source=tars[2], destination=tars[3]), releases.stores)
     assert not Path(tars[3].path).exists()
 
 
@@ -544,7 +546,7 @@ def test_deltas_form_a_chain(releases: _Releases, tars: list[ArchiveLocation], o
     assert _layer_names(tars[4].path) == _names(releases.new_layers(3))
     destination = own_registry.repository("app")
     for number in (1, 2, 3):
-        copy(CopyRequest(source=tars[number], destination=destination), releases.homes)
+        copy(CopyRequest(source=tars[number], destination=destination), releases.stores)
         releases.assert_at(destination, number)
 
 
@@ -557,70 +559,74 @@ def test_an_exclusion_that_is_not_there_is_an_error(releases: _Releases, tars: l
 @pytest.mark.parametrize("cosign", [False, True])
 @pytest.mark.parametrize("into", ["registry", "layout"])
 def test_a_delta_leaves_out_the_bundles_that_have_not_changed(
-    into: str, cosign: bool, registry: Registry, homes: Homes, own_registry: Registry, tars: list[ArchiveLocation]
+    into: str, cosign: bool, registry: Registry, stores: Stores, own_registry: Registry, tars: list[ArchiveLocation]
 ) -> None:
-    world = make_world(homes, registry.repository)
+    world = make_world(stores, registry.repository)
     destination = own_registry.repository("copy") if into == "registry" else Repository("layout.localhost", "copy")
     names = world.contents["outer"]
-    changed = put_bundle(homes, world.root, [world.images[name] for name in names], {"release": "2"})
+    changed = put_bundle(stores, world.root, [world.images[name] for name in names], {"release": "2"})
     old = world.root.repository.at(world.root_digest)
-    copy(CopyRequest(source=old, destination=tars[1], tag="v1", cosign=cosign), homes)
-    copy(CopyRequest(source=world.root, destination=tars[2], cosign=cosign, exclude=[tars[1]]), homes)
+    copy(CopyRequest(source=old, destination=tars[1], tag="v1", cosign=cosign), stores)
+    copy(CopyRequest(source=world.root, destination=tars[2], cosign=cosign, exclude=[tars[1]]), stores)
     assert _layer_names(tars[2].path) == _names(layers_of([changed]))
     with pytest.raises(StoreError):
-        copy(CopyRequest(source=tars[2], destination=destination, cosign=cosign), homes)
+        copy(CopyRequest(source=tars[2], destination=destination, cosign=cosign), stores)
     for tar in tars[1:3]:
-        copy(CopyRequest(source=tar, destination=destination, cosign=cosign), homes)
-    store = homes.repository(destination)
+        copy(CopyRequest(source=tar, destination=destination, cosign=cosign), stores)
+    store = stores.repository(destination)
     assert_whole(store, world)
     assert store.resolve("v1") == changed.digest
     assert closure(store, changed.digest)
     assert not cosign or all(find_manifest(store, tag) for tag in world.cosign)
 
 
-def test_a_tar_is_copied_onto_itself_with_another_tag(world: World, homes: Homes, archive: ArchiveLocation) -> None:
-    copy(CopyRequest(source=world.root, destination=archive), homes)
+def test_a_tar_is_copied_onto_itself_with_another_tag(world: World, stores: Stores, archive: ArchiveLocation) -> None:
+    copy(CopyRequest(source=world.root, destination=archive), stores)
     before = _layer_names(archive.path)
-    copy(CopyRequest(source=archive, destination=archive, tag="v2"), homes)
+    copy(CopyRequest(source=archive, destination=archive, tag="v2"), stores)
     assert _layer_names(archive.path) == before
-    store, manifest = homes.locate(archive)
+    store, manifest = stores.locate(archive)
     assert (manifest.digest, store.resolve("v2")) == (world.root_digest, world.root_digest)
     assert_whole(store, world)
 
 
-def test_what_another_copy_left_goes_when_a_tar_is_there(world: World, homes: Homes, archive: ArchiveLocation) -> None:
+def test_what_another_copy_left_goes_when_a_tar_is_there(
+    world: World, stores: Stores, archive: ArchiveLocation
+) -> None:
     request = CopyRequest(source=world.root, destination=archive)
-    assert copy(request, homes).changed
+    assert copy(request, stores).changed
     for kind in ("partial", "previous"):
         Path(archive.path).with_name(f".bundle.tar.{kind}").write_bytes(bytes(4096))
-    assert not copy(request, homes).changed
+    assert not copy(request, stores).changed
     assert [path.name for path in Path(archive.path).parent.iterdir() if "bundle.tar" in path.name] == ["bundle.tar"]
 
 
-def test_a_tar_that_another_process_writes_is_left_to_it(world: World, homes: Homes, archive: ArchiveLocation) -> None:
+def test_a_tar_that_another_process_writes_is_left_to_it(
+    world: World, stores: Stores, archive: ArchiveLocation
+) -> None:
     partial = Path(archive.path).with_name(".bundle.tar.partial")
     with partial.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(StoreError, match="another process"):
-            copy(CopyRequest(source=world.root, destination=archive), homes)
+            copy(CopyRequest(source=world.root, destination=archive), stores)
     assert not Path(archive.path).exists()
 
 
-def test_what_is_no_place_for_a_tar_is_an_error(world: World, homes: Homes, tmp_path: Path) -> None:
+def test_what_is_no_place_for_a_tar_is_an_error(world: World, stores: Stores, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file")
     (tmp_path / "directory").mkdir()
     (tmp_path / "directory/kept").touch()
     for path in (tmp_path / "file/bundle.tar", tmp_path / "directory"):
         with pytest.raises(StoreError, match=re.escape(str(path))):
-            copy(CopyRequest(source=world.root, destination=ArchiveLocation(str(path))), homes)
+            copy(CopyRequest(source=world.root, destination=ArchiveLocation(str(path))), stores)
     assert (tmp_path / "file").read_text() == "a file"
     assert (tmp_path / "directory/kept").exists()
 
 
-def test_a_tar_goes_into_a_directory_that_is_made_for_it(world: World, homes: Homes, tmp_path: Path) -> None:
+def test_a_tar_goes_into_a_directory_that_is_made_for_it(world: World, stores: Stores, tmp_path: Path) -> None:
     archive = ArchiveLocation(str(tmp_path / "new/er/bundle.tar"))
-    copy(CopyRequest(source=world.root, destination=archive), homes)
-    assert_whole(homes.locate(archive)[0], world)
+    copy(CopyRequest(source=world.root, destination=archive), stores)
+    assert_whole(stores.locate(archive)[0], world)
 
 
 GIGABYTES = 2
@@ -687,14 +693,14 @@ class _LargeImageHandler(BaseHTTPRequestHandler):
 COPY_AND_MEASURE = """
 import pathlib, resource, sys
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.location import ArchiveLocation
 from bundlepipe.verbs.copying.copy import CopyRequest, copy
 
 host, archive = sys.argv[1:]
 tar = ArchiveLocation(archive)
-copy(CopyRequest(source=Repository(host, "large").tagged("v1"), destination=tar), Homes())
-copy(CopyRequest(source=tar, destination=Repository(host, "copy")), Homes())
+copy(CopyRequest(source=Repository(host, "large").tagged("v1"), destination=tar), Stores())
+copy(CopyRequest(source=tar, destination=Repository(host, "copy")), Stores())
 if sys.platform == "linux":
     status = pathlib.Path("/proc/self/status").read_text()
     print(int(status.partition("VmHWM:")[2].split()[0]))

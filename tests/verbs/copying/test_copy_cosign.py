@@ -11,8 +11,8 @@ import pytest
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import OCI_INDEX, OCI_MANIFEST, Manifest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Store
 from bundlepipe.verbs.copying.copy import copy
 from bundlepipe.verbs.copying.request import CopyRequest
@@ -86,13 +86,13 @@ def _listed(store: Store, subject: Digest) -> dict[Digest, str | None]:
 def test_a_sigstore_bundle_is_where_its_image_is(
     source: str, destination: str, through: str, registry: Registry, own_registry: Registry, tmp_path: Path
 ) -> None:
-    homes = Homes()
+    stores = Stores()
     images = Repository(source, registry.repository("images").path)
     root = Repository(source, registry.repository("bundle").path).tagged("v1")
-    store = homes.repository(images, writes=True)
+    store = stores.repository(images, writes=True)
     image = put_image(store, file_layer("a", "content"))
-    bundle = put_bundle(homes, root, [images.at(image.digest)])
-    root_store = homes.repository(root.repository, writes=True)
+    bundle = put_bundle(stores, root, [images.at(image.digest)])
+    root_store = stores.repository(root.repository, writes=True)
     signatures = {
         image.digest: put_sigstore_bundle(store, image),
         bundle.digest: put_sigstore_bundle(root_store, bundle),
@@ -101,70 +101,70 @@ def test_a_sigstore_bundle_is_where_its_image_is(
     begin: Reference | ArchiveLocation = root
     if through == "tar":
         begin = ArchiveLocation(str(tmp_path / "a.tar"))
-        copy(CopyRequest(source=root, destination=begin, cosign=True), homes)
-    copy(CopyRequest(source=begin, destination=to, cosign=True), homes)
+        copy(CopyRequest(source=root, destination=begin, cosign=True), stores)
+    copy(CopyRequest(source=begin, destination=to, cosign=True), stores)
 
-    arrived = Homes().repository(to)
+    arrived = Stores().repository(to)
     for subject, signature in signatures.items():
         assert _listed(arrived, subject) == {signature.digest: SIGSTORE_BUNDLE}
         assert closure(arrived, signature.digest) == {signature.digest: signature.raw}
 
 
 @pytest.mark.parametrize("kind", [None, "", OCI_EMPTY], ids=["its own", "none", "that of the configuration"])
-def test_of_all_referrers_those_of_cosign_are_taken(kind: str | None, homes: Homes, registry: Registry) -> None:
+def test_of_all_referrers_those_of_cosign_are_taken(kind: str | None, stores: Stores, registry: Registry) -> None:
     """An index by tag may lack the type, or have that of the empty configuration."""
     at, to = registry.repository(), registry.repository()
-    store = homes.repository(at, writes=True)
+    store = stores.repository(at, writes=True)
     image = put_image(store, file_layer("a", "content"), tag="v1")
     signature = put_sigstore_bundle(store, image, kind=kind)
     older = put_referrer(store, image, COSIGN_SIGNATURE)
     put_referrer(store, image, "application/spdx+json")
 
-    copy(CopyRequest(source=at.tagged("v1"), destination=to, cosign=True), homes)
+    copy(CopyRequest(source=at.tagged("v1"), destination=to, cosign=True), stores)
 
-    assert _listed(homes.repository(to), image.digest) == {
+    assert _listed(stores.repository(to), image.digest) == {
         signature.digest: SIGSTORE_BUNDLE,
         older.digest: COSIGN_SIGNATURE,
     }
-    index = homes.repository(to).read_referrers(image.digest)
+    index = stores.repository(to).read_referrers(image.digest)
     assert index
     [entry] = [child for child in index.children if child.digest == signature.digest]
     assert entry.annotations == {"dev.sigstore.bundle.content": "message-signature"}
 
 
-def test_what_is_attached_by_tags_goes_along_beside_it(homes: Homes, registry: Registry) -> None:
+def test_what_is_attached_by_tags_goes_along_beside_it(stores: Stores, registry: Registry) -> None:
     at, to = registry.repository(), registry.repository()
-    store = homes.repository(at, writes=True)
+    store = stores.repository(at, writes=True)
     image = put_image(store, file_layer("a", "content"), tag="v1")
     old, new = put_cosign(store, image), put_sigstore_bundle(store, image)
 
-    copy(CopyRequest(source=at.tagged("v1"), destination=to, cosign=True), homes)
+    copy(CopyRequest(source=at.tagged("v1"), destination=to, cosign=True), stores)
 
-    arrived = homes.repository(to)
+    arrived = stores.repository(to)
     assert arrived.read_manifest(f"{fallback_tag(image.digest)}.sig").raw == old.raw
     assert _listed(arrived, image.digest).keys() == {new.digest}
 
 
-def test_signatures_stay_behind_unless_asked_for(homes: Homes, registry: Registry) -> None:
+def test_signatures_stay_behind_unless_asked_for(stores: Stores, registry: Registry) -> None:
     at, to = registry.repository(), registry.repository()
-    store = homes.repository(at, writes=True)
+    store = stores.repository(at, writes=True)
     image = put_image(store, file_layer("a", "content"), tag="v1")
     put_sigstore_bundle(store, image)
-    copy(CopyRequest(source=at.tagged("v1"), destination=to), homes)
-    assert _listed(homes.repository(to), image.digest) == {}
+    copy(CopyRequest(source=at.tagged("v1"), destination=to), stores)
+    assert _listed(stores.repository(to), image.digest) == {}
 
 
-def test_a_tag_from_before_a_registry_had_the_api_counts(homes: Homes, registry: Registry) -> None:
+def test_a_tag_from_before_a_registry_had_the_api_counts(stores: Stores, registry: Registry) -> None:
     server = ReferrersProxy(registry)
     try:
         at, to = Repository(server.host, registry.repository().path), registry.repository()
-        store = homes.repository(at, writes=True)
+        store = stores.repository(at, writes=True)
         image = put_image(store, file_layer("a", "content"), tag="v1")
         # The API goes by what it saw uploaded since.
         signature = put_sigstore_bundle(store, image)
         _forget_subjects(server)
-        copy(CopyRequest(source=at.tagged("v1"), destination=to, cosign=True), homes)
-        assert _listed(homes.repository(to), image.digest).keys() == {signature.digest}
+        copy(CopyRequest(source=at.tagged("v1"), destination=to, cosign=True), stores)
+        assert _listed(stores.repository(to), image.digest).keys() == {signature.digest}
     finally:
         server.close()
 
@@ -173,15 +173,15 @@ def _forget_subjects(server: ReferrersProxy) -> None:
     server._manifests = lambda name: iter(())  # type: ignore[method-assign]
 
 
-def test_images_without_signatures_cost_no_request_each(homes: Homes, registry: Registry, proxy: Proxy) -> None:
+def test_images_without_signatures_cost_no_request_each(stores: Stores, registry: Registry, proxy: Proxy) -> None:
     """Where the API is missing, the list of tags says that there is no index."""
     at = Repository(proxy.host, registry.repository("images").path)
-    store = homes.repository(at, writes=True)
+    store = stores.repository(at, writes=True)
     images = put_images(store, 20)
     root = Repository(proxy.host, registry.repository("bundle").path).tagged("v1")
-    put_bundle(homes, root, [at.at(image.digest) for image in images])
+    put_bundle(stores, root, [at.at(image.digest) for image in images])
     proxy.forget()
-    copy(CopyRequest(source=root, destination=registry.repository("copy"), cosign=True), Homes())
+    copy(CopyRequest(source=root, destination=registry.repository("copy"), cosign=True), Stores())
     asked = {seen.path.rpartition("/manifests/")[2] for seen in proxy.requests}
     assert not asked & {fallback_tag(image.digest) for image in images}
     assert proxy.count("GET", "/referrers/") <= 8
@@ -189,16 +189,16 @@ def test_images_without_signatures_cost_no_request_each(homes: Homes, registry: 
 
 @pytest.mark.parametrize("name", ["bundlepipe", "imgpkg"])
 def test_the_flag_of_the_command_takes_them(
-    name: str, homes: Homes, registry: Registry, tmp_path: Path, run_command: Callable[..., None]
+    name: str, stores: Stores, registry: Registry, tmp_path: Path, run_command: Callable[..., None]
 ) -> None:
     at, to = registry.repository(), registry.repository()
-    store = homes.repository(at, writes=True)
+    store = stores.repository(at, writes=True)
     image = put_image(store, file_layer("a", "content"), tag="v1")
     signature = put_sigstore_bundle(store, image)
     tar = str(tmp_path / "a.tar")
     run_command(name, "copy", "-i", str(at.tagged("v1")), "--to-tar", tar, "--cosign-signatures")
     run_command(name, "copy", "--tar", tar, "--to-repo", str(to), "--cosign-signatures")
-    assert _listed(homes.repository(to), image.digest) == {signature.digest: SIGSTORE_BUNDLE}
+    assert _listed(stores.repository(to), image.digest) == {signature.digest: SIGSTORE_BUNDLE}
 
 
 @pytest.fixture

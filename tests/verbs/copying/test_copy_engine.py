@@ -16,8 +16,8 @@ from bundlepipe.events import BlobDone, CopyPlanned, Event, ImageDone
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.engine import store as engine
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Store
 from bundlepipe.verbs.copying.copy import copy
 from bundlepipe.verbs.copying.request import Copied, CopyRequest
@@ -37,7 +37,7 @@ def images() -> Iterator[EngineImages]:
 class Copying:
     """Copies, with the events of the last one."""
 
-    homes: Homes
+    stores: Stores
     events: list[Event] = field(default_factory=list)
 
     def __call__(
@@ -49,7 +49,7 @@ class Copying:
     ) -> Copied:
         self.events.clear()
         request = CopyRequest(source=source, destination=destination, tag=tag, tags=tags)
-        return copy(request, self.homes, emit=self.events.append)
+        return copy(request, self.stores, emit=self.events.append)
 
     @property
     def ways(self) -> set[str]:
@@ -57,14 +57,14 @@ class Copying:
 
 
 @pytest.fixture
-def copying(homes: Homes) -> Copying:
-    return Copying(homes)
+def copying(stores: Stores) -> Copying:
+    return Copying(stores)
 
 
 @pytest.fixture
-def here(homes: Homes) -> Store:
+def here(stores: Stores) -> Store:
     """A repository in a layout."""
-    return homes.repository(Repository("layout.localhost", "app"))
+    return stores.repository(Repository("layout.localhost", "app"))
 
 
 def test_from_the_engine_to_a_registry_and_back_keeps_the_image_id(
@@ -86,12 +86,12 @@ def test_from_a_registry_to_the_engine_and_back_keeps_the_image_id(
     images: EngineImages, copying: Copying, registry: Registry
 ) -> None:
     repository, again, name = registry.repository(), registry.repository(), images.name()
-    store = copying.homes.repository(repository, writes=True)
+    store = copying.stores.repository(repository, writes=True)
     image = put_image(store, file_layer("a", "a"), plain_layer("b", "b"), file_layer("a", "a"), oci=True, tag="v1")
     copying(repository.tagged("v1"), located(name))
     assert image_id(name) == image.config.digest
     copied = copying(located(name), again, tag="v1")
-    there = copying.homes.repository(again).read_manifest("v1")
+    there = copying.stores.repository(again).read_manifest("v1")
     assert there.digest == copied.roots[0].digest
     assert there.config.digest == image.config.digest
 
@@ -103,7 +103,7 @@ def test_skopeo_finds_the_same_image(images: EngineImages, copying: Copying, reg
     copying(located(name), ours)
     target = f"docker://{theirs}:dev"
     subprocess.run([skopeo, "copy", "--dest-tls-verify=false", f"docker-daemon:{name}", target], check=True)
-    manifests = [copying.homes.repository(repository).read_manifest("dev") for repository in (ours, theirs)]
+    manifests = [copying.stores.repository(repository).read_manifest("dev") for repository in (ours, theirs)]
     assert {manifest.config.digest for manifest in manifests} == {image_id(name)}
 
 
@@ -138,7 +138,7 @@ def test_another_image_under_the_tag_is_replaced(images: EngineImages, copying: 
     for number in range(2):
         name = images.build({"hello": os.urandom(100 + number)})
         copying(located(name), repository, tag="v1")
-        assert copying.homes.repository(repository).read_manifest("v1").config.digest == image_id(name)
+        assert copying.stores.repository(repository).read_manifest("v1").config.digest == image_id(name)
 
 
 def test_what_the_engine_has_is_not_sent(images: EngineImages, copying: Copying, here: Store) -> None:
@@ -211,7 +211,7 @@ def test_what_an_engine_cannot_keep_is_refused(
 ) -> None:
     repository, name = Repository("layout.localhost", "app"), images.name()
     image = put_image(here, file_layer("a", "a"))
-    put_bundle(copying.homes, repository.tagged("bundle"), [repository.at(image.digest)])
+    put_bundle(copying.stores, repository.tagged("bundle"), [repository.at(image.digest)])
     layers = [layer.to_json() for layer in image.layers]
     put_image(here, file_layer("foreign", "f").as_foreign(), tag="windows")
     config = image.config.to_json()
@@ -241,13 +241,13 @@ def test_a_layer_that_breaks_on_the_way_loads_nothing(
     assert engine.find_image(located(name)) is None
 
 
-def test_an_image_of_the_engine_is_pulled_as_any_other(images: EngineImages, homes: Homes, tmp_path: Path) -> None:
+def test_an_image_of_the_engine_is_pulled_as_any_other(images: EngineImages, stores: Stores, tmp_path: Path) -> None:
     name = images.build({"hello": b"hello"})
-    pulled = pull(located(name), str(tmp_path / "out"), homes)
+    pulled = pull(located(name), str(tmp_path / "out"), stores)
     assert (tmp_path / "out" / "hello").read_bytes() == b"hello"
     assert pulled.store_name == f"docker-daemon:{name}"
     with pytest.raises(NotFound):
-        pull(located(images.name()), str(tmp_path / "out"), homes)
+        pull(located(images.name()), str(tmp_path / "out"), stores)
 
 
 def test_without_an_engine_copies_say_so(copying: Copying, here: Store, monkeypatch: pytest.MonkeyPatch) -> None:

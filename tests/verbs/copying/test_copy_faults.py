@@ -17,8 +17,8 @@ from bundlepipe.errors import BundlepipeError, IntegrityError, StoreError
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import CONCURRENT_TRANSFERS, Homes
 from bundlepipe.stores.location import ArchiveLocation
+from bundlepipe.stores.opening import CONCURRENT_TRANSFERS, Stores
 from bundlepipe.stores.protocol import find_manifest
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.verbs.copying.copy import copy
@@ -73,14 +73,14 @@ class Scene:
 
     def __init__(self, registry: Registry) -> None:
         self.source, self.destination = Proxy(registry.host), Proxy(registry.host)
-        self.homes = Homes()
+        self.stores = Stores()
         self.repository = Repository(self.source.host, registry.repository("source").path)
-        self.store = self.homes.repository(self.repository, writes=True)
+        self.store = self.stores.repository(self.repository, writes=True)
         images = [put_image(self.store, random_layer(20_000, number), tag=None) for number in range(4)]
         index = put_index(self.store, images[:2])
         self.victim = images[3]
         named = [self.repository.at(manifest.digest) for manifest in (index, *images[2:])]
-        bundle = put_bundle(self.homes, self.repository.tagged("v1"), named)
+        bundle = put_bundle(self.stores, self.repository.tagged("v1"), named)
         self.manifests = [*images, index, bundle]
         self.root = bundle
 
@@ -100,14 +100,14 @@ class Scene:
     def copy(self, to: str = "registry") -> Copied:
         """Copy with a client that knows nothing yet."""
         place = ArchiveLocation(str(self.archive)) if to == "tar" else self.target
-        return copy(CopyRequest(source=self.repository.tagged("v1"), destination=place), Homes())
+        return copy(CopyRequest(source=self.repository.tagged("v1"), destination=place), Stores())
 
     def assert_arrived(self, to: str = "registry") -> None:
         """Raise AssertionError unless everything is there, byte for byte."""
         self.source.heal()
         self.destination.heal()
         place: Reference | ArchiveLocation = self.target.tagged("v1")
-        store, root = Homes().locate(ArchiveLocation(str(self.archive)) if to == "tar" else place)
+        store, root = Stores().locate(ArchiveLocation(str(self.archive)) if to == "tar" else place)
         assert root.digest == self.root.digest
         for manifest in self.manifests:
             assert closure(store, manifest.digest)[manifest.digest] == manifest.raw
@@ -118,7 +118,7 @@ class Scene:
         self.source.heal()
         self.destination.heal()
         assert not self.archive.exists()
-        assert find_manifest(Homes().repository(self.target), "v1") is None
+        assert find_manifest(Stores().repository(self.target), "v1") is None
         self.copy(to)
         self.assert_arrived(to)
 
@@ -285,14 +285,14 @@ def test_no_more_blobs_are_on_their_way_than_allowed(
     layers = [random_layer(2000, number) for number in range(100, 124)]
     images = [put_image(scene.store, *layers[start : start + 4]) for start in range(0, 24, 4)]
     bundle = scene.repository.tagged("wide")
-    put_bundle(scene.homes, bundle, [scene.repository.at(image.digest) for image in images])
+    put_bundle(scene.stores, bundle, [scene.repository.at(image.digest) for image in images])
     downloads = Gauge(scene.source, "GET", "/blobs/")
     uploads = Gauge(scene.destination, "PUT", "/blobs/uploads/")
     limits = {
         scene.source.host: RegistrySettings(concurrency=source_limit),
         scene.destination.host: RegistrySettings(concurrency=destination_limit),
     }
-    copy(CopyRequest(source=bundle, destination=scene.target), Homes(limits))
+    copy(CopyRequest(source=bundle, destination=scene.target), Stores(limits))
     assert uploads.most <= (destination_limit or CONCURRENT_TRANSFERS)
     assert downloads.most <= (source_limit or CONCURRENT_TRANSFERS)
     assert (uploads.most > 1) == (destination_limit != 1)
@@ -301,9 +301,9 @@ def test_no_more_blobs_are_on_their_way_than_allowed(
 def test_a_tar_is_written_with_as_many_downloads_as_allowed(scene: Scene) -> None:
     images = put_images(scene.store, 8, own=3)
     bundle = scene.repository.tagged("wide")
-    put_bundle(scene.homes, bundle, [scene.repository.at(image.digest) for image in images])
+    put_bundle(scene.stores, bundle, [scene.repository.at(image.digest) for image in images])
     downloads = Gauge(scene.source, "GET", "/blobs/")
-    copy(CopyRequest(source=bundle, destination=ArchiveLocation(str(scene.archive))), Homes())
+    copy(CopyRequest(source=bundle, destination=ArchiveLocation(str(scene.archive))), Stores())
     assert 1 < downloads.most <= CONCURRENT_TRANSFERS
 
 
@@ -333,12 +333,12 @@ def test_a_registry_with_immutable_tags_takes_the_same_again(
 ) -> None:
     _make_immutable(proxy, status)
     archive = ArchiveLocation(str(tmp_path / "bundle.tar"))
-    copy(CopyRequest(source=world.root, destination=archive), Homes())
-    first = copy(CopyRequest(source=world.root, destination=destination), Homes())
+    copy(CopyRequest(source=world.root, destination=archive), Stores())
+    first = copy(CopyRequest(source=world.root, destination=destination), Stores())
     for source in (world.root, archive, world.root.repository.at(world.root_digest), destination.tagged("v1")):
-        again = copy(CopyRequest(source=source, destination=destination, tag="v1"), Homes())
+        again = copy(CopyRequest(source=source, destination=destination, tag="v1"), Stores())
         assert again.lock == first.lock
-    assert_whole(Homes().repository(destination), world)
+    assert_whole(Stores().repository(destination), world)
 
 
 @pytest.mark.parametrize("status", [400, 403, 409])
@@ -346,13 +346,13 @@ def test_a_registry_with_immutable_tags_keeps_a_tag_where_it_is(
     status: int, world: World, destination: Repository, proxy: Proxy
 ) -> None:
     _make_immutable(proxy, status)
-    app = copy(CopyRequest(source=world.images["app"], destination=destination, tag="v1"), Homes()).roots[0].digest
+    app = copy(CopyRequest(source=world.images["app"], destination=destination, tag="v1"), Stores()).roots[0].digest
     with pytest.raises(StoreError) as failure:
-        copy(CopyRequest(source=world.root, destination=destination), Homes())
+        copy(CopyRequest(source=world.root, destination=destination), Stores())
     message = str(failure.value)
     assert f"{destination}:v1" in message and app in message and world.root_digest in message
     assert "\n" not in message
-    assert Homes().repository(destination).resolve("v1") == app
+    assert Stores().repository(destination).resolve("v1") == app
 
 
 def test_tags_that_are_there_already_are_as_good_as_our_own(
@@ -361,13 +361,13 @@ def test_tags_that_are_there_already_are_as_good_as_our_own(
     _make_immutable(proxy, 400)
     images = [world.images[name] for name in world.contents["outer"]]
     # As a push leaves it: with tags, and without the images.
-    bundle = put_bundle(Homes(), destination.tagged("v1"), images, {"config.yml": "of: another\n"})
-    homes = Homes()
+    bundle = put_bundle(Stores(), destination.tagged("v1"), images, {"config.yml": "of: another\n"})
+    stores = Stores()
     source = registry.repository("again").tagged("v1")
-    assert put_bundle(homes, source, images, {"config.yml": "of: another\n"}).digest == bundle.digest
-    copied = copy(CopyRequest(source=source, destination=destination), homes)
+    assert put_bundle(stores, source, images, {"config.yml": "of: another\n"}).digest == bundle.digest
+    copied = copy(CopyRequest(source=source, destination=destination), stores)
     assert copied.roots[0].digest == bundle.digest
-    store = homes.repository(destination)
+    store = stores.repository(destination)
     for manifest in world.manifests.values():
         if manifest.digest != world.root_digest:
             assert closure(store, manifest.digest, world.left_out)
@@ -377,14 +377,16 @@ def test_other_locations_than_ours_are_left_where_they_cannot_be_replaced(
     world: World, destination: Repository, proxy: Proxy
 ) -> None:
     _make_immutable(proxy, 409)
-    homes = Homes()
+    stores = Stores()
     tags = [locations_tag(bundle.digest) for bundle in world.bundles.values()]
     other: list[Manifest] = [
-        put_image(homes.repository(destination, writes=True), file_layer("image-locations.yml", _NO_LOCATIONS), tag=tag)
+        put_image(
+            stores.repository(destination, writes=True), file_layer("image-locations.yml", _NO_LOCATIONS), tag=tag
+        )
         for tag in tags
     ]
-    copy(CopyRequest(source=world.root, destination=destination), homes)
-    store = homes.repository(destination)
+    copy(CopyRequest(source=world.root, destination=destination), stores)
+    store = stores.repository(destination)
     assert_whole(store, world)
     assert [store.resolve(tag) for tag in tags] == [manifest.digest for manifest in other]
 
@@ -395,7 +397,7 @@ _NO_LOCATIONS = "---\napiVersion: imgpkg.carvel.dev/v1alpha1\nimages: null\nkind
 def test_an_error_names_the_image_and_where_it_was_looked_for(scene: Scene, registry: Registry) -> None:
     missing = scene.repository.at(Digest.of(b"missing"))
     root = registry.repository("bundle").tagged("v1")
-    put_bundle(Homes(), root, [missing])
+    put_bundle(Stores(), root, [missing])
     with pytest.raises(StoreError, match=re.escape(str(missing))) as failure:
-        copy(CopyRequest(source=root, destination=scene.target), Homes())
+        copy(CopyRequest(source=root, destination=scene.target), Stores())
     assert root.repository.path in str(failure.value)

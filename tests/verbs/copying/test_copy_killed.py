@@ -14,8 +14,8 @@ import pytest
 
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation, parse_location
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Store, find_manifest
 from bundlepipe.verbs.copying.copy import copy
 from bundlepipe.verbs.copying.request import CopyRequest
@@ -28,7 +28,7 @@ COPY = """
 import os, sys
 from bundlepipe.events import BlobDone, ImageDone
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.location import ArchiveLocation, parse_location
 from bundlepipe.verbs.copying.copy import CopyRequest, copy
 
@@ -43,7 +43,7 @@ place = parse_location(destination)
 if not isinstance(place, ArchiveLocation):
     place = place.repository
 os.write(1, b"started\\n")
-copy(CopyRequest(source=parse_location(source), destination=place), Homes(), emit=tell)
+copy(CopyRequest(source=parse_location(source), destination=place), Stores(), emit=tell)
 os.write(1, b"done\\n")
 """
 
@@ -76,16 +76,16 @@ def _moved(proxy: Proxy, method: str) -> set[str]:
 @pytest.fixture
 def source(registry: Registry, proxy: Proxy) -> tuple[Reference, list[Manifest]]:
     """A bundle of an index and images of 40 layers in all, seen through the proxy."""
-    homes = Homes()
+    stores = Stores()
     repository = Repository(proxy.host, registry.repository("source").path)
-    store = homes.repository(repository, writes=True)
+    store = stores.repository(repository, writes=True)
     images = [
         put_image(store, *(random_layer(30_000, 4 * number + layer) for layer in range(4))) for number in range(10)
     ]
     index = put_index(store, images[:2])
     named = [repository.at(manifest.digest) for manifest in (index, *images[2:])]
     root = repository.tagged("v1")
-    return root, [*images, index, put_bundle(homes, root, named)]
+    return root, [*images, index, put_bundle(stores, root, named)]
 
 
 def test_a_killed_copy_to_a_tar_goes_on_where_it_was(
@@ -95,7 +95,7 @@ def test_a_killed_copy_to_a_tar_goes_on_where_it_was(
     (tmp_path / "out").mkdir()
     archive = tmp_path / "out/bundle.tar"
     whole = ArchiveLocation(str(tmp_path / "whole.tar"))
-    copy(CopyRequest(source=root, destination=whole), Homes())
+    copy(CopyRequest(source=root, destination=whole), Stores())
     image_layers = {str(digest) for digest in layers_of(manifests[:-1])}
     chance = random.Random(5)
     arrived: set[str] = set()
@@ -122,8 +122,8 @@ def test_a_killed_copy_to_a_registry_goes_on_where_it_was(
     root, manifests = source
     receiving = make_proxy(registry.host)
     destination = Repository(receiving.host, registry.repository("copy").path)
-    homes = Homes()
-    store = homes.repository(destination)
+    stores = Stores()
+    store = stores.repository(destination)
     image_layers = {str(digest) for digest in layers_of(manifests[:-1])}
     chance = random.Random(6)
     arrived: set[str] = set()
@@ -165,19 +165,19 @@ def test_a_partial_tar_of_something_else_is_no_harm(
     assert not archive.exists()
     image_layers = {str(digest) for digest in layers_of(manifests[:-1])}
     # A later release: the same images and one more.
-    homes = Homes()
-    store = homes.repository(root.repository, writes=True)
+    stores = Stores()
+    store = stores.repository(root.repository, writes=True)
     further = put_image(store, file_layer("further", "further"))
     named = [root.repository.at(manifest.digest) for manifest in (*manifests[10:11], *manifests[2:10], further)]
-    later = put_bundle(homes, root.repository.tagged("v2"), named, {"release": "2"})
+    later = put_bundle(stores, root.repository.tagged("v2"), named, {"release": "2"})
     proxy.forget()
     assert _run(f"{root.repository}:v2", f"tar:{archive}")[-1] == "done"
     assert not arrived & image_layers & _moved(proxy, "GET")
     clean = tmp_path / "clean.tar"
-    copy(CopyRequest(source=root.repository.tagged("v2"), destination=ArchiveLocation(str(clean))), homes)
+    copy(CopyRequest(source=root.repository.tagged("v2"), destination=ArchiveLocation(str(clean))), stores)
     assert archive.read_bytes() == clean.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle.tar", "clean.tar"]
-    archived, manifest = homes.locate(parse_location(f"tar:{archive}"))
+    archived, manifest = stores.locate(parse_location(f"tar:{archive}"))
     assert manifest.digest == later.digest
     assert closure(archived, later.digest)
 
@@ -188,12 +188,12 @@ def test_a_damaged_partial_tar_is_no_harm(
 ) -> None:
     root, _ = source
     archive, clean = tmp_path / "bundle.tar", tmp_path / "clean.tar"
-    copy(CopyRequest(source=root, destination=ArchiveLocation(str(clean))), Homes())
+    copy(CopyRequest(source=root, destination=ArchiveLocation(str(clean))), Stores())
     _run(str(root), f"tar:{archive}", lines=30)
     partial = tmp_path / ".bundle.tar.partial"
     content = partial.read_bytes()
     partial.write_bytes(content[:50_000] + damage + content[50_000 + len(damage) :] if damage else content[:50_000])
-    copy(CopyRequest(source=root, destination=ArchiveLocation(str(archive))), Homes())
+    copy(CopyRequest(source=root, destination=ArchiveLocation(str(archive))), Stores())
     assert archive.read_bytes() == clean.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle.tar", "clean.tar"]
 
@@ -206,7 +206,7 @@ def test_two_copies_at_once_both_arrive(
     command = [sys.executable, "-c", COPY, str(root), str(destination)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
     assert [process.communicate(timeout=120)[0].splitlines()[-1] for process in processes] == [b"done", b"done"]
-    store = Homes().repository(destination)
+    store = Stores().repository(destination)
     assert store.resolve("v1") == manifests[-1].digest
     for manifest in manifests:
         assert closure(store, manifest.digest)

@@ -13,8 +13,8 @@ from bundlepipe.errors import NotFound, StoreError
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation
+from bundlepipe.stores.opening import Stores
 from bundlepipe.verbs.copying.copy import copy
 from bundlepipe.verbs.copying.request import CopyRequest
 from tests.conftest import WriteDockerConfig
@@ -39,13 +39,13 @@ MakeProxy = Callable[[str], Proxy]
 
 def _bundle(host: str, registry: Registry, count: int, own: int, **options: bool) -> tuple[Reference, list[Manifest]]:
     """Put a bundle of as many images into two repositories behind a host: one for the images, one for the bundle."""
-    homes = Homes()
+    stores = Stores()
     repository = Repository(host, registry.repository("images").path)
-    store = homes.repository(repository, writes=True)
+    store = stores.repository(repository, writes=True)
     shared = [random_layer(3000, number) for number in range(2)] if options.get("shared") else []
     images = put_images(store, count, *shared, own=own)
     root = Repository(host, registry.repository("bundle").path).tagged("v1")
-    return root, [*images, put_bundle(homes, root, [repository.at(image.digest) for image in images])]
+    return root, [*images, put_bundle(stores, root, [repository.at(image.digest) for image in images])]
 
 
 def _transfers(proxy: Proxy, method: str) -> Counter[str]:
@@ -60,18 +60,18 @@ def test_sixty_images_of_three_layers_are_copied_within_a_registry(registry: Reg
     destination = Repository(proxy.host, registry.repository("copy").path)
     request = CopyRequest(source=root, destination=destination)
     proxy.forget()
-    copied = copy(request, Homes())
+    copied = copy(request, Stores())
     first = len(proxy.requests)
     assert first <= 400, proxy.summary()
     assert copied.mounted == len(blobs_of(manifests))
     assert proxy.count("GET", "/tags/list") == 1
     proxy.forget()
-    again = copy(request, Homes())
+    again = copy(request, Stores())
     assert len(proxy.requests) <= 65, proxy.summary()
     assert not any(proxy.count(method) for method in ("PUT", "POST", "PATCH"))
     assert (again.uploaded, again.mounted, again.size) == (0, 0, 0)
     assert again.lock == copied.lock
-    store = Homes().repository(destination)
+    store = Stores().repository(destination)
     assert {digest for manifest in manifests for digest in closure(store, manifest.digest)} == {
         manifest.digest for manifest in manifests
     }
@@ -82,7 +82,7 @@ def test_each_blob_is_fetched_and_sent_once(registry: Registry, make_proxy: Make
     root, manifests = _bundle(source.host, registry, 20, 1, shared=True)
     source.forget()
     target = Repository(destination.host, registry.repository("copy").path)
-    copied = copy(CopyRequest(source=root, destination=target), Homes())
+    copied = copy(CopyRequest(source=root, destination=target), Stores())
     assert copied.uploaded == len(blobs_of(manifests))
     assert _transfers(source, "GET") == dict.fromkeys(blobs_of(manifests), 1)
     # The locations image is made here: a layer and a configuration.
@@ -95,7 +95,7 @@ def test_each_blob_is_fetched_and_sent_once(registry: Registry, make_proxy: Make
 def test_each_blob_is_fetched_once_for_a_tar(registry: Registry, proxy: Proxy, tmp_path: Path) -> None:
     root, manifests = _bundle(proxy.host, registry, 20, 1, shared=True)
     proxy.forget()
-    copy(CopyRequest(source=root, destination=ArchiveLocation(str(tmp_path / "bundle.tar"))), Homes())
+    copy(CopyRequest(source=root, destination=ArchiveLocation(str(tmp_path / "bundle.tar"))), Stores())
     assert _transfers(proxy, "GET") == dict.fromkeys(blobs_of(manifests), 1)
     assert not any(proxy.count(method) for method in ("PUT", "POST", "PATCH"))
     assert not proxy.count("HEAD", "/blobs/")
@@ -104,13 +104,13 @@ def test_each_blob_is_fetched_once_for_a_tar(registry: Registry, proxy: Proxy, t
 def test_a_tar_is_imported_with_each_blob_sent_once(registry: Registry, proxy: Proxy, tmp_path: Path) -> None:
     archive = ArchiveLocation(str(tmp_path / "bundle.tar"))
     root, manifests = _bundle(registry.host, registry, 20, 1, shared=True)
-    copy(CopyRequest(source=root, destination=archive), Homes())
+    copy(CopyRequest(source=root, destination=archive), Stores())
     destination = Repository(proxy.host, registry.repository("copy").path)
-    copied = copy(CopyRequest(source=archive, destination=destination), Homes())
+    copied = copy(CopyRequest(source=archive, destination=destination), Stores())
     assert copied.uploaded == len(blobs_of(manifests))
     assert set(_transfers(proxy, "PUT").values()) == {1}
     proxy.forget()
-    again = copy(CopyRequest(source=archive, destination=destination), Homes())
+    again = copy(CopyRequest(source=archive, destination=destination), Stores())
     assert again.uploaded == 0
     assert not any(proxy.count(method) for method in ("PUT", "POST", "PATCH"))
 
@@ -121,17 +121,17 @@ def test_a_relocated_bundle_does_not_ask_its_origins(
     origin = make_proxy(registry.host)
     root, manifests = _bundle(origin.host, registry, 10, 1)
     first, second = own_registry.repository("first"), own_registry.repository("second")
-    copy(CopyRequest(source=root, destination=first), Homes())
+    copy(CopyRequest(source=root, destination=first), Stores())
     origin.forget()
-    copy(CopyRequest(source=first.tagged("v1"), destination=second), Homes())
+    copy(CopyRequest(source=first.tagged("v1"), destination=second), Stores())
     assert origin.requests == []
-    assert closure(Homes().repository(second), manifests[-1].digest)
+    assert closure(Stores().repository(second), manifests[-1].digest)
 
 
 def test_a_bundle_that_was_never_relocated_is_not_searched_for_its_images(registry: Registry, proxy: Proxy) -> None:
     root, _ = _bundle(proxy.host, registry, 30, 1)
     proxy.forget()
-    copy(CopyRequest(source=root, destination=Repository(proxy.host, registry.repository("copy").path)), Homes())
+    copy(CopyRequest(source=root, destination=Repository(proxy.host, registry.repository("copy").path)), Stores())
     in_vain = [seen for seen in proxy.requests if seen.status == 404 and "/manifests/" in seen.path]
     assert len(in_vain) <= 2, proxy.summary()
 
@@ -142,24 +142,24 @@ def test_tags_that_may_not_be_listed_are_asked_for_one_by_one(status: int, regis
     destination = Repository(proxy.host, registry.repository("copy").path)
     proxy.fault("GET", "/tags/list", Respond(status), times=math.inf)
     request = CopyRequest(source=root, destination=destination)
-    copied = copy(request, Homes())
+    copied = copy(request, Stores())
     assert copied.uploaded == len(blobs_of(manifests))
     proxy.forget()
-    again = copy(request, Homes())
+    again = copy(request, Stores())
     assert again.uploaded == 0
     assert not proxy.count("PUT", "/blobs/")
     for manifest in manifests:
-        assert closure(Homes().repository(destination), manifest.digest)
+        assert closure(Stores().repository(destination), manifest.digest)
 
 
 @pytest.mark.parametrize("status", [403, 404, 405, 400])
 def test_a_registry_that_mounts_nothing_gets_everything_sent(status: int, registry: Registry, proxy: Proxy) -> None:
-    world = make_world(Homes(), lambda name: Repository(proxy.host, registry.repository(name).path))
+    world = make_world(Stores(), lambda name: Repository(proxy.host, registry.repository(name).path))
     proxy.fault("POST", "mount=", Respond(status), times=math.inf)
     destination = Repository(proxy.host, registry.repository("copy").path)
-    copied = copy(CopyRequest(source=world.root, destination=destination), Homes())
+    copied = copy(CopyRequest(source=world.root, destination=destination), Stores())
     assert (copied.uploaded, copied.mounted) == (len(world.blobs), 0)
-    assert_whole(Homes().repository(destination), world)
+    assert_whole(Stores().repository(destination), world)
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_mounts_come_with_tokens_for_both_repositories(token_registry: TokenRegi
     root, manifests = _bundle(token_proxy.host, token_registry, 12, 2)
     destination = Repository(token_proxy.host, token_registry.repository("copy").path)
     before = len(token_registry.tokens.requests)
-    copied = copy(CopyRequest(source=root, destination=destination), Homes())
+    copied = copy(CopyRequest(source=root, destination=destination), Stores())
     assert copied.mounted == len(blobs_of(manifests))
     asked = [frozenset(request.scopes) for request in token_registry.tokens.requests[before:]]
     sources = {root.repository.path, _images_of(manifests, token_proxy, destination)}
@@ -197,10 +197,10 @@ def test_a_copy_goes_on_when_its_tokens_expire(
     for method, path in [("GET", "/manifests/"), ("POST", "/blobs/uploads/"), ("PUT", "/manifests/")]:
         token_proxy.fault(method, path, expired, skip=2)
     destination = Repository(token_proxy.host, token_registry.repository("copy").path)
-    copied = copy(CopyRequest(source=root, destination=destination), Homes())
+    copied = copy(CopyRequest(source=root, destination=destination), Stores())
 
     assert copied.mounted == len(blobs_of(manifests))
-    store = Homes().repository(destination)
+    store = Stores().repository(destination)
     assert all(closure(store, manifest.digest) for manifest in manifests)
     assert [seen.status for seen in token_proxy.requests].count(401) >= 3
     methods = {request.method for request in token_registry.tokens.requests[before:]}
@@ -223,29 +223,29 @@ def test_what_may_not_be_pulled_for_a_mount_is_an_error(token_registry: TokenReg
     destination = Repository(token_proxy.host, token_registry.repository("copy").path)
     manners.grants.append((ALICE.username, destination.path, frozenset({"pull", "push"})))
     with pytest.raises(StoreError, match="UNAUTHORIZED"):
-        copy(CopyRequest(source=root, destination=destination), Homes())
+        copy(CopyRequest(source=root, destination=destination), Stores())
 
 
 def test_a_repository_of_many_tags_is_listed_in_few_requests(registry: Registry, proxy: Proxy) -> None:
     destination = Repository(proxy.host, registry.repository("copy").path)
-    homes = Homes()
-    store = homes.repository(destination, writes=True)
+    stores = Stores()
+    store = stores.repository(destination, writes=True)
     image = put_image(store, file_layer("a", "a"))
     for number in range(120):
         store.put_manifest(image, f"tag{number}")
     root, _ = _bundle(registry.host, registry, 3, 1)
     proxy.forget()
-    copy(CopyRequest(source=root, destination=destination), Homes())
+    copy(CopyRequest(source=root, destination=destination), Stores())
     assert proxy.count("GET", "/tags/list") == 1
 
 
 def test_missing_images_are_not_asked_for_twice(registry: Registry, proxy: Proxy) -> None:
-    homes = Homes()
+    stores = Stores()
     missing = Repository(proxy.host, registry.repository("missing").path).at(Digest.of(b"missing"))
     root = Repository(proxy.host, registry.repository("bundle").path).tagged("v1")
-    put_bundle(homes, root, [missing])
+    put_bundle(stores, root, [missing])
     proxy.forget()
     with pytest.raises(NotFound, match=str(missing)):
-        copy(CopyRequest(source=root, destination=registry.repository("copy")), homes)
+        copy(CopyRequest(source=root, destination=registry.repository("copy")), stores)
     asked = Counter(seen.path for seen in proxy.requests if str(missing.digest) in seen.path)
     assert set(asked.values()) == {1}

@@ -21,7 +21,7 @@ from bundlepipe.errors import DocumentError, InputError, ResolutionError
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Manifest, Platform
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.verbs.images.lock import LockRequest, lock
 from bundlepipe.verbs.images.render import RenderRequest, render
 from bundlepipe.verbs.images.resolve import ResolveRequest, resolve
@@ -50,11 +50,11 @@ class Images:
 
 @pytest.fixture(scope="module")
 def images(registry: Registry) -> Images:
-    homes = Homes()
+    stores = Stores()
     app, multi = registry.repository("app"), registry.repository("multi")
-    store = homes.repository(app, writes=True)
+    store = stores.repository(app, writes=True)
     versions = {tag: put_image(store, file_layer("version", tag), tag=tag) for tag in TAGS}
-    store = homes.repository(multi, writes=True)
+    store = stores.repository(multi, writes=True)
     children = {name: put_image(store, file_layer("of", name)) for name in ("amd64", "arm64")}
     index = put_index(store, list(children.values()), tag="v1")
     return Images(app, versions, multi, children, index)
@@ -77,7 +77,7 @@ def locked_entries(
     (tmp_path / "config.yml").write_text(config)
     (tmp_path / "kbld.yml").write_text(KBLD + rules)
     request = LockRequest([str(tmp_path / "config.yml")], config=[str(tmp_path / "kbld.yml")], **options)
-    return lock(request, current or ImagesLock(), Resolver(Homes()), refuse).images
+    return lock(request, current or ImagesLock(), Resolver(Stores()), refuse).images
 
 
 def only(found: Mapping[str, str]) -> str:
@@ -252,7 +252,7 @@ def test_a_hundred_references_cost_one_request_each_side_by_side(
 ) -> None:
     path = registry.repository("many").path
     repository = Repository(proxy.host, path)
-    store = Homes().repository(repository, writes=True)
+    store = Stores().repository(repository, writes=True)
     for number, manifest in enumerate(put_images(store, 100)):
         store.put_manifest(manifest, f"t{number}")
     proxy.forget()
@@ -305,7 +305,7 @@ def test_an_images_lock_is_enough_to_lock_and_to_render(tmp_path: Path) -> None:
     config = "# kept\nimage:  'web' # here\nname: y\n"
     (tmp_path / "config.yml").write_text(config)
     request = LockRequest([str(tmp_path / "config.yml")], config=[path])
-    entries = lock(request, ImagesLock(), Resolver(Homes()), refuse).images
+    entries = lock(request, ImagesLock(), Resolver(Stores()), refuse).images
     assert [str(entry.image) for entry in entries] == [f"registry.invalid/web@{DIGEST}"]
     rendered = render(RenderRequest(read_texts([str(tmp_path / "config.yml")]), locks=[path]))
     assert rendered.decode() == config.replace("web", f"registry.invalid/web@{DIGEST}")
@@ -382,7 +382,7 @@ def test_resolve_prints_documents_and_writes_both_locks(images: Images, tmp_path
     )
     rules = f"{KBLD}overrides: [{{image: web, newImage: 'a.invalid/web@{DIGEST}', preresolved: true}}]\n"
     texts = [Text("config.yml", config.encode()), Text("kbld.yml", rules.encode())]
-    resolved = resolve(ResolveRequest(texts), Resolver(Homes()), refuse)
+    resolved = resolve(ResolveRequest(texts), Resolver(Stores()), refuse)
     app = f"{images.app}@{images.versions['1.2.0'].digest}"
     documents = resolved.documents.decode()
     assert "  name: y # stays\n" in documents
@@ -400,10 +400,10 @@ def test_resolve_prints_documents_and_writes_both_locks(images: Images, tmp_path
     assert [entry.annotations[KBLD_ID] for entry in lock_of_images.images] == sorted([f"{images.app}:1.2.0", "web"])
     again = resolve(
         ResolveRequest([texts[0], Text("kbld.lock.yml", resolved.kbld_lock())], images_annotation=False),
-        Resolver(Homes()),
+        Resolver(Stores()),
         refuse,
     )
-    plain = resolve(ResolveRequest(texts, images_annotation=False), Resolver(Homes()), refuse)
+    plain = resolve(ResolveRequest(texts, images_annotation=False), Resolver(Stores()), refuse)
     assert again.documents == plain.documents
 
 
@@ -417,7 +417,7 @@ def test_resolved_documents_are_sorted_when_asked(tmp_path: Path) -> None:
         Text("c.yml", b"# of this one\n- image: web # 0\n"),
         Text("images.yml", images_lock_of(web=f"a.invalid/web@{DIGEST}")),
     ]
-    resolved = resolve(ResolveRequest(texts, sort=True), Resolver(Homes()), refuse)
+    resolved = resolve(ResolveRequest(texts, sort=True), Resolver(Stores()), refuse)
     assert re.findall(r"# (\d)", resolved.documents.decode()) == list("04321")
     first, *others = yaml.safe_load_all(resolved.documents)
     assert (first, len(others)) == ([{"image": f"a.invalid/web@{DIGEST}"}], 4)
@@ -429,7 +429,7 @@ def test_an_image_map_comes_after_the_configuration(tmp_path: Path) -> None:
     image_map = json.dumps({"web": f"a.invalid/second@{DIGEST}", "api": f"a.invalid/api@{DIGEST}"})
     texts = [Text("config.yml", b"- image: web\n- image: api\n"), Text("kbld.yml", rules.encode())]
     request = ResolveRequest(texts, image_map=parse_image_map(image_map.encode(), "map.json"))
-    resolved = resolve(request, Resolver(Homes()), refuse)
+    resolved = resolve(request, Resolver(Stores()), refuse)
     assert {image.reference: image.image for image in resolved.images} == {
         "web": new,
         "api": f"a.invalid/api@{DIGEST}",
@@ -438,7 +438,7 @@ def test_an_image_map_comes_after_the_configuration(tmp_path: Path) -> None:
 
 def test_a_config_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none.yml: cannot be read: No such file"):
-        lock(LockRequest([], config=[str(tmp_path / "none.yml")]), ImagesLock(), Resolver(Homes()), refuse)
+        lock(LockRequest([], config=[str(tmp_path / "none.yml")]), ImagesLock(), Resolver(Stores()), refuse)
 
 
 class Answered:
@@ -460,7 +460,7 @@ def test_shared_answers_take_the_place_of_the_lock(images: Images, tmp_path: Pat
     other = Digest.of(b"another")
     answers = Answered({Question(Reference.parse(known)): other})
     request = LockRequest([str(tmp_path / "app.yml")], refresh=lambda name: False)
-    locked = lock(request, answers, Resolver(Homes()), _no_build)
+    locked = lock(request, answers, Resolver(Stores()), _no_build)
     assert {entry.annotations[KBLD_ID]: entry.digest for entry in locked.images} == {
         known: other,
         new: images.versions["1.0.0"].digest,
@@ -486,7 +486,7 @@ def test_a_refresh_moves_a_shared_answer_for_all_spellings(
         config=[str(tmp_path / "kbld.yml")],
         refresh=lambda name: name == (reference if spelled_out else "one"),
     )
-    locked = lock(request, answers, Resolver(Homes()), _no_build)
+    locked = lock(request, answers, Resolver(Stores()), _no_build)
     assert {entry.digest for entry in locked.images} == {images.versions["1.0.0"].digest}
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bundlepipe.filesystem.inputs import Inputs
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.layout.store import LayoutStore
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.verbs.push import PushRequest, push
 
@@ -21,29 +21,29 @@ PUSH_FOR_EVER = """
 import itertools, pathlib, sys
 from bundlepipe.filesystem.snapshots import Inputs
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.verbs.push import PushRequest, push
 
 directory = pathlib.Path(sys.argv[1])
-homes = Homes({"layout.localhost": RegistrySettings(layout=str(directory / "registry"))})
+stores = Stores({"layout.localhost": RegistrySettings(layout=str(directory / "registry"))})
 request = PushRequest(Inputs([str(directory / "site")]), Repository("layout.localhost", "app").tagged("v1"), False)
 for number in itertools.count(int(sys.argv[2])):
     (directory / "site/index.html").write_text(str(number) * 1000)
-    push(request, homes)
+    push(request, stores)
     print(number, flush=True)
 """
 PULL_FOR_EVER = """
 import itertools, pathlib, sys
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.settings import RegistrySettings
 from bundlepipe.verbs.pull import pull
 
 directory = pathlib.Path(sys.argv[1])
-homes = Homes({"layout.localhost": RegistrySettings(layout=str(directory / "registry"))})
+stores = Stores({"layout.localhost": RegistrySettings(layout=str(directory / "registry"))})
 for number in itertools.count():
-    pull(Repository("layout.localhost", "app").tagged(f"v{number % 2}"), str(directory / "out"), homes)
+    pull(Repository("layout.localhost", "app").tagged(f"v{number % 2}"), str(directory / "out"), stores)
     print(number, flush=True)
 """
 
@@ -58,8 +58,8 @@ def _kill_after(program: str, directory: Path, argument: int, delay: float) -> N
     process.communicate()
 
 
-def _homes(directory: Path) -> Homes:
-    return Homes({"layout.localhost": RegistrySettings(layout=str(directory / "registry"))})
+def _stores(directory: Path) -> Stores:
+    return Stores({"layout.localhost": RegistrySettings(layout=str(directory / "registry"))})
 
 
 def test_a_killed_push_leaves_a_layout_whole(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_killed_push_leaves_a_layout_whole(tmp_path: Path) -> None:
         for blob in (manifest.config, *manifest.layers):
             assert sum(map(len, store.read_blob(blob))) == blob.size
     request = PushRequest(Inputs([str(tmp_path / "site")]), REPOSITORY.tagged("v1"), False)
-    push(request, _homes(tmp_path))
+    push(request, _stores(tmp_path))
     assert [path for path in layout.rglob("*") if path.name.startswith(".incoming")] == []
 
 
@@ -85,7 +85,7 @@ def test_a_killed_pull_leaves_the_directory_whole(tmp_path: Path) -> None:
             path = site / f"d{file % 5}/f{file}"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{number}" * 5000)
-        push(PushRequest(Inputs([str(site)]), REPOSITORY.tagged(f"v{number}"), False), _homes(tmp_path))
+        push(PushRequest(Inputs([str(site)]), REPOSITORY.tagged(f"v{number}"), False), _stores(tmp_path))
         trees.append(_contents(site))
     chance = random.Random(4)
     for _ in range(ROUNDS):
@@ -93,7 +93,7 @@ def test_a_killed_pull_leaves_the_directory_whole(tmp_path: Path) -> None:
         assert _contents(tmp_path / "out") in trees
     from bundlepipe.verbs.pull import pull
 
-    pull(REPOSITORY.tagged("v1"), str(tmp_path / "out"), _homes(tmp_path))
+    pull(REPOSITORY.tagged("v1"), str(tmp_path / "out"), _stores(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "registry", "site0", "site1"]
 
 

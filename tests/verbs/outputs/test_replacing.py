@@ -21,13 +21,13 @@ from bundlepipe.stores.archive import manifest as archive_manifest
 from bundlepipe.stores.archive.manifest import ArchivedManifest
 from bundlepipe.verbs.outputs.git_content import find_unkept
 from bundlepipe.verbs.outputs.kinds import BUNDLE_LOCK, COPIED_TAR, IMAGES_LOCK, KBLD_LOCK, PARTIAL_TAR, tar_outputs
-from bundlepipe.verbs.outputs.replacing import Claim, DirectoryOutput, FileOutput, Kind
+from bundlepipe.verbs.outputs.replacing import DirectoryOutput, FileOutput, Kind, ReplacePolicy
 from tests.support.git import commit_all, git
 
 ADVICE = "this task did not make it, and git does not have"
-CLAIM = Claim(unknown="this task did not make it", advice="remove it")
-MADE = Claim(unknown="", advice="", made=lambda: True)
-FORCED = Claim(unknown="", advice="", forced=True)
+CLAIM = ReplacePolicy(unknown="this task did not make it", advice="remove it")
+MADE = ReplacePolicy(unknown="", advice="", made=lambda: True)
+FORCED = ReplacePolicy(unknown="", advice="", forced=True)
 DIGEST = f"registry.example/shop@sha256:{'0' * 64}"
 BUNDLE = f"apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: BundleLock\nbundle: {{image: '{DIGEST}'}}\n"
 IMAGES = "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\n"

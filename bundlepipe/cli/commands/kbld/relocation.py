@@ -22,9 +22,9 @@ from bundlepipe.verbs.outputs.kinds import KBLD_LOCK
 
 if TYPE_CHECKING:
     from bundlepipe.oci.reference import Repository
-    from bundlepipe.stores.homes import Homes
+    from bundlepipe.stores.opening import Stores
     from bundlepipe.verbs.images.texts import Configuration
-    from bundlepipe.verbs.kbld_relocation import Carried
+    from bundlepipe.verbs.kbld_relocation import RelocatedImage
 
 _INSTEAD = {"package": "push", "unpackage": "pull", "relocate": "copy"}
 _LOCK_HELP = "Write overrides that resolve to the copied images (- prints only them)"
@@ -69,10 +69,10 @@ def package(run: Run, files: Sequence[str], output: str, concurrency: int, sort:
     told = _Narration(run, "package")
     with narrated(run, "package", told.take) as emit:
         names = named_images(_configuration(run, files, emit))
-        homes = access.homes(run, emit, concurrency=max(1, concurrency))
-        carried = _exported(told, names, homes)
+        stores = access.stores(run, emit, concurrency=max(1, concurrency))
+        carried = _exported(told, names, stores)
         check_directory(output)
-        write_archive(carried, output, homes, emit)
+        write_archive(carried, output, stores, emit)
 
 
 @click.command(
@@ -116,8 +116,8 @@ def unpackage(
     with narrated(run, "unpackage", told.take) as emit:
         configuration = _configuration(run, files, emit)
         destination = _repository(repository)
-        homes = access.homes(run, emit, concurrency=concurrency)
-        moved = _imported(told, read_archive(path, homes), destination, homes, emit)
+        stores = access.stores(run, emit, concurrency=concurrency)
+        moved = _imported(told, read_archive(path, stores), destination, stores, emit)
     _print(run, configuration, moved, lock_output)
 
 
@@ -162,8 +162,8 @@ def relocate(
         configuration = _configuration(run, files, emit)
         names = named_images(configuration)
         destination = _repository(repository)
-        homes = access.homes(run, emit, concurrency=concurrency)
-        moved = _imported(told, _exported(told, names, homes), destination, homes, emit)
+        stores = access.stores(run, emit, concurrency=concurrency)
+        moved = _imported(told, _exported(told, names, stores), destination, stores, emit)
     _print(run, configuration, moved, lock_output)
 
 
@@ -216,7 +216,7 @@ def _repository(text: str) -> Repository:
     return Repository.parse(text)
 
 
-def _exported(told: _Narration, names: Sequence[str], homes: Homes) -> list[Carried]:
+def _exported(told: _Narration, names: Sequence[str], stores: Stores) -> list[RelocatedImage]:
     from bundlepipe.verbs.kbld_relocation import read_images, spelled
 
     references = []
@@ -224,11 +224,11 @@ def _exported(told: _Narration, names: Sequence[str], homes: Homes) -> list[Carr
         for name in names:
             references.append(spelled(name))
             told.line(f"will export {name}")
-        return read_images(references, homes)
+        return read_images(references, stores)
 
 
 def _imported(
-    told: _Narration, carried: Sequence[Carried], repository: Repository, homes: Homes, emit: Emit
+    told: _Narration, carried: Sequence[RelocatedImage], repository: Repository, stores: Stores, emit: Emit
 ) -> dict[str, str]:
     from bundlepipe.verbs.kbld_relocation import put_images
 
@@ -236,7 +236,7 @@ def _imported(
     with told.counting("import", len(carried), moved):
         for each in carried:
             told.line(f"importing {each.image} -> {repository.at(each.digest)}...")
-        moved.update(put_images(carried, repository, homes, emit))
+        moved.update(put_images(carried, repository, stores, emit))
     return moved
 
 

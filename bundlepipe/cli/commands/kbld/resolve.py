@@ -23,7 +23,7 @@ from bundlepipe.verbs.outputs.kinds import IMAGES_LOCK, KBLD_LOCK
 
 if TYPE_CHECKING:
     from bundlepipe.documents.kbld.config import Override
-    from bundlepipe.stores.homes import Homes
+    from bundlepipe.stores.opening import Stores
     from bundlepipe.verbs.images.resolve import Resolved, ResolveRequest
     from bundlepipe.verbs.images.resolver import AnyPlatform
     from bundlepipe.verbs.images.texts import Text
@@ -158,7 +158,7 @@ def resolve(
         if unresolved_inspect:
             _list(run, texts)
             return
-        resolved = _resolved(_request(run, texts, options), access.homes(run, emit), build_concurrency, emit)
+        resolved = _resolved(_request(run, texts, options), access.stores(run, emit), build_concurrency, emit)
     for image in resolved.images:
         told = f"final: {image.reference} -> {image.image}".replace("\n", "\nresolve | ")
         run.console.note(f"resolve | {told}")
@@ -211,7 +211,7 @@ def _platform(run: Run, text: str | None) -> AnyPlatform | None:
     return PlatformSelection.parse(text) if run.tool is KBLD else Platform.parse(text)
 
 
-def _resolved(request: ResolveRequest, homes: Homes, concurrency: int, emit: Emit) -> Resolved:
+def _resolved(request: ResolveRequest, stores: Stores, concurrency: int, emit: Emit) -> Resolved:
     from bundlepipe.verbs.building.kbld_sources import SourceBuilds
     from bundlepipe.verbs.images.resolve import resolve as resolve_images
     from bundlepipe.verbs.images.resolver import Resolver
@@ -220,4 +220,4 @@ def _resolved(request: ResolveRequest, homes: Homes, concurrency: int, emit: Emi
         """Report the image along with each event: several may be built at once."""
         emit(OutputLine(f"{image} | {event.text}") if isinstance(event, OutputLine) else event)
 
-    return resolve_images(request, Resolver(homes), SourceBuilds(homes, concurrency, tell).build)
+    return resolve_images(request, Resolver(stores), SourceBuilds(stores, concurrency, tell).build)

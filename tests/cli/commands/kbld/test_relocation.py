@@ -11,8 +11,8 @@ import pytest
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.archive.manifest import FILE_NAME
 from bundlepipe.stores.archive.reader import ArchiveStore
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import ArchiveLocation
+from bundlepipe.stores.opening import Stores
 from tests.support.command import Command
 from tests.support.images import file_layer, put_image, put_index
 from tests.support.proxy import Proxy
@@ -21,7 +21,7 @@ from tests.support.services import Registry
 
 def put(repository: Repository) -> Reference:
     """Put an index of two images, which have a layer in common, into a repository."""
-    store = Homes().repository(repository, writes=True)
+    store = Stores().repository(repository, writes=True)
     base = file_layer("base", "base")
     return repository.at(put_index(store, [put_image(store, base, file_layer("own", name)) for name in "ab"]).digest)
 
@@ -40,7 +40,7 @@ def test_documents_are_edited_in_place_and_not_annotated(
     there = registry.repository("there")
     done = command("kbld", "relocate", "-f", "app.yml", "-r", f"{there}")
     assert done.stdout == f"---\nimage: {there}@{image.digest}  # the app\n"
-    assert list(Homes().repository(there).list_tags()) == [f"kbld-{str(image.digest).replace(':', '-')}"]
+    assert list(Stores().repository(there).list_tags()) == [f"kbld-{str(image.digest).replace(':', '-')}"]
 
 
 def test_what_is_there_is_not_sent_again(command: Command, registry: Registry, proxy: Proxy) -> None:
@@ -60,7 +60,7 @@ def test_a_package_that_fails_leaves_what_is_there(command: Command, registry: R
     old = command.directory / "app.tar"
     old.write_text("old\n")
     assert image.digest
-    store = Homes().repository(image.repository)
+    store = Stores().repository(image.repository)
     member = store.read_manifest(store.read_manifest(image.digest).children[0].digest)
     registry.blob_file(member.layers[0].digest).unlink()
     failed = command("kbld", "package", "-f", "app.yml", "-o", "app.tar").failed
@@ -83,9 +83,9 @@ def test_a_tar_has_each_layer_once_and_tells_nothing_of_imgpkg(
     assert (list(index), list(index["Images"][0])) == (keys, ["Refs", "Layers", "Config", "Manifest"])
     there = registry.repository("there")
     command.silently("imgpkg", "copy", "--tar", "app.tar", "--to-repo", f"{there}")
-    _, manifest = Homes().locate(ArchiveLocation(str(command.directory / "app.tar")))
+    _, manifest = Stores().locate(ArchiveLocation(str(command.directory / "app.tar")))
     assert manifest.digest == image.digest
-    assert Homes().repository(there).has_manifest(manifest.digest)
+    assert Stores().repository(there).has_manifest(manifest.digest)
 
 
 def test_tars_of_docker_save(command: Command, registry: Registry) -> None:
@@ -124,7 +124,7 @@ def test_numbers_are_as_go_writes_them(command: Command, image: Reference, numbe
 
 def test_what_an_index_lists_again_and_again_is_read_once(command: Command, registry: Registry, proxy: Proxy) -> None:
     repository = Repository(proxy.host, registry.repository("app").path)
-    store = Homes().repository(repository, writes=True)
+    store = Stores().repository(repository, writes=True)
     image = put_image(store, file_layer("a", "a"))
     index = put_index(store, [image])
     for _ in range(4):
@@ -139,7 +139,7 @@ def test_what_an_index_lists_again_and_again_is_read_once(command: Command, regi
 
 def test_indexes_without_end_are_refused(command: Command, registry: Registry) -> None:
     repository = registry.repository("app")
-    store = Homes().repository(repository, writes=True)
+    store = Stores().repository(repository, writes=True)
     index = put_index(store, [put_image(store, file_layer("a", "a"))])
     for _ in range(20):
         index = put_index(store, [index, index])

@@ -19,7 +19,7 @@ import yaml
 from bundlepipe.documents.imgpkg.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.documents.kbld.reading import parse_config
 from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.homes import Homes
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.settings import RegistrySettings
 from tests.support.builds import write_files
 from tests.support.command import Command, Result
@@ -75,8 +75,8 @@ def app(registry: Registry) -> App:
     return put_app(registry.repository())
 
 
-def put_app(repository: Repository, homes: Homes | None = None) -> App:
-    store = (homes or Homes()).repository(repository, writes=True)
+def put_app(repository: Repository, stores: Stores | None = None) -> App:
+    store = (stores or Stores()).repository(repository, writes=True)
     return App(repository, str(put_image(store, file_layer("version", "1.0"), tag="1.0").digest))
 
 
@@ -383,7 +383,7 @@ def test_kbld_locks_what_configuration_spells(command: Command) -> None:
 
 def test_kbld_chooses_platforms_of_digests_and_exactly(command: Command, registry: Registry) -> None:
     repository = registry.repository()
-    store = Homes().repository(repository, writes=True)
+    store = Stores().repository(repository, writes=True)
     child = put_image(store, file_layer("of", "it"), platform={"os": "linux", "architecture": "arm64"})
     index = f"{repository}@{put_index(store, [child], tag='1.0', architectures=['arm64']).digest}"
     override = f"overrides: [{{image: app, newImage: '{index}', platformSelection: {{architecture: arm64}}}}]\n"
@@ -471,7 +471,7 @@ def test_what_is_found_is_listed_without_network(command: Command) -> None:
 
 def test_a_platform(command: Command, resolve: Resolve, registry: Registry, tool: str) -> None:
     repository = registry.repository()
-    store = Homes().repository(repository, writes=True)
+    store = Stores().repository(repository, writes=True)
     children = {name: put_image(store, file_layer("of", name)) for name in ("amd64", "arm64")}
     index = put_index(store, list(children.values()), tag="1.0")
     write(command, config=f"image: {repository}:1.0\n")
@@ -514,8 +514,8 @@ def test_sorted(command: Command) -> None:
 
 def test_certificates(command: Command, resolve: Resolve, tool: str, tls_registry: Registry) -> None:
     authority = str(tls_registry.tls.authority)
-    homes = Homes({tls_registry.host: RegistrySettings(ca=authority)})
-    app = put_app(tls_registry.repository(), homes)
+    stores = Stores({tls_registry.host: RegistrySettings(ca=authority)})
+    app = put_app(tls_registry.repository(), stores)
     write(command, config=f"image: {app.tagged}\n")
     assert "certificate" in resolve("-f", "config.yml").failed
     for option in (f"--registry-ca-cert-path={authority}", "--registry-verify-certs=false"):
@@ -594,7 +594,7 @@ def test_builds(command: Command, resolve: Resolve, registry: Registry, images: 
     rules = SOURCE.replace("OPTIONS", "docker: {build: {buildkit: false}}").replace("REPOSITORY", str(repository))
     write(command, config=f"{POD}spec:\n- image: app:1\n- image: app:2\n", kbld=rules)
     result = resolve("-f", "config.yml,kbld.yml", "--lock-output", "lock.yml")
-    manifest = Homes().repository(repository).read_manifest("built")
+    manifest = Stores().repository(repository).read_manifest("built")
     images.also(manifest.config.digest)
     built = f"{repository}@{manifest.digest}"
     assert result.status == 0, result.stderr

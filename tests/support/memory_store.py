@@ -1,4 +1,4 @@
-"""A home that exists in tests only: manifests and blobs in memory. No verb has heard of it."""
+"""A store that exists in tests only: manifests and blobs in memory. No verb has heard of it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bundlepipe.errors import NotFound
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.reference import Repository
-from bundlepipe.stores.homes import Homes
 from bundlepipe.stores.location import Location, Place
+from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import (
-    Arrival,
+    AnnouncedImage,
     Destination,
     OpenContent,
     Root,
@@ -37,7 +37,7 @@ class Memory:
     blobs: dict[Digest, bytes] = field(default_factory=dict)
     manifests: dict[Digest, Manifest] = field(default_factory=dict)
     tags: dict[str, Digest] = field(default_factory=dict)
-    listed: tuple[Arrival, ...] = ()
+    listed: tuple[AnnouncedImage, ...] = ()
     repository: Repository | None = None
     is_local: bool = True
     keeps_untagged: bool = True
@@ -111,13 +111,13 @@ class MemoryLocation:
             digest = memory.resolve(self.tag or "latest")
             reference = local_reference(memory.label, digest)
             yield Root(source=memory, identifier=digest, tag=self.tag, reference=reference)
-        for arrival in memory.listed:
+        for announced_image in memory.listed:
             yield Root(
                 source=memory,
-                identifier=arrival.manifest.digest,
-                tag=arrival.tags[0] if arrival.tags else None,
-                reference=arrival.reference,
-                is_root=arrival.is_root_bundle,
+                identifier=announced_image.manifest.digest,
+                tag=announced_image.tags[0] if announced_image.tags else None,
+                reference=announced_image.reference,
+                is_root=announced_image.is_root_bundle,
             )
 
 
@@ -130,17 +130,21 @@ class _Crate(Target):
 
     @contextmanager
     def accepting(
-        self, arrivals: Sequence[Arrival], left_out: Collection[Digest], resume: bool, about_to: Callable[[], object]
+        self,
+        announced: Sequence[AnnouncedImage],
+        left_out: Collection[Digest],
+        resume: bool,
+        about_to: Callable[[], object],
     ) -> Iterator[Destination]:
         memory = self._memory
-        memory.blobs.update((each.manifest.config.digest, each.config) for each in arrivals if each.config)
-        memory.listed = tuple(each for each in arrivals if each.is_listed)
+        memory.blobs.update((each.manifest.config.digest, each.config) for each in announced if each.config)
+        memory.listed = tuple(each for each in announced if each.is_listed)
         yield memory
         about_to()
 
 
-class HomesWithMemory(Homes):
-    """Homes among which are memories: all that there is to adding a home."""
+class HomesWithMemory(Stores):
+    """Stores among which are memories: all that there is to adding a home."""
 
     def roots(self, location: Location) -> Iterable[Root]:
         """Return what is in a memory, or elsewhere."""

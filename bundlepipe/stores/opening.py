@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 CONCURRENT_TRANSFERS = 8
 
 
-class Homes:
+class Stores:
     """Opens stores, given the settings of each registry host.
 
     `registries` maps hosts to their settings; `layout.localhost`, backed by `build/registry`, is
     built in; `network` applies to every host. Connections, tokens and the limit on concurrent
-    transfers, `concurrency`, are shared by all stores of one `Homes` within a process. `keychain`
+    transfers, `concurrency`, are shared by all stores of one `Stores` within a process. `keychain`
     supplies credentials; by default bundlepipe's usual sources are searched, and opening a registry
     raises StoreError for invalid variables. As a context manager it closes its connections at the
     end; otherwise they are closed with the process. `trace` is called with blocks of lines that show
@@ -64,7 +64,7 @@ class Homes:
         self._transfers = threading.BoundedSemaphore(concurrency)
         self._hosts: dict[tuple[int, str], RegistryHost] = {}
 
-    def __enter__(self) -> Homes:
+    def __enter__(self) -> Stores:
         return self
 
     def __exit__(self, *error: object) -> None:
