@@ -229,7 +229,13 @@ def read_file(entry: Entry) -> Iterator[bytes]:
 
     Raises InputError if the file changed since the walk.
     """
-    with _opened(entry) as descriptor:
+    try:
+        descriptor = os.open(anchored(entry.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError(
+            f"{entry.path}: cannot be read: {error.strerror}", drop_in=as_go("open", entry.path, error)
+        ) from None
+    try:
         remaining = entry.status.st_size
         while remaining:
             chunk = os.read(descriptor, min(remaining, READ_SIZE))
@@ -239,18 +245,6 @@ def read_file(entry: Entry) -> Iterator[bytes]:
             yield chunk
         if remaining or not _unchanged(entry.status, os.fstat(descriptor)):
             raise InputError(f"{entry.path}: changed while it was read; run again")
-
-
-@contextlib.contextmanager
-def _opened(entry: Entry) -> Iterator[int]:
-    try:
-        descriptor = os.open(anchored(entry.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise InputError(
-            f"{entry.path}: cannot be read: {error.strerror}", drop_in=as_go("open", entry.path, error)
-        ) from None
-    try:
-        yield descriptor
     except OSError as error:
         raise InputError(f"{entry.path}: cannot be read: {error.strerror}") from None
     finally:

@@ -58,26 +58,34 @@ def escape_as_go(text: str) -> str:
     return text.translate(_GO_ESCAPES)
 
 
-def identify(inputs: Inputs, labels: Mapping[str, str], entries: Sequence[Entry] | None = None) -> FilesImage:
+def identify(
+    inputs: Inputs, labels: Mapping[str, str], entries: Sequence[Entry] | None = None, *, takes_snapshot: bool = True
+) -> FilesImage:
     """Compute the image ID for some inputs without compressing anything.
 
-    `entries` are the inputs as `walk` found them, if the caller has walked them already. Raises
-    InputError for inputs that imgpkg would refuse, or that change meanwhile.
+    `entries` are the inputs as `walk` found them, if the caller has walked them already. Without a
+    snapshot, which takes the hash of every file, that of the image is empty. Raises InputError for
+    inputs that imgpkg would refuse, or that change meanwhile.
     """
-    packing = _Packing(inputs, entries)
+    packing = _Packing(inputs, entries, takes_snapshot)
     for _ in packing.chunks():
         pass
     return packing.image(labels)
 
 
 def build(
-    inputs: Inputs, labels: Mapping[str, str], layer: IO[bytes], entries: Sequence[Entry] | None = None
+    inputs: Inputs,
+    labels: Mapping[str, str],
+    layer: IO[bytes],
+    entries: Sequence[Entry] | None = None,
+    *,
+    takes_snapshot: bool = True,
 ) -> tuple[FilesImage, Manifest]:
     """Write the compressed layer of some inputs to `layer`; return the image and its manifest.
 
-    `entries` and errors are those of `identify`.
+    `entries`, the snapshot and errors are those of `identify`.
     """
-    packing = _Packing(inputs, entries)
+    packing = _Packing(inputs, entries, takes_snapshot)
     hasher = hashlib.sha256()
     size = 0
     for chunk in gzip.compress(packing.chunks()):
@@ -91,11 +99,12 @@ def build(
 
 
 class _Packing:
-    """One pass over the inputs: the tar in chunks, its hash, and the hash of every file."""
+    """One pass over the inputs: the tar in chunks, its hash, and for a snapshot the hash of every file."""
 
-    def __init__(self, inputs: Inputs, entries: Sequence[Entry] | None) -> None:
+    def __init__(self, inputs: Inputs, entries: Sequence[Entry] | None, takes_snapshot: bool) -> None:
         self._inputs = inputs
         self._entries = entries
+        self._takes_snapshot = takes_snapshot
         self._hasher = hashlib.sha256()
         self._snapshot: Snapshot = {}
 
@@ -114,20 +123,21 @@ class _Packing:
         for entry in walk(self._inputs) if self._entries is None else self._entries:
             mode = self._inputs.mode(entry.status)
             if entry.is_directory:
-                self._snapshot[entry.path] = directory_state(self._inputs.mode(entry.status))
+                if self._takes_snapshot:
+                    self._snapshot[entry.path] = directory_state(mode)
                 yield tar.header(entry.name, mode, 0, tar.DIRECTORY)
             else:
                 yield tar.header(entry.name, mode, entry.status.st_size, tar.REGULAR)
-                yield from self._content(entry)
+                yield from self._hashed(entry) if self._takes_snapshot else read_file(entry)
+                yield tar.padding(entry.status.st_size)
         yield tar.END_OF_ARCHIVE
 
-    def _content(self, entry: Entry) -> Iterator[bytes]:
+    def _hashed(self, entry: Entry) -> Iterator[bytes]:
         read_at_ns = time.time_ns()
         hasher = hashlib.sha256()
         for chunk in read_file(entry):
             hasher.update(chunk)
             yield chunk
-        yield tar.padding(entry.status.st_size)
         self._snapshot[entry.path] = file_state(self._inputs, entry, hasher.hexdigest(), read_at_ns)
 
 

@@ -73,7 +73,7 @@ class Pushed:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The state of the inputs, for exactly the bytes that were pushed."""
+        """The state of the inputs, for exactly the bytes that were pushed; empty unless the push took it."""
         return self.image.snapshot
 
 
@@ -85,13 +85,19 @@ NOT_ASKED = NotAsked()
 
 
 def push(
-    request: PushRequest, stores: Stores, present: Manifest | NotAsked | None = NOT_ASKED, *, emit: Emit = ignore
+    request: PushRequest,
+    stores: Stores,
+    present: Manifest | NotAsked | None = NOT_ASKED,
+    *,
+    takes_snapshot: bool = False,
+    emit: Emit = ignore,
 ) -> Pushed:
     """Make the destination's tag name the image of the inputs; nothing is uploaded if it already does.
 
     Images are compared by image ID, so one that another tool pushed from the same inputs counts as
     present, with its own manifest digest. `present` is the manifest that the tag names now, if the
-    caller knows it. Raises InputError, DocumentError, StoreError.
+    caller knows it. A snapshot takes the hash of every file, besides that of the layer. Raises
+    InputError, DocumentError, StoreError.
     """
     request.check()
     entries = _checked_inputs(request)
@@ -101,11 +107,11 @@ def push(
     if isinstance(present, NotAsked):
         present = find_manifest(store, request.tag)
     if present and not present.is_index:
-        image = identify(request.inputs, request.all_labels, entries)
+        image = identify(request.inputs, request.all_labels, entries, takes_snapshot=takes_snapshot)
         if image.image_id == present.config.digest:
             put_further_tags(store, present, request.tags)
             return Pushed(request.destination.with_digest(present.digest), image, was_there=True)
-    image, manifest = _upload(store, request, entries, emit)
+    image, manifest = _upload(store, request, entries, takes_snapshot, emit)
     return Pushed(request.destination.with_digest(manifest.digest), image, was_there=False)
 
 
@@ -147,11 +153,13 @@ def _reopened(file: IO[bytes]) -> IO[bytes]:
     return again
 
 
-def _upload(store: Store, request: PushRequest, entries: Sequence[Entry], emit: Emit) -> tuple[FilesImage, Manifest]:
+def _upload(
+    store: Store, request: PushRequest, entries: Sequence[Entry], takes_snapshot: bool, emit: Emit
+) -> tuple[FilesImage, Manifest]:
     size = sum(entry.status.st_size for entry in entries)
     with temporary_file("the layer", size) as layer:
         with temporary_room("the layer", size):
-            image, manifest = build(request.inputs, request.all_labels, layer, entries)
+            image, manifest = build(request.inputs, request.all_labels, layer, entries, takes_snapshot=takes_snapshot)
             layer.flush()
         send_blob(store, manifest.layers[0], lambda: _reopened(layer), emit)
     send_blob(store, manifest.config, lambda: io.BytesIO(image.config), emit)

@@ -117,7 +117,7 @@ def _block(name: bytes, prefix: bytes, mode: int, size: int, type_flag: bytes, d
     before_checksum = b"%s%07o\0000000000\0000000000\0%011o\00000000000000\0" % (name.ljust(100, b"\0"), mode, size)
     after_checksum = type_flag + _OTHER_FIELDS + devices + prefix.ljust(167, b"\0")
     # The checksum field counts as eight spaces.
-    checksum = sum(before_checksum) + sum(after_checksum) + 8 * 0x20
+    checksum = _sum(before_checksum) + _sum(after_checksum) + 8 * 0x20
     return b"%s%06o\0 %s" % (before_checksum, checksum, after_checksum)
 
 

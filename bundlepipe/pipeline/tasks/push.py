@@ -176,7 +176,13 @@ class PushAction(Action):
         stores = self._settings.stores
         answer = answer_for(self.task)
         try:
-            pushed = push(request, stores, answer.manifest if answer else NOT_ASKED, emit=emitter(self.task.name))
+            pushed = push(
+                request,
+                stores,
+                answer.manifest if answer else NOT_ASKED,
+                takes_snapshot=True,
+                emit=emitter(self.task.name),
+            )
         except NotRegular as error:
             raise InputError(f"{where_named(thing, error.root)}{error}") from error
         if lock:
