@@ -41,8 +41,9 @@ _SLOW = "slow: ./doitw test --slow runs it"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let slow tests be asked for."""
+    """Let slow tests be asked for, and coverage be measured without what tests start."""
     parser.addoption("--slow", action="store_true", help="run the tests that are marked slow, too")
+    parser.addoption("--measure-tests-only", action="store_true", help="no coverage of the processes that tests start")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,12 +53,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(_SLOW)
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Let what tests start have the signals and the buffers that users' programs have, whatever runs the tests.
 
     Who runs in the background of a shell ignores Ctrl-C, and hands that on.
     """
     os.environ.pop("PYTHONUNBUFFERED", None)
+    if session.config.getoption("--measure-tests-only") and "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
