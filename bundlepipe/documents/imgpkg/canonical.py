@@ -28,7 +28,7 @@ _ENTRIES = {
 # A multi-line text, such as kbld's origins, starts below its key.
 _ANNOTATION = re.compile(
     r"    (?P<key>[a-z][a-z0-9-]*\.[a-z0-9./-]*[a-z0-9]): "
-    rf"(?:(?P<plain>{_PLAIN})\n|\|\n(?P<lines> {{6}}[!-~][ -~]*\n(?: {{6}}[ -~]*[!-~][ -~]*\n)*))"
+    rf"(?:(?P<plain>{_PLAIN})\n|\|\n(?P<lines> {{6}}[!-~][ -~]*\n(?: {{6}}(?! *\n)[ -~]*\n)*))"
 )
 _INDENT = re.compile(r"^ {6}", re.MULTILINE)
 # A key, its value, and the mapping that they start.

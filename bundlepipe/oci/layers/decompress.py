@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -27,13 +28,22 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # Skippable frames (RFC 8878, 3.1.2), with which some compressors begin, have sixteen magic numbers.
 _ZSTD_SKIPPABLE_MAGIC = b"\x2a\x4d\x18"
 _LONGEST_MAGIC = 4
+_GZIP_FLAGS = slice(3, 4)
+# No header field but perhaps a name. ISA-L misreads others where the stream is cut within them.
+_PLAIN_FLAGS = (b"\x00", b"\x08")
 
-# zlib copies the unconsumed input at the end of each block: small pieces keep that cheap.
+# The unconsumed input is copied at the end of each block: small pieces keep that cheap.
 _PIECE = 64 * 1024
-_GZIP_WINDOW_BITS = 16 + isal_zlib.MAX_WBITS
+_GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
 
 
 class _Inflater(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
@@ -83,34 +93,43 @@ def _pieces(chunks: Iterable[bytes], largest: int) -> Iterator[bytes]:
 
 
 def _read_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    member = isal_zlib.decompressobj(_GZIP_WINDOW_BITS)
+    member: _Inflater | None = None
+    data = b""
     for piece in _pieces(chunks, _PIECE):
-        data = piece
+        data += piece
         while True:
-            if member.eof:
+            if member is None:
                 # Tapes and some builders pad with zeros, which gzip skips too.
                 data = data.lstrip(b"\0")
-                if not data:
-                    break
-                # ISA-L would wait for the rest of a header.
-                if not (data.startswith(_GZIP_MAGIC) or data == _GZIP_MAGIC[:1]):
+                if not _GZIP_MAGIC.startswith(data[: len(_GZIP_MAGIC)]):
                     raise UnsafeArchive("the gzip stream is damaged: something else follows it")
-                member = isal_zlib.decompressobj(_GZIP_WINDOW_BITS)
+                if len(data) < _GZIP_FLAGS.stop:
+                    break
+                member = _inflater(data)
             block = _inflate(member, data)
             if block:
                 yield block
-            data = member.unused_data if member.eof else member.unconsumed_tail
-            # After a full block, zlib may hold more output even if it consumed all input.
+            if member.eof:
+                data, member = member.unused_data, None
+                continue
+            data = member.unconsumed_tail
+            # After a full block, there may be more output even if all input is consumed.
             if not data and len(block) < LARGEST_BLOCK:
                 break
-    if not member.eof:
+    if member is not None or data:
         raise UnsafeArchive("the gzip stream is truncated")
+
+
+def _inflater(header: bytes) -> _Inflater:
+    if header[_GZIP_FLAGS] in _PLAIN_FLAGS:
+        return isal_zlib.decompressobj(_GZIP_WINDOW_BITS)
+    return zlib.decompressobj(_GZIP_WINDOW_BITS)
 
 
 def _inflate(member: _Inflater, data: bytes) -> bytes:
     try:
         return member.decompress(data, LARGEST_BLOCK)
-    except isal_zlib.error as error:  # type: ignore[misc]  # its stub declares an instance
+    except (isal_zlib.error, zlib.error) as error:  # type: ignore[misc]  # a stub declares an instance
         raise UnsafeArchive(f"the gzip stream is damaged: {error}") from None
 
 

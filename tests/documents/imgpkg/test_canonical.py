@@ -135,6 +135,13 @@ def test_a_document_beyond_the_limit_is_left_to_the_strict_reader() -> None:
     assert canonical_data(text.encode(), "ImagesLock") is None
 
 
+@pytest.mark.parametrize("line", [" " * 200_000, "x" * 200_000 + "\t", " x" * 100_000 + "\t"])
+def test_long_lines_take_no_longer_than_their_length(line: str) -> None:
+    # With a pattern that tries every split of a line this would take an hour.
+    text = f"{HEAD}images:\n- annotations:\n    a.b: |\n      c\n      {line}\n  image: a@{DIGEST}\nkind: ImagesLock\n"
+    assert canonical_data(text.encode(), "ImagesLock") is None
+
+
 @given(st.data(), st.sampled_from(sorted(DOCUMENTS)))
 def test_a_changed_document_is_read_alike_or_not_at_all(data: st.DataObject, kind: str) -> None:
     text = DOCUMENTS[kind]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -79,6 +80,27 @@ def test_members_of_gzip_are_joined_and_zeros_between_them_ignored(filler: bytes
 def test_frames_of_zstd_are_joined_and_skippable_ones_ignored(chunk_size: int) -> None:
     frames = SKIPPABLE_FRAME + zstd(b"one,") + SKIPPABLE_FRAME + zstd(b"two") + SKIPPABLE_FRAME
     assert decompressed(frames, chunk_size) == b"one,two"
+
+
+_EXTRA, _NAME, _COMMENT, _HEADER_CHECKSUM = struct.pack("<H", 4) + b"BC\2\0", b"layer.tar\0", b"it\0", 2
+
+
+@pytest.mark.parametrize("has_checksum", [False, True])
+@pytest.mark.parametrize("fields", [{}, {8: _NAME}, {4: _EXTRA}, {16: _COMMENT}, {4: _EXTRA, 8: _NAME, 16: _COMMENT}])
+@pytest.mark.parametrize("before", [b"", gzip.compress(b"first")])
+def test_a_gzip_header_may_be_cut_anywhere(fields: dict[int, bytes], has_checksum: bool, before: bytes) -> None:
+    flags = sum(fields) + (_HEADER_CHECKSUM if has_checksum else 0)
+    header = bytes([31, 139, 8, flags, 1, 2, 3, 4, 0, 3]) + b"".join(fields.values())
+    if has_checksum:
+        header += struct.pack("<H", zlib.crc32(header) & 0xFFFF)
+    stream = before + header + gzip.compress(b"content", mtime=0)[10:]
+    for cut in range(4, len(stream)):
+        assert b"".join(decompress(iter([stream[:cut], stream[cut:]]))) == gzip.decompress(before) + b"content"
+
+
+def test_reserved_flags_of_gzip_are_an_error() -> None:
+    with pytest.raises(UnsafeArchive, match="the gzip stream is damaged"):
+        list(decompress(iter([b"\x1f\x8b\x08\x20" + gzip.compress(b"content")[4:]])))
 
 
 def test_garbage_after_gzip_is_damage() -> None:
