@@ -11,7 +11,6 @@ from bundlepipe.errors import StoreError
 from bundlepipe.events import Emit, ignore
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, DOCKER_HUB_ALIASES, Reference, Repository
-from bundlepipe.stores.archive.reader import ArchiveStore
 from bundlepipe.stores.http.reporting import Reporting
 from bundlepipe.stores.layout.store import LayoutStore
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location, Place
@@ -109,6 +108,8 @@ class Stores:
     def roots(self, location: Location) -> Iterable[Root]:
         """Return the roots at a location, which are read when iterated; NotFound immediately for a missing file."""
         if isinstance(location, ArchiveLocation):
+            from bundlepipe.stores.archive.reader import ArchiveStore
+
             return ArchiveStore(location.path).roots()
         if isinstance(location, LayoutLocation):
             return LayoutStore(location.directory).roots(location.tag)

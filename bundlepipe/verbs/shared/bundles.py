@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bundlepipe.documents.imgpkg.any_lock import parse_of_bundle
 from bundlepipe.documents.imgpkg.bundle import check_bundle
@@ -17,9 +17,11 @@ from bundlepipe.filesystem.inputs import Entry
 from bundlepipe.limits import LARGEST_CONFIG
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.labels import BUNDLE_LABEL, diff_ids_of, labels_of
-from bundlepipe.oci.layers.unpack import LayerContent
 from bundlepipe.oci.manifest import DOCKER_CONFIG, OCI_CONFIG, Manifest
 from bundlepipe.stores.protocol import Source, read_whole
+
+if TYPE_CHECKING:
+    from bundlepipe.oci.layers.unpack import LayerContent
 
 # imgpkg's words.
 NOT_A_BUNDLE = "Expected bundle image but found plain image (hint: Did you use -i instead of -b?)"
@@ -81,6 +83,8 @@ class StoredImage:
         Artifacts have configurations of other types, or without DiffIDs. Raises InvalidContent
         unless there is one for each layer: otherwise they cannot be matched.
         """
+        from bundlepipe.oci.layers.unpack import LayerContent
+
         layers = self.manifest.layers
         if not layers or self.manifest.config.media_type not in (DOCKER_CONFIG, OCI_CONFIG):
             return ()
