@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import IO
 
 from bundlepipe.errors import BundlepipeError, InputError
@@ -22,6 +23,10 @@ from bundlepipe.stores.protocol import Store, find_manifest
 from bundlepipe.verbs.shared.blobs import put_further_tags, put_tags, send_blob
 from bundlepipe.verbs.shared.bundles import NOT_AN_IMAGE, check_contents, check_documents, check_is_plain
 from bundlepipe.verbs.shared.imgpkg_rules import all_entries, bundle_fault
+
+# Larger layers wait in a temporary file until they are sent.
+_KEPT_IN_MEMORY = 1 << 20
+_HEADER_SIZE = 1024
 
 
 @dataclass(frozen=True)
@@ -156,12 +161,18 @@ def _reopened(file: IO[bytes]) -> IO[bytes]:
 def _upload(
     store: Store, request: PushRequest, entries: Sequence[Entry], takes_snapshot: bool, emit: Emit
 ) -> tuple[FilesImage, Manifest]:
-    size = sum(entry.status.st_size for entry in entries)
-    with temporary_file("the layer", size) as layer:
-        with temporary_room("the layer", size):
-            image, manifest = build(request.inputs, request.all_labels, layer, entries, takes_snapshot=takes_snapshot)
-            layer.flush()
-        send_blob(store, manifest.layers[0], lambda: _reopened(layer), emit)
+    size = sum(entry.status.st_size + _HEADER_SIZE for entry in entries)
+    build_into = partial(build, request.inputs, request.all_labels, entries=entries, takes_snapshot=takes_snapshot)
+    if size <= _KEPT_IN_MEMORY:
+        kept = io.BytesIO()
+        image, manifest = build_into(kept)
+        send_blob(store, manifest.layers[0], lambda: io.BytesIO(kept.getbuffer()), emit)
+    else:
+        with temporary_file("the layer", size) as layer:
+            with temporary_room("the layer", size):
+                image, manifest = build_into(layer)
+                layer.flush()
+            send_blob(store, manifest.layers[0], lambda: _reopened(layer), emit)
     send_blob(store, manifest.config, lambda: io.BytesIO(image.config), emit)
     put_tags(store, manifest, (*request.tags, request.tag))
     return image, manifest
