@@ -37,7 +37,8 @@ DOIT_CONFIG = {
     "dep_file": str(CACHE / "doit.json"),
 }
 
-CODE = ["benchmarks", "bundlepipe", "docs/draw_pictures.py", "dodo.py", "examples", "tests"]
+DRAWING = ["docs/draw_benchmarks.py", "docs/draw_pictures.py"]
+CODE = ["benchmarks", "bundlepipe", *DRAWING, "dodo.py", "examples", "tests"]
 TYPED_CODE = [tree for tree in CODE if tree != "examples"]
 PROSE = ["docs", "schemas", "doitw", "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
 WORDS = "codespell-words.txt"
@@ -79,9 +80,14 @@ def task_lint() -> Iterator[Task]:
     }
     yield {
         "name": "pictures",
-        "doc": "the pictures of the folders, drawn from the code",
+        "doc": "the pictures of the folders, drawn from the code, and the one of the benchmarks",
         "actions": [[sys.executable, "-m", "docs.draw_pictures", "--check"]],
-        "file_dep": [*_files(["bundlepipe"], "*.py"), *_files(["docs/pictures"]), "docs/draw_pictures.py"],
+        "file_dep": [
+            *_files(["bundlepipe"], "*.py"),
+            *_files(["docs/pictures", "docs/explanation"]),
+            *DRAWING,
+            "benchmarks/_comparison.py",
+        ],
         "uptodate": [_same_versions("grimp")],
     }
     yield {
@@ -97,7 +103,7 @@ def task_lint() -> Iterator[Task]:
 
 
 def task_pictures() -> Task:
-    """draw the pictures of the folders"""
+    """draw the pictures of the folders and of the benchmarks"""
     return {"actions": [[sys.executable, "-m", "docs.draw_pictures"]]}
 
 

@@ -36,9 +36,14 @@ def write_project(directory: Path, files: int, size: int) -> None:
     """Write a pipeline with one image of this many files of about `size` bytes each, and a pull of it."""
     (directory / "dodo.py").write_text(DODO)
     (directory / "bundlepipe.yml").write_text(PIPELINE)
+    write_files(directory / "content", files, size, -(-files // 100))
+
+
+def write_files(directory: Path, files: int, size: int, folders: int) -> None:
+    """Write this many files of about `size` bytes each, evenly into this many folders."""
     chance = random.Random(1)
     for number in range(files):
-        folder = directory / "content" / f"part-{number // 100:03}"
+        folder = directory / f"part-{number * folders // files:03}"
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"file-{number:05}.yml").open("w") as file:
             remaining = size

@@ -55,10 +55,13 @@ def peak_megabytes(command: Command, cwd: Path, env: Mapping[str, str] | None = 
 
 
 def in_turn(commands: Sequence[Callable[[], float]], rounds: int, warm_up: int = 1) -> list[list[float]]:
-    """Run each in turn, so that a machine whose speed drifts treats all alike; return the seconds of each."""
+    """Run each in turn, so that a machine whose speed drifts treats all alike; return the seconds of each.
+
+    Every other round runs backwards, so that none always follows the same one.
+    """
     samples: list[list[float]] = [[] for _ in commands]
     for number in range(warm_up + rounds):
-        for collected, command in zip(samples, commands, strict=True):
+        for collected, command in list(zip(samples, commands, strict=True))[:: -1 if number % 2 else 1]:
             sample = command()
             if number >= warm_up:
                 collected.append(sample)

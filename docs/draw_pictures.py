@@ -1,6 +1,7 @@
 """Pictures of the folders of the package: their contents and imports, drawn from the code.
 
-`python -m docs.draw_pictures` writes `docs/pictures/FOLDER.svg`; with `--check` it reports outdated ones.
+`python -m docs.draw_pictures` writes `docs/pictures/FOLDER.svg`, and the figures of benchmarks (`draw_benchmarks.py`);
+with `--check` it reports what is outdated.
 An arrow that follows from others is left out (the transitive reduction).
 """
 
@@ -13,6 +14,8 @@ from html import escape
 from pathlib import Path
 
 import grimp
+
+from docs import draw_benchmarks
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs/pictures"
@@ -157,14 +160,15 @@ def _svg(boxes: Sequence[Box], arrows: Iterable[tuple[Box, Box]], folder: str) -
 def main(arguments: Sequence[str]) -> str | None:
     """Write the pictures, or with `--check` return what is wrong with those that are there."""
     graph = grimp.build_graph(PACKAGE, cache_dir=None)
-    drawn = {f"{folder.rpartition('.')[2]}.svg": picture(graph, folder) for folder in folders()}
+    drawn = {PICTURES / f"{folder.rpartition('.')[2]}.svg": picture(graph, folder) for folder in folders()}
+    drawn |= draw_benchmarks.drawn()
     if "--check" in arguments:
-        there = {path.name: path.read_text() for path in PICTURES.glob("*.svg")}
-        stale = sorted(name for name in drawn.keys() | there.keys() if drawn.get(name) != there.get(name))
-        return f"docs/pictures: {', '.join(stale)}: not of the code as it is: run `./doitw pictures`" if stale else None
+        there = {path: path.read_text() for path in {*drawn, *PICTURES.glob("*.svg")} if path.exists()}
+        stale = sorted(path.name for path in drawn.keys() | there.keys() if drawn.get(path) != there.get(path))
+        return f"docs: {', '.join(stale)}: outdated: run `./doitw pictures`" if stale else None
     PICTURES.mkdir(exist_ok=True)
-    for name, text in drawn.items():
-        (PICTURES / name).write_text(text)
+    for path, text in drawn.items():
+        path.write_text(text)
     return None
 
 
