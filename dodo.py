@@ -16,6 +16,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from doit import task_params
 from doit.action import CmdAction
 from doit.exceptions import TaskFailed
 from doit.tools import config_changed
@@ -223,16 +224,44 @@ def _report_coverage(required: str) -> TaskFailed | None:
     return TaskFailed(f"coverage is {total:.1f} %, below {wanted} %") if total < wanted else None
 
 
-def task_bench() -> Iterator[Task]:
+@task_params(  # type: ignore[untyped-decorator]  # doit has no types
+    [
+        {"name": "against", "long": "against", "default": "", "help": "a commit: compare this checkout with it"},
+        {
+            "name": "only",
+            "long": "only",
+            "default": [],
+            "type": list,
+            "help": "with --against: small, doit, copy, files or text; may be repeated",
+        },
+        {
+            "name": "instructions",
+            "long": "instructions",
+            "type": bool,
+            "default": False,
+            "help": "with --against: also count instructions, with valgrind",
+        },
+    ]
+)
+def task_bench(against: str, only: list[str], instructions: bool) -> Iterator[Task]:
     """run the benchmarks, and print ratios"""
     yield {"name": None, "doc": task_bench.__doc__}
+    if against:
+        options = [*(f"--only={works}" for works in only), *(["--instructions"] if instructions else [])]
+        yield _benchmark("against", against, *options)
+        return
     for program in sorted((ROOT / "benchmarks").glob("[!_]*.py")):
-        yield {
-            "name": program.stem,
-            "doc": f"python -m benchmarks.{program.stem}",
-            "actions": [[sys.executable, "-m", f"benchmarks.{program.stem}"]],
-            **UNCAPTURED,
-        }
+        if program.stem != "against":
+            yield _benchmark(program.stem)
+
+
+def _benchmark(name: str, *arguments: str) -> Task:
+    return {
+        "name": name,
+        "doc": f"python -m benchmarks.{name}",
+        "actions": [[sys.executable, "-m", f"benchmarks.{name}", *arguments]],
+        **UNCAPTURED,
+    }
 
 
 def task_build() -> Task:
