@@ -14,9 +14,9 @@ from doit.task import Task
 from bundlepipe.concurrency.termination import end_orderly, report_interrupts_briefly
 from bundlepipe.errors import BundlepipeError, DocumentError, printable
 from bundlepipe.garbage_collection import collect_rarely
+from bundlepipe.pipeline.checks.python_values import checked_declarations, checked_path, checked_prefix, listed
 from bundlepipe.pipeline.declared.model import Bundle, Copy, Image, Pull, Render, Verify
 from bundlepipe.pipeline.declared.reading import Declared, read_pipeline
-from bundlepipe.pipeline.declared.types import checked_declarations, checked_path, checked_prefix, listed
 from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
 from bundlepipe.pipeline.doit_adapter.task_output import separate_output
 from bundlepipe.pipeline.doit_adapter.workers import end_workers_orderly

@@ -10,13 +10,13 @@ import click
 
 from bundlepipe.cli.messages import fetching
 from bundlepipe.cli.narration import narrated
+from bundlepipe.cli.parsing import copy_faults
 from bundlepipe.cli.parsing.command import PATH, Command, Option, Run, Switch
 from bundlepipe.cli.parsing.images import bundle_option, image_option, sole
 from bundlepipe.cli.parsing.lock_words import read_copied_lock
 from bundlepipe.cli.parsing.outputs import check_tar, force_option, lock_writer
 from bundlepipe.cli.parsing.references import location_of
 from bundlepipe.cli.parsing.registry_options import Access, registry_options
-from bundlepipe.cli.printing import copy_faults
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG
 from bundlepipe.errors import BundlepipeError, InvalidReference
 from bundlepipe.filesystem.dangerous import refuse_repository

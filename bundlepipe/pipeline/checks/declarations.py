@@ -12,7 +12,8 @@ from bundlepipe.filesystem.inputs import DEFAULT_EXCLUDE
 from bundlepipe.oci.labels import BUNDLE_LABEL, INPUTS_LABEL
 from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, Reference, Repository
-from bundlepipe.pipeline.checks.names import included_name_faults, source_name_faults
+from bundlepipe.pipeline.checks.names import included_name_faults, order_faults, source_name_faults
+from bundlepipe.pipeline.checks.outputs import Fault, output_faults
 from bundlepipe.pipeline.declared.contexts import by_directory, context_of
 from bundlepipe.pipeline.declared.contexts import faults as context_faults
 from bundlepipe.pipeline.declared.destinations import called, destination_of, kept_by_runs, stays_where_made
@@ -35,9 +36,7 @@ from bundlepipe.pipeline.declared.model import (
     programs_searched,
 )
 from bundlepipe.pipeline.declared.names import NAME_CHARACTERS, is_name
-from bundlepipe.pipeline.declared.outputs import Fault, output_faults
 from bundlepipe.pipeline.declared.paths import below, is_excluded, is_within
-from bundlepipe.pipeline.running.ordering import order_faults
 from bundlepipe.stores.location import (
     ARCHIVE_PREFIX,
     ENGINE_PREFIX,
@@ -62,7 +61,7 @@ def faults(declared: Declared) -> list[str]:
 
 
 def _faults(declared: Declared) -> Iterator[Fault]:
-    made: list[Pushable] = [*declared.images, *declared.bundles]
+    made = declared.made()
     names = {(thing.kind, thing.name) for thing in made}
     yield from _repeated(made, "image or bundle")
     names |= {("copy", copy.name) for copy in declared.copies}

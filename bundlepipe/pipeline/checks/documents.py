@@ -26,6 +26,7 @@ from bundlepipe.filesystem.files import read_document, read_file
 from bundlepipe.filesystem.inputs import Entry, Inputs, walk
 from bundlepipe.oci.builds.context import IGNORE_FILE, BuildContext
 from bundlepipe.pipeline.checks.declarations import faults
+from bundlepipe.pipeline.checks.outputs import outputs
 from bundlepipe.pipeline.checks.replacement import replacements
 from bundlepipe.pipeline.declared.contexts import context_of
 from bundlepipe.pipeline.declared.model import (
@@ -34,13 +35,11 @@ from bundlepipe.pipeline.declared.model import (
     LockSource,
     Program,
     Pushable,
-    Source,
     images_lock_path,
     paths_among,
     programs_among,
     search_exclude,
 )
-from bundlepipe.pipeline.declared.outputs import outputs
 from bundlepipe.pipeline.declared.paths import is_within
 from bundlepipe.pipeline.declared.reading import Declared, read_pipeline
 from bundlepipe.pipeline.graph.tasks import create_tasks
@@ -95,7 +94,7 @@ class _Checking:
         self._declared = declared
         self._report = report
         self._outputs = [path for _, path, _ in outputs(declared)]
-        self._made = {made.name: None for made in (*declared.images, *declared.bundles)}
+        self._made = {made.name: None for made in declared.made()}
 
     def pipeline(self) -> None:
         """Check the declarations, then every document."""
@@ -256,10 +255,7 @@ def _circles(declared: Declared) -> list[str]:
 
 def _local_sources(declared: Declared) -> Iterator[str]:
     """Yield the tar files and layouts that copies and pulls read from."""
-    sources: list[Source | None] = [image.source for image in declared.images]
-    sources += [copy.source for copy in declared.copies]
-    sources += [pull.source for pull in declared.pulls]
-    for source in sources:
+    for source in declared.sources():
         with contextlib.suppress(InvalidReference):  # reported by another check
             yield from paths_read(source) if isinstance(source, str) else ()
 

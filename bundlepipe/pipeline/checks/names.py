@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bundlepipe.errors import InvalidReference, quoted
 from bundlepipe.oci.reference import Reference
@@ -13,6 +14,7 @@ from bundlepipe.pipeline.declared.model import (
     BundleSource,
     Copy,
     CopySource,
+    Earlier,
     Image,
     ImageSource,
     Lock,
@@ -21,12 +23,20 @@ from bundlepipe.pipeline.declared.model import (
 )
 from bundlepipe.pipeline.declared.position import Position
 from bundlepipe.pipeline.declared.suggestions import suggestions
+from bundlepipe.pipeline.records.groups import GROUP_OF
+from bundlepipe.pipeline.running.ordering import task_of
 from bundlepipe.stores.location import LOCAL_PREFIXES
+
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.declared.reading import Declared
 
 # Kind and name of each declared image, bundle and copy.
 Names = Collection[tuple[str, str]]
 Fault = tuple[object, str]
 
+_LOCK, _APPLY = "lock_bundle", "apply_config"
+# The most existing names that a message shows.
+_MOST_NAMES = 5
 _SOURCES = (ImageSource, BundleSource, CopySource)
 
 
@@ -53,6 +63,14 @@ def included_name_faults(bundle: Bundle, lock: Lock, names: Names) -> Iterator[F
         here = [(kind, name) for kind, name in _named(included, names) if kind != CopySource.kind]
         if here:
             yield _within(lock.where, "include", index), f"{what}: include: {_advice(included, here, bundle)}"
+
+
+def order_faults(declared: Declared) -> Iterator[Fault]:
+    """Yield position and text of unknown names in `after`."""
+    known = _tasks_known(declared)
+    for thing in declared.all():
+        for item in thing.after:
+            yield from ((thing.where, f"{called(thing)}: after: {text}") for text in _unknown_task(item, known))
 
 
 def _unknown(
@@ -95,3 +113,33 @@ def _by_name(kind: str, name: str, is_python: bool) -> str:
 
 def _within(where: Position | None, *keys: str | int) -> Position | None:
     return replace(where, keys=(*where.keys, *keys), at_key=False) if where else None
+
+
+def _tasks_known(declared: Declared) -> dict[str, set[str]]:
+    """Return the known names of tasks in each group."""
+    return {
+        **{group: {thing.name for thing in declared.all() if thing.kind == kind} for kind, group in GROUP_OF.items()},
+        _LOCK: {bundle.name for bundle in declared.bundles if bundle.lock},
+        _APPLY: {render.name for render in declared.renders if render.apply},
+    }
+
+
+def _unknown_task(item: Earlier, known: dict[str, set[str]]) -> Iterator[str]:
+    task = task_of(item)
+    group, colon, name = task.partition(":")
+    # Other groups' tasks, and those matched by a pattern, are known only to doit.
+    if not colon or group not in known or "*" in name or name in known[group]:
+        return
+    what = f"task '{task}'" if isinstance(item, str) else f"{item.kind} '{name}'"
+    yield f"there is no {what} in this pipeline; {_nearest(name, known[group])}"
+
+
+def _nearest(name: str, names: Collection[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, sorted(names), n=_MOST_NAMES)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    some = sorted(names)[:_MOST_NAMES]
+    more = f" and {len(names) - len(some)} more" if len(names) > len(some) else ""
+    return f"there are: {', '.join(some) or 'none'}{more}"

@@ -10,7 +10,6 @@ from bundlepipe.errors import OutputError
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.pipeline.declared.destinations import called
 from bundlepipe.pipeline.declared.model import Bundle, Copy
-from bundlepipe.pipeline.declared.outputs import declared_inputs
 from bundlepipe.pipeline.declared.paths import archives_in
 from bundlepipe.pipeline.declared.reading import Declared
 from bundlepipe.pipeline.records.state import recorded_prefixes
@@ -78,7 +77,7 @@ def _check_rendered(output: FileOutput) -> Why | None:
 
 
 def _questions(declared: Declared, base: str, settings: Settings) -> Iterator[_Question]:
-    inputs = declared_inputs(declared)
+    inputs = declared.inputs()
     for pull in declared.pulls:
         protected = protected_from(pull, declared.paths, inputs, settings, base)
         output = pull_output(pull, protected, settings, base)

@@ -33,7 +33,7 @@ def subjects(declared: Declared) -> list[Subject]:
 
 
 def _written(declared: Declared) -> Iterator[Reference]:
-    for made in (*declared.images, *declared.bundles):
+    for made in declared.made():
         with contextlib.suppress(InvalidReference):
             if not stays_where_made(made):
                 yield destination_of(made)
@@ -41,9 +41,7 @@ def _written(declared: Declared) -> Iterator[Reference]:
 
 
 def _read(declared: Declared) -> Iterator[Reference]:
-    texts: list[object] = [image.source for image in declared.images]
-    texts += [copy.source for copy in declared.copies]
-    texts += [pull.source for pull in declared.pulls]
+    texts: list[object] = [*declared.sources()]
     for bundle in declared.bundles:
         texts += bundle.lock.include if bundle.lock else ()
     yield from _references(texts)
@@ -60,7 +58,7 @@ def _references(texts: Iterable[object]) -> Iterator[Reference]:
 
 def _searched(declared: Declared) -> Iterator[Reference]:
     """Yield the references in configuration that locks look up in a registry."""
-    made = {thing.name: None for thing in (*declared.images, *declared.bundles)}
+    made = {thing.name: None for thing in declared.made()}
     for bundle in declared.bundles:
         if bundle.lock is None:
             continue

@@ -7,7 +7,7 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -17,7 +17,17 @@ from bundlepipe.filesystem.files import read_document, write_if_changed
 from bundlepipe.pipeline.declared.field_kinds import WRITTEN
 from bundlepipe.pipeline.declared.field_types import decode
 from bundlepipe.pipeline.declared.interpolation import interpolate
-from bundlepipe.pipeline.declared.model import Bundle, Copy, Image, Pull, Pushable, Render, Verify
+from bundlepipe.pipeline.declared.model import (
+    Bundle,
+    Copy,
+    Image,
+    Pull,
+    Pushable,
+    Render,
+    Source,
+    Verify,
+    searched_paths,
+)
 from bundlepipe.pipeline.declared.paths import normalise
 from bundlepipe.pipeline.declared.position import Position
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
@@ -49,6 +59,26 @@ class Declared:
     paths: list[str] = field(default_factory=list)
     lock_file: str | None = None
     lock_where: Position | None = None
+
+    def made(self) -> list[Pushable]:
+        """Return the images and bundles."""
+        return [*self.images, *self.bundles]
+
+    def all(self) -> list[Pushable | Copy | Pull | Render]:
+        """Return all that is declared, by kind."""
+        return [*self.images, *self.bundles, *self.copies, *self.pulls, *self.renders]
+
+    def sources(self) -> Iterator[Source]:
+        """Yield what images, copies and pulls are made from."""
+        things: list[Image | Copy | Pull] = [*self.images, *self.copies, *self.pulls]
+        yield from (thing.source for thing in things if thing.source is not None)
+
+    def inputs(self) -> list[str]:
+        """Return the paths that the pipeline packs, builds and searches."""
+        files = [path for thing in self.made() for path in thing.files]
+        contexts = [image.build.context for image in self.images if image.build]
+        searched = [path for bundle in self.bundles for path in searched_paths(bundle)]
+        return [*files, *contexts, *searched]
 
 
 def read_pipeline(path: str, environment: Mapping[str, str], *, remembers: bool = True, prefix: str = "") -> Declared:

@@ -17,7 +17,6 @@ from bundlepipe.pipeline.declared.model import (
     Source,
     images_lock_path,
 )
-from bundlepipe.pipeline.declared.outputs import declared_inputs
 from bundlepipe.pipeline.declared.paths import Ignores
 from bundlepipe.pipeline.declared.reading import Declared
 from bundlepipe.pipeline.running.action import Action
@@ -77,7 +76,7 @@ class PipelineContext:
     @cached_property
     def pushed(self) -> ByName:
         """Images and bundles by kind and name."""
-        return by_name([*self.declared.images, *self.declared.bundles])
+        return by_name(self.declared.made())
 
     @cached_property
     def copies_of_tars(self) -> dict[str, list[Copy]]:
@@ -105,4 +104,4 @@ class PipelineContext:
     @cached_property
     def inputs(self) -> list[str]:
         """Every declared input."""
-        return declared_inputs(self.declared)
+        return self.declared.inputs()

@@ -10,7 +10,7 @@ from typing import Any
 from doit import get_var
 from doit.exceptions import InvalidDodoFile
 
-from bundlepipe.pipeline.declared.model import Image, Source, Verify, images_lock_path
+from bundlepipe.pipeline.declared.model import Image, Verify, images_lock_path
 from bundlepipe.pipeline.declared.reading import Declared
 from bundlepipe.pipeline.declared.suggestions import suggestions
 from bundlepipe.pipeline.doit_adapter.internals import variables
@@ -117,9 +117,6 @@ def _unknown(text: str, choices: Sequence[_Choice], expected: str) -> str:
 
 
 def _refreshable(declared: Declared, prefix: str) -> _Choice:
-    given: list[Source | None] = [image.source for image in declared.images]
-    given += [copy.source for copy in declared.copies]
-    given += [pull.source for pull in declared.pulls]
     tasks = [
         *(("lock_bundle", bundle.name) for bundle in declared.bundles),
         *(("copy_bundle", copy.name) for copy in declared.copies),
@@ -130,7 +127,7 @@ def _refreshable(declared: Declared, prefix: str) -> _Choice:
     locks = [images_lock_path(bundle) for bundle in declared.bundles if bundle.lock]
     return _Choice(
         _by_whole_name(tasks, prefix),
-        {REFRESH_ALL, *(source for source in given if source is not None and is_remote(source))},
+        {REFRESH_ALL, *filter(is_remote, declared.sources())},
         [*locks, *filter(None, [declared.lock_file])],
     )
 

@@ -15,9 +15,9 @@ import pytest
 
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.pipeline.checks.declarations import faults
+from bundlepipe.pipeline.checks.python_values import checked_declarations
 from bundlepipe.pipeline.declared.model import Bundle, BundleSource, Copy, Pull, Render
 from bundlepipe.pipeline.declared.reading import Declared
-from bundlepipe.pipeline.declared.types import checked_declarations
 from bundlepipe.pipeline.graph.tasks import create_tasks
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.stores.settings import RegistrySettings

@@ -11,10 +11,10 @@ import click
 from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.parsing.command import PATH, Command, Option, Run, Switch
 from bundlepipe.cli.parsing.configuration import files_option, read_files
+from bundlepipe.cli.parsing.copy_faults import check_directory, repository_fault
 from bundlepipe.cli.parsing.images import STANDARD
 from bundlepipe.cli.parsing.outputs import check_tar, lock_writer
 from bundlepipe.cli.parsing.registry_options import Access, tls_options
-from bundlepipe.cli.printing.copy_faults import check_directory, repository_fault
 from bundlepipe.cli.printing.copy_narration import WrittenFiles
 from bundlepipe.errors import BundlepipeError, InvalidReference
 from bundlepipe.events import CopyPlanned, Emit, Event

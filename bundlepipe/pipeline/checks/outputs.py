@@ -61,8 +61,8 @@ def output_faults(declared: Declared) -> Iterator[Fault]:
 def _shared_destinations(declared: Declared) -> Iterator[Fault]:
     """Find tags that two pushes or copies would write, so that each run would undo the other's."""
     owners: dict[str, Pushable | Copy] = {}
-    made = by_name([*declared.images, *declared.bundles])
-    things: list[Pushable | Copy] = [*declared.images, *declared.bundles, *declared.copies]
+    made = by_name(declared.made())
+    things: list[Pushable | Copy] = [*declared.made(), *declared.copies]
     for thing in things:
         try:
             places = _tags_put(thing, made)
@@ -111,7 +111,7 @@ def _shared_outputs(declared: Declared) -> Iterator[Fault]:
     """Find files that two tasks would write, and those inside the inputs of a push."""
     owners: dict[str, str] = {}
     readers: dict[str, list[tuple[Pushable, str]]] = {}
-    for thing in (*declared.images, *declared.bundles):
+    for thing in declared.made():
         for file in thing.files:
             readers.setdefault(os.path.abspath(file), []).append((thing, file))
     writers: list[Copy | Render] = [*declared.copies, *declared.renders]
@@ -186,14 +186,6 @@ def outputs(declared: Declared) -> Iterator[tuple[object, str, str]]:
             yield copy.where, path, f"the output of copy '{copy.name}'"
     for render in declared.renders:
         yield render.where, render.output, f"the output of render '{render.name}'"
-
-
-def declared_inputs(declared: Declared) -> list[str]:
-    """Return the paths that a pipeline packs, builds and searches."""
-    files = [path for thing in (*declared.images, *declared.bundles) for path in thing.files]
-    contexts = [image.build.context for image in declared.images if image.build]
-    searched = [path for bundle in declared.bundles for path in searched_paths(bundle)]
-    return [*files, *contexts, *searched]
 
 
 def _replaced_inputs(declared: Declared) -> Iterator[Fault]:

@@ -27,12 +27,12 @@ from bundlepipe import (
 )
 from bundlepipe.documents.schemas.validator import schema_text
 from bundlepipe.errors import DocumentError
+from bundlepipe.pipeline.checks.python_values import checked_declarations
 from bundlepipe.pipeline.declared import field_kinds
 from bundlepipe.pipeline.declared import model as declaration
 from bundlepipe.pipeline.declared.field_kinds import Limits
 from bundlepipe.pipeline.declared.field_types import fields_of
 from bundlepipe.pipeline.declared.reading import Declared, registry_fault
-from bundlepipe.pipeline.declared.types import checked_declarations
 from tests.support.project import Project
 
 NOTHING: dict[str, Any] = {
