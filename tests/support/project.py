@@ -108,10 +108,13 @@ class Project:
     def tasks(self, env: Mapping[str, str] | None = None) -> dict[str, Task]:
         """Return the tasks of bundlepipe.yml, by name, made in this process.
 
-        Raises what a run would show as its error: BundlepipeError or InvalidDodoFile.
+        Raises InvalidDodoFile where doit reports an error; any other exception would be a traceback of doit.
         """
         with _within(self.directory):
-            declared = self._declared({**os.environ, **self.environment, **(env or {})})
+            try:
+                declared = self._declared({**os.environ, **self.environment, **(env or {})})
+            except BundlepipeError as error:
+                raise InvalidDodoFile(str(error)) from None
             settings = Settings(registries=declared.registries, lock_file=declared.lock_file)
             return {task.name: task for task in create_tasks(declared, settings)}
 
@@ -119,7 +122,7 @@ class Project:
         """Return what `doit list` writes to stderr for a bundlepipe.yml that is refused, found in this process."""
         try:
             self.tasks(env)
-        except (BundlepipeError, InvalidDodoFile) as error:
+        except InvalidDodoFile as error:
             return f"ERROR: {error}\n"
         raise AssertionError("the pipeline is not refused")
 
