@@ -120,6 +120,11 @@ def names_digest(text: str) -> bool:
         return False
 
 
+def is_registry_host(text: str) -> bool:
+    """Return whether a text is the HOST or HOST:PORT of a registry."""
+    return bool(_REGISTRY.fullmatch(text)) and _has_possible_port(text)
+
+
 def _split_registry(name: str) -> tuple[str | None, str]:
     """Split off the first component where it can only be a host: docker's `splitDockerDomain`."""
     first, slash, rest = name.partition("/")
@@ -136,7 +141,7 @@ def _repository(text: str, registry: str | None, path: str) -> Repository:
                     f"{quoted(text)} is an image ID, not an image reference: expected a repository name"
                 )
             path = f"library/{path}"
-    if not _REGISTRY.fullmatch(registry) or not _has_possible_port(registry):
+    if not is_registry_host(registry):
         raise InvalidReference(f"{quoted(text)}: {quoted(registry)} is not a registry host: expected HOST or HOST:PORT")
     for component in path.split("/"):
         if not _PATH_COMPONENT.fullmatch(component):

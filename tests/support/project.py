@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
 from bundlepipe.errors import BundlepipeError, DocumentError
 from bundlepipe.pipeline.checks.declarations import faults
-from bundlepipe.pipeline.declared.reading import Declared, read_pipeline
+from bundlepipe.pipeline.checks.python_values import checked_declarations
+from bundlepipe.pipeline.declared.reading import KINDS, Declared, read_pipeline
 from bundlepipe.pipeline.graph.tasks import create_tasks
 from bundlepipe.pipeline.running.run import Settings
 from tests.support.warm import run_command
@@ -110,28 +112,28 @@ class Project:
 
         Raises InvalidDodoFile where doit reports an error; any other exception would be a traceback of doit.
         """
+        environment = {**os.environ, **self.environment, **(env or {})}
+        return self._tasks(lambda: read_pipeline("bundlepipe.yml", environment, remembers=False))
+
+    def refusal(self, env: Mapping[str, str] | None = None) -> str:
+        """Return what `doit list` writes to stderr for a bundlepipe.yml that is refused, found in this process."""
+        return _refusal(lambda: self.tasks(env))
+
+    def refusal_in_python(self, **given: Any) -> str:
+        """Return what `doit list` writes to stderr for a refused `Pipeline(**given)`, found in this process."""
+        nothing = {**dict.fromkeys(KINDS, ()), "registries": None, "verify": None}
+        return _refusal(lambda: self._tasks(lambda: checked_declarations({**nothing, **given})))
+
+    def _tasks(self, read: Callable[[], Declared]) -> dict[str, Task]:
         with _within(self.directory):
             try:
-                declared = self._declared({**os.environ, **self.environment, **(env or {})})
+                declared = read()
+                if problems := faults(declared):
+                    raise DocumentError(problems)
             except BundlepipeError as error:
                 raise InvalidDodoFile(str(error)) from None
             settings = Settings(registries=declared.registries, lock_file=declared.lock_file)
             return {task.name: task for task in create_tasks(declared, settings)}
-
-    def refusal(self, env: Mapping[str, str] | None = None) -> str:
-        """Return what `doit list` writes to stderr for a bundlepipe.yml that is refused, found in this process."""
-        try:
-            self.tasks(env)
-        except InvalidDodoFile as error:
-            return f"ERROR: {error}\n"
-        raise AssertionError("the pipeline is not refused")
-
-    def _declared(self, environment: Mapping[str, str]) -> Declared:
-        declared = read_pipeline("bundlepipe.yml", environment, remembers=False)
-        problems = faults(declared)
-        if problems:
-            raise DocumentError(problems)
-        return declared
 
     def read(self, path: str) -> str:
         """Return the text of a file."""
@@ -140,6 +142,14 @@ class Project:
     def digest(self, kind: str, name: str) -> str:
         """Return the recorded `repository@digest` of something made."""
         return self.read(f".bundlepipe/digests/{kind}/{name}").strip()
+
+
+def _refusal(make: Callable[[], object]) -> str:
+    try:
+        make()
+    except InvalidDodoFile as error:
+        return f"ERROR: {error}\n"
+    raise AssertionError("the pipeline is not refused")
 
 
 @contextmanager

@@ -78,7 +78,7 @@ class _Explainer:
     def _forbidden(self, error: ValidationError) -> Iterator[Fault]:
         # For a schema of `false`, jsonschema reports the value, and only the position of its mapping or list.
         keys = _keys(error)
-        yield self._document.fault(keys, f"{_label(keys)} holds {kind(error.instance)}, which has no place there")
+        yield self._document.fault(keys, f"{label(keys)} holds {kind(error.instance)}, which has no place there")
 
     def _unknown_keys(self, error: ValidationError) -> Iterator[Fault]:
         schema = _mapping(error.schema)
@@ -118,7 +118,7 @@ class _Explainer:
 
     def _mismatch(self, error: ValidationError, expected: str, hint: str = "") -> Fault:
         keys = _keys(error)
-        return self._document.fault(keys, f"{_label(keys)}: expected {expected}, found {self._found(error)}{hint}")
+        return self._document.fault(keys, f"{label(keys)}: expected {expected}, found {self._found(error)}{hint}")
 
     def _found(self, error: ValidationError) -> str:
         if isinstance(error.instance, (bool, int, float)):
@@ -133,7 +133,9 @@ class _Explainer:
     def _wrong_value(self, error: ValidationError) -> Iterator[Fault]:
         keys, instance, keyword = _keys(error), error.instance, str(error.validator)
         values: Any = error.validator_value
-        if keyword in _COUNTS and isinstance(instance, (dict, list)):
+        if instance == []:
+            state = "is empty"
+        elif keyword in _COUNTS and isinstance(instance, (dict, list)):
             state = f"has {_count(len(instance), _COUNTS[keyword][1])}"
         elif isinstance(instance, dict):
             state = _named_keys(instance)
@@ -141,12 +143,14 @@ class _Explainer:
             state = f"is {self._found(error)}"
         meant = similar(str(instance), map(str, values)) if keyword == "enum" else None
         hint = f", did you mean {shown(meant)}?" if meant else ""
-        yield self._document.fault(keys, f"{_label(keys)} {state}, expected {self._wanted(error)}{hint}")
+        yield self._document.fault(keys, f"{label(keys)} {state}, expected {self._wanted(error)}{hint}")
 
     def _wanted(self, error: ValidationError) -> str:
         """Return what the failed keyword demands."""
         schema, keyword = _mapping(error.schema), str(error.validator)
         value: Any = error.validator_value
+        if keyword == "minItems" and "x-expected-items" in schema:
+            return str(schema["x-expected-items"])
         if "x-expected" in schema:
             return str(schema["x-expected"])
         if keyword in _COUNTS:
@@ -169,7 +173,7 @@ class _Explainer:
         elif branches:
             yield self._wrong_for_all(error, alternatives)
         else:
-            text = f"{_label(_keys(error))} fits several choices, expected only one of them"
+            text = f"{label(_keys(error))} fits several choices, expected only one of them"
             yield self._document.fault(_keys(error), text)
 
     def _wrong_for_all(self, error: ValidationError, alternatives: Sequence[Any]) -> Fault:
@@ -287,7 +291,7 @@ def _unknown_key(name: str, known: Sequence[str]) -> str:
     return f"unknown key {shown(name)}, expected {choices(known) if known else 'none'}"
 
 
-def _label(keys: _Keys) -> str:
+def label(keys: _Keys) -> str:
     """Return the name of a value in messages: its key with following indices, as `'files[0]'`."""
     named = next((n for n in range(len(keys) - 1, -1, -1) if isinstance(keys[n], str)), None)
     if named is None:
@@ -296,4 +300,4 @@ def _label(keys: _Keys) -> str:
 
 
 def _within(keys: _Keys) -> str:
-    return f" in {_label(keys)}" if keys else ""
+    return f" in {label(keys)}" if keys else ""

@@ -1,7 +1,8 @@
 """Validate a document against a JSON Schema (2020-12) of `schemas/`, with readable messages.
 
 Besides the standard keywords a schema may have `x-expected`: a description of the value for messages
-(`"a digest reference, such as …"`), used if a pattern or a choice says too little.
+(`"a digest reference, such as …"`), used if a pattern or a choice says too little; `x-expected-items`
+is that of a list which must not be empty.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bundlepipe.errors import InvalidContent, InvalidReference, quoted
@@ -37,6 +38,7 @@ from bundlepipe.pipeline.declared.model import (
 )
 from bundlepipe.pipeline.declared.names import NAME_CHARACTERS, is_name
 from bundlepipe.pipeline.declared.paths import below, is_excluded, is_within
+from bundlepipe.pipeline.declared.spelling import field_name, setting
 from bundlepipe.stores.location import (
     ARCHIVE_PREFIX,
     ENGINE_PREFIX,
@@ -91,10 +93,11 @@ def _repeated(things: Sequence[Pushable | Copy | Pull | Render], what: str) -> I
     seen: dict[str, Pushable | Copy | Pull | Render] = {}
     for thing in things:
         if not is_name(thing.name):
-            yield thing.where, f"{quoted(thing.name)} is not a name: expected {NAME_CHARACTERS}"
+            yield thing.where, f"{thing.kind} {quoted(thing.name)}: name: expected {NAME_CHARACTERS}"
         first = seen.setdefault(thing.name, thing)
         if first is not thing:
-            yield thing.where, f"another {what} has the name '{thing.name}' too: {first.where or 'see above'}"
+            advice = first.where or "rename one of the two"
+            yield thing.where, f"{called(thing)}: another {what} has the name '{thing.name}' too: {advice}"
 
 
 def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[Fault]:
@@ -116,25 +119,27 @@ def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[Fault]:
     for kept in [*kept_by_runs(declared.registries), *filter(None, [declared.lock_file])]:
         for path in thing.files:
             if is_within(kept, path) and not is_excluded(below(kept, path), thing.exclude):
-                advice = f"exclude it with 'exclude: [.git, {below(kept, path)}]'"
+                advice = f"exclude it with {setting(thing, 'exclude', ['.git', below(kept, path)])}"
                 yield thing.where, f"{what}: its input {path} holds {kept}, which every run changes: {advice}"
 
 
 def _image_faults(image: Image) -> Iterator[Fault]:
-    what = called(image)
+    what, named = called(image), partial(field_name, image)
     ways = [bool(image.files), bool(image.build), bool(image.program), bool(image.source)]
     if sum(ways) > 1:
-        yield image.where, f"{what}: expected only one of files, build, run and from (run has files of its own)"
+        program = named("program")
+        only = f"files, build, {program} and {named('source')} ({program} has files of its own)"
+        yield image.where, f"{what}: expected only one of {only}"
     elif not any(ways):
         yield image.where, f"{what} has no files, nor a build, a program or a source that makes it"
     if not image.files and (tuple(image.exclude) != DEFAULT_EXCLUDE or image.preserve_permissions):
-        yield image.where, f"{what}: exclude and preservePermissions are for images of files"
+        yield image.where, f"{what}: exclude and {named('preserve_permissions')} are for images of files"
     if (image.program or image.source) and image.labels:
         yield image.where, f"{what}: labels: the image has its own already"
     if image.refresh and not (image.source and not image.source.startswith(LOCAL_PREFIXES)):
-        yield image.where, f"{what}: refresh is for the tag of a reference as 'from'"
+        yield image.where, f"{what}: refresh is for the tag of a reference as '{named('source')}'"
     if stays_where_made(image) and image.tags:
-        yield image.where, f"{what}: tags are for its destination: add 'push: REGISTRY/REPOSITORY'"
+        yield image.where, f"{what}: tags are for its destination: add {setting(image, 'push', 'REGISTRY/REPOSITORY')}"
     if image.program:
         yield from ((image.where, f"{what}: {text}") for text in _program_faults([image.program]))
     if image.build:
@@ -212,7 +217,8 @@ def _copy_faults(copy: Copy) -> Iterator[Fault]:
             if isinstance(destination, ArchiveLocation)
             else "is in no registry"
         )
-        yield copy.where, f"{what}: lockOutput: {copy.to} {reason}: a lock names images by their repository"
+        place = f"{what}: {field_name(copy, 'lock_output')}"
+        yield copy.where, f"{place}: {copy.to} {reason}: a lock names images by their repository"
     if copy.exclude and not isinstance(destination, ArchiveLocation):
         yield copy.where, f"{what}: exclude: only a tar can leave out layers, and {copy.to} is not a tar"
     for item in copy.exclude:
@@ -261,6 +267,8 @@ def _render_faults(render: Render) -> Iterator[Fault]:
 def _program_faults(programs: Sequence[Program]) -> Iterator[str]:
     if not all(program.run for program in programs):
         yield "run: expected a program and its arguments, as a list of texts"
+    if any(program.run and not program.run[0] for program in programs):
+        yield "run[0]: expected a program, found an empty text"
 
 
 def _apply_faults(apply: Apply) -> Iterator[str]:
@@ -268,6 +276,8 @@ def _apply_faults(apply: Apply) -> Iterator[str]:
     if apply.wait and not _DURATION.fullmatch(apply.wait):
         yield f"wait: {quoted(apply.wait)} is not a duration: expected one as kubectl takes it, such as 90s or 5m"
     if apply.force_conflicts and not apply.server_side:
-        yield "forceConflicts is for the server: add 'serverSide: true'"
+        name = field_name(apply, "force_conflicts")
+        yield f"{name} is for the server: add {setting(apply, 'server_side', True)}"
     if apply.dry_run == "client" and apply.server_side:
-        yield "with serverSide only the server knows the result: expected 'dryRun: server'"
+        name = field_name(apply, "server_side")
+        yield f"with {name} only the server knows the result: expected {setting(apply, 'dry_run', 'server')}"

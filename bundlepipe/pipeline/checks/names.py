@@ -22,6 +22,7 @@ from bundlepipe.pipeline.declared.model import (
     Source,
 )
 from bundlepipe.pipeline.declared.position import Position
+from bundlepipe.pipeline.declared.spelling import field_name, spelled
 from bundlepipe.pipeline.declared.suggestions import suggestions
 from bundlepipe.pipeline.records.groups import GROUP_OF
 from bundlepipe.pipeline.running.ordering import task_of
@@ -50,7 +51,7 @@ def source_name_faults(thing: Image | Copy | Pull, source: Source, names: Names)
         # If an image of this name is copied from a tag of the same name, it must be another one.
         here = [(kind, name) for kind, name in _named(source, names) if (kind, name) != own]
         if here:
-            yield _within(thing.where, "from"), f"{what}: from: {_advice(source, here, thing)}"
+            yield _within(thing.where, "from"), f"{what}: {field_name(thing, 'source')}: {_advice(source, here, thing)}"
 
 
 def included_name_faults(bundle: Bundle, lock: Lock, names: Names) -> Iterator[Fault]:
@@ -100,15 +101,13 @@ def _advice(text: str, here: Collection[tuple[str, str]], thing: Image | Copy | 
     for_docker_hub = f"{elsewhere} for the one at Docker Hub"
     if isinstance(thing, Image):
         return f"{sentence}: write {for_docker_hub}; what is made here is copied by one of the copies"
-    by_name = " or ".join(_by_name(kind, name, thing.where is None) for kind, name in here)
+    by_name = " or ".join(_by_name(kind, name, thing) for kind, name in here)
     return f"{sentence}: write {by_name} for what is made here, or {for_docker_hub}"
 
 
-def _by_name(kind: str, name: str, is_python: bool) -> str:
-    if not is_python:
-        return f"{{{kind}: {name}}}"
+def _by_name(kind: str, name: str, thing: Copy | Pull | Bundle) -> str:
     source = next(source for source in _SOURCES if source.kind == kind)
-    return f"{source.__name__}({name!r})"
+    return spelled(source(name), in_python=thing.where is None)
 
 
 def _within(where: Position | None, *keys: str | int) -> Position | None:

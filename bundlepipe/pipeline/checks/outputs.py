@@ -34,6 +34,7 @@ from bundlepipe.pipeline.declared.model import (
     searched_paths,
 )
 from bundlepipe.pipeline.declared.paths import absolute, ancestors, below, is_excluded, is_within
+from bundlepipe.pipeline.declared.spelling import field_name
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, parse_location
 
@@ -101,10 +102,8 @@ def _output_faults(bundle: Bundle) -> Iterator[Fault]:
     for path in bundle.files if output else ():
         if output and is_within(output, path) and not is_excluded(below(output, path), bundle.exclude):
             advice = "so every push would change the bundle: write it elsewhere, or exclude it"
-            yield (
-                bundle.where,
-                f"bundle '{bundle.name}': its lockOutput {output} lies in its own input {path}, {advice}",
-            )
+            its_output = f"its {field_name(bundle, 'lock_output')} {output}"
+            yield bundle.where, f"bundle '{bundle.name}': {its_output} lies in its own input {path}, {advice}"
 
 
 def _shared_outputs(declared: Declared) -> Iterator[Fault]:
@@ -178,7 +177,7 @@ def outputs(declared: Declared) -> Iterator[tuple[object, str, str]]:
         yield pull.where, pull.to, f"the output of pull '{pull.name}'"
     for bundle in declared.bundles:
         if bundle.lock_output:
-            yield bundle.where, bundle.lock_output, f"lockOutput of bundle '{bundle.name}'"
+            yield bundle.where, bundle.lock_output, f"{field_name(bundle, 'lock_output')} of bundle '{bundle.name}'"
         if bundle.lock:
             yield bundle.where, images_lock_path(bundle), f"the images.yml of bundle '{bundle.name}'"
     for copy in declared.copies:

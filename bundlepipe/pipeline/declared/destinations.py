@@ -18,6 +18,7 @@ from bundlepipe.pipeline.declared.model import (
     Source,
 )
 from bundlepipe.pipeline.declared.paths import archives_in
+from bundlepipe.pipeline.declared.spelling import setting
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 from bundlepipe.stores.location import LOCAL_PREFIXES, LayoutLocation, parse_location
 from bundlepipe.stores.settings import RegistrySettings
@@ -26,7 +27,8 @@ from bundlepipe.stores.settings import RegistrySettings
 def destination_of(made: Pushable) -> Reference:
     """Return the destination of an image or bundle; InvalidReference with its fault."""
     if made.push is None:
-        raise InvalidReference("no destination: add 'push: REGISTRY/REPOSITORY:TAG', or 'defaults: {push: ...}'")
+        default = ", or 'defaults: {push: ...}'" if made.where else ""
+        raise InvalidReference(f"no destination: add {setting(made, 'push', 'REGISTRY/REPOSITORY:TAG')}{default}")
     return _destination(made.push.replace("{name}", made.name))
 
 
@@ -35,7 +37,7 @@ def _destination(text: str) -> Reference:
     if text.startswith(LOCAL_PREFIXES):
         raise InvalidReference(
             f"'{text}': a destination becomes part of a bundle's content, so it is always REGISTRY/REPOSITORY:TAG; "
-            "for a directory use the host layout.localhost, or 'registries: {HOST: {layout: DIR}}'"
+            "for a directory use the host layout.localhost, or a host with a 'layout' in 'registries'"
         )
     reference = Reference.parse(text)
     if reference.digest:

@@ -8,8 +8,7 @@ which the schema has validated, is decoded to the same form.
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import Field as DataclassField
 from dataclasses import fields, replace
 from functools import cache
@@ -17,58 +16,26 @@ from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from bundlepipe.pipeline.declared.field_kinds import Concurrency, Limits, Path, TextKind
-from bundlepipe.pipeline.declared.paths import normal_exclusion, normal_location, normalise
+from bundlepipe.pipeline.declared.interpolation import Keys
 from bundlepipe.pipeline.declared.position import Position
+from bundlepipe.pipeline.declared.value_types import (
+    ChoiceType,
+    Decode,
+    FlagType,
+    NothingType,
+    NumberType,
+    Tell,
+    TellAt,
+    TextType,
+    Type,
+    alternatives,
+)
 from bundlepipe.stores.settings import RegistrySettings
 
-# Adds a fault: its position, and its text.
-Tell = Callable[[str], None]
-
-_SPELLED: Mapping[TextKind, Callable[[str, str], str]] = {
-    TextKind.PATH: normalise,
-    TextKind.LOCATION: normal_location,
-    TextKind.EXCLUSION: normal_exclusion,
-}
-_PATHS = (TextKind.PATH, TextKind.PATH_IN_CONTEXT, TextKind.EXCLUSION)
-_MAY_BE_EMPTY = (TextKind.PLAIN, TextKind.ARGUMENT)
 # For classes of lower levels, which know nothing of annotations.
 _MORE_HINTS: Mapping[type, Mapping[str, Any]] = {
     RegistrySettings: {"layout": Path | None, "ca": Path | None, "concurrency": Concurrency | None}
 }
-
-
-class Type(ABC):
-    """The type of a field: `expected` is its name in messages, `several` the plural.
-
-    If it `is_verbatim`, values need no decoding.
-    """
-
-    expected: str = ""
-    several: str = ""
-    is_secret = False
-    is_verbatim = True
-
-    @abstractmethod
-    def accepts(self, value: Any) -> bool:
-        """Return whether a value is of this type, without checking its content."""
-
-    def inside(self, value: Any, where: str, tell: Tell) -> Any:
-        """Check the content of an accepted value, and return the value as code expects it."""
-        return value
-
-    def checked(self, value: Any, where: str, tell: Tell) -> Any:
-        """Check a value; report one that is not accepted, and return it unchanged."""
-        if self.accepts(value):
-            return self.inside(value, where, tell)
-        # Only errors need this import.
-        from bundlepipe.pipeline.declared.wording import advice, found
-
-        tell(f"{where}: expected {self.expected}, found {found(value, self.is_secret)}{advice(value, self.expected)}")
-        return value
-
-    def decode(self, data: Any, at: Position, key: str) -> Any:
-        """Return the value of valid data of a pipeline file, which is under a key `at` a position."""
-        return data
 
 
 class Field(NamedTuple):
@@ -84,83 +51,6 @@ class Field(NamedTuple):
     is_checked: bool
     is_compared: bool
     may_be_empty: bool
-
-
-class TextType(Type):
-    """A text, or a path that is converted to one."""
-
-    def __init__(self, kind: TextKind) -> None:
-        self._may_be_empty = kind in _MAY_BE_EMPTY
-        self._is_path = kind in _PATHS
-        self._spell = _SPELLED.get(kind)
-        self.is_verbatim = self._spell is None
-        self.is_secret = kind is TextKind.ARGUMENT
-        self.expected, self.several = ("a path", "paths") if self._is_path else ("a text", "texts")
-
-    def accepts(self, value: Any) -> bool:
-        """Accept texts, and paths for fields that hold paths."""
-        if not isinstance(value, str):
-            if not self._is_path or not isinstance(value, os.PathLike):
-                return False
-            value = os.fspath(value)
-            if not isinstance(value, str):
-                return False
-        return (self._may_be_empty or value != "") and "\0" not in value
-
-    def inside(self, value: Any, where: str, tell: Tell) -> Any:
-        """Normalise a path as doit matches it."""
-        text = os.fspath(value) if self._is_path else value
-        return self._spell(text, "") if self._spell else text
-
-    def decode(self, data: Any, at: Position, key: str) -> Any:
-        """Normalise a path of a file in the same way."""
-        return self._spell(data, at.directory) if self._spell else data
-
-
-class ChoiceType(Type):
-    """One of several fixed texts."""
-
-    def __init__(self, choices: Sequence[str]) -> None:
-        self._choices = frozenset(choices)
-        self.expected = _alternatives(map(repr, choices))
-        self.several = f"texts {self.expected}"
-
-    def accepts(self, value: Any) -> bool:
-        """Accept the choices."""
-        return isinstance(value, str) and value in self._choices
-
-
-class FlagType(Type):
-    """True or False, but no values that only count as such."""
-
-    expected = several = "True or False"
-
-    def accepts(self, value: Any) -> bool:
-        """Accept both."""
-        return value is True or value is False
-
-
-class NumberType(Type):
-    """A whole number within limits; not True and False."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        extent = f"of at least {limits.least}" if limits.most is None else f"from {limits.least} to {limits.most}"
-        self.expected, self.several = f"a whole number {extent}", f"whole numbers {extent}"
-
-    def accepts(self, value: Any) -> bool:
-        """Accept numbers within the limits."""
-        if not isinstance(value, int) or isinstance(value, bool):
-            return False
-        return self._limits.least <= value and (self._limits.most is None or value <= self._limits.most)
-
-
-class NothingType(Type):
-    """None, for an omitted value; messages do not list it as expected."""
-
-    def accepts(self, value: Any) -> bool:
-        """Accept None."""
-        return value is None
 
 
 class ListType(Type):
@@ -180,9 +70,10 @@ class ListType(Type):
         checked = self._item.checked
         return [checked(item, f"{where}[{index}]", tell) for index, item in enumerate(value)]
 
-    def decode(self, data: Any, at: Position, key: str) -> Any:
+    def decode(self, data: Any, at: Position, keys: Keys, tell: TellAt) -> Any:
         """Decode each item."""
-        return [self._item.decode(item, at, key) for item in data]
+        decode = self._item.decode
+        return [decode(item, at, (*keys, index), tell) for index, item in enumerate(data)]
 
 
 class MappingType(Type):
@@ -204,9 +95,12 @@ class MappingType(Type):
             for key, item in value.items()
         }
 
-    def decode(self, data: Any, at: Position, key: str) -> Any:
-        """Decode each value."""
-        return {name: self._value.decode(item, at, key) for name, item in data.items()}
+    def decode(self, data: Any, at: Position, keys: Keys, tell: TellAt) -> Any:
+        """Decode each key and value."""
+        return {
+            self._key.decode(name, at, keys, tell): self._value.decode(item, at, (*keys, name), tell)
+            for name, item in data.items()
+        }
 
 
 class ObjectType(Type):
@@ -240,9 +134,9 @@ class ObjectType(Type):
         """Return whether data has only keys of the class."""
         return data.keys() <= _decoding(self._kind)[0].keys()
 
-    def decode(self, data: Any, at: Position, key: str) -> Any:
+    def decode(self, data: Any, at: Position, keys: Keys, tell: TellAt) -> Any:
         """Make an object from data."""
-        return decode(self._kind, data, at.inside(key))
+        return decode(self._kind, data, at.inside(*keys), tell)
 
 
 class AlternativesType(Type):
@@ -255,8 +149,8 @@ class AlternativesType(Type):
         self._others = [kind for kind in told if kind not in self._objects]
         self.is_secret = any(kind.is_secret for kind in kinds)
         self.is_verbatim = all(kind.is_verbatim for kind in kinds)
-        self.expected = _alternatives(kind.expected for kind in told)
-        self.several = _alternatives(kind.several for kind in told)
+        self.expected = alternatives(kind.expected for kind in told)
+        self.several = alternatives(kind.several for kind in told)
 
     def accepts(self, value: Any) -> bool:
         """Accept what one of them accepts."""
@@ -266,11 +160,11 @@ class AlternativesType(Type):
         """Check by the first type that accepts the value."""
         return next(kind for kind in self._kinds if kind.accepts(value)).inside(value, where, tell)
 
-    def decode(self, data: Any, at: Position, key: str) -> Any:
+    def decode(self, data: Any, at: Position, keys: Keys, tell: TellAt) -> Any:
         """Decode by the class that has the keys of the data, or by a type that is not a class; YAML has no None."""
         if self._objects and isinstance(data, dict):
-            return next(kind for kind in self._objects if kind.has_keys(data)).decode(data, at, key)
-        return self._others[0].decode(data, at, key)
+            return next(kind for kind in self._objects if kind.has_keys(data)).decode(data, at, keys, tell)
+        return self._others[0].decode(data, at, keys, tell)
 
 
 def type_of(annotation: Any, *more: object) -> Type:
@@ -295,16 +189,16 @@ def type_of(annotation: Any, *more: object) -> Type:
     return FlagType() if annotation is bool else ObjectType(annotation)
 
 
-def decode(kind: Any, data: Mapping[str, Any], at: Position, **given: Any) -> Any:
+def decode(kind: Any, data: Mapping[str, Any], at: Position, tell: TellAt, **given: Any) -> Any:
     """Decode the declaration of a class from valid data `at` a position of a pipeline file.
 
-    `given` are fields without a key; of those, `where` and `directory` follow from the position.
+    Values of variables may be at fault, and are reported. `given` are fields without a key; of those, `where`
+    and `directory` follow from the position.
     """
     by_key, has_where, has_directory = _decoding(kind)
     for key, item in data.items():
-        field = by_key[key]
-        is_verbatim = field.type.is_verbatim or (field.may_be_empty and not item)
-        given[field.name] = item if is_verbatim else field.type.decode(item, at, key)
+        name, keys, decoded, may_be_empty = by_key[key]
+        given[name] = decoded(item, at, keys, tell) if decoded and (item or not may_be_empty) else item
     if has_where:
         given["where"] = at
     if has_directory:
@@ -313,8 +207,17 @@ def decode(kind: Any, data: Mapping[str, Any], at: Position, **given: Any) -> An
 
 
 @cache
-def _decoding(kind: Hashable) -> tuple[Mapping[str, Field], bool, bool]:
-    by_key = {field.key: field for field in fields_of(kind) if field.key is not None}
+def _decoding(kind: Hashable) -> tuple[Mapping[str, tuple[str, Keys, Decode | None, bool]], bool, bool]:
+    by_key = {
+        field.key: (
+            field.name,
+            (field.key,),
+            None if field.type.is_verbatim else field.type.decode,
+            field.may_be_empty,
+        )
+        for field in fields_of(kind)
+        if field.key is not None
+    }
     return by_key, hasattr(kind, "where"), hasattr(kind, "directory")
 
 
@@ -338,8 +241,3 @@ def _field(kind: type, given: DataclassField[Any], checker: Type) -> Field:
         is_compared=given.compare and given.metadata.get("compared", True),
         may_be_empty=given.metadata.get("may_be_empty", False),
     )
-
-
-def _alternatives(texts: Iterable[str]) -> str:
-    *first, last = texts
-    return f"{', '.join(first)} or {last}" if first else last

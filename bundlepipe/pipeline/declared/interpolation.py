@@ -32,6 +32,17 @@ def interpolate(
     return value
 
 
+def empty_advice(text: str) -> str:
+    """Return what to do about a text that is empty, and why, where its variables made it so; else nothing."""
+    names = list(dict.fromkeys(match["name"] for match in _VARIABLE.finditer(text) if match["name"]))
+    if not names:
+        return ""
+    defaults = "".join(f"${{{name}:-DEFAULT}}" for name in names)
+    if len(names) == 1:
+        return f": environment variable {names[0]} is empty: set it, or write {defaults}"
+    return f": environment variables {' and '.join(names)} are empty: set them, or write {defaults}"
+
+
 def _replacement(
     match: re.Match[str], environment: Mapping[str, str], problem: Callable[[Keys, str], None], keys: Keys
 ) -> str:

@@ -43,7 +43,7 @@ DryRun = Literal["client", "server"]
 
 
 @dataclass(frozen=True)
-class _Named:
+class Named:
     """A declaration of this pipeline, by kind and name: `{bundle: NAME}` in a pipeline file."""
 
     name: Text = field(metadata=UNDER_ITS_KIND)
@@ -54,35 +54,35 @@ class _Named:
 
 
 @dataclass(frozen=True)
-class BundleSource(_Named):
+class BundleSource(Named):
     """A bundle of this pipeline, by name."""
 
     kind: ClassVar[str] = "bundle"
 
 
 @dataclass(frozen=True)
-class ImageSource(_Named):
+class ImageSource(Named):
     """An image of this pipeline, by name."""
 
     kind: ClassVar[str] = "image"
 
 
 @dataclass(frozen=True)
-class CopySource(_Named):
+class CopySource(Named):
     """The result of a copy of this pipeline at its destination, by name."""
 
     kind: ClassVar[str] = "copy"
 
 
 @dataclass(frozen=True)
-class PullSource(_Named):
+class PullSource(Named):
     """A pull of this pipeline, by name, for something that comes after it."""
 
     kind: ClassVar[str] = "pull"
 
 
 @dataclass(frozen=True)
-class RenderSource(_Named):
+class RenderSource(Named):
     """A render of this pipeline, by name, for something that comes after it."""
 
     kind: ClassVar[str] = "render"
@@ -173,7 +173,7 @@ class Image(Pushable):
     """
 
     build: Build | None = field(default=None, metadata=NOT_COMPARED)
-    program: Program | None = field(default=None, metadata=NOT_COMPARED)
+    program: Program | None = field(default=None, metadata=key("run", compared=False))
     source: Location | None = field(default=None, metadata=key("from", compared=False))
     refresh: Refresh | None = field(default=None, metadata=NOT_COMPARED)
     kind: ClassVar[str] = "image"

@@ -24,9 +24,9 @@ class Position:
         """The directory of the file; empty for the base of relative paths."""
         return os.path.dirname(self.path)
 
-    def inside(self, key: str) -> Position:
-        """Return the position of the value of a key in this one."""
-        return Position(self.path, (*self.keys, key))
+    def inside(self, *keys: str | int) -> Position:
+        """Return the position of the value of a key in this one, or of a key in that, and so on."""
+        return Position(self.path, (*self.keys, *keys))
 
     def __str__(self) -> str:
         """Return `path:line:column`, or only the path if the file has changed."""

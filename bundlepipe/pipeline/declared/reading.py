@@ -7,16 +7,17 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from bundlepipe.errors import DocumentError, command_text
+from bundlepipe.errors import DocumentError, command_text, quoted
 from bundlepipe.filesystem.files import read_document, write_if_changed
-from bundlepipe.pipeline.declared.field_kinds import WRITTEN
-from bundlepipe.pipeline.declared.field_types import decode
-from bundlepipe.pipeline.declared.interpolation import interpolate
+from bundlepipe.oci.reference import is_registry_host
+from bundlepipe.pipeline.declared.field_kinds import WRITTEN, Path, PathInContext, Text
+from bundlepipe.pipeline.declared.field_types import decode, type_of
+from bundlepipe.pipeline.declared.interpolation import Keys, empty_advice, interpolate
 from bundlepipe.pipeline.declared.model import (
     Bundle,
     Copy,
@@ -99,7 +100,12 @@ def read_pipeline(path: str, environment: Mapping[str, str], *, remembers: bool 
 
 
 def registry_fault(host: str, settings: RegistrySettings) -> str | None:
-    """Return why the settings of a registry contradict each other, or None."""
+    """Return why the settings of a registry apply to none or contradict each other, or None."""
+    if "@" in host:
+        # The part before it may be a password.
+        return "registries: a registry host has no user and password in it: remove what is before '@'"
+    if not is_registry_host(host):
+        return f"registries: {quoted(host)} is not a registry host: expected HOST or HOST:PORT"
     if settings.layout and settings.resolve:
         return (
             f"registry {host} is kept in a directory, so there is nothing to ask the Docker Engine for: "
@@ -161,6 +167,10 @@ class _Reading:
         self.problems: list[str] = []
         self.cache = _ValidatedCache(cache)
         self._environment = environment
+        # The data of each file before the substitution of variables.
+        self._written: dict[str, Any] = {}
+        # Texts with a variable that has no value, which is reported.
+        self._unset: set[Position] = set()
         self.declared.registries[LAYOUT_HOST] = self._built_in
 
     def read(self, path: str, default_push: str | None) -> None:
@@ -169,18 +179,21 @@ class _Reading:
         if data is None:
             return
         base = os.path.dirname(path)
+        file = Position(path, ())
         self._registries(path, data.get("registries") or {})
         self.declared.verify = data.get("verify", self.declared.verify)
-        if "lock" in data:
-            self._lock_file(Position(path, ("lock",)), normalise(data["lock"], base))
-        default_push = (data.get("defaults") or {}).get("push", default_push)
+        if "lock" in data and (lock_file := self._decoded(Path, data["lock"], file, "lock")):
+            self._lock_file(file.inside("lock"), lock_file)
+        if "push" in (data.get("defaults") or {}):
+            default_push = self._decoded(Text, data["defaults"]["push"], file, "defaults", "push")
         for section, kind in KINDS.items():
             for name, value in (data.get(section) or {}).items():
                 at = Position(path, (section, name), at_key=True)
-                declared = decode(kind, _completed(kind, value, default_push), at, name=name)
+                declared = decode(kind, _completed(kind, value, default_push), at, self._refused, name=name)
                 getattr(self.declared, section).append(declared)
-        for index, pattern in enumerate(data.get("include") or ()):
-            self._include(Position(path, ("include", index)), pattern, base, default_push)
+        include = self._decoded(Sequence[PathInContext], data.get("include") or (), file, "include")
+        for index, pattern in enumerate(include or ()):
+            self._include(file.inside("include", index), pattern, base, default_push)
 
     def _load(self, path: str) -> dict[str, Any] | None:
         """Return the interpolated data of a file, or None if it is too faulty."""
@@ -191,11 +204,43 @@ class _Reading:
         except DocumentError as error:
             self.problems.extend(error.problems)
             return None
-        interpolated: dict[str, Any] = interpolate(
-            data, self._environment, lambda keys, text: self.problems.append(f"{Position(path, keys)}: {text}")
-        )
+        self._written[path] = data
+
+        def faulty(keys: Keys, text: str) -> None:
+            self._unset.add(Position(path, keys))
+            self.problems.append(f"{Position(path, keys)}: {text}")
+
+        interpolated: dict[str, Any] = interpolate(data, self._environment, faulty)
         _note_commands(data, interpolated)
         return interpolated
+
+    def _decoded(self, kind: Any, data: Any, file: Position, *keys: str) -> Any:
+        # A value outside of a declaration, for which None stands once it is refused.
+        refused: list[Position] = []
+
+        def tell(at: Position, text: str) -> None:
+            refused.append(at)
+            self._refused(at, text)
+
+        value = type_of(kind).decode(data, file, keys, tell)
+        return None if refused else value
+
+    def _refused(self, at: Position, text: str) -> None:
+        from bundlepipe.documents.schemas.explanation import label
+
+        # `_completed` puts the keys of a program there.
+        if at.keys[0] == "images" and at.keys[2:3] == ("run",):
+            at = Position(at.path, (*at.keys[:2], *at.keys[3:]))
+        if at in self._unset:
+            return
+        written: Any = self._written[at.path]
+        for key in at.keys:
+            written = written[key]
+        self.problems.append(f"{at}: {label(at.keys)}: {text}{self._why_empty(written)}")
+
+    def _why_empty(self, written: Any) -> str:
+        is_empty = isinstance(written, str) and not interpolate(written, self._environment, lambda keys, text: None)
+        return empty_advice(written) if is_empty else ""
 
     def _include(self, where: Position, pattern: str, base: str, default_push: str | None) -> None:
         found = [pattern]
@@ -221,9 +266,10 @@ class _Reading:
     def _registries(self, path: str, registries: dict[str, dict[str, Any]]) -> None:
         for host, settings in registries.items():
             known = self.declared.registries.get(host)
-            new = decode(RegistrySettings, settings, Position(path, ("registries", host)))
+            new = decode(RegistrySettings, settings, Position(path, ("registries", host)), self._refused)
             if fault := registry_fault(host, new):
-                self.problems.append(f"{Position(path, ('registries', host, 'resolve'), at_key=True)}: {fault}")
+                keys = ("registries", host, "resolve") if is_registry_host(host) else ("registries", host)
+                self.problems.append(f"{Position(path, keys, at_key=True)}: {fault}")
             if known and known != new and known is not self._built_in:
                 where = Position(path, ("registries", host), at_key=True)
                 self.problems.append(f"{where}: registry {host} is described differently in another file")
@@ -251,5 +297,5 @@ def _completed(kind: type[Any], value: Mapping[str, Any], default_push: str | No
     """
     if "run" in value:
         program = {key: value[key] for key in _OF_PROGRAMS if key in value}
-        return {**{key: item for key, item in value.items() if key not in program}, "program": program}
+        return {**{key: item for key, item in value.items() if key not in program}, "run": program}
     return {"push": default_push, **value} if default_push and issubclass(kind, Pushable) else value

@@ -23,8 +23,11 @@ _NAMED_BY = {"Image": "ImageSource", "Bundle": "BundleSource", "Copy": "CopySour
 
 def found(value: Any, is_secret: bool) -> str:
     """Describe a value that was not expected; without its content if it may be secret."""
-    if isinstance(value, str) and not is_secret:
-        return f"the text {quoted(value, _LONGEST_SHOWN)}" if value else "an empty text"
+    if isinstance(value, str) and not value:
+        return "an empty text"
+    if isinstance(value, str):
+        text = "a text" if is_secret else f"the text {quoted(value, _LONGEST_SHOWN)}"
+        return f"{text}, which holds a NUL" if "\0" in value else text
     if value is None or isinstance(value, bool):
         return str(value)
     if isinstance(value, int | float):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.model import Copy, CopySource, Earlier, MadeHere
+from bundlepipe.pipeline.declared.spelling import setting
 from bundlepipe.pipeline.records.groups import GROUP_OF, GROUPS, group_name
 from bundlepipe.pipeline.records.state import digest_file
 from bundlepipe.stores.location import ARCHIVE_PREFIX, LayoutLocation, parse_location
@@ -79,11 +80,11 @@ def place_of(copy: Copy) -> str:
     return to.directory if isinstance(to, LayoutLocation) else str(to)
 
 
-def order_advice(beside: Sequence[str]) -> str:
+def order_advice(copy: Copy, beside: Sequence[str]) -> str:
     """Return what to add to a message if a failed copy may have run before those it needs."""
     if not beside:
         return ""
     names = " and ".join(f"copy '{name}'" for name in beside)
     goes, it = ("goes", "it brings") if len(beside) == 1 else ("go", "they bring")
-    after = ", ".join(f"{{copy: {name}}}" for name in beside)
-    return f"; {names} {goes} there too: if {it} the layers, add 'after: [{after}]'"
+    after = setting(copy, "after", [CopySource(name) for name in beside])
+    return f"; {names} {goes} there too: if {it} the layers, add {after}"

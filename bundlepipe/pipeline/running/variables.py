@@ -63,7 +63,7 @@ def wanted_force(declared: Declared, prefix: str = "", others: Others = tuple) -
 
     `others` and errors are as those of `wanted_refresh`.
     """
-    expected = "a pull, render or copy, or a bundle with a lock or lockOutput"
+    expected = "a pull, render or copy, or a bundle with a lock or that writes one"
     return _wanted(_FORCE, declared, prefix, others, _forcible, expected)
 
 

@@ -215,7 +215,8 @@ class CopyAction(Action):
         try:
             copied = copy(self._request(), stores, about_to=partial(check_all, files[:1]), emit=emitter(self.task.name))
         except LayersMissing as error:
-            raise LayersMissing(f"{error}{order_advice(unordered_beside(self._copy, self._of_tars))}") from error
+            advice = order_advice(self._copy, unordered_beside(self._copy, self._of_tars))
+            raise LayersMissing(f"{error}{advice}") from error
         seconds = time.monotonic() - started
         if lock:
             _write_lock(lock, copied)

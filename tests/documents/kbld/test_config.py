@@ -387,7 +387,7 @@ def test_a_bad_rule_is_a_problem_at_its_place(text: str, problem: str) -> None:
         ("keyMatcher: {name: a, path: [b]}", "28: 'keyMatcher' has the keys 'name', 'path', expected a mapping with e"),
         ("keyMatcher: name", "28: 'keyMatcher': expected a mapping with either 'name' or 'path', found 'name'"),
         ("keyMatcher: {path: a.b}", "35: 'path': expected a list of keys and indexes, found 'a.b'"),
-        ("keyMatcher: {path: []}", "35: 'path' has 0 items, expected a list of keys and indexes"),
+        ("keyMatcher: {path: []}", "35: 'path' is empty, expected a list of keys and indexes"),
         ("keyMatcher: {path: [a, 0]}", "39: 'path[1]': expected a key, {index: 0} or {allIndexes: true}, found 0"),
         ("keyMatcher: {path: [a, {}]}", "39: 'path[1]' has no keys, expected a key, {index: 0} or {allIndexes: true}"),
         ("keyMatcher: {path: [a, {index: -1}]}", "47: 'index' is -1, expected 0 or more"),

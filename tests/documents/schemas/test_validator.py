@@ -205,7 +205,7 @@ def test_the_whole_document_may_be_of_the_wrong_type() -> None:
         ({"pattern": "^a+$", "x-expected": "some a, such as aaa"}, "b", "'a' is 'b', expected some a, such as aaa"),
         ({"minLength": 1}, "''", "'a' is '', expected at least 1 character"),
         ({"maxLength": 2}, "abc", "'a' is 'abc', expected at most 2 characters"),
-        ({"minItems": 1}, "[]", "'a' has 0 items, expected at least 1 item"),
+        ({"minItems": 1}, "[]", "'a' is empty, expected at least 1 item"),
         ({"maxItems": 1}, "[1, 2]", "'a' has 2 items, expected at most 1 item"),
         ({"minProperties": 1}, "{}", "'a' has 0 keys, expected at least 1 key"),
         ({"maxProperties": 1}, "{b: 1, c: 2}", "'a' has 2 keys, expected at most 1 key"),

@@ -142,7 +142,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"copies": [Copy(name="app", source="r/a", to=Path("tar:x"))]},  # type: ignore[arg-type]
         "copy 'app': to: expected a text, found a path",
     ),
-    "a NUL in a path": (bundle(files=["a\0b"]), "bundle 'app': files[0]: expected a path, found the text 'a\\x00b'"),
+    "a NUL in a path": (
+        bundle(files=["a\0b"]),
+        "bundle 'app': files[0]: expected a path, found the text 'a\\x00b', which holds a NUL",
+    ),
     "a bundle as a list": (
         {"bundles": APP},
         "Pipeline: bundles: expected a list of Bundle objects, found Bundle 'x'",

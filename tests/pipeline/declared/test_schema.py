@@ -14,20 +14,22 @@ from bundlepipe.pipeline.declared import names
 from bundlepipe.pipeline.declared.field_kinds import WRITTEN
 from bundlepipe.pipeline.declared.field_types import (
     AlternativesType,
-    ChoiceType,
     Field,
-    FlagType,
     ListType,
     MappingType,
-    NothingType,
-    NumberType,
     ObjectType,
-    TextType,
-    Type,
     fields_of,
 )
 from bundlepipe.pipeline.declared.model import Bundle, Image, Program
 from bundlepipe.pipeline.declared.reading import KINDS
+from bundlepipe.pipeline.declared.value_types import (
+    ChoiceType,
+    FlagType,
+    NothingType,
+    NumberType,
+    TextType,
+    Type,
+)
 from bundlepipe.stores.settings import RegistrySettings
 
 SCHEMA: Any = json.loads(schema_text("pipeline"))
@@ -46,7 +48,6 @@ def rule_of(rule: Rule) -> Rule:
 def keys_of(kind: Any) -> dict[str, Field]:
     fields = {field.key: field for field in fields_of(kind) if field.key and field.key != WRITTEN}
     if kind is Image:
-        del fields["program"]
         fields["run"] = RUN
     return fields
 
