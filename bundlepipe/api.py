@@ -221,9 +221,9 @@ def _opened(stores: Stores | None) -> Iterator[Stores]:
     if stores is not None:
         yield stores
         return
-    from bundlepipe.stores.opening import Stores as AllHomes
+    from bundlepipe.stores.opening import Stores
 
-    with AllHomes() as own:
+    with Stores() as own:
         yield own
 
 

@@ -18,7 +18,7 @@ _LONGEST_COMMAND = 200
 
 
 def printable(text: str) -> str:
-    """Return outside text on one line: unprintable characters become escapes such as `\n`."""
+    """Return outside text on one line: unprintable characters become escapes such as `\\n`."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

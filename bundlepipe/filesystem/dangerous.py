@@ -68,13 +68,13 @@ def _kept(protected: Iterable[str]) -> Iterator[tuple[str, str]]:
     # If the current directory was removed, no output can contain it.
     with suppress(FileNotFoundError):
         yield base_directory(), "the current directory"
-    for home in _stores():
+    for home in _home_directories():
         yield home, f"the home directory {home}"
     for path in protected:
         yield path, path
 
 
-def _stores() -> Iterator[str]:
+def _home_directories() -> Iterator[str]:
     """Yield the home directory of $HOME, and that of the user database, which $HOME may hide."""
     named = os.environ.get("HOME")
     if named:

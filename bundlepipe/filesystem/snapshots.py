@@ -6,15 +6,11 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from bundlepipe.errors import InputError
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.filesystem.inputs import DIRECTORY_MODE, OWNER_BITS, Entry, Inputs, read_file, walk
-
-if TYPE_CHECKING:
-    pass
-
 
 # A change within the resolution of a file system's clock does not change the time stamps; the
 # coarsest in use (FAT) has two seconds. Git calls such files "racily clean".

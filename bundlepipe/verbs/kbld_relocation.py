@@ -190,7 +190,7 @@ def _archived(root: Root) -> RelocatedImage:
 def write_archive(carried: Sequence[RelocatedImage], path: str, stores: Stores, emit: Emit) -> None:
     """Write the tar file of images, once all content is available; StoreError, IntegrityError, InvalidContent."""
     layers = _layers(carried)
-    announced = [announced_image for each in carried for announced_image in _arrivals(each)]
+    announced = [image for each in carried for image in _announced(each)]
     target = stores.destination(ArchiveLocation(path), as_kbld=True)
     with target.accepting(announced, _left_out(carried), resume=False, about_to=lambda: None) as archive:
         names = tuple(str(each.image) for each in carried)
@@ -198,7 +198,7 @@ def write_archive(carried: Sequence[RelocatedImage], path: str, stores: Stores, 
         in_parallel(lambda layer: pass_on_blob(layer[0], archive, layer[1], emit), layers.values())
 
 
-def _arrivals(carried: RelocatedImage) -> Iterator[AnnouncedImage]:
+def _announced(carried: RelocatedImage) -> Iterator[AnnouncedImage]:
     for digest, manifest in carried.manifests.items():
         yield AnnouncedImage(
             manifest=manifest,

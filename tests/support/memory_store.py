@@ -111,13 +111,13 @@ class MemoryLocation:
             digest = memory.resolve(self.tag or "latest")
             reference = local_reference(memory.label, digest)
             yield Root(source=memory, identifier=digest, tag=self.tag, reference=reference)
-        for announced_image in memory.listed:
+        for image in memory.listed:
             yield Root(
                 source=memory,
-                identifier=announced_image.manifest.digest,
-                tag=announced_image.tags[0] if announced_image.tags else None,
-                reference=announced_image.reference,
-                is_root=announced_image.is_root_bundle,
+                identifier=image.manifest.digest,
+                tag=image.tags[0] if image.tags else None,
+                reference=image.reference,
+                is_root=image.is_root_bundle,
             )
 
 

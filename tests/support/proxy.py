@@ -183,7 +183,7 @@ class Proxy:
 
     @property
     def requests(self) -> list[Exchange]:
-        """What came in so far, in order of announced_image."""
+        """What came in so far, in order of arrival."""
         with self._lock:
             return list(self._exchanges)
 

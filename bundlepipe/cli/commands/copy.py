@@ -171,11 +171,10 @@ def _request(run: Run, source: tuple[str, str], destination: tuple[str, str], op
     option, value = source
     to_option, to = destination
     to, tag = (to, None) if to_option == "--to-tar" or run.tool is not BUNDLEPIPE else _without_tag(to)
-    home = ArchiveLocation(to) if to_option == "--to-tar" else _home(run, to)
     what = _file_source(run, option, value) if option in ("lock", "tar") else location_of(run, value)
     return CopyRequest(
         source=what,
-        destination=home,
+        destination=ArchiveLocation(to) if to_option == "--to-tar" else _destination(run, to),
         tag=tag,
         expected=_expected(run, option, what),
         shallow=_is_shallow(options),
@@ -212,8 +211,8 @@ def _without_tag(to: str) -> tuple[str, str | None]:
     return str(location.repository), location.tag
 
 
-def _home(run: Run, text: str) -> Place:
-    """Return the destination in a text: a repository, whose images get their own tags, or a local location."""
+def _destination(run: Run, text: str) -> Place:
+    """Return the destination in a string: a repository, whose images get their own tags, or a local location."""
     from bundlepipe.oci.reference import Reference, Repository
 
     if run.tool is IMGPKG:

@@ -49,23 +49,23 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
     yield from tasks.values()
 
 
-def _specs(around: PipelineContext) -> Iterator[TaskSpec]:
-    declared = around.declared
+def _specs(context: PipelineContext) -> Iterator[TaskSpec]:
+    declared = context.declared
     for image in declared.images:
-        yield images.spec(image, around)
+        yield images.spec(image, context)
     for bundle in declared.bundles:
         if bundle.lock:
-            yield name_search.spec(bundle, bundle.lock, around)
-            yield lock.spec(bundle, bundle.lock, around)
-        yield push.spec(bundle, around)
+            yield name_search.spec(bundle, bundle.lock, context)
+            yield lock.spec(bundle, bundle.lock, context)
+        yield push.spec(bundle, context)
     for copied in declared.copies:
-        yield copy.spec(copied, around)
+        yield copy.spec(copied, context)
     for pulled in declared.pulls:
-        yield pull.spec(pulled, around)
+        yield pull.spec(pulled, context)
     for rendered in declared.renders:
-        yield render.spec(rendered, around)
+        yield render.spec(rendered, context)
         if rendered.apply:
-            yield apply.spec(rendered, rendered.apply, around)
+            yield apply.spec(rendered, rendered.apply, context)
 
 
 def _task(name: str, spec: TaskSpec, settings: Settings) -> PipelineTask:

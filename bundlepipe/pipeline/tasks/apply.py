@@ -13,13 +13,13 @@ from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Val
 from bundlepipe.progress.display import emitter
 
 
-def spec(render: Render, apply: Apply, around: PipelineContext) -> TaskSpec:
+def spec(render: Render, apply: Apply, context: PipelineContext) -> TaskSpec:
     """Return the task that applies rendered configuration."""
     return TaskSpec(
         group="apply_config",
         name=render.name,
         action=ApplyAction(render.output, apply),
-        uptodate=ApplyStaleness(render.name, render.output, apply, around.settings),
+        uptodate=ApplyStaleness(render.name, render.output, apply, context.settings),
         doc=f"apply {render.output}",
         reads=[([render.output, *filter(None, [apply.kubeconfig])], ())],
     )

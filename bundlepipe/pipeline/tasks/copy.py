@@ -65,17 +65,17 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.outputs.replacing import FileOutput
 
 
-def spec(copy: Copy, around: PipelineContext) -> TaskSpec:
+def spec(copy: Copy, context: PipelineContext) -> TaskSpec:
     """Return the task that copies."""
-    settings = around.settings
+    settings = context.settings
     task_name, record = settings.task("copy_bundle", copy.name), settings.record(copy.name)
     records = [digest_file(Copy.kind, record), tag_file(record)]
-    source_tag = tag_of_push(copy.source, around.pushed)
+    source_tag = tag_of_push(copy.source, context.pushed)
     excluded = [item.removeprefix(ARCHIVE_PREFIX) for item in copy.exclude]
     return TaskSpec(
         group="copy_bundle",
         name=copy.name,
-        action=CopyAction(copy, source_tag, settings, around.copies_of_tars.get(place_of(copy), ())),
+        action=CopyAction(copy, source_tag, settings, context.copies_of_tars.get(place_of(copy), ())),
         uptodate=CopyStaleness(copy, source_tag, settings),
         doc=f"copy {described(copy.source)} to {copy.to}",
         records=records,

@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from bundlepipe.oci.builds.request import BuildRequest
 
 
-def spec(image: Image, around: PipelineContext) -> TaskSpec:
+def spec(image: Image, context: PipelineContext) -> TaskSpec:
     """Return the task that makes an image, by any method."""
     if image.build:
-        return _spec_of_build(image, image.build, around.settings)
+        return _spec_of_build(image, image.build, context.settings)
     if image.source:
-        return _spec_of_copy(image, image.source, around.settings)
+        return _spec_of_copy(image, image.source, context.settings)
     if image.program:
-        return _spec_of_program(image, image.program, around.settings)
-    return push.spec(image, around)
+        return _spec_of_program(image, image.program, context.settings)
+    return push.spec(image, context)
 
 
 def _spec_of_build(image: Image, build: Build, settings: Settings) -> TaskSpec:

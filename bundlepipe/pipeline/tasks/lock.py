@@ -51,16 +51,16 @@ _AGAIN = "again"
 NAME_SEARCH = "_named_images"
 
 
-def spec(bundle: Bundle, lock: Lock, around: PipelineContext) -> TaskSpec:
+def spec(bundle: Bundle, lock: Lock, context: PipelineContext) -> TaskSpec:
     """Return the task that maintains the images.yml of a bundle."""
-    settings = around.settings
+    settings = context.settings
     # Computed once: a path that does not exist yet may be a directory or a file when the lock runs.
     lock_path = images_lock_path(bundle)
     return TaskSpec(
         group="lock_bundle",
         name=bundle.name,
-        action=LockAction(bundle, lock, lock_path, around.made_here, settings, around.images_locks),
-        uptodate=LockStaleness(bundle, lock, lock_path, settings, around.refreshed_locks),
+        action=LockAction(bundle, lock, lock_path, context.made_here, settings, context.images_locks),
+        uptodate=LockStaleness(bundle, lock, lock_path, settings, context.refreshed_locks),
         doc=f"lock the images of bundle {bundle.name}",
         targets=[lock_path],
         reads=reads_of_lock(bundle, lock),

@@ -48,14 +48,14 @@ _BUILT_FROM = "builtFrom"
 BY_RULES = "*"
 
 
-def spec(bundle: Bundle, lock: Lock, around: PipelineContext) -> TaskSpec:
+def spec(bundle: Bundle, lock: Lock, context: PipelineContext) -> TaskSpec:
     """Return the private task that searches for a lock."""
-    settings = around.settings
+    settings = context.settings
     return TaskSpec(
         group=NAME_SEARCH,
         name=bundle.name,
         action=None,
-        uptodate=NameSearch(bundle, lock, around.made_here, settings),
+        uptodate=NameSearch(bundle, lock, context.made_here, settings),
         doc=f"find which images made here bundle {bundle.name} names",
         reads=reads_of_lock(bundle, lock),
         calc_dep=[group_name(GENERATED_INPUTS, settings.prefix)],

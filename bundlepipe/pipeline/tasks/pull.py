@@ -44,15 +44,15 @@ from bundlepipe.progress.phrases import short
 _FRESH = "fresh"
 
 
-def spec(pull: Pull, around: PipelineContext) -> TaskSpec:
+def spec(pull: Pull, context: PipelineContext) -> TaskSpec:
     """Return the task that pulls."""
-    settings, pipeline_files = around.settings, around.declared.paths
+    settings, pipeline_files = context.settings, context.declared.paths
     task_name, record = settings.task("pull_bundle", pull.name), settings.record(pull.name)
     digest_path = digest_file(Pull.kind, record)
     return TaskSpec(
         group="pull_bundle",
         name=pull.name,
-        action=PullAction(pull, pipeline_files, around.inputs, settings),
+        action=PullAction(pull, pipeline_files, context.inputs, settings),
         uptodate=PullStaleness(pull, settings),
         doc=f"pull {described(pull.source)} to {pull.to}",
         records=[digest_path],

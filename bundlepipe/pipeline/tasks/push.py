@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.outputs.replacing import FileOutput
 
 
-def spec(thing: Pushable, around: PipelineContext) -> TaskSpec:
+def spec(thing: Pushable, context: PipelineContext) -> TaskSpec:
     """Return the task that pushes an image or bundle made of files."""
-    destination, settings = destination_of(thing), around.settings
+    destination, settings = destination_of(thing), context.settings
     pushed = spec_of_made(
         thing,
         settings,

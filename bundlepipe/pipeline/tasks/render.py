@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.images.texts import Text
 
 
-def spec(render: Render, around: PipelineContext) -> TaskSpec:
+def spec(render: Render, context: PipelineContext) -> TaskSpec:
     """Return the task that renders."""
-    settings = around.settings
+    settings = context.settings
     task_name, record = settings.task("render_config", render.name), settings.record(render.name)
     return TaskSpec(
         group="render_config",

@@ -37,7 +37,7 @@ class ArchiveTarget(Target):
         about_to: Callable[[], object],
     ) -> ArchiveWriter:
         """Return a writer for the archive of these images; errors are those of ArchiveWriter."""
-        images = (announced_image.manifest for announced_image in announced if not announced_image.manifest.is_index)
+        images = (image.manifest for image in announced if not image.manifest.is_index)
         sizes = {layer.digest: layer.size for image in images for layer in image.layers if layer.digest not in left_out}
         try:
             entries = list(_entries(announced))
@@ -52,27 +52,27 @@ def _real(path: str) -> str:
 
 def _entries(announced: Sequence[AnnouncedImage]) -> Iterator[ArchivedManifest]:
     """Yield the entries of manifest.json: one for each tag, as an entry can hold only one."""
-    by_digest = {announced_image.manifest.digest: announced_image for announced_image in announced}
-    for announced_image in announced:
-        if announced_image.is_listed:
-            labels = {ROOT_BUNDLE_LABEL: ""} if announced_image.is_root_bundle else {}
-            labels |= lock_entries_label(announced_image.entries)
+    by_digest = {image.manifest.digest: image for image in announced}
+    for image in announced:
+        if image.is_listed:
+            labels = {ROOT_BUNDLE_LABEL: ""} if image.is_root_bundle else {}
+            labels |= lock_entries_label(image.entries)
             entry = replace(
-                _entry(announced_image, announced_image, by_digest),
-                origin=announced_image.origin,
+                _entry(image, image, by_digest),
+                origin=image.origin,
                 labels=labels or None,
             )
-            yield from (replace(entry, tag=tag) for tag in announced_image.tags or (None,))
+            yield from (replace(entry, tag=tag) for tag in image.tags or (None,))
 
 
 def _entry(
-    announced_image: AnnouncedImage, listed: AnnouncedImage, by_digest: Mapping[Digest, AnnouncedImage]
+    image: AnnouncedImage, listed: AnnouncedImage, by_digest: Mapping[Digest, AnnouncedImage]
 ) -> ArchivedManifest:
-    manifest = announced_image.manifest
+    manifest = image.manifest
     children = manifest.children if manifest.is_index else ()
     return ArchivedManifest(
         manifest,
-        (announced_image.reference if announced_image is listed else listed.reference.with_digest(manifest.digest),),
-        config=announced_image.config,
+        (image.reference if image is listed else listed.reference.with_digest(manifest.digest),),
+        config=image.config,
         children=tuple(_entry(by_digest[child.digest], listed, by_digest) for child in children),
     )

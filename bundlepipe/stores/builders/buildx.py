@@ -32,7 +32,7 @@ _FAULT = "ERROR: "
 def buildx_image(
     request: BuildRequest, files: ContextFiles, labels: Mapping[str, str], emit: Emit
 ) -> Iterator[tuple[Source, Manifest]]:
-    """Build an image, or an index of them for several platforms; see `image_builder.built_image`."""
+    """Build an image, or an index of them for several platforms; see `choice.built_image`."""
     if not has_buildx():
         raise ProgramMissing("docker buildx")
     if request.platform and "," in request.platform:

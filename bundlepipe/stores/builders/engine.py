@@ -48,7 +48,7 @@ _REMARKS = (" ---> ", "Removing intermediate container ")
 def engine_image(
     request: BuildRequest, files: ContextFiles, labels: Mapping[str, str], emit: Emit
 ) -> Iterator[tuple[Source, Manifest]]:
-    """Build an image in the Engine, where it stays without a name; see `image_builder.built_image`."""
+    """Build an image in the Engine, where it stays without a name; see `choice.built_image`."""
     _require_no_buildkit(files, request)
     options = engine_options(request, labels)
     # A file without a name is gone with the process, however that ends.

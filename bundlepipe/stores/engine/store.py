@@ -1,4 +1,4 @@
-"""The Docker Engine as a home: its images to read from, and what loading into it needs."""
+"""Read an image of the Docker Engine as a source."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """HTTP to one registry host and its redirect targets: pools, TLS, proxies, scheme, redirects.
 
 One call is one attempt: faults that may pass are raised as Transient, and `retries` decides. The
-caller is `registry_host`, which also handles authentication.
+caller is `registry.host`, which also handles authentication.
 """
 
 from __future__ import annotations

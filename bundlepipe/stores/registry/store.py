@@ -1,7 +1,7 @@
 """A store in a registry: one repository, by the OCI distribution protocol.
 
 Protocol: OCI distribution specification 1.1, which is compatible with Docker's registry API v2.
-`registry_host` sends the requests; this module defines which ones a store's methods send, and the
+`host` sends the requests; this module defines which ones a store's methods send, and the
 meaning of the responses.
 """
 

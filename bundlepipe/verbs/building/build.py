@@ -41,7 +41,8 @@ class BuildInputs:
     @classmethod
     def read(cls, request: BuildRequest, known: Mapping[str, FileState] | None = None) -> BuildInputs:
         """Return the inputs of a build; files are not read if `known`, an earlier snapshot, vouches for them.
-        InputError.
+
+        Raises InputError.
         """
         request.check()
         files = request.context.walk()

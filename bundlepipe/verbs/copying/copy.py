@@ -79,7 +79,7 @@ def _deliver(
     left_out.difference_update(digest for item in items for digest in layers_of(item.manifest, non_distributable=False))
     left_out |= excluded_layers(request, stores)
     tally = Tally(emit)
-    announced = _arrivals(request, items)
+    announced = _announced(request, items)
     with target.accepting(announced, left_out, resume=request.resume, about_to=about_to) as destination:
         for item in items:
             item.is_complete |= destination.is_complete
@@ -102,7 +102,7 @@ def _deliver(
     )
 
 
-def _arrivals(request: CopyRequest, items: Sequence[Item]) -> list[AnnouncedImage]:
+def _announced(request: CopyRequest, items: Sequence[Item]) -> list[AnnouncedImage]:
     are_told = as_imgpkg.origins_are_told(request.source, items)
     return [
         AnnouncedImage(
@@ -158,7 +158,7 @@ def _copied(item: Item, repository: Repository | None) -> CopiedRoot:
 
 
 def _count(items: Iterable[Item]) -> int:
-    """Return the number of manifests and indexes; members of an existing index were not counted."""
+    """Return the number of manifests and indexes, with the members of indexes that exist and are no items."""
     digests = {item.digest for item in items}
     for item in items:
         if item.manifest.is_index:

@@ -1,4 +1,4 @@
-"""imgpkg's rules for the files of a bundle, which are less strict than bundlepipe's (`verbs.bundle`)."""
+"""imgpkg's rules for the files of a bundle, which are less strict than bundlepipe's (`shared.bundles`)."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_from_a_closed_home_nobody_looks_elsewhere(stores: Stores) -> None:
     memory = Memory("shelf", is_closed=True)
     copy(CopyRequest(source=root, destination=place_of(memory)), stores)
     del memory.manifests[image.digest]
-    memory.listed = tuple(announced_image for announced_image in memory.listed if announced_image.is_root_bundle)
+    memory.listed = tuple(image for image in memory.listed if image.is_root_bundle)
     request = CopyRequest(source=location_of(memory), destination=Repository(HOST, "back"))
     with pytest.raises(NotFound, match=f"memory:shelf: there is no {image.digest}"):
         copy(request, stores)
