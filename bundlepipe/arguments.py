@@ -1,4 +1,4 @@
-"""Normalise arguments of the Python API: one value or several, texts or paths."""
+"""Normalise arguments of the Python API: one value or several, strings or paths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def as_texts(what: str, given: str | Sequence[str]) -> list[str]:
     texts = [given] if isinstance(given, str) else _listed(what, given)
     for text in texts:
         if not isinstance(text, str):
-            raise TypeError(f"{what}: expected texts, found {text!r}")
+            raise TypeError(f"{what}: expected strings, found {text!r}")
     return texts
 
 
@@ -45,5 +45,5 @@ def as_labels(labels: Mapping[Any, Any]) -> dict[str, str]:
     """Return labels; TypeError for values that are not texts."""
     for key, value in labels.items():
         if not (isinstance(key, str) and isinstance(value, str)):
-            raise TypeError(f"labels: expected texts, found {key!r}: {value!r}")
+            raise TypeError(f"labels: expected strings, found {key!r}: {value!r}")
     return dict(labels)

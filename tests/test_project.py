@@ -153,14 +153,16 @@ def test_no_file_is_longer_than_a_reader_keeps_in_mind() -> None:
     assert {path: count for path, count in lines.items() if count >= 350} == {}
 
 
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
 def documented(path: Path) -> tuple[list[str], str]:
     """The docstrings of a module, and its code without them."""
     module, docstrings = ast.parse(path.read_text()), []
     for node in ast.walk(module):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            if docstring := ast.get_docstring(node):
-                docstrings.append(docstring)
-                node.body = [*node.body[1:], ast.Pass()]
+        if isinstance(node, DOCUMENTED) and (docstring := ast.get_docstring(node)):
+            docstrings.append(docstring)
+            node.body = [*node.body[1:], ast.Pass()]
     return docstrings, ast.unparse(module)
 
 

@@ -53,8 +53,8 @@ def run_in_order(steps: Mapping[Step, Sequence[Step]], run: Callable[[Step, Emit
     try:
         sorter.prepare()
     except CycleError as error:
-        circle = " -> ".join(map(str, error.args[1]))
-        raise InvalidContent(f"these belong to one another in a circle: {circle}") from None
+        cycle = " -> ".join(map(str, error.args[1]))
+        raise InvalidContent(f"these belong to one another in a cycle: {cycle}") from None
     done: queue.SimpleQueue[tuple[Step, Future[None]]] = queue.SimpleQueue()
     with _cancelled_together(CONCURRENT_REQUESTS, "transfers") as (pool, stopping):
 

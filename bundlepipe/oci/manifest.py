@@ -153,9 +153,9 @@ class Descriptor:
         urls, annotations = value.get("urls") or [], value.get("annotations") or {}
         artifact_type = value.get("artifactType")
         if not _is_list_of_texts(urls):
-            raise InvalidContent(f"{what}: 'urls' is not a list of texts")
+            raise InvalidContent(f"{what}: 'urls' is not a list of strings")
         if not _is_mapping_of_texts(annotations):
-            raise InvalidContent(f"{what}: 'annotations' is not a mapping of texts")
+            raise InvalidContent(f"{what}: 'annotations' is not a mapping of strings")
         return cls(
             media_type,
             parsed,
@@ -185,7 +185,7 @@ def _platform(value: Any, what: str) -> Platform | None:
         raise InvalidContent(f"{what}: 'platform' does not name a platform")
     features = [value.get(key) or [] for key in ("os.features", "features")]
     if not all(map(_is_list_of_texts, features)):
-        raise InvalidContent(f"{what}: the features of 'platform' are not lists of texts")
+        raise InvalidContent(f"{what}: the features of 'platform' are not lists of strings")
     return Platform(
         texts["os"], texts["architecture"], texts["variant"] or None, texts["os.version"] or None, *map(tuple, features)
     )

@@ -144,12 +144,12 @@ def tell_retries(event: Event) -> None:
 
 def retrying(event: Retrying) -> str:
     """Return the line that reports a retry."""
-    return f"{event.url}: {event.reason}, trying again in {event.delay:.1f} s"
+    return f"{event.url}: {event.reason}, retrying in {event.delay:.1f} s"
 
 
 def awaited(event: HelperAwaited) -> str:
     """Return the line that reports a slow credential helper."""
-    return f"waiting for {event.program}, which is asked for credentials of {event.server}, for up to {event.limit:g} s"
+    return f"waiting up to {event.limit:g} s for {event.program} to return credentials for {event.server}"
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -123,7 +123,7 @@ def test_broken_download_is_resumed_and_told(command: Command, registry: Registr
     proxy.fault("GET", f"/blobs/{manifest.layers[0].digest}", Cut(MEGABYTE))
     result = command("imgpkg", "pull", "-i", f"{proxy.host}/{repository.path}:1", "-o", "out")
     assert (result.status, result.stdout) == (0, "")
-    assert "trying again in" in result.stderr
+    assert "retrying in" in result.stderr
 
 
 def test_bars_on_a_terminal(command: Command, tmp_path: Path) -> None:

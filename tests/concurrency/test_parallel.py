@@ -89,8 +89,8 @@ def test_what_is_given_up_gives_up_what_it_has_begun() -> None:
         run_in_order({"waits": [], "fails": []}, run, ignore)
 
 
-def test_steps_in_a_circle_are_an_error() -> None:
-    with pytest.raises(InvalidContent, match=r"in a circle: . -> . -> ."):
+def test_steps_in_a_cycle_are_an_error() -> None:
+    with pytest.raises(InvalidContent, match=r"in a cycle: . -> . -> ."):
         run_in_order({"a": ["b"], "b": ["a"]}, lambda step, emit: None, ignore)
 
 

@@ -33,7 +33,7 @@ def _process(
     try:
         with (
             mock.patch.dict(os.environ, environment, clear=True),
-            # What is tried again in vain takes no time.
+            # What is retried in vain takes no time.
             mock.patch("bundlepipe.stores.http.retries._FIRST_DELAY", 0),
             mock.patch.multiple("sys", stdin=streams[0], stdout=streams[1], stderr=streams[2]),
         ):

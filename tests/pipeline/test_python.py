@@ -97,5 +97,5 @@ def test_a_program_without_a_command_is_refused(project: Project) -> None:
         "from bundlepipe import DOIT_CONFIG, Image, Pipeline, Program\n"
         "pipeline = Pipeline(images=[Image(name='a', program=Program(run=[]))])\n",
     )
-    message = "image 'a': run: expected a program and its arguments, as a list of texts"
+    message = "image 'a': run: expected a program and its arguments, as a list of strings"
     assert project.doit("list", status=3).stderr == f"ERROR: {message}\n"

@@ -121,7 +121,7 @@ def test_a_busy_registry_is_waited_for(project: Project, proxy: Proxy) -> None:
     proxy.fault("PUT", "/manifests/", Respond(429, {"Retry-After": "0"}))
     run = project.doit()
     assert run.executed >= {f"push_bundle:{name}" for name in NAMES}
-    assert "trying again" in run.stderr
+    assert "retrying" in run.stderr
 
 
 def test_a_connection_cut_within_a_blob_is_resumed(project: Project, proxy: Proxy) -> None:

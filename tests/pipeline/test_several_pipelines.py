@@ -124,7 +124,7 @@ SAME = {
     ),
     "two names": ("one = two = Pipeline()\n", "the dodo.py has two names for one pipeline, one declared in Python"),
     "no name": ('one = Pipeline(prefix="Blue:1")\n', "Pipeline: prefix: 'Blue:1' is not a prefix: expected lower-case"),
-    "no text": ("one = Pipeline(prefix=1)\n", "Pipeline: prefix: expected a text, found the number 1"),
+    "no text": ("one = Pipeline(prefix=1)\n", "Pipeline: prefix: expected a string, found the number 1"),
 }
 
 

@@ -338,7 +338,7 @@ IMAGES = {
     task: [f"   copy_bundle:{task}  {task}.example/app@sha256:{number}aaaaaaaaaaa  copied" for number in range(4)]
     for task in ("one", "two")
 }
-RETRIES = [f"   http://r.example/{number}: reset, trying again in 0.5 s" for number in range(4)]
+RETRIES = [f"   http://r.example/{number}: reset, retrying in 0.5 s" for number in range(4)]
 
 
 def _command(program: str) -> list[str]:
@@ -583,10 +583,10 @@ def test_waiting_is_told_above_the_bars(project: Project, proxy: Proxy) -> None:
     proxy.fault("GET", layers, Cut(0), times=2)
     held = Held(proxy, "GET", layers)
     terminal = Terminal(columns=300)
-    told = "trying again in.*trying again in.*━"
+    told = "retrying in.*retrying in.*━"
     assert _doit(project, terminal, "-n", "0", "pull_bundle:one", when=told, then=held.let_go) == 0
     assert _is_clean(terminal)
-    assert len([line for line in terminal.screen if line.startswith("   http") and "trying again in" in line]) == 2
+    assert len([line for line in terminal.screen if line.startswith("   http") and "retrying in" in line]) == 2
     assert terminal.screen[-1].startswith(".  pull_bundle:one")
 
 
@@ -613,5 +613,5 @@ def test_another_reporter_keeps_its_output_to_itself(project: Project) -> None:
 def test_a_credential_helper_that_takes_long_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     tell_retries(HelperAwaited("docker-credential-slow", "r.example", 30.0))
     assert capfd.readouterr().err == (
-        "   waiting for docker-credential-slow, which is asked for credentials of r.example, for up to 30 s\n"
+        "   waiting up to 30 s for docker-credential-slow to return credentials for r.example\n"
     )

@@ -85,7 +85,7 @@ def _consecutive(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]
 
 
 def _text(plain: str) -> str:
-    """Return an unquoted scalar; ValueError if it is not a text, such as `1.0` and `true`."""
+    """Return an unquoted scalar; ValueError if it is not a string, such as `1.0` and `true`."""
     if plain_tag(plain) != STRING:
-        raise ValueError("not a text")
+        raise ValueError("not a string")
     return plain

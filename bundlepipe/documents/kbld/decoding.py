@@ -66,7 +66,7 @@ def _path_part(value: Any, keys: _Keys) -> Any:
 def _written_text(value: Any, keys: _Keys) -> str:
     """Return a text; kbld does not convert numbers here, as these keys belong to a nested structure."""
     if not isinstance(value, str):
-        raise _Wrong(keys, _mismatch(keys, "a text", value))
+        raise _Wrong(keys, _mismatch(keys, "a string", value))
     return value
 
 
@@ -124,7 +124,7 @@ _CONFIG = _Mapping(
 _LOCK_KEYS = ("apiVersion", "kind", "images")
 _ENTRY_KEYS = ("image", "annotations")
 _NO_IMAGE = "Expected Image or ImageRepo to be non-empty"
-_TYPES = {str: "a text", bool: "true or false", int: "a whole number", dict: "a mapping"}
+_TYPES = {str: "a string", bool: "true or false", int: "a whole number", dict: "a mapping"}
 
 
 def decoded_config(document: YamlDocument) -> dict[str, Any]:

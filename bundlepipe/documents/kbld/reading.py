@@ -140,7 +140,7 @@ def _origins_of_lock(
         origins = load_one(text.encode(), ORIGINS_ANNOTATION).data
         if isinstance(origins, list) and all(isinstance(origin, dict) for origin in origins):
             return tuple(origins)
-        problem = "expected a list of mappings, as a YAML text"
+        problem = "expected a list of mappings, as YAML in a string"
     except DocumentError as error:
         problem = error.problems[0]
     faults.append(document.fault((*keys, "annotations", ORIGINS_ANNOTATION), f"{shown(ORIGINS_ANNOTATION)}: {problem}"))

@@ -40,7 +40,7 @@ _LIMITS = {
     "exclusiveMinimum": "more than {}",
     "exclusiveMaximum": "less than {}",
     "multipleOf": "a multiple of {}",
-    "pattern": "a text that matches {}",
+    "pattern": "a string that matches {}",
     "uniqueItems": "no item twice",
 }
 _COMBINATIONS = ("allOf", "anyOf", "oneOf")

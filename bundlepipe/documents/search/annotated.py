@@ -22,7 +22,7 @@ from bundlepipe.documents.yaml.text import Text
 from bundlepipe.documents.yaml.writer import text_of
 from bundlepipe.errors import DocumentError
 
-_EXPECTED = "expected a list of mappings with a 'url', as a YAML text"
+_EXPECTED = "expected a list of mappings with a 'url', as YAML in a string"
 
 
 @dataclass(frozen=True)

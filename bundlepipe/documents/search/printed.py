@@ -101,7 +101,7 @@ class _Reading:
                     yield from self._entries(source) if isinstance(source, yaml.MappingNode) else ()
         for key, value in mapping.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise YamlFault(key.start_mark.index, "a key that is a list or mapping, expected a text")
+                raise YamlFault(key.start_mark.index, "a key that is a list or mapping, expected a string")
             if key.tag != core.MERGE:
                 yield self._text(key), self.value(value)
 

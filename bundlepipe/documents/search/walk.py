@@ -149,7 +149,7 @@ class ImageWalk:
             documents = compose_searched(text)
         except YamlFault as fault:
             if not self._as_kbld:
-                self._faults.append((text.file_index(fault.index), f"in this text: {fault.text}"))
+                self._faults.append((text.file_index(fault.index), f"in this string: {fault.text}"))
             return None
         walk = ImageWalk(text, strategy.rules, self._faults, as_kbld=self._as_kbld)
         found = [found for document in documents for found in walk.found_in(document.root)]

@@ -267,7 +267,7 @@ _EXPLANATIONS = (
         "a ': ' has no place here, expected one 'key: value' a line or a quoted value",
     ),
     _Explanation("could not find expected ':'", "expected a ':' after the key", at_start=True),
-    _Explanation("found unexpected end of stream", "the quoted text is not closed", at_start=True),
+    _Explanation("found unexpected end of stream", "the quoted string is not closed", at_start=True),
     _Explanation("did not find expected key", "expected a key, indented as its siblings are"),
     _Explanation("did not find expected '-'", "expected '- ', indented as the items before"),
     _Explanation("expected <block end>", "expected a further entry, indented as its siblings are"),

@@ -101,7 +101,7 @@ class _Construction:
 def _key_fault(node: yaml.Node) -> str | None:
     """Return the fault of a key: Go's libraries convert numbers to texts, which may differ from the written form."""
     if not isinstance(node, yaml.ScalarNode):
-        return "a key that is a list or mapping, expected a text"
+        return "a key that is a list or mapping, expected a string"
     if node.tag in (core.STRING, core.MERGE):
         return None
     try:

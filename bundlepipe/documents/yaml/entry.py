@@ -64,7 +64,7 @@ def with_entry(
     if id(node) in shared:
         raise _fault(node, path, "an alias repeats the one that is there")
     if not isinstance(node, yaml.ScalarNode):
-        raise _fault(node, path, "the one that is there is not a text")
+        raise _fault(node, path, "the one that is there is not a string")
     return _changed(_Place(content, root, mapping, key), node, value)
 
 

@@ -37,7 +37,7 @@ class BuildRequest:
     def check(self) -> None:
         """Raise BundlepipeError for options that are refused before anything is read."""
         if INPUTS_LABEL in self.labels:
-            raise BundlepipeError(f"label '{INPUTS_LABEL}' is how built images are told apart: use a different key")
+            raise BundlepipeError(f"label '{INPUTS_LABEL}' records the inputs of a build: use a different key")
 
     def inputs_digest(self, content: Digest) -> Digest:
         """Return the digest of everything that decides the image, given the digest of the context's content.

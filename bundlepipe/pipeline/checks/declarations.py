@@ -155,7 +155,7 @@ def _build_faults(image: Image, build: Build) -> Iterator[Fault]:
         except InvalidContent as error:
             yield image.where, f"{what}: {error}"
     if INPUTS_LABEL in image.labels:
-        yield image.where, f"{what}: label '{INPUTS_LABEL}' is how built images are told apart: use a different key"
+        yield image.where, f"{what}: label '{INPUTS_LABEL}' records the inputs of a build: use a different key"
 
 
 def _context_faults(declared: Declared) -> Iterator[Fault]:
@@ -266,9 +266,9 @@ def _render_faults(render: Render) -> Iterator[Fault]:
 
 def _program_faults(programs: Sequence[Program]) -> Iterator[str]:
     if not all(program.run for program in programs):
-        yield "run: expected a program and its arguments, as a list of texts"
+        yield "run: expected a program and its arguments, as a list of strings"
     if any(program.run and not program.run[0] for program in programs):
-        yield "run[0]: expected a program, found an empty text"
+        yield "run[0]: expected a program, found an empty string"
 
 
 def _apply_faults(apply: Apply) -> Iterator[str]:

@@ -97,7 +97,7 @@ def _advice(text: str, here: Collection[tuple[str, str]], thing: Image | Copy | 
         elsewhere = str(Reference.parse(text))
     except InvalidReference:
         elsewhere = f"index.docker.io/library/{text}"  # its fault is reported separately
-    sentence = f"{quoted(text)} has the name of something made here, but as a text it means the one at Docker Hub"
+    sentence = f"{quoted(text)} has the name of something made here, but as a string it means the one at Docker Hub"
     for_docker_hub = f"{elsewhere} for the one at Docker Hub"
     if isinstance(thing, Image):
         return f"{sentence}: write {for_docker_hub}; what is made here is copied by one of the copies"

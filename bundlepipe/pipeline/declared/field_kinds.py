@@ -15,8 +15,8 @@ from typing import Annotated, Any
 class TextKind(Enum):
     """How a text is interpreted, which decides how it is normalised."""
 
-    PLAIN = "any text, which may be empty"
-    TEXT = "a text that is not empty"
+    PLAIN = "any string, which may be empty"
+    TEXT = "a string that is not empty"
     PATH = "a path, relative to the directory doit runs in"
     PATH_IN_CONTEXT = "a path, relative to something else"
     LOCATION = "a reference or a local location"

@@ -13,7 +13,7 @@ from bundlepipe.pipeline.declared.model import paths_among, search_exclude, sear
 from bundlepipe.pipeline.declared.reading import Declared
 from bundlepipe.stores.diagnosis.rights import Subject
 from bundlepipe.stores.location import parse_location
-from bundlepipe.verbs.images.resolver import Question, plan
+from bundlepipe.verbs.images.resolver import Lookup, plan
 from bundlepipe.verbs.images.texts import read_rules, read_text, search
 
 
@@ -68,5 +68,5 @@ def _searched(declared: Declared) -> Iterator[Reference]:
             configuration = search([read_text(path) for path in paths], rules)
             for image in configuration.images:
                 planned = plan(image.value, configuration.rules, made)
-                if isinstance(planned, Question):
+                if isinstance(planned, Lookup):
                     yield planned.reference

@@ -81,7 +81,7 @@ class TextType(Type):
         self._spell = _SPELLED.get(kind)
         self.is_verbatim = False
         self.is_secret = kind is TextKind.ARGUMENT
-        self.expected, self.several = ("a path", "paths") if self._is_path else ("a text", "texts")
+        self.expected, self.several = ("a path", "paths") if self._is_path else ("a string", "strings")
 
     def accepts(self, value: Any) -> bool:
         """Accept texts, and paths for fields that hold paths."""
@@ -112,7 +112,7 @@ class ChoiceType(Type):
     def __init__(self, choices: Sequence[str]) -> None:
         self._choices = frozenset(choices)
         self.expected = alternatives(map(repr, choices))
-        self.several = f"texts {self.expected}"
+        self.several = f"strings {self.expected}"
 
     def accepts(self, value: Any) -> bool:
         """Accept the choices."""

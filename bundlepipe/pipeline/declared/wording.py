@@ -10,7 +10,7 @@ from bundlepipe.errors import quoted
 
 _LONGEST_SHOWN = 60
 _CALLED = {
-    "str": "a text",
+    "str": "a string",
     "dict": "a dictionary",
     "list": "a list",
     "tuple": "a tuple",
@@ -24,9 +24,9 @@ _NAMED_BY = {"Image": "ImageSource", "Bundle": "BundleSource", "Copy": "CopySour
 def found(value: Any, is_secret: bool) -> str:
     """Describe a value that was not expected; without its content if it may be secret."""
     if isinstance(value, str) and not value:
-        return "an empty text"
+        return "an empty string"
     if isinstance(value, str):
-        text = "a text" if is_secret else f"the text {quoted(value, _LONGEST_SHOWN)}"
+        text = "a string" if is_secret else f"the string {quoted(value, _LONGEST_SHOWN)}"
         return f"{text}, which holds a NUL" if "\0" in value else text
     if value is None or isinstance(value, bool):
         return str(value)

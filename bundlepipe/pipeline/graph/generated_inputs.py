@@ -86,7 +86,7 @@ class GeneratedInputs(Calculator):
             edges[reader].setdefault(
                 REFUSAL,
                 f"{made}, which it reads, is made by task '{producer}', which needs this "
-                f"task in turn ({_circle_from(reader, cycle)}): break the circle, or exclude that path",
+                f"task in turn ({_cycle_from(reader, cycle)}): break the cycle, or exclude that path",
             )
             del found[closing]
 
@@ -128,7 +128,7 @@ def _creation(name: str, delayed: Delayed, finder: GeneratedInputs) -> Task:
     )
 
 
-def _circle_from(start: str, cycle: Sequence[str]) -> str:
+def _cycle_from(start: str, cycle: Sequence[str]) -> str:
     members = list(cycle[:-1])
     index = members.index(start)
     return " -> ".join([*members[index:], *members[:index], start])

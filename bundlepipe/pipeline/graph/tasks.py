@@ -38,7 +38,7 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
     _connect(tasks, specs, reads)
     cycle = find_cycle(lambda name: [dep for dep in tasks[name].task_dep if dep in tasks], tasks)
     if cycle:
-        raise InvalidDodoFile(f"these tasks need one another: {' -> '.join(cycle)}: break the circle")
+        raise InvalidDodoFile(f"these tasks need one another: {' -> '.join(cycle)}: break the cycle")
     yield from _groups(specs, settings, {} if shared is None else shared)
     yield PipelineTask(
         group_name(GENERATED_INPUTS, settings.prefix),

@@ -24,7 +24,7 @@ from bundlepipe.concurrency.termination import has_workers
 from bundlepipe.pipeline.doit_adapter.internals import calculators
 from bundlepipe.pipeline.plugins.tally import Outcome, Tally
 from bundlepipe.pipeline.running.action import SUMMARY, TRAFFIC, UNCHANGED
-from bundlepipe.pipeline.running.destination_answers import Announced
+from bundlepipe.pipeline.running.destination_lookups import Announced
 from bundlepipe.pipeline.running.edges import PipelineTask, depend_on_directories
 from bundlepipe.pipeline.running.staleness import WHY, Staleness, summary
 from bundlepipe.pipeline.tasks.name_search import NameSearch
@@ -71,7 +71,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         display.begin()
         self._begin_summary(tasks, selected_tasks)
         asked = [(name, each) for name, each in _calculators(tasks, selected_tasks) if isinstance(each, Staleness)]
-        announced = Announced({name: each.question for name, each in asked if each.question})
+        announced = Announced({name: each.lookup for name, each in asked if each.lookup})
         searches = {name: each for name, each in asked if isinstance(each, NameSearch)}
         for _, each in asked:
             each.announced = announced

@@ -120,7 +120,7 @@ class Tally:
         others = failures[shown:]
         if others:
             tasks = sorted(name for failure in others for name in failure.tasks)
-            yield f"failed  {few(tasks)}: told above"
+            yield f"failed  {few(tasks)}: see above"
 
     def _count_the_rest(self, is_complete: bool) -> None:
         """Count planned tasks that have not ended; in a complete run, those that started have."""

@@ -162,7 +162,7 @@ class SourceStaleness(Staleness):
             return ["refresh: always"]
         task = f"{GROUP_OF[self._thing.kind]}:{self._thing.name}"
         asked = self._settings.refreshes(self._thing.name, task, source)
-        return ["refresh asked for"] if asked else []
+        return ["refresh requested"] if asked else []
 
     def _changed_archives(self, values: Values) -> Iterator[str]:
         before, now = values.get(STAMPS, {}), stamps(self._archives)

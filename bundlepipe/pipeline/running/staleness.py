@@ -22,7 +22,7 @@ from bundlepipe.filesystem.snapshots import FileState, Snapshot, differences
 from bundlepipe.pipeline.declared.field_types import fields_of
 from bundlepipe.pipeline.declared.model import Program
 from bundlepipe.pipeline.doit_adapter.internals import Calculator
-from bundlepipe.pipeline.running.destination_answers import Announced, Question
+from bundlepipe.pipeline.running.destination_lookups import Announced, DestinationLookup
 from bundlepipe.pipeline.running.edges import REFUSAL
 from bundlepipe.pipeline.running.status import is_looked_at, take_late_edges
 from bundlepipe.progress.phrases import few
@@ -88,13 +88,13 @@ def summary(reasons: Sequence[str]) -> str:
 class Staleness(Calculator):
     """Compares a task's options and files with the record of its last run.
 
-    `question` is the lookup of its destination, if there is one that can be sent together with those
+    `lookup` is the lookup of its destination, if there is one that can be sent together with those
     of other tasks, which are `announced`. `options` are JSON-able values; a subclass returns further
     files in `files_now`, and names what is compared in `compared`.
     """
 
     compared = "options and files"
-    question: Question | None = None
+    lookup: DestinationLookup | None = None
     announced = Announced({})
 
     def __init__(self, options: Values) -> None:

@@ -42,7 +42,7 @@ class ApplyStaleness(Staleness):
 
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Compare as all tasks do; a refresh always applies."""
-        asked = ["refresh asked for"] if self._settings.refreshes(self._name, f"apply_config:{self._name}") else []
+        asked = ["refresh requested"] if self._settings.refreshes(self._name, f"apply_config:{self._name}") else []
         return [*asked, *super().reasons(task, values)]
 
     def files_now(self, before: Snapshot) -> Snapshot:

@@ -32,7 +32,7 @@ from bundlepipe.pipeline.records.state import (
 )
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action, handed_on
 from bundlepipe.pipeline.running.clean import Clean, forgetting, remove_file
-from bundlepipe.pipeline.running.destination_answers import ANSWER, Question, ask
+from bundlepipe.pipeline.running.destination_lookups import LOOKUP_RESULT, DestinationLookup, look_up
 from bundlepipe.pipeline.running.ordering import order_advice, place_of, unordered_beside
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.sources import (
@@ -48,7 +48,7 @@ from bundlepipe.pipeline.running.sources import (
 )
 from bundlepipe.pipeline.running.spec import PipelineContext, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Values, options_of, to_values
-from bundlepipe.pipeline.tasks.push import answer_for, mismatch, placed
+from bundlepipe.pipeline.tasks.push import mismatch, placed, result_for
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import human_size, short
 from bundlepipe.stores.location import (
@@ -148,10 +148,10 @@ class CopyStaleness(SourceStaleness):
         asked = asked or [(digest, destination.repository.at(Digest(digest))) for digest in digests]
         reasons: list[str] = []
         for digest, place in asked:
-            answer = ask(Question(place, self._settings))
-            reasons += mismatch(answer, digest, place)
-            if answer.problem:
-                task.meta[ANSWER] = answer
+            result = look_up(DestinationLookup(place, self._settings))
+            reasons += mismatch(result, digest, place)
+            if result.problem:
+                task.meta[LOOKUP_RESULT] = result
                 break
         return reasons
 
@@ -207,7 +207,7 @@ class CopyAction(Action):
         check_all([*files, lock] if lock else files)
         for directory in layouts_written(declared):
             refuse_repository(directory)
-        answer_for(self.task)  # which fails if the destination could not be asked
+        result_for(self.task)  # which fails if the destination could not be asked
         locks = file_snapshot(locks_read(declared), {})
         read = stamps(_archives_read(declared))
         image = image_id(declared.source)

@@ -15,7 +15,7 @@ from bundlepipe.pipeline.declared.destinations import destination_of
 from bundlepipe.pipeline.declared.model import Build, Copy, Image, Program
 from bundlepipe.pipeline.records.read_files import files_among
 from bundlepipe.pipeline.running.action import Action
-from bundlepipe.pipeline.running.destination_answers import Question, ask
+from bundlepipe.pipeline.running.destination_lookups import DestinationLookup, look_up
 from bundlepipe.pipeline.running.edges import is_bundles_own
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.sources import described, paths_read
@@ -23,7 +23,7 @@ from bundlepipe.pipeline.running.spec import PipelineContext, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.pipeline.tasks import push
 from bundlepipe.pipeline.tasks.copy import CopyAction, CopyStaleness
-from bundlepipe.pipeline.tasks.push import DestinationStaleness, answer_for, made_values, mismatch, placed
+from bundlepipe.pipeline.tasks.push import DestinationStaleness, made_values, mismatch, placed, result_for
 from bundlepipe.progress.display import emitter
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class _ImageCopy(Copy):
 
 def _refresh_reasons(name: str, settings: Settings) -> list[str]:
     """Return why an image is made again. Only its own name requests that: `all` means tags to resolve."""
-    return ["refresh asked for"] if settings.refreshes_by_name(name, f"push_image:{name}") else []
+    return ["refresh requested"] if settings.refreshes_by_name(name, f"push_image:{name}") else []
 
 
 def _build_options(image: Image, build: Build, destination: Reference, settings: Settings) -> Values:
@@ -119,7 +119,7 @@ class BuildStaleness(DestinationStaleness):
 
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Compare as all pushes do; a refresh of this image builds it again, with base images that may have moved."""
-        return [*_refresh_reasons(self._name, self.question.settings), *super().reasons(task, values)]
+        return [*_refresh_reasons(self._name, self.lookup.settings), *super().reasons(task, values)]
 
     def files_now(self, before: Snapshot) -> Snapshot:
         """Walk the context."""
@@ -141,13 +141,13 @@ class BuildAction(Action):
         from bundlepipe.verbs.building.build import BuildInputs, build_and_push
         from bundlepipe.verbs.push import NOT_ASKED
 
-        image, answer = self._image, answer_for(self.task)
+        image, result = self._image, result_for(self.task)
         built = build_and_push(
             BuildInputs.read(self._request()),
             self._destination,
             self._settings.stores,
             tags=image.tags,
-            present=answer.manifest if answer else NOT_ASKED,
+            present=result.manifest if result else NOT_ASKED,
             rebuild=self._is_refreshed,
             emit=emitter(self.task.name),
         )
@@ -203,7 +203,7 @@ class ProgramStaleness(Staleness):
         if reasons or not self._settings.verify:
             return reasons
         place = self._destination or Reference.parse(values["image"])
-        return mismatch(ask(Question(place, self._settings)), values["digest"], place)
+        return mismatch(look_up(DestinationLookup(place, self._settings)), values["digest"], place)
 
     def files_now(self, before: Snapshot) -> Snapshot:
         """Return the state of the files that the program reads."""

@@ -32,7 +32,7 @@ from bundlepipe.pipeline.running.programs import files_of_programs, options_of_f
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.spec import PipelineContext, Read, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
-from bundlepipe.pipeline.tasks.lock_file import Entries, LockFileAnswers, begin, changes, from_list, to_list
+from bundlepipe.pipeline.tasks.lock_file import Entries, LockFileResults, begin, changes, from_list, to_list
 from bundlepipe.pipeline.tasks.source_builds import SourceBuilder, missing_images, sources_now
 from bundlepipe.progress.display import emitter
 
@@ -172,7 +172,7 @@ def _refresh_reasons(bundle: Bundle, lock: Lock, settings: Settings) -> list[str
         return ["refresh: always"]
     # Names in `refresh=` may also be references: only the action knows its references.
     named = f"lock_bundle:{bundle.name}" in settings.refresh or not all(map(is_task, settings.refresh))
-    return ["refresh asked for"] if named else []
+    return ["refresh requested"] if named else []
 
 
 def _present(path: str, before: Snapshot) -> Snapshot:
@@ -214,27 +214,27 @@ class LockAction(Action):
         path = self._lock_path
         emit = emitter(self.task.name)
         builder = SourceBuilder(bundle, self._lock, path, settings, emit)
-        answers = self._answers()
-        locked = lock(self._request(emit), answers or _read_lock(path), settings.resolver, builder.build)
+        results = self._results()
+        locked = lock(self._request(emit), results or _read_lock(path), settings.resolver, builder.build)
         written = output.write(locked.to_bytes())
         count = len(locked.images)
         what = f"{count} image{'' if count == 1 else 's'}"
-        used = {ENTRIES: to_list(answers.used), RUN: settings.run_id} if answers else {}
+        used = {ENTRIES: to_list(results.used), RUN: settings.run_id} if results else {}
         return {
             **used,
-            UNCHANGED: not (written or (answers and answers.has_changed)),
+            UNCHANGED: not (written or (results and results.has_changed)),
             SUMMARY: f"{path} {'' if written else 'unchanged, '}{what}",
             OPTIONS: _all_options(bundle, settings),
             _SOURCES: builder.sources,
             FILES: to_values({**before, **builder.snapshot, **file_snapshot([path], {})}),
         }
 
-    def _answers(self) -> LockFileAnswers | None:
+    def _results(self) -> LockFileResults | None:
         path = self._settings.lock_file
         if path is None:
             return None
         begin(path, self._images_locks, self._made_here)
-        return LockFileAnswers(path, from_list((self.task.meta or {}).get(_AGAIN, [])))
+        return LockFileResults(path, from_list((self.task.meta or {}).get(_AGAIN, [])))
 
     def _request(self, emit: Emit) -> LockRequest:
         from bundlepipe.oci.manifest import Platform

@@ -23,7 +23,7 @@ from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 
 if TYPE_CHECKING:
     from bundlepipe.documents.imgpkg.images_lock import ImageRef
-    from bundlepipe.verbs.images.resolver import Question
+    from bundlepipe.verbs.images.resolver import Lookup
 
 # A lookup as in `LockKey`: reference, tags, platform.
 Key = tuple[str, str, str]
@@ -33,7 +33,7 @@ _CACHE = os.path.join(STATE_DIRECTORY, "lock-file.json")
 _GENERATION = 2
 _LOCK = os.path.join(STATE_DIRECTORY, "locks", "lock-file")
 # The annotation `dev.bundlepipe.question`: neither references nor what follows them contain ", platform ".
-_QUESTION = re.compile(r"(?P<reference>[^\s,]+)(?:, tags (?P<tags>.*?))?(?:, platform (?P<platform>.*))?")
+_LOOKUP = re.compile(r"(?P<reference>[^\s,]+)(?:, tags (?P<tags>.*?))?(?:, platform (?P<platform>.*))?")
 
 _seen: dict[str, tuple[bytes, Entries]] = {}
 _first: dict[str, Entries] = {}
@@ -95,7 +95,7 @@ def from_list(values: Iterable[Iterable[str]]) -> Entries:
     return {(reference, tags, platform): digest for reference, tags, platform, digest in values}
 
 
-class LockFileAnswers:
+class LockFileResults:
     """Results from a lock file, for the lock of one bundle; `used` are the entries that it needs.
 
     An entry that another lock added or moved since this one began is used unchanged: of several
@@ -110,33 +110,33 @@ class LockFileAnswers:
         self.used: Entries = {}
         self.has_changed = False
 
-    def known(self, question: Question) -> Digest | None:
+    def known(self, lookup: Lookup) -> Digest | None:
         """Return the digest of the entry, which may have been kept just now."""
-        key = key_of(question)
+        key = key_of(lookup)
         digest = self.used.get(key) or self._before.get(key)
         if key not in self.used and digest == self._again.get(key):
             return None
         return Digest(digest) if digest else None
 
-    def keep(self, answers: Mapping[Question, Digest]) -> None:
+    def keep(self, results: Mapping[Lookup, Digest]) -> None:
         """Write new results to the lock file."""
-        asked: Entries = {key_of(question): str(digest) for question, digest in answers.items()}
+        new: Entries = {key_of(lookup): str(digest) for lookup, digest in results.items()}
 
         def change(now: Entries) -> Entries:
-            mine = {key: digest for key, digest in asked.items() if now.get(key) == self._before.get(key)}
+            mine = {key: digest for key, digest in new.items() if now.get(key) == self._before.get(key)}
             return {**now, **mine}
 
         after = change_entries(self._path, change)
-        self.used = {key: after[key] for key in asked}
+        self.used = {key: after[key] for key in new}
         self.has_changed = any(self._before.get(key) != digest for key, digest in self.used.items())
 
 
-def key_of(question: Question) -> Key:
+def key_of(lookup: Lookup) -> Key:
     """Return the key of the entry for a lookup."""
     return (
-        str(question.reference),
-        str(question.tags) if question.tags else "",
-        str(question.platform) if question.platform else "",
+        str(lookup.reference),
+        str(lookup.tags) if lookup.tags else "",
+        str(lookup.platform) if lookup.platform else "",
     )
 
 
@@ -152,7 +152,7 @@ def begin(path: str, images_locks: Iterable[str], made_here: Collection[str]) ->
     found: Entries = {}
     for images_lock in (path for path in images_locks if os.path.isfile(anchored(path))):
         for entry in ImagesLock.parse(read_document(images_lock), images_lock).images:
-            for key in _question_of(entry, made_here):
+            for key in _lookup_of(entry, made_here):
                 found.setdefault(key, str(entry.digest))
     _create(path, found)
 
@@ -172,24 +172,24 @@ def _write(path: str, entries: Entries) -> None:
     _remember(path, content, entries)
 
 
-def _question_of(entry: ImageRef, made_here: Collection[str]) -> Iterator[Key]:
+def _lookup_of(entry: ImageRef, made_here: Collection[str]) -> Iterator[Key]:
     """Yield the lookup of an entry of an images.yml, if it was resolved by a registry."""
     from bundlepipe.documents.imgpkg.images_lock import KBLD_ID
     from bundlepipe.verbs.images.lock import PLATFORM_ANNOTATION, QUESTION_ANNOTATION
 
     named = entry.annotations.get(KBLD_ID, "")
-    question = _QUESTION.fullmatch(entry.annotations.get(QUESTION_ANNOTATION, named))
-    if named in made_here or not question:
+    lookup = _LOOKUP.fullmatch(entry.annotations.get(QUESTION_ANNOTATION, named))
+    if named in made_here or not lookup:
         return
     try:
-        reference = Reference.parse(question["reference"])
+        reference = Reference.parse(lookup["reference"])
     except InvalidReference:
         return  # kbld also accepts invalid references that are overridden
-    platform = question["platform"] or entry.annotations.get(PLATFORM_ANNOTATION, "")
+    platform = lookup["platform"] or entry.annotations.get(PLATFORM_ANNOTATION, "")
     # An image outside of the reference's repository was overridden or built.
-    is_question = reference.digest is None or question["tags"] or platform
-    if reference.repository == entry.image.repository and is_question:
-        yield str(reference), question["tags"] or "", platform
+    is_lookup = reference.digest is None or lookup["tags"] or platform
+    if reference.repository == entry.image.repository and is_lookup:
+        yield str(reference), lookup["tags"] or "", platform
 
 
 def _entries_of(content: bytes, path: str) -> Entries:

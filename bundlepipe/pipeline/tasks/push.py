@@ -18,7 +18,7 @@ from bundlepipe.pipeline.declared.position import Position
 from bundlepipe.pipeline.records.state import digest_file, write_digest
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
 from bundlepipe.pipeline.running.clean import forgetting
-from bundlepipe.pipeline.running.destination_answers import ANSWER, Answer, Question, ask
+from bundlepipe.pipeline.running.destination_lookups import LOOKUP_RESULT, DestinationLookup, LookupResult, look_up
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.spec import PipelineContext, Read, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
@@ -100,29 +100,31 @@ def placed(destination: Reference, settings: Settings) -> str:
 class DestinationStaleness(Staleness):
     """Stale if its files and options changed, and with `verify=registry` its destination."""
 
-    question: Question
+    lookup: DestinationLookup
 
     def __init__(self, options: Values, destination: Reference, tags: Sequence[str], settings: Settings) -> None:
         super().__init__(options)
-        self.question = Question(destination, settings)
+        self.lookup = DestinationLookup(destination, settings)
         self._tags = tags
 
     def reasons(self, task: Task, values: Values) -> list[str]:
         """Compare as all tasks do; if nothing changed, check the destination if requested."""
         reasons = super().reasons(task, values)
         if OPTIONS not in values:
-            answer = self.announced.answer(task.name, self.recorded)
-        elif self.question.settings.verify and not reasons:
-            answer = self.announced.answer(task.name, self.recorded) or ask(self.question)
-            reasons = mismatch(answer, values["digest"], self.question.destination)
+            result = self.announced.result(task.name, self.recorded)
+        elif self.lookup.settings.verify and not reasons:
+            result = self.announced.result(task.name, self.recorded) or look_up(self.lookup)
+            reasons = mismatch(result, values["digest"], self.lookup.destination)
             for tag in self._tags:
-                further = self.question.destination.repository.tagged(tag)
-                reasons += mismatch(ask(Question(further, self.question.settings)), values["digest"], further)
+                further = self.lookup.destination.repository.tagged(tag)
+                reasons += mismatch(
+                    look_up(DestinationLookup(further, self.lookup.settings)), values["digest"], further
+                )
         else:
             return reasons
-        if answer:
+        if result:
             # The action, in any thread or process, need not ask again.
-            task.meta[ANSWER] = answer
+            task.meta[LOOKUP_RESULT] = result
         return reasons
 
 
@@ -140,13 +142,13 @@ class PushStaleness(DestinationStaleness):
         return snapshot(self._inputs, before)
 
 
-def mismatch(answer: Answer, digest: str, destination: Reference) -> list[str]:
+def mismatch(result: LookupResult, digest: str, destination: Reference) -> list[str]:
     """Return how a destination differs from what was made, in words; empty if it does not."""
-    if answer.problem:
+    if result.problem:
         return [f"{destination} cannot be asked"]
-    if answer.manifest is None:
+    if result.manifest is None:
         return [f"{destination} is not there"]
-    return [] if answer.manifest.digest == digest else [f"{destination} is another image"]
+    return [] if result.manifest.digest == digest else [f"{destination} is another image"]
 
 
 class PushAction(Action):
@@ -174,12 +176,12 @@ class PushAction(Action):
             tags=thing.tags,
         )
         stores = self._settings.stores
-        answer = answer_for(self.task)
+        result = result_for(self.task)
         try:
             pushed = push(
                 request,
                 stores,
-                answer.manifest if answer else NOT_ASKED,
+                result.manifest if result else NOT_ASKED,
                 takes_snapshot=True,
                 emit=emitter(self.task.name),
             )
@@ -194,12 +196,12 @@ class PushAction(Action):
         }
 
 
-def answer_for(task: Task) -> Answer | None:
+def result_for(task: Task) -> LookupResult | None:
     """Return the lookup result for a task's destination, if there is one; StoreError if it is unknown."""
-    answer: Answer | None = (task.meta or {}).get(ANSWER)
-    if answer and answer.problem:
-        raise StoreError(answer.problem)
-    return answer
+    result: LookupResult | None = (task.meta or {}).get(LOOKUP_RESULT)
+    if result and result.problem:
+        raise StoreError(result.problem)
+    return result
 
 
 def made_values(thing: Pushable, image: Reference, place: str, settings: Settings, *, was_there: bool) -> Values:

@@ -21,7 +21,7 @@ from bundlepipe.pipeline.declared.destinations import kept_by_runs
 from bundlepipe.pipeline.declared.paths import normalise
 from bundlepipe.pipeline.records.read_files import files_among
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
-from bundlepipe.pipeline.running.destination_answers import Question, ask
+from bundlepipe.pipeline.running.destination_lookups import DestinationLookup, look_up
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.staleness import Values, fingerprint
 from bundlepipe.pipeline.tasks.push import mismatch
@@ -101,7 +101,11 @@ class SourceBuilder:
 def missing_images(sources: Sequence[Values], settings: Settings) -> list[str]:
     """Describe the images built from sources that no longer exist: one request each."""
     images = [Reference.parse(source[_IMAGE]) for source in sources]
-    return [why for image in images for why in mismatch(ask(Question(image, settings)), str(image.digest), image)]
+    return [
+        why
+        for image in images
+        for why in mismatch(look_up(DestinationLookup(image, settings)), str(image.digest), image)
+    ]
 
 
 def sources_now(sources: Sequence[Values], before: Snapshot) -> Snapshot:

@@ -121,7 +121,7 @@ class Retries:
         """
         if fault.of_host and self._tries > 1 and self._in_vain[fault.host] >= _ENOUGH_IN_VAIN:
             place = urlunsplit((*urlsplit(fault.url)[:2], "", "", ""))
-            raise type(fault.error)(f"{place}: {fault.reason}; other requests were tried again in vain") from fault
+            raise type(fault.error)(f"{place}: {fault.reason}; other requests were retried without success") from fault
         patient = fault.throttled and self._tries >= _USUAL_TRIES
         if failures >= (max(self._tries, _TRIES_WHEN_THROTTLED) if patient else self._tries):
             raise self._given_up(fault, f"gave up after {_counted(failures)}") from fault

@@ -283,7 +283,7 @@ class RegistryStore:
             yield answer
             target = next_page(answer)
             if target in seen:
-                raise StoreError(f"{answer.place}: the pages of the {what} go round in a circle")
+                raise StoreError(f"{answer.place}: the pages of the {what} form a cycle")
 
     def _manifest_call(self, method: str, identifier: str) -> Call:
         return Call(method, f"{self._root}/manifests/{identifier}", self._reading, _ACCEPT)

@@ -202,10 +202,10 @@ class Survey:
     def _origin(self, entry: ImageRef) -> Source:
         return self._stores.repository(entry.image.repository)
 
-    def _ask(self, questions: Iterable[tuple[Source, str]]) -> None:
+    def _ask(self, lookups: Iterable[tuple[Source, str]]) -> None:
         """Read the manifests of tags or digests that were not yet requested, all at once."""
-        new = {(store.name, wanted): (store, wanted) for store, wanted in questions}
-        new = {key: question for key, question in new.items() if key not in self._answers}
+        new = {(store.name, wanted): (store, wanted) for store, wanted in lookups}
+        new = {key: lookup for key, lookup in new.items() if key not in self._answers}
         self._answers.update(zip(new, in_parallel(_read_manifest, new.values()), strict=True))
 
     def _answer(self, store: Source, wanted: str) -> Manifest | StoreError | None:
@@ -224,9 +224,9 @@ def _by_digest(entries: Iterable[ImageRef]) -> dict[Digest, ImageRef]:
     return {entry.digest: entry for entry in entries}
 
 
-def _read_manifest(question: tuple[Source, str]) -> Manifest | StoreError:
+def _read_manifest(lookup: tuple[Source, str]) -> Manifest | StoreError:
     """Return a manifest, or the error if it is not available; other faults are raised."""
-    store, wanted = question
+    store, wanted = lookup
     try:
         return store.read_manifest(wanted)
     except (NotFound, AccessDenied) as error:

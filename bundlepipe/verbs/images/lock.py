@@ -16,14 +16,14 @@ from bundlepipe.oci.manifest import Platform
 from bundlepipe.oci.reference import Reference
 from bundlepipe.verbs.images.resolver import (
     FromSource,
+    Lookup,
     Made,
     Plan,
     Preresolved,
-    Question,
     Resolver,
-    answer_all,
     made_now,
     plan,
+    resolve_all,
 )
 from bundlepipe.verbs.images.texts import Text, read_rules, read_texts, search
 
@@ -56,21 +56,21 @@ class LockRequest:
     refresh: Callable[[str], bool] = lambda reference: False
 
 
-class SharedAnswers(Protocol):
+class SharedResults(Protocol):
     """Results of lookups, shared by all locks of a pipeline."""
 
-    def known(self, question: Question) -> Digest | None:
+    def known(self, lookup: Lookup) -> Digest | None:
         """Return the digest that a lookup resolved to; None if it was not resolved yet."""
         ...
 
-    def keep(self, answers: Mapping[Question, Digest]) -> None:
+    def keep(self, results: Mapping[Lookup, Digest]) -> None:
         """Store new results, unless another lock was faster: `known` returns the valid ones."""
         ...
 
 
 def lock(
     request: LockRequest,
-    current: ImagesLock | SharedAnswers,
+    current: ImagesLock | SharedResults,
     resolver: Resolver,
     build: Callable[[FromSource], Reference],
 ) -> ImagesLock:
@@ -86,7 +86,7 @@ def lock(
     own = current.images if isinstance(current, ImagesLock) else ()
     locked = {entry.annotations.get(KBLD_ID): entry for entry in own}
     entries: dict[str, ImageRef] = {}
-    open_plans: dict[str, FromSource | Question] = {}
+    open_plans: dict[str, FromSource | Lookup] = {}
     for reference, where in wanted.items():
         try:
             planned = plan(reference, rules, request.made, request.platform)
@@ -95,18 +95,18 @@ def lock(
             )
             if entry:
                 entries[reference] = entry
-            elif isinstance(planned, FromSource | Question):
+            elif isinstance(planned, FromSource | Lookup):
                 open_plans[reference] = planned
         except (InvalidReference, InputError) as error:
             problems.append(f"{where}: {error}")
     if problems:
         raise DocumentError(problems)
     shared = None if isinstance(current, ImagesLock) else current
-    ask = partial(_answer, resolver=resolver, build=build, known=_known_answers(open_plans, request, shared))
-    answers = answer_all(open_plans, ask, lambda text: wanted[text])
+    resolve = partial(_resolve, resolver=resolver, build=build, known=_known_results(open_plans, request, shared))
+    results = resolve_all(open_plans, resolve, lambda text: wanted[text])
     if shared:
-        _keep(open_plans, answers, shared)
-    for reference, image in answers.items():
+        _keep(open_plans, results, shared)
+    for reference, image in results.items():
         entries[reference] = ImageRef(image, _annotations(reference, open_plans[reference], request.platform))
     return ImagesLock(tuple(entries[reference] for reference in sorted(entries)))
 
@@ -134,16 +134,16 @@ def _settled_entry(reference: str, planned: Plan) -> ImageRef | None:
         return ImageRef(_preresolved(reference, planned), {KBLD_ID: reference})
     if isinstance(planned, Made):
         return ImageRef(made_now(planned), {KBLD_ID: reference})
-    if isinstance(planned, Question) and planned.is_answered:
+    if isinstance(planned, Lookup) and planned.is_resolved:
         return ImageRef(planned.reference, {KBLD_ID: reference})
     return None
 
 
-def _answer(
-    planned: FromSource | Question,
+def _resolve(
+    planned: FromSource | Lookup,
     resolver: Resolver,
     build: Callable[[FromSource], Reference],
-    known: Mapping[Question, Digest],
+    known: Mapping[Lookup, Digest],
 ) -> Reference:
     if isinstance(planned, FromSource):
         return build(planned)
@@ -151,31 +151,31 @@ def _answer(
     return planned.reference.with_digest(digest) if digest else resolver.resolve(planned)
 
 
-def _known_answers(
-    plans: Mapping[str, Plan], request: LockRequest, shared: SharedAnswers | None
-) -> dict[Question, Digest]:
+def _known_results(
+    plans: Mapping[str, Plan], request: LockRequest, shared: SharedResults | None
+) -> dict[Lookup, Digest]:
     """Return the shared results to use: all but those to be refreshed."""
     if shared is None:
         return {}
-    asked = {reference: planned for reference, planned in plans.items() if isinstance(planned, Question)}
+    lookups = {reference: planned for reference, planned in plans.items() if isinstance(planned, Lookup)}
     # Shared results have complete references, so users may also refer to them in that form.
-    again = {question for text, question in asked.items() if any(map(request.refresh, (text, str(question.reference))))}
-    found = {question: shared.known(question) for question in asked.values() if question not in again}
-    return {question: digest for question, digest in found.items() if digest}
+    again = {lookup for text, lookup in lookups.items() if any(map(request.refresh, (text, str(lookup.reference))))}
+    found = {lookup: shared.known(lookup) for lookup in lookups.values() if lookup not in again}
+    return {lookup: digest for lookup, digest in found.items() if digest}
 
 
-def _keep(plans: Mapping[str, Plan], images: dict[str, Reference], answers: SharedAnswers) -> None:
+def _keep(plans: Mapping[str, Plan], images: dict[str, Reference], results: SharedResults) -> None:
     """Share new results with other locks, and take over theirs."""
-    asked = {reference: planned for reference, planned in plans.items() if isinstance(planned, Question)}
-    answers.keep({asked[text]: image.digest for text, image in images.items() if text in asked and image.digest})
-    for text, question in asked.items():
-        digest = answers.known(question)
+    lookups = {reference: planned for reference, planned in plans.items() if isinstance(planned, Lookup)}
+    results.keep({lookups[text]: image.digest for text, image in images.items() if text in lookups and image.digest})
+    for text, lookup in lookups.items():
+        digest = results.known(lookup)
         assert digest
-        images[text] = question.reference.with_digest(digest)
+        images[text] = lookup.reference.with_digest(digest)
 
 
 def _known_entry(reference: str, planned: Plan, request: LockRequest, current: ImageRef | None) -> ImageRef | None:
-    if not isinstance(planned, Question) or current is None or request.refresh(reference):
+    if not isinstance(planned, Lookup) or current is None or request.refresh(reference):
         return None
     annotations = _annotations(reference, planned, request.platform)
     if current.image.repository != planned.reference.repository:
@@ -198,11 +198,11 @@ def _preresolved(reference: str, planned: Preresolved) -> Reference:
     return image.with_digest(image.digest)
 
 
-def _annotations(reference: str, planned: FromSource | Question, platform: Platform | None) -> dict[str, str]:
+def _annotations(reference: str, planned: FromSource | Lookup, platform: Platform | None) -> dict[str, str]:
     """Return the annotations of an entry, which record its lookup."""
     annotations = {KBLD_ID: reference}
-    if isinstance(planned, Question):
-        if planned != Question(Reference.parse(reference), platform=platform):
+    if isinstance(planned, Lookup):
+        if planned != Lookup(Reference.parse(reference), platform=platform):
             annotations[QUESTION_ANNOTATION] = str(planned)
         elif platform:
             annotations[PLATFORM_ANNOTATION] = str(platform)

@@ -10,7 +10,7 @@ from bundlepipe.documents.yaml.stream import joined
 from bundlepipe.errors import BundlepipeError, DocumentError, InvalidReference
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
-from bundlepipe.verbs.images.resolver import Preresolved, Question, plan
+from bundlepipe.verbs.images.resolver import Lookup, Preresolved, plan
 from bundlepipe.verbs.images.texts import Text, read_rules, search
 
 
@@ -76,7 +76,7 @@ class _Known:
         planned = plan(reference, self._rules, {})
         if isinstance(planned, Preresolved):
             return planned.image
-        if isinstance(planned, Question) and planned.is_answered and planned.reference.digest:
+        if isinstance(planned, Lookup) and planned.is_resolved and planned.reference.digest:
             return self._by_digest.get(planned.reference.digest, str(planned.reference))
         where = f"in none of {', '.join(self._locks)}" if self._locks else "not locked, and no locks are given"
         raise _NotLocked(f"'{reference}' is {where}: lock it, or name the lock that has it")

@@ -29,15 +29,15 @@ from bundlepipe.oci.go_names import is_digest_form
 from bundlepipe.oci.reference import Reference
 from bundlepipe.verbs.images.git_origin import find_git_origin
 from bundlepipe.verbs.images.resolver import (
-    Answered,
     AnyPlatform,
     FromSource,
+    Lookup,
+    LookupResult,
     Plan,
     Preresolved,
-    Question,
     Resolver,
-    answer_all,
     plan,
+    resolve_all,
 )
 from bundlepipe.verbs.images.texts import Configuration, Text, search, search_as_kbld
 
@@ -153,7 +153,7 @@ def resolve(request: ResolveRequest, resolver: Resolver, build: Build) -> Resolv
     wanted: dict[str, FoundImage] = {}
     for found in configuration.images:
         wanted.setdefault(found.value, found)
-    images = answer_all(
+    images = resolve_all(
         wanted,
         lambda found: _resolved(
             found.value,
@@ -218,9 +218,9 @@ def _resolved(reference: str, planned: Plan, resolver: Resolver, build: Build) -
         return ResolvedImage(reference, planned.image, known if origin in known else (*known, origin))
     if isinstance(planned, FromSource):
         return ResolvedImage(reference, str(build(planned)), tuple(_origins_of_build(planned)))
-    assert isinstance(planned, Question)
-    answered = resolver.answer(planned)
-    return ResolvedImage(reference, str(answered.image), tuple(_origins_of_answer(planned, answered, resolver)))
+    assert isinstance(planned, Lookup)
+    result = resolver.look_up(planned)
+    return ResolvedImage(reference, str(result.image), tuple(_origins_of_result(planned, result, resolver)))
 
 
 def _refuse_to_build(planned: FromSource) -> Reference:
@@ -239,11 +239,11 @@ def _origins_of_build(built: FromSource) -> Iterator[Origin]:
         yield tagged_origin(built.destination.tags)
 
 
-def _origins_of_answer(question: Question, answered: Answered, resolver: Resolver) -> Iterator[Origin]:
-    reference = resolver.tagged(question)
+def _origins_of_result(lookup: Lookup, result: LookupResult, resolver: Resolver) -> Iterator[Origin]:
+    reference = resolver.tagged(lookup)
     if reference.digest is None:
-        url = f"{repository_text(question.image)}:{reference.tag}" if question.tags else question.image
+        url = f"{repository_text(lookup.image)}:{reference.tag}" if lookup.tags else lookup.image
         yield resolved_origin(url, reference.identifier)
-    if answered.index and question.platform:
-        platform = question.platform
-        yield platform_origin(str(answered.index), platform.os, platform.architecture, platform.variant)
+    if result.index and lookup.platform:
+        platform = lookup.platform
+        yield platform_origin(str(result.index), platform.os, platform.architecture, platform.variant)

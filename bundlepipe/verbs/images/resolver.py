@@ -31,7 +31,7 @@ from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.opening import Stores
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 AnyPlatform = Platform | PlatformSelection
 
 
@@ -61,7 +61,7 @@ class FromSource:
 
 
 @dataclass(frozen=True)
-class Question:
+class Lookup:
     """A lookup: a reference, with a selection among its tags, and among the platforms of an index.
 
     `image` is the reference as configuration or an override writes it.
@@ -73,7 +73,7 @@ class Question:
     image: str = field(default="", compare=False)
 
     @property
-    def is_answered(self) -> bool:
+    def is_resolved(self) -> bool:
         """Whether the reference is a digest, and nothing has to be selected."""
         return self.reference.digest is not None and self.tags is None and self.platform is None
 
@@ -83,7 +83,7 @@ class Question:
         return f"{self.reference}{tags}" + (f", platform {self.platform}" if self.platform else "")
 
 
-Plan = Preresolved | Made | FromSource | Question
+Plan = Preresolved | Made | FromSource | Lookup
 
 
 def plan(
@@ -123,12 +123,12 @@ def plan(
     if as_kbld:
         selected = selection.exact() if selection else platform
     if parsed.digest and not tags:
-        return Question(parsed.with_digest(parsed.digest), platform=selected, image=image)
-    return Question(parsed, tags, selected or platform, image)
+        return Lookup(parsed.with_digest(parsed.digest), platform=selected, image=image)
+    return Lookup(parsed, tags, selected or platform, image)
 
 
 @dataclass(frozen=True)
-class Answered:
+class LookupResult:
     """The result of a lookup, and the index that it was selected from, if any."""
 
     image: Reference
@@ -141,32 +141,32 @@ class Resolver:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._tags: Once[Sequence[str]] = Once()
-        self._answered: Once[Answered] = Once()
+        self._results: Once[LookupResult] = Once()
 
-    def resolve(self, question: Question) -> Reference:
+    def resolve(self, lookup: Lookup) -> Reference:
         """Return the reference with its current digest.
 
         With a tag selection it is that of the highest tag; with a platform, an index is replaced by
         its member. Raises StoreError, or BundlepipeError if no tag matches or the number of
         matching members is not one.
         """
-        return self.answer(question).image
+        return self.look_up(lookup).image
 
-    def answer(self, question: Question) -> Answered:
+    def look_up(self, lookup: Lookup) -> LookupResult:
         """Return the result of `resolve`, with the index that it was selected from."""
-        if question.is_answered:
-            return Answered(question.reference)
-        reference = self.tagged(question)
-        return self._answered.get((str(reference), question.platform), lambda: self._ask(reference, question.platform))
+        if lookup.is_resolved:
+            return LookupResult(lookup.reference)
+        reference = self.tagged(lookup)
+        return self._results.get((str(reference), lookup.platform), lambda: self._request(reference, lookup.platform))
 
-    def tagged(self, question: Question) -> Reference:
+    def tagged(self, lookup: Lookup) -> Reference:
         """Return the reference of a lookup, with the highest tag if it has a selection.
 
         Raises StoreError, or BundlepipeError if no tag matches.
         """
-        selection, repository = question.tags, question.reference.repository
+        selection, repository = lookup.tags, lookup.reference.repository
         if selection is None:
-            return question.reference
+            return lookup.reference
         tags = self._tags.get(repository, lambda: tuple(self._stores.repository(repository).list_tags()))
         tag = selection.choose(tags)
         if tag is None:
@@ -176,20 +176,20 @@ class Resolver:
             )
         return repository.tagged(tag)
 
-    def _ask(self, reference: Reference, platform: AnyPlatform | None) -> Answered:
+    def _request(self, reference: Reference, platform: AnyPlatform | None) -> LookupResult:
         store = self._stores.repository(reference.repository)
         if platform is None:
             try:
-                return Answered(reference.with_digest(store.resolve(reference.identifier)))
+                return LookupResult(reference.with_digest(store.resolve(reference.identifier)))
             except (NotFound, AccessDenied):
                 # Registries give a reason only if the manifest itself is requested, as kbld does.
-                return Answered(reference.with_digest(store.read_manifest(reference.identifier).digest))
+                return LookupResult(reference.with_digest(store.read_manifest(reference.identifier).digest))
         manifest = store.read_manifest(reference.identifier)
         there = reference.with_digest(manifest.digest)
         if not manifest.is_index:
-            return Answered(there)
+            return LookupResult(there)
         children = [(child.platform, child.digest) for child in manifest.children]
-        return Answered(reference.with_digest(_choose(reference, there, platform, children)), there)
+        return LookupResult(reference.with_digest(_choose(reference, there, platform, children)), there)
 
 
 def _choose(
@@ -217,19 +217,19 @@ def made_now(plan: Made) -> Reference:
     return plan.image
 
 
-def answer_all(
-    items: Mapping[str, Item], answer: Callable[[Item], Answer], where: Callable[[str], object]
-) -> dict[str, Answer]:
+def resolve_all(
+    items: Mapping[str, Item], resolve: Callable[[Item], Result], where: Callable[[str], object]
+) -> dict[str, Result]:
     """Resolve all references in parallel.
 
     `where` returns, for messages, the position of a reference. Raises ResolutionError with all
     failures.
     """
 
-    def attempt(reference: str) -> Answer | Unresolved:
+    def attempt(reference: str) -> Result | Unresolved:
         item = items[reference]
         try:
-            return answer(item)
+            return resolve(item)
         except Cancelled:
             raise
         except BundlepipeError as error:

@@ -252,11 +252,11 @@ def test_programs_are_told_of_whole_files(command: Command) -> None:
     assert problem["message"] == "cannot be read: Is a directory"
 
 
-def test_a_circle_of_tasks_is_told(command: Command) -> None:
+def test_a_cycle_of_tasks_is_told(command: Command) -> None:
     images = "images: {a: {files: [a], after: [{image: b}]}, b: {files: [a], after: [{image: a}]}}\n"
     write(command, {"bundlepipe.yml": PIPELINE + images, "a/index.html": "hello"})
     assert problems(command) == [
-        "these tasks need one another: push_image:a -> push_image:b -> push_image:a: break the circle"
+        "these tasks need one another: push_image:a -> push_image:b -> push_image:a: break the cycle"
     ]
 
 

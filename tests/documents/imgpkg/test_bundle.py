@@ -31,7 +31,7 @@ def test_a_bundle_in_order_has_no_problems(body: str) -> None:
         ("websites: [example.org]", "3:12: 'websites[0]': expected a mapping with the key 'url', found 'example.org'"),
         ("metdata: {}", "3:1: unknown key 'metdata', did you mean 'metadata'?"),
         ("kind: Bundle", "3:1: duplicate key 'kind', expected once: it is in line 2 already"),
-        ("a: 'b", "3:4: the quoted text is not closed"),
+        ("a: 'b", "3:4: the quoted string is not closed"),
     ],
 )
 def test_faults_are_reported_at_their_positions(body: str, expected: str) -> None:

@@ -137,7 +137,7 @@ def test_annotations_that_are_no_texts_become_what_go_makes_of_them(value: str, 
 @pytest.mark.parametrize("value", ["[x]", "{x: y}"])
 def test_annotations_that_no_text_can_be_made_of_are_problems(value: str) -> None:
     (problem,) = problems(f"{HEAD}images:\n- image: nginx@{A}\n  annotations:\n    a: {value}\n")
-    assert problem.startswith("images.yml:6:8: 'a': expected a text, found a ")
+    assert problem.startswith("images.yml:6:8: 'a': expected a string, found a ")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_problem_is_one_line_of_bounded_length_whatever_the_value() -> None:
         ("- a\n", ["images.yml:1:1: the document: expected a mapping, found a list"]),
         ("", ["images.yml:1:1: the file is empty, expected one YAML document"]),
         (f"{HEAD}---\n{HEAD}", ["images.yml:4:1: 2 YAML documents in one file, expected one"]),
-        ("a: 'b", ["images.yml:1:4: the quoted text is not closed"]),
+        ("a: 'b", ["images.yml:1:4: the quoted string is not closed"]),
     ],
 )
 def test_what_imgpkg_refuses_is_a_problem(text: str, expected: list[str]) -> None:

@@ -455,8 +455,8 @@ def test_an_entry_of_an_images_lock_without_id_stands_for_itself(annotations: st
     ("origins", "problem"),
     [
         ("'[a'", "kbld.carvel.dev/origins:1:3: not YAML: did not find expected ',' or ']'"),
-        ("'a: b'", "expected a list of mappings, as a YAML text"),
-        ("'[a]'", "expected a list of mappings, as a YAML text"),
+        ("'a: b'", "expected a list of mappings, as YAML in a string"),
+        ("'[a]'", "expected a list of mappings, as YAML in a string"),
     ],
 )
 def test_origins_of_an_images_lock_that_are_none_are_a_problem(origins: str, problem: str) -> None:

@@ -68,9 +68,9 @@ def test_what_is_not_valid(text: str, problem: str) -> None:
     [
         ("overrides: 1", "'overrides': expected a list, found 1"),
         ("overrides: [1]", "'overrides[0]': expected a mapping, found 1"),
-        ("overrides: [{image: [a]}]", "'overrides[0].image': expected a text, found a list"),
-        ("overrides: [{image: 1}]", "'overrides[0].image': expected a text, found 1"),
-        ("overrides: [{newImage: [a]}]", "'overrides[0].newImage': expected a text, found a list"),
+        ("overrides: [{image: [a]}]", "'overrides[0].image': expected a string, found a list"),
+        ("overrides: [{image: 1}]", "'overrides[0].image': expected a string, found 1"),
+        ("overrides: [{newImage: [a]}]", "'overrides[0].newImage': expected a string, found a list"),
         ("overrides: [{preresolved: 'true'}]", "'overrides[0].preresolved': expected true or false, found 'true'"),
         ("searchRules: [{keyMatcher: {path: [1]}}]", "Unknown path part"),
         (

@@ -201,7 +201,7 @@ def test_the_whole_document_may_be_of_the_wrong_type() -> None:
             "'a' is 'alwys', expected one of 'always', 'never', did you mean 'always'?",
         ),
         ({"enum": ["always", "never"]}, "x", "'a' is 'x', expected one of 'always', 'never'"),
-        ({"pattern": "^a+$"}, "b", "'a' is 'b', expected a text that matches ^a+$"),
+        ({"pattern": "^a+$"}, "b", "'a' is 'b', expected a string that matches ^a+$"),
         ({"pattern": "^a+$", "x-expected": "some a, such as aaa"}, "b", "'a' is 'b', expected some a, such as aaa"),
         ({"minLength": 1}, "''", "'a' is '', expected at least 1 character"),
         ({"maxLength": 2}, "abc", "'a' is 'abc', expected at most 2 characters"),

@@ -315,7 +315,7 @@ def test_what_is_no_text_of_yaml_is_a_fault(content: bytes, problem: str) -> Non
 def test_what_is_no_text_within_is_a_fault(escape: str) -> None:
     rule = named("a", Within("yaml", (DEFAULT_RULE,)))
     (problem,) = problems(f'b: 1\na: "{escape}image: x"\n', rule)
-    assert problem.startswith("f.yml:2:5: in this text: ")
+    assert problem.startswith("f.yml:2:5: in this string: ")
 
 
 # Replacing.

@@ -164,9 +164,9 @@ def test_keys_that_readers_disagree_about_are_problems(key: str) -> None:
 
 def test_keys_that_are_no_scalars_are_problems_and_what_is_below_them_is_checked_too() -> None:
     assert problems("[a]: {b: 1, b: 2}\n? {c: d}\n: e\n!!int x: 1\n") == [
-        "f.yml:1:1: a key that is a list or mapping, expected a text",
+        "f.yml:1:1: a key that is a list or mapping, expected a string",
         "f.yml:1:13: duplicate key 'b', expected once: it is in line 1 already",
-        "f.yml:2:3: a key that is a list or mapping, expected a text",
+        "f.yml:2:3: a key that is a list or mapping, expected a string",
         "f.yml:4:1: the key 'x': expected a whole number after '!!int'",
     ]
 
@@ -308,7 +308,7 @@ def test_the_position_of_what_is_missing_is_where_it_is_missing() -> None:
         ("a: b: c", "1:5", "a ': ' has no place here, expected one 'key: value' a line or a quoted value"),
         ("a: @x", "1:4", "an unquoted value cannot start with '@', expected it in quotes"),
         ("a: %x", "1:4", "an unquoted value cannot start with '%', expected it in quotes"),
-        ("a: b\nc: 'x\n", "2:4", "the quoted text is not closed"),
+        ("a: b\nc: 'x\n", "2:4", "the quoted string is not closed"),
         ("a: b\nc\nd: e", "2:1", "expected a ':' after the key"),
         ("a:\n  - b\n c: d", "3:2", "indented as its siblings are (in a block mapping that starts in line 1)"),
         ("a:\n- b\n c: d", "3:3", "a ': ' has no place here"),

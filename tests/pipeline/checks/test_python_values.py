@@ -70,25 +70,25 @@ def registry(**fields: Any) -> dict[str, Any]:
 
 APP: Any = Bundle(name="x", files=["x"], push="r/x")
 FOUND = "found Bundle 'x': name it with BundleSource('x')"
-EARLIER = "expected a BundleSource, an ImageSource, a CopySource, a PullSource, a RenderSource or a text"
+EARLIER = "expected a BundleSource, an ImageSource, a CopySource, a PullSource, a RenderSource or a string"
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "tags as a text": (
+    "tags as a string": (
         bundle(tags="latest"),
-        "bundle 'app': tags: expected a list of texts, found the text 'latest'",
+        "bundle 'app': tags: expected a list of strings, found the string 'latest'",
     ),
     "label of a number": (
         image(files=["a"], labels={"n": 1}),
-        "image 'app': labels['n']: expected a text, found the number 1",
+        "image 'app': labels['n']: expected a string, found the number 1",
     ),
-    "key of a label": (bundle(labels={1: "n"}), "bundle 'app': labels: key: expected a text, found the number 1"),
+    "key of a label": (bundle(labels={1: "n"}), "bundle 'app': labels: key: expected a string, found the number 1"),
     "labels as a list": (
         bundle(labels=["a"]),
-        "bundle 'app': labels: expected a dictionary of texts, found a list",
+        "bundle 'app': labels: expected a dictionary of strings, found a list",
     ),
-    "refresh": (pull(refresh="alwys"), "pull 'app': refresh: expected 'always', found the text 'alwys'"),
-    "max_size as a text": (
+    "refresh": (pull(refresh="alwys"), "pull 'app': refresh: expected 'always', found the string 'alwys'"),
+    "max_size as a string": (
         pull(max_size="1G"),
-        "pull 'app': max_size: expected a whole number of at least 1, found the text '1G'",
+        "pull 'app': max_size: expected a whole number of at least 1, found the string '1G'",
     ),
     "max_size below one": (
         pull(max_size=-1),
@@ -106,13 +106,13 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         registry(concurrency=1000),
         "Pipeline: registries['r']: concurrency: expected a whole number from 1 to 64, found the number 1000",
     ),
-    "insecure as a text": (
+    "insecure as a string": (
         registry(insecure="no"),
-        "Pipeline: registries['r']: insecure: expected True or False, found the text 'no'",
+        "Pipeline: registries['r']: insecure: expected True or False, found the string 'no'",
     ),
     "resolve": (
         registry(resolve="docker"),
-        "Pipeline: registries['r']: resolve: expected 'engine', found the text 'docker'",
+        "Pipeline: registries['r']: resolve: expected 'engine', found the string 'docker'",
     ),
     "ca": (registry(ca=5), "Pipeline: registries['r']: ca: expected a path, found the number 5"),
     "layout with resolve": (
@@ -131,20 +131,20 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "lock as a flag": (bundle(lock=True), "bundle 'app': lock: expected a Lock, found True"),
     "lock as a class": (bundle(lock=Lock), "bundle 'app': lock: expected a Lock, found the class Lock"),
     "file as a number": (bundle(files=[1]), "bundle 'app': files[0]: expected a path, found the number 1"),
-    "file of no text": (bundle(files=[""]), "bundle 'app': files[0]: expected a path, found an empty text"),
+    "file of no string": (bundle(files=[""]), "bundle 'app': files[0]: expected a path, found an empty string"),
     "file of bytes": (bundle(files=[b"a"]), "bundle 'app': files[0]: expected a path, found bytes"),
     "files as a path": (
         bundle(files=Path("app")),
         "bundle 'app': files: expected a list of paths, found a path",
     ),
-    "tags as a set": (bundle(tags={"a"}), "bundle 'app': tags: expected a list of texts, found a set"),
+    "tags as a set": (bundle(tags={"a"}), "bundle 'app': tags: expected a list of strings, found a set"),
     "a tar as a path": (
         {"copies": [Copy(name="app", source="r/a", to=Path("tar:x"))]},  # type: ignore[arg-type]
-        "copy 'app': to: expected a text, found a path",
+        "copy 'app': to: expected a string, found a path",
     ),
     "a NUL in a path": (
         bundle(files=["a\0b"]),
-        "bundle 'app': files[0]: expected a path, found the text 'a\\x00b', which holds a NUL",
+        "bundle 'app': files[0]: expected a path, found the string 'a\\x00b', which holds a NUL",
     ),
     "a bundle as a list": (
         {"bundles": APP},
@@ -154,44 +154,44 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a number as a list": ({"pulls": 5}, "Pipeline: pulls: expected a list of Pull objects, found the number 5"),
     "a bundle as a source": (
         pull(source=APP),
-        f"pull 'app': source: expected a BundleSource, an ImageSource, a CopySource, a LockSource or a text, {FOUND}",
+        f"pull 'app': source: expected a BundleSource, an ImageSource, a CopySource, a LockSource or a string, {FOUND}",
     ),
     "a bundle included": (
         bundle(lock=Lock(include=[APP])),
-        f"bundle 'app': lock: include[0]: expected a BundleSource, an ImageSource or a text, {FOUND}",
+        f"bundle 'app': lock: include[0]: expected a BundleSource, an ImageSource or a string, {FOUND}",
     ),
     "name of a source": (
         pull(source=BundleSource(5)),  # type: ignore[arg-type]
-        "pull 'app': source: name: expected a text, found the number 5",
+        "pull 'app': source: name: expected a string, found the number 5",
     ),
-    "name": ({"images": [Image(name=5)]}, "Pipeline: images[0]: name: expected a text, found the number 5"),  # type: ignore[arg-type]
-    "after as a text": (
+    "name": ({"images": [Image(name=5)]}, "Pipeline: images[0]: name: expected a string, found the number 5"),  # type: ignore[arg-type]
+    "after as a string": (
         bundle(after="push_bundle:two"),
         (
             "bundle 'app': after: expected a list of BundleSource objects, ImageSource objects, CopySource objects, "
-            "PullSource objects, RenderSource objects or texts, found the text 'push_bundle:two'"
+            "PullSource objects, RenderSource objects or strings, found the string 'push_bundle:two'"
         ),
     ),
     "a bundle before": (bundle(after=[APP]), f"bundle 'app': after[0]: {EARLIER}, {FOUND}"),
     "a number before": (bundle(after=[7]), f"bundle 'app': after[0]: {EARLIER}, found the number 7"),
     "builder": (
         image(build=Build(context="x", builder="kaniko")),  # type: ignore[arg-type]
-        "image 'app': build: builder: expected 'docker' or 'buildx', found the text 'kaniko'",
+        "image 'app': build: builder: expected 'docker' or 'buildx', found the string 'kaniko'",
     ),
     # A build argument and a command may be secret.
     "build argument": (
         image(build=Build(context="x", args={"PIN": 1234})),  # type: ignore[dict-item]
-        "image 'app': build: args['PIN']: expected a text, found a number",
+        "image 'app': build: args['PIN']: expected a string, found a number",
     ),
-    "command as a text": (
+    "command as a string": (
         image(program=Program(run="sh --token=secret")),
-        "image 'app': program: run: expected a list of texts, found a text",
+        "image 'app': program: run: expected a list of strings, found a string",
     ),
     "apply": (
         {"renders": [Render(name="app", files=["a"], output="o", apply=Apply(dry_run="server "))]},  # type: ignore[arg-type]
-        "render 'app': apply: dry_run: expected 'client' or 'server', found the text 'server '",
+        "render 'app': apply: dry_run: expected 'client' or 'server', found the string 'server '",
     ),
-    "verify": ({"verify": "regstry"}, "Pipeline: verify: expected 'registry', found the text 'regstry'"),
+    "verify": ({"verify": "regstry"}, "Pipeline: verify: expected 'registry', found the string 'regstry'"),
 }
 
 
@@ -269,7 +269,7 @@ def test_doit_tells_them_in_lines_without_a_traceback(project: Project) -> None:
     run = project.doit("list", status=3)
     assert run.stderr.splitlines() == [
         "ERROR: Pipeline: bundles: expected a list of Bundle objects, found Bundle 'app'",
-        "pull 'g': max_size: expected a whole number of at least 1, found the text '1G'",
+        "pull 'g': max_size: expected a whole number of at least 1, found the string '1G'",
     ]
 
 
@@ -278,7 +278,7 @@ def test_doit_tells_them_in_lines_without_a_traceback(project: Project) -> None:
     [
         ("Pipeline(bundles=5)", "Pipeline: bundles: expected a list of Bundle objects, found the number 5"),
         ("Pipeline.load(5)", "Pipeline: path: expected a path, found the number 5"),
-        ("Pipeline.load('')", "Pipeline: path: expected a path, found an empty text"),
+        ("Pipeline.load('')", "Pipeline: path: expected a path, found an empty string"),
     ],
 )
 def test_what_is_given_to_a_pipeline_itself_is_checked(project: Project, pipeline: str, problem: str) -> None:

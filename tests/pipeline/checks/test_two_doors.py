@@ -47,63 +47,63 @@ def render(**fields: Any) -> dict[str, Any]:
 TOLD: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "a NUL in an input": (
         r'bundles: {b: {files: ["a\0b"], push: "r.example/x:1"}}',
-        rf"bundlepipe.yml:3:23: 'files[0]': expected a path, found the text 'a\x00b', {NUL}",
+        rf"bundlepipe.yml:3:23: 'files[0]': expected a path, found the string 'a\x00b', {NUL}",
         bundle(files=["a\0b"]),
-        rf"bundle 'b': files[0]: expected a path, found the text 'a\x00b', {NUL}",
+        rf"bundle 'b': files[0]: expected a path, found the string 'a\x00b', {NUL}",
     ),
     "a NUL in a context": (
         r'images: {i: {build: {context: "a\0"}, push: "r.example/x:1"}}',
-        rf"bundlepipe.yml:3:31: 'context': expected a path, found the text 'a\x00', {NUL}",
+        rf"bundlepipe.yml:3:31: 'context': expected a path, found the string 'a\x00', {NUL}",
         image(build=Build(context="a\0")),
-        rf"image 'i': build: context: expected a path, found the text 'a\x00', {NUL}",
+        rf"image 'i': build: context: expected a path, found the string 'a\x00', {NUL}",
     ),
     "a NUL in a tar": (
         r'copies: {c: {from: nginx, to: "tar:x\0"}}',
-        rf"bundlepipe.yml:3:31: 'to': expected a text, found the text 'tar:x\x00', {NUL}",
+        rf"bundlepipe.yml:3:31: 'to': expected a string, found the string 'tar:x\x00', {NUL}",
         copy(to="tar:x\0"),
-        rf"copy 'c': to: expected a text, found the text 'tar:x\x00', {NUL}",
+        rf"copy 'c': to: expected a string, found the string 'tar:x\x00', {NUL}",
     ),
     "a NUL in a lock to copy": (
         r'copies: {c: {from: {lock: "x\0"}, to: "tar:x"}}',
-        rf"bundlepipe.yml:3:27: 'lock': expected a path, found the text 'x\x00', {NUL}",
+        rf"bundlepipe.yml:3:27: 'lock': expected a path, found the string 'x\x00', {NUL}",
         copy(source=LockSource("x\0")),
-        rf"copy 'c': source: path: expected a path, found the text 'x\x00', {NUL}",
+        rf"copy 'c': source: path: expected a path, found the string 'x\x00', {NUL}",
     ),
     "a NUL in an exclusion": (
         r'bundles: {b: {files: [b], push: "r.example/x:1", exclude: ["x\0"]}}',
-        rf"bundlepipe.yml:3:60: 'exclude[0]': expected a path, found the text 'x\x00', {NUL}",
+        rf"bundlepipe.yml:3:60: 'exclude[0]': expected a path, found the string 'x\x00', {NUL}",
         bundle(exclude=["x\0"]),
-        rf"bundle 'b': exclude[0]: expected a path, found the text 'x\x00', {NUL}",
+        rf"bundle 'b': exclude[0]: expected a path, found the string 'x\x00', {NUL}",
     ),
     "a NUL in a label": (
         r'bundles: {b: {files: [b], push: "r.example/x:1", labels: {"k\0": x}}}',
-        rf"bundlepipe.yml:3:58: 'labels': expected a text, found the text 'k\x00', {NUL}",
+        rf"bundlepipe.yml:3:58: 'labels': expected a string, found the string 'k\x00', {NUL}",
         bundle(labels={"k\0": "x"}),
-        rf"bundle 'b': labels: key: expected a text, found the text 'k\x00', {NUL}",
+        rf"bundle 'b': labels: key: expected a string, found the string 'k\x00', {NUL}",
     ),
     "a NUL in a command, which may be secret": (
         r'images: {i: {run: ["x\0"]}}',
-        f"bundlepipe.yml:3:20: 'run[0]': expected a text, found a text, {NUL}",
+        f"bundlepipe.yml:3:20: 'run[0]': expected a string, found a string, {NUL}",
         image(program=Program(run=["x\0"])),
-        f"image 'i': program: run[0]: expected a text, found a text, {NUL}",
+        f"image 'i': program: run[0]: expected a string, found a string, {NUL}",
     ),
     "a NUL in the configuration of a lock": (
         r'bundles: {b: {files: [b], push: "r.example/x:1", lock: {config: ["c\0"]}}}',
-        rf"bundlepipe.yml:3:66: 'config[0]': expected a path, found the text 'c\x00', {NUL}",
+        rf"bundlepipe.yml:3:66: 'config[0]': expected a path, found the string 'c\x00', {NUL}",
         bundle(lock=Lock(config=["c\0"])),
-        rf"bundle 'b': lock: config[0]: expected a path, found the text 'c\x00', {NUL}",
+        rf"bundle 'b': lock: config[0]: expected a path, found the string 'c\x00', {NUL}",
     ),
     "a NUL in the settings of a registry": (
         r'registries: {r.example: {ca: "x\0"}}',
-        rf"bundlepipe.yml:3:30: 'ca': expected a path, found the text 'x\x00', {NUL}",
+        rf"bundlepipe.yml:3:30: 'ca': expected a path, found the string 'x\x00', {NUL}",
         {"registries": {"r.example": RegistrySettings(ca="x\0")}},
-        rf"Pipeline: registries['r.example']: ca: expected a path, found the text 'x\x00', {NUL}",
+        rf"Pipeline: registries['r.example']: ca: expected a path, found the string 'x\x00', {NUL}",
     ),
     "a NUL in the lock file": (
         r'lock: "x\0"',
-        rf"bundlepipe.yml:3:7: 'lock': expected a path, found the text 'x\x00', {NUL}",
+        rf"bundlepipe.yml:3:7: 'lock': expected a path, found the string 'x\x00', {NUL}",
         {"lock_file": "x\0"},
-        rf"Pipeline: lock: expected a path, found the text 'x\x00', {NUL}",
+        rf"Pipeline: lock: expected a path, found the string 'x\x00', {NUL}",
     ),
     "a size of 1.0": (
         "pulls: {p: {from: nginx, to: o, maxSize: 1.0}}",
@@ -210,17 +210,18 @@ TOLD: dict[str, tuple[str, str, dict[str, Any], str]] = {
         render(apply=Apply(server_side=True, dry_run="client")),
         "render 'r': apply: with server_side only the server knows the result: expected dry_run='server'",
     ),
-    "a name of this pipeline as a text": (
+    "a name of this pipeline as a string": (
         "bundles: {b: {files: [b], push: r.example/x}}\ncopies: {c: {from: b, to: 'tar:x'}}",
         (
-            "bundlepipe.yml:4:20: copy 'c': from: 'b' has the name of something made here, but as a text it means "
+            "bundlepipe.yml:4:20: copy 'c': from: 'b' has the name of something made here, but as a string it means "
             "the one at Docker Hub: write {bundle: b} for what is made here, or index.docker.io/library/b for the one "
             "at Docker Hub"
         ),
         {**bundle(), **copy(source="b")},
         (
-            "copy 'c': source: 'b' has the name of something made here, but as a text it means the one at Docker Hub: "
-            "write BundleSource('b') for what is made here, or index.docker.io/library/b for the one at Docker Hub"
+            "copy 'c': source: 'b' has the name of something made here, but as a string it means the one at "
+            "Docker Hub: write BundleSource('b') for what is made here, or index.docker.io/library/b for the one "
+            "at Docker Hub"
         ),
     ),
     "an unknown task before": (
@@ -231,15 +232,15 @@ TOLD: dict[str, tuple[str, str, dict[str, Any], str]] = {
     ),
     "no program": (
         "images: {i: {run: [''], push: r.example/x}}",
-        "bundlepipe.yml:3:10: image 'i': run[0]: expected a program, found an empty text",
+        "bundlepipe.yml:3:10: image 'i': run[0]: expected a program, found an empty string",
         image(program=Program(run=[""])),
-        "image 'i': run[0]: expected a program, found an empty text",
+        "image 'i': run[0]: expected a program, found an empty string",
     ),
     "an empty command": (
         "images: {i: {run: [], push: r.example/x}}",
-        "bundlepipe.yml:3:19: 'run' is empty, expected a program and its arguments, as a list of texts",
+        "bundlepipe.yml:3:19: 'run' is empty, expected a program and its arguments, as a list of strings",
         image(program=Program(run=[])),
-        "image 'i': run: expected a program and its arguments, as a list of texts",
+        "image 'i': run: expected a program and its arguments, as a list of strings",
     ),
     "no files": (
         "bundles: {b: {files: [], push: r.example/x}}",
@@ -300,23 +301,23 @@ def test_both_authors_are_told_in_their_own_words(
 )
 def test_a_nul_in_a_path_is_told_at_its_place(project: Project, declarations: str, place: Sequence[str]) -> None:
     project.write("bundlepipe.yml", f"{HEADER}{declarations}\n")
-    told = rf"bundlepipe.yml:{place[0]}: '{place[1]}': expected a path, found the text 'x\x00', {NUL}"
+    told = rf"bundlepipe.yml:{place[0]}: '{place[1]}': expected a path, found the string 'x\x00', {NUL}"
     assert project.refusal() == f"ERROR: {told}\n"
 
 
 EMPTY: dict[str, tuple[str, Sequence[str], str]] = {
     "files": ('bundles: {b: {files: ["${E}"], push: r.example/x}}', ["3:23", "files[0]"], "a path"),
-    "push": ('bundles: {b: {files: [b], push: "${E}"}}', ["3:33", "push"], "a text"),
-    "default": ('defaults: {push: "${E}"}\nbundles: {b: {files: [b]}}', ["3:18", "push"], "a text"),
-    "tags": ('bundles: {b: {files: [b], push: r.example/x, tags: [t, "${E}"]}}', ["3:56", "tags[1]"], "a text"),
-    "after": ('bundles: {b: {files: [b], push: r.example/x, after: ["${E}"]}}', ["3:54", "after[0]"], "a text"),
-    "target": ('images: {i: {build: {context: a, target: "${E}"}, push: r.example/x}}', ["3:42", "target"], "a text"),
+    "push": ('bundles: {b: {files: [b], push: "${E}"}}', ["3:33", "push"], "a string"),
+    "default": ('defaults: {push: "${E}"}\nbundles: {b: {files: [b]}}', ["3:18", "push"], "a string"),
+    "tags": ('bundles: {b: {files: [b], push: r.example/x, tags: [t, "${E}"]}}', ["3:56", "tags[1]"], "a string"),
+    "after": ('bundles: {b: {files: [b], push: r.example/x, after: ["${E}"]}}', ["3:54", "after[0]"], "a string"),
+    "target": ('images: {i: {build: {context: a, target: "${E}"}, push: r.example/x}}', ["3:42", "target"], "a string"),
     "inputs of a program": ('images: {i: {run: [x], files: ["${E}"]}}', ["3:32", "files[0]"], "a path"),
-    "from": ('pulls: {p: {from: "${E}", to: o}}', ["3:19", "from"], "a text"),
+    "from": ('pulls: {p: {from: "${E}", to: o}}', ["3:19", "from"], "a string"),
     "kubectl's context": (
         'renders: {r: {files: [f], output: o, apply: {context: "${E}"}}}',
         ["3:55", "context"],
-        "a text",
+        "a string",
     ),
     "layout": ('registries: {r.example: {layout: "${E}"}}', ["3:34", "layout"], "a path"),
     "lock": ('lock: "${E}"', ["3:7", "lock"], "a path"),
@@ -330,7 +331,7 @@ def test_a_value_that_its_variable_leaves_empty_is_told(
 ) -> None:
     project.write("bundlepipe.yml", f"{HEADER}{declarations}\n")
     assert project.refusal({"E": ""}) == (
-        f"ERROR: bundlepipe.yml:{place[0]}: '{place[1]}': expected {expected}, found an empty text: "
+        f"ERROR: bundlepipe.yml:{place[0]}: '{place[1]}': expected {expected}, found an empty string: "
         "environment variable E is empty: set it, or write ${E:-DEFAULT}\n"
     )
 
@@ -338,7 +339,7 @@ def test_a_value_that_its_variable_leaves_empty_is_told(
 def test_several_empty_variables_are_named(project: Project) -> None:
     project.write("bundlepipe.yml", HEADER + 'bundles: {b: {files: ["${E}${F:-}${E}"], push: r.example/x}}\n')
     told = "environment variables E and F are empty: set them, or write ${E:-DEFAULT}${F:-DEFAULT}"
-    assert project.refusal({"E": ""}).endswith(f"found an empty text: {told}\n")
+    assert project.refusal({"E": ""}).endswith(f"found an empty string: {told}\n")
 
 
 def test_an_unset_variable_is_told_once(project: Project) -> None:

@@ -74,7 +74,7 @@ def differences(type_: Type, rule: Rule, where: str) -> Iterator[str]:
     elif isinstance(type_, TextType):
         yield from expected(where, rule, type="string")
         if type_._may_be_empty == bool(rule.get("minLength") or rule.get("pattern")):
-            yield f"{where}: schema and model differ about an empty text"
+            yield f"{where}: schema and model differ about an empty string"
     else:
         assert isinstance(type_, FlagType), type_
         yield from expected(where, rule, type="boolean")
@@ -165,7 +165,7 @@ CHANGED = {
     "not required": ("copy/required", ["to"], "copies: ['to'] are required"),
     "another choice": ("refresh/const", "never", "copies.refresh: ['never'] in the schema"),
     "a kind of source": ("source/anyOf/1/properties/pull", {"$ref": "#/$defs/name"}, "copies.from.pull: only in"),
-    "an empty text": ("text/minLength", None, "copies.to: schema and model differ"),
+    "an empty string": ("text/minLength", None, "copies.to: schema and model differ"),
     "items": ("texts/items", {"type": "integer"}, "copies.tags[]: type is 'integer'"),
 }
 

@@ -158,7 +158,7 @@ def test_a_task_that_needs_the_push_itself_is_refused_by_name(
     run = generated.doit("run", *way, "push_bundle:other", status=1)
     assert (
         "other/first.yml, which it reads, is made by task 'generate:first', which needs this task in turn "
-        "(push_bundle:other -> generate:first -> push_bundle:other): break the circle, or exclude that path"
+        "(push_bundle:other -> generate:first -> push_bundle:other): break the cycle, or exclude that path"
         in run.output
     )
     assert "push_bundle:other" not in run.executed

@@ -1,4 +1,4 @@
-"""Which task waits for which, and which circles there are: the graph alone, without a run."""
+"""Which task waits for which, and which cycles there are: the graph alone, without a run."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_task_waits_for_what_makes_what_it_takes(project: Project, declared: s
     assert set(project.tasks()[task].task_dep) == first
 
 
-CIRCLES = {
+CYCLES = {
     "locks that include one another": (
         (
             "bundles:\n  hen: {files: [hen], lock: {include: [{bundle: egg}]}}\n"
@@ -126,12 +126,12 @@ CIRCLES = {
 }
 
 
-@pytest.mark.parametrize(("declared", "circle"), CIRCLES.values(), ids=CIRCLES)
-def test_a_circle_is_told_in_its_order(project: Project, declared: str, circle: str) -> None:
+@pytest.mark.parametrize(("declared", "cycle"), CYCLES.values(), ids=CYCLES)
+def test_a_cycle_is_told_in_its_order(project: Project, declared: str, cycle: str) -> None:
     project.pipeline(declared)
     for name in ("hen", "egg", "one"):
         project.write(f"{name}/file.yml", "")
-    told = f"ERROR: these tasks need one another: {circle}: break the circle\n"
+    told = f"ERROR: these tasks need one another: {cycle}: break the cycle\n"
     assert project.refusal() == told
 
 
@@ -146,7 +146,7 @@ def test_a_circle_is_told_in_its_order(project: Project, declared: str, circle: 
         ({"a": ["b"], "b": ["c"], "c": ["b"]}, ["d"], set()),
     ],
 )
-def test_a_circle_is_found_where_it_can_be_reached(
+def test_a_cycle_is_found_where_it_can_be_reached(
     edges: Mapping[str, Sequence[str]], starts: Sequence[str], cycle: set[str]
 ) -> None:
     found = find_cycle(lambda name: edges.get(name, ()), starts)
@@ -156,7 +156,7 @@ def test_a_circle_is_found_where_it_can_be_reached(
     assert all(needed in edges[name] for name, needed in pairwise(found or ()))
 
 
-def test_what_is_reached_includes_the_start_and_ends_in_a_circle() -> None:
+def test_what_is_reached_includes_the_start_and_ends_in_a_cycle() -> None:
     edges = {"a": ["b"], "b": ["c", "a"], "d": ["a"]}
     assert reached("a", lambda name: edges.get(name, ())) == {"a", "b", "c"}
     assert reached("c", lambda name: edges.get(name, ())) == {"c"}

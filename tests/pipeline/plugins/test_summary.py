@@ -144,7 +144,7 @@ def test_another_wish_is_an_error(project: Project) -> None:
     assert run.stdout.splitlines()[-1].startswith("BUNDLEPIPE_SHOW=some: ")
 
 
-CIRCLE = """
+CYCLE = """
 def task_one():
     return {"actions": ["true"], "task_dep": ["two"]}
 
@@ -156,7 +156,7 @@ def task_two():
 @WAYS
 def test_what_keeps_a_run_from_its_beginning_comes_last(project: Project, parallel: tuple[str, ...]) -> None:
     _declare(project, 1)
-    project.write("dodo.py", DODO + CIRCLE)
+    project.write("dodo.py", DODO + CYCLE)
     run = project.doit(*parallel, "one", status=3)
     assert run.stdout == ""
     assert "ERROR: Cyclic/recursive dependencies" in run.stderr.splitlines()[-1]
@@ -216,7 +216,7 @@ def test_of_many_different_failures_the_first_are_repeated(project: Project) -> 
     assert run.stdout.count("TaskFailed - ") == 12
     failed = [line for line in run.stdout.splitlines() if line.startswith("failed  ")]
     assert len(failed) == 9
-    assert re.fullmatch(r"failed  (push_bundle:b\d\d, ){2}push_bundle:b\d\d and 1 more: told above", failed[-1])
+    assert re.fullmatch(r"failed  (push_bundle:b\d\d, ){2}push_bundle:b\d\d and 1 more: see above", failed[-1])
     assert _summary(run.stdout) == "12 failed"
 
 
@@ -228,7 +228,7 @@ def test_a_gateway_that_reaches_no_registry_is_told_on_a_screen(project: Project
     project.pipeline("bundles:\n" + "".join(f"  {name}: {{files: [{name}]}}\n" for name in _names(40)))
     run = project.doit("--continue", "push_bundle", status=2)
     assert _summary(run.stdout) == "40 failed"
-    at_once = f"http://{proxy.host}: 503 Service Unavailable; other requests were tried again in vain"
+    at_once = f"http://{proxy.host}: 503 Service Unavailable; other requests were retried without success"
     assert run.stdout.splitlines().count(at_once) == 1
     assert len(run.output.splitlines()) < 60
 

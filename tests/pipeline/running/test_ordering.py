@@ -65,15 +65,15 @@ def test_declared_things_run_in_the_order_that_is_asked_for(project: Project, wa
     assert "push_bundle:one" not in project.doit("run", *way, "copy_bundle:late").ran
 
 
-def test_an_order_in_a_circle_is_an_error(project: Project) -> None:
+def test_an_order_in_a_cycle_is_an_error(project: Project) -> None:
     project.pipeline(
         "bundles: {one: {files: [one], after: [{bundle: two}]}, two: {files: [two], after: [{bundle: one}]}}"
     )
     project.bundle("one")
     project.bundle("two")
     run = project.doit(status=3)
-    circle = "these tasks need one another: push_bundle:one -> push_bundle:two -> push_bundle:one: break the circle"
-    assert circle in run.stderr
+    cycle = "these tasks need one another: push_bundle:one -> push_bundle:two -> push_bundle:one: break the cycle"
+    assert cycle in run.stderr
 
 
 @pytest.mark.parametrize(

@@ -224,11 +224,11 @@ def test_a_lock_output_may_be_a_link(project: Project, task: str) -> None:
 APPEARS = """\
 from pathlib import Path
 import bundlepipe.pipeline.tasks.copy as module
-answer_for = module.answer_for
+result_for = module.result_for
 def appear(task):
     Path("out/app.tar").write_text("mine")
-    return answer_for(task)
-module.answer_for = appear
+    return result_for(task)
+module.result_for = appear
 """
 
 

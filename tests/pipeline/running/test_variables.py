@@ -35,7 +35,7 @@ def same_names(project: Project) -> Project:
 def test_a_refresh_can_name_one_of_several_tasks_of_a_name(same_names: Project, task: str) -> None:
     run = same_names.doit(*TASKS, f"refresh={task}")
     assert run.ran == [task]
-    assert "refresh asked for" in run.stdout
+    assert "refresh requested" in run.stdout
 
 
 def test_a_refresh_of_a_name_means_all_that_have_it(same_names: Project) -> None:

@@ -65,7 +65,7 @@ def test_it_runs_again_when_the_file_or_an_option_changed_or_on_request(project:
     _declare(project, "namespace: n")
     assert "(namespace changed)" in project.doit(APP).stdout
     assert project.doit(APP).executed == set()
-    assert "(refresh asked for)" in project.doit(APP, "refresh=app").stdout
+    assert "(refresh requested)" in project.doit(APP, "refresh=app").stdout
     assert APP in project.doit("-a", APP).executed
     assert len(kubectl.calls) == 5
 

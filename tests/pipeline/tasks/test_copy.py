@@ -428,13 +428,13 @@ def test_unknown_sources_and_shared_outputs_are_faults(project: Project) -> None
     assert "copy 'b': x.tar is written by copy 'a' too" in error
 
 
-def test_copies_in_a_circle_are_refused(project: Project) -> None:
+def test_copies_in_a_cycle_are_refused(project: Project) -> None:
     _write(
         project,
         "copies:\n  a: {from: {copy: b}, to: layout.localhost/a}\n  b: {from: {copy: a}, to: layout.localhost/b}\n",
     )
-    circle = "these tasks need one another: copy_bundle:a -> copy_bundle:b -> copy_bundle:a"
-    assert circle in project.refusal()
+    cycle = "these tasks need one another: copy_bundle:a -> copy_bundle:b -> copy_bundle:a"
+    assert cycle in project.refusal()
 
 
 def test_an_images_lock_is_copied_and_cannot_be_pulled_as_one(project: Project) -> None:

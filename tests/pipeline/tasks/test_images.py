@@ -143,7 +143,7 @@ def test_a_refresh_by_name_builds_again(built: Project) -> None:
     assert built.doit("push_image", "refresh=all").ran == []
     run = built.doit("push_image", "refresh=web")
     assert run.executed == {"push_image:web"}
-    assert "(refresh asked for)" in run.stdout
+    assert "(refresh requested)" in run.stdout
     assert "Using cache" in run.stderr
 
 
@@ -223,13 +223,16 @@ def test_a_dockerfile_that_another_task_makes_is_made_first(built: Project, dock
         ("{build: {context: web}, exclude: [a]}", "exclude and preservePermissions are for images of files"),
         ("{build: {context: web, platform: linux}}", "'linux' is not a platform"),
         ("{build: {context: web, args: {A: 1}}}", "'A': expected a string, found 1 (quote it)"),
-        ("{run: []}", "expected a program and its arguments, as a list of texts"),
+        ("{run: []}", "expected a program and its arguments, as a list of strings"),
         ("{run: [make], tags: [a]}", "tags are for its destination"),
         ("{run: [make], labels: {a: b}}", "labels: the image has its own already"),
         ("{from: 'oci:'}", "'oci:': expected oci:DIR[:TAG]"),
         ("{files: [web], refresh: always}", "refresh is for the tag of a reference as 'from'"),
         ("{from: 'oci:x', refresh: always}", "refresh is for the tag of a reference as 'from'"),
-        ("{build: {context: web}, labels: {dev.bundlepipe.inputs: x}}", "is how built images are told apart"),
+        (
+            "{build: {context: web}, labels: {dev.bundlepipe.inputs: x}}",
+            "records the inputs of a build",
+        ),
     ],
 )
 def test_a_faulty_image_is_refused_at_its_place(project: Project, declaration: str, message: str) -> None:
@@ -265,7 +268,7 @@ def test_a_program_makes_an_image_and_its_files_alone_make_it_stale(project: Pro
     assert project.doit("push_image").ran == []
     project.write("cmd/main.go", "package other\n")
     assert "(cmd/main.go changed)" in project.doit("push_image").stdout
-    assert "(refresh asked for)" in project.doit("push_image", "refresh=app").stdout
+    assert "(refresh requested)" in project.doit("push_image", "refresh=app").stdout
 
 
 def test_an_image_of_a_program_is_copied_to_its_destination_and_locked(project: Project, vendor: Repository) -> None:

@@ -93,7 +93,7 @@ def test_a_moved_tag_pulls_only_on_refresh(project: Project) -> None:
     for refresh, mark in (("refresh=site", "."), ("refresh=all", "=")):
         run = project.doit("pull_bundle", refresh)
         assert run.marks == {"pull_bundle:site": mark}
-        assert "refresh asked for" in run.stdout
+        assert "refresh requested" in run.stdout
         assert project.read("out/index.html") == "changed"
     assert "nothing has that name" in project.doit("pull_bundle", "refresh=other", status=3).stderr
 

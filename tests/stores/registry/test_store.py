@@ -331,12 +331,12 @@ def test_lists_of_referrers_without_end_are_refused(
         store.read_referrers(subject)
 
 
-def test_pages_of_tags_that_go_in_a_circle_are_an_error(registry: Registry, proxy: Proxy) -> None:
+def test_pages_of_tags_that_go_in_a_cycle_are_an_error(registry: Registry, proxy: Proxy) -> None:
     store = Client().store(registry.repository(), through=proxy.host)
     link = {"Link": f'</v2/{store.repository.path}/tags/list?n=1000&last=a>; rel="next"'}
     proxy.fault("GET", "/tags/list", Respond(200, link, b'{"tags":["a"]}'), times=9)
 
-    with pytest.raises(StoreError, match="go round in a circle"):
+    with pytest.raises(StoreError, match="form a cycle"):
         list(store.list_tags())
     assert proxy.count("GET", "/tags/list") == 2
 

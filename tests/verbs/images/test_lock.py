@@ -25,7 +25,7 @@ from bundlepipe.stores.opening import Stores
 from bundlepipe.verbs.images.lock import LockRequest, lock
 from bundlepipe.verbs.images.render import RenderRequest, render
 from bundlepipe.verbs.images.resolve import ResolveRequest, resolve
-from bundlepipe.verbs.images.resolver import FromSource, Plan, Preresolved, Question, Resolver, plan
+from bundlepipe.verbs.images.resolver import FromSource, Lookup, Plan, Preresolved, Resolver, plan
 from bundlepipe.verbs.images.texts import Text, read_texts
 from tests.support.gauge import Gauge
 from tests.support.images import file_layer, put_image, put_images, put_index
@@ -195,7 +195,7 @@ def test_a_source_builds_what_an_override_leads_to() -> None:
     assert (found.name, found.source.path) == ("app", "src")
     assert found.destination and found.destination.new_image == "a.example/app"
     assert isinstance(planned("app", SOURCES), FromSource)
-    assert isinstance(planned("app:1", SOURCES), Question)
+    assert isinstance(planned("app:1", SOURCES), Lookup)
 
 
 def test_a_preresolved_image_is_not_built() -> None:
@@ -207,7 +207,7 @@ def test_a_preresolved_image_is_not_built() -> None:
 def test_a_source_comes_before_a_digest_is_taken_as_it_is() -> None:
     image = f"app@{DIGEST}"
     assert isinstance(planned(image, SOURCES.replace("image: app", "imageRepo: app")), FromSource)
-    assert isinstance(planned(image, SOURCES), Question)
+    assert isinstance(planned(image, SOURCES), Lookup)
 
 
 def test_a_tag_selection_without_new_image_selects_beside_the_reference(images: Images, tmp_path: Path) -> None:
@@ -441,34 +441,34 @@ def test_a_config_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         lock(LockRequest([], config=[str(tmp_path / "none.yml")]), ImagesLock(), Resolver(Stores()), refuse)
 
 
-class Answered:
-    """Answers that other locks share, in memory."""
+class SharedResults:
+    """Results that other locks share, in memory."""
 
-    def __init__(self, known: dict[Question, Digest]) -> None:
+    def __init__(self, known: dict[Lookup, Digest]) -> None:
         self.kept = known
 
-    def known(self, question: Question) -> Digest | None:
-        return self.kept.get(question)
+    def known(self, lookup: Lookup) -> Digest | None:
+        return self.kept.get(lookup)
 
-    def keep(self, answers: Mapping[Question, Digest]) -> None:
-        self.kept.update(answers)
+    def keep(self, results: Mapping[Lookup, Digest]) -> None:
+        self.kept.update(results)
 
 
 def test_shared_answers_take_the_place_of_the_lock(images: Images, tmp_path: Path) -> None:
     known, new = f"{images.app}:v0.9.0", f"{images.app}:1.0.0"
     (tmp_path / "app.yml").write_text(f"- image: {known}\n- image: {new}\n- image: {images.app}@{DIGEST}\n")
     other = Digest.of(b"another")
-    answers = Answered({Question(Reference.parse(known)): other})
+    results = SharedResults({Lookup(Reference.parse(known)): other})
     request = LockRequest([str(tmp_path / "app.yml")], refresh=lambda name: False)
-    locked = lock(request, answers, Resolver(Stores()), _no_build)
+    locked = lock(request, results, Resolver(Stores()), _no_build)
     assert {entry.annotations[KBLD_ID]: entry.digest for entry in locked.images} == {
         known: other,
         new: images.versions["1.0.0"].digest,
         f"{images.app}@{DIGEST}": DIGEST,
     }
-    assert answers.kept == {
-        Question(Reference.parse(known)): other,
-        Question(Reference.parse(new)): images.versions["1.0.0"].digest,
+    assert results.kept == {
+        Lookup(Reference.parse(known)): other,
+        Lookup(Reference.parse(new)): images.versions["1.0.0"].digest,
     }
 
 
@@ -480,13 +480,13 @@ def test_a_refresh_moves_a_shared_answer_for_all_spellings(
     (tmp_path / "app.yml").write_text("- image: one\n- image: two\n")
     config = "".join(f"- image: {name}\n  newImage: {reference}\n" for name in ("one", "two"))
     (tmp_path / "kbld.yml").write_text(f"{KBLD}overrides:\n{config}")
-    answers = Answered({Question(Reference.parse(reference)): Digest.of(b"another")})
+    results = SharedResults({Lookup(Reference.parse(reference)): Digest.of(b"another")})
     request = LockRequest(
         [str(tmp_path / "app.yml")],
         config=[str(tmp_path / "kbld.yml")],
         refresh=lambda name: name == (reference if spelled_out else "one"),
     )
-    locked = lock(request, answers, Resolver(Stores()), _no_build)
+    locked = lock(request, results, Resolver(Stores()), _no_build)
     assert {entry.digest for entry in locked.images} == {images.versions["1.0.0"].digest}
 
 

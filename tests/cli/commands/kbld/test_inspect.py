@@ -97,7 +97,7 @@ def test_errors(command: Command) -> None:
     )
     (command.directory / "b.yml").write_text("a: [\n")
     head, first, second, third = command("bundlepipe", "inspect", "-f", ".").failed.splitlines()
-    expected = "expected a list of mappings with a 'url', as a YAML text"
+    expected = "expected a list of mappings with a 'url', as YAML in a string"
     assert head == "bundlepipe: Error: "
     assert first == f"./a.yml:4:26: kbld.k14s.io/images: {expected}"
     assert second.startswith("./a.yml:9:26: kbld.k14s.io/images: ")

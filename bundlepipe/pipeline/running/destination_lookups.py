@@ -16,14 +16,14 @@ from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.running.run import Settings
 
-ANSWER = "answer"
+LOOKUP_RESULT = "lookup result"
 
 
 @dataclass(frozen=True)
-class Answer:
+class LookupResult:
     """The manifest that a destination's tag names now; `manifest` is None if there is none, or it is unknown.
 
-    `problem` is why it is unknown; the action reports it, and does not ask again.
+    `problem` is why it is unknown; the action reports it, and does not look it up again.
     """
 
     manifest: Manifest | None
@@ -31,52 +31,52 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Question:
+class DestinationLookup:
     """A push's lookup of its destination."""
 
     destination: Reference
     settings: Settings
 
 
-def ask(question: Question) -> Answer:
+def look_up(lookup: DestinationLookup) -> LookupResult:
     """Look up one destination: one request."""
     from bundlepipe.stores.protocol import find_manifest
 
-    destination = question.destination
+    destination = lookup.destination
     try:
-        store = question.settings.stores.repository(destination.repository, writes=True)
-        return Answer(find_manifest(store, destination.identifier))
+        store = lookup.settings.stores.repository(destination.repository, writes=True)
+        return LookupResult(find_manifest(store, destination.identifier))
     except BundlepipeError as error:
-        return Answer(None, str(error))
+        return LookupResult(None, str(error))
 
 
 class Announced:
     """The lookups, by task name, that a run may need; may be used by several threads at once."""
 
-    def __init__(self, questions: Mapping[str, Question]) -> None:
+    def __init__(self, lookups: Mapping[str, DestinationLookup]) -> None:
         self._lock = threading.Lock()
-        self._questions = dict(questions)
-        self._answers: dict[str, Answer] = {}
+        self._lookups = dict(lookups)
+        self._results: dict[str, LookupResult] = {}
 
-    def answer(self, task_name: str, recorded: Callable[[str], object]) -> Answer | None:
+    def result(self, task_name: str, recorded: Callable[[str], object]) -> LookupResult | None:
         """Return the result for a task, with those of all that need one; None if it was not announced.
 
         Only for tasks without a local record, or for all if the destination is verified.
         """
         with self._lock:
-            if task_name in self._questions:
+            if task_name in self._lookups:
                 needed = {
-                    name: question
-                    for name, question in self._questions.items()
-                    if name == task_name or question.settings.verify or not recorded(name)
+                    name: lookup
+                    for name, lookup in self._lookups.items()
+                    if name == task_name or lookup.settings.verify or not recorded(name)
                 }
                 for name in needed:
-                    del self._questions[name]
-                self._answers.update(_ask_all(needed))
-            return self._answers.pop(task_name, None)
+                    del self._lookups[name]
+                self._results.update(_look_up_all(needed))
+            return self._results.pop(task_name, None)
 
 
-def _ask_all(questions: Mapping[str, Question]) -> dict[str, Answer]:
+def _look_up_all(lookups: Mapping[str, DestinationLookup]) -> dict[str, LookupResult]:
     from bundlepipe.concurrency.parallel import in_parallel
 
-    return dict(zip(questions, in_parallel(ask, questions.values()), strict=True))
+    return dict(zip(lookups, in_parallel(look_up, lookups.values()), strict=True))
