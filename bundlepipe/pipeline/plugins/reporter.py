@@ -22,6 +22,7 @@ from doit.task import Task
 
 from bundlepipe.concurrency.termination import has_workers
 from bundlepipe.pipeline.doit_adapter.internals import calculators
+from bundlepipe.pipeline.plugins.screen import height_of, wants_all
 from bundlepipe.pipeline.plugins.tally import Outcome, Tally
 from bundlepipe.pipeline.running.action import SUMMARY, TRAFFIC, UNCHANGED
 from bundlepipe.pipeline.running.destination_lookups import Announced
@@ -29,7 +30,6 @@ from bundlepipe.pipeline.running.edges import PipelineTask, depend_on_directorie
 from bundlepipe.pipeline.running.staleness import WHY, Staleness, summary
 from bundlepipe.pipeline.tasks.name_search import NameSearch
 from bundlepipe.progress.display import display
-from bundlepipe.progress.screen import height_of, wants_all
 from bundlepipe.stores.http.traffic import Traffic, traffic
 
 # The part of a screen for lines of tasks, if it cannot hold all of them.
