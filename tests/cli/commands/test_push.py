@@ -237,7 +237,7 @@ def test_lock_goes_into_a_stream(command: Command, registry: Registry, bundle: P
 
 
 def test_a_directory_for_temporary_files_without_room_is_named(command: Command, bundle: Path, tmp_path: Path) -> None:
-    (bundle / "large").write_bytes(os.urandom(1_000_000))
+    (bundle / "large").write_bytes(os.urandom(2_000_000))  # more than is kept in memory
     room = tmp_path / "room"
     room.mkdir()
     # A limit for the sizes of files stands for a full disk, which takes root to make. What `coverage` saves is larger.
