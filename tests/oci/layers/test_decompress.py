@@ -87,7 +87,7 @@ _EXTRA, _NAME, _COMMENT, _HEADER_CHECKSUM = struct.pack("<H", 4) + b"BC\2\0", b"
 
 @pytest.mark.parametrize("has_checksum", [False, True])
 @pytest.mark.parametrize("fields", [{}, {8: _NAME}, {4: _EXTRA}, {16: _COMMENT}, {4: _EXTRA, 8: _NAME, 16: _COMMENT}])
-@pytest.mark.parametrize("before", [b"", gzip.compress(b"first")])
+@pytest.mark.parametrize("before", [b"", gzip.compress(b"first", mtime=0)], ids=["first", "second"])
 def test_a_gzip_header_may_be_cut_anywhere(fields: dict[int, bytes], has_checksum: bool, before: bytes) -> None:
     flags = sum(fields) + (_HEADER_CHECKSUM if has_checksum else 0)
     header = bytes([31, 139, 8, flags, 1, 2, 3, 4, 0, 3]) + b"".join(fields.values())
