@@ -171,10 +171,12 @@ def _request(run: Run, source: tuple[str, str], destination: tuple[str, str], op
     option, value = source
     to_option, to = destination
     to, tag = (to, None) if to_option == "--to-tar" or run.tool is not BUNDLEPIPE else _without_tag(to)
+    # imgpkg finds faults of the destination first.
+    target = ArchiveLocation(to) if to_option == "--to-tar" else _destination(run, to)
     what = _file_source(run, option, value) if option in ("lock", "tar") else location_of(run, value)
     return CopyRequest(
         source=what,
-        destination=ArchiveLocation(to) if to_option == "--to-tar" else _destination(run, to),
+        destination=target,
         tag=tag,
         expected=_expected(run, option, what),
         shallow=_is_shallow(options),
