@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bundlepipe.documents.imgpkg import common
+from bundlepipe.documents.imgpkg import canonical, common
 from bundlepipe.oci.reference import Reference
 
 KIND = "BundleLock"
@@ -32,7 +32,7 @@ class BundleLock:
         bundle = {"image": common.digest_text(self.image)}
         if self.tag:
             bundle["tag"] = self.tag
-        return write({"apiVersion": common.API_VERSION, "kind": KIND, "bundle": bundle})
+        return write({"apiVersion": canonical.API_VERSION, "kind": KIND, "bundle": bundle})
 
 
 def _bundle_image(data: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -14,8 +14,10 @@ from typing import Any
 from bundlepipe.documents.yaml.core_schema import STRING, plain_tag
 from bundlepipe.limits import MOST_YAML_VALUES
 
+API_VERSION = "imgpkg.carvel.dev/v1alpha1"
+
 _DOCUMENT = re.compile(
-    r"(?:---\n)?apiVersion: imgpkg\.carvel\.dev/v1alpha1\n"
+    rf"(?:---\n)?apiVersion: {re.escape(API_VERSION)}\n"
     r"(?:images:(?: (?:\[\]|null)\n|\n(?P<entries>(?:[- ] .*\n)+)))?"
     r"kind: (?P<kind>\w+)\n"
 )
@@ -49,7 +51,7 @@ def canonical_data(content: bytes, kind: str) -> dict[str, Any] | None:
         images = list(_entries(document["entries"] or "", kind))
     except ValueError:
         return None
-    return {"apiVersion": "imgpkg.carvel.dev/v1alpha1", "images": images, "kind": kind}
+    return {"apiVersion": API_VERSION, "images": images, "kind": kind}
 
 
 def _entries(text: str, kind: str) -> Iterator[dict[str, Any]]:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from bundlepipe.documents.yaml.fault import Fault
     from bundlepipe.documents.yaml.reader import YamlDocument
 
-API_VERSION = "imgpkg.carvel.dev/v1alpha1"
-
 _RESOLVE = "keep the lines of one side and remove the marks; where a task of doit writes the file, run it then"
 
 # Kinds whose canonical form needs no YAML parser, by the name of their schema.

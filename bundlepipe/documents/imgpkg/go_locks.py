@@ -13,7 +13,8 @@ from typing import Any
 
 from bundlepipe.documents.imgpkg.bundle_lock import KIND as BUNDLE_KIND
 from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
-from bundlepipe.documents.imgpkg.common import API_VERSION, digest_reference
+from bundlepipe.documents.imgpkg.canonical import API_VERSION
+from bundlepipe.documents.imgpkg.common import digest_reference
 from bundlepipe.documents.imgpkg.images_lock import KIND as IMAGES_KIND
 from bundlepipe.documents.imgpkg.images_lock import ImageRef, ImagesLock
 from bundlepipe.documents.yaml import core_schema as core

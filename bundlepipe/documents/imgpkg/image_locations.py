@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bundlepipe.documents.imgpkg import common
+from bundlepipe.documents.imgpkg import canonical, common
 from bundlepipe.oci.reference import Reference
 
 KIND = "ImageLocations"
@@ -52,4 +52,4 @@ class ImageLocations:
             {"image": common.digest_text(location.image), "isBundle": location.is_bundle} for location in self.locations
         ]
         images.sort(key=lambda entry: str(entry["image"]))
-        return write({"apiVersion": common.API_VERSION, "kind": KIND, "images": images or None})
+        return write({"apiVersion": canonical.API_VERSION, "kind": KIND, "images": images or None})

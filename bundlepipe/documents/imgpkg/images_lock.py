@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bundlepipe.documents.imgpkg import common
+from bundlepipe.documents.imgpkg import canonical, common
 from bundlepipe.documents.yaml.core_schema import as_text
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
 
-API_VERSION = common.API_VERSION
+API_VERSION = canonical.API_VERSION
 KIND = "ImagesLock"
 
 # The annotation with the reference as configuration has it. kbld needs it to put the image in its

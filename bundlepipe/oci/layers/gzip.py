@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from deflate import gzip_compress
@@ -34,8 +35,7 @@ def compress(chunks: Iterable[bytes]) -> Iterator[bytes]:
     workers = os.cpu_count() or 1
     pending: deque[Future[bytes]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="gzip") as pool:
-        pending.append(pool.submit(_member, first))
-        for block in blocks:
+        for block in chain((first,), blocks):
             pending.append(pool.submit(_member, block))
             if len(pending) > 2 * workers:
                 yield pending.popleft().result()

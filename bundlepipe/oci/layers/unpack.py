@@ -122,11 +122,12 @@ def unpack(
             _unpack_layer(iter(layer), writer, expected[number - 1] if expected else None)
         except (UnsafeArchive, OutputError, _OtherContent) as error:
             raise type(error)(f"{what}: layer {number}: {error}") from None
-    if states is not None and written is not None:
-        states.update(
-            (os.fsdecode(path), written[path] if is_file else directory_state()) for path, is_file in tree.walk()
-        )
-    return Unpacked(sum(is_file for _, is_file in tree.walk()), tuple(tree.names()))
+    files = 0
+    for path, is_file in tree.walk():
+        files += is_file
+        if states is not None and written is not None:
+            states[os.fsdecode(path)] = written[path] if is_file else directory_state()
+    return Unpacked(files, tuple(tree.names()))
 
 
 def _unpack_layer(chunks: Iterator[bytes], writer: _Writer, expected: LayerContent | None) -> None:
@@ -223,8 +224,7 @@ class _Writer:
     def close(self) -> None:
         """Let the thread finish, and wait until it has."""
         self._blocks.put(None)
-        # The thread is not alive yet if an interrupt came while it started; it will then end without
-        # help.
+        # The thread is not alive yet if an interrupt came while it started; it will then end without help.
         if self._thread.is_alive():
             self._thread.join()
 

@@ -138,7 +138,7 @@ def _nested_outputs(declared: Declared) -> Iterator[Fault]:
             yield where, f"{what} would replace {path}: write it elsewhere"
         elif path == declared.lock_file and what is not _LOCK_FILE:
             yield where, f"{what} would replace {path}, which is the lock file: write it elsewhere"
-    ordered = sorted((absolute(path), number) for number, (_, path, _) in enumerate(made))
+    ordered = sorted((f"{absolute(path)}/", number) for number, (_, path, _) in enumerate(made))
     for pull in declared.pulls:
         for number in _numbers_within(ordered, absolute(pull.to)):
             where, path, what = made[number]
@@ -152,11 +152,14 @@ def _nested_outputs(declared: Declared) -> Iterator[Fault]:
 
 
 def _numbers_within(ordered: Sequence[tuple[str, int]], directory: str) -> list[int]:
-    """Return the numbers of the paths that are a directory or below it, in ascending order."""
-    at = (bisect_left(ordered, (directory,)), bisect_left(ordered, (directory + "\0",)))
-    inside = directory.rstrip("/") + "/"
-    under = (bisect_left(ordered, (inside,)), bisect_left(ordered, (inside[:-1] + "0",)))
-    return sorted({number for start, end in (at, under) for _, number in ordered[start:end]})
+    """Return the numbers of the paths that are a directory or below it, in ascending order.
+
+    `ordered` has each absolute path with a slash at its end, sorted.
+    """
+    start = directory.rstrip("/") + "/"
+    # The character after a slash begins what is below no longer.
+    end = start[:-1] + chr(ord("/") + 1)
+    return sorted(number for _, number in ordered[bisect_left(ordered, (start,)) : bisect_left(ordered, (end,))])
 
 
 def _outputs_in_repositories(declared: Declared) -> Iterator[Fault]:
