@@ -74,10 +74,11 @@ def run(program: str, arguments: Sequence[str]) -> int:
     except (BundlepipeError, OSError, click.ClickException) as error:
         return _fail(this, error)
     except click.Abort:
-        from bundlepipe.concurrency.termination import cancel_all_work
+        from bundlepipe.concurrency.termination import cancel_all_work, end_at_once_if_interrupted
 
         cancel_all_work()
         this.console.note(f"{this.tool.name}: interrupted")
+        end_at_once_if_interrupted()
         return 130
 
 

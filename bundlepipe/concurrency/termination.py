@@ -62,9 +62,22 @@ def report_interrupts_briefly() -> None:
 
 
 def end_interrupted() -> None:
-    """Cancel all work and report it: otherwise threads and workers would be awaited until they have done everything."""
-    cancel_all_work()
+    """Report it, cancel all work and wait for its end, which another interrupt cuts short.
+
+    Otherwise threads and workers would be awaited until they have done everything.
+    """
     sys.stderr.write("interrupted: the next run does what is not finished\n")
+    with suppress(KeyboardInterrupt):
+        cancel_all_work()
+    _let_all_end()
+    atexit.unregister(_let_all_end)
+    end_at_once_if_interrupted()
+
+
+def end_at_once_if_interrupted() -> None:
+    """From now on let SIGINT end the process: it is about to end, and Python would print a traceback."""
+    if is_main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def has_workers() -> bool:

@@ -98,6 +98,22 @@ def task_wait():
         assert (project.directory / "put").exists()
 
 
+def test_an_interrupt_at_the_end_of_an_interrupted_run_leaves_no_traceback(tmp_path: Path) -> None:
+    result = _run(
+        tmp_path,
+        """
+import signal, threading
+from bundlepipe.concurrency.termination import report_interrupts_briefly
+
+report_interrupts_briefly()
+threading._register_atexit(lambda: signal.raise_signal(signal.SIGINT))
+raise KeyboardInterrupt
+""",
+    )
+    assert result.returncode == -signal.SIGINT
+    assert result.stderr == "interrupted: the next run does what is not finished\n"
+
+
 def test_what_must_not_be_interrupted_is_done_first() -> None:
     done = []
 
