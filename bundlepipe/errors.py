@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # Longer than any valid reference, so that only invalid ones are cut.
 _LONGEST_QUOTED = 500
@@ -118,8 +119,7 @@ class DocumentError(BundlepipeError):
         return (self.__class__, (self.problems,))
 
 
-@dataclass(frozen=True)
-class Unresolved:
+class Unresolved(Struct, frozen=True):
     """A reference as configuration has it, where it is, and why it could not be resolved (or built: `verb`).
 
     `drop_in` is the reason in kbld's words.

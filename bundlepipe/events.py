@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class EntryPacked:
+class EntryPacked(Struct, frozen=True):
     """A file or directory of the inputs was packed; `name` is its path in the layer."""
 
     name: str
     is_directory: bool
 
 
-@dataclass(frozen=True)
-class UnpackingImage:
+class UnpackingImage(Struct, frozen=True):
     """The layers of an image are about to be unpacked; `kind` is "bundle", "image" or "nested bundle".
 
     depth: how many bundles it is nested in.
@@ -34,8 +33,7 @@ class UnpackingImage:
     again: bool = False
 
 
-@dataclass(frozen=True)
-class UnpackingLayer:
+class UnpackingLayer(Struct, frozen=True):
     """Layer `number` (from 1) of the current image's `count` layers is about to be unpacked."""
 
     digest: str
@@ -43,8 +41,7 @@ class UnpackingLayer:
     count: int
 
 
-@dataclass(frozen=True)
-class CopyPlanned:
+class CopyPlanned(Struct, frozen=True):
     """The extent of a copy is known: images (indexes included), distinct blobs and their bytes.
 
     `names` are the locations where images were found, except those that are just members of an index.
@@ -56,24 +53,21 @@ class CopyPlanned:
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class BlobStarted:
+class BlobStarted(Struct, frozen=True):
     """The transfer of a blob of `size` bytes began, or began again from its first byte for a retry."""
 
     digest: str
     size: int
 
 
-@dataclass(frozen=True)
-class BlobAdvanced:
+class BlobAdvanced(Struct, frozen=True):
     """`count` more bytes of a blob were transferred."""
 
     digest: str
     count: int
 
 
-@dataclass(frozen=True)
-class BlobDone:
+class BlobDone(Struct, frozen=True):
     """A blob is at the destination; `how` is "transferred", "mounted" or "present"."""
 
     digest: str
@@ -81,16 +75,14 @@ class BlobDone:
     how: str
 
 
-@dataclass(frozen=True)
-class ImageDone:
+class ImageDone(Struct, frozen=True):
     """An image or index is at the destination with all its blobs; `how` is "copied" or "present"."""
 
     image: str
     how: str
 
 
-@dataclass(frozen=True)
-class HelperAwaited:
+class HelperAwaited(Struct, frozen=True):
     """The credential helper `program` has not yet responded for a server; it may take `limit` seconds in total."""
 
     program: str
@@ -98,8 +90,7 @@ class HelperAwaited:
     limit: float
 
 
-@dataclass(frozen=True)
-class Retrying:
+class Retrying(Struct, frozen=True):
     """A request failed for `reason` and is retried after `delay` seconds."""
 
     url: str
@@ -107,8 +98,7 @@ class Retrying:
     delay: float
 
 
-@dataclass(frozen=True)
-class OutputLine:
+class OutputLine(Struct, frozen=True):
     """Another program (a builder, a generator, kubectl) printed a line."""
 
     text: str

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import bundlepipe
@@ -32,7 +33,11 @@ _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECTIONS = {match["title"].removeprefix("bundlepipe."): match["text"] for match in _SECTION.finditer(PAGE.read_text())}
 PUBLIC = {name: getattr(bundlepipe, name) for name in bundlepipe.__all__}
 FUNCTIONS = sorted(name for name, value in PUBLIC.items() if inspect.isfunction(value))
-DATACLASSES = sorted(name for name, value in PUBLIC.items() if dataclasses.is_dataclass(value))
+DECLARATIONS = {name: value for name, value in PUBLIC.items() if dataclasses.is_dataclass(value)}
+STRUCTS = {
+    name: value for name, value in PUBLIC.items() if isinstance(value, type) and issubclass(value, msgspec.Struct)
+}
+WITH_FIELDS = sorted(DECLARATIONS | STRUCTS)
 
 
 def _functions() -> Iterator[tuple[str, str, Callable[..., Any]]]:
@@ -49,20 +54,35 @@ def test_every_public_name_is_on_the_page() -> None:
     assert "`bundlepipe.__version__`" in PAGE.read_text()
 
 
-@pytest.mark.parametrize("name", DATACLASSES)
+@pytest.mark.parametrize("name", WITH_FIELDS)
 def test_the_page_has_the_fields_of_the_code(name: str) -> None:
     told = {row["name"]: (row["type"].replace("\\|", "|"), row["default"]) for row in _ROW.finditer(SECTIONS[name])}
-    fields = {field.name: (field.type, _default(field)) for field in dataclasses.fields(PUBLIC[name])}
+    fields = _declared_fields(name) if name in DECLARATIONS else _struct_fields(name)
     missing, superfluous = sorted(fields.keys() - told.keys()), sorted(told.keys() - fields.keys())
     assert not missing, f"{PAGE.name}, section '{name}': no row for {missing}"
     assert not superfluous, f"{PAGE.name}, section '{name}': there is no field {superfluous}"
     assert list(told.items()) == list(fields.items()), "types, defaults or their order differ"
 
 
-def _default(field: dataclasses.Field[Any]) -> str:
-    if field.default is not dataclasses.MISSING:
+def _declared_fields(name: str) -> dict[str, tuple[str, str]]:
+    return {
+        field.name: (str(field.type), _default(field, dataclasses.MISSING))
+        for field in dataclasses.fields(DECLARATIONS[name])
+    }
+
+
+def _struct_fields(name: str) -> dict[str, tuple[str, str]]:
+    annotations = inspect.get_annotations(STRUCTS[name])
+    return {
+        field.name: (annotations[field.name], _default(field, msgspec.NODEFAULT))
+        for field in msgspec.structs.fields(STRUCTS[name])
+    }
+
+
+def _default(field: Any, nothing: object) -> str:
+    if field.default is not nothing:
         return f"`{field.default!r}`".replace("'", '"')
-    return f"`{field.default_factory()!r}`" if field.default_factory is not dataclasses.MISSING else "required"
+    return f"`{field.default_factory()!r}`" if field.default_factory is not nothing else "required"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +147,7 @@ def _errors_in(text: str) -> set[str]:
 
 
 def test_annotations_can_be_resolved() -> None:
-    for name in DATACLASSES:
+    for name in WITH_FIELDS:
         assert typing.get_type_hints(PUBLIC[name])
 
 

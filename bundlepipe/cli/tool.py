@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 ToolName = Literal["bundlepipe", "imgpkg", "kbld"]
 
 
-@dataclass(frozen=True)
-class Tool:
+class Tool(Struct, frozen=True):
     """A tool and its properties.
 
     `prefixes` begin its environment variables; the first that is set is used. `release` is the

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import yaml
+from msgspec import Struct
 
 from bundlepipe.documents.yaml import core_schema as core
 from bundlepipe.documents.yaml.composer import ComposedDocument, YamlFault
@@ -23,8 +23,7 @@ _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 _CONTENT_OF_SECRETS = ("data", "stringData")
 
 
-@dataclass(frozen=True)
-class Resource:
+class Resource(Struct, frozen=True):
     """A mapping with a `kind`, at the root of a document or in the items of a list."""
 
     node: yaml.MappingNode

@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from msgspec import Struct
+
 from bundlepipe.errors import InputError, quoted
 
 _BYTE_ORDER_MARK = "\ufeff"
 _SPACE = " \t\n\v\f\r\x85\xa0"
 
 
-@dataclass(frozen=True)
-class Pattern:
+class Pattern(Struct, frozen=True, dict=True):
     """A line of a `.dockerignore`: a cleaned path with wildcards; with `is_exception` it includes files again."""
 
     text: str
@@ -49,8 +50,7 @@ class Verdict:
     matched: Sequence[bool] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True)
-class DockerIgnore:
+class DockerIgnore(Struct, frozen=True):
     """The patterns of a `.dockerignore`, in order: the last match decides."""
 
     patterns: tuple[Pattern, ...] = ()

@@ -6,9 +6,10 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 from bundlepipe.errors import InputError, NotRegular, as_go, quoted
 from bundlepipe.filesystem.base_directory import anchored
@@ -27,8 +28,7 @@ _PERMISSION_BITS = 0o7777
 _name = attrgetter("name")
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(Struct, frozen=True):
     """The inputs of a layer: files and directories, in order, as for `imgpkg push -f`.
 
     `exclude` holds paths relative to an input that are left out, directories with their contents. With
@@ -142,8 +142,7 @@ def _ignored(inputs: Inputs, root: str | None = None) -> DockerIgnore:
     return DockerIgnore((*DockerIgnore.parse(content, path).patterns, *given.patterns, *own.patterns))
 
 
-@dataclass(frozen=True)
-class _Walk:
+class _Walk(Struct, frozen=True):
     """A walk through the directory `root` that adds files to `entries` unless they are excluded or ignored."""
 
     root: str

@@ -13,8 +13,8 @@ _ALGORITHM = "sha256:"
 _REPOSITORY = "abcdefghijklmnopqrstuvwxyz0123456789_-./"
 _TAG = "abcdefghijklmnopqrstuvwxyz0123456789_-.ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-# Go's net/url accepts these as a host without port, which is more than RFC 3986 does.
-_HOST = re.compile(r"""\[[^][/?#@%\\]*\]|(?!\[)[-.\w~!$&'()*+,;=:<>"\x80-\U0010ffff]*""")
+# What Go's net/url accepts as a host without port, which is more than RFC 3986 does.
+_HOST = re.compile(r"""\[[^][/?#@%\\]*\]|[^\x00-\x20\x7f#%/?@[\\\]^`{|}]*""")
 
 
 def reference_problem(text: str) -> str | None:

@@ -11,8 +11,9 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import IO
+
+from msgspec import Struct
 
 from bundlepipe.filesystem.inputs import Entry, Inputs, read_file, walk
 from bundlepipe.filesystem.snapshots import Snapshot, directory_state, file_state
@@ -25,8 +26,7 @@ _CHUNK = 256 * 1024
 _GO_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
-@dataclass(frozen=True)
-class FilesImage:
+class FilesImage(Struct, frozen=True):
     """The image ID of an image made from files, and the snapshot of the bytes it was computed from."""
 
     diff_id: Digest

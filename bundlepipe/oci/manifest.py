@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeGuard
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from bundlepipe.errors import InvalidContent, InvalidDigest, quoted
 from bundlepipe.oci.bounded_json import JsonFault, loads
@@ -41,8 +44,7 @@ ACCEPTED_TYPES = (*MANIFEST_TYPES, *INDEX_TYPES)
 _PLATFORM_PART = re.compile(r"[A-Za-z0-9._-]+")
 
 
-@dataclass(frozen=True)
-class Platform:
+class Platform(Struct, frozen=True):
     """The platform of an image in an index, as `os/architecture[/variant][:os.version]`."""
 
     os: str
@@ -63,7 +65,7 @@ class Platform:
 
     def matches(self, wanted: Platform | PlatformSelection) -> bool:
         """Return whether this platform has everything that `wanted` names."""
-        return PlatformSelection(**vars(wanted)).matches(self)
+        return PlatformSelection(**asdict(wanted)).matches(self)
 
     def __str__(self) -> str:
         variant = f"/{self.variant}" if self.variant else ""
@@ -71,8 +73,7 @@ class Platform:
         return f"{self.os}/{self.architecture}{variant}{version}"
 
 
-@dataclass(frozen=True)
-class PlatformSelection:
+class PlatformSelection(Struct, frozen=True):
     """What to require of an image in an index to select it; None and the empty tuple match anything.
 
     An empty text matches a platform without that field.
@@ -116,7 +117,7 @@ class PlatformSelection:
     def __str__(self) -> str:
         """Return `os: linux, architecture: arm64`, with the field names of configuration."""
         values = {
-            name: value if isinstance(value, str) else " ".join(value) for name, value in vars(self).items() if value
+            name: value if isinstance(value, str) else " ".join(value) for name, value in asdict(self).items() if value
         }
         return ", ".join(f"{name.replace('os_', 'os.')}: {value}" for name, value in values.items()) or "any"
 
@@ -199,8 +200,7 @@ def _is_mapping_of_texts(value: Any) -> TypeGuard[dict[str, str]]:
     return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Struct, frozen=True, dict=True):
     """An image manifest or an index: its exact bytes and the data in them."""
 
     media_type: str

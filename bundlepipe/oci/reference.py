@@ -8,7 +8,9 @@ spelled out as go-containerregistry (so imgpkg and kbld) does: `nginx` is
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bundlepipe.errors import InvalidDigest, InvalidReference, quoted
 from bundlepipe.oci.digest import Digest
@@ -25,8 +27,7 @@ _IMAGE_ID = re.compile(r"[a-f0-9]{64}")
 _LONGEST_NAME = 255
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Repository:
+class Repository(Struct, frozen=True, order=True):
     """A repository of a registry: `index.docker.io` and `library/nginx`."""
 
     registry: str
@@ -52,8 +53,7 @@ class Repository:
         return Reference(self, digest=digest)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A reference with every default filled in, except the tag, which may be absent."""
 
     repository: Repository

@@ -9,7 +9,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted, CopyPlanned, Event, ImageDone, OutputLine
 from bundlepipe.progress.phrases import short
@@ -21,8 +22,7 @@ _SOON = 0.5
 _PERIOD = 10.0
 
 
-@dataclass(frozen=True)
-class Transfer:
+class Transfer(Struct, frozen=True):
     """A blob in transfer: `done` of its `size` bytes."""
 
     digest: str
@@ -30,8 +30,7 @@ class Transfer:
     done: int
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """The state of a task: bytes of all its blobs, bytes per second, blobs, images (no images: not a copy)."""
 
     task_name: str

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bundlepipe.documents.imgpkg.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.documents.imgpkg.paths import BUNDLE_DIRECTORY, IMAGES_LOCK
@@ -41,8 +43,7 @@ _OF_TOOLS = (
 )
 
 
-@dataclass(frozen=True)
-class FoundBundle:
+class FoundBundle(Struct, frozen=True):
     """A directory that is a bundle, or could become one.
 
     has_lock: its images.yml exists.
@@ -62,8 +63,7 @@ class FoundBundle:
     searched: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True)
-class FoundDockerfile:
+class FoundDockerfile(Struct, frozen=True):
     """A directory with a Dockerfile; `written` are files that runs would write there and no ignore file excludes."""
 
     path: str
@@ -71,8 +71,7 @@ class FoundDockerfile:
     written: tuple[str, ...] = ()
 
 
-@dataclass
-class FoundParts:
+class FoundParts(Struct):
     """The parts found, with paths relative to the directory; `charts` are directories of Helm charts."""
 
     bundles: list[FoundBundle] = field(default_factory=list)
@@ -90,8 +89,7 @@ def find_parts(directory: str) -> FoundParts:
     return _Finding(directory).parts()
 
 
-@dataclass
-class _Directory:
+class _Directory(Struct):
     """The names of the files in a directory, and of other entries that are skipped."""
 
     files: list[str] = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from bundlepipe.errors import InvalidDigest, InvalidReference
 from bundlepipe.oci.digest import Digest
@@ -14,8 +14,7 @@ ENGINE_PREFIX = "docker-daemon:"
 LOCAL_PREFIXES = (LAYOUT_PREFIX, ARCHIVE_PREFIX, ENGINE_PREFIX)
 
 
-@dataclass(frozen=True)
-class LayoutLocation:
+class LayoutLocation(Struct, frozen=True):
     """`oci:DIR[:TAG]`: an image in an OCI image layout."""
 
     directory: str
@@ -25,8 +24,7 @@ class LayoutLocation:
         return f"{LAYOUT_PREFIX}{self.directory}" + (f":{self.tag}" if self.tag else "")
 
 
-@dataclass(frozen=True)
-class ArchiveLocation:
+class ArchiveLocation(Struct, frozen=True):
     """`tar:FILE`: an imgpkg tar file."""
 
     path: str
@@ -35,8 +33,7 @@ class ArchiveLocation:
         return f"{ARCHIVE_PREFIX}{self.path}"
 
 
-@dataclass(frozen=True)
-class EngineLocation:
+class EngineLocation(Struct, frozen=True):
     """`docker-daemon:NAME[:TAG]`, `docker-daemon:NAME@DIGEST` or `docker-daemon:IMAGEID`: an image of the Engine.
 
     A name without a tag means `latest`, as elsewhere in Docker.

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from bundlepipe.errors import AccessDenied, IntegrityError, NotFound
 from bundlepipe.oci.digest import Digest
@@ -137,8 +138,7 @@ class LockEntry(NamedTuple):
     annotations: Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Root:
+class Root(Struct, frozen=True, kw_only=True):
     """An image or index at a location that a copy starts with.
 
     identifier: its digest or tag in the source.
@@ -168,8 +168,7 @@ class Root:
     perhaps_shallow: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class AnnouncedImage:
+class AnnouncedImage(Struct, frozen=True, kw_only=True):
     """A manifest or index that will be stored, as announced to a destination.
 
     `reference` is where it was found, `origin` how it was first named, if that is to be recorded.

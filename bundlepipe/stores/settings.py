@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
+
 from bundlepipe.errors import StoreError, quoted
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.oci.digest import Digest
@@ -41,8 +43,7 @@ class RegistrySettings:
     resolve: Literal["engine"] | None = None
 
 
-@dataclass(frozen=True)
-class NetworkSettings:
+class NetworkSettings(Struct, frozen=True):
     """Settings for requests to every registry, besides those declared for a host; the flags are imgpkg's.
 
     authorities: files of PEM certificates that are trusted in addition to the system's

@@ -8,8 +8,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.concurrency.processes import TakeLine, run_program
@@ -29,8 +30,7 @@ _ERRORS = ("error", "Error", "The ")
 _LONGEST_WORDS = 1000
 
 
-@dataclass(frozen=True, kw_only=True)
-class ApplyRequest:
+class ApplyRequest(Struct, frozen=True, kw_only=True):
     """What to apply and how: the file `path`, and options of kubectl, omitted if None or False.
 
     `wait` is the time limit for rollouts of the applied workloads, in kubectl's notation; with None, and after
@@ -49,8 +49,7 @@ class ApplyRequest:
     wait: str | None = None
 
 
-@dataclass(frozen=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """How many resources kubectl called `created`, `configured`, `unchanged`, ...: for display, not to rely on."""
 
     counts: Mapping[str, int] = field(default_factory=dict)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.concurrency.single_flight import SingleFlight
@@ -46,8 +47,7 @@ _DEEPEST_INDEX = 32
 _MOST_MANIFESTS = 100_000
 
 
-@dataclass(frozen=True)
-class RelocatedImage:
+class RelocatedImage(Struct, frozen=True):
     """An image or index, the source of its layers, and where it was found.
 
     `manifests` are its own and all below it, `configs` the configurations that had to be read.
@@ -102,8 +102,7 @@ def read_images(references: Sequence[Reference], stores: Stores) -> list[Relocat
         return in_parallel(read, references)
 
 
-@dataclass(frozen=True)
-class _Read:
+class _Read(Struct, frozen=True):
     """An image or index that was read; `count` includes repeated manifests, as they are written."""
 
     reference: Reference

@@ -6,7 +6,9 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.documents.imgpkg.any_lock import parse_of_bundle
@@ -35,8 +37,7 @@ _INDEX = "Unable to pull non-images, such as image indexes. (hint: provide a spe
 _NESTED_BUNDLES = f"{BUNDLE_DIRECTORY}/bundles"
 
 
-@dataclass(frozen=True)
-class PulledBundle:
+class PulledBundle(Struct, frozen=True):
     """One bundle that a pull unpacked.
 
     `path` is relative to the output directory (`.` for the requested bundle); `relocated` says
@@ -49,8 +50,7 @@ class PulledBundle:
     relocated: bool
 
 
-@dataclass(frozen=True)
-class Pulled:
+class Pulled(Struct, frozen=True):
     """The result of a pull. `bundles` is empty for a plain image; `snapshot` has paths below the output directory."""
 
     store_name: str
@@ -98,7 +98,7 @@ def pull(
     if replaces and not is_settled:
         replace(replaces, is_bundle=has_bundle).check_before()
     with replace_directory(output) as directory:
-        pulling = _Pulling(stores, directory, limits or Limits(), recursive, emit)
+        pulling = _Pulling(stores, directory, limits, recursive, emit)
         pulling.image(image, is_bundle=has_bundle)
         below_output = _moved(pulling.states, directory, os.path.normpath(output))
         if replaces:
@@ -110,7 +110,7 @@ def pull(
 class _Pulling:
     """The state of one pull: its output and the bundles unpacked so far."""
 
-    def __init__(self, stores: Stores, directory: str, limits: Limits, recursive: bool, emit: Emit) -> None:
+    def __init__(self, stores: Stores, directory: str, limits: Limits | None, recursive: bool, emit: Emit) -> None:
         self._stores = stores
         self._directory = directory
         self._limits = limits

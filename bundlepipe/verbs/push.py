@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import IO
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bundlepipe.errors import BundlepipeError, InputError
 from bundlepipe.events import Emit, EntryPacked, ignore
@@ -29,8 +31,7 @@ _KEPT_IN_MEMORY = 1 << 20
 _HEADER_SIZE = 1024
 
 
-@dataclass(frozen=True)
-class PushRequest:
+class PushRequest(Struct, frozen=True):
     """What to push where.
 
     `destination` names a repository and a tag (`latest` if it has none); `tags` are additional tags for the
@@ -68,8 +69,7 @@ def check_labels(labels: Mapping[str, str]) -> None:
         raise BundlepipeError(f"label '{BUNDLE_LABEL}' is reserved and cannot be overriden. Please use a different key")
 
 
-@dataclass(frozen=True)
-class Pushed:
+class Pushed(Struct, frozen=True):
     """The result of a push: where the image is, its inputs, and whether it existed already."""
 
     reference: Reference

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.errors import NotFound, StoreError, Unreachable
@@ -17,8 +18,7 @@ _INTERNAL = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Tag:
+class Tag(Struct, frozen=True):
     """A tag, and its digest if requested."""
 
     name: str

@@ -18,7 +18,8 @@ from tests.support.services import Registry
 
 IMAGES, LAYERS = 4, 3
 # What is imported to talk to a registry; PyYAML, jsonschema, docker and rich take as long as all else.
-PACKAGES = {"bundlepipe", "click", "deflate", "isal", "urllib3"}
+# msgspec imports typing_extensions where it is installed.
+PACKAGES = {"bundlepipe", "click", "deflate", "isal", "msgspec", "typing_extensions", "urllib3"}
 # A little more than a copy imports with Python 3.10 to 3.13.
 MODULES = 365
 LOADED = """

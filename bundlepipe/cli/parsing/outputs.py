@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from bundlepipe.cli.parsing.command import Run, Switch
 from bundlepipe.cli.parsing.images import STANDARD, is_stream, write_lock

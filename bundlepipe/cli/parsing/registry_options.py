@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from bundlepipe.cli.parsing.command import PATH, Option, Run, Switch, comma_separated
 from bundlepipe.cli.parsing.go_values import Duration
@@ -71,8 +71,7 @@ def _account_options() -> list[Option]:
     ]
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(Struct, frozen=True, dict=True):
     """The registry options of a command: `values` by name."""
 
     values: Mapping[str, Any]

@@ -11,9 +11,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Literal, TextIO
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bundlepipe.cli.printing import go_table
 from bundlepipe.errors import BundlepipeError
@@ -28,8 +30,7 @@ _Rows = Sequence[Sequence[str]]
 _Form = tuple[Callable[[Sequence[str], _Rows], str], Callable[[_Rows], str]]
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Struct, frozen=True):
     """Rows of texts. `content` names them in the plural, `header` has titles by the keys of `--column`.
 
     `hidden` are keys of columns that are printed only on request. With `is_transposed` imgpkg and kbld print a

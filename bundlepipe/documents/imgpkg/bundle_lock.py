@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from bundlepipe.documents.imgpkg import canonical, common
 from bundlepipe.oci.reference import Reference
@@ -12,8 +13,7 @@ from bundlepipe.oci.reference import Reference
 KIND = "BundleLock"
 
 
-@dataclass(frozen=True)
-class BundleLock:
+class BundleLock(Struct, frozen=True):
     """A bundle by digest, and the tag it was pushed or copied with, if any."""
 
     image: Reference

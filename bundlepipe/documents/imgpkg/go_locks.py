@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from bundlepipe.documents.imgpkg.bundle_lock import KIND as BUNDLE_KIND
 from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
@@ -57,8 +58,7 @@ class _Mismatch(Exception):
     """A value is not of the expected type."""
 
 
-@dataclass(frozen=True)
-class _Struct:
+class _Struct(Struct, frozen=True):
     """A type with a field for each of some keys."""
 
     go_type: str

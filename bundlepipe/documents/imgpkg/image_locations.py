@@ -6,7 +6,7 @@ every image.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from bundlepipe.documents.imgpkg import canonical, common
 from bundlepipe.oci.reference import Reference
@@ -15,16 +15,14 @@ KIND = "ImageLocations"
 FILE_NAME = "image-locations.yml"
 
 
-@dataclass(frozen=True)
-class ImageLocation:
+class ImageLocation(Struct, frozen=True):
     """An image as the bundle's images.yml names it, and whether it is a bundle."""
 
     image: Reference
     is_bundle: bool
 
 
-@dataclass(frozen=True)
-class ImageLocations:
+class ImageLocations(Struct, frozen=True):
     """The images of a bundle that are in its repository."""
 
     locations: tuple[ImageLocation, ...] = ()

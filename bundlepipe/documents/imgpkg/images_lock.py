@@ -7,8 +7,9 @@ absent or null, annotations may be numbers, a reference may have a tag besides i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from bundlepipe.documents.imgpkg import canonical, common
 from bundlepipe.documents.yaml.core_schema import as_text
@@ -23,8 +24,7 @@ KIND = "ImagesLock"
 KBLD_ID = "kbld.carvel.dev/id"
 
 
-@dataclass(frozen=True)
-class ImageRef:
+class ImageRef(Struct, frozen=True):
     """An entry: an image by digest, with annotations."""
 
     image: Reference
@@ -37,8 +37,7 @@ class ImageRef:
         return self.image.digest
 
 
-@dataclass(frozen=True)
-class ImagesLock:
+class ImagesLock(Struct, frozen=True):
     """The entries of an ImagesLock, in their order."""
 
     images: tuple[ImageRef, ...] = ()

@@ -6,12 +6,12 @@ An option of None means the builder's own default.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True)
-class DockerBuild:
+
+class DockerBuild(Struct, frozen=True):
     """`docker build`; `buildkit` None leaves the choice to the environment (`DOCKER_BUILDKIT`)."""
 
     target: str | None = None
@@ -22,8 +22,7 @@ class DockerBuild:
     raw_options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class BuildxBuild:
+class BuildxBuild(Struct, frozen=True):
     """`docker buildx build`."""
 
     target: str | None = None
@@ -33,8 +32,7 @@ class BuildxBuild:
     raw_options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class PackBuild:
+class PackBuild(Struct, frozen=True):
     """`pack build`, by Cloud Native Buildpacks."""
 
     builder: str | None = None
@@ -43,8 +41,7 @@ class PackBuild:
     raw_options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class KubectlBuildkitBuild:
+class KubectlBuildkitBuild(Struct, frozen=True):
     """`kubectl buildkit build`."""
 
     target: str | None = None
@@ -55,15 +52,13 @@ class KubectlBuildkitBuild:
     raw_options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class KoBuild:
+class KoBuild(Struct, frozen=True):
     """`ko build`."""
 
     raw_options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class BazelBuild:
+class BazelBuild(Struct, frozen=True):
     """`bazel run` of a target that loads an image into Docker."""
 
     target: str | None = None
@@ -102,8 +97,8 @@ def read_builder(source: Mapping[str, Any]) -> Builder:
 
 def _with_options(builder: type[Builder], options: Mapping[str, Any]) -> Builder:
     given: dict[str, Any] = {}
-    for field in fields(builder):
-        value = options.get(_KEYS.get(field.name, field.name))
+    for name in builder.__struct_fields__:
+        value = options.get(_KEYS.get(name, name))
         if value is not None:
-            given[field.name] = tuple(value) if isinstance(value, list) else value
+            given[name] = tuple(value) if isinstance(value, list) else value
     return builder(**given)

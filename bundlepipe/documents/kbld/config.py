@@ -8,8 +8,9 @@ configuration too: an override for each of its images.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
 
 from bundlepipe.documents.kbld.builders import Builder
 from bundlepipe.documents.kbld.rule_documents import written_rule
@@ -25,8 +26,7 @@ from bundlepipe.oci.manifest import PlatformSelection
 KBLD_VERSION = "0.45.0"
 
 
-@dataclass(frozen=True)
-class Override:
+class Override(Struct, frozen=True):
     """What replaces a reference before it is resolved.
 
     Without `new_image` the reference stays, and only its tag or platform is selected. A preresolved
@@ -44,8 +44,7 @@ class Override:
     fault: BundlepipeError | None = None
 
 
-@dataclass(frozen=True)
-class ImageSource:
+class ImageSource(Struct, frozen=True):
     """An image to build from the directory `path`, relative to where kbld is run."""
 
     matcher: ImageMatcher
@@ -54,8 +53,7 @@ class ImageSource:
     where: str = ""
 
 
-@dataclass(frozen=True)
-class ImageDestination:
+class ImageDestination(Struct, frozen=True):
     """Where a built image is pushed: a repository, and the tags it gets there."""
 
     matcher: ImageMatcher
@@ -64,8 +62,7 @@ class ImageDestination:
     where: str = ""
 
 
-@dataclass(frozen=True)
-class KbldConfig:
+class KbldConfig(Struct, frozen=True):
     """Rules in order: the first that matches decides."""
 
     search_rules: tuple[SearchRule, ...] = ()

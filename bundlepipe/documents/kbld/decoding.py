@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from bundlepipe.documents.imgpkg.images_lock import KBLD_ID
 from bundlepipe.documents.kbld.config import KBLD_VERSION
@@ -36,8 +37,7 @@ _VERSION = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class _Mapping:
+class _Mapping(Struct, frozen=True):
     """The keys of a mapping; only the first of `alternatives` that is there counts."""
 
     fields: dict[str, _Form]

@@ -10,9 +10,10 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from bundlepipe.errors import InvalidContent, quoted
 
@@ -38,8 +39,7 @@ _GRAMMAR = (
 )
 
 
-@dataclass(frozen=True)
-class TagSelection:
+class TagSelection(Struct, frozen=True):
     """Selects tags that are versions within `constraints` (None or empty: any).
 
     `prereleases` are identifiers one of which a prerelease must have; the empty set allows any, None

@@ -9,8 +9,9 @@ lines, with an unchanged one between them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct, field
 
 from bundlepipe.documents.schemas import validator
 from bundlepipe.documents.yaml.conflict_markers import conflict_faults
@@ -54,8 +55,7 @@ class LockKey(NamedTuple):
         return f"{self.reference}{tags}" + (f", platform {self.platform}" if self.platform else "")
 
 
-@dataclass(frozen=True)
-class LockFile:
+class LockFile(Struct, frozen=True):
     """The digests by their lookups."""
 
     entries: Mapping[LockKey, Digest] = field(default_factory=dict)

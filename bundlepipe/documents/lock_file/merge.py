@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bundlepipe.documents.lock_file.content import LockFile, LockKey, with_conflicts
 from bundlepipe.documents.yaml.conflict_markers import without_conflicts
@@ -11,8 +12,7 @@ from bundlepipe.errors import DocumentError
 from bundlepipe.oci.digest import Digest
 
 
-@dataclass(frozen=True)
-class Merged:
+class Merged(Struct, frozen=True):
     """The result of a merge: the settled entries, and both digests, ours first, of each conflict."""
 
     entries: Mapping[LockKey, Digest]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
 from bundlepipe.documents.resources import Resource, find_resources
 from bundlepipe.documents.search.annotations import IMAGES_ANNOTATION, Origin
@@ -25,8 +25,7 @@ from bundlepipe.errors import DocumentError
 _EXPECTED = "expected a list of mappings with a 'url', as YAML in a string"
 
 
-@dataclass(frozen=True)
-class ListedImage:
+class ListedImage(Struct, frozen=True):
     """An image of a resource, and its origins from the annotation."""
 
     image: str
@@ -57,8 +56,7 @@ def listed_images(content: bytes, path: str) -> list[ListedImage]:
     return found
 
 
-@dataclass(frozen=True)
-class InspectedImage:
+class InspectedImage(Struct, frozen=True):
     """A reference in a resource, and its origins according to kbld, as YAML; empty if unknown."""
 
     image: str

@@ -7,10 +7,10 @@ quotes, anchors and line endings are kept, and every byte outside a reference st
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 
 import yaml
+from msgspec import Struct
 
 from bundlepipe.documents.search.annotations import IMAGES_ANNOTATION
 from bundlepipe.documents.search.found import Found, FoundImage, SearchedText
@@ -33,16 +33,14 @@ _IMAGES_ANNOTATION = ("metadata", "annotations", IMAGES_ANNOTATION)
 Annotation = Callable[[Sequence[FoundImage]], str | None]
 
 
-@dataclass(frozen=True)
-class RenderedDocument:
+class RenderedDocument(Struct, frozen=True):
     """A document of a file, with comments up to the next one: its root, None if there is none, and its content."""
 
     root: yaml.Node | None
     content: bytes
 
 
-@dataclass(frozen=True)
-class _Resource:
+class _Resource(Struct, frozen=True):
     """A document, or an item of its `items`, with the images found in it."""
 
     root: yaml.MappingNode
@@ -58,8 +56,7 @@ class _Resource:
         return text_of([image for found in self.found for image in found.images()])
 
 
-@dataclass(frozen=True)
-class _Document:
+class _Document(Struct, frozen=True):
     """A document, and what was found in it; kbld's configuration is not searched."""
 
     composed: ComposedDocument
@@ -209,8 +206,7 @@ class SearchedFile:
                 faults.append(Text(self._text).fault(fault.index, fault.text))
 
 
-@dataclass(frozen=True)
-class ComposedFile:
+class ComposedFile(Struct, frozen=True):
     """A parsed YAML file, before it is searched."""
 
     path: str

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import yaml
+from msgspec import Struct
 
 from bundlepipe.documents.yaml.edit import Edit
 from bundlepipe.documents.yaml.scalar import ScalarText
 from bundlepipe.documents.yaml.text import Text
 
 
-@dataclass(frozen=True)
-class FoundImage:
+class FoundImage(Struct, frozen=True):
     """A reference as configuration has it; line and column count from 1."""
 
     value: str
@@ -27,8 +26,7 @@ class FoundImage:
         return f"{self.path}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True)
-class SearchedText:
+class SearchedText(Struct, frozen=True):
     """A text to search: the file `path`, or a string in it.
 
     `file_index` converts a character index of `content` into one of the file.
@@ -44,8 +42,7 @@ class SearchedText:
         return FoundImage(value, self.path, *self.file.position(self.file_index(index)))
 
 
-@dataclass(frozen=True)
-class FoundReference:
+class FoundReference(Struct, frozen=True):
     """A scalar that is a reference, in the text `content`."""
 
     content: str
@@ -63,8 +60,7 @@ class FoundReference:
         return [] if new == old else ScalarText(self.content, self.node).edits([Edit(0, len(old), new)])
 
 
-@dataclass(frozen=True)
-class FoundText:
+class FoundText(Struct, frozen=True):
     """A scalar whose value is a text with references, in order."""
 
     node: yaml.ScalarNode

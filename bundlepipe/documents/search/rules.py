@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct
+
 _REFERENCE = re.compile(r"(?P<repository>.+?)(?::[\w.-]+)?(?:@.+:.+)?", re.ASCII)
 
 
-@dataclass(frozen=True)
-class AnyIndex:
+class AnyIndex(Struct, frozen=True):
     """A path element that matches every item of a list (`allIndexes: true`)."""
 
 
@@ -23,8 +24,7 @@ class AnyIndex:
 PathPart = str | int | AnyIndex
 
 
-@dataclass(frozen=True)
-class KeyMatcher:
+class KeyMatcher(Struct, frozen=True):
     """Matches values by the name of their key, anywhere, or by their whole path in the document (exactly one)."""
 
     name: str | None = None
@@ -43,8 +43,7 @@ def _part_matches(part: PathPart, actual: str | int) -> bool:
     return type(part) is type(actual) and part == actual
 
 
-@dataclass(frozen=True)
-class ImageMatcher:
+class ImageMatcher(Struct, frozen=True):
     """Matches a whole reference, or its part before tag and digest; both literally (exactly one)."""
 
     image: str | None = None
@@ -63,8 +62,7 @@ def repository_text(reference: str) -> str:
     return found["repository"] if found else reference
 
 
-@dataclass(frozen=True)
-class Within:
+class Within(Struct, frozen=True):
     """The value is a YAML or JSON text: only these rules, and not the default one, are used to search it."""
 
     format: Literal["yaml", "json"]

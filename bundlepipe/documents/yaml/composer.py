@@ -7,10 +7,10 @@ aliases, and reads scalars as YAML 1.1 does.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import yaml
+from msgspec import Struct
 
 from bundlepipe.documents.yaml import core_schema as core
 from bundlepipe.errors import printable
@@ -48,8 +48,7 @@ def _parser(text: str) -> _Parser:
     return yaml.Loader(text)
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A collection whose end was not read yet; `size` counts its nodes, `key` waits for its value."""
 
     node: yaml.CollectionNode
@@ -67,8 +66,7 @@ class _Open:
             self.key = None
 
 
-@dataclass(frozen=True, slots=True)
-class ComposedDocument:
+class ComposedDocument(Struct, frozen=True):
     """A document's root node, and its start and end as character indices.
 
     It starts at its first directive, its `---`, or else its content. `end` is the position of its

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
 
 import yaml
+from msgspec import Struct
 
 from bundlepipe.documents.yaml.composer import YamlFault
 from bundlepipe.documents.yaml.construction import merge_sources
@@ -84,8 +84,7 @@ def _merges(mapping: yaml.MappingNode, name: str) -> bool:
     )
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(Struct, frozen=True, dict=True):
     """A mapping in the text, with the key that it is the value of, below the mapping `root`."""
 
     content: str

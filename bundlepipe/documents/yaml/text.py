@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from bundlepipe.documents.yaml.fault import Fault
 
@@ -14,8 +15,7 @@ from bundlepipe.documents.yaml.fault import Fault
 _LINE_END = re.compile("\r\n|\n|\r")
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(Struct, frozen=True, dict=True):
     """The text of a file, without byte order mark."""
 
     content: str

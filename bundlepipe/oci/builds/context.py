@@ -11,8 +11,9 @@ import json
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from bundlepipe.errors import InputError
 from bundlepipe.filesystem.base_directory import anchored, as_given
@@ -27,8 +28,7 @@ DEFAULT_DOCKERFILES = ("Dockerfile", "dockerfile")
 _NOT_SEEN = 0
 
 
-@dataclass(frozen=True)
-class BuildContext:
+class BuildContext(Struct, frozen=True, dict=True):
     """A context directory, and the Dockerfile as a path relative to it, which may be outside of it.
 
     Without `dockerfile` it is `Dockerfile`, or else `dockerfile`, in the directory.
@@ -94,8 +94,7 @@ class BuildContext:
         raise InputError(f"{paths[0]}: no such Dockerfile: write it, or name another one")
 
 
-@dataclass(frozen=True)
-class ContextFiles:
+class ContextFiles(Struct, frozen=True, dict=True):
     """The files that a build gets: `entries` of its context in walk order, and the Dockerfile.
 
     `ignore_file` is the path of the `.dockerignore` that is used, whether or not it exists: the one

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.oci.builds.context import BuildContext
@@ -15,8 +16,7 @@ from bundlepipe.oci.labels import INPUTS_LABEL
 Builder = Literal["docker", "buildx"]
 
 
-@dataclass(frozen=True)
-class BuildRequest:
+class BuildRequest(Struct, frozen=True):
     """An image build, with the options of `docker build` under the same names.
 
     `platform` is one platform, or several separated by commas. `raw_options` are additional options

@@ -16,8 +16,9 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 from bundlepipe.errors import IntegrityError, OutputError, UnsafeArchive
 from bundlepipe.filesystem.snapshots import FileState, Snapshot, directory_state, extracted_state
@@ -42,8 +43,7 @@ _LONGEST_SHOWN_NAME = 200
 _Block = bytes | UnsafeArchive | None
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The most that the layers of an image may unpack to, in total.
 
     `size` counts the bytes of content, including entries that are left out or replaced later;
@@ -62,8 +62,7 @@ class LayerContent(NamedTuple):
     diff_id: Digest
 
 
-@dataclass(frozen=True)
-class Unpacked:
+class Unpacked(Struct, frozen=True):
     """The content of the directory: the total number of files, and the names at its top in byte order."""
 
     files: int
@@ -82,7 +81,7 @@ def unpack(
     layers: Iterable[Iterable[bytes]],
     directory: str,
     *,
-    limits: Limits = Limits(),
+    limits: Limits | None = None,
     what: str = "image",
     expected: Sequence[LayerContent] = (),
     states: Snapshot | None = None,
@@ -109,7 +108,7 @@ def unpack(
     file system refuses; whatever `layers` raise, which takes precedence over a damaged layer.
     Messages begin with `what`.
     """
-    budget = _Budget(limits)
+    budget = _Budget(limits or Limits())
     written: dict[bytes, FileState] | None = None if states is None else {}
     try:
         tree = Tree(os.fsencode(directory), budget.count_entry)

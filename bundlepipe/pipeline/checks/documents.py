@@ -9,9 +9,9 @@ import contextlib
 import os
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from doit.exceptions import InvalidDodoFile
+from msgspec import Struct, field
 
 from bundlepipe.documents.imgpkg.any_lock import parse_lock
 from bundlepipe.documents.imgpkg.bundle import check_bundle
@@ -53,8 +53,7 @@ from bundlepipe.verbs.outputs.git_content import find_tracked
 from bundlepipe.verbs.shared.bundles import check_is_plain, check_placement
 
 
-@dataclass
-class Report:
+class Report(Struct):
     """The result of a check: `checked` maps the path of each document to its kind, in the order of the pipeline.
 
     `problems` are the faults, each one line with its position; `absent` are missing paths that no task of

@@ -7,9 +7,10 @@ they are converted to texts.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any
+
+from msgspec import Struct
 
 
 class TextKind(Enum):
@@ -24,8 +25,7 @@ class TextKind(Enum):
     ARGUMENT = "an argument of a program, which may be secret"
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The smallest and largest number allowed; None for no limit."""
 
     least: int

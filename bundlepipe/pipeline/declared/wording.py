@@ -6,6 +6,8 @@ import os
 from dataclasses import is_dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from bundlepipe.errors import quoted
 
 _LONGEST_SHOWN = 60
@@ -34,7 +36,7 @@ def found(value: Any, is_secret: bool) -> str:
         return "a number" if is_secret else f"the number {value}"
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    if is_dataclass(value):
+    if isinstance(value, Struct) or is_dataclass(value):
         name = getattr(value, "name", None)
         return f"{type(value).__name__} {quoted(name)}" if isinstance(name, str) else f"a {type(value).__name__}"
     if isinstance(value, os.PathLike):

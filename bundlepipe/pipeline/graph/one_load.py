@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
+from msgspec import Struct, field
 
 from bundlepipe.pipeline.declared.paths import absolute
 from bundlepipe.pipeline.doit_adapter.internals import variables
 
 
-@dataclass
-class _Load:
+class _Load(Struct):
     """The pipelines loaded so far, with their names in messages; their groups; prefixes by lock file.
 
     `variables` distinguishes loads in one process: doit creates a new object for each.

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 
 from doit.exceptions import BaseFail
+from msgspec import Struct, field
 
 from bundlepipe.errors import printable
 from bundlepipe.progress.phrases import counted, few, human_size
@@ -41,8 +41,7 @@ _MOST_FAILURES = 8
 _MARKS = {Outcome.DONE: ". ", Outcome.UNCHANGED: "= "}
 
 
-@dataclass
-class Failure:
+class Failure(Struct):
     """A failure, and the tasks that failed with the same message."""
 
     line: str

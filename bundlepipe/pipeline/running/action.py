@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection
-from dataclasses import fields
 from typing import Any
 
 from doit.action import BaseAction
 from doit.exceptions import BaseFail, TaskError, TaskFailed
+from msgspec import Struct
 
 from bundlepipe.concurrency.cancellation import Cancellation, cancellable
 from bundlepipe.concurrency.termination import end_orderly, ending_behind
@@ -76,9 +76,9 @@ class Action(BaseAction):  # type: ignore[misc]
         return f"bundlepipe: {type(self).__name__}"
 
 
-def handed_on(declared: Any, request: type[Any], *, but: Collection[str] = ()) -> dict[str, Any]:
+def handed_on(declared: Any, request: type[Struct], *, but: Collection[str] = ()) -> dict[str, Any]:
     """Return those fields of a declaration that a verb's request has by the same names, except those in `but`."""
-    names = (field.name for field in fields(request) if field.name not in but)
+    names = (name for name in request.__struct_fields__ if name not in but)
     return {name: getattr(declared, name) for name in names if hasattr(declared, name)}
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.oci.manifest import Manifest
@@ -19,8 +20,7 @@ from bundlepipe.pipeline.running.run import Settings
 LOOKUP_RESULT = "lookup result"
 
 
-@dataclass(frozen=True)
-class LookupResult:
+class LookupResult(Struct, frozen=True):
     """The manifest that a destination's tag names now; `manifest` is None if there is none, or it is unknown.
 
     `problem` is why it is unknown; the action reports it, and does not look it up again.
@@ -30,8 +30,7 @@ class LookupResult:
     problem: str | None = None
 
 
-@dataclass(frozen=True)
-class DestinationLookup:
+class DestinationLookup(Struct, frozen=True):
     """A push's lookup of its destination."""
 
     destination: Reference

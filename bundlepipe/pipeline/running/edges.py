@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from doit.task import Stream, Task
+from msgspec import Struct
 
 from bundlepipe.documents.imgpkg.paths import BUNDLE_DIRECTORY
 from bundlepipe.pipeline.declared.paths import Ignores, absolute, ancestors, below, is_excluded, normalise
@@ -58,8 +58,7 @@ class PipelineTask(Task):  # type: ignore[misc]
         super().overwrite_verbosity(stream)
 
 
-@dataclass(frozen=True)
-class Reads:
+class Reads(Struct, frozen=True):
     """The paths that a task reads, except those that `exclude` names or ignores below them."""
 
     task_name: str

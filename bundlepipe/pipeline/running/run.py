@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from bundlepipe.pipeline.records.groups import group_name
 from bundlepipe.progress.display import tell_retries
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 REFRESH_ALL = "all"
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """Settings of a run: only values, so that they can be sent to worker processes.
 
     `refresh` holds the names in `doit refresh=...`, tasks as `GROUP:NAME`; `verify` is true if destinations are

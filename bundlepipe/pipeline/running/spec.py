@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from bundlepipe.pipeline.declared.destinations import ByName, by_name
 from bundlepipe.pipeline.declared.model import (
@@ -29,8 +30,7 @@ from bundlepipe.pipeline.running.staleness import Staleness
 Read = tuple[Sequence[str], Sequence[str] | Ignores]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TaskSpec:
+class TaskSpec(Struct, frozen=True, kw_only=True):
     """One task: `group:name`, private and without action if there is no such group.
 
     `records` are files that the pipeline itself writes as records, `targets` all other outputs; `directory` is
@@ -58,8 +58,7 @@ class TaskSpec:
     after: Sequence[Earlier] = ()
 
 
-@dataclass(frozen=True)
-class PipelineContext:
+class PipelineContext(Struct, frozen=True, dict=True):
     """The pipeline that a task belongs to."""
 
     declared: Declared

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from doit import get_var
 from doit.exceptions import InvalidDodoFile
+from msgspec import Struct
 
 from bundlepipe.pipeline.declared.model import Image, Verify, images_lock_path
 from bundlepipe.pipeline.declared.reading import Declared
@@ -67,8 +67,7 @@ def wanted_force(declared: Declared, prefix: str = "", others: Others = tuple) -
     return _wanted(_FORCE, declared, prefix, others, _forcible, expected)
 
 
-@dataclass(frozen=True)
-class _Choice:
+class _Choice(Struct, frozen=True):
     """The values allowed for a variable in one pipeline: tasks, as `GROUP:NAME`, by name; words; texts in locks."""
 
     tasks: Mapping[str, str]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from doit.task import Task
+from msgspec.structs import replace
 
 from bundlepipe.errors import BundlepipeError, LayersMissing, NotFound
 from bundlepipe.filesystem.base_directory import anchored

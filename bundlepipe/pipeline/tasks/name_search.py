@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from doit.task import Task
+from msgspec import Struct
 
 from bundlepipe.documents.search.kinds import may_configure
 from bundlepipe.errors import BundlepipeError, DocumentError, InvalidReference
@@ -80,8 +80,7 @@ def names_in(path: str, known: Collection[str]) -> list[str]:
         return []
 
 
-@dataclass(frozen=True)
-class FoundByRules:
+class FoundByRules(Struct, frozen=True):
     """The names that configuration has by all its rules, and the directories that its sources are built from."""
 
     names: list[str]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from doit.task import Task
+from msgspec.structs import replace
 
 from bundlepipe.errors import InputError, NotRegular, StoreError
 from bundlepipe.filesystem.inputs import Inputs

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from bundlepipe.errors import InvalidContent, InvalidDigest, InvalidReference
 from bundlepipe.limits import MOST_JSON_VALUES
@@ -42,8 +44,7 @@ _MOST_TOLD = 20
 _DOCKER_SAVE_KEYS = {"Config", "RepoTags", "Layers"}
 
 
-@dataclass(frozen=True)
-class ArchivedManifest:
+class ArchivedManifest(Struct, frozen=True):
     """A manifest or index in an archive.
 
     `references` say where it was found, `origin` is its name in a lock, `config` are the exact
@@ -169,7 +170,7 @@ def _image(archived: ArchivedManifest, as_kbld: bool) -> dict[str, Any]:
 def _index(archived: ArchivedManifest, as_kbld: bool) -> dict[str, Any]:
     # The fields of an index are repeated at each of its members.
     told = {"tag": archived.tag, "origin": archived.origin, "labels": archived.labels}
-    children = [replace(child, **told) for child in archived.children]  # type: ignore[arg-type]
+    children = [replace(child, **told) for child in archived.children]
     images = [_image(child, as_kbld) for child in children if not child.manifest.is_index]
     indexes = [_index(child, as_kbld) for child in children if child.manifest.is_index]
     return {

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Generator, Iterator
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import IO, NamedTuple
+
+from msgspec import Struct
 
 from bundlepipe.errors import InvalidContent, InvalidReference, NotFound, StoreError, UnsafeArchive
 from bundlepipe.filesystem.base_directory import anchored
@@ -41,8 +42,7 @@ class Span(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True)
-class _Content:
+class _Content(Struct, frozen=True):
     entries: tuple[ArchivedManifest, ...]
     manifests: dict[Digest, ArchivedManifest]
     configs: dict[Digest, bytes]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 # ok: works. none: absent, not needed or unknown, and not a fault. failed: a fault. untried: depends
 # on a failed check.
 State = Literal["ok", "none", "failed", "untried"]
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """The result of one `check` of a host, a repository or this machine (`subject`).
 
     `message` is one line without secrets; for a fault it says how to fix it.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from bundlepipe.errors import StoreError
 from bundlepipe.stores.diagnosis import registry_way

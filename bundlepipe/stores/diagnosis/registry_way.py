@@ -6,8 +6,9 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import replace
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from bundlepipe.errors import StoreError
 from bundlepipe.stores.diagnosis.finding import Finding, State

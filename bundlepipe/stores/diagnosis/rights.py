@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from bundlepipe.errors import StoreError, one_line
 from bundlepipe.oci.manifest import ACCEPTED_TYPES
@@ -29,8 +30,7 @@ _LARGEST_ANSWER = 1 << 20
 _NAME_IT = "name a repository to learn this: HOST/REPOSITORY"
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """What rights to check: those on a repository, or on the manifest `identifier` (tag or digest) in it.
 
     Without `path` there is no repository, and only the login is tried. `writes` means that lack of write

@@ -7,8 +7,9 @@ import os
 import socket
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from bundlepipe.concurrency.cancellation import left_if_cancelled
 from bundlepipe.errors import StoreError, one_line
@@ -17,8 +18,7 @@ from bundlepipe.stores.http.proxies import is_loopback, parse_address, proxy_for
 from bundlepipe.stores.tls.peers import ProxyAddress
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(Struct, frozen=True):
     """How to reach HOST[:PORT]: directly, or through a proxy, which `proxy` describes."""
 
     host: str

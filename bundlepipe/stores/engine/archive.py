@@ -16,8 +16,9 @@ import posixpath
 import tarfile
 import weakref
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import IO
+
+from msgspec import Struct
 
 from bundlepipe.errors import IntegrityError, InvalidContent, NotFound
 from bundlepipe.filesystem.files import read_at
@@ -41,8 +42,7 @@ _CHUNK = 256 * 1024
 _MODE = 0o644
 
 
-@dataclass(frozen=True)
-class _Layer:
+class _Layer(Struct, frozen=True):
     """A layer: the digest of its archive, its compressed blob, and where that begins in the temporary file."""
 
     diff_id: Digest

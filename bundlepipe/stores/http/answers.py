@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Struct
 
 from bundlepipe.errors import AccessDenied, NotFound, StoreError, one_line
 from bundlepipe.oci.bounded_json import JsonFault, loads
@@ -28,8 +29,7 @@ _FAULTS_OF_TLS = {
 }
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A complete response: `url` is its origin, after redirects; `strayed` if those led to other hosts."""
 
     method: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _SPACE = re.compile(r"[\s,]*")
 _PARAMETER = re.compile(r"""([^\s,="]+)\s*=\s*(?:"((?:\\.|[^"\\])*)"?|([^\s,"]*))""")
@@ -12,8 +13,7 @@ _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*(?=\s*(?:,|$))")
 _SCHEME = re.compile(r"""[^\s,="]+""")
 
 
-@dataclass(frozen=True)
-class Challenge:
+class Challenge(Struct, frozen=True):
     """One challenge, received from `url`; the scheme and the names of parameters are in lower case."""
 
     scheme: str

@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Struct
 
 from bundlepipe.concurrency.cancellation import Cancelled
 from bundlepipe.concurrency.single_flight import SingleFlight
@@ -31,8 +32,7 @@ _ROUNDS = 5
 _Result = TypeVar("_Result")
 
 
-@dataclass
-class _Outage:
+class _Outage(Struct):
     """The error for a host that cannot be reached, and when it was last tried."""
 
     message: str

@@ -12,9 +12,11 @@ import json
 import logging
 import re
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
+
+from msgspec.structs import replace
 
 from bundlepipe.errors import StoreError
 from bundlepipe.filesystem.base_directory import anchored

@@ -13,8 +13,9 @@ import re
 import shutil
 import time
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from bundlepipe.errors import StoreError
 from bundlepipe.stores.keychains.cloud import CONNECT_TIMEOUT, READ_TIMEOUT, Unavailable, expiry, failed, not_installed
@@ -32,8 +33,7 @@ _HELPER = "ecr-login"
 _ATTEMPTS = 2
 
 
-@dataclass(frozen=True)
-class _Endpoint:
+class _Endpoint(Struct, frozen=True):
     """The service that issues tokens: for a registry of the `region`, or for the public one."""
 
     region: str

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import permutations
+
+from msgspec import Struct
 
 from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import DEFAULT_REGISTRY, Repository
@@ -27,8 +29,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9_*.-]+|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
 _API_VERSIONS = ("v1", "v2")
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """A tool's variables: `secrets` besides the host name; variables in `others` are not for this keychain.
 
     If `exact`, a host name is compared as a whole: it has no scheme, path or glob.
@@ -68,18 +69,16 @@ class EnvironmentKeychain:
         return "the environment"
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(Struct, frozen=True, dict=True):
     """The scope of credentials: a host, whose labels may have globs, and the beginning of a path."""
 
     host: str
     path: tuple[str, ...] = ()
     has_globs: bool = False
-    pattern: re.Pattern[str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        labels = re.escape(self.host).replace(r"\*", "[^.:]*" if self.has_globs else r"\*")
-        object.__setattr__(self, "pattern", re.compile(labels))
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(re.escape(self.host).replace(r"\*", "[^.:]*" if self.has_globs else r"\*"))
 
     @property
     def rank(self) -> tuple[bool, int, int]:
@@ -90,13 +89,12 @@ class _Place:
         """Return whether a repository is in this scope."""
         # Docker Hub's other names are fixed, and a glob is not meant to match them.
         names = (repository.registry.lower(),) if self.has_globs else host_names(repository.registry)
-        if not any(map(self.pattern.fullmatch, names)):
+        if not any(map(self._pattern.fullmatch, names)):
             return False
         return self.path == tuple(repository.path.split("/"))[: len(self.path)]
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     place: _Place
     credentials: Credentials
 

@@ -11,8 +11,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from bundlepipe.concurrency.cancellation import pause
 from bundlepipe.concurrency.single_flight import SingleFlight
@@ -41,8 +42,7 @@ from bundlepipe.stores.settings import DEFAULT_NETWORK, NetworkSettings, Registr
 _LARGEST_TOKEN_ANSWER = 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """A request to the registry: `target` is a path, or an absolute URL that the registry gave.
 
     An `anonymous` one never has credentials.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
+
+from msgspec import Struct
 
 from bundlepipe.errors import one_line
 from bundlepipe.stores.tls.probe import lenient_context
@@ -19,8 +20,7 @@ _NAMES = ("commonName", "organizationName")
 Connect = Callable[[], socket.socket]
 
 
-@dataclass(frozen=True)
-class Certificate:
+class Certificate(Struct, frozen=True):
     """The issuer of a server's certificate, its names, and its validity period (texts, in UTC)."""
 
     issuer: str
@@ -32,8 +32,7 @@ class Certificate:
         return f"certificate signed by '{self.issuer}', valid from {self.begins} until {self.ends}"
 
 
-@dataclass(frozen=True)
-class Greeting:
+class Greeting(Struct, frozen=True):
     """The TLS version that was agreed on, such as `TLSv1.3`; the certificate is None if it cannot be read."""
 
     version: str

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from msgspec import Struct
 
-@dataclass(frozen=True)
-class ProxyAddress:
+
+class ProxyAddress(Struct, frozen=True):
     """A proxy and its credentials.
 
     url: without user and password. account: `USER:PASSWORD`, or None. variable: the environment
@@ -38,8 +38,7 @@ class ProxyAddress:
         return f"ProxyAddress({self.url!r})"
 
 
-@dataclass(frozen=True)
-class Peer:
+class Peer(Struct, frozen=True):
     """A server, and how it is reached.
 
     host: HOST[:PORT].

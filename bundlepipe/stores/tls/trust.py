@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import NoReturn
+
+from msgspec import Struct
 
 from bundlepipe.errors import StoreError
 from bundlepipe.filesystem.base_directory import anchored
@@ -22,16 +23,14 @@ from bundlepipe.stores.tls.probe import lenient_context
 _SYSTEM_DIRECTORY = "/etc/docker/certs.d"
 
 
-@dataclass(frozen=True)
-class ClientCertificate:
+class ClientCertificate(Struct, frozen=True):
     """PEM files of a client certificate and its key."""
 
     certificate: str
     key: str
 
 
-@dataclass(frozen=True)
-class DockerCertificates:
+class DockerCertificates(Struct, frozen=True):
     """The contents of Docker's directories for a host."""
 
     authorities: tuple[str, ...] = ()

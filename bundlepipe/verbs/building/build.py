@@ -7,7 +7,8 @@ image, and no image is built if one with this label exists.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bundlepipe.errors import BundlepipeError, InputError, InvalidContent, StoreError, Unreachable
 from bundlepipe.events import Emit, ignore
@@ -29,8 +30,7 @@ from bundlepipe.verbs.shared.bundles import inputs_tag
 _NO_PLATFORM = "unknown"
 
 
-@dataclass(frozen=True)
-class BuildInputs:
+class BuildInputs(Struct, frozen=True):
     """The inputs of a build: the current files, their state, and the digest of everything that decides the image."""
 
     request: BuildRequest
@@ -50,8 +50,7 @@ class BuildInputs:
         return cls(request, files, snapshot, request.inputs_digest(files.digest(snapshot)))
 
 
-@dataclass(frozen=True)
-class Built:
+class Built(Struct, frozen=True):
     """The result of a build: where the image is, its inputs, and whether it existed already."""
 
     reference: Reference

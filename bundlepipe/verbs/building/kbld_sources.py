@@ -11,8 +11,9 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from bundlepipe.concurrency.cancellation import pause
 from bundlepipe.concurrency.processes import run_program
@@ -99,8 +100,7 @@ class SourceBuilds:
             return build_source(planned.source, planned.destination, self._stores, emit=emit)
 
 
-@dataclass(frozen=True)
-class _Work:
+class _Work(Struct, frozen=True):
     """The directory of a build, and the destination of its image."""
 
     directory: str

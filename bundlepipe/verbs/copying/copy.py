@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
 from bundlepipe.documents.imgpkg.images_lock import KBLD_ID, ImageRef, ImagesLock

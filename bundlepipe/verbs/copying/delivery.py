@@ -10,8 +10,10 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
 from typing import IO, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bundlepipe.concurrency.parallel import in_parallel, run_in_order
 from bundlepipe.documents.imgpkg.image_locations import ImageLocation, ImageLocations
@@ -32,8 +34,7 @@ Step = tuple[str, str]
 _ARRIVED: Step = ("arrived", "")
 
 
-@dataclass(frozen=True)
-class _Blob:
+class _Blob(Struct, frozen=True):
     """A blob, its source, a repository to mount it from, and its content if it was already read."""
 
     descriptor: Descriptor

@@ -8,7 +8,8 @@ image is complete, since blobs and members are written before it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.concurrency.single_flight import Once

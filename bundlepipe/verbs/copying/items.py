@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from bundlepipe.documents.imgpkg.images_lock import ImagesLock
 from bundlepipe.oci.digest import Digest
@@ -11,8 +11,7 @@ from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.protocol import LockEntry, OpenContent, Source
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """A manifest to find.
 
     `identifier` is a digest or tag, `places` are the possible sources, in order of preference. `origin` is
@@ -44,8 +43,7 @@ class Wanted:
         return self.identifier if ":" in self.identifier else f"{self.places[0].name} {self.identifier}"
 
 
-@dataclass(kw_only=True)
-class Item:
+class Item(Struct, kw_only=True):
     """A manifest that the destination should have.
 
     `source` has it and its blobs; it is the destination itself if the image `is_complete`. `lender` is
@@ -91,8 +89,7 @@ class Item:
             self.tags.append(wanted.tag)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scope:
+class Scope(Struct, frozen=True, kw_only=True):
     """What a copy includes.
 
     `cosign` includes artifacts that cosign attached to images, `referrers` all referrers,

@@ -6,7 +6,8 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
 from bundlepipe.documents.imgpkg.images_lock import ImagesLock
@@ -23,8 +24,7 @@ _NOT_FIRST_IN_A_TAG = re.compile(r"^[^A-Za-z0-9_]+")
 Excluded = ArchiveLocation | BundleLock | ImagesLock
 
 
-@dataclass(frozen=True, kw_only=True)
-class CopyRequest:
+class CopyRequest(Struct, frozen=True, kw_only=True):
     """What to copy where.
 
     source: a bundle, image or index; or a lock, whose images are all copied.
@@ -78,8 +78,7 @@ def _origin_prefix(path: str) -> str:
     return _NOT_FIRST_IN_A_TAG.sub("", cleaned[-_LONGEST_ORIGIN:])
 
 
-@dataclass(frozen=True)
-class CopiedRoot:
+class CopiedRoot(Struct, frozen=True):
     """A copied root; `image` is its new reference, None for a location without a repository.
 
     In the Docker Engine `digest` is the image ID.
@@ -91,8 +90,7 @@ class CopiedRoot:
     image: Reference | None
 
 
-@dataclass(frozen=True)
-class Copied:
+class Copied(Struct, frozen=True):
     """The result of a copy.
 
     `images` counts the manifests and indexes at the destination; `uploaded`, `mounted` and

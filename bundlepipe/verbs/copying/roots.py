@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
 from bundlepipe.documents.imgpkg.images_lock import ImagesLock

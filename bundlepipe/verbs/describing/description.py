@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct, field
 
 from bundlepipe.documents.yaml.writer import write
 from bundlepipe.errors import printable
@@ -26,8 +27,7 @@ class ImageType(str, Enum):
     INTERNAL = "Internal"
 
 
-@dataclass(frozen=True)
-class ImageDescription:
+class ImageDescription(Struct, frozen=True):
     """An image: `image` is its current location, `origin` that in images.yml (for other types than Image the same).
 
     An index has no `layers`; without `layers` in the request no image has any.
@@ -41,8 +41,7 @@ class ImageDescription:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class BundleDescription:
+class BundleDescription(Struct, frozen=True):
     """A bundle with everything it nests; `bundles` and `images` are sorted by digest.
 
     `metadata` is that of its bundle.yml, `annotations` are those in images.yml of the bundle around

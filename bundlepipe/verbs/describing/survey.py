@@ -7,7 +7,8 @@ form the next level. So each request is sent once, and results need no locks.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.documents.imgpkg.any_lock import parse_of_bundle
@@ -29,8 +30,7 @@ from bundlepipe.verbs.shared.bundles import is_bundle, locations_tag
 _USUAL_PLATFORM = Platform("linux", "amd64")
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """A manifest and the store that it was found in."""
 
     store: Source
@@ -47,8 +47,7 @@ class Found:
         return f"{self.store.name}@{self.manifest.digest}"
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Struct, frozen=True):
     """An image of a bundle: its entry in images.yml, its location, and whether it is a bundle itself."""
 
     entry: ImageRef
@@ -56,8 +55,7 @@ class Image:
     is_bundle: bool
 
 
-@dataclass
-class Bundle:
+class Bundle(Struct):
     """A bundle that was read: the images in its images.yml by digest, its metadata, and its image-locations image."""
 
     found: Found

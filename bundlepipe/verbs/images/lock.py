@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from bundlepipe.documents.imgpkg.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.documents.kbld.config import KbldConfig
@@ -34,8 +35,7 @@ PLATFORM_ANNOTATION = "dev.bundlepipe.platform"
 QUESTION_ANNOTATION = "dev.bundlepipe.question"
 
 
-@dataclass(frozen=True)
-class LockRequest:
+class LockRequest(Struct, frozen=True):
     """What to lock.
 
     `files` are searched for references, except paths that `exclude` names relative to them, and so

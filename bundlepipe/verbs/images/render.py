@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bundlepipe.documents.kbld.config import KbldConfig
 from bundlepipe.documents.yaml.stream import joined
@@ -14,8 +15,7 @@ from bundlepipe.verbs.images.resolver import Lookup, Preresolved, plan
 from bundlepipe.verbs.images.texts import Text, read_rules, search
 
 
-@dataclass(frozen=True)
-class RenderRequest:
+class RenderRequest(Struct, frozen=True):
     """What to render.
 
     `texts` are rendered, in order. `locks` are ImagesLocks, or kbld's configuration with

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bundlepipe.documents.imgpkg.images_lock import KBLD_ID, ImageRef, ImagesLock, lock_of_entries
 from bundlepipe.documents.kbld.config import KbldConfig, Override, config_to_bytes
@@ -44,8 +45,7 @@ from bundlepipe.verbs.images.texts import Configuration, Text, search, search_as
 Build = Callable[[FromSource], Reference]
 
 
-@dataclass(frozen=True)
-class ResolveRequest:
+class ResolveRequest(Struct, frozen=True):
     """What to resolve: configuration, including kbld's own documents.
 
     `image_map` are overrides that come after those of the configuration. Without `builds`,
@@ -67,8 +67,7 @@ class ResolveRequest:
     as_kbld: bool = False
 
 
-@dataclass(frozen=True)
-class ResolvedImage:
+class ResolvedImage(Struct, frozen=True):
     """The result for a reference in configuration, with its origins."""
 
     reference: str
@@ -76,8 +75,7 @@ class ResolvedImage:
     origins: tuple[Origin, ...]
 
 
-@dataclass(frozen=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """The documents, in blocks to print, and the images by their references.
 
     The ImagesLock has origins `with_origins`, and with `keeps_spelling` images as configuration writes them.

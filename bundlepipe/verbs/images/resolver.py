@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from msgspec import Struct
+
 from bundlepipe.concurrency.cancellation import Cancelled
 from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.concurrency.single_flight import Once
@@ -35,24 +37,21 @@ Result = TypeVar("Result")
 AnyPlatform = Platform | PlatformSelection
 
 
-@dataclass(frozen=True)
-class Preresolved:
+class Preresolved(Struct, frozen=True):
     """The configuration itself has the result for a reference."""
 
     image: str
     override: Override
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(Struct, frozen=True):
     """The reference is the name of an image or bundle that the pipeline makes; None if its digest is not yet known."""
 
     name: str
     image: Reference | None
 
 
-@dataclass(frozen=True)
-class FromSource:
+class FromSource(Struct, frozen=True):
     """A source says how the image is built, a destination where it is pushed."""
 
     name: str
@@ -127,8 +126,7 @@ def plan(
     return Lookup(parsed, tags, selected or platform, image)
 
 
-@dataclass(frozen=True)
-class LookupResult:
+class LookupResult(Struct, frozen=True):
     """The result of a lookup, and the index that it was selected from, if any."""
 
     image: Reference

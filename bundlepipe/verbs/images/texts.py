@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from bundlepipe.documents.kbld.config import KbldConfig
 from bundlepipe.documents.kbld.reading import parse_config
@@ -25,8 +26,7 @@ STANDARD_INPUT = "stdin"
 URL_PREFIXES = ("http://", "https://")
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(Struct, frozen=True):
     """Configuration and its name in messages: the path of a file, a URL, the program that printed it."""
 
     name: str
@@ -40,8 +40,7 @@ class Text:
         return f"HTTP URL '{self.name}'" if self.name.startswith(URL_PREFIXES) else f"file '{self.name}'"
 
 
-@dataclass(frozen=True)
-class Configuration:
+class Configuration(Struct, frozen=True):
     """The searched texts, and the rules that replace references in them."""
 
     files: tuple[SearchedFile, ...]

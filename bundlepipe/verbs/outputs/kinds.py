@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.filesystem.base_directory import anchored

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from bundlepipe.documents.imgpkg.paths import IMAGES_LOCK
 from bundlepipe.errors import OutputError
@@ -23,16 +24,14 @@ from bundlepipe.filesystem.files import write_if_changed
 Why = Literal["absent", "forced", "made", "kind", "git"]
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """A recognisable kind of file: `name` is for messages, `matches` checks a path."""
 
     name: str
     matches: Callable[[str], bool]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReplacePolicy:
+class ReplacePolicy(Struct, frozen=True, kw_only=True):
     """What a writer may replace.
 
     `unknown` is the reason in messages for files that may not be replaced ("this pull did not make
@@ -57,8 +56,7 @@ class ReplacePolicy:
         return OutputError(f"{path}: exists, but {self.unknown}, and git does not have {what}: {self.advice}")
 
 
-@dataclass(frozen=True)
-class FileOutput:
+class FileOutput(Struct, frozen=True):
     """A file that is about to be written at `path`.
 
     `kinds` may be replaced. With `takes_empty`, so may an empty file, such as one of `mktemp`.
@@ -117,8 +115,7 @@ def check_all(outputs: Iterable[FileOutput]) -> None:
         output.check()
 
 
-@dataclass(frozen=True)
-class DirectoryOutput:
+class DirectoryOutput(Struct, frozen=True):
     """A directory that is about to be replaced by a pull.
 
     `protected` are paths that it must not contain. `is_bundle` says whether a bundle is pulled,

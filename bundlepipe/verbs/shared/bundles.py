@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from bundlepipe.documents.imgpkg.any_lock import parse_of_bundle
 from bundlepipe.documents.imgpkg.bundle import check_bundle
@@ -50,8 +51,7 @@ def locations_tag(digest: Digest) -> str:
     return f"{digest.algorithm}-{digest.encoded}.image-locations.imgpkg"
 
 
-@dataclass(frozen=True)
-class StoredImage:
+class StoredImage(Struct, frozen=True, dict=True):
     """An image or index and its store; its configuration is read once, on first use."""
 
     store: Source

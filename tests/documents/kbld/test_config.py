@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from bundlepipe.documents.kbld import config as kbld_config
 from bundlepipe.documents.kbld.builders import (
@@ -237,7 +238,7 @@ def test_the_older_kinds_are_read(kind: str) -> None:
         "destinations: [{image: d, newImage: e}]\nkeys: [f]\n"
     )
     found = read(text, HEAD.replace("Config", kind))
-    assert [len(rules) for rules in vars(found).values()] == [1, 1, 1, 1]
+    assert [len(rules) for rules in asdict(found).values()] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("key", ["searchrules", "searchRule", "Overrides", "source"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from typing import Any
 
 from bundlepipe.documents.kbld import builders, decoding, reading
@@ -72,6 +71,6 @@ def test_schema_and_builders_agree_about_options() -> None:
         for verb, rule in properties_of(source[name]).items()
     }
     assert told == {
-        names: {builders._KEYS.get(field.name, field.name) for field in fields(builder)}
+        names: {builders._KEYS.get(name, name) for name in builder.__struct_fields__}
         for names, builder in builders._TYPES.items()
     }

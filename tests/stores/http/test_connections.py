@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from bundlepipe.errors import StoreError, Unreachable
 from bundlepipe.oci.reference import Repository

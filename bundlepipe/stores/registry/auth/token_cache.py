@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from bundlepipe.concurrency.single_flight import SingleFlight
 from bundlepipe.errors import StoreError
 from bundlepipe.oci.reference import Repository
@@ -30,8 +32,7 @@ _MARGIN = 10.0
 Fetch = Callable[[Request, str | None], Answer]
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(Struct, frozen=True):
     """The scopes that a request needs, and those to request with it so that later requests need no other token.
 
     The credentials are those of `repository`.

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from msgspec import Struct
 
 from bundlepipe.errors import AccessDenied, StoreError
 from bundlepipe.oci.bounded_json import JsonFault, loads
@@ -30,8 +31,7 @@ class CredentialsRefused(AccessDenied):
     """The token service does not accept the credentials; it may accept newer ones."""
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """Actions on one resource, `repository:PATH:pull,push` in the protocol."""
 
     resource: str
