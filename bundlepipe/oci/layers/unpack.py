@@ -5,8 +5,8 @@ declared limits, links and devices are left out (as imgpkg does). Layers apply i
 OCI image layer specification: later ones win, whiteouts remove.
 
 The calling thread reads, verifies and decompresses a layer while a second one writes it; only the
-first ever waits for a network. It also computes the DiffID, so that a layer is checked without
-being read again.
+first ever waits for a network. The second one also computes the DiffID, so that a layer is checked
+without being read again: a core has as much to do for either thread.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from msgspec import Struct
 from bundlepipe.errors import IntegrityError, OutputError, UnsafeArchive
 from bundlepipe.filesystem.snapshots import FileState, Snapshot, directory_state, extracted_state
 from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.layers.archive import Archive, Block
 from bundlepipe.oci.layers.decompress import decompress
 from bundlepipe.oci.layers.tar import BLOCK, Member, read_member
 from bundlepipe.oci.layers.tree import Tree
@@ -31,16 +32,13 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 # Enough to let one thread run while the other creates a directory or waits for a disk.
-_BLOCKS_AHEAD = 64
+_BLOCKS_AHEAD = 16
 
 # Average allowance for headers, extended ones included; PAX records seldom fill one block.
 _HEADER_ALLOWANCE = 4096
 _HEADER_BASE_ALLOWANCE = 4 * 1024 * 1024
 
 _LONGEST_SHOWN_NAME = 200
-
-# Content, a fault of the stream at this point, or its end.
-_Block = bytes | UnsafeArchive | None
 
 
 class Limits(Struct, frozen=True):
@@ -116,9 +114,10 @@ def unpack(
         raise OutputError(f"{directory}: cannot be written: {error.strerror}") from None
     for number, layer in enumerate(layers, 1):
         tree.begin_layer()
-        writer = _Writer(tree, budget, written)
+        content = expected[number - 1] if expected else None
+        writer = _Writer(tree, budget, content.diff_id.hasher() if content else None, written)
         try:
-            _unpack_layer(iter(layer), writer, expected[number - 1] if expected else None)
+            _unpack_layer(iter(layer), writer, content)
         except (UnsafeArchive, OutputError, _OtherContent) as error:
             raise type(error)(f"{what}: layer {number}: {error}") from None
     files = 0
@@ -130,10 +129,9 @@ def unpack(
 
 
 def _unpack_layer(chunks: Iterator[bytes], writer: _Writer, expected: LayerContent | None) -> None:
-    hasher = expected.diff_id.hasher() if expected else None
     try:
         writer.start()
-        writer.feed(chunks, hasher)
+        writer.feed(chunks)
         if not isinstance(writer.error, (_LimitExceeded, OutputError)):
             # That the layer is the wrong one matters more than what is damaged in it.
             for _ in chunks:
@@ -145,9 +143,9 @@ def _unpack_layer(chunks: Iterator[bytes], writer: _Writer, expected: LayerConte
             close()
     if writer.error:
         raise writer.error
-    if expected and hasher and Digest.from_hasher(hasher) != expected.diff_id:
+    if expected and writer.diff_id != expected.diff_id:
         raise writer.damage or _OtherContent(
-            f"{expected.digest} has the DiffID {Digest.from_hasher(hasher)}, where the image configuration "
+            f"{expected.digest} has the DiffID {writer.diff_id}, where the image configuration "
             f"says {expected.diff_id}: the image is faulty: have it built or copied again"
         )
 
@@ -178,42 +176,42 @@ class _Budget:
 
 
 class _Writer:
-    """A thread that writes the archive it is fed to a tree.
+    """A thread that writes the archive it is fed to a tree, and hashes all of it with a `hasher`.
 
     `error` is what made it stop early. Even then it consumes its input, so that no thread blocks.
     `damage` is a fault of the compressed stream, perhaps only after the end of the archive.
     """
 
-    def __init__(self, tree: Tree, budget: _Budget, written: dict[bytes, FileState] | None) -> None:
+    def __init__(
+        self, tree: Tree, budget: _Budget, hasher: _Hash | None, written: dict[bytes, FileState] | None
+    ) -> None:
         self._tree = tree
         self._budget = budget
+        self._hasher = hasher
         self._written = written
-        self._blocks: queue.Queue[_Block] = queue.Queue(_BLOCKS_AHEAD)
+        self._blocks: queue.Queue[Block] = queue.Queue(_BLOCKS_AHEAD)
         # A daemon, since a second interrupt may end `close` before the thread has ended.
         self._thread = threading.Thread(target=self._run, name="unpack", daemon=True)
         self._is_done = False
         self.error: BaseException | None = None
         self.damage: UnsafeArchive | None = None
 
+    @property
+    def diff_id(self) -> Digest | None:
+        """The digest of the archive, once the thread has ended; None without a hasher."""
+        return Digest.from_hasher(self._hasher) if self._hasher else None
+
     def start(self) -> None:
         """Start the thread; `close` has to follow."""
         self._thread.start()
 
-    def feed(self, chunks: Iterator[bytes], hasher: _Hash | None) -> None:
-        """Pass the archive in a layer's chunks to the thread as far as it needs it, and all of it to a hasher."""
+    def feed(self, chunks: Iterator[bytes]) -> None:
+        """Pass the archive in a layer's chunks to the thread as far as it needs it."""
         try:
             for block in decompress(chunks):
-                if hasher:
-                    hasher.update(block)
-                if not self._is_done:
-                    self._blocks.put(block)
-                elif self.error or not hasher:
+                if self._is_done:
                     return
-                else:
-                    # Data after the end of the archive is part of the DiffID, and may be large.
-                    self._budget.count_content(len(block))
-        except _LimitExceeded:
-            raise
+                self._blocks.put(block)
         except UnsafeArchive as error:
             # Damage after the end of the archive is harmless, and the thread knows where the end
             # is.
@@ -228,84 +226,26 @@ class _Writer:
             self._thread.join()
 
     def _run(self) -> None:
-        archive = _Archive(self._blocks.get, self._budget)
+        archive = Archive(self._next_block, self._budget.count_header)
         try:
             _write_entries(archive, self._tree, self._budget, self._written)
+            if self._hasher:
+                # Data after the end of the archive is part of the DiffID, and may be large.
+                archive.drain(self._budget.count_content)
         except BaseException as error:  # noqa: BLE001  (raised by the thread that feeds)
             self.error = error
+            self._hasher = None
         self._is_done = True
         archive.drain()
 
-
-class _Archive:
-    """The blocks of an archive, read in portions of any size."""
-
-    def __init__(self, next_block: Callable[[], _Block], budget: _Budget) -> None:
-        self._next_block = next_block
-        self._budget = budget
-        self._block = b""
-        self._position = 0
-        self._has_ended = False
-
-    def read(self, size: int) -> bytes:
-        """Return `size` bytes of headers, fewer at the end."""
-        self._budget.count_header(size)
-        start = self._position
-        end = start + size
-        if end <= len(self._block):
-            self._position = end
-            return self._block[start:end]
-        parts: list[bytes] = []
-        while size and self._fill():
-            part = self._block[self._position : self._position + size]
-            self._position += len(part)
-            size -= len(part)
-            parts.append(part)
-        return b"".join(parts)
-
-    def copy(self, size: int, descriptor: int, update: Callable[[memoryview], None] | None = None) -> None:
-        """Write the next `size` bytes to a file and pass them to `update`; UnsafeArchive if the archive ends before."""
-        while size:
-            if not self._fill():
-                raise UnsafeArchive("the archive ends within its content")
-            portion = memoryview(self._block)[self._position : self._position + size]
-            # A signal or a full disk may cut a write short; the next one shows which.
-            written = os.write(descriptor, portion)
-            if update:
-                update(portion[:written])
-            self._position += written
-            size -= written
-
-    def skip(self, size: int) -> None:
-        """Skip the next `size` bytes; UnsafeArchive if the archive ends before."""
-        while size:
-            if not self._fill():
-                raise UnsafeArchive("the archive ends within its content")
-            skipped = min(size, len(self._block) - self._position)
-            self._position += skipped
-            size -= skipped
-
-    def drain(self) -> None:
-        """Consume all remaining blocks."""
-        while not self._has_ended:
-            self._has_ended = self._next_block() is None
-
-    def _fill(self) -> bool:
-        """Ensure that the block has at least one byte, unless the archive has ended."""
-        if self._position < len(self._block):
-            return True
-        if self._has_ended:
-            return False
-        block = self._next_block()
-        if isinstance(block, UnsafeArchive):
-            raise block
-        self._has_ended = block is None
-        self._block = block or b""
-        self._position = 0
-        return not self._has_ended
+    def _next_block(self) -> Block:
+        block = self._blocks.get()
+        if self._hasher and isinstance(block, bytes):
+            self._hasher.update(block)
+        return block
 
 
-def _write_entries(archive: _Archive, tree: Tree, budget: _Budget, written: dict[bytes, FileState] | None) -> None:
+def _write_entries(archive: Archive, tree: Tree, budget: _Budget, written: dict[bytes, FileState] | None) -> None:
     while (member := read_member(archive.read)) is not None:
         try:
             budget.count_entry()
@@ -317,7 +257,7 @@ def _write_entries(archive: _Archive, tree: Tree, budget: _Budget, written: dict
             raise OutputError(f"entry '{_shown(member.name)}': cannot be written: {error.strerror}") from None
 
 
-def _write_entry(member: Member, archive: _Archive, tree: Tree, written: dict[bytes, FileState] | None) -> None:
+def _write_entry(member: Member, archive: Archive, tree: Tree, written: dict[bytes, FileState] | None) -> None:
     created: tuple[int, bytes] | None = None
     if member.is_file:
         created = tree.create_file(member.name, member.mode)
