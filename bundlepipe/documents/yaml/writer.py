@@ -31,9 +31,7 @@ _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt\s].*)?")
 # A YAML indicator at the start, a ':' or '#' that would act as one, or a blank at an end.
 _NEEDS_QUOTES = re.compile(r"^[\s,\[\]{}#&*!|>'\"%@`]|^[-?:](?:\s|$)|^(?:---|\.\.\.)|:(?:\s|$)|\s#|\s$")
 # Fixed ranges rather than str.isprintable(), which changes with Python's Unicode tables.
-INVISIBLE = re.compile(
-    "[^\x20-\x7e\xa1-\u1fff\u2030-\u205e\u2070-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
+INVISIBLE = re.compile("[\x00-\x1f\x7f-\xa0\u2000-\u202f\u205f-\u206f\ud800-\udfff\ufeff\ufffe\uffff]")
 _UNREADABLE_IN_QUOTES = re.compile(INVISIBLE.pattern + r'|["\\]')
 _SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 # YAML finds the ':' after a key only within 1,024 characters, unless a '?' precedes it.
