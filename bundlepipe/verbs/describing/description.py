@@ -14,7 +14,6 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from bundlepipe.documents.yaml.writer import write
 from bundlepipe.errors import printable
 from bundlepipe.oci.digest import Digest
 
@@ -75,7 +74,7 @@ def text_blocks(description: BundleDescription) -> Iterator[str]:
 
 def to_yaml(description: BundleDescription) -> str:
     """Return the description as YAML, keys sorted, without a leading `---`."""
-    return write(_bundle_data(description)).decode().removeprefix("---\n")
+    return _yaml(_bundle_data(description))
 
 
 def yaml_as_imgpkg(description: BundleDescription) -> str:
@@ -83,7 +82,13 @@ def yaml_as_imgpkg(description: BundleDescription) -> str:
 
     imgpkg prints the digest of the bundle itself before the YAML.
     """
-    return write(_as_imgpkg(_bundle_data(description))).decode().removeprefix("---\n")
+    return _yaml(_as_imgpkg(_bundle_data(description)))
+
+
+def _yaml(data: Mapping[str, Any]) -> str:
+    from bundlepipe.documents.yaml.writer import write
+
+    return write(data).decode().removeprefix("---\n")
 
 
 def to_json(description: BundleDescription) -> str:

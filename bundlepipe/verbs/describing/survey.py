@@ -242,10 +242,12 @@ def _metadata(content: bytes | None, image: str) -> dict[str, str]:
 
     imgpkg copies that file without reading it, so its content is no reason to fail.
     """
+    if not content:
+        return {}
     from bundlepipe.documents.yaml.reader import load_one
 
     try:
-        data = load_one(content or b"{}", f"{image}: {BUNDLE_METADATA}").data
+        data = load_one(content, f"{image}: {BUNDLE_METADATA}").data
     except DocumentError:
         return {}
     metadata = data.get("metadata") if isinstance(data, dict) else None
