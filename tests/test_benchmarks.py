@@ -70,3 +70,12 @@ def test_all_works_of_the_comparison_with_imgpkg_run() -> None:
     assert done.returncode == 0, done.stderr
     works = [line[:40].strip() for line in done.stdout.splitlines() if re.search(r"\d m?s ", line)]
     assert len(works) == 15 and works[-1] == "version", done.stdout
+
+
+@pytest.mark.slow
+def test_all_works_of_growth_run() -> None:
+    require("registry")
+    command = [sys.executable, "-m", "benchmarks.growth", "--small"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^.*-?\d+\.\d x .*$", done.stdout, re.MULTILINE)) == 9, done.stdout

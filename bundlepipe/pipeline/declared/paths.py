@@ -9,6 +9,9 @@ from functools import cache
 from bundlepipe.filesystem.base_directory import anchored, base_directory
 from bundlepipe.stores.location import ARCHIVE_PREFIX, LAYOUT_PREFIX
 
+# So that no path exceeds Python's limit of recursion.
+_DEEPEST_IN_STEPS = 100
+
 # Says whether a path below one that is read is excluded.
 Ignores = Callable[[str], bool]
 
@@ -21,7 +24,9 @@ def normalise(path: str | os.PathLike[str], base: str = "") -> str:
     """
     joined = os.path.abspath(anchored(os.path.join(base, os.fspath(path)) or os.curdir))
     parent, name = os.path.split(joined)
-    return os.path.relpath(os.path.join(_real_directory(parent), name), base_directory())
+    real, start = os.path.join(_real_directory(parent), name), os.path.join(base_directory(), "")
+    # Nearly all are below it.
+    return real[len(start) :] if real.startswith(start) and real != start else os.path.relpath(real, start)
 
 
 def normal_location(text: str, base: str = "") -> str:
@@ -44,8 +49,17 @@ def archives_in(texts: Iterable[str]) -> list[str]:
     return [text.removeprefix(ARCHIVE_PREFIX) for text in texts if text.startswith(ARCHIVE_PREFIX)]
 
 
-# Hundreds of bundles share few directories, and links do not change while a pipeline is loaded.
-_real_directory = cache(os.path.realpath)
+@cache
+def _real_directory(path: str) -> str:
+    """Return the absolute path of a directory without links: they do not change while a pipeline is loaded."""
+    parent, name = os.path.split(path)
+    if not name:
+        return path
+    if path.count("/") > _DEEPEST_IN_STEPS:
+        return os.path.realpath(path)
+    # Thousands of bundles have few directories above them.
+    real = os.path.join(_real_directory(parent), name)
+    return os.path.realpath(real) if os.path.islink(real) else real
 
 
 def absolute(path: str) -> str:

@@ -167,6 +167,7 @@ class _Reading:
         self.problems: list[str] = []
         self.cache = _ValidatedCache(cache)
         self._environment = environment
+        self._begun: set[str] = set()
         # The data of each file before the substitution of variables.
         self._written: dict[str, Any] = {}
         # Texts with a variable that has no value, which is reported.
@@ -198,6 +199,7 @@ class _Reading:
     def _load(self, path: str) -> dict[str, Any] | None:
         """Return the interpolated data of a file, or None if it is too faulty."""
         self.declared.paths.append(path)
+        self._begun.add(path)
         content = read_document(path)
         try:
             data = self.cache.load(path, content)
@@ -250,7 +252,7 @@ class _Reading:
             if not os.path.isfile(path):
                 self.problems.append(f"{where}: no such pipeline file: {path}")
             # Several patterns may match a file, including the file's own.
-            elif path not in self.declared.paths:
+            elif path not in self._begun:
                 self.read(path, default_push)
 
     def _lock_file(self, where: Position, lock_file: str) -> None:
