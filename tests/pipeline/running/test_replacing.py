@@ -446,7 +446,7 @@ def test_a_thousand_random_declarations_lose_nothing(project: Project, monkeypat
         declared = any_declared(tree, given, chance)
         done += run_tasks(declared, settings)
         assert not tree.changed(), declared
-        run_tasks(declared, replace(settings, force=frozenset({"x", "app"})))
+        run_tasks(declared, Settings(registries=settings.registries, force=frozenset({"x", "app"})))
         forced_changes += bool(tree.changed())
     # Else this would say nothing.
     assert done > ROUNDS / 10
