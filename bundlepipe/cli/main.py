@@ -16,4 +16,9 @@ def main() -> None:
     collect_rarely()
     from bundlepipe.cli.program import run
 
-    sys.exit(run(sys.argv[0], sys.argv[1:]))
+    status = run(sys.argv[0], sys.argv[1:])
+    if status == 130:
+        from bundlepipe.concurrency.termination import end_at_once_if_interrupted
+
+        end_at_once_if_interrupted()
+    sys.exit(status)

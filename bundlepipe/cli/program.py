@@ -74,11 +74,9 @@ def run(program: str, arguments: Sequence[str]) -> int:
     except (BundlepipeError, OSError, click.ClickException) as error:
         return _fail(this, error)
     except click.Abort:
-        from bundlepipe.concurrency.termination import cancel_all_work, end_at_once_if_interrupted
+        from bundlepipe.concurrency.termination import end_interrupted
 
-        cancel_all_work()
-        this.console.note(f"{this.tool.name}: interrupted")
-        end_at_once_if_interrupted()
+        end_interrupted(lambda: this.console.note(f"{this.tool.name}: interrupted"))
         return 130
 
 

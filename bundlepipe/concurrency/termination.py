@@ -9,6 +9,7 @@ import atexit
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
@@ -54,29 +55,38 @@ def report_interrupts_briefly() -> None:
 
     def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
-            end_interrupted()
+            end_interrupted_run()
+            end_at_once_if_interrupted()
         else:
             previous(kind, error, trace)
 
     sys.excepthook = tell
 
 
-def end_interrupted() -> None:
-    """Report it, cancel all work and wait for its end, which another interrupt cuts short.
+def end_interrupted_run() -> None:
+    """End a run of doit as `end_interrupted` does."""
+    end_interrupted(lambda: sys.stderr and sys.stderr.write("interrupted: the next run does what is not finished\n"))
+
+
+def end_interrupted(tell: Callable[[], object]) -> None:
+    """Cancel all work, `tell` the user, and wait for the end of the work, which another interrupt cuts short.
 
     Otherwise threads and workers would be awaited until they have done everything.
     """
-    sys.stderr.write("interrupted: the next run does what is not finished\n")
     with suppress(KeyboardInterrupt):
         cancel_all_work()
+    with suppress(KeyboardInterrupt):
+        tell()
     _let_all_end()
     atexit.unregister(_let_all_end)
-    end_at_once_if_interrupted()
 
 
 def end_at_once_if_interrupted() -> None:
-    """From now on let SIGINT end the process: it is about to end, and Python would print a traceback."""
-    if is_main_thread():
+    """From now on let SIGINT end the process, unless it has another handler.
+
+    For a process that is about to end: Python would print a traceback.
+    """
+    if is_main_thread() and signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _interrupt):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -14,7 +14,7 @@ import pytest
 from doit.exceptions import TaskFailed
 
 from bundlepipe.concurrency.cancellation import uninterrupted
-from bundlepipe.concurrency.termination import ending_behind, interrupt_between_steps
+from bundlepipe.concurrency.termination import end_at_once_if_interrupted, ending_behind, interrupt_between_steps
 from bundlepipe.errors import StoreError
 from bundlepipe.pipeline.running.action import Action
 from tests.support.project import DODO, Project
@@ -112,6 +112,103 @@ raise KeyboardInterrupt
     )
     assert result.returncode == -signal.SIGINT
     assert result.stderr == "interrupted: the next run does what is not finished\n"
+
+
+def test_a_command_that_is_interrupted_twice_leaves_no_traceback(tmp_path: Path) -> None:
+    result = _run(
+        tmp_path,
+        """
+import signal, sys, threading
+import click
+from bundlepipe.cli import main, program
+from bundlepipe.concurrency import termination
+
+class Command:
+    def main(self, *_, **options):
+        raise click.Abort
+
+cancel = termination.cancel_all_work
+def cancelled():
+    cancel()
+    signal.raise_signal(signal.SIGINT)
+
+program.command_of = lambda _: Command()
+termination.cancel_all_work = cancelled
+threading._register_atexit(lambda: signal.raise_signal(signal.SIGINT))
+sys.argv = ["bundlepipe", "version"]
+main.main()
+""",
+    )
+    assert (result.returncode, result.stderr) == (-signal.SIGINT, "bundlepipe: interrupted\n")
+
+
+def test_an_interrupt_cancels_work_though_nobody_can_be_told(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import threading
+from bundlepipe.concurrency.cancellation import Cancellation, cancellable, pause
+from bundlepipe.concurrency.termination import report_interrupts_briefly
+
+is_working = threading.Event()
+def work():
+    is_working.set()
+    pause(60)
+
+def run():
+    try:
+        cancellable(Cancellation(), work)
+    except BaseException as error:
+        print(type(error).__name__)
+
+report_interrupts_briefly()
+threading.Thread(target=run).start()
+is_working.wait()
+raise KeyboardInterrupt
+"""
+    )
+    for redirected in ("2>/dev/full", "2>&-"):
+        command = ["sh", "-c", f"exec {sys.executable} {script} {redirected}"]
+        result = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=LONG, check=False)
+        assert result.stdout == "Cancelled\n", redirected
+
+
+def test_another_interrupt_ends_the_wait_for_workers(tmp_path: Path) -> None:
+    result = _run(
+        tmp_path,
+        """
+import multiprocessing, os, signal, threading, time
+from bundlepipe.concurrency.termination import report_interrupts_briefly
+
+def work(is_ready):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    is_ready.set()
+    while True:
+        time.sleep(3600)
+
+if __name__ == "__main__":
+    report_interrupts_briefly()
+    is_ready = multiprocessing.Event()
+    worker = multiprocessing.Process(target=work, args=(is_ready,))
+    worker.start()
+    is_ready.wait()
+    threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    raise KeyboardInterrupt
+""",
+    )
+    assert result.returncode == -signal.SIGINT
+    # A worker that is left would hold the streams.
+    assert result.stderr == "interrupted: the next run does what is not finished\n"
+
+
+def test_the_handler_of_a_host_program_stays() -> None:
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        own = signal.getsignal(signal.SIGINT)
+        end_at_once_if_interrupted()
+        assert signal.getsignal(signal.SIGINT) is own
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_what_must_not_be_interrupted_is_done_first() -> None:

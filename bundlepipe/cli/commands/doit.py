@@ -44,9 +44,9 @@ def _run(main: Any, arguments: Sequence[str]) -> int:
     try:
         status: int = main.run(arguments)
     except KeyboardInterrupt:
-        from bundlepipe.concurrency.termination import end_interrupted
+        from bundlepipe.concurrency.termination import end_interrupted_run
 
-        end_interrupted()
+        end_interrupted_run()
         return 130
     return status
 

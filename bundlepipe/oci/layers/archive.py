@@ -14,19 +14,19 @@ Block = bytes | UnsafeArchive | None
 class Archive:
     """The blocks of an archive, read in portions of any size.
 
-    `next_block` returns the next one. `count_header` is called for the size of every header, and may raise.
+    `next_block` returns the next one. `count_overhead` is called with the size of every header, and may raise.
     """
 
-    def __init__(self, next_block: Callable[[], Block], count_header: Callable[[int], None]) -> None:
+    def __init__(self, next_block: Callable[[], Block], count_overhead: Callable[[int], None]) -> None:
         self._next_block = next_block
-        self._count_header = count_header
+        self._count_overhead = count_overhead
         self._block = b""
         self._position = 0
         self._has_ended = False
 
     def read(self, size: int) -> bytes:
         """Return `size` bytes of headers, fewer at the end."""
-        self._count_header(size)
+        self._count_overhead(size)
         start = self._position
         end = start + size
         if end <= len(self._block):
@@ -62,13 +62,13 @@ class Archive:
             self._position += skipped
             size -= skipped
 
-    def drain(self, count: Callable[[int], None] | None = None) -> None:
-        """Consume all remaining blocks, damaged or not; `count` is called for the size of each, and may raise."""
+    def drain(self, *, is_counted: bool = False) -> None:
+        """Consume all remaining blocks, damaged or not; they may be counted as overhead."""
         while not self._has_ended:
             block = self._next_block()
             self._has_ended = block is None
-            if count and isinstance(block, bytes):
-                count(len(block))
+            if is_counted and isinstance(block, bytes):
+                self._count_overhead(len(block))
 
     def _fill(self) -> bool:
         """Ensure that the block has at least one byte, unless the archive has ended."""

@@ -45,8 +45,8 @@ class Limits(Struct, frozen=True):
     """The most that the layers of an image may unpack to, in total.
 
     `size` counts the bytes of content, including entries that are left out or replaced later;
-    `entries` counts entries of the archives and the directories that they imply. Headers are
-    allowed 4 KiB per entry.
+    `entries` counts entries of the archives and the directories that they imply. Headers, and data
+    after the end of an archive, are allowed 4 KiB per entry.
     """
 
     size: int = 64 * 1024**3
@@ -169,10 +169,10 @@ class _Budget:
         if self._size < 0:
             raise _LimitExceeded(f"the image holds more than {self._limits.size} bytes, the limit")
 
-    def count_header(self, size: int) -> None:
+    def count_overhead(self, size: int) -> None:
         self._headers -= size
         if self._headers < 0:
-            raise _LimitExceeded("the headers of the image take more space than is allowed for its entries")
+            raise _LimitExceeded("headers, and what follows the archives, take more space than its entries are allowed")
 
 
 class _Writer:
@@ -213,8 +213,8 @@ class _Writer:
                     return
                 self._blocks.put(block)
         except UnsafeArchive as error:
-            # Damage after the end of the archive is harmless, and the thread knows where the end
-            # is.
+            # Damage after the block in which the archive ends is harmless, and the thread knows which
+            # that is.
             self.damage = error
             self._blocks.put(error)
 
@@ -226,15 +226,14 @@ class _Writer:
             self._thread.join()
 
     def _run(self) -> None:
-        archive = Archive(self._next_block, self._budget.count_header)
+        archive = Archive(self._next_block, self._budget.count_overhead)
         try:
             _write_entries(archive, self._tree, self._budget, self._written)
             if self._hasher:
                 # Data after the end of the archive is part of the DiffID, and may be large.
-                archive.drain(self._budget.count_content)
+                archive.drain(is_counted=True)
         except BaseException as error:  # noqa: BLE001  (raised by the thread that feeds)
             self.error = error
-            self._hasher = None
         self._is_done = True
         archive.drain()
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from bundlepipe.errors import IntegrityError, UnsafeArchive
+from bundlepipe.filesystem.snapshots import Snapshot
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.layers.unpack import LayerContent, Limits, unpack
-from tests.support.archives import END, contents, entry, gzipped, in_chunks, zstd
+from tests.support.archives import END, contents, entry, gzipped, header, in_chunks, zstd
 
 LOWER = entry(b"a", b"1") + END
 UPPER = entry(b"b", b"2") + END
+BLOCK = bytes(256 * 1024)
 
 
 def _unpack(output: Path, *layers: bytes, archives: tuple[bytes, ...], limits: Limits | None = None) -> None:
@@ -66,8 +72,51 @@ def test_damage_within_the_content_is_told(output: Path) -> None:
         _unpack(output, whole[:-100], archives=(LOWER + bytes(range(256)) * 4096,))
 
 
-def test_what_lies_behind_the_end_of_an_archive_counts_against_the_limit(output: Path) -> None:
+def test_what_lies_behind_the_end_of_an_archive_is_limited_as_headers_are(output: Path) -> None:
     """Else it could be inflated for hours, as it is part of the DiffID."""
     archive = LOWER + bytes(64 << 20)
-    with pytest.raises(UnsafeArchive, match="layer 1: the image holds more than 1048576 bytes, the limit"):
-        _unpack(output, gzipped(archive), archives=(archive,), limits=Limits(size=1 << 20))
+    with pytest.raises(UnsafeArchive, match="layer 1: headers, and what follows the archives, take more space"):
+        _unpack(output, gzipped(archive), archives=(archive,), limits=Limits(entries=10))
+
+
+def test_padding_behind_the_end_of_an_archive_is_no_content(output: Path) -> None:
+    archive = LOWER + bytes(10240)
+    _unpack(output, archive, archives=(archive,), limits=Limits(size=1))
+    assert contents(output) == {"a": b"1"}
+
+
+def test_a_write_that_is_cut_short_is_completed(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytes(range(256)) * 64
+    archive, whole_write = entry(b"a", content) + END, os.write
+    monkeypatch.setattr(os, "write", lambda to, data: whole_write(to, data[: len(data) // 2 + 1]))
+    states: Snapshot = {}
+    unpack([in_chunks(archive)], str(output), states=states)
+    monkeypatch.undo()
+    assert contents(output) == {"a": content}
+    assert states[str(output / "a")].sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_while_a_disk_is_slow_few_blocks_wait_in_memory(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_writable, given = threading.Event(), []
+
+    def chunks() -> Iterator[bytes]:
+        yield header(b"a", 256 * len(BLOCK))
+        for _ in range(256):
+            given.append(BLOCK)
+            yield BLOCK
+        yield END
+
+    def write(to: int, data: memoryview) -> int:
+        is_writable.wait()
+        return len(data)
+
+    monkeypatch.setattr(os, "write", write)
+    reader = threading.Thread(target=unpack, args=([chunks()], str(output)))
+    reader.start()
+    before = -1
+    while len(given) > before:
+        before = len(given)
+        time.sleep(0.3)
+    is_writable.set()
+    reader.join()
+    assert before < 32 and len(given) == 256

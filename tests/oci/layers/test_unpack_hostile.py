@@ -335,7 +335,7 @@ LARGEST_BOMB = MIB // 4
         pytest.param(
             lambda: endless(b"", lambda _: pax({b"comment": ZEROS[:1_000_000]}, kind=b"g") + entry(b"a")),
             Limits(entries=100),
-            "headers of the image take more space",
+            "headers, and what follows the archives, take more space",
             id="pax headers with entries between",
         ),
         pytest.param(
