@@ -223,15 +223,27 @@ def _read(path: str, what: str) -> bytes:
 def _all_present(store: Source, lock: ImagesLock, known: ImageLocations | None) -> bool:
     """Return whether every image of the lock is in the bundle's own repository; refusals count as absence."""
     located = {location.image.digest for location in known.locations} if known else set()
-    unknown = {image.digest for image in lock.images} - located
-    return all(in_parallel(lambda digest: _is_present(store, digest), sorted(unknown)))
-
-
-def _is_present(store: Source, digest: Digest) -> bool:
+    unknown = [digest for digest in dict.fromkeys(image.digest for image in lock.images) if digest not in located]
+    # If the bundle was never copied, the first answer decides.
     try:
-        return store.has_manifest(digest)
-    except AccessDenied:
+        for digests in (unknown[:1], unknown[1:]):
+            in_parallel(lambda digest: _require(store, digest), digests)
+    except _NotHere:
         return False
+    return True
+
+
+class _NotHere(Exception):
+    """An image is not in the repository."""
+
+
+def _require(store: Source, digest: Digest) -> None:
+    try:
+        if store.has_manifest(digest):
+            return
+    except AccessDenied:
+        pass
+    raise _NotHere
 
 
 def _relocate(lock: ImagesLock, store: Source) -> ImagesLock:

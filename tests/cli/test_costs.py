@@ -114,6 +114,7 @@ def test_commands_on_a_bundle_of_images_take_requests_by_image_and_blob(
     # The manifest of the bundle by its digest's tag and its own, and the locations image of a few hundred bytes.
     written = sum(len(manifest.raw) for manifest in manifests) + 2 * len(outer.raw)
 
+    costs.only_read(5, "pull", "-b", str(bundle), "-o", tmp_path / "not copied")
     requests, sent = costs("copy", "-b", str(bundle), "--to-repo", copied)
     assert requests <= 2 * IMAGES + blobs + 17 and sent <= written + 2_500, proxy.summary()
     costs.only_read(IMAGES + 4, "copy", "-b", str(bundle), "--to-repo", copied)
