@@ -29,6 +29,7 @@ _COMMANDS = {
     BUNDLEPIPE.name: {
         "init": ("init:init", "Write a bundlepipe.yml and a dodo.py for a directory"),
         "doit": ("doit:doit", "Run doit, with the tasks of bundlepipe.yml if there is no dodo.py"),
+        "plan": ("doit:plan", "Show what a run of doit would do, without doing it"),
         "check": ("check:check", "Check all documents of a pipeline, without network"),
         "doctor": ("doctor:doctor", "Find out why a registry does not respond"),
         **_IMGPKG_COMMANDS,

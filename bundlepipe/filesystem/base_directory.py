@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
+from bundlepipe.filesystem.overlay import active_overlay
+
 Result = TypeVar("Result")
 
 _base: ContextVar[str | None] = ContextVar("base_directory", default=None)
@@ -47,7 +49,37 @@ def base_directory() -> str:
 
 
 def anchored(path: str) -> str:
-    """Return the path to open for `path`: absolute within `paths_from`, else the path itself."""
+    """Return the path to open for `path`: absolute within `paths_from`, else the path itself.
+
+    In a plan it is that of the content which a run would have written there. To write, use `anchored_output`.
+    """
+    found, overlay = _joined(path), active_overlay()
+    return overlay.seen(found) if overlay and path else found
+
+
+def anchored_output(path: str) -> str:
+    """Return the path to write to for `path`: in a plan one in its overlay."""
+    found, overlay = _joined(path), active_overlay()
+    return overlay.written(found) if overlay and path else found
+
+
+def entries_of(directory: str) -> list[os.DirEntry[str]]:
+    """Return the entries of a directory in any order; OSError if it cannot be read."""
+    if overlay := active_overlay():
+        return overlay.entries(_joined(directory))
+    with os.scandir(_joined(directory)) as found:
+        return list(found)
+
+
+def remove_file(path: str) -> None:
+    """Remove a file; OSError if that is impossible."""
+    if overlay := active_overlay():
+        overlay.remove(_joined(path))
+    else:
+        os.remove(_joined(path))
+
+
+def _joined(path: str) -> str:
     base = _base.get()
     # An empty path must stay invalid instead of becoming a directory.
     return os.path.join(base, path) if base and path else path

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from bundlepipe.errors import InputError, as_go
-from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.filesystem.base_directory import anchored, anchored_output
 from bundlepipe.limits import LARGEST_DOCUMENT, in_words
 
 _PREFIX = ".incoming-"
@@ -71,17 +71,18 @@ def write_if_changed(
     a file that did not exist, if not those of the umask; an existing file keeps its own. Raises
     OSError.
     """
-    path = anchored(path)
-    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+    existing = anchored(path)
+    with contextlib.suppress(FileNotFoundError), open(existing, "rb") as file:
         if file.read() == content:
             return False
+    path = anchored_output(path)
     directory = os.path.dirname(path) or "."
     os.makedirs(directory, exist_ok=True)
     with incoming(directory) as file:
         file.write(content)
         file.flush()
         if mode is not None:
-            os.fchmod(file.fileno(), stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else mode)
+            os.fchmod(file.fileno(), stat.S_IMODE(os.stat(existing).st_mode) if os.path.exists(existing) else mode)
         about_to(os.fstat(file.fileno()))
         os.replace(file.name, path)
     return True

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import Struct
 
 from bundlepipe.errors import InputError, NotRegular, as_go, quoted
-from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.filesystem.base_directory import anchored, entries_of
 from bundlepipe.filesystem.files import read_document
 
 if TYPE_CHECKING:
@@ -185,8 +185,7 @@ class _Walk(Struct, frozen=True):
 def in_byte_order(directory: str) -> list[os.DirEntry[str]]:
     """Return the entries of a directory in byte order of their names; InputError if it cannot be read."""
     try:
-        with os.scandir(anchored(directory)) as found:
-            children = sorted(found, key=_name)
+        children = sorted(entries_of(directory), key=_name)
     except OSError as error:
         raise InputError(
             f"{directory}: cannot be read: {error.strerror}", drop_in=as_go("open", directory, error)

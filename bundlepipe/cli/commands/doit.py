@@ -33,6 +33,20 @@ def doit(context: click.Context, arguments: list[str]) -> None:
     Without a dodo.py the tasks are those of bundlepipe.yml. If neither is here, doit runs in the
     nearest directory above that has one. The exit status is doit's.
     """
+    _doit(context, arguments)
+
+
+@click.command(cls=_Untouched, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def plan(context: click.Context, arguments: list[str]) -> None:
+    """Show what a run of doit would do, as `bundlepipe doit plan` does."""
+    if {"-h", "--help"} & set(arguments):
+        _doit(context, ["help", "plan"])
+    _doit(context, ["plan", *arguments])
+
+
+def _doit(context: click.Context, arguments: list[str]) -> None:
     name = f"{context.find_root().info_name} doit"
     # A dodo.py may read it, and the script of `tabcompletion` is for the program of this name.
     sys.argv = ["doit", *arguments]

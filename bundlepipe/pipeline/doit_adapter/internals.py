@@ -12,7 +12,7 @@ from doit import doit_cmd
 from doit.dependency import Dependency, UptodateCalculator
 from doit.task import Task
 
-from bundlepipe.filesystem.base_directory import base_directory
+from bundlepipe.filesystem.base_directory import anchored, base_directory
 
 _VALUES = "_values_:"
 # The part of a record that doit sets last (Dependency.save_success).
@@ -61,6 +61,47 @@ class Calculator(UptodateCalculator):  # type: ignore[misc]
         self.dependencies._set(task.name, LAST_PART, tuple(task.file_dep))
 
 
+class _Unsaved:
+    """doit's interface of a backend, on another one that is only read: changes are kept in memory."""
+
+    def __init__(self, backend: Any) -> None:
+        self.name = backend.name
+        self._backend = backend
+        self._changed: dict[str, dict[str, Any]] = {}
+        self._removed: set[str] = set()
+
+    def get(self, task_id: str, dependency: str) -> Any:
+        """Return one part of a task's record; None if there is none."""
+        changed = self._changed.get(task_id, {})
+        if dependency in changed or task_id in self._removed:
+            return changed.get(dependency)
+        return self._backend.get(task_id, dependency)
+
+    def set(self, task_id: str, dependency: str, value: Any) -> None:
+        """Set one part of a task's record."""
+        self._changed.setdefault(task_id, {})[dependency] = value
+
+    def in_(self, task_id: str) -> bool:
+        """Return whether there is a record of the task."""
+        return task_id in self._changed or (task_id not in self._removed and bool(self._backend.in_(task_id)))
+
+    def remove(self, task_id: str) -> None:
+        """Forget a task."""
+        self._changed.pop(task_id, None)
+        self._removed.add(task_id)
+
+    def dump(self) -> None:
+        """Save nothing."""
+
+
+def save_nothing(dependencies: Dependency) -> None:
+    """Keep all changes of doit's records in memory from now on."""
+    backend = _Unsaved(dependencies.backend)
+    dependencies.backend = backend
+    dependencies._set, dependencies._get, dependencies._in = backend.set, backend.get, backend.in_
+    dependencies.remove = backend.remove
+
+
 def _anchor_checks(dependencies: Dependency, directory: str) -> None:
     """Make doit look for targets and dependencies, including users' own, relative to `directory`.
 
@@ -75,7 +116,7 @@ def _anchor_checks(dependencies: Dependency, directory: str) -> None:
 
 
 def _from_directory(directory: str, check: Callable[..., Any], path: str, *arguments: Any) -> Any:
-    return check(os.path.join(directory, path), *arguments)
+    return check(anchored(os.path.join(directory, path)), *arguments)
 
 
 def calculators(task: Task) -> list[object]:

@@ -70,13 +70,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         depend_on_directories(tasks)
         display.begin()
         self._begin_summary(tasks, selected_tasks)
-        asked = [(name, each) for name, each in _calculators(tasks, selected_tasks) if isinstance(each, Staleness)]
-        announced = Announced({name: each.lookup for name, each in asked if each.lookup})
-        searches = {name: each for name, each in asked if isinstance(each, NameSearch)}
-        for _, each in asked:
-            each.announced = announced
-            if isinstance(each, NameSearch):
-                each.searches = searches
+        announce(tasks, selected_tasks)
 
     def _begin_summary(self, tasks: Mapping[str, Task], selected: Iterable[str]) -> None:
         """Find out whether the lines of all tasks fit on a screen."""
@@ -114,7 +108,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             super().add_success(task)
             return
         display.finish(task.name)
-        reasons = (task.meta or {}).get(WHY) or _changed_dependencies(task)
+        reasons = (task.meta or {}).get(WHY) or changed_dependencies(task)
         is_told = not self._has_to_be_brief(task) or self._told < self._height // _SHARE
         self._tally.count_for_group(task.name, outcome, reasons, is_told=is_told)
         if is_told:
@@ -189,6 +183,17 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
                 self._traffic_of_workers[process] = counted
 
 
+def announce(tasks: Mapping[str, Task], selected: Iterable[str]) -> None:
+    """Announce the possible requests and searches of a run, so that they are done together."""
+    asked = [(name, each) for name, each in _calculators(tasks, selected) if isinstance(each, Staleness)]
+    announced = Announced({name: each.lookup for name, each in asked if each.lookup})
+    searches = {name: each for name, each in asked if isinstance(each, NameSearch)}
+    for _, each in asked:
+        each.announced = announced
+        if isinstance(each, NameSearch):
+            each.searches = searches
+
+
 def _is_ours(task: Task) -> bool:
     return isinstance(task, PipelineTask) and bool(task.actions)
 
@@ -198,7 +203,7 @@ def _counts(task: Task) -> bool:
     return bool(task.actions) and not task.name.startswith("_")
 
 
-def _changed_dependencies(task: Task) -> list[str]:
+def changed_dependencies(task: Task) -> list[str]:
     """Return the reasons that doit found: changed digests of what other tasks made."""
     return [f"{os.path.basename(path)} changed" for path in sorted(task.dep_changed or ())]
 

@@ -9,7 +9,7 @@ import contextlib
 import os
 
 from bundlepipe.errors import BundlepipeError, InvalidDigest, InvalidReference
-from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.filesystem.base_directory import anchored, remove_file
 from bundlepipe.filesystem.files import write_if_changed
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
@@ -91,7 +91,7 @@ def _read_record(path: str) -> bytes | None:
 
 def _forget(records: str, kind: str, name: str) -> None:
     with contextlib.suppress(FileNotFoundError):
-        os.remove(anchored(os.path.join(records, kind, name)))
+        remove_file(os.path.join(records, kind, name))
 
 
 def tag_file(name: str) -> str:

@@ -15,6 +15,7 @@ from bundlepipe.concurrency.cancellation import Cancellation, cancellable
 from bundlepipe.concurrency.termination import end_orderly, ending_behind
 from bundlepipe.errors import BundlepipeError, printable
 from bundlepipe.filesystem.base_directory import as_given, base_directory, paths_from
+from bundlepipe.filesystem.overlay import Unforeseen
 from bundlepipe.pipeline.running.edges import REFUSAL
 from bundlepipe.progress.display import display
 from bundlepipe.stores.http.traffic import traffic
@@ -63,6 +64,23 @@ class Action(BaseAction):  # type: ignore[misc]
                     self.task.meta = {**(self.task.meta or {}), TRAFFIC: (os.getpid(), traffic.counted())}
         self.result = {"digest": self.values.get("digest", "")}
         return None
+
+    @property
+    def is_foreseen(self) -> bool:
+        """Whether a plan can do the work: it only reads, writes files by `write_if_changed`, and writes to stores."""
+        return False
+
+    def foresee(self) -> dict[str, Any]:
+        """Return the values that the work will have, in a plan: it is done with the plan's files and stores.
+
+        Raises Unforeseen if they depend on what is known only when it is done, and whatever the work raises.
+        """
+        if refusal := getattr(self.task, REFUSAL, None):
+            raise BundlepipeError(refusal)
+        if not self.is_foreseen:
+            raise Unforeseen
+        with paths_from(self._directory):
+            return self.work()
 
     def work(self) -> dict[str, Any]:
         """Do the task's work; return JSON-able values.

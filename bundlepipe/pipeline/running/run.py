@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,11 @@ from bundlepipe.stores.settings import RegistrySettings
 # Imported only when a task runs: a run with nothing to do needs no stores.
 if TYPE_CHECKING:
     from bundlepipe.stores.opening import Stores
+    from bundlepipe.stores.planned import PlannedStores
     from bundlepipe.verbs.images.resolver import Resolver
 
 REFRESH_ALL = "all"
+_Key = tuple[tuple[str, RegistrySettings], ...]
 
 
 class Settings(Struct, frozen=True):
@@ -63,17 +66,65 @@ class Settings(Struct, frozen=True):
     def stores(self) -> Stores:
         """The stores of this process: all its tasks share connections and tokens."""
         with _making:
-            return _stores(self._key, os.getpid())
+            return _plans[-1].stores(self._key) if _plans else _stores(self._key, os.getpid())
 
     @property
     def resolver(self) -> Resolver:
         """The resolver of this process: a tag is looked up once, even for several locks."""
         with _making:
-            return _resolver(self._key, os.getpid())
+            return _plans[-1].resolver(self._key) if _plans else _resolver(self._key, os.getpid())
 
     @property
-    def _key(self) -> tuple[tuple[str, RegistrySettings], ...]:
+    def _key(self) -> _Key:
         return tuple(sorted(self.registries.items(), key=lambda item: item[0]))
+
+
+class PlannedAccess:
+    """The stores of a plan: what tasks write is remembered, and seen by later tasks.
+
+    `offline`, no registry is asked.
+    """
+
+    def __init__(self, *, offline: bool = False) -> None:
+        self._offline = offline
+        self._stores: dict[_Key, PlannedStores] = {}
+        self._resolvers: dict[_Key, Resolver] = {}
+
+    @property
+    def uploaded(self) -> int:
+        """The bytes of blobs that would be sent, so far."""
+        return sum(stores.uploaded for stores in self._stores.values())
+
+    def stores(self, registries: _Key) -> Stores:
+        """Return the stores for these settings."""
+        from bundlepipe.stores.planned import PlannedStores
+
+        if registries not in self._stores:
+            self._stores[registries] = PlannedStores(dict(registries), offline=self._offline)
+        return self._stores[registries]
+
+    def resolver(self, registries: _Key) -> Resolver:
+        """Return the resolver for these settings."""
+        from bundlepipe.verbs.images.resolver import Resolver
+
+        if registries not in self._resolvers:
+            self._resolvers[registries] = Resolver(self.stores(registries))
+        return self._resolvers[registries]
+
+
+# The plan that is being made, if there is one.
+_plans: list[PlannedAccess] = []
+
+
+@contextmanager
+def planned_access(*, offline: bool = False) -> Iterator[PlannedAccess]:
+    """Let all tasks use the stores of a plan within the context."""
+    access = PlannedAccess(offline=offline)
+    _plans.append(access)
+    try:
+        yield access
+    finally:
+        _plans.remove(access)
 
 
 # A cached property could be computed by several threads at once.

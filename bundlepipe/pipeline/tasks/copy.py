@@ -194,6 +194,11 @@ class CopyAction(Action):
         self._source_tag = source_tag
         self._settings = settings
 
+    @property
+    def is_foreseen(self) -> bool:
+        """Whether it copies to a repository."""
+        return isinstance(parse_location(self._copy.to), Reference)
+
     def work(self) -> Values:
         """Copy everything that the source stands for to the destination."""
         from bundlepipe.pipeline.running.replacing import lock_output, tar_files

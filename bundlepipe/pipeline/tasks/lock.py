@@ -202,6 +202,11 @@ class LockAction(Action):
         self._made_here = made_here
         self._settings = settings
 
+    @property
+    def is_foreseen(self) -> bool:
+        """Whether no program prints what is searched."""
+        return not programs_searched(self._bundle)
+
     def work(self) -> Values:
         """Lock; references keep their digest in the lock file, or without one in images.yml."""
         from bundlepipe.pipeline.running.replacing import images_lock_output

@@ -160,6 +160,11 @@ class PushAction(Action):
         self._destination = destination
         self._settings = settings
 
+    @property
+    def is_foreseen(self) -> bool:
+        """True."""
+        return True
+
     def work(self) -> Values:
         """Push the image of the inputs; nothing is uploaded if the destination has it."""
         from bundlepipe.verbs.push import NOT_ASKED, PushRequest, push

@@ -14,6 +14,7 @@ from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import OutputLine
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.filesystem.files import locked
+from bundlepipe.filesystem.overlay import Unforeseen, active_overlay
 from bundlepipe.filesystem.snapshots import Snapshot
 from bundlepipe.oci.builds.context import BuildContext
 from bundlepipe.oci.reference import Reference
@@ -62,6 +63,8 @@ class SourceBuilder:
         """
         from bundlepipe.verbs.building.kbld_sources import build_source
 
+        if active_overlay():
+            raise Unforeseen(f"what is built of {built.source.path} is known when it is built")
         source = replace(built.source, path=normalise(built.source.path, self._directory))
         described = self._described(source)
         # Locks with the same image run one at a time, in any thread, process or run: builds are not reproducible,

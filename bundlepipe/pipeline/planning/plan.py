@@ -1,0 +1,142 @@
+"""A plan: what each task would do, why, and what would come of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from bundlepipe.errors import printable
+from bundlepipe.progress.phrases import counted, few, human_size
+
+API_VERSION = "bundlepipe.dev/v1alpha1"
+KIND = "Plan"
+
+# none: up to date. run: it will run. maybe: that depends on what another task makes. error: it cannot run.
+State = Literal["none", "run", "maybe", "error"]
+_MOST_REASONS = 3
+_WORDS: dict[State, str] = {"run": "run", "maybe": "may run", "error": "cannot run", "none": "up to date"}
+
+
+class PlannedTask(Struct, frozen=True, kw_only=True):
+    """What a run will do with one task.
+
+    `reasons` say why it runs, may run or cannot; `needs` are the tasks before it that will run, may run or cannot.
+    If the result is known beforehand, `image` is the `repository@digest` and `summary` the line of the run;
+    `is_there` says that nothing has to be written. `upload` are bytes of blobs; `files` those that it writes.
+    """
+
+    name: str
+    state: State
+    reasons: Sequence[str] = ()
+    needs: Sequence[str] = ()
+    image: str | None = None
+    summary: str = ""
+    is_there: bool = False
+    upload: int | None = None
+    files: Sequence[str] = ()
+
+
+class Plan(Struct, frozen=True):
+    """The tasks of a run in order, without groups and private tasks.
+
+    `files` are written by no task alone: a lock file loses entries that no lock uses any more.
+    """
+
+    tasks: Sequence[PlannedTask]
+    files: Sequence[str] = ()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a run would do anything, or fail."""
+        return bool(self.files) or any(task.state != "none" for task in self.tasks)
+
+    def as_json(self) -> str:
+        """Return the plan as JSON, by `schemas/plan.schema.json`."""
+        document: dict[str, Any] = {"apiVersion": API_VERSION, "kind": KIND}
+        document["tasks"] = [_as_json(task) for task in self.tasks]
+        if self.files:
+            document["files"] = list(self.files)
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+    def as_text(self) -> str:
+        """Return the plan for people: a line for each task with something to do, and the totals."""
+        lines = [_line(task) for task in self.tasks if task.state != "none"]
+        lines += [f"{'write':<10} {printable(path)}" for path in self.files]
+        return "".join(f"{line}\n" for line in [*lines, self._totals()])
+
+    def why(self, name: str) -> str:
+        """Return why a task runs, as text: its reasons, and below it those of the tasks that it needs, each once."""
+        lines: list[str] = []
+        by_name, told = {task.name: task for task in self.tasks}, set[str]()
+
+        def tell(task: PlannedTask, indent: str) -> None:
+            lines.append(f"{indent}{_line(task)}")
+            told.add(task.name)
+            for needed in task.needs:
+                if needed not in told:
+                    tell(by_name[needed], indent + "  ")
+
+        tell(by_name[name], "")
+        return "".join(f"{line}\n" for line in lines)
+
+    def as_markdown(self) -> str:
+        """Return the plan as Markdown: a table of the tasks with something to do, and the totals."""
+        rows = [_row(task) for task in self.tasks if task.state != "none"]
+        rows += [f"| write {_code(path)} | | |" for path in self.files]
+        head = ["| task | result | why |", "|---|---|---|"] if rows else []
+        return "".join(f"{line}\n" for line in [*head, *rows, *([""] if rows else []), self._totals()])
+
+    def _totals(self) -> str:
+        count = {state: sum(task.state == state for task in self.tasks) for state in _WORDS}
+        parts = [f"{count[state]} {words}" for state, words in _WORDS.items() if count[state]]
+        upload = sum(task.upload or 0 for task in self.tasks)
+        if upload:
+            parts.append(f"{human_size(upload)} to upload")
+        return ", ".join(parts) or counted(0, "task")
+
+
+def _line(task: PlannedTask) -> str:
+    told = [f"{_WORDS[task.state]:<10} {task.name}"]
+    if task.summary:
+        told.append(task.summary)
+    if task.upload:
+        told.append(human_size(task.upload))
+    why = few([printable(reason) for reason in task.reasons])
+    return "  ".join(told) + (f"  ({why})" if why else "")
+
+
+def _row(task: PlannedTask) -> str:
+    result = _code(task.summary) if task.summary else ""
+    if task.upload:
+        result += f", {human_size(task.upload)}"
+    why = ", ".join(map(_code, task.reasons[:_MOST_REASONS]))
+    rest = len(task.reasons) - _MOST_REASONS
+    return f"| {_WORDS[task.state]} {_code(task.name)} | {result} | {why}{f' and {rest} more' if rest > 0 else ''} |"
+
+
+def _code(text: str) -> str:
+    """Return outside text as code in a cell of a table: it cannot end the code or the cell."""
+    shown = printable(text).replace("|", "\\|")
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {shown} {fence}" if longest else f"`{shown}`"
+
+
+def _as_json(task: PlannedTask) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    if task.image:
+        result["image"] = task.image
+    if task.files:
+        result["files"] = list(task.files)
+    return {
+        "name": task.name,
+        "state": task.state,
+        "reasons": list(task.reasons),
+        "needs": list(task.needs),
+        **({"result": result} if result else {}),
+        **({"cost": {"upload": task.upload}} if task.upload is not None else {}),
+    }

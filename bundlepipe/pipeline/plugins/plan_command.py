@@ -1,0 +1,105 @@
+"""`doit plan`: what a run would do, without doing it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+from doit.cmd_base import DoitCmdBase
+from doit.control import TaskControl
+from doit.exceptions import InvalidCommand
+from doit.reporter import ZeroReporter
+
+from bundlepipe.filesystem.overlay import Overlay, overlaid
+from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
+from bundlepipe.pipeline.planning.plan import Plan
+from bundlepipe.pipeline.planning.runner import PlanningRunner
+from bundlepipe.pipeline.plugins.reporter import announce, changed_dependencies
+from bundlepipe.pipeline.running.edges import depend_on_directories
+from bundlepipe.pipeline.running.run import planned_access
+
+_WORK = 2
+
+_JSON = {"name": "json", "long": "json", "type": bool, "default": False, "help": "print the plan as JSON"}
+_MARKDOWN = {
+    "name": "markdown",
+    "long": "markdown",
+    "type": bool,
+    "default": False,
+    "help": "print the plan as Markdown, for a pull request",
+}
+_WHY = {
+    "name": "why",
+    "long": "why",
+    "type": str,
+    "default": "",
+    "help": "print why this task runs, down to the files",
+}
+_OFFLINE = {
+    "name": "offline",
+    "long": "offline",
+    "type": bool,
+    "default": False,
+    "help": "ask no registry: what only one knows stays open",
+}
+_DETAILED_EXITCODE = {
+    "name": "detailed_exitcode",
+    "long": "detailed-exitcode",
+    "type": bool,
+    "default": False,
+    "help": "exit with 2 if there is something to do",
+}
+
+
+class PlanCommand(DoitCmdBase):  # type: ignore[misc]
+    """Prints what a run would do with each task, why, and what would come of it."""
+
+    name = "plan"
+    doc_purpose = "show what a run would do"
+    doc_usage = "[TASK/TARGET...]"
+    doc_description = (
+        "Nothing is changed: neither files nor registries nor the records of tasks. Digests are those that a run "
+        "will make. It reads what a run reads, from registries as well."
+    )
+    cmd_options = (_JSON, _MARKDOWN, _WHY, _OFFLINE, _DETAILED_EXITCODE)
+    execute_tasks = True
+
+    def _execute(self, json: bool, markdown: bool, why: str, offline: bool, detailed_exitcode: bool) -> int:
+        end_quietly()
+        if json + markdown + bool(why) > 1:
+            raise InvalidCommand("--json, --markdown and --why exclude each other: give one of them")
+        control = TaskControl(self.task_list)
+        control.process([why] if why else self.sel_tasks)
+        with tempfile.TemporaryDirectory(prefix="bundlepipe-plan-") as upper:
+            overlay = Overlay(upper)
+            with overlaid(overlay), planned_access(offline=offline) as access:
+                runner = PlanningRunner(self.dep_manager, _Silent(), access, overlay, changed_dependencies)
+                runner.run_all(control.task_dispatcher())
+        plan = runner.plan
+        if why:
+            self.outstream.write(_why(plan, why, control))
+        else:
+            self.outstream.write(plan.as_json() if json else plan.as_markdown() if markdown else plan.as_text())
+        if any(task.state == "error" for task in plan.tasks):
+            return 1
+        return _WORK if detailed_exitcode and plan.has_work else 0
+
+
+def _why(plan: Plan, name: str, control: TaskControl) -> str:
+    """Return why a task runs; for a group, why its members do."""
+    members = [name] if any(task.name == name for task in plan.tasks) else control.tasks[name].task_dep
+    planned = {task.name for task in plan.tasks}
+    return "".join(plan.why(member) for member in members if member in planned)
+
+
+class _Silent(ZeroReporter):  # type: ignore[misc]
+    """Reports nothing, and announces the requests of a run."""
+
+    def __init__(self) -> None:
+        super().__init__(None, {})
+
+    def initialize(self, tasks: Mapping[str, Any], selected_tasks: Any) -> None:
+        """Announce the requests, so that they are sent together."""
+        depend_on_directories(tasks)
+        announce(tasks, selected_tasks)

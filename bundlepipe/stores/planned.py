@@ -1,0 +1,243 @@
+"""Stores for a plan: they read as others do, and only remember what is written to them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Collection, Generator, Iterator, Mapping
+from typing import IO
+
+from bundlepipe.errors import NotFound
+from bundlepipe.filesystem.overlay import Unforeseen
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.manifest import Descriptor, Manifest
+from bundlepipe.oci.reference import Reference, Repository
+from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location, Place
+from bundlepipe.stores.opening import Stores
+from bundlepipe.stores.protocol import OpenContent, Root, Source, Store, Target
+from bundlepipe.stores.settings import RegistrySettings
+
+_CHUNK = 1024**2
+
+
+class PlannedStores(Stores):
+    """Stores whose repositories remember what is written.
+
+    What would be written to a tar file, an OCI image layout or the Docker Engine is not foreseen. `uploaded`
+    counts the bytes of blobs that would be sent. With `offline` no registry is asked: reading from one is
+    Unforeseen, and what is written counts as new there.
+    """
+
+    def __init__(self, registries: Mapping[str, RegistrySettings], *, offline: bool = False) -> None:
+        super().__init__(registries)
+        self._offline = offline
+        self._planned: dict[Repository, PlannedStore] = {}
+        self._opening = threading.Lock()
+
+    @property
+    def uploaded(self) -> int:
+        """The bytes of blobs that would be sent."""
+        return sum(store.uploaded for store in self._planned.values())
+
+    def repository(self, repository: Repository, *, writes: bool = False) -> Store:
+        """Return the store of a repository, with what was written to it so far."""
+        with self._opening:
+            if repository in self._planned:
+                return self._planned[repository]
+            real = super().repository(repository, writes=writes)
+            is_asked = real.is_local or not self._offline
+            if is_asked and not writes:
+                return real
+            store = PlannedStore(real if is_asked else _NotAsked(real, is_new=writes))
+            if writes:
+                self._planned[repository] = store
+            return store
+
+    def destination(self, place: Place, *, as_kbld: bool = False) -> Target:
+        """Return the destination of a copy to a repository; Unforeseen for any other place."""
+        if isinstance(place, ArchiveLocation | EngineLocation | LayoutLocation):
+            raise Unforeseen(f"what is written to {place} is known when it is done")
+        return Target(open_store=lambda: self.repository(place, writes=True))
+
+    def roots(self, location: Location) -> Iterator[Root]:
+        """Return the roots at a location."""
+        return iter(self._named(location) if isinstance(location, Reference) else super().roots(location))
+
+
+class PlannedStore:
+    """A repository that reads from `real` and keeps what is written to itself."""
+
+    def __init__(self, real: Store | _NotAsked) -> None:
+        self._real = real
+        self._manifests: dict[str, Manifest] = {}
+        self._tags: dict[str, Digest] = {}
+        self._referrers: dict[Digest, Manifest] = {}
+        # How to read what was written: again, or from another repository.
+        self._blobs: dict[Digest, OpenContent | Source] = {}
+        self._lock = threading.Lock()
+        self.uploaded = 0
+
+    @property
+    def name(self) -> str:
+        """The name of the real one."""
+        return self._real.name
+
+    @property
+    def repository(self) -> Repository | None:
+        """The repository of the real one."""
+        return self._real.repository
+
+    @property
+    def is_local(self) -> bool:
+        """As the real one."""
+        return self._real.is_local
+
+    @property
+    def is_closed(self) -> bool:
+        """As the real one."""
+        return self._real.is_closed
+
+    @property
+    def is_complete(self) -> bool:
+        """As the real one."""
+        return self._real.is_complete
+
+    @property
+    def keeps_untagged(self) -> bool:
+        """As the real one."""
+        return self._real.keeps_untagged
+
+    def resolve(self, tag: str) -> Digest:
+        """Return the digest that `tag` will name."""
+        return self._tags[tag] if tag in self._tags else self._real.resolve(tag)
+
+    def read_manifest(self, identifier: str) -> Manifest:
+        """Return the manifest that a tag or digest will name."""
+        written = self._manifests.get(self._tags.get(identifier, identifier))
+        return written or self._real.read_manifest(identifier)
+
+    def has_manifest(self, digest: Digest) -> bool:
+        """Return whether the manifest is there, or will be."""
+        return digest in self._manifests or self._real.has_manifest(digest)
+
+    def read_blob(self, blob: Descriptor) -> Generator[bytes, None, None]:
+        """Yield the content of a blob."""
+        kept = self._blobs.get(blob.digest, self._real)
+        if not callable(kept):
+            yield from kept.read_blob(blob)
+            return
+        with kept() as content:
+            while chunk := content.read(_CHUNK):
+                yield chunk
+
+    def has_blob(self, blob: Descriptor) -> bool:
+        """Return whether the blob is there, or will be."""
+        return blob.digest in self._blobs or self._real.has_blob(blob)
+
+    def list_tags(self) -> Iterator[str]:
+        """Yield the tags that there will be; NotFound if there will be no such repository."""
+        try:
+            found = list(self._real.list_tags())
+        except NotFound:
+            if not self._tags:
+                raise
+            found = []
+        yield from dict.fromkeys([*found, *self._tags])
+
+    def read_referrers(self, digest: Digest, tags: Collection[str] | None = None) -> Manifest | None:
+        """Return the index of the referrers that there will be."""
+        return self._referrers.get(digest) or self._real.read_referrers(digest, tags)
+
+    def put_blob(self, blob: Descriptor, open_content: OpenContent) -> bool:
+        """Count the blob as sent unless it exists."""
+        if self.has_blob(blob):
+            return False
+        kept = _kept(open_content)
+        with self._lock:
+            self._blobs[blob.digest] = kept
+            self.uploaded += blob.size
+        return True
+
+    def mount_blob(self, blob: Descriptor, source: Source) -> bool:
+        """Return whether the blob will be taken from a sibling repository: a registry that refuses is not foreseen."""
+        own, other = self._real.repository, source.repository
+        if not own or not other or own.registry != other.registry:
+            return False
+        with self._lock:
+            self._blobs.setdefault(blob.digest, source)
+        return True
+
+    def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
+        """Remember the manifest and the tag."""
+        with self._lock:
+            self._manifests[manifest.digest] = manifest
+            if tag is not None:
+                self._tags[tag] = manifest.digest
+
+    def put_referrers(self, index: Manifest, subject: Digest) -> bool:
+        """Remember the referrers; return whether any of them is new."""
+        known = self.read_referrers(subject)
+        old = {child.digest for child in known.children} if known else set()
+        with self._lock:
+            self._referrers[subject] = index
+        return any(child.digest not in old for child in index.children)
+
+
+class _NotAsked:
+    """A registry's repository in a plan that asks no registry. If it `is_new`, nothing is there yet."""
+
+    is_local = False
+    is_closed = False
+    is_complete = False
+
+    def __init__(self, store: Store, *, is_new: bool) -> None:
+        self.name, self.repository, self.keeps_untagged = store.name, store.repository, store.keeps_untagged
+        self._is_new = is_new
+
+    def resolve(self, tag: str) -> Digest:
+        raise self._unknown(f"what {self.name}:{tag} names")
+
+    def read_manifest(self, identifier: str) -> Manifest:
+        raise self._unknown(f"what {self.name} holds")
+
+    def has_manifest(self, digest: Digest) -> bool:
+        return self._absent(f"whether {self.name} has {digest}")
+
+    def read_blob(self, blob: Descriptor) -> Generator[bytes, None, None]:
+        raise self._unknown(f"what {self.name} holds")
+
+    def has_blob(self, blob: Descriptor) -> bool:
+        return self._absent(f"whether {self.name} has {blob.digest}")
+
+    def list_tags(self) -> Iterator[str]:
+        raise self._unknown(f"the tags of {self.name}")
+
+    def read_referrers(self, digest: Digest, tags: Collection[str] | None = None) -> Manifest | None:
+        raise self._unknown(f"what {self.name} holds")
+
+    def _absent(self, what: str) -> bool:
+        if self._is_new:
+            return False
+        raise self._unknown(what)
+
+    def _unknown(self, what: str) -> NotFound | Unforeseen:
+        if self._is_new:
+            return NotFound(f"{self.name}: nothing is there yet")
+        return Unforeseen(f"{what} is not known without asking the registry")
+
+
+def _kept(open_content: OpenContent) -> OpenContent:
+    """Return how to read a blob later, when a temporary file may have been removed."""
+    with open_content() as content:
+        try:
+            descriptor = os.dup(content.fileno())
+        except (AttributeError, OSError):
+            # It is in memory or at its source, and nothing of it was read yet.
+            return open_content
+
+    def reopened() -> IO[bytes]:
+        file = os.fdopen(os.dup(descriptor), "rb")
+        file.seek(0)
+        return file
+
+    return reopened

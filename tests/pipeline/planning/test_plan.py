@@ -1,0 +1,161 @@
+"""`doit plan`: what it says, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.support.project import DODO, Project
+
+SCHEMA = json.loads((Path(__file__).parents[3] / "schemas/plan.schema.json").read_text())
+DECLARATIONS = """\
+images:
+  site: {files: [site]}
+bundles:
+  one: {files: [one], lock: {include: [{image: site}]}, lockOutput: locks/one.yml}
+  two: {files: [two], lock: {include: [{bundle: one}]}}
+pulls:
+  one: {from: {bundle: one}, to: build/one}
+"""
+
+
+@pytest.fixture
+def declared(project: Project) -> Project:
+    """Two bundles, one in the other, and a pull."""
+    project.pipeline(DECLARATIONS)
+    project.write("site/index.html", "hello")
+    project.write("one/config.yml", "kind: One\n")
+    project.write("two/config.yml", "kind: Two\n")
+    return project
+
+
+def _plan(project: Project, *arguments: str, status: int = 0) -> dict[str, dict[str, Any]]:
+    document = json.loads(project.doit("plan", "--json", *arguments, status=status).stdout)
+    jsonschema.validate(document, SCHEMA)
+    return {task["name"]: task for task in document["tasks"]}
+
+
+def _states(project: Project, *arguments: str, status: int = 0) -> dict[str, str]:
+    return {name: task["state"] for name, task in _plan(project, *arguments, status=status).items()}
+
+
+def test_digests_are_known_before_anything_was_made(declared: Project) -> None:
+    plan = _plan(declared)
+    assert not (declared.directory / "two/.imgpkg").exists() and not (declared.directory / "locks").exists()
+    assert not (declared.directory / ".bundlepipe/doit.db").exists()
+    assert plan["push_bundle:one"]["result"]["files"] == ["locks/one.yml"]
+    assert plan["push_bundle:two"]["needs"] == ["lock_bundle:two"]
+
+    declared.doit("push_bundle")
+    for name in ("one", "two"):
+        made = declared.read(f".bundlepipe/digests/bundle/{name}").strip()
+        assert plan[f"push_bundle:{name}"]["result"]["image"] == made
+    assert plan["push_image:site"]["result"]["image"] == declared.read(".bundlepipe/digests/image/site").strip()
+
+
+def test_a_changed_leaf_shows_the_whole_chain(declared: Project) -> None:
+    declared.doit()
+    assert set(_states(declared).values()) == {"none"}
+    declared.write("site/index.html", "hello again")
+
+    plan = _plan(declared)
+    assert set(plan) == {name for name, task in plan.items() if task["state"] == "run"}
+    assert plan["push_image:site"]["reasons"] == ["site/index.html changed"]
+    assert plan["push_bundle:two"]["reasons"] == ["two/.imgpkg/images.yml changed"]
+    assert plan["lock_bundle:two"]["result"] == {"files": ["two/.imgpkg/images.yml"]}
+
+
+def test_only_the_tasks_that_are_named_and_what_they_need_are_planned(declared: Project) -> None:
+    assert set(_plan(declared, "push_bundle:one")) == {"push_image:site", "lock_bundle:one", "push_bundle:one"}
+
+
+def test_what_depends_on_an_unknown_outcome_may_run(declared: Project) -> None:
+    declared.write(
+        "dodo.py",
+        DODO + "def task_made():\n    return {'actions': ['echo x > one/made.yml'], 'targets': ['one/made.yml']}\n",
+    )
+    declared.doit()
+    (declared.directory / "one/made.yml").unlink()
+    plan = _plan(declared)
+    assert plan["made"]["state"] == "run"
+    assert plan["push_image:site"]["state"] == "none"
+    assert plan["push_bundle:one"]["state"] == "run"
+    assert "may change it" in " ".join(plan["push_bundle:two"]["reasons"])
+    assert plan["push_bundle:two"]["state"] == "maybe"
+
+
+def test_a_task_that_cannot_run_is_an_error_and_so_are_those_that_need_it(declared: Project) -> None:
+    declared.write("one/config.yml", "image: registry.example:x:y\n")
+    (declared.directory / "site/index.html").unlink()
+    (declared.directory / "site").rmdir()
+    plan = _plan(declared, status=1)
+    assert plan["push_image:site"]["state"] == "error"
+    assert "site: cannot be read" in plan["push_image:site"]["reasons"][0]
+    assert plan["lock_bundle:one"]["reasons"] == ["push_image:site cannot run"]
+    assert plan["push_bundle:two"]["state"] == "error"
+
+
+def test_the_exit_status_may_say_whether_there_is_something_to_do(declared: Project) -> None:
+    assert declared.doit("plan").status == 0
+    declared.doit("plan", "--detailed-exitcode", status=2)
+    declared.doit()
+    assert declared.doit("plan", "--detailed-exitcode").stdout == "5 up to date\n"
+
+
+def test_the_text_has_a_line_for_each_task_and_totals(declared: Project) -> None:
+    lines = declared.doit("plan", "push_bundle:one").stdout.splitlines()
+    assert [line.split()[:2] for line in lines[:-1]] == [
+        ["run", "push_image:site"],
+        ["run", "lock_bundle:one"],
+        ["run", "push_bundle:one"],
+    ]
+    assert lines[0].endswith("(no local record)") and lines[-1].startswith("3 run, ")
+
+
+def test_why_tells_the_chain_down_to_the_file(declared: Project) -> None:
+    declared.doit()
+    declared.write("site/index.html", "hello again")
+    lines = declared.doit("plan", "--why", "push_bundle:two").stdout.splitlines()
+    assert [[*line.split("  (")[0].split()[:2], line.split("  (")[-1]] for line in lines] == [
+        ["run", "push_bundle:two", "two/.imgpkg/images.yml changed)"],
+        ["run", "lock_bundle:two", "one changed)"],
+        ["run", "push_bundle:one", "one/.imgpkg/images.yml changed)"],
+        ["run", "lock_bundle:one", "site changed)"],
+        ["run", "push_image:site", "site/index.html changed)"],
+    ]
+    assert [len(line) - len(line.lstrip()) for line in lines] == [0, 2, 4, 6, 8]
+    assert "push_bundle:two" in declared.doit("plan", "--why", "push_bundle").stdout
+
+
+def test_markdown_is_a_table_that_content_cannot_break(declared: Project) -> None:
+    declared.doit()
+    declared.write("one/a | `b.yml", "x\n")
+    text = declared.doit("plan", "--markdown", "push_bundle:one").stdout
+    row = next(line for line in text.splitlines() if "push_bundle:one" in line)
+    assert "`` one/a \\| `b.yml is new ``" in row and row.count(" | ") == 2
+    assert text.startswith("| task | result | why |\n|---|---|---|\n")
+    assert declared.doit("plan", "--markdown", "push_image").stdout == "1 up to date\n"
+
+
+def test_one_form_at_a_time(declared: Project) -> None:
+    refused = declared.doit("plan", "--json", "--markdown", status=3)
+    assert "--json, --markdown and --why exclude each other" in refused.stderr
+
+
+def test_offline_no_registry_is_asked(project: Project) -> None:
+    """At the address nobody listens."""
+    project.pipeline(
+        "bundles:\n  one: {files: [one], lock: {}}\n  two: {files: [two], lock: {}}\n",
+        'defaults: {push: "127.0.0.1:9/{name}:1"}\n',
+    )
+    project.write("one/config.yml", "kind: One\n")
+    project.write("two/config.yml", "image: 127.0.0.1:9/other:1\n")
+    plan = _plan(project, "--offline")
+    assert plan["push_bundle:one"]["result"]["image"].startswith("127.0.0.1:9/one@sha256:")
+    assert plan["lock_bundle:two"]["state"] == "run" and plan["push_bundle:two"]["state"] == "run"
+    assert plan["lock_bundle:two"]["reasons"][-1].endswith("is not known without asking the registry")
+    assert "result" not in plan["push_bundle:two"]
