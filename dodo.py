@@ -278,7 +278,8 @@ def task_build() -> Task:
 
 def _check_wheel(targets: list[str]) -> TaskFailed | None:
     (wheel,) = (target for target in targets if target.endswith(".whl"))
-    expected = {"bundlepipe/py.typed", *(f"bundlepipe/{schema}" for schema in _files(["schemas"]))}
+    parts = [file for pattern in ("*.css", "*.html", "*.js") for file in _files(["bundlepipe"], pattern)]
+    expected = {"bundlepipe/py.typed", *parts, *(f"bundlepipe/{schema}" for schema in _files(["schemas"]))}
     with zipfile.ZipFile(wheel) as archive:
         missing = expected.difference(archive.namelist())
     return TaskFailed(f"{wheel} lacks {', '.join(sorted(missing))}") if missing else None

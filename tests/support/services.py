@@ -38,9 +38,12 @@ DIRECTORY = "{directory}"
 
 _PROGRAMS = {
     "bash": ("bash",),
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "docker-client": ("docker",),
     "git": ("git",),
+    "graphviz": ("dot",),
     "kubectl": ("kubectl",),
+    "node": ("node", "nodejs"),
     "skopeo": ("skopeo",),
     "tinyproxy": ("tinyproxy",),
     "umoci": ("umoci",),
@@ -49,11 +52,12 @@ _PROGRAMS = {
 }
 # What a program that is linked dynamically names in its head.
 _INTERPRETER = b"/ld-"
-_OTHERS = ("registry", "docker", "ipv6", "buildx", "buildx-platforms")
+_OTHERS = ("registry", "docker", "ipv6", "buildx", "buildx-platforms", "mermaid")
 # Where plugins of docker may be, and which builder buildx uses; tests have a configuration without secrets.
 _DOCKER_CONFIG = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-# Plugins of docker, of which Debian 12 has no package.
-_NOT_EVERYWHERE = ("buildx", "buildx-platforms")
+# Plugins of docker and modules of Node.js, of which Debian 12 has no package, and a browser, of which Ubuntu has none.
+_NOT_EVERYWHERE = ("buildx", "buildx-platforms", "chromium", "mermaid", "node")
+_MERMAID_MODULES = ("mermaid", "jsdom")
 _REGISTRY_PROGRAMS = ("docker-registry", "registry")
 _REGISTRY_IMAGES = ("registry:3", "registry:2", "registry:latest")
 _CONTAINER_PORT = 5000
@@ -68,6 +72,7 @@ def require(service: str) -> None:
 
     Known are `registry`, `docker` (an Engine that answers), `docker-client` (the program),
     `buildx` (of docker, with an Engine that answers), `buildx-platforms` (where it builds for others),
+    `mermaid` (and jsdom, which a program of Node.js finds in NODE_PATH), `chromium`, `graphviz`,
     `bash`, `git`, `kubectl`, `skopeo`, `tinyproxy`, `umoci`, `qemu-x86_64`, `busybox` (linked
     statically) and `ipv6` (its loopback address).
     """
@@ -282,6 +287,8 @@ def _problem(service: str) -> str | None:
         return _engine_problem()
     if service == "ipv6":
         return _ipv6_problem()
+    if service == "mermaid":
+        return _mermaid_problem()
     if service in ("buildx", "buildx-platforms"):
         return _buildx_problem(several=service == "buildx-platforms")
     programs = _PROGRAMS[service]
@@ -289,6 +296,16 @@ def _problem(service: str) -> str | None:
     if path and service == "busybox" and _INTERPRETER in Path(path).read_bytes():
         return "busybox (the one in PATH is not linked statically)"
     return None if path else f"{service} (no {' or '.join(programs)} in PATH)"
+
+
+@functools.cache
+def _mermaid_problem() -> str | None:
+    node = _which(_PROGRAMS["node"])
+    if node is None:
+        return "mermaid (no node in PATH)"
+    asked = "; ".join(f"require.resolve('{module}')" for module in _MERMAID_MODULES)
+    found = subprocess.run([node, "-e", asked], capture_output=True, check=False).returncode == 0
+    return None if found else f"mermaid (node finds no {' and '.join(_MERMAID_MODULES)} in NODE_PATH)"
 
 
 def _registry_problem() -> str | None:

@@ -1,0 +1,1 @@
+"""The graph of tasks for people and programs: Mermaid, DOT, JSON, SVG and an HTML page."""
