@@ -38,7 +38,7 @@ DOIT_CONFIG = {
     "dep_file": str(CACHE / "doit.json"),
 }
 
-DRAWING = ["docs/draw_benchmarks.py", "docs/draw_pictures.py"]
+DRAWING = ["docs/draw_benchmarks.py", "docs/draw_pictures.py", "docs/draw_tasks.py"]
 CODE = ["benchmarks", "bundlepipe", *DRAWING, "dodo.py", "examples", "tests"]
 TYPED_CODE = [tree for tree in CODE if tree != "examples"]
 PROSE = ["docs", "schemas", "doitw", "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
@@ -81,10 +81,12 @@ def task_lint() -> Iterator[Task]:
     }
     yield {
         "name": "pictures",
-        "doc": "the pictures of the folders, drawn from the code, and the one of the benchmarks",
+        "doc": "the pictures of the folders, drawn from the code, and those of the benchmarks and of tasks",
         "actions": [[sys.executable, "-m", "docs.draw_pictures", "--check"]],
         "file_dep": [
             *_files(["bundlepipe"], "*.py"),
+            *_files(["bundlepipe"], "*.css"),
+            *_files(["examples/quickstart"]),
             *_files(["docs/pictures", "docs/explanation"]),
             *DRAWING,
             "benchmarks/_comparison.py",
@@ -104,7 +106,7 @@ def task_lint() -> Iterator[Task]:
 
 
 def task_pictures() -> Task:
-    """draw the pictures of the folders and of the benchmarks"""
+    """draw the pictures of the folders, of the benchmarks and of tasks"""
     return {"actions": [[sys.executable, "-m", "docs.draw_pictures"]]}
 
 

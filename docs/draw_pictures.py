@@ -1,7 +1,7 @@
 """Pictures of the folders of the package: their contents and imports, drawn from the code.
 
-`python -m docs.draw_pictures` writes `docs/pictures/FOLDER.svg`, and the figures of benchmarks (`draw_benchmarks.py`);
-with `--check` it reports what is outdated.
+`python -m docs.draw_pictures` writes `docs/pictures/FOLDER.svg`, the figures of benchmarks (`draw_benchmarks.py`) and
+the tasks of an example (`draw_tasks.py`); with `--check` it reports what is outdated.
 An arrow that follows from others is left out (the transitive reduction).
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import grimp
 
-from docs import draw_benchmarks
+from docs import draw_benchmarks, draw_tasks
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs/pictures"
@@ -162,6 +162,7 @@ def main(arguments: Sequence[str]) -> str | None:
     graph = grimp.build_graph(PACKAGE, cache_dir=None)
     drawn = {PICTURES / f"{folder.rpartition('.')[2]}.svg": picture(graph, folder) for folder in folders()}
     drawn |= draw_benchmarks.drawn()
+    drawn |= draw_tasks.drawn()
     if "--check" in arguments:
         there = {path: path.read_text() for path in {*drawn, *PICTURES.glob("*.svg")} if path.exists()}
         stale = sorted(path.name for path in drawn.keys() | there.keys() if drawn.get(path) != there.get(path))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from doit import get_var
@@ -164,9 +166,23 @@ def _variable(name: str) -> str:
     return str(value) if value else ""
 
 
+# Whether tasks are only looked at, by a command that sends no request in any case.
+_without_requests: ContextVar[bool] = ContextVar("without_requests", default=False)
+
+
+@contextmanager
+def without_requests() -> Iterator[None]:
+    """Load tasks that do not check destinations, whatever is wanted."""
+    token = _without_requests.set(True)
+    try:
+        yield
+    finally:
+        _without_requests.reset(token)
+
+
 def wanted_verify(declared: Verify | None) -> bool:
     """Return whether destinations are to be checked: by the variable, the environment or the declaration."""
     wanted = _variable(_VERIFY) or os.environ.get(_VERIFY_VARIABLE) or declared
     if wanted not in (None, _VERIFY_REGISTRY):
         raise InvalidDodoFile(f"verify={wanted}: expected verify={_VERIFY_REGISTRY}, which asks every destination")
-    return wanted == _VERIFY_REGISTRY
+    return wanted == _VERIFY_REGISTRY and not _without_requests.get()

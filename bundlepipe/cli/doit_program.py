@@ -1,0 +1,90 @@
+"""doit itself under our name, for the commands that run it: `doit`, and those that doit and we both have."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from bundlepipe.errors import BundlepipeError
+
+# Options of doit that name its file or directory.
+_NAME_A_PLACE = ("-f", "--file", "-d", "--dir", "-k", "--seek-file")
+
+
+class Untouched(click.Command):
+    """A command that takes all its arguments unchanged, including `--` and `--help`."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Keep all arguments for the command."""
+        context.params["arguments"] = list(args)
+        return []
+
+
+def run_command(context: click.Context, command: str, arguments: Sequence[str]) -> NoReturn:
+    """Run a command of doit under our own name, and exit; with -h or --help print doit's help for it."""
+    name = str(context.find_root().info_name)
+    wants_help = any(argument in ("-h", "--help") for argument in arguments)
+    context.exit(run_doit(name, ["help", command] if wants_help else [command, *arguments]))
+
+
+def run_doit(name: str, arguments: Sequence[str]) -> int:
+    """Run doit, called `name` in messages, and return its exit status; BundlepipeError for faulty settings of it."""
+    # A dodo.py may read it, and the script of `tabcompletion` is for the program of this name.
+    sys.argv = ["doit", *arguments]
+    return _run(_main(name, arguments), arguments)
+
+
+def _run(main: Any, arguments: Sequence[str]) -> int:
+    """Return doit's exit status; 130 with doit's own message if it is interrupted."""
+    try:
+        status: int = main.run(arguments)
+    except KeyboardInterrupt:
+        from bundlepipe.concurrency.termination import end_interrupted_run
+
+        end_interrupted_run()
+        return 130
+    return status
+
+
+def _main(name: str, arguments: Sequence[str]) -> Any:
+    """Return doit's program, called `name` in messages; BundlepipeError for a faulty pyproject.toml or doit.cfg."""
+    from configparser import Error
+
+    from doit.doit_cmd import DoitMain
+
+    from bundlepipe.pipeline.doit_adapter.settings import check_settings
+    from bundlepipe.pipeline.plugins.loader import DirectoryLoader
+
+    above, here = _project_above(name, arguments), os.getcwd()
+    try:
+        # Settings come from the directory of the pipeline.
+        os.chdir(above or here)
+        check_settings()
+        main = DoitMain()
+    except (Error, ValueError) as error:
+        raise BundlepipeError(f"pyproject.toml or doit.cfg, where doit's settings are: {error}") from None
+    main.BIN_NAME = name
+    if "loader" not in main.config.get("GLOBAL", {}):
+        main.task_loader = DirectoryLoader(above)
+        # This tells a dodo.py the directory where doit was called.
+        os.chdir(here)
+    return main
+
+
+def _project_above(name: str, arguments: Sequence[str]) -> str | None:
+    """Return the directory of the pipeline above, and report it, if there is none here and no file is named."""
+    from bundlepipe.pipeline.plugins.loader import PROJECT_FILES
+    from bundlepipe.starting.project_search import directory_above
+
+    named = any(argument.startswith(_NAME_A_PLACE) for argument in arguments) or "DOIT_FILE" in os.environ
+    if named or any(map(os.path.exists, PROJECT_FILES)):
+        return None
+    above = directory_above(PROJECT_FILES)
+    if above:
+        found = next(file for file in PROJECT_FILES if os.path.exists(os.path.join(above, file)))
+        sys.stderr.write(f"{name}: running in {os.path.relpath(above)}, where {found} is\n")
+    return above

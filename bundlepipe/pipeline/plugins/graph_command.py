@@ -1,0 +1,154 @@
+"""`doit graph`: the tasks and what they need as Mermaid, DOT, JSON, SVG or an HTML page.
+
+doit loads it only for this command, and for help and completion, so it imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from doit.cmd_base import DoitCmdBase
+from doit.exceptions import InvalidCommand
+
+from bundlepipe.errors import BundlepipeError, OutputError
+from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
+
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.drawing.forms import Form
+    from bundlepipe.pipeline.drawing.model import TaskGraph
+
+
+def _switch(name: str, text: str, *, long: str = "", short: str = "") -> dict[str, Any]:
+    return {"name": name, "short": short, "long": long or name, "type": bool, "default": False, "help": text}
+
+
+class GraphCommand(DoitCmdBase):  # type: ignore[misc]
+    """Prints or writes the graph of tasks; nothing runs, and no request is sent."""
+
+    name = "graph"
+    doc_purpose = "show tasks and what they need as Mermaid, DOT, JSON, SVG or HTML"
+    doc_usage = "[TASK ...]"
+    doc_description = (
+        "An arrow goes from a task to those that need it. With TASK, as with --of, only what it needs and what "
+        "needs it. The state of each task is that of doit list -s, except that a task which needs one that is to run "
+        "is of unknown state."
+    )
+    cmd_options = (
+        _switch("mermaid", "print a flow chart of Mermaid (the default)"),
+        _switch("dot", "print DOT, for Graphviz"),
+        _switch("json", "print JSON, by the schema that bundlepipe schema graph prints"),
+        _switch("svg", "print a picture"),
+        _switch("html", "print a page by itself, in which you can search and choose tasks"),
+        {
+            "name": "graph_file",
+            "short": "o",
+            "long": "output",
+            "type": str,
+            "default": None,
+            "metavar": "FILE",
+            "help": "write to FILE; its ending chooses the form: .mmd, .dot, .json, .svg, .html",
+        },
+        _switch("graph_force", "replace FILE even if it is not a graph and would be lost", long="force"),
+        {
+            "name": "of",
+            "long": "of",
+            "type": list,
+            "default": [],
+            "metavar": "TASK",
+            "help": "only this task, group or target, what it needs and what needs it; may be repeated",
+        },
+        _switch("groups", "show all groups, not only those that a task needs"),
+        _switch("private", "show private tasks (start with '_')", short="p"),
+        _switch("hide_status", "show no states", long="no-status"),
+    )
+
+    def execute(self, params: Any, args: Sequence[str]) -> Any:
+        """Load the tasks so that looking at them sends no request."""
+        end_quietly()
+        # The file is named from here, wherever the tasks are.
+        self._called_from = os.getcwd()
+        from bundlepipe.pipeline.running.variables import without_requests
+
+        with without_requests():
+            return super().execute(params, args)
+
+    def _execute(
+        self,
+        mermaid: bool,
+        dot: bool,
+        json: bool,
+        svg: bool,
+        html: bool,
+        graph_file: str | None,
+        graph_force: bool,
+        of: Sequence[str],
+        groups: bool,
+        private: bool,
+        hide_status: bool,
+        pos_args: Sequence[str],
+    ) -> int:
+        from bundlepipe.pipeline.drawing.forms import chosen_form
+
+        flags: dict[Form, bool] = {"mermaid": mermaid, "dot": dot, "json": json, "svg": svg, "html": html}
+        path = None if graph_file is None or graph_file == "-" else self._seen_from_here(graph_file)
+        try:
+            form = chosen_form([form for form, asked in flags.items() if asked], path)
+            graph = self._graph([*of, *pos_args], groups=groups, private=private, has_states=not hide_status)
+            self._put(graph, form, path, force=graph_force)
+        except BundlepipeError as error:
+            raise InvalidCommand(str(error)) from None
+        return 0
+
+    def _seen_from_here(self, path: str) -> str:
+        """Return a path of the command line after doit has changed to the directory of the tasks."""
+        return path if os.getcwd() == self._called_from else os.path.join(self._called_from, path)
+
+    def _graph(self, of: Sequence[str], *, groups: bool, private: bool, has_states: bool) -> TaskGraph:
+        from bundlepipe.pipeline.drawing.reading import TaskNeeds
+        from bundlepipe.pipeline.drawing.states import states_by_records
+
+        # doit forgets records that another checker of files made; a command that looks leaves that to a run.
+        self.dep_manager.remove = lambda task_name: None
+        found = TaskNeeds(self.task_list, self.dep_manager)
+        graph = found.graph(groups=groups, private=private)
+        if of:
+            graph = graph.around(found.named(of, graph))
+        return graph.with_states(states_by_records(found, self.dep_manager)) if has_states else graph
+
+    def _put(self, graph: TaskGraph, form: Form, path: str | None, *, force: bool) -> None:
+        from bundlepipe.pipeline.drawing.forms import graph_file, text_of
+
+        output = graph_file(path, force=force) if path else None
+        if output:
+            output.check()
+        text = text_of(graph, form, os.path.basename(os.getcwd()) or os.sep)
+        if output:
+            try:
+                output.write(text.encode())
+            except OSError as error:
+                raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+        else:
+            if isinstance(self.outstream, io.TextIOWrapper):
+                # Documents are UTF-8 whatever the terminal uses.
+                self.outstream.reconfigure(encoding="utf-8")
+            self.outstream.write(text)
+        if form == "mermaid":
+            self._warn_of_size(graph, text)
+
+    def _warn_of_size(self, graph: TaskGraph, text: str) -> None:
+        from bundlepipe.pipeline.drawing.texts import (
+            MOST_MERMAID_CHARACTERS,
+            MOST_MERMAID_EDGES,
+            is_too_large_for_mermaid,
+        )
+
+        if is_too_large_for_mermaid(graph, text):
+            sys.stderr.write(
+                f"{self.bin_name} graph: Mermaid draws at most {MOST_MERMAID_EDGES} arrows and "
+                f"{MOST_MERMAID_CHARACTERS} characters unless it is configured otherwise: "
+                "choose a part with --of, or --html\n"
+            )
