@@ -2,7 +2,8 @@
 
 All threads of a process share one current directory, so a user's task that changes it would affect all
 other running tasks. Code that opens a path therefore opens `anchored(path)`, and shows, records and
-compares the path as given.
+compares the path as given. Threads that do a part of some work get its directory by `carried`, with all else
+that belongs to the work and not to the thread.
 """
 
 from __future__ import annotations
@@ -11,13 +12,24 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bundlepipe.filesystem.overlay import active_overlay
 
 Result = TypeVar("Result")
 
-_base: ContextVar[str | None] = ContextVar("base_directory", default=None)
+Value = TypeVar("Value")
+
+_carried: list[ContextVar[Any]] = []
+
+
+def carry(variable: ContextVar[Value]) -> ContextVar[Value]:
+    """Make `carried` take a variable of the context, which has a default, to other threads; return the variable."""
+    _carried.append(variable)
+    return variable
+
+
+_base: ContextVar[str | None] = carry(ContextVar("base_directory", default=None))
 
 
 @contextmanager
@@ -31,14 +43,16 @@ def paths_from(directory: str) -> Iterator[None]:
 
 
 def carried(function: Callable[[], Result]) -> Callable[[], Result]:
-    """Return the function for another thread, with this thread's base directory."""
-    base = _base.get()
+    """Return the function for another thread, with this thread's base directory and other carried variables."""
+    values = [(variable, variable.get()) for variable in _carried]
 
     def run() -> Result:
-        if base is None:
+        tokens = [(variable, variable.set(value)) for variable, value in values]
+        try:
             return function()
-        with paths_from(base):
-            return function()
+        finally:
+            for variable, token in tokens:
+                variable.reset(token)
 
     return run
 

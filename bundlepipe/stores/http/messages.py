@@ -70,7 +70,7 @@ class Response:
         with self._reading(self._exchange):
             while len(body) < limit and (chunk := self._raw.read(limit - len(body), decode_content=False)):
                 body += chunk
-                traffic.add(Traffic(received=len(chunk)))
+                traffic.add(Traffic(received=len(chunk)), self.request.url)
         if len(body) == limit:
             self._raw.close()
         if self._exchange:
@@ -86,7 +86,7 @@ class Response:
                 chunk = self._raw.read(size, decode_content=False)
             if not chunk:
                 return
-            traffic.add(Traffic(received=len(chunk)))
+            traffic.add(Traffic(received=len(chunk)), self.request.url)
             yield chunk
 
     def close(self) -> None:

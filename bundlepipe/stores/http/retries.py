@@ -18,6 +18,7 @@ from bundlepipe.errors import StoreError
 from bundlepipe.events import Emit, Retrying
 from bundlepipe.redaction import Redactor
 from bundlepipe.stores.http.answers import Answer, describe_status, public_url, registry_refusal
+from bundlepipe.stores.http.traffic import Traffic, traffic
 from bundlepipe.stores.settings import DEFAULT_PATIENCE, PATIENCE_VARIABLE
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
@@ -132,6 +133,7 @@ class Retries:
             raise self._given_up(fault, self._out_of_patience(fault, failures, waited)) from fault
         with self._telling(fault, delay):
             self._sleep(delay)
+        traffic.add(Traffic(retries=1), fault.url)
         return delay
 
     def note_answer(self, host: str) -> None:

@@ -140,7 +140,7 @@ class Transport:
                 return manager.urlopen(
                     request.method,
                     request.url,
-                    body=_counted_body(request.body),
+                    body=_counted_body(request.body, request.url),
                     headers=headers,
                     redirect=False,
                     retries=False,
@@ -190,7 +190,7 @@ class Transport:
         if self._trace:
             self._trace.note(f"asking {url} whether it speaks TLS")
         try:
-            traffic.add(Traffic(requests=1))
+            traffic.add(Traffic(requests=1), url)
             manager.urlopen("HEAD", url, redirect=False, retries=False)
         except HTTPError as error:
             raise_if_cancelled()
@@ -200,12 +200,12 @@ class Transport:
         return True
 
 
-def _counted_body(body: Body | None) -> bytes | Iterator[bytes] | None:
+def _counted_body(body: Body | None, url: str) -> bytes | Iterator[bytes] | None:
     """Count a request, and return its body, opened for this attempt; a streamed body is counted as it is sent."""
     if callable(body):
-        traffic.add(Traffic(requests=1))
-        return traffic.sending(body())
-    traffic.add(Traffic(requests=1, sent=len(body or b"")))
+        traffic.add(Traffic(requests=1), url)
+        return traffic.sending(body(), url)
+    traffic.add(Traffic(requests=1, sent=len(body or b"")), url)
     return body
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from bundlepipe.stores.http.traffic import Traffic, TrafficCounter, traffic
+from bundlepipe.concurrency.parallel import in_parallel
+from bundlepipe.stores.http.traffic import Traffic, TrafficCounter, accounted, traffic
 from tests.support.clients import Client, layer_of, push_image
 from tests.support.proxy import Proxy, Respond
 from tests.support.services import Registry
@@ -44,7 +45,7 @@ def test_a_repeated_request_is_counted_again(registry: Registry, proxy: Proxy) -
 FORK = """
 import os
 from bundlepipe.stores.http.traffic import Traffic, traffic
-traffic.add(Traffic(1, 2, 3))
+traffic.add(Traffic(1, 2, 3), "http://localhost/")
 child = os.fork()
 if not child:
     os._exit(traffic.counted() != Traffic())
@@ -59,6 +60,34 @@ def test_a_forked_process_begins_anew() -> None:
 
 def test_a_body_is_counted_as_far_as_it_goes() -> None:
     counter = TrafficCounter()
-    chunks = counter.sending([b"12", b"345", b"6"])
+    chunks = counter.sending([b"12", b"345", b"6"], "http://localhost/")
     assert (next(chunks), next(chunks)) == (b"12", b"345")
     assert counter.counted() == Traffic(sent=5)
+
+
+def test_an_account_has_the_traffic_of_its_work_by_host_also_that_of_other_threads() -> None:
+    urls = ["https://one.localhost:5000/v2/", "https://user:secret@two.localhost/a?b"]
+    with accounted() as account:
+        in_parallel(lambda url: traffic.add(Traffic(1, 2, 3, 4), url), urls * 2)
+    traffic.add(Traffic(1), urls[0])
+
+    assert account.by_host() == {"one.localhost:5000": Traffic(2, 4, 6, 8), "two.localhost": Traffic(2, 4, 6, 8)}
+
+
+def test_an_account_has_nothing_of_other_work() -> None:
+    with accounted() as one:
+        traffic.add(Traffic(1), "http://localhost/")
+        with accounted() as other:
+            traffic.add(Traffic(2), "http://localhost/")
+
+    assert (one.by_host(), other.by_host()) == ({"localhost": Traffic(1)}, {"localhost": Traffic(2)})
+
+
+def test_retries_are_counted(registry: Registry, proxy: Proxy) -> None:
+    store = Client().store(registry.repository("retried"), through=proxy.host)
+    proxy.fault("*", "/v2/", Respond(503), times=2)
+    with accounted() as account:
+        assert not store.has_blob(layer_of(1000, seed=3).descriptor)
+
+    assert account.by_host()[proxy.host].retries == 2
+    assert account.by_host()[proxy.host].requests == len(proxy.requests)
