@@ -54,6 +54,7 @@ class Pipeline:
         registries: Mapping[str, RegistrySettings] | None = None,
         verify: Verify | None = None,
         lock: str | os.PathLike[str] | None = None,
+        reports: Sequence[str | os.PathLike[str]] = (),
         prefix: str = "",
     ) -> None:
         given = {
@@ -65,6 +66,7 @@ class Pipeline:
             "registries": registries,
             "verify": verify,
             "lock_file": lock,
+            "reports": listed(reports),
         }
         self._read: Callable[[], Declared] = lambda: checked_declarations(given)
         self._called = "one declared in Python"

@@ -11,7 +11,8 @@ import atexit
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Display:
         """Reset to the state before any run, as a forked process must: bars and threads are its parent's."""
         self._lock = threading.Lock()
         self._region: LiveRegion | None = None
+        self._hearers: dict[str, Emit] = {}
         self._has_ended = False
         self.draws = False
         self.is_brief = False
@@ -52,6 +54,19 @@ class Display:
         with self._lock:
             self._has_ended = True
             self._close()
+
+    @contextmanager
+    def heard(self, task_name: str, emit: Emit) -> Iterator[None]:
+        """In this context, also pass the events of a task to `emit`."""
+        self._hearers[task_name] = emit
+        try:
+            yield
+        finally:
+            del self._hearers[task_name]
+
+    def hearer(self, task_name: str) -> Emit | None:
+        """Return where the events of a task are also passed to, if anywhere."""
+        return self._hearers.get(task_name)
 
     def show(self, transfers: Transfers) -> None:
         """Draw the state of these transfers, until `finish` is called with the name of their task."""
@@ -114,6 +129,19 @@ def emitter(task_name: str) -> Emit:
     transfers something: a copy that changes nothing prints nothing here. Output of other programs is
     printed as lines everywhere, on a terminal above the bars.
     """
+    shown = _shown(task_name)
+    hearer = display.hearer(task_name)
+    if not hearer:
+        return shown
+
+    def emit(event: Event) -> None:
+        hearer(event)
+        shown(event)
+
+    return emit
+
+
+def _shown(task_name: str) -> Emit:
     from bundlepipe.events import OutputLine
     from bundlepipe.progress.transfers import EventLines, Transfers, output_line
 

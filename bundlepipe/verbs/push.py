@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from bundlepipe.errors import BundlepipeError, InputError
-from bundlepipe.events import Emit, EntryPacked, ignore
+from bundlepipe.events import BlobDone, Emit, EntryPacked, ignore
 from bundlepipe.filesystem.inputs import Entry, Inputs, refuse_repeated, walk
 from bundlepipe.filesystem.snapshots import Snapshot
 from bundlepipe.filesystem.temporary import temporary_file, temporary_room
@@ -115,6 +115,8 @@ def push(
         image = identify(request.inputs, request.all_labels, entries, takes_snapshot=takes_snapshot)
         if image.image_id == present.config.digest:
             put_further_tags(store, present, request.tags)
+            for blob in (*present.layers, present.config):
+                emit(BlobDone(blob.digest, blob.size, "present"))
             return Pushed(request.destination.with_digest(present.digest), image, was_there=True)
     image, manifest = _upload(store, request, entries, takes_snapshot, emit)
     return Pushed(request.destination.with_digest(manifest.digest), image, was_there=False)

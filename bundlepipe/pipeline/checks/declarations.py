@@ -87,6 +87,16 @@ def _faults(declared: Declared) -> Iterator[Fault]:
         yield from _render_faults(render)
     yield from order_faults(declared)
     yield from output_faults(declared)
+    if declared.reports:
+        yield from _report_faults(declared)
+
+
+def _report_faults(declared: Declared) -> Iterator[Fault]:
+    from bundlepipe.pipeline.reports.kinds import EXPECTED, kind_of
+
+    for path, where in declared.reports.items():
+        if kind_of(path) is None:
+            yield where, f"reports: {path}: expected {EXPECTED}"
 
 
 def _repeated(things: Sequence[Pushable | Copy | Pull | Render], what: str) -> Iterator[Fault]:
@@ -116,7 +126,7 @@ def _pushable_faults(thing: Pushable, declared: Declared) -> Iterator[Fault]:
             yield from _tag_faults(thing, destination_of(thing).repository)
     except InvalidReference as error:
         yield thing.where, f"{what}: {error}"
-    for kept in [*kept_by_runs(declared.registries), *filter(None, [declared.lock_file])]:
+    for kept in [*kept_by_runs(declared.registries), *filter(None, [declared.lock_file]), *declared.reports]:
         for path in thing.files:
             if is_within(kept, path) and not is_excluded(below(kept, path), thing.exclude):
                 advice = f"exclude it with {setting(thing, 'exclude', ['.git', below(kept, path)])}"
@@ -161,7 +171,7 @@ def _build_faults(image: Image, build: Build) -> Iterator[Fault]:
 def _context_faults(declared: Declared) -> Iterator[Fault]:
     """Find files that runs write in build contexts that do not ignore them."""
     locks = [os.path.dirname(images_lock_path(bundle)) for bundle in declared.bundles if bundle.lock]
-    written = by_directory([*kept_by_runs(declared.registries), *locks])
+    written = by_directory([*kept_by_runs(declared.registries), *locks, *declared.reports])
     for image in declared.images:
         for problem in context_faults(context_of(image.build), written) if image.build else ():
             yield image.where, f"{called(image)}: {problem}"

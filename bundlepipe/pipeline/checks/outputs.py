@@ -176,6 +176,8 @@ def outputs(declared: Declared) -> Iterator[tuple[object, str, str]]:
     """Yield each path that a task writes, with the position of its declaration and its kind."""
     if declared.lock_file:
         yield declared.lock_where, declared.lock_file, _LOCK_FILE
+    for report, where in declared.reports.items():
+        yield where, report, "the report"
     for pull in declared.pulls:
         yield pull.where, pull.to, f"the output of pull '{pull.name}'"
     for bundle in declared.bundles:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bundlepipe.errors import DocumentError, quoted
@@ -31,10 +31,11 @@ def checked_declarations(given: Mapping[str, Any]) -> Declared:
     lists: dict[str, Any] = {name: _declarations(name, kind, given[name], problems) for name, kind in KINDS.items()}
     verify = type_of(Verify | None).checked(given["verify"], f"{_PIPELINE}: verify", problems.append)
     lock_file = type_of(Path | None).checked(given.get("lock_file"), f"{_PIPELINE}: lock", problems.append)
+    reports = type_of(Sequence[Path]).checked(given.get("reports", ()), f"{_PIPELINE}: reports", problems.append)
     registries = _registries({} if given["registries"] is None else given["registries"], problems)
     if problems:
         raise DocumentError(problems)
-    return Declared(**lists, registries=registries, verify=verify, lock_file=lock_file)
+    return Declared(**lists, registries=registries, verify=verify, lock_file=lock_file, reports=dict.fromkeys(reports))
 
 
 def checked_path(given: Any) -> str:

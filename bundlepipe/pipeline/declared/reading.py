@@ -60,6 +60,8 @@ class Declared:
     paths: list[str] = field(default_factory=list)
     lock_file: str | None = None
     lock_where: Position | None = None
+    # The positions of their declarations by the paths of reports.
+    reports: dict[str, Position | None] = field(default_factory=dict)
 
     def made(self) -> list[Pushable]:
         """Return the images and bundles."""
@@ -185,6 +187,8 @@ class _Reading:
         self.declared.verify = data.get("verify", self.declared.verify)
         if "lock" in data and (lock_file := self._decoded(Path, data["lock"], file, "lock")):
             self._lock_file(file.inside("lock"), lock_file)
+        for index, report in enumerate(self._decoded(Sequence[Path], data.get("reports") or (), file, "reports") or ()):
+            self.declared.reports.setdefault(report, file.inside("reports", index))
         if "push" in (data.get("defaults") or {}):
             default_push = self._decoded(Text, data["defaults"]["push"], file, "defaults", "push")
         for section, kind in KINDS.items():

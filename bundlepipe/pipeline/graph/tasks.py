@@ -40,12 +40,14 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
     if cycle:
         raise InvalidDodoFile(f"these tasks need one another: {' -> '.join(cycle)}: break the cycle")
     yield from _groups(specs, settings, {} if shared is None else shared)
-    yield PipelineTask(
+    generated = PipelineTask(
         group_name(GENERATED_INPUTS, settings.prefix),
         None,
         doc="tasks that generate inputs",
         uptodate=[GeneratedInputs(reads, settings.prefix)],
     )
+    generated.reports = list(declared.reports)
+    yield generated
     yield from tasks.values()
 
 

@@ -15,15 +15,16 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from doit.exceptions import BaseFail, UnmetDependency
+from doit.exceptions import BaseFail, InvalidTask, UnmetDependency
 from doit.reporter import ConsoleReporter
 from doit.task import Task
 
 from bundlepipe.concurrency.termination import has_workers
 from bundlepipe.pipeline.doit_adapter.internals import calculators
 from bundlepipe.pipeline.plugins.screen import height_of, wants_all
-from bundlepipe.pipeline.plugins.tally import Outcome, Tally
+from bundlepipe.pipeline.plugins.tally import Outcome, Tally, in_one_line
 from bundlepipe.pipeline.running.action import SUMMARY, TRAFFIC, UNCHANGED
 from bundlepipe.pipeline.running.destination_lookups import Announced
 from bundlepipe.pipeline.running.edges import PipelineTask, depend_on_directories
@@ -32,6 +33,11 @@ from bundlepipe.pipeline.tasks.name_search import NameSearch
 from bundlepipe.progress.display import display
 from bundlepipe.stores.http.traffic import Traffic, traffic
 
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.reports.recorder import Recorder
+
+# Also in `reports.kinds`, which most runs do not import.
+_REPORT_VARIABLE = "BUNDLEPIPE_REPORT"
 # The part of a screen for lines of tasks, if it cannot hold all of them.
 _SHARE = 3
 
@@ -55,6 +61,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         self._height = 0
         self._told = 0
         self._tasks: Mapping[str, Task] = {}
+        self._recorder: Recorder | None = None
         # Output of users' own tasks bypasses the reporter, and would collide with bars.
         self._shows_standing = False
         # Until the first task of a pipeline shows whether `-v` was given.
@@ -69,6 +76,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         super().initialize(tasks, selected_tasks)
         depend_on_directories(tasks)
         display.begin()
+        self._recorder = _wanted_recorder(tasks)
         self._begin_summary(tasks, selected_tasks)
         announce(tasks, selected_tasks)
 
@@ -91,8 +99,15 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             if isinstance(task, PipelineTask):
                 task.is_told_briefly = self._is_brief and not task.wants_all
 
+    def get_status(self, task: Task) -> None:
+        """Record that a task's turn has come."""
+        if self._recorder:
+            self._recorder.select(task)
+
     def execute_task(self, task: Task) -> None:
         """Report that a task starts, unless it is ours and will be reported when it is done."""
+        if self._recorder:
+            self._recorder.start(task)
         if _counts(task):
             self._tally.start(task.name)
         if not _is_ours(task):
@@ -104,11 +119,13 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         outcome = Outcome.UNCHANGED if _is_ours(task) and task.values.get(UNCHANGED) else Outcome.DONE
         if _counts(task):
             self._tally.end(task.name, outcome)
+        if self._recorder:
+            self._recorder.end(task, _reasons(task))
         if not _is_ours(task):
             super().add_success(task)
             return
         display.finish(task.name)
-        reasons = (task.meta or {}).get(WHY) or changed_dependencies(task)
+        reasons = _reasons(task)
         is_told = not self._has_to_be_brief(task) or self._told < self._height // _SHARE
         self._tally.count_for_group(task.name, outcome, reasons, is_told=is_told)
         if is_told:
@@ -123,6 +140,8 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         """Report a failure, once if several tasks fail in the same way; only count tasks that depend on it."""
         display.finish(task.name)
         self._count_traffic(task)
+        if self._recorder:
+            self._recorder.fail(task, fail, in_one_line(fail), _reasons(task))
         if isinstance(fail, UnmetDependency):
             if _counts(task):
                 self._tally.end(task.name, Outcome.NOT_REACHED)
@@ -135,6 +154,8 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         """Report that a task was up to date, except groups."""
         if _counts(task):
             self._tally.end(task.name, Outcome.UP_TO_DATE)
+        if self._recorder:
+            self._recorder.end(task)
         is_brief = self._has_to_be_brief(task)
         if task.has_subtask or task.name.startswith("_"):
             return
@@ -148,6 +169,8 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         """Report that a task is ignored, as the user requested."""
         if _counts(task):
             self._tally.end(task.name, Outcome.IGNORED)
+        if self._recorder:
+            self._recorder.end(task)
         super().skip_ignore(task)
 
     def complete_run(self) -> None:
@@ -155,12 +178,32 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         display.end()
         super().complete_run()
         is_complete = not self.runtime_errors and sys.exc_info()[1] is None
-        if self._tally.is_empty and not is_complete:
-            return
+        if not self._tally.is_empty or is_complete:
+            self._write_summary(is_complete=is_complete)
+        if self._recorder:
+            self._write_reports(self._recorder, is_complete=is_complete)
+
+    def _write_summary(self, *, is_complete: bool) -> None:
         if self._ends_with_summary or not is_complete or not self._tally.is_good:
             spent = sum(self._traffic_of_workers.values(), traffic.counted())
             lines = self._tally.lines(time.monotonic() - self._began, spent, is_complete=is_complete)
             self.write("".join(f"{line}\n" for line in lines))
+
+    def _write_reports(self, recorder: Recorder, *, is_complete: bool) -> None:
+        """Write the reports; if one cannot be written, InvalidTask, with which doit ends with a non-zero exit status.
+
+        A run that failed or was interrupted ends as it would without reports, after the same line.
+        """
+        from bundlepipe.pipeline.reports.writing import write_reports
+
+        outcomes = {name: outcome.value for name, outcome in self._tally.outcomes(is_complete=is_complete).items()}
+        faults = write_reports(
+            recorder, self._tasks, outcomes, self.runtime_errors, os.environ, is_complete=is_complete
+        )
+        if faults and is_complete and self._tally.is_good:
+            raise InvalidTask("\nERROR: ".join(faults))
+        for fault in faults:
+            display.write(f"ERROR: {fault}\n", sys.stderr)
 
     def _has_to_be_brief(self, task: Task) -> bool:
         """Return whether lines have to be left out.
@@ -194,6 +237,20 @@ def announce(tasks: Mapping[str, Task], selected: Iterable[str]) -> None:
             each.searches = searches
 
 
+def _wanted_recorder(tasks: Mapping[str, Task]) -> Recorder | None:
+    """Return what records a run of these tasks, if the environment or one of their pipelines wants reports of it.
+
+    InvalidTask, with which doit ends the run, if the environment has the path of no report.
+    """
+    given = os.environ.get(_REPORT_VARIABLE, "")
+    declared = [path for task in tasks.values() if isinstance(task, PipelineTask) for path in task.reports]
+    if not given and not declared:
+        return None
+    from bundlepipe.pipeline.reports.recorder import recorder_of
+
+    return recorder_of(given, declared)
+
+
 def _is_ours(task: Task) -> bool:
     return isinstance(task, PipelineTask) and bool(task.actions)
 
@@ -201,6 +258,13 @@ def _is_ours(task: Task) -> bool:
 def _counts(task: Task) -> bool:
     """Return whether a summary covers a task: not a group, and not private."""
     return bool(task.actions) and not task.name.startswith("_")
+
+
+def _reasons(task: Task) -> list[str]:
+    """Return why a task had to run, as far as it is known."""
+    # Users' own tasks may have anything there.
+    found: list[str] = (task.meta or {}).get(WHY, []) if isinstance(task, PipelineTask) else []
+    return found or changed_dependencies(task)
 
 
 def changed_dependencies(task: Task) -> list[str]:

@@ -11,7 +11,7 @@ Does not know where the lines are written.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 
 from doit.exceptions import BaseFail
@@ -98,6 +98,11 @@ class Tally:
         """Return the state of the run on one line."""
         ended = len(self._outcomes)
         return f"{ended} of {max(ended, len(self.planned))} tasks: {self._counts()}"
+
+    def outcomes(self, *, is_complete: bool) -> Mapping[str, Outcome]:
+        """Return the outcomes of all tasks by name at the end of the run. If it is not complete, it was interrupted."""
+        self._count_the_rest(is_complete)
+        return self._outcomes
 
     def lines(self, seconds: float, traffic: Traffic, *, is_complete: bool) -> Iterator[str]:
         """Yield the summary lines of the run, which took `seconds`. If it is not complete, it was interrupted."""

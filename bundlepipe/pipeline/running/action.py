@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from doit.action import BaseAction
@@ -49,7 +50,7 @@ class Action(BaseAction):  # type: ignore[misc]
             return TaskFailed(refusal)
         outer = sys.exc_info()[1]
         # Other tasks may have changed the current directory.
-        with paths_from(self._directory):
+        with paths_from(self._directory), _measured(self.task):
             try:
                 # An interruption cancels everything that can be cancelled: pauses, connections,
                 # programs.
@@ -98,6 +99,14 @@ def handed_on(declared: Any, request: type[Struct], *, but: Collection[str] = ()
     """Return those fields of a declaration that a verb's request has by the same names, except those in `but`."""
     names = (name for name in request.__struct_fields__ if name not in but)
     return {name: getattr(declared, name) for name in names if hasattr(declared, name)}
+
+
+def _measured(task: Any) -> AbstractContextManager[None]:
+    if not getattr(task, "is_reported", False):
+        return nullcontext()
+    from bundlepipe.pipeline.running.measuring import measured
+
+    return measured(task)
 
 
 def _failure(error: Exception) -> BaseFail:

@@ -30,7 +30,9 @@ class PipelineTask(Task):  # type: ignore[misc]
     cannot be complete; `directory` is a directory that it makes with everything in it. `is_in_run`
     says whether a run has come to it: other commands, which only look at it, change nothing.
     `has_late_edges` is for those: edges are not found twice. If a run has more tasks than a screen
-    has lines, it `is_told_briefly`, unless `doit -v 2` `wants_all`.
+    has lines, it `is_told_briefly`, unless `doit -v 2` `wants_all`. If the run `is_reported`, its costs are
+    measured. `reports` are the paths of the reports that its pipeline declares, where it is the task that
+    stands for the pipeline.
     """
 
     refusal: str | None = None
@@ -39,6 +41,8 @@ class PipelineTask(Task):  # type: ignore[misc]
     has_late_edges = False
     is_told_briefly = False
     wants_all = False
+    is_reported = False
+    reports: Sequence[str] = ()
 
     def __init__(self, *arguments: Any, pipeline: str = "", **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)

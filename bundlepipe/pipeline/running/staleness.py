@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Hashable, Sequence
 from functools import cache
 from typing import Any
@@ -32,6 +33,8 @@ Values = dict[str, Any]
 FILES = "files"
 OPTIONS = "options"
 WHY = "why"
+# In the `task.meta` of a task that is reported: when this was decided, in seconds of the monotonic clock.
+CHECKED = "checked"
 _FIRST_RUN = "no local record"
 _JSON = frozenset((str, bool, int, type(None)))
 
@@ -118,6 +121,8 @@ class Staleness(Calculator):
         self._found = reasons
         if reasons:
             task.meta[WHY] = reasons
+        if getattr(task, "is_reported", False):
+            task.meta[CHECKED] = time.monotonic()
         self.is_current = not reasons
         return self.is_current
 

@@ -20,7 +20,7 @@ def test_every_schema_is_printed(command: Command) -> None:
 def test_unknown_name(command: Command) -> None:
     assert command("bundlepipe", "schema", "pipelien").failed == (
         "bundlepipe: Error: 'pipelien': there is no such schema: expected bundle, bundle-lock, diagnosis, "
-        "image-locations, images-lock, kbld-config, lock-file, pipeline, problems\n"
+        "image-locations, images-lock, kbld-config, lock-file, pipeline, plan, problems, report\n"
     )
 
 

@@ -1,0 +1,78 @@
+"""Record a run for its reports: called by the reporter, in the process and mostly in the thread of doit's runner."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from doit.exceptions import BaseFail, InvalidTask
+from doit.task import Task
+from msgspec import Struct
+
+from bundlepipe.filesystem.base_directory import base_directory
+from bundlepipe.pipeline.reports.content import Failure
+from bundlepipe.pipeline.reports.kinds import wanted_paths
+from bundlepipe.pipeline.running.edges import PipelineTask
+from bundlepipe.stores.http.traffic import traffic
+
+# The most characters of captured output that a report has: the last ones, which say why a task failed.
+_LONGEST_OUTPUT = 10_000
+
+
+def recorder_of(given: str, declared: Sequence[str]) -> Recorder | None:
+    """Return the recorder for the reports that the environment variable, or else the pipelines, want.
+
+    None if it has nothing but commas; InvalidTask, with which doit ends the run, for the path of no report.
+    """
+    try:
+        paths = wanted_paths(given, declared)
+    except ValueError as error:
+        raise InvalidTask(str(error)) from None
+    return Recorder(paths) if paths else None
+
+
+class Times(Struct):
+    """When a task's turn came, it began to run, and it ended, in seconds of the monotonic clock."""
+
+    ready: float
+    began: float | None = None
+    ended: float | None = None
+
+
+class Recorder:
+    """Records times, reasons and failures of tasks; `paths` of the reports are relative to `directory`."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = paths
+        self.directory = base_directory()
+        self.process = os.getpid()
+        self.began, self.clock = time.time(), time.monotonic()
+        self.times: dict[str, Times] = {}
+        self.failures: dict[str, Failure] = {}
+        self.reasons: dict[str, list[str]] = {}
+        self.account = traffic.keep_account()
+
+    def select(self, task: Task) -> None:
+        """Record that all tasks that this one needs have ended; measure its action."""
+        if isinstance(task, PipelineTask):
+            task.is_reported = True
+        self.times[task.name] = Times(time.monotonic())
+
+    def start(self, task: Task) -> None:
+        """Record that a task begins to run; any thread may call this."""
+        self._times(task).began = time.monotonic()
+
+    def end(self, task: Task, reasons: Sequence[str] = ()) -> None:
+        """Record that a task ended, or was found to be up to date; `reasons` are why it ran."""
+        self._times(task).ended = time.monotonic()
+        self.reasons[task.name] = list(reasons)
+
+    def fail(self, task: Task, failure: BaseFail, line: str, reasons: Sequence[str] = ()) -> None:
+        """Record why a task failed; `line` is the first line of it."""
+        self.end(task, reasons)
+        printed = "".join(text for action in task.actions for text in (action.out, action.err) if text)
+        self.failures[task.name] = Failure(failure.get_name(), line, failure.get_msg(), printed[-_LONGEST_OUTPUT:])
+
+    def _times(self, task: Task) -> Times:
+        return self.times.setdefault(task.name, Times(time.monotonic()))

@@ -1,0 +1,266 @@
+"""The forms of a report: well-formed whatever texts are in it, and read by others."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+from msgspec.structs import replace
+
+from bundlepipe.documents.schemas.validator import schema_text
+from bundlepipe.pipeline.reports.content import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    NEEDS,
+    NOT_REACHED,
+    START,
+    UP_TO_DATE,
+    Failure,
+    Report,
+    ReportedTask,
+    Step,
+)
+from bundlepipe.pipeline.reports.json_form import json_of
+from bundlepipe.pipeline.reports.junit_form import junit_of, xml_text
+from bundlepipe.pipeline.reports.kinds import Kind, kind_of
+from bundlepipe.pipeline.reports.markdown_form import markdown_of
+from bundlepipe.pipeline.reports.page.markup import seconds
+from bundlepipe.pipeline.reports.page.page import page_of
+from bundlepipe.pipeline.reports.secrets import secrets_of
+from bundlepipe.pipeline.reports.trace_form import trace_of
+from bundlepipe.pipeline.running.measuring import Amount
+from bundlepipe.stores.http.traffic import Traffic
+
+HOSTILE = "</pre></script><script>alert(1)</script> ]]> & \" ' \x1b[31m\x00 ```\n````\n| @user <!-- \ud7ff\uffff $x$"
+
+
+def task(name: str, outcome: str = DONE, **fields: Any) -> ReportedTask:
+    """Return a task that ran for one second, with these fields."""
+    fixed: dict[str, Any] = {
+        "doc": "", "reasons": [], "needs": [], "failure": None, "ready": 0.5, "checked": 0.75, "began": 1.0,
+        "ended": 2.0, "lane": 1, "held_up_by": None, "because": None, "is_critical": False, "summary": "",
+        "digest": "", "traffic": {}, "blobs": {},
+    }  # fmt: skip
+    return ReportedTask(name=name, outcome=outcome, **{**fixed, **fields})
+
+
+NOT_RUN = {"ready": None, "checked": None, "began": None, "ended": None, "lane": None}
+FAILURE = Failure("TaskFailed", HOSTILE.replace("\n", " "), HOSTILE, HOSTILE)
+REPORT = Report(
+    version="1.2.3",
+    began=1_700_000_000.25,
+    seconds=5.0,
+    outcome=FAILED,
+    tasks=[
+        task(
+            "push_bundle:a", summary=HOSTILE, reasons=[HOSTILE], digest="sha256:12", is_critical=True, doc=HOSTILE,
+            traffic={"registry.example": Traffic(3, 2000, 50, 1)}, blobs={"present": Amount(2, 900)},
+        ),
+        task(
+            "push_bundle:b", FAILED, needs=["push_bundle:a"], failure=FAILURE, began=2.5, ended=4.0, is_critical=True,
+            held_up_by="push_bundle:a", because=NEEDS,
+        ),
+        task("push_bundle:c", NOT_REACHED, **NOT_RUN, failure=Failure("UnmetDependency", "needs push_bundle:b", "")),
+        task("lock_bundle:a", UP_TO_DATE, checked=None, began=None, ended=0.25, ready=0.2, lane=None),
+        task("own " + HOSTILE, INTERRUPTED),
+        task("wrong", FAILED, failure=Failure("TaskError", "a defect", "Traceback")),
+    ],
+    path=[Step("push_bundle:a", START, 1.0, 1.0), Step("push_bundle:b", NEEDS, 0.5, 1.5)],
+    traffic={"registry.example": Traffic(4, 2000, 80, 1)},
+    shared=Traffic(1, 0, 30),
+    errors=[HOSTILE],
+)  # fmt: skip
+EMPTY = replace(REPORT, tasks=[], path=[], traffic={}, shared=Traffic(), errors=[], outcome="succeeded")
+
+
+@pytest.mark.parametrize("report", [REPORT, EMPTY])
+def test_json_is_valid_by_the_schema(report: Report) -> None:
+    document = json.loads(json_of(report))
+    jsonschema.validate(document, json.loads(schema_text("report")))
+    assert document["began"] == "2023-11-14T22:13:20.250Z"
+
+
+def test_json_has_what_happened() -> None:
+    document = json.loads(json_of(REPORT))
+    first, second, third, fresh, *_ = document["tasks"]
+    assert first["traffic"]["hosts"] == [
+        {"host": "registry.example", "requests": 3, "sent": 2000, "received": 50, "retries": 1}
+    ]
+    assert first["blobs"]["present"] == {"count": 2, "bytes": 900}
+    assert first["summary"] == HOSTILE
+    assert second["heldUpBy"] == {"task": "push_bundle:a", "because": "needs"} and second["seconds"] == 1.5
+    assert third["error"] == {"kind": "UnmetDependency", "message": "needs push_bundle:b"} and "began" not in third
+    assert fresh["state"] == "upToDate" and "seconds" not in fresh
+    assert document["counts"] == {
+        "done": 1, "unchanged": 0, "upToDate": 1, "ignored": 0, "failed": 2, "interrupted": 1, "notReached": 1
+    }  # fmt: skip
+
+
+def test_junit_has_a_case_for_each_task_as_both_schemas_order_it() -> None:
+    suites = ElementTree.fromstring(junit_of(REPORT))
+    assert not suites.attrib
+    assert [suite.get("name") for suite in suites] == [
+        "push_bundle", "lock_bundle", xml_text("own " + HOSTILE).partition(":")[0], "wrong", "run"
+    ]  # fmt: skip
+    pushes = suites[0]
+    counts = {name: pushes.get(name) for name in ("tests", "failures", "errors", "skipped", "time", "id", "package")}
+    assert counts == {
+        "tests": "3", "failures": "1", "errors": "0", "skipped": "1", "time": "2.500", "id": "0",
+        "package": "bundlepipe",
+    }  # fmt: skip
+    assert pushes.get("timestamp") == "2023-11-14T22:13:20"
+    for suite in suites:
+        assert [child.tag for child in suite] == [
+            "properties", *(["testcase"] * int(suite.get("tests", ""))), "system-out", "system-err"
+        ]  # fmt: skip
+        for case in suite.iter("testcase"):
+            assert len(case) <= 1 and set(case.attrib) == {"name", "classname", "time"}
+    assert [child.tag for case in suites.iter("testcase") for child in case] == [
+        "failure", "skipped", "skipped", "error", "error", "error"
+    ]  # fmt: skip
+    failure = suites.find(".//failure")
+    assert failure is not None and failure.text and failure.get("type") == "TaskFailed"
+    assert "<script>alert(1)</script>" in failure.text and "\\x1b[31m\\x00" in failure.text
+    assert [case.get("message") for case in suites.iter("skipped")] == [
+        "not reached: needs push_bundle:b",
+        "up to date",
+    ]
+
+
+def test_a_trace_has_what_viewers_need() -> None:
+    trace = json.loads(trace_of(REPORT))
+    events = trace["traceEvents"]
+    assert trace["displayTimeUnit"] == "ms"
+    assert {event["ph"] for event in events} == {"M", "X", "s", "f"}
+    assert all(isinstance(event["pid"], int) and isinstance(event["tid"], int) for event in events)
+    slices = {(event["name"], event["tid"]): event for event in events if event["ph"] == "X"}
+    assert slices["push_bundle:b", 1]["ts"] == 2_500_000 and slices["push_bundle:b", 1]["dur"] == 1_500_000
+    assert slices["lock_bundle:a", 0]["dur"] == 50_000
+    names = {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}
+    assert names == {0: "checks", 1: "worker 1"}
+    begin, end = (next(event for event in events if event["ph"] == phase) for phase in "sf")
+    assert begin["id"] == end["id"] and begin["cat"] == end["cat"] and begin["name"] == end["name"]
+    before, after = slices["push_bundle:a", 1], slices["push_bundle:b", 1]
+    assert before["ts"] <= begin["ts"] < before["ts"] + before["dur"] and end["ts"] == after["ts"] and end["bp"] == "e"
+    assert json.loads(trace_of(EMPTY))["traceEvents"]
+
+
+def test_markdown_quotes_texts_so_that_they_stay_texts() -> None:
+    text = markdown_of(REPORT)
+    assert text.startswith("### ❌ bundlepipe: failed in 5.0 s\n")
+    assert "2 blobs (900 B) did not have to be transferred" in text
+    fenced = re.findall(r"^(`{5})text\n(.*?)\n\1$", text, re.MULTILINE | re.DOTALL)
+    assert len(fenced) == 2 and all("````" in block and "\\x1b[31m" in block for _, block in fenced)
+    rest = re.sub(r"^(`{3,})text\n.*?\n\1$", "", text, flags=re.MULTILINE | re.DOTALL)
+    assert "<script>" not in rest.replace("\\<", "") and "\\<script\\>" in rest
+    assert "\\@user" in rest and re.search(r"(?<!\\)@", rest) is None
+    rows = [line for line in rest.splitlines() if line.startswith("| push")]
+    assert len(rows) == 4 and {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5, 6}
+
+
+def test_markdown_of_many_tasks_is_short() -> None:
+    many = [task(f"push_bundle:{'n' * 190}{number:05}", FAILED, failure=Failure("TaskFailed", "x", "é" * 50_000))
+            for number in range(3000)]  # fmt: skip
+    text = markdown_of(replace(REPORT, tasks=many, path=[], errors=[]))
+    assert len(text.encode()) < 512 * 1024
+    assert "2980 more tasks failed." in text
+
+
+class _Page(HTMLParser):
+    """Collects elements, attributes and texts; fails where elements are not closed in order."""
+
+    EMPTY = ("meta", "input", "br")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.attributes: set[str] = set()
+        self.elements: list[str] = []
+        self.texts: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.EMPTY:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+@pytest.mark.parametrize("report", [REPORT, EMPTY])
+def test_the_page_is_whole_and_needs_nothing_else(report: Report) -> None:
+    text = page_of(report)
+    page = _Page(text)
+    assert all(link.startswith("#task-") for link in page.links)
+    assert {link[1:] for link in page.links} <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    assert page.elements.count("script") == 1 and page.elements.count("style") == 1
+    assert not {name for name in page.attributes if name.startswith("on") or name == "style"}
+    assert re.search(r"url\(|@import|https?://", text) is None
+    assert "default-src 'none'" in text
+
+
+def test_the_page_shows_texts_as_they_are() -> None:
+    page = _Page(page_of(REPORT))
+    shown = "".join(page.texts)
+    assert shown.count("<script>alert(1)</script>") >= 5
+    assert "\\x1b[31m\\x00" in shown and "\x1b" not in shown
+    assert page.elements.count("tr") == 2 + 1 + len(REPORT.tasks)
+
+
+def test_a_long_path_is_folded_up() -> None:
+    short = page_of(REPORT)
+    long = _Page(page_of(replace(REPORT, path=[*REPORT.path] * 20)))
+    assert "The longest: " not in short
+    shown = "".join(long.texts)
+    assert "The longest: push_bundle:b (1.5 s), push_bundle:b (1.5 s)" in shown and "All 40 tasks" in shown
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("a/report.json", Kind.JSON), ("trace.json", Kind.TRACE), ("a/run.trace.json", Kind.TRACE),
+        ("TRACE.JSON", Kind.TRACE), ("trace.json/x.md", Kind.MARKDOWN), ("x.htm", Kind.HTML), ("x.HTML", Kind.HTML),
+        ("junit.xml", Kind.JUNIT), ("report", None), ("a.html/b", None), ("report.txt", None), ("", None),
+    ],
+)  # fmt: skip
+def test_the_kind_follows_from_the_name(path: str, kind: Kind | None) -> None:
+    assert kind_of(path) is kind
+
+
+def test_values_of_variables_that_are_named_secret_are_secrets() -> None:
+    environment = {
+        "REGISTRY_PASSWORD": "hunter22", "GITHUB_TOKEN": "ghs_abc", "TOKEN": "true", "SECRET_FILE": "/run/secrets/x",
+        "PATH": "/usr/bin:/bin", "AWS_SECRET_ACCESS_KEY": "abcdefgh",
+    }  # fmt: skip
+    assert sorted(secrets_of(environment)) == ["abcdefgh", "ghs_abc", "hunter22"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0004, "0.000 s"), (0.5, "0.5 s"), (59.96, "1 min 0 s"), (3599.6, "1 h 0 min"), (3723, "1 h 2 min")],
+)
+def test_durations(value: float, text: str) -> None:
+    assert seconds(value) == text
