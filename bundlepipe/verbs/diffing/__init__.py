@@ -1,0 +1,1 @@
+"""diff: what differs between two bundles or images."""
