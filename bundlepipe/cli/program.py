@@ -34,6 +34,7 @@ _COMMANDS = {
         "check": ("check:check", "Check all documents of a pipeline, without network"),
         "doctor": ("doctor:doctor", "Find out why a registry does not respond"),
         **_IMGPKG_COMMANDS,
+        "diff": ("diff:diff", "Show what differs between two bundles or images"),
         "resolve": ("kbld.resolve:resolve", "Resolve the images in configuration to digests"),
         "inspect": ("kbld.inspect:inspect", "List the images in resolved configuration"),
         "lock": ("lock:lock", "Merge lock files of pipelines"),
@@ -103,4 +104,4 @@ def command_of(tool: Tool) -> Commands:
 
 def _fail(this: Run, error: BundlepipeError | OSError | click.ClickException) -> int:
     this.console.fail(f"{this.tool.name}: Error: {message_of(error, this.tool)}")
-    return 1
+    return this.failure_status

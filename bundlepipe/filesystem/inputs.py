@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 DEFAULT_EXCLUDE = (".git",)
+# The ignore file of a directory that is pushed by a command.
+IGNORE_FILE = ".imgpkgignore"
 READ_SIZE = 1 << 20
 OWNER_BITS = 0o700
 DIRECTORY_MODE = 0o700

@@ -15,7 +15,7 @@ from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, KBLD, Tool
 
 REFERENCE = (Path(__file__).parents[2] / "docs/reference/command.md").read_text()
 _SECTION = re.compile(r"^### (?P<title>.+)\n(?P<text>(?:(?!^#).*\n)*)", re.MULTILINE)
-_OPTION = re.compile(r"`(--?[a-z][a-z-]*)")
+_OPTION = re.compile(r"`(--?[a-zA-Z][a-z-]*)")
 SECTIONS = {match["title"]: match["text"] for match in _SECTION.finditer(REFERENCE)}
 
 
@@ -60,7 +60,7 @@ def test_options_of_commands(name: str) -> None:
 
 def _registry_options(name: str) -> set[str]:
     """Return what the reference says that a command has of them: all, those of kbld, or none."""
-    if name in ("push", "pull", "copy", "describe", "tag list", "tag resolve", "doctor"):
+    if name in ("push", "pull", "copy", "describe", "diff", "tag list", "tag resolve", "doctor"):
         return listed("Registries")
     rows = [line for line in SECTIONS["Registries"].splitlines() if "(`k`)" in line]
     return {option for row in rows for option in _OPTION.findall(row)} if name in ("resolve", "inspect") else set()

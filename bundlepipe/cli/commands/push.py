@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.push import PushRequest
 
 _EXCLUDED = (".git",)
-_IGNORE_FILE = ".imgpkgignore"
 # Characters with a special meaning in a pattern.
 _SPECIAL = re.compile(r"[][*?\\!]")
 
@@ -146,12 +145,12 @@ def _tell_deprecated(run: Run) -> None:
 
 
 def _inputs(run: Run, files: Sequence[str], exclude: Sequence[str], preserve_permissions: bool) -> Inputs:
-    from bundlepipe.filesystem.inputs import Inputs
+    from bundlepipe.filesystem.inputs import IGNORE_FILE, Inputs
 
     taken, left_out = [_path(run, path) for path in paths(files)], comma_separated(exclude)
     if run.tool is BUNDLEPIPE:
         patterns = [_pattern(text, taken) for text in left_out]
-        return Inputs(taken, (), preserve_permissions, patterns=patterns, ignore_file=_IGNORE_FILE)
+        return Inputs(taken, (), preserve_permissions, patterns=patterns, ignore_file=IGNORE_FILE)
     return Inputs(taken, left_out, preserve_permissions, follow_links=True)
 
 

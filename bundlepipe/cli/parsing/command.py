@@ -89,7 +89,7 @@ class Command(click.Command):
     """A command: parses arguments as Go's tools do, has the global options, and shows examples in its help.
 
     `examples` maps descriptions to command lines without the name of the tool; `own_examples` are shown
-    only under the name bundlepipe.
+    only under the name bundlepipe. `failure_status` is the exit status of an error.
     """
 
     context_class = _Context
@@ -99,9 +99,11 @@ class Command(click.Command):
         *args: Any,
         examples: Mapping[str, str] | None = None,
         own_examples: Mapping[str, str] | None = None,
+        failure_status: int = 1,
         **settings: Any,
     ) -> None:
         super().__init__(*args, **settings)
+        self.failure_status = failure_status
         self.examples = examples or {}
         self.own_examples = own_examples or {}
         self.params = [*self.params, *global_options()]
@@ -118,6 +120,7 @@ class Command(click.Command):
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Parse, after converting the arguments to click's syntax."""
+        context.ensure_object(Run).failure_status = self.failure_status
         try:
             if stands_in(context):
                 return self._parse_as_cobra(context, args)
@@ -154,7 +157,8 @@ class Command(click.Command):
         end_orderly()
         # An interruption cancels what the thread waits for: pauses, connections, programs.
         result = cancellable(Cancellation(), partial(super().invoke, context))
-        run.console.succeed()
+        # A status of its own is no success to report.
+        run.console.succeed(says_so=not result)
         return result
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -190,12 +194,13 @@ class Command(click.Command):
 
 
 class Run:
-    """The state of one run of the program: its tool and console."""
+    """The state of one run of the program: its tool, its console, and the exit status if it fails."""
 
     def __init__(self, tool: Tool) -> None:
         self.tool = tool
         self.console = Console(stands_in=tool is not BUNDLEPIPE)
         self.debug = False
+        self.failure_status = 1
 
     @property
     def trace(self) -> Callable[[str], None] | None:

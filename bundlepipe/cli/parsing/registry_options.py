@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bundlepipe.stores.keychains.credentials import Keychain
     from bundlepipe.stores.keychains.flags import RegistryFlags
     from bundlepipe.stores.opening import Stores
-    from bundlepipe.stores.settings import NetworkSettings
+    from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
 
 _SECTION = "Registries"
 _PEM_CERTIFICATE = b"CERTIFICATE-----"
@@ -76,14 +76,22 @@ class Access(Struct, frozen=True, dict=True):
 
     values: Mapping[str, Any]
 
-    def stores(self, run: Run, emit: Emit, *, concurrency: int | None = None) -> Stores:
+    def stores(
+        self,
+        run: Run,
+        emit: Emit,
+        *,
+        concurrency: int | None = None,
+        registries: Mapping[str, RegistrySettings] | None = None,
+    ) -> Stores:
         """Return the stores for these options; StoreError for contradictory options and variables.
 
-        `concurrency` is the number of blobs to transfer at once.
+        `concurrency` is the number of blobs to transfer at once, `registries` has settings of hosts.
         """
         from bundlepipe.stores.opening import CONCURRENT_TRANSFERS, Stores
 
         return Stores(
+            registries,
             network=self.network,
             concurrency=concurrency or CONCURRENT_TRANSFERS,
             keychain=self.keychain(run.tool),

@@ -98,6 +98,11 @@ class Console:
         self._printed: Literal["nothing", "text", "other"] = "nothing"
         self.write: Callable[[str, TextIO], None] = _write_at_once
 
+    @property
+    def is_colored(self) -> bool:
+        """Whether results are coloured: on a terminal, unless an option or `NO_COLOR` says otherwise."""
+        return self._color and sys.stdout.isatty()
+
     def line(self, text: str, *, ends: bool = True) -> None:
         """Narrate a line; the last one before `Succeeded` may omit its line end, as in imgpkg."""
         if self.as_json:
@@ -155,12 +160,12 @@ class Console:
         """Print a note on stderr, in whole lines."""
         self.write(f"{text}\n", sys.stderr)
 
-    def succeed(self) -> None:
-        """End the output."""
+    def succeed(self, *, says_so: bool = True) -> None:
+        """End the output, for people with a line that `says_so`."""
         if self.as_json:
             self._lines.append("Succeeded")
             self._write_json()
-        elif self.narrates:
+        elif self.narrates and says_so:
             self._write(self._painted("Succeeded", _GREEN, sys.stdout.isatty()) + "\n", "other")
         sys.stdout.flush()
 

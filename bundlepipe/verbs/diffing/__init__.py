@@ -1,1 +1,1 @@
-"""diff: what differs between two bundles or images."""
+"""diff: what differs between two bundles or images; `diff` is the verb, `difference` its result."""

@@ -1,0 +1,236 @@
+"""A difference as text: a patch as git prints it, a summary, or names.
+
+What is not part of the patch (images, labels, sums) is on lines that `patch` and `git apply` skip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from bundlepipe.cli.printing.differences.escapes import quoted_path, visible
+from bundlepipe.errors import printable
+from bundlepipe.progress.phrases import counted, human_size, short
+from bundlepipe.verbs.diffing.difference import (
+    Difference,
+    FileChange,
+    FileVersion,
+    ImageChange,
+    LabelChange,
+    PairDifference,
+)
+from bundlepipe.verbs.diffing.images import name_of, tag_of
+
+Style = Literal["plain", "title", "hunk", "added", "removed"]
+
+_COLORS: dict[Style, str] = {"title": "\x1b[1m", "hunk": "\x1b[36m", "added": "\x1b[32m", "removed": "\x1b[31m"}
+_NO_COLOR = "\x1b[0m"
+_GRAPH_WIDTH = 40
+_INDENT = "  "
+
+_Files = Callable[[PairDifference], Iterator["Line"]]
+
+
+class Line(NamedTuple):
+    """A line of output without its end; `is_content` marks lines of files, whose bytes matter to `patch`."""
+
+    text: str
+    style: Style = "plain"
+    is_content: bool = False
+
+
+def rendered(lines: Iterator[Line], *, color: bool, escapes: bool) -> str:
+    """Return lines as one text; with `escapes`, for a terminal, content is shown with escapes too."""
+    return "".join(f"{_rendered(line, color=color, escapes=escapes)}\n" for line in lines)
+
+
+def _rendered(line: Line, *, color: bool, escapes: bool) -> str:
+    text = visible(line.text) if escapes and line.is_content else line.text
+    start = _COLORS.get(line.style) if color else None
+    return f"{start}{text}{_NO_COLOR}" if start else text
+
+
+def patch(difference: Difference) -> Iterator[Line]:
+    """Yield the whole difference; nothing if there is none."""
+    yield from _report(difference, lambda pair: (line for change in pair.files for line in file_patch(pair, change)))
+
+
+def summary(difference: Difference) -> Iterator[Line]:
+    """Yield the difference without contents of files, as `git diff --stat`; nothing if there is none."""
+    yield from _report(difference, _graph)
+
+
+def names(difference: Difference) -> Iterator[Line]:
+    """Yield the paths of the files that differ."""
+    for pair in difference.pairs:
+        yield from (Line(quoted_path(full_path(pair, change.path))) for change in pair.files)
+
+
+def _report(difference: Difference, files: _Files) -> Iterator[Line]:
+    if difference.is_empty:
+        return
+    for pair in difference.pairs:
+        if pair.is_empty:
+            continue
+        yield Line(f"{pair.path or 'Compared'}: {short(pair.old)} -> {short(pair.new)}", "title")
+        yield from (Line(f"{_INDENT}{image_line(change)}") for change in pair.images)
+        yield from (Line(f"{_INDENT}{label_line(label)}") for label in pair.labels)
+        yield from files(pair)
+    yield Line(totals(difference), "title")
+
+
+def full_path(pair: PairDifference, path: str) -> str:
+    """Return a path from the root of the compared bundle; a nested one is where a recursive pull has it, by name."""
+    return f"{pair.path}/{path}" if pair.path else path
+
+
+def image_line(change: ImageChange) -> str:
+    """Return a changed image as one line."""
+    kind = "bundle" if change.is_bundle else "image"
+    old, new = change.old, change.new
+    name = printable(change.name)
+    if not old or not new:
+        entry = new or old
+        assert entry
+        return f"{kind} {change.status}: {name} {short(entry.digest)}"
+    before = printable(name_of(old))
+    was = f" (was {before})" if before != name else _tags(tag_of(old), tag_of(new), name)
+    digests = short(new.digest) if change.status == "renamed" else f"{short(old.digest)} -> {short(new.digest)}"
+    return f"{kind} {change.status}: {name}{was} {digests}"
+
+
+def _tags(old: str | None, new: str | None, name: str) -> str:
+    """Return the tags of an image in words, unless its name has the only one."""
+    if old is None or new is None or (old == new and name.endswith(f":{new}")):
+        return ""
+    return f" ({printable(new)})" if old == new else f" ({printable(old)} -> {printable(new)})"
+
+
+def label_line(label: LabelChange) -> str:
+    """Return a changed label as one line."""
+    name = printable(label.name)
+    if label.old is None:
+        return f"label added: {name}={printable(label.new or '')}"
+    if label.new is None:
+        return f"label removed: {name}={printable(label.old)}"
+    return f"label changed: {name}={printable(label.old)} -> {printable(label.new)}"
+
+
+def file_patch(pair: PairDifference, change: FileChange) -> Iterator[Line]:
+    """Yield the patch of a file as `git diff` prints it, without hashes; sizes of what is no text."""
+    path = full_path(pair, change.path)
+    old, new = quoted_path(f"a/{path}"), quoted_path(f"b/{path}")
+    if change.kind == "directory":
+        yield Line(f"Empty directory {change.status}: {quoted_path(path)}", "title")
+        return
+    yield Line(f"diff --git {old} {new}", "title")
+    yield from (Line(text, "title") for text in _modes(change))
+    if change.old is None:
+        old = "/dev/null"
+    if change.new is None:
+        new = "/dev/null"
+    if change.kind != "text":
+        if change.has_other_content:
+            what = "Binary" if change.kind == "binary" else "Large"
+            yield Line(f"{what} files {old} and {new} differ ({sizes(change)})")
+        return
+    if change.patch:
+        # As git does, since patch would take what follows a space for a time.
+        yield Line(f"--- {_ended(old)}", "title")
+        yield Line(f"+++ {_ended(new)}", "title")
+        yield from (_content(line) for line in change.patch[:-1].split("\n"))
+
+
+def _ended(path: str) -> str:
+    return f"{path}\t" if " " in path and not path.startswith('"') else path
+
+
+def _modes(change: FileChange) -> Iterator[str]:
+    if change.old is None and change.new:
+        yield f"new file mode {_mode(change.new)}"
+    elif change.new is None and change.old:
+        yield f"deleted file mode {_mode(change.old)}"
+    elif change.has_other_mode and change.old and change.new:
+        yield f"old mode {_mode(change.old)}"
+        yield f"new mode {_mode(change.new)}"
+
+
+def _mode(version: FileVersion) -> str:
+    return f"100{version.mode:03o}"
+
+
+def _content(line: str) -> Line:
+    style: Style = "plain"
+    if line.startswith("@@"):
+        style = "hunk"
+    elif line.startswith("+"):
+        style = "added"
+    elif line.startswith("-"):
+        style = "removed"
+    return Line(line, style, is_content=True)
+
+
+def sizes(change: FileChange) -> str:
+    """Return the sizes of a file on both sides, in words."""
+    if change.old and change.new:
+        return f"{human_size(change.old.size)} -> {human_size(change.new.size)}"
+    version = change.old or change.new
+    assert version
+    return human_size(version.size)
+
+
+def _graph(pair: PairDifference) -> Iterator[Line]:
+    paths = [quoted_path(full_path(pair, change.path)) for change in pair.files]
+    width = max(map(len, paths), default=0)
+    most = max((change.added + change.removed for change in pair.files), default=0)
+    digits = len(str(most))
+    for path, change in zip(paths, pair.files, strict=True):
+        yield Line(f" {path:{width}} | {_extent(change, most, digits)}".rstrip())
+
+
+def _extent(change: FileChange, most: int, digits: int) -> str:
+    mode = (
+        f" (mode {change.old.mode:03o} -> {change.new.mode:03o})"
+        if change.has_other_mode and change.old and change.new
+        else ""
+    )
+    if change.kind == "directory":
+        return f"empty directory {change.status}"
+    if not change.has_other_content:
+        return mode.strip()
+    if change.kind != "text":
+        return f"{change.kind} {sizes(change)}{mode}"
+    lines = change.added + change.removed
+    scale = min(1.0, _GRAPH_WIDTH / most) if most else 0.0
+    added, removed = (max(1, round(count * scale)) if count else 0 for count in (change.added, change.removed))
+    return f"{lines:{digits}} {'+' * added}{'-' * removed}{mode}"
+
+
+def totals(difference: Difference) -> str:
+    """Return sums over all pairs, in one line."""
+    files = [change for pair in difference.pairs for change in pair.files]
+    parts = [f"{counted(len(files), 'file')} changed"]
+    added, removed = sum(change.added for change in files), sum(change.removed for change in files)
+    parts += [f"{counted(added, 'insertion')}(+)"] if added else []
+    parts += [f"{counted(removed, 'deletion')}(-)"] if removed else []
+    parts += _image_totals([change for pair in difference.pairs for change in pair.images])
+    relocated = sum(len(pair.relocated) for pair in difference.pairs)
+    parts += [f"{counted(relocated, 'image')} relocated"] if relocated else []
+    return "; ".join([", ".join(parts), *transfer_words(difference)])
+
+
+def _image_totals(images: Sequence[ImageChange]) -> Iterator[str]:
+    for status in ("moved", "added", "removed", "renamed"):
+        count = sum(change.status == status for change in images)
+        if count:
+            yield f"{counted(count, 'image')} {status}"
+
+
+def transfer_words(difference: Difference) -> list[str]:
+    """Return in words what a site with the old one lacks; empty if that was not requested."""
+    transfer = difference.transfer
+    if transfer is None:
+        return []
+    missing = f", without {counted(len(difference.unread), 'unread image')}" if difference.unread else ""
+    what = f"{counted(transfer.blobs, 'blob')} and {counted(transfer.manifests, 'manifest')}"
+    return [f"a site with the old one lacks {human_size(transfer.size)} in {what}{missing}"]

@@ -1,0 +1,264 @@
+"""Read the bundles and images of both sides, each manifest and each layer of a bundle once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct, field
+
+from bundlepipe.concurrency.parallel import in_parallel
+from bundlepipe.documents.imgpkg.any_lock import parse_of_bundle
+from bundlepipe.documents.imgpkg.images_lock import ImageRef
+from bundlepipe.documents.imgpkg.paths import BUNDLE_DIRECTORY, IMAGES_LOCK
+from bundlepipe.errors import AccessDenied, BundlepipeError, InvalidContent, NotFound, Unreachable
+from bundlepipe.events import Emit
+from bundlepipe.filesystem.files import read_document
+from bundlepipe.filesystem.inputs import DEFAULT_EXCLUDE, IGNORE_FILE, Inputs, walk
+from bundlepipe.filesystem.temporary import temporary_room
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.image import build
+from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
+from bundlepipe.oci.manifest import DOCKER_CONFIG, OCI_CONFIG, Manifest
+from bundlepipe.stores.location import Location
+from bundlepipe.stores.opening import Stores
+from bundlepipe.stores.protocol import Source
+from bundlepipe.verbs.diffing.difference import Unread
+from bundlepipe.verbs.diffing.trees import FileTree, declared, unpacked
+from bundlepipe.verbs.shared.bundles import StoredImage, check_contents, check_is_plain
+from bundlepipe.verbs.shared.image_locations import read_locations
+
+_INDEX = "is an index of several images, which is not compared: name one of its images by its digest"
+_PULLED_BUNDLES = f"{BUNDLE_DIRECTORY}/bundles"
+
+
+class Directory(Struct, frozen=True):
+    """A side that is a directory: its files as `bundlepipe push -f` would pack them, without pulled nested bundles."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class Declared(Struct, frozen=True):
+    """A side that is a bundle or image as a push would make it now; `name` is its name in messages."""
+
+    name: str
+    inputs: Inputs
+    is_bundle: bool
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Side = Location | Directory | Declared
+
+
+class Package(Struct, frozen=True):
+    """A bundle or image that is compared.
+
+    store: where it is; None for files that no push has sent yet.
+    labels: those of its configuration; None if there is nothing to compare, as in a directory.
+    lock: the entries of its images.yml, empty for an image.
+    located: of the images in its own repository, as its image-locations image says, whether they are bundles; None
+    if there is no such image.
+    """
+
+    name: str
+    store: Source | None
+    manifest: Manifest
+    labels: Mapping[str, str] | None
+    tree: FileTree
+    lock: Sequence[ImageRef]
+    located: Mapping[Digest, bool] | None
+
+
+class Packages:
+    """Everything that was read for one diff; unpacked files are below `workspace`, a directory of its own."""
+
+    def __init__(self, stores: Stores, workspace: str, emit: Emit) -> None:
+        self._stores = stores
+        self._workspace = workspace
+        self._emit = emit
+        self._found: dict[Digest, StoredImage | Unread] = {}
+        self._bundles: dict[Digest, Package | None] = {}
+        self._unreachable: set[str] = set()
+
+    @property
+    def unread(self) -> list[Unread]:
+        """The images that could not be read, by name."""
+        unread = {found.image: found for found in self._found.values() if isinstance(found, Unread)}
+        return [unread[image] for image in sorted(unread)]
+
+    def locate(self, side: Side) -> StoredImage | Package:
+        """Return a side: where an image is, of which only the manifest was read, or a package of local files.
+
+        Raises BundlepipeError for an index, InputError or DocumentError for faulty files, StoreError.
+        """
+        if isinstance(side, Directory):
+            return self._of_directory(side)
+        if isinstance(side, Declared):
+            return self._of_inputs(side.name, side.inputs, side.is_bundle, side.labels)
+        store, manifest = self._stores.locate(side)
+        if manifest.is_index:
+            raise BundlepipeError(f"{side}: {_INDEX}")
+        return StoredImage(store, manifest)
+
+    def read(self, image: StoredImage) -> Package:
+        """Return a bundle or image with its files; errors are those of a pull."""
+        is_bundle, digest = _is_bundle(image), image.manifest.digest
+        package = self._read(image, is_bundle=is_bundle)
+        self._found[digest], self._bundles[digest] = image, package if is_bundle else None
+        return package
+
+    def find(self, wanted: Iterable[tuple[Package, ImageRef]]) -> None:
+        """Read the manifests of images that bundles name, and nested bundles, unless they are known, all at once.
+
+        What is absent, refused or unreachable everywhere becomes `unread`. Raises InvalidContent, DocumentError and
+        other StoreErrors.
+        """
+        new = {
+            entry.digest: (bundle, entry)
+            for bundle, entry in wanted
+            if entry.digest not in self._bundles and not isinstance(self._found.get(entry.digest), Unread)
+        }
+        self._found.update(zip(new, in_parallel(lambda each: self._find(*each), new.values()), strict=True))
+        nested = in_parallel(lambda each: self._nested(*each), new.values())
+        for digest, found in zip(new, nested, strict=True):
+            if isinstance(found, Unread):
+                self._found[digest] = found
+            elif self.image(digest):
+                self._bundles[digest] = found
+
+    def image(self, digest: Digest) -> StoredImage | None:
+        """Return an image that `find` found; None if it cannot be read."""
+        found = self._found[digest]
+        return None if isinstance(found, Unread) else found
+
+    def bundle(self, digest: Digest) -> Package | None:
+        """Return a nested bundle that `find` found; None for images, and for what cannot be read."""
+        return self._bundles.get(digest)
+
+    def is_bundle(self, digest: Digest) -> bool | None:
+        """Return whether an image is a bundle; None if `find` did not look for it, or did not find it."""
+        return self._bundles[digest] is not None if digest in self._bundles else None
+
+    def members(self, indexes: Iterable[StoredImage]) -> list[StoredImage]:
+        """Return the members of indexes, at all depths, as far as they can be read."""
+        members: list[StoredImage] = []
+        level = [(index.store, child.digest) for index in indexes for child in index.manifest.children]
+        while level:
+            new = {digest: store for store, digest in level if digest not in self._found}
+            read = in_parallel(lambda each: self._ask(each[1], each[0], f"{each[1].name}@{each[0]}"), new.items())
+            self._found.update(zip(new, read, strict=True))
+            found = [image for _, digest in level if (image := self.image(digest))]
+            members += found
+            level = [
+                (image.store, child.digest)
+                for image in found
+                if image.manifest.is_index
+                for child in image.manifest.children
+            ]
+        return members
+
+    def _of_directory(self, side: Directory) -> Package:
+        inputs = Inputs([side.path], (*DEFAULT_EXCLUDE, _PULLED_BUNDLES), ignore_file=IGNORE_FILE)
+        return self._of_inputs(side.path, inputs, None, None)
+
+    def _of_inputs(
+        self, name: str, inputs: Inputs, is_bundle: bool | None, labels: Mapping[str, str] | None
+    ) -> Package:
+        entries = walk(inputs)
+        if is_bundle is None:
+            is_bundle = any(entry.is_directory and entry.name == BUNDLE_DIRECTORY for entry in entries)
+        if is_bundle:
+            check_contents(entries, inputs.paths)
+        else:
+            check_is_plain(entries)
+        all_labels = {**(labels or {}), **({BUNDLE_LABEL: "true"} if is_bundle else {})}
+        with open(os.devnull, "wb") as nowhere:
+            image, manifest = build(inputs, all_labels, nowhere, entries)
+        tree = declared(inputs, entries, image.snapshot)
+        lock = _lock(tree, name) if is_bundle else ()
+        return Package(name, None, manifest, None if labels is None else all_labels, tree, lock, None)
+
+    def _read(self, image: StoredImage, *, is_bundle: bool) -> Package:
+        directory = os.path.join(self._workspace, image.manifest.digest.encoded)
+        with temporary_room("the files of a bundle"):
+            os.mkdir(directory)
+            tree = unpacked(image, directory, self._emit)
+        located = _located(image) if is_bundle and not image.store.is_closed else None
+        lock = _lock(tree, image.name) if is_bundle else ()
+        labels = labels_of(image.config, image.name) if _has_labels(image.manifest) else {}
+        return Package(image.name, image.store, image.manifest, labels, tree, lock, located)
+
+    def _find(self, bundle: Package, entry: ImageRef) -> StoredImage | Unread:
+        known = self._found.get(entry.digest)
+        if known:
+            return known
+        reasons: dict[str, str] = {}
+        for store in self._places(bundle, entry):
+            found = self._ask(store, entry.digest, str(entry.image))
+            if isinstance(found, StoredImage):
+                return found
+            reasons[store.name] = found.reason
+        return Unread(str(entry.image), "; ".join(reasons.values()))
+
+    def _ask(self, store: Source, digest: Digest, name: str) -> StoredImage | Unread:
+        if store.name in self._unreachable:
+            return Unread(name, f"{store.name} does not answer")
+        try:
+            return StoredImage(store, store.read_manifest(digest))
+        except (NotFound, AccessDenied, Unreachable) as error:
+            if isinstance(error, Unreachable):
+                self._unreachable.add(store.name)
+            return Unread(name, str(error))
+
+    def _places(self, bundle: Package, entry: ImageRef) -> list[Source]:
+        """Return where an image may be, the most likely place first: one request suffices nearly always."""
+        own = bundle.store
+        if own and own.is_closed:
+            return [own]
+        origin = self._stores.repository(entry.image.repository)
+        if own is None or own.name == origin.name:
+            return [origin]
+        is_relocated = bundle.located is not None and entry.digest in bundle.located
+        return [own, origin] if own.is_local or is_relocated else [origin, own]
+
+    def _nested(self, bundle: Package, entry: ImageRef) -> Package | Unread | None:
+        """Return the package of an image that was found, if it is a bundle; None if it is not, or not found."""
+        image = self._found[entry.digest]
+        if isinstance(image, Unread):
+            return None
+        known = bundle.located.get(entry.digest) if bundle.located else None
+        try:
+            is_bundle = _is_bundle(image) if known is None else known
+            return self._read(image, is_bundle=True) if is_bundle else None
+        except (NotFound, AccessDenied, Unreachable) as error:
+            return Unread(str(entry.image), str(error))
+
+
+def _located(image: StoredImage) -> Mapping[Digest, bool] | None:
+    known = read_locations(image.store, image.manifest.digest)
+    if known is None:
+        return None
+    return {each.image.digest: each.is_bundle for each in known.locations if each.image.digest}
+
+
+def _is_bundle(image: StoredImage) -> bool:
+    """Return whether an image is a bundle; artifacts, whose configurations are of other types, are not."""
+    return _has_labels(image.manifest) and image.is_bundle
+
+
+def _has_labels(manifest: Manifest) -> bool:
+    return not manifest.is_index and manifest.config.media_type in (DOCKER_CONFIG, OCI_CONFIG)
+
+
+def _lock(tree: FileTree, name: str) -> Sequence[ImageRef]:
+    file = tree.files.get(IMAGES_LOCK)
+    if file is None:
+        raise InvalidContent(f"{name}: has the label of a bundle, but no {IMAGES_LOCK}")
+    what = f"{name}: {IMAGES_LOCK}"
+    return parse_of_bundle(read_document(file.path), what).images

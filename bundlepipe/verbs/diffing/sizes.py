@@ -1,0 +1,59 @@
+"""What a site lacks of the new bundle if it has the old one with all its images: blobs and manifests, by digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.manifest import Manifest
+from bundlepipe.verbs.diffing.difference import Transfer
+from bundlepipe.verbs.diffing.packages import Package, Packages
+
+
+def transfer(old: Package, new: Package, packages: Packages) -> Transfer:
+    """Return what the new bundle adds to the old one; images are read only if it names others.
+
+    Images that cannot be read are not counted. Errors are those of `Packages.find`.
+    """
+    has, needs = _Content(packages), _Content(packages)
+    if {entry.digest for entry in new.lock} <= {entry.digest for entry in old.lock}:
+        has.add(old.manifest)
+        needs.add(new.manifest)
+    else:
+        has.add_all(old)
+        needs.add_all(new)
+    blobs = {digest: size for digest, size in needs.blobs.items() if digest not in has.blobs}
+    manifests = {digest: size for digest, size in needs.manifests.items() if digest not in has.manifests}
+    return Transfer(sum(blobs.values()) + sum(manifests.values()), len(blobs), len(manifests))
+
+
+class _Content:
+    """The sizes of the blobs and manifests of a bundle and its images, by digest."""
+
+    def __init__(self, packages: Packages) -> None:
+        self._packages = packages
+        self.blobs: dict[Digest, int] = {}
+        self.manifests: dict[Digest, int] = {}
+
+    def add(self, manifest: Manifest) -> None:
+        """Count an image or index, without the members of an index."""
+        self.manifests[manifest.digest] = len(manifest.raw)
+        if not manifest.is_index:
+            self.blobs.update((blob.digest, blob.size) for blob in (*manifest.layers, manifest.config))
+
+    def add_all(self, bundle: Package) -> None:
+        """Count a bundle with all its images, those of its nested bundles, and the members of indexes."""
+        self.add(bundle.manifest)
+        level = [bundle]
+        while level:
+            entries = [(each, entry) for each in level for entry in each.lock if entry.digest not in self.manifests]
+            self._packages.find(entries)
+            digests = dict.fromkeys(entry.digest for _, entry in entries)
+            self._add_images(digests)
+            level = [nested for digest in digests if (nested := self._packages.bundle(digest))]
+
+    def _add_images(self, digests: Iterable[Digest]) -> None:
+        images = [image for digest in digests if (image := self._packages.image(digest))]
+        indexes = [image for image in images if image.manifest.is_index]
+        for image in (*images, *self._packages.members(indexes)):
+            self.add(image.manifest)
