@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from itertools import chain, count
 
 from msgspec.structs import replace
 
@@ -23,7 +24,7 @@ from bundlepipe.verbs.diffing.difference import (
     Relocation,
     Transfer,
 )
-from bundlepipe.verbs.diffing.files import changed_files
+from bundlepipe.verbs.diffing.files import FileComparison, Texts
 from bundlepipe.verbs.diffing.images import changed_images, name_of
 from bundlepipe.verbs.diffing.lines import CONTEXT
 from bundlepipe.verbs.diffing.packages import Package, Packages, Side
@@ -76,7 +77,7 @@ class _Pairs:
 
     def __init__(self, packages: Packages, context: int) -> None:
         self._packages = packages
-        self._context = context
+        self._files = FileComparison(context)
         self._names: set[str] = set()
         self._seen: set[tuple[Digest, Digest]] = set()
         self.compared: list[PairDifference] = []
@@ -98,7 +99,7 @@ class _Pairs:
                     path,
                     before.manifest.digest,
                     after.manifest.digest,
-                    list(changed_files(before.tree, after.tree, self._context, _locks(before, after, relocated))),
+                    self._files.changes(before.tree, after.tree, _locks(before, after, relocated)),
                     [self._with_kind(change) for change in images],
                     relocated,
                     _changed_labels(before.labels, after.labels),
@@ -125,7 +126,8 @@ class _Pairs:
             repository = entry.image.repository
         short = repository.path.rpartition("/")[2]
         unique = f"{short}-{entry.digest.encoded[:_SHORT_DIGEST]}"
-        name = next(each for each in (short, repository.path, unique) if each not in self._names)
+        numbered = (f"{unique}-{number}" for number in count(2))
+        name = next(each for each in chain((short, repository.path, unique), numbered) if each not in self._names)
         self._names.add(name)
         return name
 
@@ -135,7 +137,7 @@ class _Pairs:
         return replace(change, is_bundle=self._packages.is_bundle(entry.digest))
 
 
-def _locks(old: Package, new: Package, relocated: list[Relocation]) -> Mapping[str, tuple[bytes, bytes] | None]:
+def _locks(old: Package, new: Package, relocated: list[Relocation]) -> Texts:
     """Return what to compare of both locks: only what differs besides the locations of the same images."""
     files = [package.tree.files.get(IMAGES_LOCK) for package in (old, new)]
     if not relocated or not files[0] or not files[1]:

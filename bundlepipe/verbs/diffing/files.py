@@ -2,47 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
 from bundlepipe.limits import LARGEST_DOCUMENT
 from bundlepipe.verbs.diffing.difference import ContentKind, FileChange, FileVersion
-from bundlepipe.verbs.diffing.lines import Hunks, is_text, unified
+from bundlepipe.verbs.diffing.lines import is_text, unified
 from bundlepipe.verbs.diffing.trees import FileTree, TreeFile, pulled_mode, read
 
-# Larger files are compared by their hash alone.
+# Larger files, and those of more lines, are compared by their hash alone.
 LARGEST_TEXT = LARGEST_DOCUMENT
+MOST_LINES = 200_000
+# Of all files that are compared by lines, both sides together: a patch is held in memory.
+LARGEST_TEXTS = 64 << 20
 
 _DIRECTORY = FileVersion(0o755, 0, None)
 
+# Contents to compare in place of those of files; None for equal ones.
+Texts = Mapping[str, tuple[bytes, bytes] | None]
 
-def changed_files(
-    old: FileTree, new: FileTree, context: int, texts: Mapping[str, tuple[bytes, bytes] | None]
-) -> Iterator[FileChange]:
-    """Yield the files that differ, and empty directories on one side only, in byte order of their paths.
+_Files = tuple[TreeFile | None, TreeFile | None]
+_Versions = tuple[FileVersion | None, FileVersion | None]
 
-    `texts` has the contents to compare for paths where these are not those of the files, None for equal ones. Files
-    of which nothing differs are not read. Raises InputError for a file of a working copy that changes meanwhile.
+
+class FileComparison:
+    """Compares the files of pairs of trees, with `context` lines around changes.
+
+    Beyond `LARGEST_TEXTS` bytes of changed texts, files count as large.
     """
-    by_owner = old.has_owner_modes or new.has_owner_modes
-    found: list[FileChange] = []
-    for path in old.files.keys() | new.files.keys():
-        before, after = old.files.get(path), new.files.get(path)
-        versions = _version(before, by_owner), _version(after, by_owner)
-        if path in texts:
-            change = _given(path, *versions, texts[path], context)
-        elif before and after and before.version.sha256 == after.version.sha256:
-            change = FileChange(path, *versions, "text") if versions[0] != versions[1] else None
-        else:
-            change = _change(path, before, after, *versions, context)
-        found += [change] if change else []
-    # A directory that is empty on one side and has files on the other needs no line of its own.
-    for path in old.empty_directories - _directories(new):
-        found.append(FileChange(path, _DIRECTORY, None, "directory"))
-    for path in new.empty_directories - _directories(old):
-        found.append(FileChange(path, None, _DIRECTORY, "directory"))
-    yield from sorted(found, key=lambda change: change.path.encode(errors="surrogateescape"))
+
+    def __init__(self, context: int) -> None:
+        self._context = context
+        self._left = LARGEST_TEXTS
+
+    def changes(self, old: FileTree, new: FileTree, texts: Texts) -> list[FileChange]:
+        """Return the files that differ, and empty directories that the other side lacks, in byte order of their paths.
+
+        `texts` has contents by path. Files of which nothing differs are not read. Raises InputError for a file of a
+        working copy that changes meanwhile.
+        """
+        by_owner = old.has_owner_modes or new.has_owner_modes
+        found: list[FileChange] = []
+        for path in sorted(old.files.keys() | new.files.keys(), key=_bytes):
+            files = old.files.get(path), new.files.get(path)
+            change = self._change(path, files, (_version(files[0], by_owner), _version(files[1], by_owner)), texts)
+            found += [change] if change else []
+        # A directory that is empty on one side and has files on the other needs no line of its own.
+        for path in old.empty_directories - _directories(new):
+            found.append(FileChange(path, _DIRECTORY, None, "directory"))
+        for path in new.empty_directories - _directories(old):
+            found.append(FileChange(path, None, _DIRECTORY, "directory"))
+        return sorted(found, key=lambda change: _bytes(change.path))
+
+    def _change(self, path: str, files: _Files, versions: _Versions, texts: Texts) -> FileChange | None:
+        old, new = versions
+        if old and new and (old.sha256 == new.sha256 or texts.get(path, ()) is None):
+            if old.mode == new.mode:
+                return None
+            kind = self._kind(self._contents(files[:1]))
+            return FileChange(path, old, replace(new, sha256=old.sha256), kind)
+        given = texts.get(path)
+        contents = list(given) if given else self._contents(files)
+        kind = self._kind(contents)
+        if contents is None or kind != "text":
+            return FileChange(path, old, new, kind)
+        self._left -= sum(map(len, contents))
+        hunks = unified(contents[0], contents[1], self._context)
+        return FileChange(path, old, new, kind, hunks.text, hunks.added, hunks.removed)
+
+    def _contents(self, files: Sequence[TreeFile | None]) -> list[bytes] | None:
+        """Return the contents of files, empty for one that does not exist; None if they are too large."""
+        sizes = [file.version.size if file else 0 for file in files]
+        if max(sizes) > LARGEST_TEXT or sum(sizes) > self._left:
+            return None
+        return [read(file) if file else b"" for file in files]
+
+    def _kind(self, contents: Sequence[bytes] | None) -> ContentKind:
+        if contents is None:
+            return "large"
+        if not all(map(is_text, contents)):
+            return "binary"
+        return "large" if any(content.count(b"\n") > MOST_LINES for content in contents) else "text"
 
 
 def _version(file: TreeFile | None, by_owner: bool) -> FileVersion | None:
@@ -53,35 +94,8 @@ def _version(file: TreeFile | None, by_owner: bool) -> FileVersion | None:
     return replace(file.version, mode=pulled_mode(file.version.mode, owner_only=True))
 
 
-def _given(
-    path: str, old: FileVersion | None, new: FileVersion | None, texts: tuple[bytes, bytes] | None, context: int
-) -> FileChange | None:
-    """Return the change of a file whose contents to compare are given."""
-    if texts is None:
-        assert old and new
-        return FileChange(path, old, replace(new, sha256=old.sha256), "text") if old.mode != new.mode else None
-    return _text_change(path, old, new, unified(*texts, context))
-
-
-def _change(
-    path: str,
-    before: TreeFile | None,
-    after: TreeFile | None,
-    old: FileVersion | None,
-    new: FileVersion | None,
-    context: int,
-) -> FileChange:
-    kind: ContentKind = "binary"
-    if any(file and file.version.size > LARGEST_TEXT for file in (before, after)):
-        return FileChange(path, old, new, "large")
-    contents = [read(file) if file else b"" for file in (before, after)]
-    if all(map(is_text, contents)):
-        return _text_change(path, old, new, unified(contents[0], contents[1], context))
-    return FileChange(path, old, new, kind)
-
-
-def _text_change(path: str, old: FileVersion | None, new: FileVersion | None, hunks: Hunks) -> FileChange:
-    return FileChange(path, old, new, "text", hunks.text, hunks.added, hunks.removed)
+def _bytes(path: str) -> bytes:
+    return path.encode(errors="surrogateescape")
 
 
 def _directories(tree: FileTree) -> set[str]:

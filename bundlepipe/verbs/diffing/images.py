@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from bundlepipe.documents.imgpkg.images_lock import KBLD_ID, ImageRef
@@ -57,7 +58,7 @@ def changed_images(old: Sequence[ImageRef], new: Sequence[ImageRef]) -> tuple[li
         if before.image.repository != after.image.repository:
             relocated.append(Relocation(name_of(after), before, after))
     for key in (_name, _digest, _repository_of_name, _repository):
-        for before, after in _taken(left, right, key):
+        for before, after in _taken(left, right, key, only_clear=key is _repository):
             status = "renamed" if before.digest == after.digest else "moved"
             changes.append(ImageChange(status, name_of(after), before, after))  # type: ignore[arg-type]
     changes += [ImageChange("removed", name_of(entry), entry, None) for entry in left]
@@ -65,11 +66,19 @@ def changed_images(old: Sequence[ImageRef], new: Sequence[ImageRef]) -> tuple[li
     return sorted(changes, key=_order), sorted(relocated, key=lambda image: image.name)
 
 
-def _taken(left: list[ImageRef], right: list[ImageRef], key: _Key) -> Iterable[tuple[ImageRef, ImageRef]]:
-    """Take pairs of entries with the same key, unless that is None, from both lists, in their order."""
+def _taken(
+    left: list[ImageRef], right: list[ImageRef], key: _Key, *, only_clear: bool = False
+) -> Iterable[tuple[ImageRef, ImageRef]]:
+    """Take pairs of entries with the same key, unless that is None, from both lists, in their order.
+
+    With `only_clear` not if one side has several with the same key, as in the repository of a copy.
+    """
     waiting: dict[Hashable, list[ImageRef]] = {}
     for entry in right:
         waiting.setdefault(key(entry), []).append(entry)
+    if only_clear:
+        several = {value for value, number in Counter(map(key, left)).items() if number > 1}
+        waiting = {value: each for value, each in waiting.items() if len(each) == 1 and value not in several}
     pairs: list[tuple[ImageRef, ImageRef]] = []
     for entry in left:
         value = key(entry)

@@ -417,16 +417,41 @@ def test_empty_directories_and_large_files(maker: Maker, tmp_path: Path, monkeyp
     (new / "filled/file").write_text("x\n")
     for directory in (old, new):
         (directory / "large").write_text(directory.name * 100)
+    (old / "long").write_text("a\n" * 20)
+    (new / "long").write_text("b\n" * 20)
+    (new / "long").chmod(0o755)
     monkeypatch.setattr(files, "LARGEST_TEXT", 200)
+    monkeypatch.setattr(files, "MOST_LINES", 10)
     difference = diff(Directory(str(old)), Directory(str(new)), maker.stores)
     assert [(change.path, change.status, change.kind) for change in difference.pairs[0].files] == [
         ("come", "added", "directory"),
         ("filled/file", "added", "text"),
         ("gone/deeper", "removed", "directory"),
         ("large", "modified", "large"),
+        ("long", "modified", "large"),
     ]
     assert "Large files a/large and b/large differ (300 B -> 300 B)" in patch_text(difference)
     assert "Empty directory removed: gone/deeper" in patch_text(difference)
+    assert "Large files a/long and b/long differ (40 B -> 40 B)" in patch_text(difference)
+
+    monkeypatch.undo()
+    monkeypatch.setattr(files, "LARGEST_TEXTS", 605)
+    difference = diff(Directory(str(old)), Directory(str(new)), maker.stores)
+    assert [(change.path, change.kind) for change in difference.pairs[0].files][-2:] == [
+        ("large", "text"),
+        ("long", "large"),
+    ]
+
+
+def test_the_mode_of_a_binary_file(maker: Maker, tmp_path: Path) -> None:
+    sides = [tmp_path / "old", tmp_path / "new"]
+    for directory in sides:
+        directory.mkdir()
+        (directory / "tool").write_bytes(b"\0")
+    (sides[1] / "tool").chmod(0o755)
+    old, new = (Directory(str(side)) for side in sides)
+    (change,) = diff(old, new, maker.stores).pairs[0].files
+    assert (change.kind, change.has_other_mode, change.has_other_content) == ("binary", True, False)
 
 
 def test_nested_bundles_are_compared_once_and_named_apart(maker: Maker) -> None:
