@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bundlepipe.pipeline.declared.model import Pushable
     from bundlepipe.pipeline.declared.reading import Declared as Pipeline
     from bundlepipe.stores.settings import RegistrySettings
-    from bundlepipe.verbs.diffing.packages import Declared, Side
+    from bundlepipe.verbs.diffing.sides import Declared, Side
 
 _PIPELINE = "bundlepipe.yml"
 _KINDS = ("bundle", "image")
@@ -37,7 +37,7 @@ class Sides:
         Raises InvalidReference, InputError for a path without a directory, DocumentError for a faulty bundlepipe.yml,
         BundlepipeError for a name that it does not declare, or that is not made of files.
         """
-        from bundlepipe.verbs.diffing.packages import Directory
+        from bundlepipe.verbs.diffing.sides import Directory
 
         kind, colon, name = text.partition(":")
         if colon and kind in _KINDS:
@@ -60,7 +60,7 @@ class Sides:
 
     def _declared(self, kind: str, name: str) -> Declared:
         from bundlepipe.pipeline.declared.suggestions import suggestions
-        from bundlepipe.verbs.diffing.packages import Declared
+        from bundlepipe.verbs.diffing.sides import Declared
 
         pipeline = self._read_pipeline(kind, name)
         things: list[Pushable] = [*(pipeline.bundles if kind == "bundle" else pipeline.images)]

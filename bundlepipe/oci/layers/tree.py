@@ -51,11 +51,12 @@ class Tree:
     `count` is called for every directory created, and may raise. Names are as in the archive: absolute
     ones are relative to the directory, `.` and `..` are resolved textually. Methods raise
     UnsafeArchive for a name that leaves the directory, or that the file system cannot distinguish from
-    another one, and OSError.
+    another one, and OSError. With `ignores_umask` files get all bits.
     """
 
-    def __init__(self, directory: bytes, count: Callable[[], None]) -> None:
+    def __init__(self, directory: bytes, count: Callable[[], None], *, ignores_umask: bool = False) -> None:
         self._count = count
+        self._ignores_umask = ignores_umask
         self._layer = 0
         self._root = Directory(directory, _PERMISSIONS, 0)
         # The umask, as it acted on the directory; reading the umask would mean changing it.
@@ -90,6 +91,8 @@ class Tree:
             descriptor = os.open(path, _NEW_FILE, permissions)
         except FileExistsError:
             raise _indistinct() from None
+        if self._ignores_umask:
+            os.fchmod(descriptor, permissions)
         parent.children[base] = self._layer
         return descriptor, path
 

@@ -83,6 +83,7 @@ def unpack(
     what: str = "image",
     expected: Sequence[LayerContent] = (),
     states: Snapshot | None = None,
+    ignores_umask: bool = False,
 ) -> Unpacked:
     """Unpack layers, the base first, into a directory.
 
@@ -92,8 +93,8 @@ def unpack(
 
     Absolute names are relative to the directory. Files get the permission bits in the archive, the
     owner's for everyone if there are no others; directories the default mode, or their own if it
-    has bits for group or others. The umask applies; set-user-ID, set-group-ID and sticky bits are
-    dropped. Times are those of the extraction.
+    has bits for group or others. The umask applies, with `ignores_umask` not to files; set-user-ID,
+    set-group-ID and sticky bits are dropped. Times are those of the extraction.
 
     `expected`, if given, says what each layer has to hold: besides the digest, the DiffID in the
     image configuration.
@@ -109,7 +110,7 @@ def unpack(
     budget = _Budget(limits or Limits())
     written: dict[bytes, FileState] | None = None if states is None else {}
     try:
-        tree = Tree(os.fsencode(directory), budget.count_entry)
+        tree = Tree(os.fsencode(directory), budget.count_entry, ignores_umask=ignores_umask)
     except OSError as error:
         raise OutputError(f"{directory}: cannot be written: {error.strerror}") from None
     for number, layer in enumerate(layers, 1):

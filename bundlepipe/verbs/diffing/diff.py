@@ -27,7 +27,8 @@ from bundlepipe.verbs.diffing.difference import (
 from bundlepipe.verbs.diffing.files import FileComparison, Texts
 from bundlepipe.verbs.diffing.images import changed_images, name_of
 from bundlepipe.verbs.diffing.lines import CONTEXT
-from bundlepipe.verbs.diffing.packages import Package, Packages, Side
+from bundlepipe.verbs.diffing.packages import Package, Packages
+from bundlepipe.verbs.diffing.sides import Side
 from bundlepipe.verbs.diffing.sizes import transfer
 from bundlepipe.verbs.diffing.trees import read
 from bundlepipe.verbs.shared.bundles import StoredImage

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.documents.imgpkg.any_lock import parse_of_bundle
@@ -20,40 +22,16 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.image import build
 from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.manifest import DOCKER_CONFIG, OCI_CONFIG, Manifest
-from bundlepipe.stores.location import Location
 from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Source
 from bundlepipe.verbs.diffing.difference import Unread
+from bundlepipe.verbs.diffing.sides import Declared, Directory, Side
 from bundlepipe.verbs.diffing.trees import FileTree, declared, unpacked
 from bundlepipe.verbs.shared.bundles import StoredImage, check_contents, check_is_plain
 from bundlepipe.verbs.shared.image_locations import read_locations
 
 _INDEX = "is an index of several images, which is not compared: name one of its images by its digest"
 _PULLED_BUNDLES = f"{BUNDLE_DIRECTORY}/bundles"
-
-
-class Directory(Struct, frozen=True):
-    """A side that is a directory: its files as `bundlepipe push -f` would pack them, without pulled nested bundles."""
-
-    path: str
-
-    def __str__(self) -> str:
-        return self.path
-
-
-class Declared(Struct, frozen=True):
-    """A side that is a bundle or image as a push would make it now; `name` is its name in messages."""
-
-    name: str
-    inputs: Inputs
-    is_bundle: bool
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-Side = Location | Directory | Declared
 
 
 class Package(Struct, frozen=True):
@@ -75,6 +53,14 @@ class Package(Struct, frozen=True):
     located: Mapping[Digest, bool] | None
 
 
+class _Wanted(NamedTuple):
+    """An image that a bundle names, and the sources to try in their order."""
+
+    bundle: Package
+    entry: ImageRef
+    places: dict[str, Source]
+
+
 class Packages:
     """Everything that was read for one diff; unpacked files are below `workspace`, a directory of its own."""
 
@@ -85,6 +71,8 @@ class Packages:
         self._found: dict[Digest, StoredImage | Unread] = {}
         self._bundles: dict[Digest, Package | None] = {}
         self._unreachable: set[str] = set()
+        # The sources in which images were sought, by name.
+        self._tried: dict[Digest, set[str]] = {}
 
     @property
     def unread(self) -> list[Unread]:
@@ -119,14 +107,15 @@ class Packages:
         What is absent, refused or unreachable everywhere becomes `unread`. Raises InvalidContent, DocumentError and
         other StoreErrors.
         """
-        new = {
-            entry.digest: (bundle, entry)
-            for bundle, entry in wanted
-            if entry.digest not in self._bundles and not isinstance(self._found.get(entry.digest), Unread)
-        }
-        self._found.update(zip(new, in_parallel(lambda each: self._find(*each), new.values()), strict=True))
-        nested = in_parallel(lambda each: self._nested(*each), new.values())
-        for digest, found in zip(new, nested, strict=True):
+        new: dict[Digest, _Wanted] = {}
+        for bundle, entry in wanted:
+            places = {} if entry.digest in self._bundles else self._untried(bundle, entry)
+            if places or entry.digest not in self._found:
+                new.setdefault(entry.digest, _Wanted(bundle, entry, {})).places.update(places)
+        self._found.update(zip(new, in_parallel(self._find, new.values()), strict=True))
+        nested = in_parallel(self._nested, new.values())
+        for (digest, each), found in zip(new.items(), nested, strict=True):
+            self._tried.setdefault(digest, set()).update(each.places)
             if isinstance(found, Unread):
                 self._found[digest] = found
             elif self.image(digest):
@@ -185,26 +174,30 @@ class Packages:
         return Package(name, None, manifest, None if labels is None else all_labels, tree, lock, None)
 
     def _read(self, image: StoredImage, *, is_bundle: bool) -> Package:
-        directory = os.path.join(self._workspace, image.manifest.digest.encoded)
         with temporary_room("the files of a bundle"):
-            os.mkdir(directory)
+            # One from another source may have failed half-way.
+            directory = tempfile.mkdtemp(dir=self._workspace)
             tree = unpacked(image, directory, self._emit)
         located = _located(image) if is_bundle and not image.store.is_closed else None
         lock = _lock(tree, image.name) if is_bundle else ()
         labels = labels_of(image.config, image.name) if _has_labels(image.manifest) else {}
         return Package(image.name, image.store, image.manifest, labels, tree, lock, located)
 
-    def _find(self, bundle: Package, entry: ImageRef) -> StoredImage | Unread:
-        known = self._found.get(entry.digest)
-        if known:
+    def _untried(self, bundle: Package, entry: ImageRef) -> dict[str, Source]:
+        tried = self._tried.get(entry.digest, ())
+        return {store.name: store for store in self._places(bundle, entry) if store.name not in tried}
+
+    def _find(self, wanted: _Wanted) -> StoredImage | Unread:
+        known = self._found.get(wanted.entry.digest)
+        if isinstance(known, StoredImage):
             return known
-        reasons: dict[str, str] = {}
-        for store in self._places(bundle, entry):
-            found = self._ask(store, entry.digest, str(entry.image))
+        reasons = [known.reason] if known else []
+        for store in wanted.places.values():
+            found = self._ask(store, wanted.entry.digest, str(wanted.entry.image))
             if isinstance(found, StoredImage):
                 return found
-            reasons[store.name] = found.reason
-        return Unread(str(entry.image), "; ".join(reasons.values()))
+            reasons.append(found.reason)
+        return Unread(str(wanted.entry.image), "; ".join(reasons))
 
     def _ask(self, store: Source, digest: Digest, name: str) -> StoredImage | Unread:
         if store.name in self._unreachable:
@@ -227,17 +220,17 @@ class Packages:
         is_relocated = bundle.located is not None and entry.digest in bundle.located
         return [own, origin] if own.is_local or is_relocated else [origin, own]
 
-    def _nested(self, bundle: Package, entry: ImageRef) -> Package | Unread | None:
+    def _nested(self, wanted: _Wanted) -> Package | Unread | None:
         """Return the package of an image that was found, if it is a bundle; None if it is not, or not found."""
-        image = self._found[entry.digest]
+        image = self._found[wanted.entry.digest]
         if isinstance(image, Unread):
             return None
-        known = bundle.located.get(entry.digest) if bundle.located else None
+        known = (wanted.bundle.located or {}).get(wanted.entry.digest)
         try:
             is_bundle = _is_bundle(image) if known is None else known
             return self._read(image, is_bundle=True) if is_bundle else None
         except (NotFound, AccessDenied, Unreachable) as error:
-            return Unread(str(entry.image), str(error))
+            return Unread(str(wanted.entry.image), str(error))
 
 
 def _located(image: StoredImage) -> Mapping[Digest, bool] | None:

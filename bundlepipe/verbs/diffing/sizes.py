@@ -20,6 +20,9 @@ def transfer(old: Package, new: Package, packages: Packages) -> Transfer:
         has.add(old.manifest)
         needs.add(new.manifest)
     else:
+        # An image that one side lacks may be found by the other, so nothing is counted before both were searched.
+        for package in (old, new):
+            _Content(packages).add_all(package)
         has.add_all(old)
         needs.add_all(new)
     blobs = {digest: size for digest, size in needs.blobs.items() if digest not in has.blobs}

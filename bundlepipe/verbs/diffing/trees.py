@@ -46,7 +46,7 @@ def unpacked(image: StoredImage, directory: str, emit: Emit) -> FileTree:
     """Unpack the layers of an image into a new, empty directory; errors are those of `unpack` and the store."""
     states: Snapshot = {}
     layers = (receive_blob(image.store, layer, emit) for layer in image.manifest.layers)
-    unpack(layers, directory, what=image.name, expected=image.contents(), states=states)
+    unpack(layers, directory, what=image.name, expected=image.contents(), states=states, ignores_umask=True)
     files: dict[str, TreeFile] = {}
     directories: set[str] = set()
     for path, state in states.items():

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from bundlepipe.verbs.copying.copy import copy
 from bundlepipe.verbs.copying.request import Copied, CopyRequest
 from bundlepipe.verbs.diffing.diff import diff
 from bundlepipe.verbs.diffing.difference import Difference, Transfer
-from bundlepipe.verbs.diffing.packages import Declared, Directory, Side
+from bundlepipe.verbs.diffing.sides import Declared, Directory, Side
 from bundlepipe.verbs.diffing.to_json import to_json
 from bundlepipe.verbs.pull import pull
 from bundlepipe.verbs.push import PushRequest, push
@@ -359,6 +359,20 @@ def test_images_that_cannot_be_read_do_not_fail_it(maker: Maker) -> None:
     assert "without 2 unread images" in patch_text(difference)
 
 
+def test_an_image_that_one_side_lacks_is_read_from_the_other(maker: Maker, tmp_path: Path) -> None:
+    """A bundle that was copied alone has none of its images."""
+    images = {f"image{number}": maker.image(f"image{number}", str(number)) for number in range(3)}
+    nested = maker.bundle("nested", "1", {"image0": images["image0"]}, {"a": b"a"})
+    old = maker.bundle("app", "1", {**images, "nested": nested}, {"a": b"1"})
+    new = maker.bundle("app", "2", {**images, "nested": nested, "more": maker.image("more", "more")}, {"a": b"2"})
+    alone = ArchiveLocation(str(tmp_path / "alone.tar"))
+    copy(CopyRequest(source=old, destination=alone, shallow=True), maker.stores)
+    expected, found = diff(old, new, maker.stores), diff(alone, new, maker.stores)
+    assert not found.unread
+    assert found.pairs == expected.pairs
+    assert found.transfer == expected.transfer
+
+
 def test_directories_and_declarations_are_compared_as_a_push_makes_them(maker: Maker, tmp_path: Path) -> None:
     root = maker.release("1", 12, 6).root
     directory = tmp_path / "files/root-1"
@@ -387,7 +401,17 @@ def test_directories_and_declarations_are_compared_as_a_push_makes_them(maker: M
     assert difference.transfer == diff(root, pushed, maker.stores).transfer
 
 
-def test_preserved_permissions_are_compared_where_both_sides_have_them(maker: Maker, tmp_path: Path) -> None:
+@pytest.fixture(params=[0o022, 0o077])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The umask of the process, on which no difference depends."""
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_preserved_permissions_are_compared_where_both_sides_have_them(
+    maker: Maker, tmp_path: Path, umask: int
+) -> None:
     directory = tmp_path / "plain"
     directory.mkdir()
     file = directory / "file"
