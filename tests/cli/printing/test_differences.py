@@ -27,6 +27,7 @@ from bundlepipe.verbs.diffing.difference import (
     Unread,
 )
 from bundlepipe.verbs.diffing.lines import unified
+from tests.support.services import program
 
 OLD, NEW = Digest("sha256:" + "1" * 64), Digest("sha256:" + "2" * 64)
 VERSION = FileVersion(0o644, 10, "a")
@@ -120,10 +121,11 @@ def test_a_terminal_gets_no_control_characters(path: str, content: str, name: st
 
 def test_paths_are_quoted_as_git_does(tmp_path: Path) -> None:
     names = ["plain", "with space", "grüße", 'quo"te', "back\\slash", "tab\tnew\nline", "\x1b[31m", "\udce9", "\x7f"]
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    git = program("git")
+    subprocess.run([git, "init", "-q", tmp_path], check=True)
     for name in names:
         (tmp_path / name).touch()
-    command = ["git", "-c", "core.quotePath=false", "ls-files", "-o"]
+    command = [git, "-c", "core.quotePath=false", "ls-files", "-o"]
     listed = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout
     theirs = listed.decode(errors="surrogateescape").splitlines()
     # git shows bytes that are not UTF-8 as they are; a terminal should not get them.

@@ -34,7 +34,7 @@ from bundlepipe.verbs.pull import pull
 from bundlepipe.verbs.push import PushRequest, push
 from tests.support.images import file_layer, put_bundle, put_image, put_images, put_index, random_layer
 from tests.support.proxy import Proxy
-from tests.support.services import Registry
+from tests.support.services import Registry, program
 
 IMAGES = 60
 
@@ -133,7 +133,17 @@ def shown(difference: Difference) -> tuple[str, object]:
 
 def git_diff(old: Path, new: Path) -> str:
     """Return what git says of two directories, without hashes and what it takes for functions."""
-    command = ["git", "-c", "core.quotePath=false", "diff", "--no-index", "--no-renames", "--", str(old), str(new)]
+    command = [
+        program("git"),
+        "-c",
+        "core.quotePath=false",
+        "diff",
+        "--no-index",
+        "--no-renames",
+        "--",
+        str(old),
+        str(new),
+    ]
     done = subprocess.run(command, capture_output=True, check=False)
     printed = done.stdout.decode(errors="surrogateescape")
     assert done.returncode in (0, 1), done
@@ -192,8 +202,9 @@ def test_the_patch_makes_the_new_files(maker: Maker, tmp_path: Path) -> None:
     pair = diff(old.root, new.root, maker.stores).pairs[0]
     changes = [change for change in pair.files if change.kind == "text"]
     patch = patch_text(Difference("", "", [replace(pair, files=changes)]))
-    for command in (["git", "apply", "-p1", "--whitespace=nowarn"], ["patch", "-p1", "-s", "--binary"]):
-        target = tmp_path / command[0]
+    git = [program("git"), "apply", "-p1", "--whitespace=nowarn"]
+    for command in (git, [program("patch"), "-p1", "-s", "--binary"]):
+        target = tmp_path / Path(command[0]).name
         shutil.copytree(tmp_path / "old", target)
         subprocess.run(command, cwd=target, input=patch.encode(errors="surrogateescape"), check=True)
         assert git_diff(target, tmp_path / "new") == ""

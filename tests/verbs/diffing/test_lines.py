@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bundlepipe.verbs.diffing import lines, matching
 from bundlepipe.verbs.diffing.lines import Hunks, unified
 from bundlepipe.verbs.diffing.matching import MOST_WORK as MOST
+from tests.support.services import program
 
 # Few distinct lines, so that texts have many in common; a carriage return and other ends of lines are content.
 _LINE = st.sampled_from(
@@ -33,7 +34,7 @@ def patched(old: bytes, hunks: Hunks) -> bytes:
         path, result = Path(directory) / "text", Path(directory) / "result"
         path.write_bytes(old)
         patch = f"--- text\n+++ text\n{hunks.text}".encode(errors="surrogateescape")
-        command = ["patch", "-s", "--binary", "-o", str(result), str(path)]
+        command = [program("patch"), "-s", "--binary", "-o", str(result), str(path)]
         done = subprocess.run(command, input=patch, capture_output=True, check=False)
         assert done.returncode == 0, (done, hunks)
         return result.read_bytes()
@@ -100,7 +101,16 @@ def test_hunks_are_those_of_git(tmp_path: Path) -> None:
         old, new = tmp_path / f"old{round_}", tmp_path / f"new{round_}"
         old.write_text("".join(text))
         new.write_text("".join(changed).removesuffix("\n" if round_ % 2 else ""))
-        command = ["git", "-c", "core.attributesFile=/dev/null", "diff", "--no-index", "--", str(old), str(new)]
+        command = [
+            program("git"),
+            "-c",
+            "core.attributesFile=/dev/null",
+            "diff",
+            "--no-index",
+            "--",
+            str(old),
+            str(new),
+        ]
         printed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         # git names a function, or what it takes for one, after the ranges.
         theirs = [line.partition(" @@ ")[0] + " @@" if line.startswith("@@") else line for line in printed.split("\n")]
