@@ -23,8 +23,8 @@ _IMGPKG_COMMANDS = {
     "describe": ("describe:describe", "Show the images of a bundle"),
     "tag": ("tag:tag", "List and resolve tags"),
 }
-_COMPLETION = {"completion": ("completion:completion", "Print the script for shell completion of commands")}
-_VERSION = {"version": ("version:version", "Print the version")}
+_COMPLETION = {"completion": ("about:completion", "Print the script for shell completion of commands")}
+_VERSION = {"version": ("about:version", "Print the version")}
 _COMMANDS = {
     BUNDLEPIPE.name: {
         "init": ("init:init", "Write a bundlepipe.yml and a dodo.py for a directory"),
