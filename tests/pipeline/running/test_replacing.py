@@ -414,7 +414,8 @@ def any_declared(tree: Tree, given: Path, chance: random.Random) -> Declared:
 
 def run_tasks(declared: Declared, settings: Settings) -> bool:
     """Run the tasks of a pipeline one after another; tell whether all of them did their work."""
-    declared = checked_declarations({field.name: getattr(declared, field.name) for field in fields(declared)})
+    given = {field.name: getattr(declared, field.name) for field in fields(declared)}
+    declared = checked_declarations({**given, "reports": list(declared.reports)})
     if faults(declared):
         return False
     try:
