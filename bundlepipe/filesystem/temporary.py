@@ -31,6 +31,13 @@ def temporary_file(what: str, size: int | None = None) -> IO[bytes]:
         raise _no_room(error, what, size) from None
 
 
+def reopened(descriptor: int) -> IO[bytes]:
+    """Return another file object on an open file, at its beginning (macOS shares the position of the first)."""
+    again = open(f"/dev/fd/{descriptor}", "rb")  # noqa: SIM115  (the caller closes it)
+    again.seek(0)
+    return again
+
+
 @contextlib.contextmanager
 def temporary_room(what: str, size: int | None = None) -> Iterator[None]:
     """Raise NoRoom if writing to a temporary file in this block runs out of room."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Collection, Generator, Iterator, Mapping
-from typing import IO
+from functools import partial
 
 from bundlepipe.errors import NotFound
 from bundlepipe.filesystem.overlay import Unforeseen
+from bundlepipe.filesystem.temporary import reopened
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Descriptor, Manifest
-from bundlepipe.oci.reference import Reference, Repository
-from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location, Place
+from bundlepipe.oci.reference import Repository
+from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Place
 from bundlepipe.stores.opening import Stores
-from bundlepipe.stores.protocol import OpenContent, Root, Source, Store, Target
+from bundlepipe.stores.protocol import OpenContent, Source, Store, Target
 from bundlepipe.stores.settings import RegistrySettings
 
 _CHUNK = 1024**2
@@ -58,10 +59,6 @@ class PlannedStores(Stores):
         if isinstance(place, ArchiveLocation | EngineLocation | LayoutLocation):
             raise Unforeseen(f"what is written to {place} is known when it is done")
         return Target(open_store=lambda: self.repository(place, writes=True))
-
-    def roots(self, location: Location) -> Iterator[Root]:
-        """Return the roots at a location."""
-        return iter(self._named(location) if isinstance(location, Reference) else super().roots(location))
 
 
 class PlannedStore:
@@ -235,9 +232,4 @@ def _kept(open_content: OpenContent) -> OpenContent:
             # It is in memory or at its source, and nothing of it was read yet.
             return open_content
 
-    def reopened() -> IO[bytes]:
-        file = os.fdopen(os.dup(descriptor), "rb")
-        file.seek(0)
-        return file
-
-    return reopened
+    return partial(reopened, descriptor)

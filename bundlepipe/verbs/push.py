@@ -6,7 +6,6 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import IO
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -15,7 +14,7 @@ from bundlepipe.errors import BundlepipeError, InputError
 from bundlepipe.events import BlobDone, Emit, EntryPacked, ignore
 from bundlepipe.filesystem.inputs import Entry, Inputs, refuse_repeated, walk
 from bundlepipe.filesystem.snapshots import Snapshot
-from bundlepipe.filesystem.temporary import temporary_file, temporary_room
+from bundlepipe.filesystem.temporary import reopened, temporary_file, temporary_room
 from bundlepipe.oci.image import FilesImage, build, identify
 from bundlepipe.oci.labels import BUNDLE_LABEL
 from bundlepipe.oci.manifest import Manifest
@@ -153,13 +152,6 @@ def _checked_as_imgpkg(request: PushRequest) -> list[Entry]:
     return entries
 
 
-def _reopened(file: IO[bytes]) -> IO[bytes]:
-    """Return another file object on the same file, at its beginning (macOS shares the position of the first)."""
-    again = open(f"/dev/fd/{file.fileno()}", "rb")  # noqa: SIM115  (the store closes it)
-    again.seek(0)
-    return again
-
-
 def _upload(
     store: Store, request: PushRequest, entries: Sequence[Entry], takes_snapshot: bool, emit: Emit
 ) -> tuple[FilesImage, Manifest]:
@@ -174,7 +166,7 @@ def _upload(
             with temporary_room("the layer", size):
                 image, manifest = build_into(layer)
                 layer.flush()
-            send_blob(store, manifest.layers[0], lambda: _reopened(layer), emit)
+            send_blob(store, manifest.layers[0], lambda: reopened(layer.fileno()), emit)
     send_blob(store, manifest.config, lambda: io.BytesIO(image.config), emit)
     put_tags(store, manifest, (*request.tags, request.tag))
     return image, manifest
