@@ -64,18 +64,31 @@ def write_if_changed(
     about_to: Callable[[os.stat_result], object] = lambda status: None,
     mode: int | None = None,
 ) -> bool:
-    """Write `content` to the file at `path` unless it has that content already; return whether it was written.
+    """Write a file as `write_file` does unless it has the `content` already; return whether it was written.
 
-    An unchanged file is not touched, so its time stamps stay. Missing directories are created.
+    An unchanged file is not touched, so its time stamps stay. Raises OSError.
+    """
+    with contextlib.suppress(FileNotFoundError), open(anchored(path), "rb") as file:
+        if file.read() == content:
+            return False
+    write_file(path, content, about_to=about_to, mode=mode)
+    return True
+
+
+def write_file(
+    path: str,
+    content: bytes,
+    *,
+    about_to: Callable[[os.stat_result], object] = lambda status: None,
+    mode: int | None = None,
+) -> None:
+    """Write `content` to the file at `path`, whole or not at all. Missing directories are created.
+
     `about_to` gets the status of the new file just before the rename. `mode` are the permissions of
     a file that did not exist, if not those of the umask; an existing file keeps its own. Raises
     OSError.
     """
-    existing = anchored(path)
-    with contextlib.suppress(FileNotFoundError), open(existing, "rb") as file:
-        if file.read() == content:
-            return False
-    path = anchored_output(path)
+    existing, path = anchored(path), anchored_output(path)
     directory = os.path.dirname(path) or "."
     os.makedirs(directory, exist_ok=True)
     with incoming(directory) as file:
@@ -85,7 +98,6 @@ def write_if_changed(
             os.fchmod(file.fileno(), stat.S_IMODE(os.stat(existing).st_mode) if os.path.exists(existing) else mode)
         about_to(os.fstat(file.fileno()))
         os.replace(file.name, path)
-    return True
 
 
 @contextlib.contextmanager

@@ -28,6 +28,13 @@ def short(digest: str) -> str:
     return f"{algorithm}:{encoded[:_SHORT_DIGEST]}"
 
 
+def code_fence(text: str, least: int = 3) -> str:
+    """Return at least so many backticks, more than a text has in a row: they enclose it as code in Markdown."""
+    import re
+
+    return "`" * max(least, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+
+
 def human_size(size: float) -> str:
     """Return a number of bytes in powers of 1000: `512 B`, `23.4 MB`."""
     unit = 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct, field
 
-from bundlepipe.documents.schemas import validator
+from bundlepipe.documents.schemas import API_VERSION, validator
 from bundlepipe.documents.yaml.conflict_markers import conflict_faults
 from bundlepipe.documents.yaml.fault import MOST_FAULTS, Fault, reason, rendered
 from bundlepipe.documents.yaml.writer import written_scalar
@@ -24,7 +24,6 @@ from bundlepipe.oci.reference import Reference
 if TYPE_CHECKING:
     from bundlepipe.documents.yaml.reader import YamlDocument
 
-API_VERSION = "bundlepipe.dev/v1alpha1"
 KIND = "Lock"
 
 _HEAD = f"""\

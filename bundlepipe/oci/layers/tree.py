@@ -74,8 +74,7 @@ class Tree:
     def create_file(self, name: bytes, mode: int) -> tuple[int, bytes] | None:
         """Create an empty file and return a descriptor to write to, and its path; None if `name` is a whiteout.
 
-        The file gets the permission bits of `mode`, the owner's for everyone if it has only those (as
-        imgpkg extracts), minus the umask.
+        The file gets its `file_permissions`, minus the umask.
         """
         place = self._place(name)
         if place is None:
@@ -83,9 +82,7 @@ class Tree:
         parent, base = place
         if base in parent.children:
             self._remove(parent, base)
-        permissions = mode & _PERMISSIONS
-        if not permissions & _GROUP_AND_OTHER:
-            permissions |= permissions >> 3 | permissions >> 6
+        permissions = file_permissions(mode)
         path = parent.path + b"/" + base
         try:
             descriptor = os.open(path, _NEW_FILE, permissions)
@@ -216,6 +213,15 @@ class Tree:
             self._last_head = None
         else:
             os.unlink(path)
+
+
+def file_permissions(mode: int) -> int:
+    """Return the permission bits of a file in an archive, the owner's for everyone if it has only those.
+
+    As imgpkg extracts files.
+    """
+    permissions = mode & _PERMISSIONS
+    return permissions if permissions & _GROUP_AND_OTHER else permissions | permissions >> 3 | permissions >> 6
 
 
 def _parts(name: bytes) -> list[bytes]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bundlepipe.documents.schemas import API_VERSION
 from bundlepipe.pipeline.drawing.model import GraphTask, TaskGraph
 
-API_VERSION = "bundlepipe.dev/v1alpha1"
 KIND = "Graph"
 # The beginning of each document, by which a file is recognised.
 START = f'{{\n  "apiVersion": "{API_VERSION}",\n  "kind": "{KIND}",'

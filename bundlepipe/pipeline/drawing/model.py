@@ -13,6 +13,8 @@ from typing import Literal, get_args
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bundlepipe.pipeline.running.edges import reached
+
 # The kinds of a pipeline's tasks, users' own tasks, groups, and private tasks.
 Kind = Literal["image", "lock", "push", "copy", "pull", "render", "apply", "task", "group", "private"]
 StateName = Literal["up-to-date", "stale", "unknown", "ignored", "error"]
@@ -72,7 +74,7 @@ class TaskGraph(Struct, frozen=True, dict=True):
     def around(self, names: Iterable[str]) -> TaskGraph:
         """Return the part with these tasks, what they need, and what needs them, transitively."""
         starts = [self.numbers[name] for name in names]
-        kept = reach(starts, self.needs) | reach(starts, inverse(self.needs))
+        kept = reached(starts, self.needs.__getitem__) | reached(starts, inverse(self.needs).__getitem__)
         chosen = [task for number, task in enumerate(self.tasks) if number in kept]
         inside = {task.name for task in chosen}
         return TaskGraph([_within(task, inside) for task in chosen])
@@ -90,17 +92,6 @@ def inverse(needs: Sequence[Sequence[int]]) -> list[list[int]]:
         for one in needed:
             users[one].append(user)
     return users
-
-
-def reach(starts: Iterable[int], edges: Sequence[Sequence[int]]) -> set[int]:
-    """Return the vertices that can be reached, including the first ones."""
-    waiting, seen = list(starts), set[int]()
-    while waiting:
-        one = waiting.pop()
-        if one not in seen:
-            seen.add(one)
-            waiting.extend(edges[one])
-    return seen
 
 
 def in_order(needs: Sequence[Sequence[int]]) -> list[int]:

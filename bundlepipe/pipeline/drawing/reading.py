@@ -94,7 +94,7 @@ class TaskNeeds:
 
     def _shown(self, name: str, graph: TaskGraph) -> list[str]:
         """Return the task, or what is shown in place of a hidden one: the next that it needs. Else nothing."""
-        found = reached(name, lambda one: () if one in graph.numbers else self.needs.get(one, ()))
+        found = reached([name], lambda one: () if one in graph.numbers else self.needs.get(one, ()))
         return sorted(found & graph.numbers.keys())
 
     def _before(self, task: Task) -> set[str]:

@@ -92,7 +92,7 @@ class GeneratedInputs(Calculator):
 
     def _wait(self, edges: dict[str, Late], delayed: Delayed) -> None:
         """Let readers wait until tasks are created, and then search again; guard readers that come before."""
-        needed = reached(delayed.name, lambda name: self._needs(name, edges))
+        needed = reached([delayed.name], lambda name: self._needs(name, edges))
         concerned = {read.task_name for read in self._reads if delayed.may_make(read)}
         waiting = concerned - needed
         if waiting:

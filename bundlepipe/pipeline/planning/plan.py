@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
 
+from bundlepipe.documents.schemas import API_VERSION
 from bundlepipe.errors import printable
-from bundlepipe.progress.phrases import counted, few, human_size
+from bundlepipe.progress.phrases import code_fence, counted, few, human_size
 
-API_VERSION = "bundlepipe.dev/v1alpha1"
 KIND = "Plan"
 
 # none: up to date. run: it will run. maybe: that depends on what another task makes. error: it cannot run.
 State = Literal["none", "run", "maybe", "error"]
-_MOST_REASONS = 3
 _WORDS: dict[State, str] = {"run": "run", "maybe": "may run", "error": "cannot run", "none": "up to date"}
 
 
@@ -26,7 +24,7 @@ class PlannedTask(Struct, frozen=True, kw_only=True):
 
     `reasons` say why it runs, may run or cannot; `needs` are the tasks before it that will run, may run or cannot.
     If the result is known beforehand, `image` is the `repository@digest` and `summary` the line of the run;
-    `is_there` says that nothing has to be written. `upload` are bytes of blobs; `files` those that it writes.
+    `upload` are bytes of blobs; `files` those that it writes.
     """
 
     name: str
@@ -35,7 +33,6 @@ class PlannedTask(Struct, frozen=True, kw_only=True):
     needs: Sequence[str] = ()
     image: str | None = None
     summary: str = ""
-    is_there: bool = False
     upload: int | None = None
     files: Sequence[str] = ()
 
@@ -113,17 +110,15 @@ def _row(task: PlannedTask) -> str:
     result = _code(task.summary) if task.summary else ""
     if task.upload:
         result += f", {human_size(task.upload)}"
-    why = ", ".join(map(_code, task.reasons[:_MOST_REASONS]))
-    rest = len(task.reasons) - _MOST_REASONS
-    return f"| {_WORDS[task.state]} {_code(task.name)} | {result} | {why}{f' and {rest} more' if rest > 0 else ''} |"
+    why = few([_code(reason) for reason in task.reasons])
+    return f"| {_WORDS[task.state]} {_code(task.name)} | {result} | {why} |"
 
 
 def _code(text: str) -> str:
     """Return outside text as code in a cell of a table: it cannot end the code or the cell."""
     shown = printable(text).replace("|", "\\|")
-    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
-    fence = "`" * (longest + 1)
-    return f"{fence} {shown} {fence}" if longest else f"`{shown}`"
+    fence = code_fence(shown, 1)
+    return f"{fence} {shown} {fence}" if "`" in shown else f"`{shown}`"
 
 
 def _as_json(task: PlannedTask) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from doit.dependency import Dependency
@@ -17,27 +17,22 @@ from bundlepipe.filesystem.overlay import Overlay, Unforeseen
 from bundlepipe.pipeline.doit_adapter.internals import save_nothing
 from bundlepipe.pipeline.planning.plan import Plan, PlannedTask, State
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
-from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
+from bundlepipe.pipeline.running.action import SUMMARY, Action
 from bundlepipe.pipeline.running.run import PlannedAccess
-from bundlepipe.pipeline.running.staleness import WHY
-
-Reasons = Callable[[Task], list[str]]
+from bundlepipe.pipeline.running.staleness import reasons_of
 
 
 class PlanningRunner(Runner):  # type: ignore[misc]
-    """Finds out what doit would do with each task. `changed` says which dependencies of a task doit found changed.
+    """Finds out what doit would do with each task.
 
     Tasks whose outcome is not foreseen make it open whether the tasks after them run.
     """
 
-    def __init__(
-        self, dependencies: Dependency, reporter: object, access: PlannedAccess, overlay: Overlay, changed: Reasons
-    ) -> None:
+    def __init__(self, dependencies: Dependency, reporter: object, access: PlannedAccess, overlay: Overlay) -> None:
         save_nothing(dependencies)
         super().__init__(dependencies, reporter, continue_=True, stream=Stream(0))
         self._access = access
         self._overlay = overlay
-        self._changed = changed
         self._planned: dict[str, PlannedTask] = {}
         self._open: set[str] = set()
 
@@ -64,7 +59,7 @@ class PlanningRunner(Runner):  # type: ignore[misc]
         task = node.task
         task.overwrite_verbosity(self.stream)
         status = self.dep_manager.get_status(task, tasks)
-        reasons = self._reasons(task) if status.status == "run" else []
+        reasons = reasons_of(task) if status.status == "run" else []
         maybe = [f"{name} may change it" for name in unsure]
         self._note(task, "run" if reasons else "maybe", reasons or maybe)
         self._open.add(task.name)
@@ -77,7 +72,7 @@ class PlanningRunner(Runner):  # type: ignore[misc]
         if action is None:
             failure: BaseFail | None = super().execute_task(task)
             return failure
-        reasons = self._reasons(task)
+        reasons = reasons_of(task)
         if not isinstance(action, Action):
             self._open.add(task.name)
             self._note(task, "run", reasons)
@@ -98,7 +93,6 @@ class PlanningRunner(Runner):  # type: ignore[misc]
             reasons,
             image=task.values.get("image"),
             summary=printable(str(task.values.get(SUMMARY, ""))),
-            is_there=bool(task.values.get(UNCHANGED)),
             upload=self._access.uploaded - before,
             files=_outputs(self._overlay.writes[written:]),
         )
@@ -118,9 +112,6 @@ class PlanningRunner(Runner):  # type: ignore[misc]
         else:
             reasons = [base_fail.message]
         self._note(node.task, "error", reasons)
-
-    def _reasons(self, task: Task) -> list[str]:
-        return (task.meta or {}).get(WHY) or self._changed(task)
 
     def _note(self, task: Task, state: State, reasons: list[str] | None = None, **outcome: Any) -> None:
         if task.name.startswith("_") or not task.actions:

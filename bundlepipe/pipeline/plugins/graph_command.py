@@ -16,14 +16,11 @@ from doit.exceptions import InvalidCommand
 
 from bundlepipe.errors import BundlepipeError, OutputError
 from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
+from bundlepipe.pipeline.plugins.options import switch
 
 if TYPE_CHECKING:
     from bundlepipe.pipeline.drawing.forms import Form
     from bundlepipe.pipeline.drawing.model import TaskGraph
-
-
-def _switch(name: str, text: str, *, long: str = "", short: str = "") -> dict[str, Any]:
-    return {"name": name, "short": short, "long": long or name, "type": bool, "default": False, "help": text}
 
 
 class GraphCommand(DoitCmdBase):  # type: ignore[misc]
@@ -38,11 +35,11 @@ class GraphCommand(DoitCmdBase):  # type: ignore[misc]
         "is of unknown state."
     )
     cmd_options = (
-        _switch("mermaid", "print a flow chart of Mermaid (the default)"),
-        _switch("dot", "print DOT, for Graphviz"),
-        _switch("json", "print JSON, by the schema that bundlepipe schema graph prints"),
-        _switch("svg", "print a picture"),
-        _switch("html", "print a page by itself, in which you can search and choose tasks"),
+        switch("mermaid", "print a flow chart of Mermaid (the default)"),
+        switch("dot", "print DOT, for Graphviz"),
+        switch("json", "print JSON, by the schema that bundlepipe schema graph prints"),
+        switch("svg", "print a picture"),
+        switch("html", "print a page by itself, in which you can search and choose tasks"),
         {
             "name": "graph_file",
             "short": "o",
@@ -52,7 +49,7 @@ class GraphCommand(DoitCmdBase):  # type: ignore[misc]
             "metavar": "FILE",
             "help": "write to FILE; its ending chooses the form: .mmd, .dot, .json, .svg, .html",
         },
-        _switch("graph_force", "replace FILE even if it is not a graph and would be lost", long="force"),
+        switch("graph_force", "replace FILE even if it is not a graph and would be lost", long="force"),
         {
             "name": "of",
             "long": "of",
@@ -61,9 +58,9 @@ class GraphCommand(DoitCmdBase):  # type: ignore[misc]
             "metavar": "TASK",
             "help": "only this task, group or target, what it needs and what needs it; may be repeated",
         },
-        _switch("groups", "show all groups, not only those that a task needs"),
-        _switch("private", "show private tasks (start with '_')", short="p"),
-        _switch("hide_status", "show no states", long="no-status"),
+        switch("groups", "show all groups, not only those that a task needs"),
+        switch("private", "show private tasks (start with '_')", short="p"),
+        switch("hide_status", "show no states", long="no-status"),
     )
 
     def execute(self, params: Any, args: Sequence[str]) -> Any:

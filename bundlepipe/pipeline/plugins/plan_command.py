@@ -15,41 +15,12 @@ from bundlepipe.filesystem.overlay import Overlay, overlaid
 from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
 from bundlepipe.pipeline.planning.plan import Plan
 from bundlepipe.pipeline.planning.runner import PlanningRunner
-from bundlepipe.pipeline.plugins.reporter import announce, changed_dependencies
+from bundlepipe.pipeline.plugins.options import switch
+from bundlepipe.pipeline.plugins.reporter import announce
 from bundlepipe.pipeline.running.edges import depend_on_directories
 from bundlepipe.pipeline.running.run import planned_access
 
 _WORK = 2
-
-_JSON = {"name": "json", "long": "json", "type": bool, "default": False, "help": "print the plan as JSON"}
-_MARKDOWN = {
-    "name": "markdown",
-    "long": "markdown",
-    "type": bool,
-    "default": False,
-    "help": "print the plan as Markdown, for a pull request",
-}
-_WHY = {
-    "name": "why",
-    "long": "why",
-    "type": str,
-    "default": "",
-    "help": "print why this task runs, down to the files",
-}
-_OFFLINE = {
-    "name": "offline",
-    "long": "offline",
-    "type": bool,
-    "default": False,
-    "help": "ask no registry: what only one knows stays open",
-}
-_DETAILED_EXITCODE = {
-    "name": "detailed_exitcode",
-    "long": "detailed-exitcode",
-    "type": bool,
-    "default": False,
-    "help": "exit with 2 if there is something to do",
-}
 
 
 class PlanCommand(DoitCmdBase):  # type: ignore[misc]
@@ -62,7 +33,19 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
         "Nothing is changed: neither files nor registries nor the records of tasks. Digests are those that a run "
         "will make. It reads what a run reads, from registries as well."
     )
-    cmd_options = (_JSON, _MARKDOWN, _WHY, _OFFLINE, _DETAILED_EXITCODE)
+    cmd_options = (
+        switch("json", "print the plan as JSON"),
+        switch("markdown", "print the plan as Markdown, for a pull request"),
+        {
+            "name": "why",
+            "long": "why",
+            "type": str,
+            "default": "",
+            "help": "print why this task runs, down to the files",
+        },
+        switch("offline", "ask no registry: what only one knows stays open"),
+        switch("detailed_exitcode", "exit with 2 if there is something to do", long="detailed-exitcode"),
+    )
     execute_tasks = True
 
     def _execute(self, json: bool, markdown: bool, why: str, offline: bool, detailed_exitcode: bool) -> int:
@@ -74,7 +57,7 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
         with tempfile.TemporaryDirectory(prefix="bundlepipe-plan-") as upper:
             overlay = Overlay(upper)
             with overlaid(overlay), planned_access(offline=offline) as access:
-                runner = PlanningRunner(self.dep_manager, _Silent(), access, overlay, changed_dependencies)
+                runner = PlanningRunner(self.dep_manager, _Silent(), access, overlay)
                 runner.run_all(control.task_dispatcher())
         plan = runner.plan
         if why:

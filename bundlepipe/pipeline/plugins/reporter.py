@@ -28,7 +28,8 @@ from bundlepipe.pipeline.plugins.tally import Outcome, Tally, in_one_line
 from bundlepipe.pipeline.running.action import SUMMARY, TRAFFIC, UNCHANGED
 from bundlepipe.pipeline.running.destination_lookups import Announced
 from bundlepipe.pipeline.running.edges import PipelineTask, depend_on_directories
-from bundlepipe.pipeline.running.staleness import WHY, Staleness, summary
+from bundlepipe.pipeline.running.run import REPORT_VARIABLE
+from bundlepipe.pipeline.running.staleness import Staleness, reasons_of, summary
 from bundlepipe.pipeline.tasks.name_search import NameSearch
 from bundlepipe.progress.display import display
 from bundlepipe.stores.http.traffic import Traffic, traffic
@@ -36,8 +37,6 @@ from bundlepipe.stores.http.traffic import Traffic, traffic
 if TYPE_CHECKING:
     from bundlepipe.pipeline.reports.recorder import Recorder
 
-# Also in `reports.kinds`, which most runs do not import.
-_REPORT_VARIABLE = "BUNDLEPIPE_REPORT"
 # The part of a screen for lines of tasks, if it cannot hold all of them.
 _SHARE = 3
 
@@ -120,12 +119,12 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         if _counts(task):
             self._tally.end(task.name, outcome)
         if self._recorder:
-            self._recorder.end(task, _reasons(task))
+            self._recorder.end(task, reasons_of(task))
         if not _is_ours(task):
             super().add_success(task)
             return
         display.finish(task.name)
-        reasons = _reasons(task)
+        reasons = reasons_of(task)
         is_told = not self._has_to_be_brief(task) or self._told < self._height // _SHARE
         self._tally.count_for_group(task.name, outcome, reasons, is_told=is_told)
         if is_told:
@@ -141,7 +140,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         display.finish(task.name)
         self._count_traffic(task)
         if self._recorder:
-            self._recorder.fail(task, fail, in_one_line(fail), _reasons(task))
+            self._recorder.fail(task, fail, in_one_line(fail), reasons_of(task))
         if isinstance(fail, UnmetDependency):
             if _counts(task):
                 self._tally.end(task.name, Outcome.NOT_REACHED)
@@ -242,7 +241,7 @@ def _wanted_recorder(tasks: Mapping[str, Task]) -> Recorder | None:
 
     InvalidTask, with which doit ends the run, if the environment has the path of no report.
     """
-    given = os.environ.get(_REPORT_VARIABLE, "")
+    given = os.environ.get(REPORT_VARIABLE, "")
     declared = [path for task in tasks.values() if isinstance(task, PipelineTask) for path in task.reports]
     if not given and not declared:
         return None
@@ -258,18 +257,6 @@ def _is_ours(task: Task) -> bool:
 def _counts(task: Task) -> bool:
     """Return whether a summary covers a task: not a group, and not private."""
     return bool(task.actions) and not task.name.startswith("_")
-
-
-def _reasons(task: Task) -> list[str]:
-    """Return why a task had to run, as far as it is known."""
-    # Users' own tasks may have anything there.
-    found: list[str] = (task.meta or {}).get(WHY, []) if isinstance(task, PipelineTask) else []
-    return found or changed_dependencies(task)
-
-
-def changed_dependencies(task: Task) -> list[str]:
-    """Return the reasons that doit found: changed digests of what other tasks made."""
-    return [f"{os.path.basename(path)} changed" for path in sorted(task.dep_changed or ())]
 
 
 def _reachable(tasks: Mapping[str, Task], selected: Iterable[str], *, with_setup: bool) -> Iterator[Task]:

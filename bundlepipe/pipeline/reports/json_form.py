@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from bundlepipe.documents.schemas import API_VERSION
 from bundlepipe.pipeline.reports.content import OUTCOMES, Report, ReportedTask
 from bundlepipe.pipeline.running.measuring import Amount
 from bundlepipe.stores.http.traffic import Traffic
@@ -26,7 +27,7 @@ def timestamp(seconds: float) -> str:
 
 def _document(report: Report) -> dict[str, Any]:
     return {
-        "apiVersion": "bundlepipe.dev/v1alpha1",
+        "apiVersion": API_VERSION,
         "kind": "Report",
         "version": report.version,
         "outcome": report.outcome,

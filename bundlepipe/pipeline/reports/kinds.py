@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from enum import Enum
 
-# The environment variable with the paths of reports, separated by commas.
-REPORT_VARIABLE = "BUNDLEPIPE_REPORT"
+from bundlepipe.pipeline.running.run import REPORT_VARIABLE
+
 EXPECTED = "a path that ends in .html, .md, .xml (JUnit), trace.json (a trace) or .json"
 
 

@@ -17,7 +17,7 @@ from bundlepipe.pipeline.reports.content import (
     WORKER,
     Report,
 )
-from bundlepipe.progress.phrases import counted, few, human_size
+from bundlepipe.progress.phrases import code_fence, counted, few, human_size
 
 # GitHub refuses the summary of a step above 1 MiB, which may have other texts.
 _LARGEST = 512 * 1024
@@ -153,7 +153,7 @@ def _fenced(text: str) -> Iterator[str]:
     cut = text.strip("\n")
     if len(cut) > _LONGEST_TEXT:
         cut = "…\n" + cut[-_LONGEST_TEXT:]
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", cut)), default=0))
+    fence = code_fence(cut)
     yield f"{fence}text"
     yield from (printable(line.replace("\t", "    ")) for line in cut.split("\n"))
     yield fence

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from doit.task import Task
 
 from bundlepipe.errors import printable
-from bundlepipe.filesystem.files import incoming
+from bundlepipe.filesystem.files import write_file
 from bundlepipe.pipeline.reports.content import Report
 from bundlepipe.pipeline.reports.kinds import Kind, kind_of
 from bundlepipe.pipeline.reports.making import made_report
@@ -51,12 +51,7 @@ def _written(report: Report, path: str, given: str) -> Iterator[str]:
         raise ValueError(f"{given}: not the path of a report")
     content = _form(kind)(report)
     try:
-        directory = os.path.dirname(path)
-        os.makedirs(directory, exist_ok=True)
-        with incoming(directory) as file:
-            file.write(content.encode())
-            file.flush()
-            os.replace(file.name, path)
+        write_file(path, content.encode())
     except FileExistsError:
         directory = printable(os.path.dirname(given))
         yield f"{printable(given)}: the report cannot be written: {directory} is not a directory"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, TypeVar
 
 from doit.task import Stream, Task
 from msgspec import Struct
@@ -14,6 +14,8 @@ from msgspec import Struct
 from bundlepipe.documents.imgpkg.paths import BUNDLE_DIRECTORY
 from bundlepipe.pipeline.declared.paths import Ignores, absolute, ancestors, below, is_excluded, normalise
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
+
+Node = TypeVar("Node", bound=Hashable)
 
 EDGES = "edges"
 REFUSAL = "refusal"
@@ -86,14 +88,14 @@ def found_edges(search: Task, name: str) -> Iterator[str]:
     yield from (*found.get("task_dep", ()), *found.get("calc_dep", ()))
 
 
-def reached(start: str, edges: Callable[[str], Iterable[str]]) -> set[str]:
-    """Return the names of all tasks that a task needs, including itself."""
-    waiting, seen = [start], set[str]()
+def reached(starts: Iterable[Node], edges: Callable[[Node], Iterable[Node]]) -> set[Node]:
+    """Return all that tasks need, by their names or numbers, including themselves."""
+    waiting, seen = list(starts), set[Node]()
     while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            waiting.extend(edges(name))
+        one = waiting.pop()
+        if one not in seen:
+            seen.add(one)
+            waiting.extend(edges(one))
     return seen
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.images.resolver import Resolver
 
 REFRESH_ALL = "all"
+# The environment variable with the paths of reports, separated by commas.
+REPORT_VARIABLE = "BUNDLEPIPE_REPORT"
 _Key = tuple[tuple[str, RegistrySettings], ...]
 
 

@@ -24,7 +24,7 @@ from bundlepipe.pipeline.declared.field_types import fields_of
 from bundlepipe.pipeline.declared.model import Program
 from bundlepipe.pipeline.doit_adapter.internals import Calculator
 from bundlepipe.pipeline.running.destination_lookups import Announced, DestinationLookup
-from bundlepipe.pipeline.running.edges import REFUSAL
+from bundlepipe.pipeline.running.edges import REFUSAL, PipelineTask
 from bundlepipe.pipeline.running.status import is_looked_at, take_late_edges
 from bundlepipe.progress.phrases import few
 
@@ -86,6 +86,13 @@ def _option(value: Any) -> Any:
 def summary(reasons: Sequence[str]) -> str:
     """Return reasons as one phrase, the first few in full."""
     return few([printable(reason) for reason in reasons])
+
+
+def reasons_of(task: Task) -> list[str]:
+    """Return why doit runs a task: what a task of a pipeline found itself, else which results of others changed."""
+    # Users' own tasks may have anything there.
+    found: list[str] = (task.meta or {}).get(WHY, []) if isinstance(task, PipelineTask) else []
+    return found or [f"{os.path.basename(path)} changed" for path in sorted(task.dep_changed or ())]
 
 
 class Staleness(Calculator):

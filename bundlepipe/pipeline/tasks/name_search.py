@@ -244,5 +244,5 @@ class NameSearch(Staleness):
 
         made = [self._made_here[name] for name in sorted(names)]
         return [
-            thing for thing in made if self._lock_task not in reached(task_that_makes(thing, self._settings), edges)
+            thing for thing in made if self._lock_task not in reached([task_that_makes(thing, self._settings)], edges)
         ]

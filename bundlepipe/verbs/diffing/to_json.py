@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from bundlepipe.documents.imgpkg.images_lock import ImageRef
+from bundlepipe.documents.schemas import API_VERSION
 from bundlepipe.verbs.diffing.difference import Difference, FileChange, FileVersion, ImageChange, PairDifference
 from bundlepipe.verbs.diffing.images import tag_of
 
-API_VERSION = "bundlepipe.dev/v1alpha1"
 KIND = "Diff"
 
 

@@ -13,14 +13,13 @@ from bundlepipe.events import Emit
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.filesystem.inputs import Entry, Inputs
 from bundlepipe.filesystem.snapshots import Snapshot
+from bundlepipe.oci.layers.tree import file_permissions
 from bundlepipe.oci.layers.unpack import unpack
 from bundlepipe.verbs.diffing.difference import FileVersion
 from bundlepipe.verbs.shared.blobs import receive_blob
 from bundlepipe.verbs.shared.bundles import StoredImage
 
-_GROUP_AND_OTHER = 0o077
 _OWNER = 0o700
-_PERMISSIONS = 0o777
 _USUAL_UMASK = 0o022
 
 
@@ -77,12 +76,9 @@ def declared(inputs: Inputs, entries: Sequence[Entry], snapshot: Snapshot) -> Fi
 def pulled_mode(mode: int, *, owner_only: bool = False) -> int:
     """Return the permissions that a pull gives a file with these in the layer, under the umask 022.
 
-    As imgpkg extracts: the owner's for everyone if there are no others. With `owner_only` others are ignored.
+    With `owner_only` the bits of others are ignored.
     """
-    mode &= _OWNER if owner_only else _PERMISSIONS
-    if not mode & _GROUP_AND_OTHER:
-        mode |= mode >> 3 | mode >> 6
-    return mode & ~_USUAL_UMASK
+    return file_permissions(mode & _OWNER if owner_only else mode) & ~_USUAL_UMASK
 
 
 def read(file: TreeFile) -> bytes:

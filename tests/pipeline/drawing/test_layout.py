@@ -17,7 +17,8 @@ from bundlepipe.pipeline.drawing.layout.folding import cuts_between
 from bundlepipe.pipeline.drawing.layout.layers import layered, layers_of
 from bundlepipe.pipeline.drawing.layout.ordering import crossings, order
 from bundlepipe.pipeline.drawing.layout.placing import Layout, place
-from bundlepipe.pipeline.drawing.model import folded, reach, reduced
+from bundlepipe.pipeline.drawing.model import folded, reduced
+from bundlepipe.pipeline.running.edges import reached
 
 Needs = list[list[int]]
 
@@ -134,10 +135,10 @@ def test_parts_that_need_nothing_of_each_other_are_side_by_side() -> None:
 def test_only_edges_that_follow_from_others_are_left_out(needs: Needs) -> None:
     kept = reduced(needs)
     for one, needed in enumerate(needs):
-        assert reach([one], kept) == reach([one], needs)
+        assert reached([one], kept.__getitem__) == reached([one], needs.__getitem__)
         for need in kept[one]:
             without = [[other for other in each if (user, other) != (one, need)] for user, each in enumerate(needs)]
-            assert need not in reach([one], without)
+            assert need not in reached([one], without.__getitem__)
         assert set(kept[one]) <= set(needed)
 
 
@@ -149,7 +150,9 @@ def test_edges_through_hidden_tasks_are_in_one_step(needs: Needs, hidden: set[in
     for name, needed in found.items():
         # Hidden ones lead on, others are where a way ends.
         onward = [each if one in hidden else [] for one, each in enumerate(needs)]
-        expected = {str(one) for need in needs[int(name)] for one in reach([need], onward) if one not in hidden}
+        expected = {
+            str(one) for need in needs[int(name)] for one in reached([need], onward.__getitem__) if one not in hidden
+        }
         assert needed == sorted(expected)
 
 

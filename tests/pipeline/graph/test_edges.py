@@ -158,8 +158,8 @@ def test_a_cycle_is_found_where_it_can_be_reached(
 
 def test_what_is_reached_includes_the_start_and_ends_in_a_cycle() -> None:
     edges = {"a": ["b"], "b": ["c", "a"], "d": ["a"]}
-    assert reached("a", lambda name: edges.get(name, ())) == {"a", "b", "c"}
-    assert reached("c", lambda name: edges.get(name, ())) == {"c"}
+    assert reached(["a"], lambda name: edges.get(name, ())) == {"a", "b", "c"}
+    assert reached(["c"], lambda name: edges.get(name, ())) == {"c"}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from bundlepipe.cli.printing.differences.escapes import quoted_path, visible
 from bundlepipe.cli.printing.differences.text import file_patch, full_path, label_line, sizes, totals
 from bundlepipe.errors import printable
-from bundlepipe.progress.phrases import short
+from bundlepipe.progress.phrases import code_fence, short
 from bundlepipe.verbs.diffing.difference import Difference, FileChange, ImageChange, PairDifference
 from bundlepipe.verbs.diffing.images import name_of
 
@@ -22,7 +22,6 @@ LONGEST = 60_000
 # Of the images that cannot be read.
 _MOST = 10
 
-_FENCE = re.compile(r"`{3,}")
 # What begins something in a line of Markdown, also inside HTML elements; services link addresses and names of people.
 _MARKUP = re.compile(r"[\\`*_\[\]#|~<>@:&$]|(?<=[Ww])\.")
 
@@ -96,7 +95,7 @@ def _row(change: ImageChange) -> str:
 
 def _file(pair: PairDifference, change: FileChange) -> str:
     lines = "".join(f"{visible(line.text)}\n" for line in file_patch(pair, change))
-    fence = max([*(len(match[0]) + 1 for match in _FENCE.finditer(lines)), 3]) * "`"
+    fence = code_fence(lines)
     summary = f"<summary>{_summary(pair, change)}</summary>"
     return f"\n<details>{summary}\n\n{fence}diff\n{lines}{fence}\n\n</details>\n"
 

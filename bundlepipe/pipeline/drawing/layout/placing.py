@@ -10,7 +10,8 @@ from bundlepipe.pipeline.drawing.layout.coordinates import heights
 from bundlepipe.pipeline.drawing.layout.folding import ASPECT, Spot, extent, fold
 from bundlepipe.pipeline.drawing.layout.layers import Layered, layered
 from bundlepipe.pipeline.drawing.layout.ordering import order
-from bundlepipe.pipeline.drawing.model import inverse, reach
+from bundlepipe.pipeline.drawing.model import inverse
+from bundlepipe.pipeline.running.edges import reached
 
 # All in pixels: the height of a task, the least distances between tasks of a layer, and between lines.
 HEIGHT, _ROOM, _POINT_ROOM = 28.0, 38.0, 12.0
@@ -60,7 +61,7 @@ def _parts(needs: Sequence[Sequence[int]]) -> tuple[list[list[int]], list[int]]:
     parts, seen = list[list[int]](), set[int]()
     for start in range(len(needs)):
         if start not in seen and around[start]:
-            part = reach([start], around)
+            part = reached([start], around.__getitem__)
             seen |= part
             parts.append(sorted(part))
     return parts, [one for one, others in enumerate(around) if not others]
