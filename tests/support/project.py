@@ -40,6 +40,30 @@ images: []
 kind: ImagesLock
 """
 
+# A bundlepipe.yml of a bundle that includes another.
+NESTED_BUNDLES = """\
+apiVersion: bundlepipe.dev/v1alpha1
+kind: Pipeline
+defaults: {push: "layout.localhost/{name}:1"}
+bundles:
+  one: {files: [one], lock: {}}
+  two: {files: [two], lock: {include: [{bundle: one}]}}
+"""
+# A task of each kind but an apply.
+EACH_KIND = """\
+images:
+  site: {files: [site]}
+bundles:
+  base: {files: [base], lock: {}}
+  app: {files: [app], lock: {include: [{bundle: base}]}}
+copies:
+  app: {from: {bundle: app}, to: "tar:app.tar"}
+pulls:
+  app: {from: {bundle: app}, to: build/app}
+renders:
+  app: {files: [app], locks: [app/.imgpkg/images.yml], output: build/app.yml}
+"""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -94,6 +118,14 @@ class Project:
         self.write(f"{name}/.imgpkg/images.yml", EMPTY_LOCK)
         for file, content in (files or {"config": f"kind: {name}\n"}).items():
             self.write(f"{name}/{file}.yml", content)
+
+    def declare_each_kind(self) -> Project:
+        """Write a pipeline with a task of each kind but an apply, in which a lock finds that it needs an image."""
+        self.pipeline(EACH_KIND)
+        self.write("site/index.html", "hello")
+        self.write("base/config.yml", "kind: Base\n")
+        self.write("app/config.yml", "image: site\n")
+        return self
 
     def doit(self, *arguments: str, env: Mapping[str, str] | None = None, status: int | None = 0) -> Run:
         """Run doit; its exit status must be `status` unless that is None."""

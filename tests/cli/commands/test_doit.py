@@ -8,25 +8,7 @@ import sys
 import pytest
 
 from tests.support.command import Command
-
-PIPELINE = """\
-apiVersion: bundlepipe.dev/v1alpha1
-kind: Pipeline
-defaults: {push: "layout.localhost/{name}:1"}
-bundles:
-  one: {files: [one], lock: {}}
-  two: {files: [two], lock: {include: [{bundle: one}]}}
-"""
-
-
-@pytest.fixture
-def pipeline(command: Command) -> Command:
-    """A command in a directory with only a bundlepipe.yml."""
-    (command.directory / "bundlepipe.yml").write_text(PIPELINE)
-    for name in ("one", "two"):
-        (command.directory / name).mkdir()
-        (command.directory / name / "config.yml").write_text(f"a: {name}\n")
-    return command
+from tests.support.project import NESTED_BUNDLES
 
 
 @pytest.mark.parametrize("options", [[], ["-n", "4"], ["-n", "2", "-P", "process"]])
@@ -52,7 +34,7 @@ def test_commands_and_options_are_doits_own(pipeline: Command) -> None:
     assert "lock_bundle:one" in pipeline("bundlepipe", "doit", "info", "push_bundle:one").stdout
     assert "lock_bundle:one" in pipeline("bundlepipe", "doit", "lock_bundle:one", "refresh=all").output
     assert pipeline("bundlepipe", "doit", "clean", "-n").status == 0
-    other = PIPELINE.replace("  two:", "  three:")
+    other = NESTED_BUNDLES.replace("  two:", "  three:")
     (pipeline.directory / "other.yml").write_text(other)
     assert "push_bundle:three" in pipeline("bundlepipe", "doit", "list", "--all", "-f", "other.yml").output
 
@@ -126,7 +108,7 @@ def test_a_dodo_above_is_found_and_told_where_doit_was_called(command: Command) 
     result = command("bundlepipe", "doit", "list", cwd=below)
     assert result.stdout.splitlines()[0].split() == [str(command.directory), str(below)]
     assert result.stderr == "bundlepipe doit: running in .., where dodo.py is\n"
-    (below / "bundlepipe.yml").write_text(PIPELINE)
+    (below / "bundlepipe.yml").write_text(NESTED_BUNDLES)
     assert "push_bundle" in command("bundlepipe", "doit", "list", cwd=below).output
 
 

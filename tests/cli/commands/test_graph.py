@@ -4,28 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.support.command import Command
-
-PIPELINE = """\
-apiVersion: bundlepipe.dev/v1alpha1
-kind: Pipeline
-defaults: {push: "layout.localhost/{name}:1"}
-bundles:
-  one: {files: [one], lock: {}}
-  two: {files: [two], lock: {include: [{bundle: one}]}}
-"""
-
-
-@pytest.fixture
-def pipeline(command: Command) -> Command:
-    """A command in a directory with only a bundlepipe.yml."""
-    (command.directory / "bundlepipe.yml").write_text(PIPELINE)
-    for name in ("one", "two"):
-        (command.directory / name).mkdir()
-        (command.directory / name / "config.yml").write_text(f"a: {name}\n")
-    return command
 
 
 def test_it_prints_what_doit_prints(pipeline: Command) -> None:

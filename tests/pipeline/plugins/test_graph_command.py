@@ -14,19 +14,6 @@ from bundlepipe.pipeline.records.groups import GROUPS
 from tests.support.project import DODO, Project
 from tests.support.proxy import Proxy
 
-DECLARATIONS = """\
-images:
-  site: {files: [site]}
-bundles:
-  base: {files: [base], lock: {}}
-  app: {files: [app], lock: {include: [{bundle: base}]}}
-copies:
-  app: {from: {bundle: app}, to: "tar:app.tar"}
-pulls:
-  app: {from: {bundle: app}, to: build/app}
-renders:
-  app: {files: [app], locks: [app/.imgpkg/images.yml], output: build/app.yml}
-"""
 MADE = [group for group in GROUPS if group != "apply_config"]
 # What each needs by the declaration, and by the configuration of `app`, which names the image `site`.
 NEEDS = {
@@ -44,11 +31,7 @@ NEEDS = {
 @pytest.fixture
 def declared(project: Project) -> Project:
     """A pipeline whose lock finds by itself that it needs an image."""
-    project.pipeline(DECLARATIONS)
-    project.write("site/index.html", "hello")
-    project.write("base/config.yml", "kind: Base\n")
-    project.write("app/config.yml", "image: site\n")
-    return project
+    return project.declare_each_kind()
 
 
 def tasks(project: Project, *arguments: str) -> dict[str, dict[str, Any]]:
