@@ -105,6 +105,11 @@ def cancel_all() -> None:
             cancellation.set()
 
 
+def is_about_to_end() -> bool:
+    """Return whether all work of this process was cancelled."""
+    return _known.is_over
+
+
 def await_the_end_of_work(seconds: float) -> None:
     """Wait until all cancellable work has ended, in any thread, but at most `seconds`."""
     with _known.lock:
@@ -150,15 +155,16 @@ def pause(seconds: float) -> None:
         raise Cancelled
 
 
-def awaited(get: Callable[..., Result]) -> Result:
+def awaited(get: Callable[..., Result], between_turns: Callable[[], object] = lambda: None) -> Result:
     """Return the result of a queue's `get`, however long it takes, while handling signals.
 
     Python handles signals only between steps of the main thread. One that arrives just before a wait without a
-    limit would not end it, so this waits in intervals.
+    limit would not end it, so this waits in turns. `between_turns` may end the wait by an exception.
     """
     while True:
         with suppress(queue.Empty):
             return get(timeout=_TURN)
+        between_turns()
 
 
 def cut_off_if_cancelled(cut: Callable[[], object]) -> AbstractContextManager[None]:
