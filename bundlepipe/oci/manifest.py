@@ -122,7 +122,7 @@ class PlatformSelection(Struct, frozen=True):
         return ", ".join(f"{name.replace('os_', 'os.')}: {value}" for name, value in values.items()) or "any"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Descriptor:
     """A descriptor of a blob or manifest: media type, digest, size in bytes; for referrers also the artifact type."""
 

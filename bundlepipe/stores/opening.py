@@ -25,7 +25,7 @@ from bundlepipe.stores.settings import (
 
 if TYPE_CHECKING:
     from bundlepipe.stores.keychains.credentials import Keychain
-    from bundlepipe.stores.registry.store import RegistryHost
+    from bundlepipe.stores.registry.store import RegistryHost, RegistryStore
 
 # More parallel transfers gain nothing on a fast network and fail on a slow one.
 CONCURRENT_TRANSFERS = 8
@@ -62,6 +62,8 @@ class Stores:
         self._lock = threading.Lock()
         self._transfers = threading.BoundedSemaphore(concurrency)
         self._hosts: dict[tuple[int, str], RegistryHost] = {}
+        # One each, however many images of a copy come from the same repository.
+        self._repositories: dict[tuple[RegistryHost, Repository, bool], RegistryStore] = {}
 
     def __enter__(self) -> Stores:
         return self
@@ -74,6 +76,7 @@ class Stores:
         with self._lock:
             own = [key for key in self._hosts if key[0] == os.getpid()]
             hosts = [self._hosts.pop(key) for key in own]
+            self._repositories.clear()
         for host in hosts:
             host.close()
 
@@ -89,7 +92,11 @@ class Stores:
             return EngineResolvedStore(host, repository, writes=writes)
         from bundlepipe.stores.registry.store import RegistryStore
 
-        return RegistryStore(host, repository, writes=writes)
+        with self._lock:
+            key = (host, repository, writes)
+            if key not in self._repositories:
+                self._repositories[key] = RegistryStore(host, repository, writes=writes)
+            return self._repositories[key]
 
     def destination(self, place: Place, *, as_kbld: bool = False) -> Target:
         """Return the destination of a copy; with `as_kbld` a tar file is as `kbld package` writes it."""
