@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bundlepipe.errors import InputError
 from bundlepipe.filesystem.base_directory import anchored
@@ -119,12 +119,31 @@ def file_snapshot(paths: Sequence[str], known: Mapping[str, FileState]) -> Snaps
     return now
 
 
-def differences(before: Mapping[str, FileState], now: Mapping[str, FileState]) -> list[str]:
-    """Describe the changes between two snapshots; empty if they give the same layer."""
-    changes = [f"{path} is new" for path in now.keys() - before.keys()]
-    changes += [f"{path} is gone" for path in before.keys() - now.keys()]
+Change = Literal["fileAdded", "fileRemoved", "fileChanged", "modeChanged"]
+_IN_WORDS: Mapping[Change, str] = {
+    "fileAdded": "is new",
+    "fileRemoved": "is gone",
+    "fileChanged": "changed",
+    "modeChanged": "changed its mode",
+}
+
+
+class Difference(NamedTuple):
+    """What happened to a path between two snapshots; as a string a sentence."""
+
+    path: str
+    change: Change
+
+    def __str__(self) -> str:
+        return f"{self.path} {_IN_WORDS[self.change]}"
+
+
+def differences(before: Mapping[str, FileState], now: Mapping[str, FileState]) -> list[Difference]:
+    """Return the changes between two snapshots, by path; empty if they give the same layer."""
+    changes = [Difference(path, "fileAdded") for path in now.keys() - before.keys()]
+    changes += [Difference(path, "fileRemoved") for path in before.keys() - now.keys()]
     for path in now.keys() & before.keys():
         old, new = before[path], now[path]
         if old is not new and not old.same_content(new):
-            changes.append(f"{path} changed" if old.sha256 != new.sha256 else f"{path} changed its mode")
+            changes.append(Difference(path, "fileChanged" if old.sha256 != new.sha256 else "modeChanged"))
     return sorted(changes)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from bundlepipe.pipeline.drawing.model import STATES, GraphTask, Kind, State, TaskGraph
+from bundlepipe.pipeline.reasons import Reason
 
 HOSTILE = [
     "</script><script>document.title='taken'</script>",
@@ -30,7 +31,8 @@ def graph(**needs: Sequence[str]) -> TaskGraph:
 def hostile() -> TaskGraph:
     """Return a chain of tasks whose names, texts, reasons and targets are hostile."""
     before: list[list[str]] = [[], *([name] for name in HOSTILE)]
-    states = [State(STATES[number % len(STATES)], [name]) for number, name in enumerate(HOSTILE)]
+    reasons = [Reason("fileChanged", name, name) for name in HOSTILE]
+    states = [State(STATES[number % len(STATES)], [reason]) for number, reason in enumerate(reasons)]
     return TaskGraph(
         [
             GraphTask(name, "task", name, needs, targets=[name], state=state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,6 +192,11 @@ def _within(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
+
+
+def because(reasons: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return the sentences of reasons in JSON."""
+    return [reason["because"] for reason in reasons]
 
 
 FOUR_WAYS = {

@@ -7,6 +7,7 @@ from typing import Any
 
 from bundlepipe.documents.schemas import API_VERSION
 from bundlepipe.pipeline.drawing.model import GraphTask, TaskGraph
+from bundlepipe.pipeline.reasons import as_json
 
 KIND = "Graph"
 # The beginning of each document, by which a file is recognised.
@@ -22,7 +23,7 @@ def to_json(graph: TaskGraph) -> str:
 
 
 def _task(task: GraphTask) -> dict[str, Any]:
-    state: dict[str, Any] = {"state": task.state.name, "reasons": list(task.state.reasons)} if task.state else {}
+    state: dict[str, Any] = {"state": task.state.name, "reasons": as_json(task.state.reasons)} if task.state else {}
     return {
         "name": task.name,
         "kind": task.kind,

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.running.edges import reached
 
 # The kinds of a pipeline's tasks, users' own tasks, groups, and private tasks.
@@ -26,10 +27,10 @@ SIGNS: Mapping[StateName, str] = {"up-to-date": "✓", "stale": "●", "unknown"
 
 
 class State(Struct, frozen=True):
-    """The state of a task: its name, and the reasons for it, in words."""
+    """The state of a task: its name, and the reasons for it."""
 
     name: StateName
-    reasons: Sequence[str] = ()
+    reasons: Sequence[Reason] = ()
 
 
 class GraphTask(Struct, frozen=True):

@@ -17,6 +17,7 @@ from bundlepipe.errors import printable
 from bundlepipe.pipeline.drawing.layout.folding import Spot
 from bundlepipe.pipeline.drawing.model import KINDS, SIGNS, STATES, GraphTask, TaskGraph
 from bundlepipe.pipeline.drawing.svg import drawing, layout_of, resource
+from bundlepipe.pipeline.reasons import sentences
 from bundlepipe.progress.phrases import counted
 
 # The first line, by which a file is recognised.
@@ -75,7 +76,7 @@ def _task(task: GraphTask, needs: Sequence[int], spot: Spot) -> dict[str, Any]:
         "kind": task.kind,
         "doc": printable(task.doc),
         "state": task.state.name if task.state else None,
-        "reasons": [printable(reason) for reason in task.state.reasons] if task.state else [],
+        "reasons": sentences(task.state.reasons) if task.state else [],
         "needs": needs,
         "targets": [printable(target) for target in task.targets],
         "box": [round(spot.left), round(spot.top), round(spot.width), round(spot.height)],

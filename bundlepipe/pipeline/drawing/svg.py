@@ -11,6 +11,7 @@ from bundlepipe.errors import printable
 from bundlepipe.pipeline.drawing.layout.folding import Spot
 from bundlepipe.pipeline.drawing.layout.placing import HEIGHT, Edge, Layout, place
 from bundlepipe.pipeline.drawing.model import SIGNS, GraphTask, TaskGraph
+from bundlepipe.pipeline.reasons import sentences
 
 # All in pixels; a character is one of a fixed width in the font of the style.
 _CHARACTER, _BEFORE_SIGN, _BEFORE_NAME, _AFTER, _MARGIN = 7.9, 14, 30, 12, 24
@@ -112,7 +113,7 @@ def _tasks(graph: TaskGraph, spots: Sequence[Spot]) -> Iterator[str]:
 def _told(task: GraphTask) -> str:
     """Return the tool tip of a task: its name, state and reasons."""
     lines = [printable(task.name), f"{task.kind}{f', {task.state.name}' if task.state else ''}"]
-    return "\n".join([*lines, *(map(printable, task.state.reasons) if task.state else ())])
+    return "\n".join([*lines, *(sentences(task.state.reasons) if task.state else ())])
 
 
 def _markup(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from bundlepipe.errors import printable
 from bundlepipe.pipeline.drawing.model import SIGNS, STATES, GraphTask, Kind, StateName, TaskGraph
+from bundlepipe.pipeline.reasons import sentences
 
 # The first line of each, by which a file is recognised.
 MERMAID_START = "%% bundlepipe graph"
@@ -107,7 +108,7 @@ def _dot_attributes(task: GraphTask) -> Iterator[str]:
     if task.state:
         fill, line = _COLOURS[task.state.name]
         yield f'fillcolor="{fill}" color="{line}"'
-        yield f"tooltip={_dot_text('; '.join([task.state.name, *task.state.reasons]))}"
+        yield f"tooltip={_dot_text('; '.join([task.state.name, *sentences(task.state.reasons)]))}"
 
 
 def _dot_text(text: str) -> str:

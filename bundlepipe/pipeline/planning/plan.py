@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from bundlepipe.documents.schemas import API_VERSION
 from bundlepipe.errors import printable
+from bundlepipe.pipeline.reasons import Reason, as_json, summary
 from bundlepipe.progress.phrases import code_fence, counted, few, human_size
 
 KIND = "Plan"
@@ -29,7 +30,7 @@ class PlannedTask(Struct, frozen=True, kw_only=True):
 
     name: str
     state: State
-    reasons: Sequence[str] = ()
+    reasons: Sequence[Reason] = ()
     needs: Sequence[str] = ()
     image: str | None = None
     summary: str = ""
@@ -102,7 +103,7 @@ def _line(task: PlannedTask) -> str:
         told.append(task.summary)
     if task.upload:
         told.append(human_size(task.upload))
-    why = few([printable(reason) for reason in task.reasons])
+    why = summary(task.reasons)
     return "  ".join(told) + (f"  ({why})" if why else "")
 
 
@@ -110,7 +111,7 @@ def _row(task: PlannedTask) -> str:
     result = _code(task.summary) if task.summary else ""
     if task.upload:
         result += f", {human_size(task.upload)}"
-    why = few([_code(reason) for reason in task.reasons])
+    why = few([_code(reason.because) for reason in task.reasons])
     return f"| {_WORDS[task.state]} {_code(task.name)} | {result} | {why} |"
 
 
@@ -130,7 +131,7 @@ def _as_json(task: PlannedTask) -> dict[str, Any]:
     return {
         "name": task.name,
         "state": task.state,
-        "reasons": list(task.reasons),
+        "reasons": as_json(task.reasons),
         "needs": list(task.needs),
         **({"result": result} if result else {}),
         **({"cost": {"upload": task.upload}} if task.upload is not None else {}),

@@ -16,6 +16,7 @@ from bundlepipe.filesystem.base_directory import base_directory
 from bundlepipe.filesystem.overlay import Overlay, Unforeseen
 from bundlepipe.pipeline.doit_adapter.internals import save_nothing
 from bundlepipe.pipeline.planning.plan import Plan, PlannedTask, State
+from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 from bundlepipe.pipeline.running.action import SUMMARY, Action
 from bundlepipe.pipeline.running.run import PlannedAccess
@@ -60,7 +61,7 @@ class PlanningRunner(Runner):  # type: ignore[misc]
         task.overwrite_verbosity(self.stream)
         status = self.dep_manager.get_status(task, tasks)
         reasons = reasons_of(task) if status.status == "run" else []
-        maybe = [f"{name} may change it" for name in unsure]
+        maybe = [Reason("mayChange", name, f"{name} may change it") for name in unsure]
         self._note(task, "run" if reasons else "maybe", reasons or maybe)
         self._open.add(task.name)
         node.run_status = "up-to-date"
@@ -82,7 +83,7 @@ class PlanningRunner(Runner):  # type: ignore[misc]
             task.values = action.foresee()
         except Unforeseen as error:
             self._open.add(task.name)
-            self._note(task, "run", [*reasons, *filter(None, [str(error)])])
+            self._note(task, "run", [*reasons, *([Reason("notForeseen", task.name, str(error))] if str(error) else [])])
             return None
         except BundlepipeError as error:
             return TaskFailed(str(error))
@@ -108,12 +109,13 @@ class PlanningRunner(Runner):  # type: ignore[misc]
     def _handle_task_error(self, node: Any, base_fail: BaseFail) -> None:
         super()._handle_task_error(node, base_fail)
         if isinstance(base_fail, UnmetDependency):
-            reasons = [f"{each.task.name} cannot run" for each in node.bad_deps]
+            needed = [each.task.name for each in node.bad_deps]
+            reasons = [Reason("taskCannotRun", name, f"{name} cannot run") for name in needed]
         else:
-            reasons = [base_fail.message]
+            reasons = [Reason("failure", node.task.name, base_fail.message)]
         self._note(node.task, "error", reasons)
 
-    def _note(self, task: Task, state: State, reasons: list[str] | None = None, **outcome: Any) -> None:
+    def _note(self, task: Task, state: State, reasons: list[Reason] | None = None, **outcome: Any) -> None:
         if task.name.startswith("_") or not task.actions:
             return
         needs = [name for name in task.task_dep if name in self._planned and self._planned[name].state != "none"]

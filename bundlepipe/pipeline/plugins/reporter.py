@@ -25,11 +25,12 @@ from bundlepipe.concurrency.termination import has_workers
 from bundlepipe.pipeline.doit_adapter.internals import calculators
 from bundlepipe.pipeline.plugins.screen import height_of, wants_all
 from bundlepipe.pipeline.plugins.tally import Outcome, Tally, in_one_line
+from bundlepipe.pipeline.reasons import sentences, summary
 from bundlepipe.pipeline.running.action import SUMMARY, TRAFFIC, UNCHANGED
 from bundlepipe.pipeline.running.destination_lookups import Announced
 from bundlepipe.pipeline.running.edges import PipelineTask, depend_on_directories
 from bundlepipe.pipeline.running.run import REPORT_VARIABLE
-from bundlepipe.pipeline.running.staleness import Staleness, reasons_of, summary
+from bundlepipe.pipeline.running.staleness import Staleness, reasons_of
 from bundlepipe.pipeline.tasks.name_search import NameSearch
 from bundlepipe.progress.display import display
 from bundlepipe.stores.http.traffic import Traffic, traffic
@@ -126,7 +127,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         display.finish(task.name)
         reasons = reasons_of(task)
         is_told = not self._has_to_be_brief(task) or self._told < self._height // _SHARE
-        self._tally.count_for_group(task.name, outcome, reasons, is_told=is_told)
+        self._tally.count_for_group(task.name, outcome, sentences(reasons), is_told=is_told)
         if is_told:
             self._told += 1
             mark = "= " if outcome is Outcome.UNCHANGED else ". "

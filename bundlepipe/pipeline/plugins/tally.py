@@ -146,7 +146,7 @@ class Tally:
             )
             reasons = sorted(self._reasons[group, outcome])
             # A reason that differs for each task says little about all.
-            why = f"  ({', '.join(map(printable, reasons))})" if 0 < len(reasons) <= _MOST_REASONS else ""
+            why = f"  ({', '.join(reasons)})" if 0 < len(reasons) <= _MOST_REASONS else ""
             yield f"{_MARKS[outcome]} {group}  {counted(len(names), 'task')}: {few(names)}{why}"
 
 

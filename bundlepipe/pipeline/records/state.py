@@ -13,7 +13,7 @@ from bundlepipe.filesystem.base_directory import anchored, remove_file
 from bundlepipe.filesystem.files import write_if_changed
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
-from bundlepipe.pipeline.records.groups import group_name
+from bundlepipe.pipeline.records.groups import GROUP_OF, group_name
 from bundlepipe.pipeline.records.identity import identity
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location, parse_location
 
@@ -163,6 +163,15 @@ def _read_made(kind: str, name: str, task: str) -> str:
     except FileNotFoundError:
         own_name = name.rpartition(":")[2]
         raise BundlepipeError(f"{kind} '{own_name}' has not been made yet: run doit {task}") from None
+
+
+def task_of_record(path: str) -> str | None:
+    """Return the name of the task whose result, a digest or a tag, is recorded in a file; None for another file."""
+    directory, record = os.path.split(path)
+    records, kind = os.path.split(directory)
+    if directory == _TAGS:
+        return _task(GROUP_OF["copy"], record)
+    return _task(GROUP_OF[kind], record) if records == _DIGESTS and kind in GROUP_OF else None
 
 
 def _task(group: str, record: str) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.running.measuring import Amount
 from bundlepipe.stores.http.traffic import Traffic
 
@@ -45,7 +46,7 @@ class ReportedTask(Struct, frozen=True, kw_only=True):
     name: str
     doc: str
     outcome: str
-    reasons: Sequence[str]
+    reasons: Sequence[Reason]
     needs: Sequence[str]
     failure: Failure | None
     ready: float | None
@@ -65,6 +66,11 @@ class ReportedTask(Struct, frozen=True, kw_only=True):
     def group(self) -> str:
         """The group of the task, or its own name."""
         return self.name.partition(":")[0]
+
+    @property
+    def why(self) -> str:
+        """The reasons as one text."""
+        return ", ".join(reason.because for reason in self.reasons)
 
     @property
     def seconds(self) -> float | None:

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from bundlepipe.documents.schemas import API_VERSION
+from bundlepipe.pipeline.reasons import as_json
 from bundlepipe.pipeline.reports.content import OUTCOMES, Report, ReportedTask
 from bundlepipe.pipeline.running.measuring import Amount
 from bundlepipe.stores.http.traffic import Traffic
@@ -68,7 +69,7 @@ def _task(task: ReportedTask) -> dict[str, Any]:
         "name": task.name,
         "description": task.doc,
         "state": _camel(task.outcome),
-        "reasons": list(task.reasons),
+        "reasons": as_json(task.reasons),
         "needs": list(task.needs),
         "critical": task.is_critical,
         **{name: value for name, value in optional.items() if value is not None},

@@ -10,6 +10,7 @@ from typing import Any
 from doit.task import Task
 from msgspec.structs import replace
 
+from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.reports.content import (
     FAILED,
     INTERRUPTED,
@@ -95,7 +96,7 @@ class _Making:
             name=name,
             doc=self._text(task.doc),
             outcome=outcome,
-            reasons=[self._text(reason) for reason in self._record.reasons.get(name, ())],
+            reasons=[self._reason(reason) for reason in self._record.reasons.get(name, ())],
             needs=self._needs[name],
             failure=self._failure(name),
             ready=span.ready if span else None,
@@ -152,6 +153,9 @@ class _Making:
                 for host, spent in measured.traffic.items():
                     found[host] = found.get(host, Traffic()) + spent
         return found
+
+    def _reason(self, reason: Reason) -> Reason:
+        return replace(reason, subject=self._text(reason.subject), because=self._text(reason.because))
 
     def _text(self, value: object) -> str:
         return _clean(self._redact(value)) if isinstance(value, str) else ""

@@ -91,7 +91,7 @@ def _tasks(report: Report, most: int) -> Iterator[str]:
             _inline(task.name),
             task.outcome,
             f"{task.seconds or 0.0:.1f} s",
-            _inline(", ".join(task.reasons)),
+            _inline(task.why),
             _inline(task.summary),
         )
         for task in longest

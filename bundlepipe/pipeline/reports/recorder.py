@@ -11,6 +11,7 @@ from doit.task import Task
 from msgspec import Struct
 
 from bundlepipe.filesystem.base_directory import base_directory
+from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.reports.content import Failure
 from bundlepipe.pipeline.reports.kinds import wanted_paths
 from bundlepipe.pipeline.running.edges import PipelineTask
@@ -50,7 +51,7 @@ class Recorder:
         self.began, self.clock = time.time(), time.monotonic()
         self.times: dict[str, Times] = {}
         self.failures: dict[str, Failure] = {}
-        self.reasons: dict[str, list[str]] = {}
+        self.reasons: dict[str, list[Reason]] = {}
         self.account = traffic.keep_account()
 
     def select(self, task: Task) -> None:
@@ -63,12 +64,12 @@ class Recorder:
         """Record that a task begins to run; any thread may call this."""
         self._times(task).began = time.monotonic()
 
-    def end(self, task: Task, reasons: Sequence[str] = ()) -> None:
+    def end(self, task: Task, reasons: Sequence[Reason] = ()) -> None:
         """Record that a task ended, or was found to be up to date; `reasons` are why it ran."""
         self._times(task).ended = time.monotonic()
         self.reasons[task.name] = list(reasons)
 
-    def fail(self, task: Task, failure: BaseFail, line: str, reasons: Sequence[str] = ()) -> None:
+    def fail(self, task: Task, failure: BaseFail, line: str, reasons: Sequence[Reason] = ()) -> None:
         """Record why a task failed; `line` is the first line of it."""
         self.end(task, reasons)
         printed = "".join(text for action in task.actions for text in (action.out, action.err) if text)

@@ -67,7 +67,7 @@ def _details(task: ReportedTask) -> dict[str, Any]:
     spent = task.all_traffic
     details = {
         "outcome": task.outcome,
-        "why": ", ".join(task.reasons),
+        "why": task.why,
         "held up by": task.held_up_by,
         "result": task.summary,
         "digest": task.digest,

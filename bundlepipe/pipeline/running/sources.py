@@ -15,6 +15,7 @@ from bundlepipe.filesystem.files import read_document
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.model import Copy, CopySource, LockSource, Pull, Source
 from bundlepipe.pipeline.declared.paths import archives_in
+from bundlepipe.pipeline.reasons import REFRESH_ALWAYS, REFRESH_REQUESTED, Reason
 from bundlepipe.pipeline.records.groups import GROUP_OF
 from bundlepipe.pipeline.records.state import read_copied, read_digest
 from bundlepipe.pipeline.running.run import Settings
@@ -146,29 +147,29 @@ class SourceStaleness(Staleness):
         self._settings = settings
         self._archives = archives_in([str(thing.source)]) if archives is None else archives
 
-    def reasons(self, task: Task, values: Values) -> list[str]:
+    def reasons(self, task: Task, values: Values) -> list[Reason]:
         """Compare as all tasks do, and check a local source; a refresh looks up the source's tag again."""
         reasons = super().reasons(task, values)
         if OPTIONS in values:
             reasons += [*self._changed_archives(values), *self._changed_layout(values), *self._changed_image(values)]
         return list(dict.fromkeys([*self.refresh_reasons(), *reasons]))
 
-    def refresh_reasons(self) -> list[str]:
+    def refresh_reasons(self) -> list[Reason]:
         """Return why the source's tag is to be looked up again, regardless of other reasons."""
         source = self._thing.source
         if not is_remote(source):
             return []
         if self._thing.refresh == "always":
-            return ["refresh: always"]
+            return [REFRESH_ALWAYS]
         task = f"{GROUP_OF[self._thing.kind]}:{self._thing.name}"
         asked = self._settings.refreshes(self._thing.name, task, source)
-        return ["refresh requested"] if asked else []
+        return [REFRESH_REQUESTED] if asked else []
 
-    def _changed_archives(self, values: Values) -> Iterator[str]:
+    def _changed_archives(self, values: Values) -> Iterator[Reason]:
         before, now = values.get(STAMPS, {}), stamps(self._archives)
-        yield from (f"{path} changed" for path in now if path in before and before[path] != now[path])
+        yield from (_changed(path) for path in now if path in before and before[path] != now[path])
 
-    def _changed_layout(self, values: Values) -> list[str]:
+    def _changed_layout(self, values: Values) -> list[Reason]:
         source = self._thing.source
         if not isinstance(source, str) or not source.startswith(LAYOUT_PREFIX):
             return []
@@ -176,11 +177,15 @@ class SourceStaleness(Staleness):
             _, manifest = self._settings.stores.locate(parse_location(source))
         except NotFound:
             return []
-        return [] if manifest.digest == values["digest"] else [f"{source} changed"]
+        return [] if manifest.digest == values["digest"] else [_changed(source)]
 
-    def _changed_image(self, values: Values) -> list[str]:
+    def _changed_image(self, values: Values) -> list[Reason]:
         try:
             now = image_id(self._thing.source)
         except (NotFound, Unreachable):
             return []
-        return [] if now in (None, values.get(IMAGE_ID)) else [f"{self._thing.source} changed"]
+        return [] if now in (None, values.get(IMAGE_ID)) else [_changed(str(self._thing.source))]
+
+
+def _changed(source: str) -> Reason:
+    return Reason("sourceChanged", source, f"{source} changed")

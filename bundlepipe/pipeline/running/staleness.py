@@ -17,16 +17,16 @@ from typing import Any
 
 from doit.task import Task
 
-from bundlepipe.errors import printable
 from bundlepipe.filesystem.base_directory import anchored, paths_from
-from bundlepipe.filesystem.snapshots import FileState, Snapshot, differences
+from bundlepipe.filesystem.snapshots import Change, Difference, FileState, Snapshot, differences
 from bundlepipe.pipeline.declared.field_types import fields_of
 from bundlepipe.pipeline.declared.model import Program
 from bundlepipe.pipeline.doit_adapter.internals import Calculator
+from bundlepipe.pipeline.reasons import Reason, summary
+from bundlepipe.pipeline.records.state import task_of_record
 from bundlepipe.pipeline.running.destination_lookups import Announced, DestinationLookup
 from bundlepipe.pipeline.running.edges import REFUSAL, PipelineTask
 from bundlepipe.pipeline.running.status import is_looked_at, take_late_edges
-from bundlepipe.progress.phrases import few
 
 Values = dict[str, Any]
 
@@ -35,7 +35,6 @@ OPTIONS = "options"
 WHY = "why"
 # In the `task.meta` of a task that is reported: when this was decided, in seconds of the monotonic clock.
 CHECKED = "checked"
-_FIRST_RUN = "no local record"
 _JSON = frozenset((str, bool, int, type(None)))
 
 
@@ -83,16 +82,21 @@ def _option(value: Any) -> Any:
     return options_of(value) if isinstance(value, Program) else str(value)
 
 
-def summary(reasons: Sequence[str]) -> str:
-    """Return reasons as one phrase, the first few in full."""
-    return few([printable(reason) for reason in reasons])
-
-
-def reasons_of(task: Task) -> list[str]:
+def reasons_of(task: Task) -> list[Reason]:
     """Return why doit runs a task: what a task of a pipeline found itself, else which results of others changed."""
     # Users' own tasks may have anything there.
-    found: list[str] = (task.meta or {}).get(WHY, []) if isinstance(task, PipelineTask) else []
-    return found or [f"{os.path.basename(path)} changed" for path in sorted(task.dep_changed or ())]
+    found: list[Reason] = (task.meta or {}).get(WHY, []) if isinstance(task, PipelineTask) else []
+    return found or [changed_dependency(path) for path in sorted(task.dep_changed or ())]
+
+
+def changed_dependency(path: str) -> Reason:
+    """Return the reason for a `file_dep` that changed: a file, or the record of what another task made."""
+    task = task_of_record(path)
+    return Reason("resultChanged", task, f"{os.path.basename(path)} changed") if task else _file("fileChanged", path)
+
+
+def _file(code: Change, path: str) -> Reason:
+    return Reason(code, path, str(Difference(path, code)))
 
 
 class Staleness(Calculator):
@@ -110,7 +114,7 @@ class Staleness(Calculator):
     def __init__(self, options: Values) -> None:
         super().__init__()
         self._options = options
-        self._found: list[str] = []
+        self._found: list[Reason] = []
         # The result of the last call.
         self.is_current = False
 
@@ -124,7 +128,8 @@ class Staleness(Calculator):
                 take_late_edges(task, self.dependencies, self.tasks_dict)
                 reasons = self.reasons(task, values)
             except Exception as error:  # noqa: BLE001  (the action meets it again, and reports it)
-                reasons = [str(error).splitlines()[0] if str(error) else type(error).__name__]
+                words = str(error).splitlines()[0] if str(error) else type(error).__name__
+                reasons = [Reason("undecided", task.name, words)]
         self._found = reasons
         if reasons:
             task.meta[WHY] = reasons
@@ -137,17 +142,21 @@ class Staleness(Calculator):
         """Return what is compared with the last run and, if that was done, what has changed."""
         return f"{self.compared}, compared with the last run{f': {summary(self._found)}' if self._found else ''}"
 
-    def reasons(self, task: Task, values: Values) -> list[str]:
+    def reasons(self, task: Task, values: Values) -> list[Reason]:
         """Return why the task has to run; empty if it is up to date."""
         if OPTIONS not in values:
-            return [_FIRST_RUN]
-        missing = [f"{target} is missing" for target in task.targets if not os.path.exists(anchored(target))]
+            return [Reason("noLocalRecord", task.name, "no local record")]
+        missing = [
+            Reason("outputMissing", target, f"{target} is missing")
+            for target in task.targets
+            if not os.path.exists(anchored(target))
+        ]
         if missing:
             return missing
         reasons = _changed_options(values[OPTIONS], self._options)
         before = from_values(values)
         now = self.files_now(before)
-        reasons += differences(before, now)
+        reasons += [_file(change, path) for path, change in differences(before, now)]
         if not reasons:
             self._refresh_stamps(task, values, before, now)
         return reasons
@@ -162,7 +171,11 @@ class Staleness(Calculator):
             self.remember(task, {**values, FILES: to_values(now)})
 
 
-def _changed_options(before: Values, now: Values) -> list[str]:
+def _changed_options(before: Values, now: Values) -> list[Reason]:
     # An option that is off equals one that an earlier version did not have: an upgrade makes nothing stale.
     keys = sorted(now.keys() | before.keys())
-    return [f"{key} changed" for key in keys if (before.get(key) or None) != (now.get(key) or None)]
+    return [
+        Reason("optionChanged", key, f"{key} changed")
+        for key in keys
+        if (before.get(key) or None) != (now.get(key) or None)
+    ]

@@ -6,6 +6,7 @@ from doit.task import Task
 
 from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
 from bundlepipe.pipeline.declared.model import Apply, Render
+from bundlepipe.pipeline.reasons import REFRESH_REQUESTED, Reason
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action, handed_on
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.spec import PipelineContext, TaskSpec
@@ -40,10 +41,10 @@ class ApplyStaleness(Staleness):
         self._rendered = rendered
         self._settings = settings
 
-    def reasons(self, task: Task, values: Values) -> list[str]:
+    def reasons(self, task: Task, values: Values) -> list[Reason]:
         """Compare as all tasks do; a refresh always applies."""
-        asked = ["refresh requested"] if self._settings.refreshes(self._name, f"apply_config:{self._name}") else []
-        return [*asked, *super().reasons(task, values)]
+        is_asked = self._settings.refreshes(self._name, f"apply_config:{self._name}")
+        return [*([REFRESH_REQUESTED] if is_asked else []), *super().reasons(task, values)]
 
     def files_now(self, before: Snapshot) -> Snapshot:
         """Return the state of the rendered file."""

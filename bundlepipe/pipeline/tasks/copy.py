@@ -20,6 +20,7 @@ from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.destinations import layouts_written, outputs_of, tag_of_push
 from bundlepipe.pipeline.declared.model import Copy, CopySource, LockSource
 from bundlepipe.pipeline.declared.paths import archives_in
+from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.records.state import (
     digest_file,
     forget_output,
@@ -48,7 +49,7 @@ from bundlepipe.pipeline.running.sources import (
 )
 from bundlepipe.pipeline.running.spec import PipelineContext, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Values, options_of, to_values
-from bundlepipe.pipeline.tasks.push import mismatch, placed, result_for
+from bundlepipe.pipeline.tasks.push import is_another, mismatch, not_there, placed, result_for
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import human_size, short
 from bundlepipe.stores.location import (
@@ -123,7 +124,7 @@ class CopyStaleness(SourceStaleness):
         super().__init__(copy, _options(copy, source_tag, settings), settings, archives)
         self._copy = copy
 
-    def reasons(self, task: Task, values: Values) -> list[str]:
+    def reasons(self, task: Task, values: Values) -> list[Reason]:
         """Compare as all tasks do; then check a local destination, or one that is to be verified."""
         return super().reasons(task, values) or self._missing(task, values)
 
@@ -131,7 +132,7 @@ class CopyStaleness(SourceStaleness):
         """Return the state of the locks that the copy reads, and excludes."""
         return file_snapshot(locks_read(self._copy), before)
 
-    def _missing(self, task: Task, values: Values) -> list[str]:
+    def _missing(self, task: Task, values: Values) -> list[Reason]:
         destination = parse_location(self._copy.to)
         if isinstance(destination, ArchiveLocation):
             return []
@@ -139,14 +140,14 @@ class CopyStaleness(SourceStaleness):
         tags = [*filter(None, [values["tag"]]), *self._copy.tags]
         if isinstance(destination, LayoutLocation):
             is_there = _layout_has(destination, tags, digests)
-            return [] if is_there else [f"{destination} is not there"]
+            return [] if is_there else [not_there(destination)]
         if isinstance(destination, EngineLocation):
             return _misnamed(destination, tags, digests[0])
         if not self._settings.verify:
             return []
         asked = [(digests[0], destination.repository.tagged(tag)) for tag in tags]
         asked = asked or [(digest, destination.repository.at(Digest(digest))) for digest in digests]
-        reasons: list[str] = []
+        reasons: list[Reason] = []
         for digest, place in asked:
             result = look_up(DestinationLookup(place, self._settings))
             reasons += mismatch(result, digest, place)
@@ -168,16 +169,12 @@ def _layout_has(location: LayoutLocation, tags: Sequence[str], digests: Sequence
         return False
 
 
-def _misnamed(location: EngineLocation, tags: Sequence[str], copied: str) -> list[str]:
+def _misnamed(location: EngineLocation, tags: Sequence[str], copied: str) -> list[Reason]:
     """Return the reason if a name in the Docker Engine is not that of the copied image."""
     from bundlepipe.stores.engine.store import find_image
 
     named = {str(name): find_image(name) for name in map(location.tagged, tags)}
-    return [
-        f"{name} is another image" if image else f"{name} is not there"
-        for name, image in named.items()
-        if image != copied
-    ]
+    return [is_another(name) if image else not_there(name) for name, image in named.items() if image != copied]
 
 
 class CopyAction(Action):

@@ -13,6 +13,7 @@ from bundlepipe.oci.reference import DEFAULT_TAG, Reference
 from bundlepipe.pipeline.declared.contexts import context_of, is_ignored
 from bundlepipe.pipeline.declared.destinations import destination_of
 from bundlepipe.pipeline.declared.model import Build, Copy, Image, Program
+from bundlepipe.pipeline.reasons import REFRESH_REQUESTED, Reason
 from bundlepipe.pipeline.records.read_files import files_among
 from bundlepipe.pipeline.running.action import Action
 from bundlepipe.pipeline.running.destination_lookups import DestinationLookup, look_up
@@ -93,9 +94,9 @@ class _ImageCopy(Copy):
     kind = "image"
 
 
-def _refresh_reasons(name: str, settings: Settings) -> list[str]:
+def _refresh_reasons(name: str, settings: Settings) -> list[Reason]:
     """Return why an image is made again. Only its own name requests that: `all` means tags to resolve."""
-    return ["refresh requested"] if settings.refreshes_by_name(name, f"push_image:{name}") else []
+    return [REFRESH_REQUESTED] if settings.refreshes_by_name(name, f"push_image:{name}") else []
 
 
 def _build_options(image: Image, build: Build, destination: Reference, settings: Settings) -> Values:
@@ -117,7 +118,7 @@ class BuildStaleness(DestinationStaleness):
         self._name = image.name
         self._build = build
 
-    def reasons(self, task: Task, values: Values) -> list[str]:
+    def reasons(self, task: Task, values: Values) -> list[Reason]:
         """Compare as all pushes do; a refresh of this image builds it again, with base images that may have moved."""
         return [*_refresh_reasons(self._name, self.lookup.settings), *super().reasons(task, values)]
 
@@ -197,7 +198,7 @@ class ProgramStaleness(Staleness):
         self._destination = destination
         self._settings = settings
 
-    def reasons(self, task: Task, values: Values) -> list[str]:
+    def reasons(self, task: Task, values: Values) -> list[Reason]:
         """Compare as all tasks do; a refresh runs the program again; look up the image if requested."""
         reasons = [*_refresh_reasons(self._name, self._settings), *super().reasons(task, values)]
         if reasons or not self._settings.verify:

@@ -23,6 +23,7 @@ from bundlepipe.pipeline.declared.model import (
     searched_paths,
 )
 from bundlepipe.pipeline.declared.paths import is_excluded
+from bundlepipe.pipeline.reasons import REFRESH_ALWAYS, REFRESH_REQUESTED, Reason
 from bundlepipe.pipeline.records.groups import is_task
 from bundlepipe.pipeline.records.read_files import files_among
 from bundlepipe.pipeline.records.state import digest_file, read_digest
@@ -125,7 +126,7 @@ class LockStaleness(Staleness):
         self._settings = settings
         self._sources: list[Values] = []
 
-    def reasons(self, task: Task, values: Values) -> list[str]:
+    def reasons(self, task: Task, values: Values) -> list[Reason]:
         """Compare as all tasks do; a refresh always runs. Built images are looked up if requested."""
         # The images are in files that are compared as well.
         self._sources = values.get(_SOURCES, [])
@@ -134,12 +135,12 @@ class LockStaleness(Staleness):
         reasons += super().reasons(task, values)
         return reasons if reasons or not self._settings.verify else missing_images(self._sources, self._settings)
 
-    def _refreshed_reasons(self, task: Task, values: Values) -> list[str]:
+    def _refreshed_reasons(self, task: Task, values: Values) -> list[Reason]:
         """Return whether other locks refresh an entry of this one; the action gets all such entries in `task.meta`."""
         if self._settings.lock_file is None or not self._refreshed:
             return []
         again: Entries = {}
-        reasons = []
+        reasons: list[Reason] = []
         own = from_list(values.get(ENTRIES, [])).keys()
         for name in sorted({*self._refreshed} - {task.name}):
             other = self.recorded(name)
@@ -148,12 +149,14 @@ class LockStaleness(Staleness):
                 continue
             entries = from_list(other.get(ENTRIES, []))
             again.update(entries)
-            reasons += [f"{name} refreshes {key[0]}" for key in sorted(own & entries.keys())]
+            reasons += [
+                Reason("entryRefreshed", key[0], f"{name} refreshes {key[0]}") for key in sorted(own & entries.keys())
+            ]
         if again:
             task.meta[_AGAIN] = to_list(again)
         return reasons
 
-    def _moved(self, values: Values) -> list[str]:
+    def _moved(self, values: Values) -> list[Reason]:
         """Return the entries of the lock file that changed since this lock used them."""
         path = self._settings.lock_file
         return changes(path, from_list(values.get(ENTRIES, []))) if path else []
@@ -167,12 +170,12 @@ class LockStaleness(Staleness):
         }
 
 
-def _refresh_reasons(bundle: Bundle, lock: Lock, settings: Settings) -> list[str]:
+def _refresh_reasons(bundle: Bundle, lock: Lock, settings: Settings) -> list[Reason]:
     if lock.refresh == "always":
-        return ["refresh: always"]
+        return [REFRESH_ALWAYS]
     # Names in `refresh=` may also be references: only the action knows its references.
     named = f"lock_bundle:{bundle.name}" in settings.refresh or not all(map(is_task, settings.refresh))
-    return ["refresh requested"] if named else []
+    return [REFRESH_REQUESTED] if named else []
 
 
 def _present(path: str, before: Snapshot) -> Snapshot:

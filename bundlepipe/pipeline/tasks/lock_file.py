@@ -19,6 +19,7 @@ from bundlepipe.filesystem.files import locked, read_document, write_if_changed
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.paths import absolute
+from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 
 if TYPE_CHECKING:
@@ -75,11 +76,13 @@ def change_entries(path: str, change: Callable[[Entries], Entries]) -> Entries:
         return after
 
 
-def changes(path: str, used: Mapping[Key, str]) -> list[str]:
+def changes(path: str, used: Mapping[Key, str]) -> list[Reason]:
     """Describe the changes to the entries that a lock used. Raises what `read_entries` raises."""
     now = read_entries(path)
     return [
-        f"{path} {'has another digest for' if key in now else 'has no entry any more for'} {key[0]}"
+        Reason("entryChanged", key[0], f"{path} has another digest for {key[0]}")
+        if key in now
+        else Reason("entryRemoved", key[0], f"{path} has no entry any more for {key[0]}")
         for key, digest in used.items()
         if now.get(key) != digest
     ]

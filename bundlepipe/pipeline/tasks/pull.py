@@ -15,6 +15,7 @@ from bundlepipe.filesystem.remove import remove_tree
 from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot, snapshot
 from bundlepipe.pipeline.declared.model import LockSource, Pull
 from bundlepipe.pipeline.declared.paths import archives_in
+from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.records.state import (
     digest_file,
     forget_output,
@@ -77,7 +78,7 @@ class PullStaleness(SourceStaleness):
         super().__init__(pull, options_of(pull), settings)
         self._pull = pull
 
-    def reasons(self, task: Task, values: Values) -> list[str]:
+    def reasons(self, task: Task, values: Values) -> list[Reason]:
         """Compare; if only a refresh is requested, the action may find nothing to pull."""
         reasons = super().reasons(task, values)
         if reasons and reasons == self.refresh_reasons():

@@ -15,6 +15,7 @@ from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.destinations import destination_of
 from bundlepipe.pipeline.declared.model import Bundle, Pushable, Source
 from bundlepipe.pipeline.declared.position import Position
+from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.records.state import digest_file, write_digest
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
 from bundlepipe.pipeline.running.clean import forgetting
@@ -24,6 +25,7 @@ from bundlepipe.pipeline.running.spec import PipelineContext, Read, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
 from bundlepipe.progress.phrases import short
+from bundlepipe.stores.location import Location
 
 if TYPE_CHECKING:
     from bundlepipe.verbs.outputs.replacing import FileOutput
@@ -107,7 +109,7 @@ class DestinationStaleness(Staleness):
         self.lookup = DestinationLookup(destination, settings)
         self._tags = tags
 
-    def reasons(self, task: Task, values: Values) -> list[str]:
+    def reasons(self, task: Task, values: Values) -> list[Reason]:
         """Compare as all tasks do; if nothing changed, check the destination if requested."""
         reasons = super().reasons(task, values)
         if OPTIONS not in values:
@@ -142,13 +144,23 @@ class PushStaleness(DestinationStaleness):
         return snapshot(self._inputs, before)
 
 
-def mismatch(result: LookupResult, digest: str, destination: Reference) -> list[str]:
-    """Return how a destination differs from what was made, in words; empty if it does not."""
+def mismatch(result: LookupResult, digest: str, destination: Reference) -> list[Reason]:
+    """Return how a destination differs from what was made; empty if it does not."""
     if result.problem:
-        return [f"{destination} cannot be asked"]
+        return [Reason("destinationUnknown", str(destination), f"{destination} cannot be asked")]
     if result.manifest is None:
-        return [f"{destination} is not there"]
-    return [] if result.manifest.digest == digest else [f"{destination} is another image"]
+        return [not_there(destination)]
+    return [] if result.manifest.digest == digest else [is_another(destination)]
+
+
+def not_there(destination: Location | str) -> Reason:
+    """Return the reason for an image that is not at its destination."""
+    return Reason("destinationMissing", str(destination), f"{destination} is not there")
+
+
+def is_another(destination: Location | str) -> Reason:
+    """Return the reason for another image at the destination."""
+    return Reason("destinationDiffers", str(destination), f"{destination} is another image")
 
 
 class PushAction(Action):

@@ -21,6 +21,7 @@ from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.contexts import by_directory, faults
 from bundlepipe.pipeline.declared.destinations import kept_by_runs
 from bundlepipe.pipeline.declared.paths import normalise
+from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.records.read_files import files_among
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 from bundlepipe.pipeline.running.destination_lookups import DestinationLookup, look_up
@@ -102,7 +103,7 @@ class SourceBuilder:
         return {_PATH: source.path, _DOCKERFILE: source.builder.file}
 
 
-def missing_images(sources: Sequence[Values], settings: Settings) -> list[str]:
+def missing_images(sources: Sequence[Values], settings: Settings) -> list[Reason]:
     """Describe the images built from sources that no longer exist: one request each."""
     images = [Reference.parse(source[_IMAGE]) for source in sources]
     return [

@@ -100,7 +100,7 @@ def test_a_dockerfile_that_is_left_out_counts_all_the_same(directory: Path) -> N
 
     assert digest(directory) != before
     changed = differences(snapshot, BuildContext(str(directory)).snapshot(snapshot))
-    assert changed == [f"{directory}/Dockerfile changed"]
+    assert changed == [(f"{directory}/Dockerfile", "fileChanged")]
 
 
 def test_a_dockerfile_that_can_be_copied_is_another_input_than_one_that_cannot(directory: Path) -> None:

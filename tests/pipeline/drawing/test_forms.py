@@ -16,9 +16,11 @@ from bundlepipe.errors import BundlepipeError, OutputError, printable
 from bundlepipe.pipeline.drawing.forms import FORMS, Form, chosen_form, graph_file, text_of
 from bundlepipe.pipeline.drawing.model import GraphTask, State, TaskGraph
 from bundlepipe.pipeline.drawing.texts import is_too_large_for_mermaid
+from bundlepipe.pipeline.reasons import Reason
 from tests.support.graphs import HOSTILE, graph, hostile, monorepo
 from tests.support.services import program, require
 
+MOVED = State("stale", [Reason("fileChanged", "a", "a changed")])
 GRAPHS = {"hostile": hostile(), "monorepo": monorepo(40), "empty": TaskGraph([]), "without states": graph(a=[], b="a")}
 _PARSE = """
 const { createRequire } = require("node:module");
@@ -103,8 +105,8 @@ def test_drawings_leave_out_edges_that_follow_from_others_and_json_has_them() ->
 
 
 def test_states_are_passed_in() -> None:
-    made = graph(a=[], b=["a"]).with_states({"b": State("stale", ["a moved"])})
-    assert [task.state for task in made.tasks] == [None, State("stale", ["a moved"])]
+    made = graph(a=[], b=["a"]).with_states({"b": MOVED})
+    assert [task.state for task in made.tasks] == [None, MOVED]
     again = made.with_states({"a": State("up-to-date")})
     assert [task.state.name for task in again.tasks if task.state] == ["up-to-date", "stale"]
 

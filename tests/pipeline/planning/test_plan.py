@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.support.project import DODO, Project
+from tests.support.project import DODO, Project, because
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "schemas/plan.schema.json").read_text())
 DECLARATIONS = """\
@@ -36,7 +36,7 @@ def declared(project: Project) -> Project:
 def _plan(project: Project, *arguments: str, status: int = 0) -> dict[str, dict[str, Any]]:
     document = json.loads(project.doit("plan", "--json", *arguments, status=status).stdout)
     jsonschema.validate(document, SCHEMA)
-    return {task["name"]: task for task in document["tasks"]}
+    return {task["name"]: {**task, "why": because(task["reasons"])} for task in document["tasks"]}
 
 
 def _states(project: Project, *arguments: str, status: int = 0) -> dict[str, str]:
@@ -64,8 +64,8 @@ def test_a_changed_leaf_shows_the_whole_chain(declared: Project) -> None:
 
     plan = _plan(declared)
     assert set(plan) == {name for name, task in plan.items() if task["state"] == "run"}
-    assert plan["push_image:site"]["reasons"] == ["site/index.html changed"]
-    assert plan["push_bundle:two"]["reasons"] == ["two/.imgpkg/images.yml changed"]
+    assert plan["push_image:site"]["why"] == ["site/index.html changed"]
+    assert plan["push_bundle:two"]["why"] == ["two/.imgpkg/images.yml changed"]
     assert plan["lock_bundle:two"]["result"] == {"files": ["two/.imgpkg/images.yml"]}
 
 
@@ -84,7 +84,7 @@ def test_what_depends_on_an_unknown_outcome_may_run(declared: Project) -> None:
     assert plan["made"]["state"] == "run"
     assert plan["push_image:site"]["state"] == "none"
     assert plan["push_bundle:one"]["state"] == "run"
-    assert "may change it" in " ".join(plan["push_bundle:two"]["reasons"])
+    assert "may change it" in " ".join(plan["push_bundle:two"]["why"])
     assert plan["push_bundle:two"]["state"] == "maybe"
 
 
@@ -94,8 +94,8 @@ def test_a_task_that_cannot_run_is_an_error_and_so_are_those_that_need_it(declar
     (declared.directory / "site").rmdir()
     plan = _plan(declared, status=1)
     assert plan["push_image:site"]["state"] == "error"
-    assert "site: cannot be read" in plan["push_image:site"]["reasons"][0]
-    assert plan["lock_bundle:one"]["reasons"] == ["push_image:site cannot run"]
+    assert "site: cannot be read" in plan["push_image:site"]["why"][0]
+    assert plan["lock_bundle:one"]["why"] == ["push_image:site cannot run"]
     assert plan["push_bundle:two"]["state"] == "error"
 
 
@@ -157,5 +157,5 @@ def test_offline_no_registry_is_asked(project: Project) -> None:
     plan = _plan(project, "--offline")
     assert plan["push_bundle:one"]["result"]["image"].startswith("127.0.0.1:9/one@sha256:")
     assert plan["lock_bundle:two"]["state"] == "run" and plan["push_bundle:two"]["state"] == "run"
-    assert plan["lock_bundle:two"]["reasons"][-1].endswith("is not known without asking the registry")
+    assert plan["lock_bundle:two"]["why"][-1].endswith("is not known without asking the registry")
     assert "result" not in plan["push_bundle:two"]

@@ -11,7 +11,7 @@ import pytest
 from bundlepipe.documents.schemas.validator import check
 from bundlepipe.documents.yaml.reader import load_one
 from bundlepipe.pipeline.records.groups import GROUPS
-from tests.support.project import DODO, Project
+from tests.support.project import DODO, Project, because
 from tests.support.proxy import Proxy
 
 MADE = [group for group in GROUPS if group != "apply_config"]
@@ -37,7 +37,8 @@ def declared(project: Project) -> Project:
 def tasks(project: Project, *arguments: str) -> dict[str, dict[str, Any]]:
     text = project.doit("graph", "--json", *arguments).stdout
     check(load_one(text.encode(), "graph.json"), "graph")
-    return {task["name"]: task for task in json.loads(text)["tasks"]}
+    found = json.loads(text)["tasks"]
+    return {task["name"]: {**task, "why": because(task.get("reasons", []))} for task in found}
 
 
 def needs(project: Project, *arguments: str) -> dict[str, list[str]]:
@@ -76,7 +77,7 @@ def test_kinds_and_targets(declared: Project) -> None:
 
 def test_states_are_those_of_a_list_and_unknown_after_what_is_to_run(declared: Project) -> None:
     assert set(states(declared).values()) == {"stale"}
-    assert tasks(declared)["push_bundle:app"]["reasons"] == ["no local record"]
+    assert tasks(declared)["push_bundle:app"]["why"] == ["no local record"]
     declared.doit(*MADE)
     assert set(states(declared).values()) == {"up-to-date"}
     declared.write("base/config.yml", "kind: Changed\n")
@@ -85,12 +86,12 @@ def test_states_are_those_of_a_list_and_unknown_after_what_is_to_run(declared: P
         "lock_bundle:base",
         "push_bundle:base",
     }
-    assert found["lock_bundle:base"]["reasons"] == ["base/config.yml changed"]
+    assert found["lock_bundle:base"]["why"] == ["base/config.yml changed"]
     assert found["push_image:site"]["state"] == "up-to-date"
     after = {"lock_bundle:app", "push_bundle:app", "copy_bundle:app", "pull_bundle:app", "render_config:app"}
     assert {name for name, task in found.items() if task["state"] == "unknown"} == after
-    assert found["lock_bundle:app"]["reasons"] == ["needs push_bundle:base, which is to run"]
-    assert found["push_bundle:app"]["reasons"] == ["needs lock_bundle:app, which may run"]
+    assert found["lock_bundle:app"]["why"] == ["needs push_bundle:base, which is to run"]
+    assert found["push_bundle:app"]["why"] == ["needs lock_bundle:app, which may run"]
     declared.doit("ignore", "push_bundle:base")
     assert states(declared)["push_bundle:base"] == "ignored"
     assert "state" not in tasks(declared, "--no-status")["push_bundle:app"]
@@ -147,7 +148,7 @@ def task_every():
     assert found["push_bundle:base"]["needs"] == ["generate", "lock_bundle:base"]
     assert found["check"]["setup"] == ["server"]
     assert [found[name]["kind"] for name in ("generate", "every")] == ["task", "group"]
-    assert found["fetch"]["reasons"] == ["it has no dependencies, so it always runs"]
+    assert found["fetch"]["why"] == ["it has no dependencies, so it always runs"]
     private = tasks(declared, "-p")
     assert private["generate"]["needs"] == ["_prepare"]
     assert private["_prepare"]["kind"] == "private"
@@ -175,11 +176,11 @@ def task_asks():
     declared.doit("kept", "after")
     found = tasks(declared)
     assert found["kept"]["state"] == "up-to-date"
-    assert (found["after"]["state"], found["after"]["reasons"]) == ("unknown", ["needs server, which is to run"])
-    assert (found["lost"]["state"], found["lost"]["reasons"]) == ("error", ["nowhere is missing, and no task makes it"])
-    assert (found["later"]["state"], found["later"]["reasons"]) == ("stale", ["build/app.yml is missing"])
+    assert (found["after"]["state"], found["after"]["why"]) == ("unknown", ["needs server, which is to run"])
+    assert (found["lost"]["state"], found["lost"]["why"]) == ("error", ["nowhere is missing, and no task makes it"])
+    assert (found["later"]["state"], found["later"]["why"]) == ("stale", ["build/app.yml is missing"])
     assert found["asks"]["state"] == "unknown"
-    assert found["asks"]["reasons"] == ["its condition failed: ZeroDivisionError: division by zero"]
+    assert found["asks"]["why"] == ["its condition failed: ZeroDivisionError: division by zero"]
 
 
 def test_groups_are_shown_where_a_task_needs_them_or_all_on_request(declared: Project) -> None:
@@ -187,7 +188,7 @@ def test_groups_are_shown_where_a_task_needs_them_or_all_on_request(declared: Pr
     found = tasks(declared)
     assert {name for name, task in found.items() if task["kind"] == "group"} == {"push_bundle"}
     assert found["push_bundle"]["needs"] == ["push_bundle:app", "push_bundle:base"]
-    assert found["push_bundle"]["reasons"] == ["is to run: push_bundle:app, push_bundle:base"]
+    assert found["push_bundle"]["why"] == ["is to run: push_bundle:app, push_bundle:base"]
     assert GROUPS.keys() <= tasks(declared, "--groups").keys()
     declared.doit("push_bundle")
     assert tasks(declared)["push_bundle"]["state"] == "up-to-date"

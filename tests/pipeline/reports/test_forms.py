@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from bundlepipe.documents.schemas.validator import schema_text
+from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.reports.content import (
     DONE,
     FAILED,
@@ -38,6 +39,7 @@ from bundlepipe.pipeline.running.measuring import Amount
 from bundlepipe.stores.http.traffic import Traffic
 
 HOSTILE = "</pre></script><script>alert(1)</script> ]]> & \" ' \x1b[31m\x00 ```\n````\n| @user <!-- \ud7ff\uffff $x$"
+WHY = [Reason("fileChanged", HOSTILE, HOSTILE)]
 
 
 def task(name: str, outcome: str = DONE, **fields: Any) -> ReportedTask:
@@ -59,7 +61,7 @@ REPORT = Report(
     outcome=FAILED,
     tasks=[
         task(
-            "push_bundle:a", summary=HOSTILE, reasons=[HOSTILE], digest="sha256:12", is_critical=True, doc=HOSTILE,
+            "push_bundle:a", summary=HOSTILE, reasons=WHY, digest="sha256:12", is_critical=True, doc=HOSTILE,
             traffic={"registry.example": Traffic(3, 2000, 50, 1)}, blobs={"present": Amount(2, 900)},
         ),
         task(

@@ -11,6 +11,7 @@ from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.model import Copy
 from bundlepipe.pipeline.declared.reading import read_pipeline
 from bundlepipe.pipeline.graph.tasks import create_tasks
+from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.staleness import Staleness, Values, _changed_options
 from bundlepipe.pipeline.tasks.copy import CopyAction
@@ -305,5 +306,6 @@ def test_an_option_that_a_new_version_brings_makes_nothing_stale_until_it_is_use
         assert _changed_options(before, {**before, "new": value}) == []
         assert _changed_options({**before, "new": value}, before) == []
     for value in ON:
-        assert _changed_options(before, {**before, "new": value}) == ["new changed"]
-    assert _changed_options(before, {**before, "exclude": []}) == ["exclude changed"]
+        assert _changed_options(before, {**before, "new": value}) == [Reason("optionChanged", "new", "new changed")]
+    (reason,) = _changed_options(before, {**before, "exclude": []})
+    assert str(reason) == "exclude changed"

@@ -104,7 +104,7 @@ def _row(task: ReportedTask) -> str:
         (task.outcome, state(task.outcome) + (' <span class="mark">critical</span>' if task.is_critical else "")),
         (task.began, "" if task.began is None else seconds(task.began)),
         (task.seconds, "" if task.seconds is None else seconds(task.seconds)),
-        (", ".join(task.reasons), escaped(", ".join(task.reasons))),
+        (task.why, escaped(task.why)),
         (task.held_up_by, link(task.held_up_by) if task.held_up_by else ""),
         (spent.sent + spent.received, _traffic(spent)),
         (task.summary, _result(task)),
