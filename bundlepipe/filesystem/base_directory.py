@@ -102,4 +102,6 @@ def _joined(path: str) -> str:
 def as_given(path: str) -> str:
     """Return a path from a system error as it was before it was anchored."""
     base = _base.get()
+    if overlay := active_overlay():
+        path = overlay.given(path)
     return path.removeprefix(os.path.join(base, "")) if base else path

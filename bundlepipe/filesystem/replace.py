@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from bundlepipe.errors import OutputError
-from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.filesystem.base_directory import anchored, base_directory
 from bundlepipe.filesystem.exchange import exchange
+from bundlepipe.filesystem.overlay import Overlay, active_overlay
 from bundlepipe.filesystem.remove import remove_tree
 
 _INCOMING = "incoming"
@@ -47,6 +48,10 @@ def replace_directory(target: str) -> Iterator[str]:
     Missing parents are created. Raises OutputError if the target is not a directory, or is a mount
     point, or if the file system refuses.
     """
+    if overlay := active_overlay():
+        with _foreseen(target, overlay) as directory:
+            yield directory
+        return
     publication = _Publication(target)
     incoming, lock = publication.begin()
     try:
@@ -62,13 +67,55 @@ def replace_directory(target: str) -> Iterator[str]:
     publication.discard(incoming)
 
 
+@contextmanager
+def _foreseen(target: str, overlay: Overlay) -> Iterator[str]:
+    """Do the same in a plan: the real target stays, and its new content is seen in its place."""
+    head, _ = _parts_of(target)
+    _check_parents(target, anchored(head or os.curdir))
+    try:
+        _check_target(anchored(target.rstrip("/")), target)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be replaced: {_reason(error)}") from None
+    incoming = overlay.new_directory()
+    yield incoming
+    overlay.replace_directory(os.path.join(base_directory(), target), incoming)
+
+
+def _parts_of(target: str) -> tuple[str, str]:
+    head, base = os.path.split(target.rstrip("/"))
+    if base in ("", os.curdir, os.pardir) or "\0" in target:
+        raise OutputError(f"{target}: cannot be replaced: expected the name of a directory")
+    return head, base
+
+
+def _check_parents(target: str, parent: str) -> None:
+    """Raise OutputError if something among the parents is not a directory."""
+    obstacle = parent
+    while not os.path.lexists(obstacle):
+        obstacle = os.path.dirname(obstacle)
+    if not os.path.isdir(obstacle):
+        raise OutputError(f"{target}: cannot be created: {obstacle} is not a directory") from None
+
+
+def _check_target(target: str, shown: str) -> None:
+    """Raise OutputError or OSError if a directory cannot be replaced."""
+    try:
+        mode = os.lstat(target).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(mode):
+        raise OutputError(f"{shown}: cannot be replaced: it is a symbolic link; name the directory itself")
+    if not stat.S_ISDIR(mode):
+        raise OutputError(f"{shown}: cannot be replaced: it is not a directory")
+    if os.path.ismount(target):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+
 class _Publication:
     """The steps of one publication to one target."""
 
     def __init__(self, target: str) -> None:
-        head, base = os.path.split(target.rstrip("/"))
-        if base in ("", os.curdir, os.pardir) or "\0" in target:
-            raise OutputError(f"{target}: cannot be replaced: expected the name of a directory")
+        head, base = _parts_of(target)
         self._shown = target
         self._parent = os.path.realpath(anchored(head or os.curdir))
         self._target = os.path.join(self._parent, base)
@@ -79,7 +126,7 @@ class _Publication:
         """Check the target and clean up after killed runs; return a new directory and its lock."""
         try:
             self._create_parents()
-            self._check_target()
+            _check_target(self._target, self._shown)
             self._clear_leftovers()
             return self._create_incoming()
         except OSError as error:
@@ -108,22 +155,8 @@ class _Publication:
         try:
             os.makedirs(self._parent, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            obstacle = self._parent
-            while not os.path.lexists(obstacle):
-                obstacle = os.path.dirname(obstacle)
-            raise OutputError(f"{self._shown}: cannot be created: {obstacle} is not a directory") from None
-
-    def _check_target(self) -> None:
-        try:
-            mode = os.lstat(self._target).st_mode
-        except FileNotFoundError:
-            return
-        if stat.S_ISLNK(mode):
-            raise OutputError(f"{self._shown}: cannot be replaced: it is a symbolic link; name the directory itself")
-        if not stat.S_ISDIR(mode):
-            raise OutputError(f"{self._shown}: cannot be replaced: it is not a directory")
-        if os.path.ismount(self._target):
-            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+            _check_parents(self._shown, self._parent)
+            raise
 
     def _clear_leftovers(self) -> None:
         leftover = re.compile(rf"\.{re.escape(self._base)}\.[0-9a-f]{{8}}\.({_INCOMING}|{_PREVIOUS})")

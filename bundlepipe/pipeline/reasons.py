@@ -5,12 +5,14 @@ Made by the conditions of all tasks, and by plans; programs go by the code and t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 from bundlepipe.errors import printable
+from bundlepipe.pipeline.records.state import task_of_record
 from bundlepipe.progress.phrases import few
 
 Code = Literal[
@@ -42,11 +44,9 @@ Code = Literal[
     "taskCannotRun",
     # Itself; the subject is its own name.
     "noLocalRecord",
-    "neverRun",
     "noDependencies",
     "conditionFalse",
     "conditionFailed",
-    "checkerChanged",
     "undecided",
     "notForeseen",
     "failure",
@@ -69,6 +69,19 @@ class Reason(Struct, frozen=True):
 
 REFRESH_REQUESTED = Reason("refreshRequested", "refresh", "refresh requested")
 REFRESH_ALWAYS = Reason("refreshAlways", "refresh", "refresh: always")
+
+
+def no_local_record(task: str) -> Reason:
+    """Return the reason for a task without a record of an earlier run."""
+    return Reason("noLocalRecord", task, "no local record")
+
+
+def changed_dependency(path: str) -> Reason:
+    """Return the reason for a `file_dep` that changed: a file, or the record of what another task made."""
+    task = task_of_record(path)
+    if task:
+        return Reason("resultChanged", task, f"{os.path.basename(path)} changed")
+    return Reason("fileChanged", path, f"{path} changed")
 
 
 def sentences(reasons: Sequence[Reason]) -> list[str]:

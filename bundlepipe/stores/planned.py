@@ -15,30 +15,58 @@ from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Place
 from bundlepipe.stores.opening import Stores
-from bundlepipe.stores.protocol import OpenContent, Source, Store, Target
+from bundlepipe.stores.protocol import BlobContent, OpenContent, Source, Store, Target
 from bundlepipe.stores.settings import RegistrySettings
 
-_CHUNK = 1024**2
+# As stores yield it: a caller that ends after the first chunk has received no more.
+_CHUNK = 256 * 1024
+# What a plan itself receives of one blob at most.
+_LARGEST_READ = 64 * 1000**2
+
+
+class Transfers:
+    """Counts what will be sent and received, in bytes of blobs of repositories; by several threads at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sent = self._received = 0
+        self._is_exact = True
+
+    def send(self, size: int) -> None:
+        """Count what is sent."""
+        with self._lock:
+            self._sent += size
+
+    def receive(self, size: int, *, is_all: bool = True) -> None:
+        """Count what is received; unless it is all of a blob, the network decides how much more arrives."""
+        with self._lock:
+            self._received += size
+            self._is_exact = self._is_exact and is_all
+
+    def take(self) -> tuple[int, int | None]:
+        """Return the bytes sent and received since the last call; None if it is not known how many."""
+        with self._lock:
+            taken = self._sent, self._received if self._is_exact else None
+            self._sent, self._received, self._is_exact = 0, 0, True
+        return taken
 
 
 class PlannedStores(Stores):
     """Stores whose repositories remember what is written.
 
-    What would be written to a tar file, an OCI image layout or the Docker Engine is not foreseen. `uploaded`
-    counts the bytes of blobs that would be sent. With `offline` no registry is asked: reading from one is
+    What would be written to a tar file, an OCI image layout or the Docker Engine is not foreseen. `transfers`
+    counts what would be sent and received. With `offline` no registry is asked: reading from one is
     Unforeseen, and what is written counts as new there.
     """
 
-    def __init__(self, registries: Mapping[str, RegistrySettings], *, offline: bool = False) -> None:
+    def __init__(
+        self, registries: Mapping[str, RegistrySettings], transfers: Transfers, *, offline: bool = False
+    ) -> None:
         super().__init__(registries)
         self._offline = offline
+        self._counts = transfers
         self._planned: dict[Repository, PlannedStore] = {}
         self._opening = threading.Lock()
-
-    @property
-    def uploaded(self) -> int:
-        """The bytes of blobs that would be sent."""
-        return sum(store.uploaded for store in self._planned.values())
 
     def repository(self, repository: Repository, *, writes: bool = False) -> Store:
         """Return the store of a repository, with what was written to it so far."""
@@ -47,9 +75,7 @@ class PlannedStores(Stores):
                 return self._planned[repository]
             real = super().repository(repository, writes=writes)
             is_asked = real.is_local or not self._offline
-            if is_asked and not writes:
-                return real
-            store = PlannedStore(real if is_asked else _NotAsked(real, is_new=writes))
+            store = PlannedStore(real if is_asked else _NotAsked(real, is_new=writes), self._counts)
             if writes:
                 self._planned[repository] = store
             return store
@@ -64,15 +90,15 @@ class PlannedStores(Stores):
 class PlannedStore:
     """A repository that reads from `real` and keeps what is written to itself."""
 
-    def __init__(self, real: Store | _NotAsked) -> None:
+    def __init__(self, real: Store | _NotAsked, transfers: Transfers) -> None:
         self._real = real
+        self._transfers = transfers
         self._manifests: dict[str, Manifest] = {}
         self._tags: dict[str, Digest] = {}
         self._referrers: dict[Digest, Manifest] = {}
         # How to read what was written: again, or from another repository.
         self._blobs: dict[Digest, OpenContent | Source] = {}
         self._lock = threading.Lock()
-        self.uploaded = 0
 
     @property
     def name(self) -> str:
@@ -118,14 +144,27 @@ class PlannedStore:
         return digest in self._manifests or self._real.has_manifest(digest)
 
     def read_blob(self, blob: Descriptor) -> Generator[bytes, None, None]:
-        """Yield the content of a blob."""
-        kept = self._blobs.get(blob.digest, self._real)
-        if not callable(kept):
-            yield from kept.read_blob(blob)
-            return
-        with kept() as content:
-            while chunk := content.read(_CHUNK):
+        """Yield the content of a blob, which counts as received."""
+        counted = 0
+        try:
+            for chunk in self._content(blob):
+                counted += len(chunk)
                 yield chunk
+        finally:
+            self._transfers.receive(counted, is_all=counted == blob.size)
+
+    def _content(self, blob: Descriptor) -> Generator[bytes, None, None]:
+        kept = self._blobs.get(blob.digest, self._real)
+        if isinstance(kept, PlannedStore):
+            yield from kept._content(blob)
+        elif callable(kept):
+            with kept() as content:
+                while chunk := content.read(_CHUNK):
+                    yield chunk
+        elif blob.size > _LARGEST_READ and not kept.is_local:
+            raise Unforeseen(f"{kept.name} has {blob.digest}, of {blob.size} bytes, which only a run reads")
+        else:
+            yield from kept.read_blob(blob)
 
     def has_blob(self, blob: Descriptor) -> bool:
         """Return whether the blob is there, or will be."""
@@ -149,17 +188,29 @@ class PlannedStore:
         """Count the blob as sent unless it exists."""
         if self.has_blob(blob):
             return False
-        kept = _kept(open_content)
+        kept = self._kept(blob, open_content)
         with self._lock:
             self._blobs[blob.digest] = kept
-            self.uploaded += blob.size
+        self._transfers.send(blob.size)
         return True
+
+    def _kept(self, blob: Descriptor, open_content: OpenContent) -> OpenContent | Source:
+        """Return how to read a blob later, when a temporary file may have been removed."""
+        if not isinstance(open_content, BlobContent):
+            return open_content
+        if open_content.source:
+            if isinstance(open_content.source, PlannedStore):
+                self._transfers.receive(blob.size)
+            return open_content.source
+        return _still_open(open_content.own or open_content)
 
     def mount_blob(self, blob: Descriptor, source: Source) -> bool:
         """Return whether the blob will be taken from a sibling repository: a registry that refuses is not foreseen."""
         own, other = self._real.repository, source.repository
         if not own or not other or own.registry != other.registry:
             return False
+        if own == other:
+            return self.has_blob(blob)
         with self._lock:
             self._blobs.setdefault(blob.digest, source)
         return True
@@ -223,13 +274,12 @@ class _NotAsked:
         return Unforeseen(f"{what} is not known without asking the registry")
 
 
-def _kept(open_content: OpenContent) -> OpenContent:
-    """Return how to read a blob later, when a temporary file may have been removed."""
+def _still_open(open_content: OpenContent) -> OpenContent:
+    """Return how to read a file later that may have no name by then."""
     with open_content() as content:
         try:
             descriptor = os.dup(content.fileno())
-        except (AttributeError, OSError):
-            # It is in memory or at its source, and nothing of it was read yet.
+        except OSError:
+            # It is in memory.
             return open_content
-
     return partial(reopened, descriptor)

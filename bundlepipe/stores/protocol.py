@@ -22,6 +22,21 @@ from bundlepipe.oci.reference import Reference, Repository
 OpenContent = Callable[[], IO[bytes]]
 
 
+class BlobContent(Struct, frozen=True):
+    """How a verb opens the content of a blob, and where it has it from: `own` content, or the `source` of a copy.
+
+    Stores only open it; a plan, which reads nothing before it has to, goes by where it is from.
+    """
+
+    opened: OpenContent
+    own: OpenContent | None = None
+    source: Source | None = None
+
+    def __call__(self) -> IO[bytes]:
+        """Open the content, whose reading the verb follows."""
+        return self.opened()
+
+
 class Source(Protocol):
     """Reads images. Every method may raise StoreError; methods may be called from several threads."""
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
-from bundlepipe.filesystem.base_directory import anchored, base_directory
+from bundlepipe.filesystem.base_directory import base_directory
 from bundlepipe.stores.location import ARCHIVE_PREFIX, LAYOUT_PREFIX
 
 # So that no path exceeds Python's limit of recursion.
@@ -22,7 +22,7 @@ def normalise(path: str | os.PathLike[str], base: str = "") -> str:
     Links in the directories above it are resolved, as they are in the current directory itself; the
     path itself may be a link and stays one.
     """
-    joined = os.path.abspath(anchored(os.path.join(base, os.fspath(path)) or os.curdir))
+    joined = os.path.abspath(os.path.join(base_directory(), base, path))
     parent, name = os.path.split(joined)
     real, start = os.path.join(_real_directory(parent), name), os.path.join(base_directory(), "")
     # Nearly all are below it.
@@ -64,7 +64,7 @@ def _real_directory(path: str) -> str:
 
 def absolute(path: str) -> str:
     """Return the absolute path, to compare paths by."""
-    return os.path.abspath(anchored(path))
+    return os.path.abspath(os.path.join(base_directory(), path))
 
 
 def is_within(path: str, directory: str) -> bool:

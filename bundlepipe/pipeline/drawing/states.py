@@ -94,7 +94,7 @@ def _told(task: Task, logged: Mapping[str, Any]) -> list[Reason]:
         for path in logged.get(kind, ())
     ]
     if logged.get("checker_changed"):
-        reasons.append(Reason("checkerChanged", task.name, "files were compared in another way"))
+        reasons.append(Reason("noLocalRecord", task.name, "files were compared in another way"))
     if logged.get("has_no_dependencies"):
         reasons.append(Reason("noDependencies", task.name, "it has no dependencies, so it always runs"))
     if logged.get("uptodate_false"):

@@ -20,12 +20,20 @@ State = Literal["none", "run", "maybe", "error"]
 _WORDS: dict[State, str] = {"run": "run", "maybe": "may run", "error": "cannot run", "none": "up to date"}
 
 
+class PlannedFile(Struct, frozen=True):
+    """What happens to a file; `path` is relative to the directory of the pipeline."""
+
+    path: str
+    change: Literal["created", "changed", "removed"]
+
+
 class PlannedTask(Struct, frozen=True, kw_only=True):
     """What a run will do with one task.
 
     `reasons` say why it runs, may run or cannot; `needs` are the tasks before it that will run, may run or cannot.
-    If the result is known beforehand, `image` is the `repository@digest` and `summary` the line of the run;
-    `upload` are bytes of blobs; `files` those that it writes.
+    If the result is known beforehand, `image` is the `repository@digest`, `digest` that of an image or file, and
+    `summary` the line of the run; `is_unchanged`, if it will find nothing to change. `upload` and `download` are
+    bytes of blobs, `files` those that it changes.
     """
 
     name: str
@@ -33,9 +41,12 @@ class PlannedTask(Struct, frozen=True, kw_only=True):
     reasons: Sequence[Reason] = ()
     needs: Sequence[str] = ()
     image: str | None = None
+    digest: str | None = None
+    is_unchanged: bool = False
     summary: str = ""
     upload: int | None = None
-    files: Sequence[str] = ()
+    download: int | None = None
+    files: Sequence[PlannedFile] = ()
 
 
 class Plan(Struct, frozen=True):
@@ -45,7 +56,7 @@ class Plan(Struct, frozen=True):
     """
 
     tasks: Sequence[PlannedTask]
-    files: Sequence[str] = ()
+    files: Sequence[PlannedFile] = ()
 
     @property
     def has_work(self) -> bool:
@@ -57,13 +68,13 @@ class Plan(Struct, frozen=True):
         document: dict[str, Any] = {"apiVersion": API_VERSION, "kind": KIND}
         document["tasks"] = [_as_json(task) for task in self.tasks]
         if self.files:
-            document["files"] = list(self.files)
+            document["files"] = _files_as_json(self.files)
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
     def as_text(self) -> str:
         """Return the plan for people: a line for each task with something to do, and the totals."""
         lines = [_line(task) for task in self.tasks if task.state != "none"]
-        lines += [f"{'write':<10} {printable(path)}" for path in self.files]
+        lines += [f"{'write':<10} {printable(file.path)}" for file in self.files]
         return "".join(f"{line}\n" for line in [*lines, self._totals()])
 
     def why(self, name: str) -> str:
@@ -84,7 +95,7 @@ class Plan(Struct, frozen=True):
     def as_markdown(self) -> str:
         """Return the plan as Markdown: a table of the tasks with something to do, and the totals."""
         rows = [_row(task) for task in self.tasks if task.state != "none"]
-        rows += [f"| write {_code(path)} | | |" for path in self.files]
+        rows += [f"| write {_code(file.path)} | | |" for file in self.files]
         head = ["| task | result | why |", "|---|---|---|"] if rows else []
         return "".join(f"{line}\n" for line in [*head, *rows, *([""] if rows else []), self._totals()])
 
@@ -126,13 +137,23 @@ def _as_json(task: PlannedTask) -> dict[str, Any]:
     result: dict[str, Any] = {}
     if task.image:
         result["image"] = task.image
+    if task.digest:
+        result["digest"] = task.digest
+    if task.is_unchanged:
+        result["unchanged"] = True
     if task.files:
-        result["files"] = list(task.files)
+        result["files"] = _files_as_json(task.files)
+    sizes = {"upload": task.upload, "download": task.download}
+    cost = {way: size for way, size in sizes.items() if size is not None}
     return {
         "name": task.name,
         "state": task.state,
         "reasons": as_json(task.reasons),
         "needs": list(task.needs),
         **({"result": result} if result else {}),
-        **({"cost": {"upload": task.upload}} if task.upload is not None else {}),
+        **({"cost": cost} if cost else {}),
     }
+
+
+def _files_as_json(files: Sequence[PlannedFile]) -> list[dict[str, str]]:
+    return [{"path": file.path, "change": file.change} for file in files]

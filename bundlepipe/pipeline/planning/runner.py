@@ -2,68 +2,108 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from doit.dependency import Dependency
-from doit.exceptions import BaseFail, TaskFailed, UnmetDependency
+from doit.dependency import Dependency, DependencyStatus
+from doit.exceptions import BaseFail, InvalidTask, UnmetDependency
 from doit.runner import Runner
 from doit.task import Stream, Task
 
-from bundlepipe.errors import BundlepipeError, printable
-from bundlepipe.filesystem.base_directory import base_directory
+from bundlepipe.errors import printable
 from bundlepipe.filesystem.overlay import Overlay, Unforeseen
 from bundlepipe.pipeline.doit_adapter.internals import save_nothing
+from bundlepipe.pipeline.planning.certainty import OpenTasks
+from bundlepipe.pipeline.planning.outcome import outcome_of, planned_files
 from bundlepipe.pipeline.planning.plan import Plan, PlannedTask, State
 from bundlepipe.pipeline.reasons import Reason
-from bundlepipe.pipeline.records.state import STATE_DIRECTORY
-from bundlepipe.pipeline.running.action import SUMMARY, Action
+from bundlepipe.pipeline.running.action import Action, failure_of
+from bundlepipe.pipeline.running.edges import PipelineTask
 from bundlepipe.pipeline.running.run import PlannedAccess
 from bundlepipe.pipeline.running.staleness import reasons_of
+from bundlepipe.pipeline.running.status import own_reasons
 
 
 class PlanningRunner(Runner):  # type: ignore[misc]
     """Finds out what doit would do with each task.
 
-    Tasks whose outcome is not foreseen make it open whether the tasks after them run.
+    Tasks whose outcome is not foreseen make it open whether the tasks after them run. `ignored` are those that
+    `doit ignore` leaves out.
     """
 
     def __init__(self, dependencies: Dependency, reporter: object, access: PlannedAccess, overlay: Overlay) -> None:
         save_nothing(dependencies)
         super().__init__(dependencies, reporter, continue_=True, stream=Stream(0))
+        self._get_status = dependencies.get_status
+        dependencies.get_status = self._checked
         self._access = access
         self._overlay = overlay
         self._planned: dict[str, PlannedTask] = {}
-        self._open: set[str] = set()
+        self._needs: dict[str, frozenset[str]] = {}
+        self._open = OpenTasks()
+        self._failed_conditions: dict[str, Reason] = {}
+        self._tasks: Mapping[str, Task] = {}
+        self.ignored: set[str] = set()
 
     @property
     def plan(self) -> Plan:
         """What is planned so far."""
-        tasks = tuple(self._planned.values())
-        told = {path for task in tasks for path in task.files}
-        return Plan(tasks, tuple(path for path in _outputs(self._overlay.writes) if path not in told))
+        tasks = tuple(task for task in self._planned.values() if not task.name.startswith("_"))
+        told = {file.path for task in self._planned.values() for file in task.files}
+        return Plan(tasks, tuple(file for file in planned_files(self._overlay.writes) if file.path not in told))
+
+    @property
+    def private(self) -> Sequence[PlannedTask]:
+        """What is planned of private tasks, which a plan does not show."""
+        return [task for task in self._planned.values() if task.name.startswith("_")]
 
     def select_task(self, node: Any, tasks_dict: Mapping[str, Task]) -> bool:
         """Return whether a task would run, by what is foreseen of the tasks before it."""
+        self._tasks = tasks_dict
         task = node.task
-        unsure = sorted(name for name in (*task.task_dep, *task.calc_dep) if name in self._open)
+        unsure = self._open.needed_by(task)
         if unsure and node.run_status is None and not node.bad_deps and not node.ignored_deps:
-            self._leave_open(node, tasks_dict, unsure)
+            self._leave_open(node, unsure)
             return False
         selected: bool = super().select_task(node, tasks_dict)
         if node.run_status == "up-to-date":
             self._note(task, "none")
+        elif node.run_status == "ignore":
+            self.ignored.add(task.name)
         return selected
 
-    def _leave_open(self, node: Any, tasks: Mapping[str, Task], unsure: list[str]) -> None:
+    def _checked(self, task: Task, tasks: Mapping[str, Task], get_log: bool = False) -> DependencyStatus:
+        """Return doit's status of a task; an error if its condition, which may be of the user's own, fails."""
+        try:
+            return self._get_status(task, tasks, get_log)
+        except InvalidTask:
+            raise
+        except Exception as error:  # noqa: BLE001  (it would end a run)
+            words = f"its condition failed: {type(error).__name__}: {error}"
+            self._failed_conditions[task.name] = Reason("conditionFailed", task.name, words)
+            status = DependencyStatus(get_log)
+            status.status, status.error_reason = "error", words
+            return status
+
+    def _leave_open(self, node: Any, unsure: Sequence[str]) -> None:
+        """Note a task that needs open ones: only reasons that these cannot remove make it run for sure."""
         task = node.task
         task.overwrite_verbosity(self.stream)
-        status = self.dep_manager.get_status(task, tasks)
-        reasons = reasons_of(task) if status.status == "run" else []
+        if self.dep_manager.status_is_ignore(task):
+            node.run_status = "ignore"
+            self.ignored.add(task.name)
+            return
+        status = self.dep_manager.get_status(task, self._tasks)
+        if status.status == "error" and not any(map(self._open.may_write, self._missing(task))):
+            self._handle_task_error(node, failure_of(InvalidTask(status.get_error_message())))
+            return
+        reasons = self._open.certain(self._reasons(task)) if status.status == "run" else []
         maybe = [Reason("mayChange", name, f"{name} may change it") for name in unsure]
         self._note(task, "run" if reasons else "maybe", reasons or maybe)
-        self._open.add(task.name)
+        for name in task.setup_tasks:
+            if name not in self._planned:
+                self._note(self._tasks[name], "maybe", [Reason("needsTask", task.name, f"{task.name} may need it")])
+        self._open.add(task)
         node.run_status = "up-to-date"
         task.values = self.dep_manager.get_values(task.name) or {}
 
@@ -73,30 +113,26 @@ class PlanningRunner(Runner):  # type: ignore[misc]
         if action is None:
             failure: BaseFail | None = super().execute_task(task)
             return failure
-        reasons = reasons_of(task)
+        reasons = self._reasons(task)
         if not isinstance(action, Action):
-            self._open.add(task.name)
+            self._open.add(task)
             self._note(task, "run", reasons)
             return None
-        before, written = self._access.uploaded, len(self._overlay.writes)
+        self._access.transfers.take()
+        written = len(self._overlay.writes)
         try:
             task.values = action.foresee()
         except Unforeseen as error:
-            self._open.add(task.name)
-            self._note(task, "run", [*reasons, *([Reason("notForeseen", task.name, str(error))] if str(error) else [])])
+            self._open.add(task)
+            unknown = Reason("notForeseen", task.name, str(error))
+            is_sure = any(reason.code != "notForeseen" for reason in reasons)
+            self._note(task, "run" if is_sure else "maybe", [*reasons, *([unknown] if str(error) else [])])
             return None
-        except BundlepipeError as error:
-            return TaskFailed(str(error))
+        except Exception as error:  # noqa: BLE001  (as in a run, other tasks go on)
+            return failure_of(error)
         task.result = {"digest": task.values.get("digest", "")}
-        self._note(
-            task,
-            "run",
-            reasons,
-            image=task.values.get("image"),
-            summary=printable(str(task.values.get(SUMMARY, ""))),
-            upload=self._access.uploaded - before,
-            files=_outputs(self._overlay.writes[written:]),
-        )
+        files = planned_files(self._overlay.writes[written:])
+        self._note(task, "run", reasons, **outcome_of(task, self._access.transfers.take(), files))
         return None
 
     def process_task_result(self, node: Any, base_fail: BaseFail | None) -> None:
@@ -108,23 +144,41 @@ class PlanningRunner(Runner):  # type: ignore[misc]
 
     def _handle_task_error(self, node: Any, base_fail: BaseFail) -> None:
         super()._handle_task_error(node, base_fail)
+        task = node.task
         if isinstance(base_fail, UnmetDependency):
             needed = [each.task.name for each in node.bad_deps]
             reasons = [Reason("taskCannotRun", name, f"{name} cannot run") for name in needed]
+        elif task.name in self._failed_conditions:
+            reasons = [self._failed_conditions[task.name]]
+        elif missing := self._missing(task):
+            reasons = [Reason("fileMissing", path, f"{path} is missing, and no task makes it") for path in missing]
         else:
-            reasons = [Reason("failure", node.task.name, base_fail.message)]
-        self._note(node.task, "error", reasons)
+            reasons = [Reason("failure", task.name, printable(base_fail.message))]
+        self._note(task, "error", reasons)
 
-    def _note(self, task: Task, state: State, reasons: list[Reason] | None = None, **outcome: Any) -> None:
-        if task.name.startswith("_") or not task.actions:
-            return
-        needs = [name for name in task.task_dep if name in self._planned and self._planned[name].state != "none"]
-        self._planned[task.name] = PlannedTask(
-            name=task.name, state=state, reasons=tuple(reasons or ()), needs=tuple(sorted(needs)), **outcome
-        )
+    def _missing(self, task: Task) -> list[str]:
+        return [path for path in sorted(task.file_dep) if not self.dep_manager.checker.exists(path)]
 
+    def _reasons(self, task: Task) -> list[Reason]:
+        return reasons_of(task) if isinstance(task, PipelineTask) else own_reasons(task, self.dep_manager)
 
-def _outputs(written: Sequence[str]) -> list[str]:
-    """Return the paths of files relative to the pipeline's directory, without records."""
-    paths = dict.fromkeys(os.path.relpath(path, base_directory()) for path in written)
-    return [path for path in paths if not path.startswith(STATE_DIRECTORY + os.sep)]
+    def _note(self, task: Task, state: State, reasons: Sequence[Reason] = (), **outcome: Any) -> None:
+        if task.actions:
+            needs = sorted(self._needed(task))
+            self._planned[task.name] = PlannedTask(
+                name=task.name, state=state, reasons=tuple(reasons), needs=needs, **outcome
+            )
+            self._needs.pop(task.name, None)
+
+    def _needed(self, task: Task) -> frozenset[str]:
+        """Return the tasks before a task that are not up to date, the nearest of them that a plan shows."""
+        found: set[str] = set()
+        for name in {*task.task_dep, *task.calc_dep, *task.setup_tasks}:
+            planned = self._planned.get(name)
+            if planned and not name.startswith("_"):
+                found |= {name} if planned.state != "none" else set()
+            elif name in self._tasks:
+                if name not in self._needs:
+                    self._needs[name] = self._needed(self._tasks[name])
+                found |= self._needs[name]
+        return frozenset(found)

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping
-from typing import Any
-
 from doit.cmd_base import DoitCmdBase
 from doit.control import TaskControl
 from doit.exceptions import InvalidCommand
-from doit.reporter import ZeroReporter
 
-from bundlepipe.filesystem.overlay import Overlay, overlaid
 from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
 from bundlepipe.pipeline.planning.plan import Plan
-from bundlepipe.pipeline.planning.runner import PlanningRunner
 from bundlepipe.pipeline.plugins.options import switch
-from bundlepipe.pipeline.plugins.reporter import announce
-from bundlepipe.pipeline.running.edges import depend_on_directories
-from bundlepipe.pipeline.running.run import planned_access
+from bundlepipe.pipeline.plugins.planned_run import planned_run
 
 _WORK = 2
 
@@ -54,11 +45,7 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
             raise InvalidCommand("--json, --markdown and --why exclude each other: give one of them")
         control = TaskControl(self.task_list)
         control.process([why] if why else self.sel_tasks)
-        with tempfile.TemporaryDirectory(prefix="bundlepipe-plan-") as upper:
-            overlay = Overlay(upper)
-            with overlaid(overlay), planned_access(offline=offline) as access:
-                runner = PlanningRunner(self.dep_manager, _Silent(), access, overlay)
-                runner.run_all(control.task_dispatcher())
+        runner = planned_run(control, self.dep_manager, offline=offline)
         plan = runner.plan
         if why:
             self.outstream.write(_why(plan, why, control))
@@ -74,15 +61,3 @@ def _why(plan: Plan, name: str, control: TaskControl) -> str:
     members = [name] if any(task.name == name for task in plan.tasks) else control.tasks[name].task_dep
     planned = {task.name for task in plan.tasks}
     return "".join(plan.why(member) for member in members if member in planned)
-
-
-class _Silent(ZeroReporter):  # type: ignore[misc]
-    """Reports nothing, and announces the requests of a run."""
-
-    def __init__(self) -> None:
-        super().__init__(None, {})
-
-    def initialize(self, tasks: Mapping[str, Any], selected_tasks: Any) -> None:
-        """Announce the requests, so that they are sent together."""
-        depend_on_directories(tasks)
-        announce(tasks, selected_tasks)

@@ -59,7 +59,7 @@ class Action(BaseAction):  # type: ignore[misc]
                 # Errors during clean-up after an interruption must not hide it.
                 if ending := ending_behind(error, outer):
                     raise ending from None
-                return _failure(error)
+                return failure_of(error)
             finally:
                 if self.task:
                     self.task.meta = {**(self.task.meta or {}), TRAFFIC: (os.getpid(), traffic.counted())}
@@ -68,7 +68,7 @@ class Action(BaseAction):  # type: ignore[misc]
 
     @property
     def is_foreseen(self) -> bool:
-        """Whether a plan can do the work: it only reads, writes files by `write_if_changed`, and writes to stores."""
+        """Whether a plan can do the work: it only reads, writes through `filesystem`, and writes to stores."""
         return False
 
     def foresee(self) -> dict[str, Any]:
@@ -109,7 +109,8 @@ def _measured(task: Any) -> AbstractContextManager[None]:
     return measured(task)
 
 
-def _failure(error: Exception) -> BaseFail:
+def failure_of(error: Exception) -> BaseFail:
+    """Return the failure that doit reports for an exception."""
     if isinstance(error, BundlepipeError):
         return TaskFailed(str(error))
     if isinstance(error, OSError):

@@ -18,7 +18,7 @@ from bundlepipe.stores.settings import RegistrySettings
 # Imported only when a task runs: a run with nothing to do needs no stores.
 if TYPE_CHECKING:
     from bundlepipe.stores.opening import Stores
-    from bundlepipe.stores.planned import PlannedStores
+    from bundlepipe.stores.planned import PlannedStores, Transfers
     from bundlepipe.verbs.images.resolver import Resolver
 
 REFRESH_ALL = "all"
@@ -84,25 +84,25 @@ class Settings(Struct, frozen=True):
 class PlannedAccess:
     """The stores of a plan: what tasks write is remembered, and seen by later tasks.
 
-    `offline`, no registry is asked.
+    `offline`, no registry is asked; unless it `runs_programs`, those whose output is searched for images are not run.
+    `transfers` counts what tasks will send and receive.
     """
 
-    def __init__(self, *, offline: bool = False) -> None:
+    def __init__(self, *, offline: bool = False, runs_programs: bool = True) -> None:
+        from bundlepipe.stores.planned import Transfers
+
+        self.transfers: Transfers = Transfers()
+        self.runs_programs = runs_programs
         self._offline = offline
         self._stores: dict[_Key, PlannedStores] = {}
         self._resolvers: dict[_Key, Resolver] = {}
-
-    @property
-    def uploaded(self) -> int:
-        """The bytes of blobs that would be sent, so far."""
-        return sum(stores.uploaded for stores in self._stores.values())
 
     def stores(self, registries: _Key) -> Stores:
         """Return the stores for these settings."""
         from bundlepipe.stores.planned import PlannedStores
 
         if registries not in self._stores:
-            self._stores[registries] = PlannedStores(dict(registries), offline=self._offline)
+            self._stores[registries] = PlannedStores(dict(registries), self.transfers, offline=self._offline)
         return self._stores[registries]
 
     def resolver(self, registries: _Key) -> Resolver:
@@ -119,14 +119,19 @@ _plans: list[PlannedAccess] = []
 
 
 @contextmanager
-def planned_access(*, offline: bool = False) -> Iterator[PlannedAccess]:
+def planned_access(*, offline: bool = False, runs_programs: bool = True) -> Iterator[PlannedAccess]:
     """Let all tasks use the stores of a plan within the context."""
-    access = PlannedAccess(offline=offline)
+    access = PlannedAccess(offline=offline, runs_programs=runs_programs)
     _plans.append(access)
     try:
         yield access
     finally:
         _plans.remove(access)
+
+
+def may_run_programs() -> bool:
+    """Return whether programs that print configuration may run: in a run, and in most plans."""
+    return not _plans or _plans[-1].runs_programs
 
 
 # A cached property could be computed by several threads at once.

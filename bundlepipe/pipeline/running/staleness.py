@@ -18,12 +18,12 @@ from typing import Any
 from doit.task import Task
 
 from bundlepipe.filesystem.base_directory import anchored, paths_from
+from bundlepipe.filesystem.overlay import Unforeseen
 from bundlepipe.filesystem.snapshots import Change, Difference, FileState, Snapshot, differences
 from bundlepipe.pipeline.declared.field_types import fields_of
 from bundlepipe.pipeline.declared.model import Program
 from bundlepipe.pipeline.doit_adapter.internals import Calculator
-from bundlepipe.pipeline.reasons import Reason, summary
-from bundlepipe.pipeline.records.state import task_of_record
+from bundlepipe.pipeline.reasons import Reason, changed_dependency, no_local_record, summary
 from bundlepipe.pipeline.running.destination_lookups import Announced, DestinationLookup
 from bundlepipe.pipeline.running.edges import REFUSAL, PipelineTask
 from bundlepipe.pipeline.running.status import is_looked_at, take_late_edges
@@ -89,12 +89,6 @@ def reasons_of(task: Task) -> list[Reason]:
     return found or [changed_dependency(path) for path in sorted(task.dep_changed or ())]
 
 
-def changed_dependency(path: str) -> Reason:
-    """Return the reason for a `file_dep` that changed: a file, or the record of what another task made."""
-    task = task_of_record(path)
-    return Reason("resultChanged", task, f"{os.path.basename(path)} changed") if task else _file("fileChanged", path)
-
-
 def _file(code: Change, path: str) -> Reason:
     return Reason(code, path, str(Difference(path, code)))
 
@@ -127,6 +121,8 @@ class Staleness(Calculator):
             try:
                 take_late_edges(task, self.dependencies, self.tasks_dict)
                 reasons = self.reasons(task, values)
+            except Unforeseen as error:
+                reasons = [Reason("notForeseen", task.name, str(error))]
             except Exception as error:  # noqa: BLE001  (the action meets it again, and reports it)
                 words = str(error).splitlines()[0] if str(error) else type(error).__name__
                 reasons = [Reason("undecided", task.name, words)]
@@ -145,7 +141,7 @@ class Staleness(Calculator):
     def reasons(self, task: Task, values: Values) -> list[Reason]:
         """Return why the task has to run; empty if it is up to date."""
         if OPTIONS not in values:
-            return [Reason("noLocalRecord", task.name, "no local record")]
+            return [no_local_record(task.name)]
         missing = [
             Reason("outputMissing", target, f"{target} is missing")
             for target in task.targets

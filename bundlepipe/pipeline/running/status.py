@@ -12,7 +12,8 @@ from typing import Any
 from doit.dependency import Dependency
 from doit.task import Task
 
-from bundlepipe.pipeline.doit_adapter.internals import Calculator
+from bundlepipe.pipeline.doit_adapter.internals import LAST_PART, Calculator, calculators
+from bundlepipe.pipeline.reasons import Reason, changed_dependency, no_local_record
 from bundlepipe.pipeline.running.edges import PipelineTask
 from bundlepipe.progress.phrases import few
 
@@ -31,6 +32,24 @@ def take_late_edges(task: Task, dependencies: Dependency, tasks: Mapping[str, Ta
         if not tasks[name].values:
             dependencies.get_status(tasks[name], tasks)
         task.update_deps(tasks[name].values)
+
+
+def own_reasons(task: Task, dependencies: Dependency) -> list[Reason]:
+    """Return why doit found that a user's own task is to run."""
+    missing = [target for target in task.targets if not dependencies.checker.exists(target)]
+    if not task.file_dep and all(condition is None for condition in calculators(task)):
+        return [Reason("noDependencies", task.name, "it has no dependencies, so it always runs")]
+    if not dependencies._in(task.name):
+        return [no_local_record(task.name)]
+    if missing:
+        return [Reason("outputMissing", path, f"{path} is missing") for path in missing]
+    before = set(dependencies._get(task.name, LAST_PART) or ())
+    reasons = [Reason("dependencyAdded", path, f"{path} is new") for path in sorted(task.file_dep - before)]
+    reasons += [
+        Reason("dependencyRemoved", path, f"{path} is no longer needed") for path in sorted(before - task.file_dep)
+    ]
+    reasons += [changed_dependency(path) for path in sorted(task.dep_changed or ()) if path in before]
+    return reasons or [Reason("conditionFalse", task.name, "its condition (uptodate) is false")]
 
 
 class GroupStatus(Calculator):

@@ -34,7 +34,7 @@ from bundlepipe.pipeline.running.edges import (
 )
 from bundlepipe.pipeline.running.ordering import edges_to, task_that_makes
 from bundlepipe.pipeline.running.programs import text_printed
-from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.run import Settings, may_run_programs
 from bundlepipe.pipeline.running.spec import PipelineContext, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, Staleness, Values, from_values, to_values
 from bundlepipe.pipeline.running.status import is_looked_at
@@ -139,7 +139,7 @@ class NameSearch(Staleness):
 
     def _search(self, task: Task, values: Values) -> None:
         before = from_values(values)
-        self._may_run_programs = not is_looked_at(task)
+        self._may_run_programs = may_run_programs() and not is_looked_at(task)
         # If other names are made here, or the declaration changed, earlier results are invalid.
         known = self._known()
         names_before = values.get(_NAMES, {}) if values.get(_KNOWN) == known else {}

@@ -102,6 +102,11 @@ class PullAction(Action):
         self._inputs = inputs
         self._settings = settings
 
+    @property
+    def is_foreseen(self) -> bool:
+        """True."""
+        return True
+
     def work(self) -> Values:
         """Replace the directory with the files of the source."""
         from bundlepipe.oci.layers.unpack import Limits

@@ -82,6 +82,11 @@ class RenderAction(Action):
         self._render = render
         self._settings = settings
 
+    @property
+    def is_foreseen(self) -> bool:
+        """Whether no program prints what is rendered."""
+        return not programs_among(self._render.files)
+
     def work(self) -> Values:
         """Render; only files are read."""
         from bundlepipe.oci.digest import Digest

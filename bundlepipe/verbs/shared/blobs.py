@@ -12,7 +12,7 @@ from bundlepipe.errors import StoreError, Unreachable
 from bundlepipe.events import BlobAdvanced, BlobDone, BlobStarted, Emit
 from bundlepipe.oci.layers.chunks import ChunkFile
 from bundlepipe.oci.manifest import Descriptor, Manifest
-from bundlepipe.stores.protocol import Destination, OpenContent, Source, Store, find_manifest
+from bundlepipe.stores.protocol import BlobContent, Destination, OpenContent, Source, Store, find_manifest
 from bundlepipe.verbs.shared.bundles import internal_tag
 
 _CHUNK = 256 * 1024
@@ -21,7 +21,8 @@ _MOST_REFUSALS = 3
 
 def send_blob(destination: Destination, blob: Descriptor, open_content: OpenContent, emit: Emit) -> bool:
     """Store a blob from files or memory; return whether it was transferred. Raises StoreError."""
-    sent = destination.put_blob(blob, lambda: _told(_chunks(open_content()), blob, emit))
+    content = BlobContent(lambda: _told(_chunks(open_content()), blob, emit), own=open_content)
+    sent = destination.put_blob(blob, content)
     emit(BlobDone(blob.digest, blob.size, "transferred" if sent else "present"))
     return sent
 
@@ -38,7 +39,8 @@ def receive_blob(source: Source, blob: Descriptor, emit: Emit) -> Generator[byte
 
 def pass_on_blob(source: Source, destination: Destination, blob: Descriptor, emit: Emit) -> None:
     """Stream a blob from the source to the destination, without storing it in between. Raises StoreError."""
-    sent = destination.put_blob(blob, lambda: _told(source.read_blob(blob), blob, emit))
+    content = BlobContent(lambda: _told(source.read_blob(blob), blob, emit), source=source)
+    sent = destination.put_blob(blob, content)
     emit(BlobDone(blob.digest, blob.size, "transferred" if sent else "present"))
 
 

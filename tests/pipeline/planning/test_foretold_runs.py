@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,16 @@ from tests.support.services import Registry
 PIPELINES, EDITS = 3, 6
 # Of the slow test; 170 make a thousand rounds.
 MANY_PIPELINES = int(os.environ.get("PLANNED_PIPELINES", "12"))
+# Tasks of the user of the pipeline.
+OWN = ("generate", "read")
 READING = ("GET", "HEAD")
 
 
 class Scene:
-    """A pipeline of bundles that lock images of a registry, each other, and images made of files; and copies."""
+    """A pipeline of bundles that lock images of a registry, each other, and images made of files.
+
+    With copies, and with pulls, renders and files that tasks of a user's own make, all of which bundles may include.
+    """
 
     def __init__(self, project: Project, proxy: Proxy, place: Repository, chance: random.Random) -> None:
         self.project, self.proxy, self.chance = project, proxy, chance
@@ -35,6 +40,7 @@ class Scene:
         self._made = put_images(Stores().repository(self._bases, writes=True), 6)
         self._version = 1
         self._tag: dict[str, int] = {}
+        self._made_by_hand: list[str] = []
         for name in ("a", "b"):
             self.move(name)
         self._declare()
@@ -60,23 +66,74 @@ class Scene:
             if copies and chance.random() < 0.5:
                 source = {"copy": chance.choice(list(copies))}
             copies[f"copy-{number}"] = {"from": source, "to": f"{path}/copied-{number}"}
-        pulls: dict[str, Any] = {}
-        if self._images and chance.random() < 0.5:
-            pulls["pulled"] = {"from": {"image": self._images[0]}, "to": f"{self._bundles[-1]}/pulled"}
-        declared = {
+        declared: dict[str, Any] = {
             "apiVersion": "bundlepipe.dev/v1alpha1",
             "kind": "Pipeline",
             "defaults": {"push": f"{path}/{{name}}:${{VERSION:-1}}"},
             "images": images,
             "bundles": bundles,
             "copies": copies,
-            "pulls": pulls,
+            "pulls": self._pulls(list(copies)),
+            "renders": self._renders(),
             **({"lock": "bundlepipe.lock"} if chance.random() < 0.4 else {}),
         }
-        self.project.write("bundlepipe.yml", json.dumps(declared))
+        self._declared = declared
+        self._write_declared()
+        self._generate()
         for name in (*self._images, *self._bundles):
             for number in range(chance.randint(1, 3)):
                 self._write(name, number)
+
+    def _pulls(self, copies: Sequence[str]) -> dict[str, Any]:
+        pulls: dict[str, Any] = {}
+        if self._images and self.chance.random() < 0.5:
+            pulls["pulled"] = {"from": {"image": self._images[0]}, "to": f"{self._bundles[-1]}/pulled"}
+        for number in range(self.chance.randint(0, 2)):
+            source = {"copy": self.chance.choice(copies)} if copies and self.chance.random() < 0.5 else None
+            pulls[f"pull-{number}"] = {
+                "from": source or {"bundle": self.chance.choice(self._bundles)},
+                "to": f"build/pull-{number}",
+                "recursive": self.chance.random() < 0.5,
+            }
+        self._made_by_hand += [pull["to"] for pull in pulls.values()]
+        return pulls
+
+    def _renders(self) -> dict[str, Any]:
+        renders: dict[str, Any] = {}
+        for number in range(self.chance.randint(0, 2)):
+            at = self.chance.randrange(len(self._bundles))
+            name, later = self._bundles[at], self._bundles[at + 1 :]
+            place = self.chance.choice([*later, "build"])
+            renders[f"render-{number}"] = {
+                "files": [name],
+                "locks": [f"{name}/.imgpkg/images.yml"],
+                "output": f"{place}/rendered-{number}.yml",
+            }
+        self._made_by_hand += [render["output"] for render in renders.values()]
+        return renders
+
+    def _generate(self) -> None:
+        """Write a dodo.py, in some pipelines with a task that makes a file of a bundle, and one that reads a result."""
+        dodo = "from bundlepipe import DOIT_CONFIG, Pipeline\npipeline = Pipeline.load()\n"
+        if self.chance.random() < 0.4:
+            target = f"{self.chance.choice(self._bundles)}/generated.yml"
+            dodo += (
+                "def task_generate():\n"
+                f"    return {{'actions': ['cp seed {target}'], 'file_dep': ['seed'], 'targets': ['{target}']}}\n"
+            )
+            self._made_by_hand.append(target)
+            self.project.write("seed", "kind: Generated\n")
+        outputs = [render["output"] for render in self._declared["renders"].values()]
+        if outputs and self.chance.random() < 0.5:
+            copied = outputs[0]
+            dodo += (
+                "def task_read():\n"
+                f"    return {{'actions': ['cp {copied} read'], 'file_dep': ['{copied}'], 'targets': ['read']}}\n"
+            )
+        self.project.write("dodo.py", dodo)
+
+    def _write_declared(self) -> None:
+        self.project.write("bundlepipe.yml", json.dumps(self._declared))
 
     def _write(self, name: str, number: int) -> None:
         text = f"number: {self.chance.randint(0, 10**6)}\n"
@@ -98,6 +155,10 @@ class Scene:
             self._forget,
             self._replace_pushed,
             self._remove_lock,
+            self._change_option,
+            self._change_seed,
+            self._edit_made,
+            self._remove_made,
             self._nothing,
         )
         edit = self.chance.choice(edits)
@@ -142,6 +203,35 @@ class Scene:
     def _remove_lock(self, name: str) -> None:
         (self.project.directory / name / ".imgpkg/images.yml").unlink(missing_ok=True)
 
+    def _change_option(self, name: str) -> None:
+        kind = "images" if name in self._images else "bundles"
+        options: list[tuple[str, str, str, Any]] = [
+            (kind, name, "labels", {"label": str(self.chance.randint(0, 3))}),
+            (kind, name, "tags", ["tag"]),
+        ]
+        options += [("pulls", pull, "recursive", self.chance.random() < 0.5) for pull in self._declared["pulls"]]
+        section, thing, key, value = self.chance.choice(options)
+        self._declared[section][thing][key] = value
+        self._write_declared()
+
+    def _change_seed(self, _: str) -> None:
+        self.project.write("seed", f"kind: Generated{self.chance.randint(0, 3)}\n")
+
+    def _edit_made(self, _: str) -> None:
+        for path in self._made_files():
+            with path.open("a") as file:
+                file.write("# edited\n")
+
+    def _remove_made(self, _: str) -> None:
+        for path in self._made_files():
+            path.unlink()
+
+    def _made_files(self) -> list[Path]:
+        """Return a file that a task makes, if there is one now."""
+        places = [self.project.directory / path for path in self._made_by_hand]
+        files = [file for place in places for file in (place, *sorted(place.rglob("*"))) if file.is_file()]
+        return self.chance.sample(files, min(1, len(files)))
+
     def _nothing(self, _: str) -> None:
         pass
 
@@ -164,7 +254,6 @@ def test_what_many_plans_say_is_what_runs_do(project: Project, registry: Registr
 def _foretold(project: Project, registry: Registry, proxy: Proxy, seed: int) -> None:
     place = Repository(proxy.host, registry.repository(f"seed-{seed}").path)
     directory = Project(project.directory / str(seed), dict(project.environment))
-    directory.write("dodo.py", "from bundlepipe import DOIT_CONFIG, Pipeline\npipeline = Pipeline.load()\n")
     scene = Scene(directory, proxy, place, random.Random(seed))
     edited = "nothing yet"
     for _ in range(EDITS):
@@ -186,23 +275,40 @@ def _check(scene: Scene, what: str) -> None:
     what = f"{what} {arguments}\n{planned.stdout}\n{run.output}"
     errors = {name for name, task in plan.items() if task["state"] == "error"}
     assert bool(errors) == bool(run.status), what
-    marks = {name: mark for name, mark in run.marks.items() if ":" in name}
+    marks = {name: mark for name, mark in run.marks.items() if ":" in name or name in OWN}
     assert marks.keys() | errors == plan.keys(), what
     ran = {name for name, mark in marks.items() if mark != "--"}
     will, may = ({name for name, task in plan.items() if task["state"] == state} for state in ("run", "maybe"))
     assert will <= ran and ran - will <= may, what
-    for name, task in plan.items():
-        if "image" in task.get("result", {}):
-            digest = task["result"]["image"].rpartition("@")[2]
-            assert digest[:19] in _line_of(run.stdout, name), f"{name} {what}"
-    written = {path: content for path, content in _tree(project.directory).items() if before.get(path) != content}
-    foretold = {path for task in plan.values() for path in task.get("result", {}).get("files", ())}
-    foretold.update(document.get("files", ()))
-    sent = sum(each.bytes_up for each in proxy.requests[asked:] if each.method in ("PUT", "PATCH"))
-    manifests = sum(each.bytes_up for each in proxy.requests[asked:] if "/manifests/" in each.path)
-    if not may and all("cost" in plan[name] for name in will):
-        assert foretold >= {path for path in written if not path.startswith(".bundlepipe")}, what
-        assert sum(task.get("cost", {}).get("upload", 0) for task in plan.values()) == sent - manifests, what
+    results = {name: task["result"] for name, task in plan.items() if "result" in task}
+    for name, result in results.items():
+        if "digest" in result:
+            assert result["digest"][:19] in _line_of(run.stdout, name), f"{name} {what}"
+            assert result.get("image", result["digest"]).endswith(result["digest"]), what
+        assert result.get("unchanged", False) == (marks[name] == "="), f"{name} {what}"
+    written = _changes(before, _tree(project.directory))
+    foretold = [file for result in (*results.values(), document) for file in result.get("files", ())]
+    changes = {file["path"]: file["change"] for file in foretold if file["path"] != "bundlepipe.lock"}
+    assert changes.items() <= written.items(), what
+    if not (may or errors) and all("cost" in plan[name] for name in will):
+        assert {file["path"] for file in foretold} == written.keys(), what
+        requests = proxy.requests[asked:]
+        blobs = [each for each in requests if "/manifests/" not in each.path]
+        sent = sum(each.bytes_up for each in blobs if each.method in ("PUT", "PATCH"))
+        assert sum(task.get("cost", {}).get("upload", 0) for task in plan.values()) == sent, what
+        if all("download" in plan[name]["cost"] for name in will):
+            received = sum(each.bytes_down for each in blobs if each.method == "GET" and "/blobs/" in each.path)
+            assert sum(plan[name]["cost"]["download"] for name in will) == received, what
+
+
+def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """Return what happened to each file but records."""
+    changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    return {
+        path: "removed" if path not in after else "changed" if path in before else "created"
+        for path in changed
+        if not path.startswith(".bundlepipe")
+    }
 
 
 def _line_of(output: str, name: str) -> str:

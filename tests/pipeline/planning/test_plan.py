@@ -47,7 +47,7 @@ def test_digests_are_known_before_anything_was_made(declared: Project) -> None:
     plan = _plan(declared)
     assert not (declared.directory / "two/.imgpkg").exists() and not (declared.directory / "locks").exists()
     assert not (declared.directory / ".bundlepipe/doit.db").exists()
-    assert plan["push_bundle:one"]["result"]["files"] == ["locks/one.yml"]
+    assert plan["push_bundle:one"]["result"]["files"] == [{"path": "locks/one.yml", "change": "created"}]
     assert plan["push_bundle:two"]["needs"] == ["lock_bundle:two"]
 
     declared.doit("push_bundle")
@@ -66,7 +66,7 @@ def test_a_changed_leaf_shows_the_whole_chain(declared: Project) -> None:
     assert set(plan) == {name for name, task in plan.items() if task["state"] == "run"}
     assert plan["push_image:site"]["why"] == ["site/index.html changed"]
     assert plan["push_bundle:two"]["why"] == ["two/.imgpkg/images.yml changed"]
-    assert plan["lock_bundle:two"]["result"] == {"files": ["two/.imgpkg/images.yml"]}
+    assert plan["lock_bundle:two"]["result"]["files"] == [{"path": "two/.imgpkg/images.yml", "change": "changed"}]
 
 
 def test_only_the_tasks_that_are_named_and_what_they_need_are_planned(declared: Project) -> None:
@@ -83,9 +83,11 @@ def test_what_depends_on_an_unknown_outcome_may_run(declared: Project) -> None:
     plan = _plan(declared)
     assert plan["made"]["state"] == "run"
     assert plan["push_image:site"]["state"] == "none"
-    assert plan["push_bundle:one"]["state"] == "run"
+    assert plan["push_bundle:one"]["state"] == "maybe"
     assert "may change it" in " ".join(plan["push_bundle:two"]["why"])
     assert plan["push_bundle:two"]["state"] == "maybe"
+    declared.write("one/config.yml", "kind: Changed\n")
+    assert _states(declared)["push_bundle:one"] == "run"
 
 
 def test_a_task_that_cannot_run_is_an_error_and_so_are_those_that_need_it(declared: Project) -> None:
