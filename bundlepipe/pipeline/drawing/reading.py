@@ -33,16 +33,16 @@ _KINDS: dict[str, Kind] = {
 
 
 class TaskNeeds:
-    """All tasks of a run of doit, and what each of them needs.
+    """All tasks of a run of doit, under its `control`, and what each of them needs.
 
     Raises InvalidTask and InvalidDodoFile, as a run does, for dependencies that do not exist, and for cycles.
     """
 
     def __init__(self, tasks: Iterable[Task], dependencies: Dependency) -> None:
         # It expands patterns, and connects files with the tasks that make them, as in a run.
-        control = TaskControl(list(tasks))
-        self.tasks: dict[str, Task] = dict(control.tasks)
-        self._targets: dict[str, str] = control.targets
+        self.control = TaskControl(list(tasks))
+        self.tasks: dict[str, Task] = dict(self.control.tasks)
+        self._targets: dict[str, str] = self.control.targets
         depend_on_directories(self.tasks)
         for task in self.tasks.values():
             take_late_edges(task, dependencies, self.tasks)
@@ -71,10 +71,6 @@ class TaskNeeds:
                 for name, needed in needs.items()
             ]
         )
-
-    def makes(self, path: str) -> bool:
-        """Return whether a task makes the file of a `file_dep`."""
-        return path in self._targets
 
     def named(self, texts: Iterable[str], graph: TaskGraph) -> list[str]:
         """Return the tasks that texts name, which are tasks, groups, targets or patterns; InvalidCommand for others."""

@@ -20,7 +20,8 @@ from bundlepipe.pipeline.plugins.options import switch
 
 if TYPE_CHECKING:
     from bundlepipe.pipeline.drawing.forms import Form
-    from bundlepipe.pipeline.drawing.model import TaskGraph
+    from bundlepipe.pipeline.drawing.model import State, TaskGraph
+    from bundlepipe.pipeline.drawing.reading import TaskNeeds
 
 
 class GraphCommand(DoitCmdBase):  # type: ignore[misc]
@@ -31,8 +32,7 @@ class GraphCommand(DoitCmdBase):  # type: ignore[misc]
     doc_usage = "[TASK ...]"
     doc_description = (
         "An arrow goes from a task to those that need it. With TASK, as with --of, only what it needs and what "
-        "needs it. The state of each task is that of doit list -s, except that a task which needs one that is to run "
-        "is of unknown state."
+        "needs it. The state of each task is that of doit plan --offline, without programs."
     )
     cmd_options = (
         switch("mermaid", "print a flow chart of Mermaid (the default)"),
@@ -105,16 +105,25 @@ class GraphCommand(DoitCmdBase):  # type: ignore[misc]
         return path if os.getcwd() == self._called_from else os.path.join(self._called_from, path)
 
     def _graph(self, of: Sequence[str], *, groups: bool, private: bool, has_states: bool) -> TaskGraph:
+        from bundlepipe.pipeline.doit_adapter.internals import save_nothing
         from bundlepipe.pipeline.drawing.reading import TaskNeeds
-        from bundlepipe.pipeline.drawing.states import states_by_records
 
         # doit forgets records that another checker of files made; a command that looks leaves that to a run.
-        self.dep_manager.remove = lambda task_name: None
+        save_nothing(self.dep_manager)
         found = TaskNeeds(self.task_list, self.dep_manager)
         graph = found.graph(groups=groups, private=private)
         if of:
             graph = graph.around(found.named(of, graph))
-        return graph.with_states(states_by_records(found, self.dep_manager)) if has_states else graph
+        return graph.with_states(self._states(found)) if has_states else graph
+
+    def _states(self, found: TaskNeeds) -> dict[str, State]:
+        """Return the states that a plan finds without any request, and without programs."""
+        from bundlepipe.pipeline.planning.states import states_by_plan
+        from bundlepipe.pipeline.plugins.planned_run import planned_run
+
+        found.control.process(None)
+        planned = planned_run(found.control, self.dep_manager, offline=True, runs_programs=False)
+        return states_by_plan(found.tasks, found.before, planned)
 
     def _put(self, graph: TaskGraph, form: Form, path: str | None, *, force: bool) -> None:
         from bundlepipe.pipeline.drawing.forms import graph_file, text_of
