@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from bundlepipe.pipeline.reasons import Code
-from tests.support.project import EACH_KIND, Project
+from tests.support.project import DODO, EACH_KIND, Project
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 
@@ -23,9 +23,9 @@ def test_the_codes_of_a_schema_are_all_that_there_are(kind: str) -> None:
 
 def _reasons(project: Project, name: str, *arguments: str, status: int = 0) -> list[tuple[str, str, str]]:
     """Return the reasons of a task as a plan has them, which must be those of the report of the run after it."""
-    plan = json.loads(project.doit("plan", "--json", name, *arguments, status=status).stdout)
+    plan = json.loads(project.doit("plan", "--json", *arguments, name, status=status).stdout)
     planned = _of(plan, name)
-    project.doit("-c", name, *arguments, status=None, env={"BUNDLEPIPE_REPORT": "report.json"})
+    project.doit("-c", "-n", "0", *arguments, name, status=None, env={"BUNDLEPIPE_REPORT": "report.json"})
     if status == 0:
         assert _of(json.loads(project.read("report.json")), name) == planned
     return planned
@@ -62,6 +62,43 @@ def test_what_a_plan_and_a_report_say_of_files_options_and_results(project: Proj
     project.pipeline(EACH_KIND.replace("to: build/app", "recursive: true, to: build/app"))
     assert _reasons(project, "pull_bundle:app") == [("optionChanged", "recursive", "recursive changed")]
     assert _reasons(project, "lock_bundle:app", "refresh=app") == [("refreshRequested", "refresh", "refresh requested")]
+
+
+OWN = """
+def task_made():
+    return {"actions": ["cp seed base/made.yml"], "file_dep": ["seed"], "targets": ["base/made.yml"]}
+def task_always():
+    return {"actions": ["true"], "task_dep": ["push_image:site"]}
+def task_never():
+    return {"actions": ["true"], "uptodate": [False], "task_dep": ["push_image:site"]}
+def task_reads():
+    return {"actions": ["true"], "file_dep": [".bundlepipe/digests/bundle/app"]}
+"""
+
+
+def test_what_a_plan_and_a_report_say_of_users_own_tasks(project: Project) -> None:
+    project.declare_each_kind()
+    project.write("dodo.py", DODO + OWN)
+    project.write("seed", "kind: Made\n")
+    # A task of the pipeline before them: its condition knows doit's records.
+    assert _reasons(project, "made", "push_image:site") == [("noLocalRecord", "made", "no local record")]
+    (project.directory / "base/made.yml").unlink()
+    assert _reasons(project, "made", "push_image:site") == [
+        ("outputMissing", "base/made.yml", "base/made.yml is missing")
+    ]
+    project.write("seed", "kind: MadeAgain\n")
+    assert _reasons(project, "made", "push_image:site") == [("fileChanged", "seed", "seed changed")]
+    project.write("dodo.py", DODO + OWN.replace('["seed"]', '["bundlepipe.yml"]'))
+    assert _reasons(project, "made", "push_image:site") == [
+        ("dependencyAdded", "bundlepipe.yml", "bundlepipe.yml is new"),
+        ("dependencyRemoved", "seed", "seed is no longer needed"),
+    ]
+    assert _reasons(project, "always") == [("noDependencies", "always", "it has no dependencies, so it always runs")]
+    assert _reasons(project, "never") == [("noLocalRecord", "never", "no local record")]
+    assert _reasons(project, "never") == [("conditionFalse", "never", "its condition (uptodate) is false")]
+    project.doit("reads")
+    project.write("app/config.yml", "kind: Other\n")
+    assert _reasons(project, "reads") == [("resultChanged", "push_bundle:app", "app changed")]
 
 
 def test_what_a_plan_says_of_tasks_that_cannot_run(project: Project) -> None:

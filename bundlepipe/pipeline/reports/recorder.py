@@ -11,10 +11,12 @@ from doit.task import Task
 from msgspec import Struct
 
 from bundlepipe.filesystem.base_directory import base_directory
+from bundlepipe.pipeline.doit_adapter.internals import Calculator, calculators
 from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.reports.content import Failure
 from bundlepipe.pipeline.reports.kinds import wanted_paths
 from bundlepipe.pipeline.running.edges import PipelineTask
+from bundlepipe.pipeline.running.status import own_reasons
 from bundlepipe.stores.http.traffic import traffic
 
 # The most characters of captured output that a report has: the last ones, which say why a task failed.
@@ -53,21 +55,29 @@ class Recorder:
         self.failures: dict[str, Failure] = {}
         self.reasons: dict[str, list[Reason]] = {}
         self.account = traffic.keep_account()
+        # One of a pipeline, which knows doit's records as soon as it was evaluated.
+        self._condition: Calculator | None = None
 
     def select(self, task: Task) -> None:
         """Record that all tasks that this one needs have ended; measure its action."""
         if isinstance(task, PipelineTask):
             task.is_reported = True
+            found = (each for each in calculators(task) if isinstance(each, Calculator))
+            self._condition = self._condition or next(found, None)
         self.times[task.name] = Times(time.monotonic())
 
     def start(self, task: Task) -> None:
-        """Record that a task begins to run; any thread may call this."""
+        """Record that a task begins to run, and why if it is a user's own; any thread may call this."""
         self._times(task).began = time.monotonic()
+        # By the record of its last run, which its success replaces.
+        records = self._condition.dependencies if self._condition else None
+        if records is not None and not isinstance(task, PipelineTask):
+            self.reasons[task.name] = own_reasons(task, records)
 
     def end(self, task: Task, reasons: Sequence[Reason] = ()) -> None:
         """Record that a task ended, or was found to be up to date; `reasons` are why it ran."""
         self._times(task).ended = time.monotonic()
-        self.reasons[task.name] = list(reasons)
+        self.reasons.setdefault(task.name, list(reasons))
 
     def fail(self, task: Task, failure: BaseFail, line: str, reasons: Sequence[Reason] = ()) -> None:
         """Record why a task failed; `line` is the first line of it."""
