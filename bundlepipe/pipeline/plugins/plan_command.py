@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from typing import TextIO
+
 from doit.cmd_base import DoitCmdBase
 from doit.control import TaskControl
 from doit.exceptions import InvalidCommand
 
 from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
+from bundlepipe.pipeline.planning.markdown import plan_markdown
 from bundlepipe.pipeline.planning.plan import Plan
+from bundlepipe.pipeline.planning.text import Paint, plan_text, why_text
 from bundlepipe.pipeline.plugins.options import switch
 from bundlepipe.pipeline.plugins.planned_run import planned_run
+from bundlepipe.pipeline.plugins.screen import height_of, wants_all
 
 _WORK = 2
 
@@ -47,17 +53,29 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
         control.process([why] if why else self.sel_tasks)
         runner = planned_run(control, self.dep_manager, offline=offline)
         plan = runner.plan
-        if why:
-            self.outstream.write(_why(plan, why, control))
+        if json:
+            self.outstream.write(plan.as_json())
+        elif markdown:
+            self.outstream.write(plan_markdown(plan))
+        elif why:
+            self.outstream.write(why_text(plan, _asked(plan, why, control), _paint(self.outstream)))
         else:
-            self.outstream.write(plan.as_json() if json else plan.as_markdown() if markdown else plan.as_text())
+            most = None if wants_all() else height_of(self.outstream)
+            self.outstream.write(plan_text(plan, most, _paint(self.outstream)))
         if any(task.state == "error" for task in plan.tasks):
             return 1
         return _WORK if detailed_exitcode and plan.has_work else 0
 
 
-def _why(plan: Plan, name: str, control: TaskControl) -> str:
-    """Return why a task runs; for a group, why its members do."""
-    members = [name] if any(task.name == name for task in plan.tasks) else control.tasks[name].task_dep
-    planned = {task.name for task in plan.tasks}
-    return "".join(plan.why(member) for member in members if member in planned)
+def _asked(plan: Plan, name: str, control: TaskControl) -> list[str]:
+    """Return the task that is asked for; for a group, its members that are not up to date, or all if they all are."""
+    states = {task.name: task.state for task in plan.tasks}
+    if name in states:
+        return [name]
+    members = [member for member in control.tasks[name].task_dep if member in states]
+    return [member for member in members if states[member] != "none"] or members
+
+
+def _paint(stream: TextIO) -> Paint:
+    """Return colours for a terminal, unless the environment refuses them."""
+    return Paint(stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")

@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -121,6 +122,8 @@ class Staleness(Calculator):
             try:
                 take_late_edges(task, self.dependencies, self.tasks_dict)
                 reasons = self.reasons(task, values)
+                if reasons and OPTIONS in values:
+                    reasons = list(dict.fromkeys([*reasons, *self._changed_results(task)]))
             except Unforeseen as error:
                 reasons = [Reason("notForeseen", task.name, str(error))]
             except Exception as error:  # noqa: BLE001  (the action meets it again, and reports it)
@@ -156,6 +159,16 @@ class Staleness(Calculator):
         if not reasons:
             self._refresh_stamps(task, values, before, now)
         return reasons
+
+    def _changed_results(self, task: Task) -> Iterator[Reason]:
+        """Yield the `file_dep` that changed, which doit itself finds only if there is no other reason."""
+        checker = self.dependencies.checker
+        for path in sorted(task.file_dep):
+            before = self.dependencies._get(task.name, path)
+            with suppress(checker.CheckerError):
+                status = checker.info(path)
+                if before is None or checker.check_modified(path, status, before):
+                    yield changed_dependency(path)
 
     def files_now(self, before: Snapshot) -> Snapshot:
         """Return the state of the task's files now, reading only those that `before` does not vouch for."""

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from bundlepipe.errors import BundlepipeError, LayersMissing, NotFound
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.filesystem.dangerous import refuse_repository
+from bundlepipe.filesystem.overlay import active_overlay
 from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
@@ -219,7 +220,7 @@ class CopyAction(Action):
         except LayersMissing as error:
             advice = order_advice(self._copy, unordered_beside(self._copy, self._of_tars))
             raise LayersMissing(f"{error}{advice}") from error
-        seconds = time.monotonic() - started
+        seconds = None if active_overlay() else time.monotonic() - started
         if lock:
             _write_lock(lock, copied)
         made = [str(root.image) if root.image else f"{declared.to}@{root.digest}" for root in copied.roots]
@@ -286,14 +287,16 @@ def _excluded(item: str) -> Excluded:
     return read_lock_file(item)
 
 
-def _summary(declared: Copy, copied: Copied, seconds: float) -> str:
+def _summary(declared: Copy, copied: Copied, seconds: float | None) -> str:
     root = short(copied.roots[0].digest) if len(copied.roots) == 1 else f"{len(copied.roots)} roots"
     images = f"{copied.images} image{'' if copied.images == 1 else 's'}"
     uploaded = f"{copied.uploaded} blob{'' if copied.uploaded == 1 else 's'} uploaded"
     blobs = f"{uploaded}, {copied.mounted} mounted, {copied.present} already there"
+    # A plan takes another time than the run.
+    taken = "" if seconds is None else f" in {seconds:.1f} s"
     left_out = sum(map(len, copied.skipped.values()))
     skipped = f", {left_out} non-distributable left out" if left_out else ""
-    return f"{declared.to} {root}: {images}, {blobs}{skipped}, {human_size(copied.size)} in {seconds:.1f} s"
+    return f"{declared.to} {root}: {images}, {blobs}{skipped}, {human_size(copied.size)}{taken}"
 
 
 def remove_archives(task_name: str, copy: Copy, record: str, dryrun: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jsonschema
 import pytest
 
 from tests.support.project import DODO, Project, because
+from tests.support.terminal import Terminal
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "schemas/plan.schema.json").read_text())
 DECLARATIONS = """\
@@ -108,29 +110,37 @@ def test_the_exit_status_may_say_whether_there_is_something_to_do(declared: Proj
     assert declared.doit("plan", "--detailed-exitcode").stdout == "5 up to date\n"
 
 
-def test_the_text_has_a_line_for_each_task_and_totals(declared: Project) -> None:
-    lines = declared.doit("plan", "push_bundle:one").stdout.splitlines()
-    assert [line.split()[:2] for line in lines[:-1]] == [
-        ["run", "push_image:site"],
-        ["run", "lock_bundle:one"],
-        ["run", "push_bundle:one"],
-    ]
-    assert lines[0].endswith("(no local record)") and lines[-1].startswith("3 run, ")
-
-
 def test_why_tells_the_chain_down_to_the_file(declared: Project) -> None:
     declared.doit()
     declared.write("site/index.html", "hello again")
-    lines = declared.doit("plan", "--why", "push_bundle:two").stdout.splitlines()
-    assert [[*line.split("  (")[0].split()[:2], line.split("  (")[-1]] for line in lines] == [
-        ["run", "push_bundle:two", "two/.imgpkg/images.yml changed)"],
-        ["run", "lock_bundle:two", "one changed)"],
-        ["run", "push_bundle:one", "one/.imgpkg/images.yml changed)"],
-        ["run", "lock_bundle:one", "site changed)"],
-        ["run", "push_image:site", "site/index.html changed)"],
+    assert declared.doit("plan", "--why", "push_bundle:two").stdout.splitlines() == [
+        "push_bundle:two will run: two/.imgpkg/images.yml changed",
+        "  lock_bundle:two will run: one changed",
+        "    push_bundle:one will run: one/.imgpkg/images.yml changed",
+        "      lock_bundle:one will run: site changed",
+        "        push_image:site will run: site/index.html changed",
     ]
-    assert [len(line) - len(line.lstrip()) for line in lines] == [0, 2, 4, 6, 8]
-    assert "push_bundle:two" in declared.doit("plan", "--why", "push_bundle").stdout
+    assert "push_bundle:two will run" in declared.doit("plan", "--why", "push_bundle").stdout
+    declared.doit()
+    assert declared.doit("plan", "--why", "push_bundle:two").stdout == "push_bundle:two is up to date\n"
+    assert declared.doit("plan", "--why", "lock_bundle").stdout.count("is up to date") == 2
+
+
+def test_the_text_is_short_and_coloured_on_a_terminal_alone(declared: Project) -> None:
+    lines = declared.doit("plan", "push_bundle:one").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["will", "push_image:site", "lock_bundle:one", "push_bundle:one", "3"]
+    assert lines[1].endswith("(no local record)") and lines[-1].startswith("3 to run, ")
+    command = [sys.executable, "-m", "doit", "plan", "push_bundle:one"]
+    shown = {}
+    for name, value in {"TERM": "xterm", "NO_COLOR": "1"}.items():
+        terminal = Terminal(columns=150)
+        assert terminal.run(command, cwd=declared.directory, env={**declared.environment, name: value}) == 0
+        shown[name] = terminal.output
+    assert "\x1b[1;32mwill run\x1b[0m" in shown["TERM"] and "\x1b[2m(no local record)\x1b[0m" in shown["TERM"]
+    assert shown["NO_COLOR"].splitlines() == lines
+    screen = Terminal(rows=4)
+    screen.run(command, cwd=declared.directory, env={**declared.environment, "NO_COLOR": "1"})
+    assert "each task: BUNDLEPIPE_SHOW=all; why one runs: --why TASK" in screen.output
 
 
 def test_markdown_is_a_table_that_content_cannot_break(declared: Project) -> None:

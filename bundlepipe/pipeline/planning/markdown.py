@@ -1,0 +1,45 @@
+"""A plan as Markdown, for a pull request: a table of the tasks with something to do, and the totals."""
+
+from __future__ import annotations
+
+from bundlepipe.errors import printable
+from bundlepipe.pipeline.planning.plan import Plan, PlannedTask
+from bundlepipe.pipeline.planning.text import TITLES, result_of, totals
+from bundlepipe.progress.phrases import code_fence, counted, few
+
+_HEAD = ["| task | result | why |", "|---|---|---|"]
+# GitHub's comments have at most 65,536 characters, which far fewer rows than these do not reach.
+_MOST_ROWS = 150
+_LONGEST = 50_000
+
+
+def plan_markdown(plan: Plan) -> str:
+    """Return a plan as Markdown; rows that are too many are counted, those of tasks that cannot run come first."""
+    tasks = [task for task in plan.tasks if task.state != "none"]
+    tasks.sort(key=lambda task: task.state != "error")
+    rows, size = list[str](), 0
+    for task in tasks[:_MOST_ROWS]:
+        row = _row(task)
+        size += len(row)
+        if size > _LONGEST:
+            break
+        rows.append(row)
+    if len(rows) < len(tasks):
+        rows.append(f"| {counted(len(tasks) - len(rows), 'more task')} | | |")
+    rows += [f"| {_code(file.path)} {file.change} | | |" for file in plan.files]
+    lines = [*_HEAD, *rows, ""] if rows else []
+    return "".join(f"{line}\n" for line in [*lines, totals(plan)])
+
+
+def _row(task: PlannedTask) -> str:
+    summary, *others = result_of(task)
+    result = ", ".join([*([_code(summary)] if summary else []), *others])
+    why = few([_code(reason.because) for reason in task.reasons])
+    return f"| {TITLES[task.state]} {_code(task.name)} | {result} | {why} |"
+
+
+def _code(text: str) -> str:
+    """Return outside text as code in a cell of a table: it cannot end the code or the cell."""
+    shown = printable(text).replace("|", "\\|")
+    fence = code_fence(shown, 1)
+    return f"{fence} {shown} {fence}" if "`" in shown else f"`{shown}`"

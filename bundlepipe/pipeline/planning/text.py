@@ -1,0 +1,146 @@
+"""A plan as text for people: tasks by state, those that fail last, then the totals; and why one task runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from bundlepipe.errors import printable
+from bundlepipe.pipeline.planning.causes import Causes
+from bundlepipe.pipeline.planning.plan import Plan, PlannedFile, PlannedTask, State
+from bundlepipe.pipeline.reasons import sentences, summary
+from bundlepipe.progress.phrases import counted, few, human_size
+
+TITLES: Mapping[State, str] = {"run": "will run", "maybe": "may run", "error": "cannot run"}
+_TOTALS: Mapping[State, str] = {**TITLES, "run": "to run", "none": "up to date"}
+_COLOURS: Mapping[State, str] = {"run": "\x1b[1;32m", "maybe": "\x1b[1;33m", "error": "\x1b[1;31m", "none": "\x1b[1m"}
+_FAINT, _PLAIN = "\x1b[2m", "\x1b[0m"
+# The most reasons in one line for several tasks: more say little about all.
+_MOST_IN_COMMON = 2
+# The most reasons of one task that is asked for, and the most failures, with lines of their own.
+_MOST_REASONS = 10
+_MOST_FAILURES = 8
+# The most levels of a chain that are indented.
+_DEEPEST = 20
+
+
+class Paint(Struct, frozen=True):
+    """Colours text, or not."""
+
+    is_on: bool = False
+
+    def state(self, text: str, state: State) -> str:
+        """Return a text in the colour of a state."""
+        return f"{_COLOURS[state]}{text}{_PLAIN}" if self.is_on else text
+
+    def faint(self, text: str) -> str:
+        """Return a text that matters less."""
+        return f"{_FAINT}{text}{_PLAIN}" if self.is_on and text else text
+
+
+NO_PAINT = Paint()
+
+
+def plan_text(plan: Plan, most_lines: int | None, paint: Paint = NO_PAINT) -> str:
+    """Return a plan as text: a line for each task, or for each group where that takes more than `most_lines`."""
+    count = sum(task.state != "none" for task in plan.tasks)
+    is_brief = most_lines is not None and count > most_lines
+    lines: list[str] = []
+    for state, title in TITLES.items():
+        tasks = [task for task in plan.tasks if task.state == state]
+        if tasks:
+            lines.append(paint.state(title, state))
+            told = _group_lines(tasks) if is_brief else (_line(task, paint) for task in tasks)
+            lines += [f"  {line}" for line in told]
+    if plan.files:
+        lines += ["will also change", *(f"  {_told_file(file)}" for file in plan.files)]
+    if is_brief:
+        first = sentences(list(Causes(plan).first()))
+        lines += [f"because  {few(first)}", paint.faint("each task: BUNDLEPIPE_SHOW=all; why one runs: --why TASK")]
+    return "".join(f"{line}\n" for line in [*lines, totals(plan)])
+
+
+def totals(plan: Plan) -> str:
+    """Return the number of tasks in each state, and what will be transferred."""
+    count = Counter(task.state for task in plan.tasks)
+    parts = [f"{count[state]} {words}" for state, words in _TOTALS.items() if count[state]]
+    parts += _sizes(plan.tasks)
+    return ", ".join(parts) or counted(0, "task")
+
+
+def why_text(plan: Plan, names: Sequence[str], paint: Paint = NO_PAINT) -> str:
+    """Return why tasks are in their states: their reasons, and below them the tasks behind these, each once."""
+    causes, lines, told = Causes(plan), list[str](), set[str]()
+    # Chains may be longer than Python's recursion is deep.
+    waiting = [(causes.by_name[name], 0) for name in reversed(names)]
+    while waiting:
+        task, depth = waiting.pop()
+        indent = "  " * min(depth, _DEEPEST)
+        if task.name in told:
+            lines.append(f"{indent}{printable(task.name)}, as above")
+            continue
+        told.add(task.name)
+        lines.append(f"{indent}{_why_line(task, paint)}")
+        waiting += [(cause, depth + 1) for cause in reversed(causes.of(task))]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _why_line(task: PlannedTask, paint: Paint) -> str:
+    shown = sentences(task.reasons[:_MOST_REASONS])
+    rest = len(task.reasons) - len(shown)
+    why = ", ".join([*shown, *([f"and {rest} more"] if rest else [])])
+    state = paint.state(TITLES.get(task.state, "is up to date"), task.state)
+    return f"{printable(task.name)} {state}" + (f": {why}" if why else "")
+
+
+def _line(task: PlannedTask, paint: Paint) -> str:
+    why = summary(task.reasons)
+    parts = [printable(task.name), *filter(None, result_of(task)), *([paint.faint(f"({why})")] if why else [])]
+    return "  ".join(parts)
+
+
+def result_of(task: PlannedTask) -> list[str]:
+    """Return what comes of a task in words: first its summary, which may be empty, then files and sizes."""
+    return [task.summary, *filter(None, [", ".join(_changes(task.files))]), *_sizes([task])]
+
+
+def _group_lines(tasks: Sequence[PlannedTask]) -> Iterator[str]:
+    """Yield a line for each group; the first failures have their own."""
+    failures = [task for task in tasks if any(reason.code != "taskCannotRun" for reason in task.reasons)]
+    own = failures[:_MOST_FAILURES] if tasks[0].state == "error" else []
+    yield from (_line(task, NO_PAINT) for task in own)
+    groups: dict[str, list[PlannedTask]] = {}
+    for task in tasks:
+        if task not in own:
+            groups.setdefault(task.name.partition(":")[0], []).append(task)
+    for group, members in groups.items():
+        if len(members) == 1:
+            yield _line(members[0], NO_PAINT)
+            continue
+        names = few([printable(task.name.partition(":")[2]) for task in members])
+        reasons = sorted({sentence for task in members for sentence in sentences(task.reasons)})
+        why = [f"({', '.join(reasons)})"] if 0 < len(reasons) <= _MOST_IN_COMMON else []
+        yield "  ".join([f"{group}  {counted(len(members), 'task')}: {names}", *_sizes(members), *why])
+
+
+def _sizes(tasks: Sequence[PlannedTask]) -> list[str]:
+    sizes = {
+        "to upload": sum(task.upload or 0 for task in tasks),
+        "to download": sum(task.download or 0 for task in tasks),
+    }
+    return [f"{human_size(size)} {words}" for words, size in sizes.items() if size]
+
+
+def _changes(files: Sequence[PlannedFile]) -> list[str]:
+    """Return how many files are created, changed and removed, if the line does not name the only one."""
+    if len(files) == 1:
+        return []
+    counts = Counter(file.change for file in files)
+    found = [(counts[change], change) for change in ("created", "changed", "removed") if counts[change]]
+    return [f"{count if at else counted(count, 'file')} {change}" for at, (count, change) in enumerate(found)]
+
+
+def _told_file(file: PlannedFile) -> str:
+    return f"{printable(file.path)}  {file.change}"
