@@ -1,4 +1,4 @@
-"""apply: give rendered configuration to a cluster, through the `kubectl` on PATH."""
+"""apply: give rendered configuration to a cluster, or compare it with one, through the `kubectl` on PATH."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bundlepipe.concurrency.processes import TakeLine, run_program
 from bundlepipe.documents.resources import Resource, find_resources
 from bundlepipe.errors import BundlepipeError, ProgramError, ProgramMissing, shortened
 from bundlepipe.events import Emit, OutputLine, ignore
+from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.filesystem.files import read_file
 from bundlepipe.redaction import Redactor
 
@@ -28,6 +29,11 @@ _RESULT = re.compile(
 # How error messages begin; the last is for an object that the server finds invalid.
 _ERRORS = ("error", "Error", "The ")
 _LONGEST_WORDS = 1000
+# The exit status of `kubectl diff` if there are differences; a higher one is a failure.
+_DIFFERENT = 1
+# Whatever program the user compares with.
+_PLAIN_DIFF = {"KUBECTL_EXTERNAL_DIFF": "diff -u -N", "LC_ALL": "C"}
+_SIDE = re.compile(r"^(?P<sign>---|\+\+\+) .*?/(?P<side>LIVE|MERGED)-\d+/(?P<name>\S+).*")
 
 
 class ApplyRequest(Struct, frozen=True, kw_only=True):
@@ -69,6 +75,48 @@ def apply(request: ApplyRequest, emit: Emit = ignore) -> Applied:
     if request.wait and not request.dry_run:
         _wait([resource for resource in resources if resource.rolls_out], request, output)
     return Applied(output.counts)
+
+
+def diff(request: ApplyRequest) -> str:
+    """Return what an apply would change in the cluster, by `kubectl diff`, as a unified diff; empty if nothing.
+
+    The server is asked what the objects would be, and changes none. Values of Secrets are left out. Raises what
+    `apply` raises.
+    """
+    resources = find_resources(read_file(request.path), request.path)
+    lines: list[str] = []
+    output, failed = _Output(resources, ignore), f"{request.path}: cannot be compared with the cluster"
+    try:
+        run_program(diff_command(request), lines.append, environment=_PLAIN_DIFF)
+    except ProgramError as error:
+        if error.status != _DIFFERENT:
+            raise _failure(failed, error, output) from None
+    except ProgramMissing:
+        raise _no_kubectl(failed) from None
+    shown = (_SIDE.sub(_side, output.shown(line)) for line in lines if not line.startswith("diff "))
+    return "".join(f"{line}\n" for line in shown)
+
+
+def _side(match: re.Match[str]) -> str:
+    """Return the line of a diff that names a file of kubectl, without its directory and time."""
+    return f"{match['sign']} {'cluster' if match['side'] == 'LIVE' else 'rendered'}/{match['name']}"
+
+
+def diff_command(request: ApplyRequest) -> list[str]:
+    """Return the kubectl command that compares the file, as it is seen, with the cluster."""
+    options = {"field-manager": request.field_manager, "selector": request.prune_label}
+    flags = {
+        "server-side": request.server_side,
+        "force-conflicts": request.force_conflicts,
+        "prune": bool(request.prune_label),
+    }
+    return [
+        *(_KUBECTL, "diff"),
+        *_cluster_options(request, request.namespace),
+        f"--filename={_in_list(anchored(request.path))}",
+        *(f"--{name}" for name, is_set in flags.items() if is_set),
+        *_options(options),
+    ]
 
 
 def apply_command(request: ApplyRequest) -> list[str]:
@@ -135,13 +183,21 @@ def _run(command: Sequence[str], take_line: TakeLine, what_failed: str, output: 
     try:
         run_program(command, take_line)
     except ProgramMissing:
-        raise BundlepipeError(
-            f"{what_failed}: there is no kubectl on PATH: "
-            "install it (https://kubernetes.io/docs/tasks/tools/), or put its directory on PATH"
-        ) from None
+        raise _no_kubectl(what_failed) from None
     except ProgramError as error:
-        words = shortened(" ".join(map(output.shown, _last_words(error.tail))), _LONGEST_WORDS)
-        raise BundlepipeError(f"{what_failed}: kubectl {error.reason}{words and f': {words}'}") from None
+        raise _failure(what_failed, error, output) from None
+
+
+def _no_kubectl(what_failed: str) -> BundlepipeError:
+    return BundlepipeError(
+        f"{what_failed}: there is no kubectl on PATH: "
+        "install it (https://kubernetes.io/docs/tasks/tools/), or put its directory on PATH"
+    )
+
+
+def _failure(what_failed: str, error: ProgramError, output: _Output) -> BundlepipeError:
+    words = shortened(" ".join(map(output.shown, _last_words(error.tail))), _LONGEST_WORDS)
+    return BundlepipeError(f"{what_failed}: kubectl {error.reason}{words and f': {words}'}")
 
 
 def _last_words(lines: Sequence[str]) -> Sequence[str]:

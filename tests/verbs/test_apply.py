@@ -10,7 +10,7 @@ import pytest
 
 from bundlepipe.errors import BundlepipeError, DocumentError, InputError
 from bundlepipe.events import Event, OutputLine
-from bundlepipe.verbs.apply import Applied, ApplyRequest, apply
+from bundlepipe.verbs.apply import Applied, ApplyRequest, apply, diff
 from tests.support.kubernetes import ApiServer, StandIn
 from tests.support.services import require
 
@@ -350,3 +350,55 @@ def test_a_context_that_is_missing_is_told_by_kubectl() -> None:
         BundlepipeError, match=r'kubectl failed with exit status 1: error: context "away" does not exist$'
     ):
         apply(ApplyRequest(path="app.yml", context="away"))
+
+
+# What it would change.
+
+
+@pytest.mark.usefixtures("rendered")
+def test_a_diff_has_the_options_of_the_apply(kubectl: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECTL_EXTERNAL_DIFF", "meld")
+    request = ApplyRequest(
+        path="app.yml", wait="5m", prune_label="app=x", dry_run="server", force_conflicts=True, field_manager="me",
+        server_side=True, namespace="n", context="c", kubeconfig="k",
+    )  # fmt: skip
+    assert diff(request) == ""
+    options = "--kubeconfig=k --context=c --namespace=n --filename=app.yml --server-side --force-conflicts --prune"
+    assert kubectl.calls == [["diff", *options.split(), "--field-manager=me", "--selector=app=x"]]
+    assert "KUBECTL_EXTERNAL_DIFF=diff -u -N" in kubectl.environment
+
+
+@pytest.mark.usefixtures("rendered")
+def test_a_diff_shows_what_the_real_kubectl_would_change_and_changes_nothing(
+    cluster: ApiServer, rendered: Path
+) -> None:
+    new = diff(ApplyRequest(path="app.yml"))
+    assert new.startswith("--- cluster/v1.ConfigMap.default.settings\n+++ rendered/v1.ConfigMap.default.settings\n@@ ")
+    assert "+  key: value\n" in new and "LIVE" not in new and not cluster.objects
+    apply(ApplyRequest(path="app.yml"))
+    assert diff(ApplyRequest(path="app.yml")) == ""
+    objects = dict(cluster.objects)
+    rendered.write_text(CONFIG_MAP.replace("value", "other"))
+    changed = diff(ApplyRequest(path="app.yml"))
+    assert "-  key: value\n" in changed and "+  key: other\n" in changed and cluster.objects == objects
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_diff_does_not_show_the_values_of_secrets(rendered: Path) -> None:
+    rendered.write_text(SECRET)
+    shown = diff(ApplyRequest(path="app.yml"))
+    assert "Secret" in shown and PASSWORD not in shown and ENCODED not in shown
+
+
+@pytest.mark.usefixtures("rendered")
+def test_a_diff_that_fails_is_one_line(kubectl: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    kubectl.plays("echo error: no >&2; exit 2")
+    with pytest.raises(BundlepipeError) as failure:
+        diff(ApplyRequest(path="app.yml"))
+    cannot = "app.yml: cannot be compared with the cluster: "
+    assert str(failure.value) == f"{cannot}kubectl failed with exit status 2: error: no"
+    (kubectl.directory / "kubectl").unlink()
+    monkeypatch.setenv("PATH", str(kubectl.directory))
+    with pytest.raises(BundlepipeError) as failure:
+        diff(ApplyRequest(path="app.yml"))
+    assert str(failure.value).startswith(f"{cannot}there is no kubectl on PATH: install it")

@@ -28,6 +28,14 @@ def plan_markdown(plan: Plan) -> str:
         rows.append(f"| {counted(len(tasks) - len(rows), 'more task')} | | |")
     rows += [f"| {_code(file.path)} {file.change} | | |" for file in plan.files]
     lines = [*_HEAD, *rows, ""] if rows else []
+    for task in tasks:
+        size += len(task.diff or "")
+        if task.diff and size <= _LONGEST:
+            fence = code_fence(task.diff)
+            lines += [f"{_code(task.name)} would change in the cluster:", "", f"{fence}diff", *task.diff.splitlines()]
+            lines += [fence, ""]
+        elif task.diff:
+            lines += [f"What {_code(task.name)} would change in the cluster is too long to be shown here.", ""]
     return "".join(f"{line}\n" for line in [*lines, totals(plan)])
 
 

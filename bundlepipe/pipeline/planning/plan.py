@@ -30,7 +30,7 @@ class PlannedTask(Struct, frozen=True, kw_only=True):
     `reasons` say why it runs, may run or cannot; `needs` are the tasks before it that will run, may run or cannot.
     If the result is known beforehand, `image` is the `repository@digest`, `digest` that of an image or file, and
     `summary` the line of the run; `is_unchanged`, if it will find nothing to change. `upload` and `download` are
-    bytes of blobs, `files` those that it changes.
+    bytes of blobs, `files` those that it changes, `diff` is what an apply would change in the cluster.
     """
 
     name: str
@@ -44,6 +44,7 @@ class PlannedTask(Struct, frozen=True, kw_only=True):
     upload: int | None = None
     download: int | None = None
     files: Sequence[PlannedFile] = ()
+    diff: str | None = None
 
 
 class Plan(Struct, frozen=True):
@@ -79,6 +80,8 @@ def _as_json(task: PlannedTask) -> dict[str, Any]:
         result["unchanged"] = True
     if task.files:
         result["files"] = _files_as_json(task.files)
+    if task.diff is not None:
+        result["diff"] = task.diff
     sizes = {"upload": task.upload, "download": task.download}
     cost = {way: size for way, size in sizes.items() if size is not None}
     return {

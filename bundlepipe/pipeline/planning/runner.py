@@ -10,7 +10,7 @@ from doit.exceptions import BaseFail, InvalidTask, UnmetDependency
 from doit.runner import Runner
 from doit.task import Stream, Task
 
-from bundlepipe.errors import printable
+from bundlepipe.errors import BundlepipeError, printable
 from bundlepipe.filesystem.overlay import Overlay, Unforeseen
 from bundlepipe.pipeline.doit_adapter.internals import save_nothing
 from bundlepipe.pipeline.planning.certainty import OpenTasks
@@ -22,22 +22,32 @@ from bundlepipe.pipeline.running.edges import PipelineTask
 from bundlepipe.pipeline.running.run import PlannedAccess
 from bundlepipe.pipeline.running.staleness import reasons_of
 from bundlepipe.pipeline.running.status import own_reasons
+from bundlepipe.pipeline.tasks.apply import ApplyAction
 
 
 class PlanningRunner(Runner):  # type: ignore[misc]
     """Finds out what doit would do with each task.
 
     Tasks whose outcome is not foreseen make it open whether the tasks after them run. `ignored` are those that
-    `doit ignore` leaves out.
+    `doit ignore` leaves out. If it `asks_clusters`, it finds out what applies would change.
     """
 
-    def __init__(self, dependencies: Dependency, reporter: object, access: PlannedAccess, overlay: Overlay) -> None:
+    def __init__(
+        self,
+        dependencies: Dependency,
+        reporter: object,
+        access: PlannedAccess,
+        overlay: Overlay,
+        *,
+        asks_clusters: bool = False,
+    ) -> None:
         save_nothing(dependencies)
         super().__init__(dependencies, reporter, continue_=True, stream=Stream(0))
         self._get_status = dependencies.get_status
         dependencies.get_status = self._checked
         self._access = access
         self._overlay = overlay
+        self._asks_clusters = asks_clusters
         self._planned: dict[str, PlannedTask] = {}
         self._needs: dict[str, frozenset[str]] = {}
         self._open = OpenTasks()
@@ -126,7 +136,9 @@ class PlanningRunner(Runner):  # type: ignore[misc]
             self._open.add(task)
             unknown = Reason("notForeseen", task.name, str(error))
             is_sure = any(reason.code != "notForeseen" for reason in reasons)
-            self._note(task, "run" if is_sure else "maybe", [*reasons, *([unknown] if str(error) else [])])
+            reasons += [unknown] if str(error) else []
+            diff = self._cluster_diff(action, reasons)
+            self._note(task, "run" if is_sure else "maybe", reasons, diff=diff)
             return None
         except Exception as error:  # noqa: BLE001  (as in a run, other tasks go on)
             return failure_of(error)
@@ -134,6 +146,16 @@ class PlanningRunner(Runner):  # type: ignore[misc]
         files = planned_files(self._overlay.writes[written:])
         self._note(task, "run", reasons, **outcome_of(task, self._access.transfers.take(), files))
         return None
+
+    def _cluster_diff(self, action: Action, reasons: list[Reason]) -> str | None:
+        """Return what an apply would change, if that is asked for; if it is not known, the reasons say why."""
+        if not self._asks_clusters or not isinstance(action, ApplyAction):
+            return None
+        try:
+            return action.cluster_diff()
+        except BundlepipeError as error:
+            reasons.append(Reason("notForeseen", action.task.name, str(error)))
+            return None
 
     def process_task_result(self, node: Any, base_fail: BaseFail | None) -> None:
         """Hand the values of a task on to the tasks after it, if they are known."""

@@ -16,6 +16,7 @@ from bundlepipe.progress.phrases import counted, few, human_size
 TITLES: Mapping[State, str] = {"run": "will run", "maybe": "may run", "error": "cannot run"}
 _TOTALS: Mapping[State, str] = {**TITLES, "run": "to run", "none": "up to date"}
 _COLOURS: Mapping[State, str] = {"run": "\x1b[1;32m", "maybe": "\x1b[1;33m", "error": "\x1b[1;31m", "none": "\x1b[1m"}
+_DIFF_COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
 _FAINT, _PLAIN = "\x1b[2m", "\x1b[0m"
 # The most reasons in one line for several tasks: more say little about all.
 _MOST_IN_COMMON = 2
@@ -34,6 +35,11 @@ class Paint(Struct, frozen=True):
     def state(self, text: str, state: State) -> str:
         """Return a text in the colour of a state."""
         return f"{_COLOURS[state]}{text}{_PLAIN}" if self.is_on else text
+
+    def diff(self, line: str) -> str:
+        """Return a line of a unified diff."""
+        colour = _DIFF_COLOURS.get(line[:1]) if self.is_on else None
+        return f"{colour}{line}{_PLAIN}" if colour else line
 
     def faint(self, text: str) -> str:
         """Return a text that matters less."""
@@ -56,6 +62,7 @@ def plan_text(plan: Plan, most_lines: int | None, paint: Paint = NO_PAINT) -> st
             lines += [f"  {line}" for line in told]
     if plan.files:
         lines += ["will also change", *(f"  {_told_file(file)}" for file in plan.files)]
+    lines += [line for task in plan.tasks for line in _diff_lines(task, paint)]
     if is_brief:
         first = sentences(list(Causes(plan).first()))
         lines += [f"because  {few(first)}", paint.faint("each task: BUNDLEPIPE_SHOW=all; why one runs: --why TASK")]
@@ -104,6 +111,14 @@ def _line(task: PlannedTask, paint: Paint) -> str:
 def result_of(task: PlannedTask) -> list[str]:
     """Return what comes of a task in words: first its summary, which may be empty, then files and sizes."""
     return [task.summary, *filter(None, [", ".join(_changes(task.files))]), *_sizes([task])]
+
+
+def _diff_lines(task: PlannedTask, paint: Paint) -> Iterator[str]:
+    if task.diff is None:
+        return
+    change = "would change in the cluster" if task.diff else "would change nothing in the cluster"
+    yield paint.state(f"{printable(task.name)} {change}", "none")
+    yield from (f"  {paint.diff(line)}" for line in task.diff.splitlines())
 
 
 def _group_lines(tasks: Sequence[PlannedTask]) -> Iterator[str]:

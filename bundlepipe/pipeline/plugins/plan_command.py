@@ -41,17 +41,20 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
             "help": "print why this task runs, down to the files",
         },
         switch("offline", "ask no registry: what only one knows stays open"),
+        switch("diff", "ask kubectl what applies would change in the cluster"),
         switch("detailed_exitcode", "exit with 2 if there is something to do", long="detailed-exitcode"),
     )
     execute_tasks = True
 
-    def _execute(self, json: bool, markdown: bool, why: str, offline: bool, detailed_exitcode: bool) -> int:
+    def _execute(self, json: bool, markdown: bool, why: str, offline: bool, diff: bool, detailed_exitcode: bool) -> int:
         end_quietly()
         if json + markdown + bool(why) > 1:
             raise InvalidCommand("--json, --markdown and --why exclude each other: give one of them")
+        if offline and diff:
+            raise InvalidCommand("--diff asks the cluster, and --offline nobody: give one of them")
         control = TaskControl(self.task_list)
         control.process([why] if why else self.sel_tasks)
-        runner = planned_run(control, self.dep_manager, offline=offline)
+        runner = planned_run(control, self.dep_manager, offline=offline, asks_clusters=diff)
         plan = runner.plan
         if json:
             self.outstream.write(plan.as_json())

@@ -19,18 +19,24 @@ from bundlepipe.pipeline.running.run import planned_access
 
 
 def planned_run(
-    control: TaskControl, dependencies: Dependency, *, offline: bool, runs_programs: bool = True
+    control: TaskControl,
+    dependencies: Dependency,
+    *,
+    offline: bool,
+    runs_programs: bool = True,
+    asks_clusters: bool = False,
 ) -> PlanningRunner:
     """Plan the tasks that `control` has selected, and return what did so.
 
     With `offline` no registry is asked; unless it `runs_programs`, those whose output is searched are not run.
+    If it `asks_clusters`, kubectl says what applies would change.
     Raises InvalidCommand for an error that would end a run.
     """
     reporter = _Silent()
     with tempfile.TemporaryDirectory(prefix="bundlepipe-plan-") as room:
         overlay = Overlay(room)
         with overlaid(overlay), planned_access(offline=offline, runs_programs=runs_programs) as access:
-            runner = PlanningRunner(dependencies, reporter, access, overlay)
+            runner = PlanningRunner(dependencies, reporter, access, overlay, asks_clusters=asks_clusters)
             runner.run_all(control.task_dispatcher())
     if reporter.errors:
         raise InvalidCommand(reporter.errors[0])

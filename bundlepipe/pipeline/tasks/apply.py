@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from doit.task import Task
 
+from bundlepipe.filesystem.base_directory import paths_from
 from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
 from bundlepipe.pipeline.declared.model import Apply, Render
 from bundlepipe.pipeline.reasons import REFRESH_REQUESTED, Reason
@@ -12,6 +15,9 @@ from bundlepipe.pipeline.running.run import Settings
 from bundlepipe.pipeline.running.spec import PipelineContext, TaskSpec
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, options_of, to_values
 from bundlepipe.progress.display import emitter
+
+if TYPE_CHECKING:
+    from bundlepipe.verbs.apply import ApplyRequest
 
 
 def spec(render: Render, apply: Apply, context: PipelineContext) -> TaskSpec:
@@ -59,13 +65,24 @@ class ApplyAction(Action):
         self._rendered = rendered
         self._apply = apply
 
+    def cluster_diff(self) -> str:
+        """Return what an apply would change in the cluster, as a unified diff; BundlepipeError if that is unknown."""
+        from bundlepipe.verbs.apply import diff
+
+        with paths_from(self._directory):
+            return diff(self._request())
+
+    def _request(self) -> ApplyRequest:
+        from bundlepipe.verbs.apply import ApplyRequest
+
+        return ApplyRequest(path=self._rendered, **handed_on(self._apply, ApplyRequest))
+
     def work(self) -> Values:
         """Apply; the record has the file as it was when kubectl started."""
-        from bundlepipe.verbs.apply import ApplyRequest, apply
+        from bundlepipe.verbs.apply import apply
 
         before = file_snapshot([self._rendered], {})
-        request = ApplyRequest(path=self._rendered, **handed_on(self._apply, ApplyRequest))
-        applied = apply(request, emitter(self.task.name))
+        applied = apply(self._request(), emitter(self.task.name))
         counts = ", ".join(f"{count} {how}" for how, count in applied.counts.items()) or "nothing reported"
         cluster = f" to {self._apply.context}" if self._apply.context else ""
         dry = f", a dry run of the {self._apply.dry_run}" if self._apply.dry_run else ""

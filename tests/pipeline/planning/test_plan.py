@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tests.support.kubernetes import StandIn
 from tests.support.project import DODO, Project, because
 from tests.support.terminal import Terminal
 
@@ -156,6 +158,36 @@ def test_markdown_is_a_table_that_content_cannot_break(declared: Project) -> Non
 def test_one_form_at_a_time(declared: Project) -> None:
     refused = declared.doit("plan", "--json", "--markdown", status=3)
     assert "--json, --markdown and --why exclude each other" in refused.stderr
+
+
+def test_kubectl_says_what_an_apply_would_change(project: Project) -> None:
+    """It compares what a render will write, which is nowhere yet."""
+    stand_in = StandIn(
+        project.directory / "bin",
+        """
+echo "diff -u -N /tmp/LIVE-1/v1.x /tmp/MERGED-2/v1.x"
+echo "--- /tmp/LIVE-1/v1.x 2026"; echo "+++ /tmp/MERGED-2/v1.x 2026"
+sed 's/^/+/' "${2#--filename=}"; exit 1
+""",
+    )
+    project.environment["PATH"] = f"{stand_in.directory}:{os.environ['PATH']}"
+    project.pipeline("renders:\n  app: {files: [src], output: out.yml, apply: {}}\n")
+    project.write("src/app.yml", "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n")
+    name = "apply_config:app"
+    assert "diff" not in _plan(project, name)[name].get("result", {}) and not stand_in.calls
+    found = _plan(project, "--diff", name)[name]["result"]["diff"].splitlines()
+    assert found[:2] == ["--- cluster/v1.x", "+++ rendered/v1.x"] and "+kind: ConfigMap" in found
+    assert not (project.directory / "out.yml").exists() and stand_in.calls[0][0] == "diff"
+    text = project.doit("plan", "--diff", name).stdout
+    assert f"\n{name} would change in the cluster\n  --- cluster/v1.x\n  +++ rendered/v1.x\n" in text
+    assert "```diff\n--- cluster/v1.x\n" in project.doit("plan", "--diff", "--markdown", name).stdout
+    stand_in.plays("exit 0")
+    assert f"{name} would change nothing in the cluster\n" in project.doit("plan", "--diff", name).stdout
+    stand_in.plays("echo error: no cluster >&2; exit 2")
+    failed = _plan(project, "--diff", name)[name]
+    assert failed["why"][-1].endswith("kubectl failed with exit status 2: error: no cluster")
+    assert failed["state"] == "run" and "result" not in failed
+    assert "give one of them" in project.doit("plan", "--diff", "--offline", status=3).stderr
 
 
 def test_offline_no_registry_is_asked(project: Project) -> None:
