@@ -29,9 +29,15 @@ class Write(NamedTuple):
 
 
 class Overlay:
-    """The files that differ, in the directory `room`, which has to exist."""
+    """The files that differ, in the directory `room`, which has to exist.
 
-    def __init__(self, room: str) -> None:
+    If it `stands_in`, what is not foreseen is replaced by something that depends on the same input, to compare two
+    trees of files: it differs if and only if the input does. `stood_in` counts these.
+    """
+
+    def __init__(self, room: str, *, stands_in: bool = False) -> None:
+        self.stands_in = stands_in
+        self.stood_in = 0
         self._room = os.path.abspath(room)
         self._upper = os.path.join(self._room, "upper")
         self._removed: set[str] = set()

@@ -44,6 +44,7 @@ Code = Literal[
     "taskCannotRun",
     # Itself; the subject is its own name.
     "noLocalRecord",
+    "newTask",
     "noDependencies",
     "conditionFalse",
     "conditionFailed",

@@ -27,6 +27,7 @@ def plan_markdown(plan: Plan) -> str:
     if len(rows) < len(tasks):
         rows.append(f"| {counted(len(tasks) - len(rows), 'more task')} | | |")
     rows += [f"| {_code(file.path)} {file.change} | | |" for file in plan.files]
+    rows += [f"| no more there: {_code(name)} | | |" for name in plan.removed]
     lines = [*_HEAD, *rows, ""] if rows else []
     for task in tasks:
         size += len(task.diff or "")

@@ -50,16 +50,18 @@ class PlannedTask(Struct, frozen=True, kw_only=True):
 class Plan(Struct, frozen=True):
     """The tasks of a run in order, without groups and private tasks.
 
-    `files` are written by no task alone: a lock file loses entries that no lock uses any more.
+    `files` are written by no task alone: a lock file loses entries that no lock uses any more. `removed` are tasks
+    that an earlier revision has.
     """
 
     tasks: Sequence[PlannedTask]
     files: Sequence[PlannedFile] = ()
+    removed: Sequence[str] = ()
 
     @property
     def has_work(self) -> bool:
         """Whether a run would do anything, or fail."""
-        return bool(self.files) or any(task.state != "none" for task in self.tasks)
+        return bool(self.files or self.removed) or any(task.state != "none" for task in self.tasks)
 
     def as_json(self) -> str:
         """Return the plan as JSON, by `schemas/plan.schema.json`."""
@@ -67,6 +69,8 @@ class Plan(Struct, frozen=True):
         document["tasks"] = [_as_json(task) for task in self.tasks]
         if self.files:
             document["files"] = _files_as_json(self.files)
+        if self.removed:
+            document["removed"] = list(self.removed)
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -62,6 +62,8 @@ def plan_text(plan: Plan, most_lines: int | None, paint: Paint = NO_PAINT) -> st
             lines += [f"  {line}" for line in told]
     if plan.files:
         lines += ["will also change", *(f"  {_told_file(file)}" for file in plan.files)]
+    if plan.removed:
+        lines += ["no more there", *(f"  {printable(name)}" for name in plan.removed)]
     lines += [line for task in plan.tasks for line in _diff_lines(task, paint)]
     if is_brief:
         first = sentences(list(Causes(plan).first()))

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
-from typing import TextIO
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
 
+from doit import get_initial_workdir
 from doit.cmd_base import DoitCmdBase
 from doit.control import TaskControl
 from doit.exceptions import InvalidCommand
 
+from bundlepipe.errors import BundlepipeError
 from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
+from bundlepipe.pipeline.doit_adapter.internals import variables
 from bundlepipe.pipeline.planning.markdown import plan_markdown
 from bundlepipe.pipeline.planning.plan import Plan
 from bundlepipe.pipeline.planning.text import Paint, plan_text, why_text
+from bundlepipe.pipeline.planning.tree_outcomes import as_json
+from bundlepipe.pipeline.plugins.loader import PROJECT_FILES
 from bundlepipe.pipeline.plugins.options import switch
-from bundlepipe.pipeline.plugins.planned_run import planned_run
+from bundlepipe.pipeline.plugins.planned_run import outcomes_run, planned_run
 from bundlepipe.pipeline.plugins.screen import height_of, wants_all
+from bundlepipe.pipeline.running.edges import reached
 
 _WORK = 2
 
@@ -41,21 +48,52 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
             "help": "print why this task runs, down to the files",
         },
         switch("offline", "ask no registry: what only one knows stays open"),
+        {
+            "name": "since",
+            "long": "since",
+            "type": str,
+            "default": "",
+            "help": "plan what differs from this git revision, by files alone: no registry is asked",
+        },
+        switch("outcomes", "print as JSON what tasks make of the files alone: --since compares two of these"),
         switch("diff", "ask kubectl what applies would change in the cluster"),
         switch("detailed_exitcode", "exit with 2 if there is something to do", long="detailed-exitcode"),
     )
     execute_tasks = True
 
-    def _execute(self, json: bool, markdown: bool, why: str, offline: bool, diff: bool, detailed_exitcode: bool) -> int:
+    def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
+        """Keep the file that the loader reads, by its option, and execute."""
+        self._file: str = params.get("dodoFile") or params["pipelineFile"]
+        return super().execute(params, args)
+
+    def _execute(
+        self,
+        json: bool,
+        markdown: bool,
+        why: str,
+        offline: bool,
+        since: str,
+        outcomes: bool,
+        diff: bool,
+        detailed_exitcode: bool,
+    ) -> int:
         end_quietly()
         if json + markdown + bool(why) > 1:
             raise InvalidCommand("--json, --markdown and --why exclude each other: give one of them")
         if offline and diff:
-            raise InvalidCommand("--diff asks the cluster, and --offline nobody: give one of them")
+            raise InvalidCommand("--diff asks the cluster, and --offline asks nothing: give one of them")
+        if since and diff:
+            raise InvalidCommand("--diff asks the cluster, and --since asks nothing: give one of them")
         control = TaskControl(self.task_list)
+        if outcomes:
+            control.process([name for name in control.tasks if not name.startswith("_")])
+            self.outstream.write(as_json(outcomes_run(control, self.dep_manager).outcomes))
+            return 0
         control.process([why] if why else self.sel_tasks)
-        runner = planned_run(control, self.dep_manager, offline=offline, asks_clusters=diff)
-        plan = runner.plan
+        if since:
+            plan = self._plan_since(since, control)
+        else:
+            plan = planned_run(control, self.dep_manager, offline=offline, asks_clusters=diff).plan
         if json:
             self.outstream.write(plan.as_json())
         elif markdown:
@@ -68,6 +106,22 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
         if any(task.state == "error" for task in plan.tasks):
             return 1
         return _WORK if detailed_exitcode and plan.has_work else 0
+
+    def _plan_since(self, revision: str, control: TaskControl) -> Plan:
+        from bundlepipe.pipeline.planning.since import plan_since
+
+        is_default = self._file in PROJECT_FILES
+        named = os.path.relpath(os.path.join(get_initial_workdir() or os.getcwd(), self._file))
+        given = [f"{name}={value}" for name, value in (variables() or {}).items()]
+        try:
+            return plan_since(
+                revision,
+                PROJECT_FILES if is_default else [named],
+                given if is_default else ["-f", named, *given],
+                reached(control.selected_tasks, lambda name: control.tasks[name].task_dep),
+            )
+        except BundlepipeError as error:
+            raise InvalidCommand(str(error)) from None
 
 
 def _asked(plan: Plan, name: str, control: TaskControl) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
 from doit.control import TaskControl
 from doit.dependency import Dependency
@@ -13,9 +14,12 @@ from doit.reporter import ZeroReporter
 
 from bundlepipe.filesystem.overlay import Overlay, overlaid
 from bundlepipe.pipeline.planning.runner import PlanningRunner
+from bundlepipe.pipeline.planning.tree_outcomes import TreeOutcomesRunner
 from bundlepipe.pipeline.plugins.reporter import announce
 from bundlepipe.pipeline.running.edges import depend_on_directories
-from bundlepipe.pipeline.running.run import planned_access
+from bundlepipe.pipeline.running.run import PlannedAccess, planned_access
+
+Made = TypeVar("Made", bound=PlanningRunner)
 
 
 def planned_run(
@@ -32,11 +36,37 @@ def planned_run(
     If it `asks_clusters`, kubectl says what applies would change.
     Raises InvalidCommand for an error that would end a run.
     """
+    return _foreseen(
+        control,
+        lambda reporter, access, overlay: PlanningRunner(
+            dependencies, reporter, access, overlay, asks_clusters=asks_clusters
+        ),
+        offline=offline,
+        runs_programs=runs_programs,
+    )
+
+
+def outcomes_run(control: TaskControl, dependencies: Dependency) -> TreeOutcomesRunner:
+    """Find out what the tasks that `control` has selected make of the files alone, and return what did so.
+
+    Raises InvalidCommand for an error that would end a run.
+    """
+    return _foreseen(control, partial(TreeOutcomesRunner, dependencies), offline=True, stands_in=True)
+
+
+def _foreseen(
+    control: TaskControl,
+    make: Callable[[_Silent, PlannedAccess, Overlay], Made],
+    *,
+    offline: bool,
+    runs_programs: bool = False,
+    stands_in: bool = False,
+) -> Made:
     reporter = _Silent()
     with tempfile.TemporaryDirectory(prefix="bundlepipe-plan-") as room:
-        overlay = Overlay(room)
+        overlay = Overlay(room, stands_in=stands_in)
         with overlaid(overlay), planned_access(offline=offline, runs_programs=runs_programs) as access:
-            runner = PlanningRunner(dependencies, reporter, access, overlay, asks_clusters=asks_clusters)
+            runner = make(reporter, access, overlay)
             runner.run_all(control.task_dispatcher())
     if reporter.errors:
         raise InvalidCommand(reporter.errors[0])

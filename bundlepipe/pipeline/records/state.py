@@ -165,6 +165,11 @@ def _read_made(kind: str, name: str, task: str) -> str:
         raise BundlepipeError(f"{kind} '{own_name}' has not been made yet: run doit {task}") from None
 
 
+def is_record(path: str) -> bool:
+    """Return whether a file is a record of the pipeline, not an output."""
+    return path.startswith(STATE_DIRECTORY + os.sep)
+
+
 def task_of_record(path: str) -> str | None:
     """Return the name of the task whose result, a digest or a tag, is recorded in a file; None for another file."""
     directory, record = os.path.split(path)

@@ -16,7 +16,10 @@ from bundlepipe.concurrency.cancellation import Cancellation, cancellable
 from bundlepipe.concurrency.termination import end_orderly, ending_behind
 from bundlepipe.errors import BundlepipeError, printable
 from bundlepipe.filesystem.base_directory import as_given, base_directory, paths_from
+from bundlepipe.filesystem.files import write_if_changed
 from bundlepipe.filesystem.overlay import Unforeseen
+from bundlepipe.oci.digest import Digest
+from bundlepipe.pipeline.records.state import is_record
 from bundlepipe.pipeline.running.edges import REFUSAL
 from bundlepipe.progress.display import display
 from bundlepipe.stores.http.traffic import traffic
@@ -40,7 +43,7 @@ class Action(BaseAction):  # type: ignore[misc]
         self.err: str | None = None
         self.result: dict[str, Any] | None = None
         self.values: dict[str, Any] = {}
-        self._directory = base_directory()
+        self.directory = base_directory()
 
     def execute(self, out: Any = None, err: Any = None) -> BaseFail | None:
         """Do the work; return the failure for doit to report, or None."""
@@ -50,7 +53,7 @@ class Action(BaseAction):  # type: ignore[misc]
             return TaskFailed(refusal)
         outer = sys.exc_info()[1]
         # Other tasks may have changed the current directory.
-        with paths_from(self._directory), _measured(self.task):
+        with paths_from(self.directory), _measured(self.task):
             try:
                 # An interruption cancels everything that can be cancelled: pauses, connections,
                 # programs.
@@ -80,8 +83,18 @@ class Action(BaseAction):  # type: ignore[misc]
             raise BundlepipeError(refusal)
         if not self.is_foreseen:
             raise Unforeseen
-        with paths_from(self._directory):
+        with paths_from(self.directory):
             return self.work()
+
+    # The names of the options that the digest of the result does not cover; None for all.
+    decisive_options: Collection[str] | None = None
+
+    def stand_in(self, digest: Digest) -> None:
+        """Write stand-ins of the task's outputs, in a comparison of two trees: they differ if `digest` does."""
+        for target in self.task.targets:
+            if not is_record(target):
+                path = os.path.join(target, "stand-in") if target == self.task.directory else target
+                write_if_changed(path, f"# {digest}\n".encode())
 
     def work(self) -> dict[str, Any]:
         """Do the task's work; return JSON-able values.

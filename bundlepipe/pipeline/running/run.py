@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from bundlepipe.filesystem.overlay import active_overlay
 from bundlepipe.pipeline.records.groups import group_name
 from bundlepipe.progress.display import tell_retries
 from bundlepipe.stores.settings import RegistrySettings
@@ -109,7 +110,9 @@ class PlannedAccess:
         """Return the resolver for these settings."""
         from bundlepipe.verbs.images.resolver import Resolver
 
-        if registries not in self._resolvers:
+        overlay = active_overlay()
+        # Each lock that uses a stand-in of a digest has to ask for it.
+        if registries not in self._resolvers or (overlay and overlay.stands_in):
             self._resolvers[registries] = Resolver(self.stores(registries))
         return self._resolvers[registries]
 

@@ -90,7 +90,8 @@ def reasons_of(task: Task) -> list[Reason]:
     return found or [changed_dependency(path) for path in sorted(task.dep_changed or ())]
 
 
-def _file(code: Change, path: str) -> Reason:
+def file_reason(code: Change, path: str) -> Reason:
+    """Return the reason for a file that changed."""
     return Reason(code, path, str(Difference(path, code)))
 
 
@@ -108,7 +109,7 @@ class Staleness(Calculator):
 
     def __init__(self, options: Values) -> None:
         super().__init__()
-        self._options = options
+        self.options = options
         self._found: list[Reason] = []
         # The result of the last call.
         self.is_current = False
@@ -152,10 +153,10 @@ class Staleness(Calculator):
         ]
         if missing:
             return missing
-        reasons = _changed_options(values[OPTIONS], self._options)
+        reasons = changed_options(values[OPTIONS], self.options)
         before = from_values(values)
         now = self.files_now(before)
-        reasons += [_file(change, path) for path, change in differences(before, now)]
+        reasons += [file_reason(change, path) for path, change in differences(before, now)]
         if not reasons:
             self._refresh_stamps(task, values, before, now)
         return reasons
@@ -174,13 +175,18 @@ class Staleness(Calculator):
         """Return the state of the task's files now, reading only those that `before` does not vouch for."""
         return {}
 
+    def files_read(self) -> Snapshot:
+        """Return the state of what the task reads, without what it makes; InputError."""
+        return self.files_now({})
+
     def _refresh_stamps(self, task: Task, values: Values, before: Snapshot, now: Snapshot) -> None:
         """Record the new stamps of files that were touched but not changed, so they are not read in every run."""
         if before != now and not is_looked_at(task):
             self.remember(task, {**values, FILES: to_values(now)})
 
 
-def _changed_options(before: Values, now: Values) -> list[Reason]:
+def changed_options(before: Values, now: Values) -> list[Reason]:
+    """Return the reasons for options that changed."""
     # An option that is off equals one that an earlier version did not have: an upgrade makes nothing stale.
     keys = sorted(now.keys() | before.keys())
     return [

@@ -69,7 +69,7 @@ class ApplyAction(Action):
         """Return what an apply would change in the cluster, as a unified diff; BundlepipeError if that is unknown."""
         from bundlepipe.verbs.apply import diff
 
-        with paths_from(self._directory):
+        with paths_from(self.directory):
             return diff(self._request())
 
     def _request(self) -> ApplyRequest:

@@ -197,6 +197,17 @@ class CopyAction(Action):
         """Whether it copies to a repository."""
         return isinstance(parse_location(self._copy.to), Reference)
 
+    def stand_in(self, digest: Digest) -> None:
+        """Record a stand-in of the copied image, and write those of the other outputs."""
+        declared, record = self._copy, self._settings.record(self._copy.name)
+        location = parse_location(declared.to)
+        made = str(location.with_digest(digest)) if isinstance(location, Reference) else f"{declared.to}@{digest}"
+        write_digest(declared.kind, record, made)
+        if declared.kind == Copy.kind:
+            write_tag(record, None)
+        if not archives_in([declared.to]):
+            super().stand_in(digest)
+
     def work(self) -> Values:
         """Copy everything that the source stands for to the destination."""
         from bundlepipe.pipeline.running.replacing import lock_output, tar_files

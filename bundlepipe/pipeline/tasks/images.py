@@ -15,6 +15,7 @@ from bundlepipe.pipeline.declared.destinations import destination_of
 from bundlepipe.pipeline.declared.model import Build, Copy, Image, Program
 from bundlepipe.pipeline.reasons import REFRESH_REQUESTED, Reason
 from bundlepipe.pipeline.records.read_files import files_among
+from bundlepipe.pipeline.records.state import write_digest
 from bundlepipe.pipeline.running.action import Action
 from bundlepipe.pipeline.running.destination_lookups import DestinationLookup, look_up
 from bundlepipe.pipeline.running.edges import is_bundles_own
@@ -158,6 +159,12 @@ class BuildAction(Action):
             FILES: to_values(built.inputs.snapshot),
         }
 
+    def stand_in(self, digest: Digest) -> None:
+        """Record a stand-in of the image."""
+        write_digest(
+            self._image.kind, self._settings.record(self._image.name), str(self._destination.with_digest(digest))
+        )
+
     @property
     def _is_refreshed(self) -> bool:
         return bool(_refresh_reasons(self._image.name, self._settings))
@@ -220,6 +227,11 @@ class ProgramAction(Action):
         self._program = program
         self._destination = destination
         self._settings = settings
+
+    def stand_in(self, digest: Digest) -> None:
+        """Record a stand-in of the image; without a destination only the program knows its repository."""
+        image = (self._destination or Reference.parse("stand-in.localhost/image")).with_digest(digest)
+        write_digest(self._image.kind, self._settings.record(self._image.name), str(image))
 
     def work(self) -> Values:
         """Run the program; the last line of its output is the image."""

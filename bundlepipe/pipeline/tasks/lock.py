@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from doit.task import Task
 
 from bundlepipe.filesystem.base_directory import anchored
+from bundlepipe.filesystem.files import write_if_changed
 from bundlepipe.filesystem.snapshots import Snapshot, file_snapshot
+from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.model import (
     Bundle,
@@ -209,6 +211,15 @@ class LockAction(Action):
     def is_foreseen(self) -> bool:
         """Whether no program prints what is searched."""
         return not programs_searched(self._bundle)
+
+    # The lock has all that it decides.
+    decisive_options = ()
+
+    def stand_in(self, digest: Digest) -> None:
+        """Write a stand-in of the lock: one without images, with the digest in a comment."""
+        from bundlepipe.documents.imgpkg.images_lock import ImagesLock
+
+        write_if_changed(self._lock_path, ImagesLock(()).to_bytes() + f"# {digest}\n".encode())
 
     def work(self) -> Values:
         """Lock; references keep their digest in the lock file, or without one in images.yml."""

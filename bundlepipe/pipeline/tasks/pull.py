@@ -87,9 +87,15 @@ class PullStaleness(SourceStaleness):
 
     def files_now(self, before: Snapshot) -> Snapshot:
         """Return the state of the pulled directory, and of the lock file that names the source."""
+        return {**snapshot(Inputs([self._pull.to], exclude=()), before), **self._lock_now(before)}
+
+    def files_read(self) -> Snapshot:
+        """Return the state of the lock file that names the source."""
+        return self._lock_now({})
+
+    def _lock_now(self, before: Snapshot) -> Snapshot:
         source = self._pull.source
-        lock = file_snapshot([source.path], before) if isinstance(source, LockSource) else {}
-        return {**snapshot(Inputs([self._pull.to], exclude=()), before), **lock}
+        return file_snapshot([source.path], before) if isinstance(source, LockSource) else {}
 
 
 class PullAction(Action):

@@ -166,6 +166,8 @@ def is_another(destination: Location | str) -> Reason:
 class PushAction(Action):
     """Pushes, records the digest, writes the BundleLock."""
 
+    decisive_options = ("destination", "tags")
+
     def __init__(self, thing: Pushable, destination: Reference, settings: Settings) -> None:
         super().__init__()
         self._thing = thing

@@ -73,6 +73,10 @@ class RenderStaleness(Staleness):
         """Return the state of the rendered files, the locks, and the output."""
         return {**_read_now(self._render, before), **file_snapshot([self._render.output], before)}
 
+    def files_read(self) -> Snapshot:
+        """Return the state of the rendered files and the locks."""
+        return _read_now(self._render, {})
+
 
 class RenderAction(Action):
     """Writes the output if its content changes."""
@@ -81,6 +85,9 @@ class RenderAction(Action):
         super().__init__()
         self._render = render
         self._settings = settings
+
+    # The output has all that they decide.
+    decisive_options = ()
 
     @property
     def is_foreseen(self) -> bool:

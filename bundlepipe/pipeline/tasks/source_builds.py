@@ -14,9 +14,10 @@ from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import OutputLine
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.filesystem.files import locked
-from bundlepipe.filesystem.overlay import Unforeseen, active_overlay
+from bundlepipe.filesystem.overlay import Overlay, Unforeseen, active_overlay
 from bundlepipe.filesystem.snapshots import Snapshot
 from bundlepipe.oci.builds.context import BuildContext
+from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.declared.contexts import by_directory, faults
 from bundlepipe.pipeline.declared.destinations import kept_by_runs
@@ -64,10 +65,12 @@ class SourceBuilder:
         """
         from bundlepipe.verbs.building.kbld_sources import build_source
 
-        if active_overlay():
-            raise Unforeseen(f"what is built of {built.source.path} is known when it is built")
         source = replace(built.source, path=normalise(built.source.path, self._directory))
         described = self._described(source)
+        if overlay := active_overlay():
+            if not overlay.stands_in:
+                raise Unforeseen(f"what is built of {built.source.path} is known when it is built")
+            return self._stand_in(built, described, overlay)
         # Locks with the same image run one at a time, in any thread, process or run: builds are not reproducible,
         # and the second one finds the image of the first.
         key = fingerprint([source.path, repr(source.builder), built.destination and built.destination.new_image])
@@ -86,6 +89,13 @@ class SourceBuilder:
             self.sources.append({**described, _IMAGE: str(image)})
             self.snapshot.update(before)
         return image
+
+    def _stand_in(self, built: FromSource, described: Values, overlay: Overlay) -> Reference:
+        overlay.stood_in += 1
+        files = {path: (state.mode, state.sha256) for path, state in sources_now([described], {}).items()}
+        digest = Digest.of(fingerprint([repr(built.source.builder), sorted(files.items())]).encode())
+        image = built.destination.new_image if built.destination else "stand-in.localhost/image"
+        return Reference.parse(image).with_digest(digest)
 
     def _tell(self, image: str, event: Event) -> None:
         """Report the image along with each event: several may be built at once."""

@@ -13,7 +13,7 @@ from bundlepipe.pipeline.declared.reading import read_pipeline
 from bundlepipe.pipeline.graph.tasks import create_tasks
 from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.running.run import Settings
-from bundlepipe.pipeline.running.staleness import Staleness, Values, _changed_options
+from bundlepipe.pipeline.running.staleness import Staleness, Values, changed_options
 from bundlepipe.pipeline.tasks.copy import CopyAction
 from bundlepipe.stores.location import ArchiveLocation
 from bundlepipe.verbs.copying.request import CopyRequest
@@ -261,7 +261,7 @@ def _recorded(project: Project) -> dict[str, Values]:
     settings = Settings(registries=declared.registries, run_id="run", lock_file=declared.lock_file)
     checks = ((task.name, check) for task in create_tasks(declared, settings) for check in task.uptodate)
     found = ((name, check[0] if isinstance(check, tuple) else check) for name, check in checks)
-    return {name: check._options for name, check in found if isinstance(check, Staleness) and check._options}
+    return {name: check.options for name, check in found if isinstance(check, Staleness) and check.options}
 
 
 def test_options_are_recorded_as_ever(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,9 +303,9 @@ ON: Sequence[object] = (True, "text", ["item"])
 def test_an_option_that_a_new_version_brings_makes_nothing_stale_until_it_is_used() -> None:
     before = RECORDED["copy_bundle:tar"]
     for value in OFF:
-        assert _changed_options(before, {**before, "new": value}) == []
-        assert _changed_options({**before, "new": value}, before) == []
+        assert changed_options(before, {**before, "new": value}) == []
+        assert changed_options({**before, "new": value}, before) == []
     for value in ON:
-        assert _changed_options(before, {**before, "new": value}) == [Reason("optionChanged", "new", "new changed")]
-    (reason,) = _changed_options(before, {**before, "exclude": []})
+        assert changed_options(before, {**before, "new": value}) == [Reason("optionChanged", "new", "new changed")]
+    (reason,) = changed_options(before, {**before, "exclude": []})
     assert str(reason) == "exclude changed"

@@ -1,0 +1,171 @@
+"""What tasks make of a tree of files alone, whatever was done before: no record and no registry is asked.
+
+Two trees are compared by it. What cannot be foreseen has a stand-in, which differs if and only if its input does:
+what tags name, what programs print, what an engine builds, what users' own tasks write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import re
+from typing import Any
+
+from doit.action import CmdAction, PythonAction
+from doit.exceptions import BaseFail
+from doit.task import Task
+from msgspec import Struct
+from msgspec.json import decode, encode
+
+from bundlepipe.errors import BundlepipeError, printable
+from bundlepipe.filesystem.base_directory import anchored, paths_from
+from bundlepipe.filesystem.files import write_if_changed
+from bundlepipe.filesystem.overlay import Overlay, Unforeseen
+from bundlepipe.filesystem.snapshots import file_snapshot
+from bundlepipe.oci.digest import Digest
+from bundlepipe.pipeline.doit_adapter.internals import calculators
+from bundlepipe.pipeline.planning.plan import PlannedTask
+from bundlepipe.pipeline.planning.runner import PlanningRunner
+from bundlepipe.pipeline.records.state import is_record
+from bundlepipe.pipeline.running.action import SUMMARY, Action, failure_of
+from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, fingerprint, to_values
+
+# Of an object, in its text: another one in each process.
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What a task makes, and of what.
+
+    `made` is a hash of the result and of where it goes: as long as it is the same, a run has nothing to do. `image` is
+    the `repository@digest`, unless there is a stand-in in it. `options` and `files` are as in records, `outputs` the
+    sha256 of the files that it makes; `problem` says why the result is not known.
+    """
+
+    made: str = ""
+    image: str | None = None
+    summary: str = ""
+    needs: tuple[str, ...] = ()
+    options: Values = {}
+    files: dict[str, list[Any]] = {}
+    outputs: dict[str, str] = {}
+    problem: str | None = None
+
+
+Outcomes = dict[str, Outcome]
+
+
+class TreeOutcomesRunner(PlanningRunner):
+    """Foresees all tasks, in an overlay that stands in for what is not foreseen."""
+
+    def __init__(self, dependencies: Any, reporter: object, access: Any, overlay: Overlay) -> None:
+        super().__init__(dependencies, reporter, access, overlay)
+        self._found: dict[str, Outcome] = {}
+        # Tasks with a stand-in in their result.
+        self._uncertain: set[str] = set()
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """What was found, in the order of the run."""
+        return {task.name: self._outcome(task) for task in self.plan.tasks}
+
+    def _outcome(self, task: PlannedTask) -> Outcome:
+        if task.state == "error":
+            return Outcome(problem="; ".join(map(str, task.reasons)), needs=tuple(task.needs))
+        found = self._found.get(task.name, Outcome())
+        is_certain = task.name not in self._uncertain
+        return Outcome(
+            made=found.made,
+            image=task.image if is_certain else None,
+            summary=task.summary if is_certain else "",
+            needs=tuple(task.needs),
+            options=found.options,
+            files=found.files,
+            outputs=found.outputs,
+        )
+
+    def execute_task(self, task: Task) -> BaseFail | None:
+        """Foresee the result of a task, or stand in for it."""
+        action = task.actions[0] if task.actions else None
+        if action is None:
+            return super().execute_task(task)
+        stood_in = self._overlay.stood_in
+        try:
+            if not isinstance(action, Action):
+                raise Unforeseen
+            task.values = action.foresee()
+        except Unforeseen:
+            try:
+                self._stand_in(task, action)
+            except BundlepipeError as error:
+                return failure_of(error)
+        except Exception as error:  # noqa: BLE001  (as in a run, other tasks go on)
+            return failure_of(error)
+        if self._overlay.stood_in != stood_in or any(name in self._uncertain for name in task.task_dep):
+            self._uncertain.add(task.name)
+        task.result = {"digest": task.values.get("digest", "")}
+        options, decisive = (
+            task.values.get(OPTIONS, {}),
+            action.decisive_options if isinstance(action, Action) else None,
+        )
+        decided = {key: value for key, value in options.items() if value and (decisive is None or key in decisive)}
+        outputs = self._outputs(task)
+        made = fingerprint([decided, task.values.get("digest"), outputs])
+        self._found[task.name] = Outcome(made=made, options=options, files=task.values.get(FILES, {}), outputs=outputs)
+        self._note(
+            task, "run", [], image=task.values.get("image"), summary=printable(str(task.values.get(SUMMARY, "")))
+        )
+        return None
+
+    def _stand_in(self, task: Task, action: object) -> None:
+        """Write stand-ins for what a task makes, and give it their values; InputError if its input cannot be read."""
+        self._overlay.stood_in += 1
+        if isinstance(action, Action):
+            (staleness,) = (each for each in calculators(task) if isinstance(each, Staleness))
+            with paths_from(action.directory):
+                options, files = staleness.options, staleness.files_read()
+        else:
+            options = {"actions": [_text(each) for each in task.actions]}
+            files = file_snapshot([path for path in task.file_dep if not is_record(path)], {})
+        content = sorted((path, state.mode, state.sha256) for path, state in files.items())
+        needed = sorted((name, self._found[name].made) for name in task.task_dep if name in self._found)
+        digest = Digest.of(fingerprint([task.name, options, content, needed]).encode())
+        if isinstance(action, Action):
+            with paths_from(action.directory):
+                action.stand_in(digest)
+        else:
+            for target in task.targets:
+                write_if_changed(target, f"# {digest}\n".encode())
+        task.values = {OPTIONS: options, FILES: to_values(files), "digest": digest}
+
+    def _outputs(self, task: Task) -> dict[str, str]:
+        """Return the hashes of the files that a task makes."""
+        made = {}
+        for target in task.targets:
+            seen = anchored(target)
+            if not is_record(target) and os.path.isfile(seen):
+                with open(seen, "rb") as file:
+                    made[target] = hashlib.sha256(file.read()).hexdigest()
+        return made
+
+
+def _text(action: object) -> str:
+    """Return what a user's own action does, as far as it can be seen."""
+    if isinstance(action, PythonAction):
+        try:
+            code = inspect.getsource(action.py_callable)
+        except (OSError, TypeError):
+            code = getattr(action.py_callable, "__qualname__", type(action.py_callable).__name__)
+        return _ADDRESS.sub("", f"{code} {action.args} {action.kwargs}")
+    return _ADDRESS.sub("", str(action._action if isinstance(action, CmdAction) else action))
+
+
+def as_json(outcomes: Outcomes) -> str:
+    """Return outcomes as JSON, for `read_outcomes`."""
+    return encode(outcomes).decode()
+
+
+def read_outcomes(text: str) -> Outcomes:
+    """Return the outcomes in JSON; ValueError if it is not that."""
+    return decode(text, type=Outcomes)
