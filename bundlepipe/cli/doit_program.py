@@ -75,6 +75,13 @@ def _main(name: str, arguments: Sequence[str]) -> Any:
     return main
 
 
+def _is_told() -> bool:
+    """Return whether `watch` started this process, which has told the user where it runs."""
+    from bundlepipe.pipeline.watching.children import is_child
+
+    return is_child()
+
+
 def _project_above(name: str, arguments: Sequence[str]) -> str | None:
     """Return the directory of the pipeline above, and report it, if there is none here and no file is named."""
     from bundlepipe.pipeline.plugins.loader import PROJECT_FILES
@@ -84,7 +91,7 @@ def _project_above(name: str, arguments: Sequence[str]) -> str | None:
     if named or any(map(os.path.exists, PROJECT_FILES)):
         return None
     above = directory_above(PROJECT_FILES)
-    if above:
+    if above and not _is_told():
         found = next(file for file in PROJECT_FILES if os.path.exists(os.path.join(above, file)))
         sys.stderr.write(f"{name}: running in {os.path.relpath(above)}, where {found} is\n")
     return above

@@ -30,6 +30,7 @@ _COMMANDS = {
         "init": ("init:init", "Write a bundlepipe.yml and a dodo.py for a directory"),
         "doit": ("doit:doit", "Run doit, with the tasks of bundlepipe.yml if there is no dodo.py"),
         "plan": ("plan:plan", "Show what a run of doit would do, without doing it"),
+        "watch": ("doit:watch", "Run doit, and again whenever inputs change"),
         "graph": ("graph:graph", "Show the tasks of a pipeline and what they need, as a picture, page or text"),
         "check": ("check:check", "Check all documents of a pipeline, without network"),
         "doctor": ("doctor:doctor", "Find out why a registry does not respond"),

@@ -16,7 +16,7 @@ from bundlepipe.errors import BundlepipeError, DocumentError, printable
 from bundlepipe.garbage_collection import collect_rarely
 from bundlepipe.pipeline.checks.python_values import checked_declarations, checked_path, checked_prefix, listed
 from bundlepipe.pipeline.declared.model import Bundle, Copy, Image, Pull, Render, Verify
-from bundlepipe.pipeline.declared.reading import Declared, read_pipeline
+from bundlepipe.pipeline.declared.reading import Declared, PipelineFiles, read_pipeline
 from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
 from bundlepipe.pipeline.doit_adapter.task_output import separate_output
 from bundlepipe.pipeline.doit_adapter.workers import end_workers_orderly
@@ -71,6 +71,7 @@ class Pipeline:
         self._read: Callable[[], Declared] = lambda: checked_declarations(given)
         self._called = "one declared in Python"
         self._prefix = prefix
+        self._files = PipelineFiles()
         self.create_doit_tasks = self._create_doit_tasks
         _pipelines.add(self)
 
@@ -78,7 +79,8 @@ class Pipeline:
     def load(cls, path: str | os.PathLike[str] = DEFAULT_PATH, *, prefix: str = "") -> Pipeline:
         """Return the pipeline of a file; the file is read when doit asks for the tasks."""
         pipeline = cls(prefix=prefix)
-        pipeline._read = lambda: read_pipeline(checked_path(path), os.environ, prefix=prefix)
+        files = pipeline._files
+        pipeline._read = lambda: read_pipeline(checked_path(path), os.environ, prefix=prefix, files=files)
         pipeline._called = printable(str(path))
         return pipeline
 
@@ -117,6 +119,15 @@ class Pipeline:
         for other in [each for each in _pipelines if each is not self]:
             with contextlib.suppress(BundlepipeError):
                 yield other._read(), checked_prefix(other._prefix)
+
+
+def files_of_pipelines() -> PipelineFiles:
+    """Return the files of all pipelines of this process that were read so far, faulty ones included."""
+    each = [pipeline._files for pipeline in _pipelines]
+    return PipelineFiles(
+        sorted({path for files in each for path in files.paths}),
+        sorted({pattern for files in each for pattern in files.patterns}),
+    )
 
 
 def _without_faults(declared: Declared) -> Declared:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from msgspec import Struct
+
 from bundlepipe.errors import DocumentError, command_text, quoted
 from bundlepipe.filesystem.files import read_document, write_if_changed
 from bundlepipe.oci.reference import is_registry_host
@@ -84,15 +86,33 @@ class Declared:
         return [*files, *contexts, *searched]
 
 
-def read_pipeline(path: str, environment: Mapping[str, str], *, remembers: bool = True, prefix: str = "") -> Declared:
+class PipelineFiles(Struct):
+    """The pipeline files that were read or looked for, also if one of them is missing or faulty.
+
+    `patterns` are those of includes, `paths` the files; both relative to the current directory.
+    """
+
+    paths: list[str] = []
+    patterns: list[str] = []
+
+
+def read_pipeline(
+    path: str,
+    environment: Mapping[str, str],
+    *,
+    remembers: bool = True,
+    prefix: str = "",
+    files: PipelineFiles | None = None,
+) -> Declared:
     """Return the declarations of the pipeline file at `path` and the files it includes.
 
-    Nothing is written, unless it `remembers` which files are valid, separately for each `prefix`. Raises
-    InputError for an unreadable file, otherwise DocumentError with all faults of all files.
+    Nothing is written, unless it `remembers` which files are valid, separately for each `prefix`. `files` gets
+    the files, before they are read. Raises InputError for an unreadable file, otherwise DocumentError with all
+    faults of all files.
     """
     root = normalise(path)
     cache = os.path.join(STATE_DIRECTORY, f"{prefix}:{_CACHE}" if prefix else _CACHE)
-    reading = _Reading(environment, os.path.dirname(root), cache)
+    reading = _Reading(environment, os.path.dirname(root), cache, PipelineFiles() if files is None else files)
     reading.read(root, None)
     if reading.problems:
         raise DocumentError(reading.problems)
@@ -163,7 +183,8 @@ class _ValidatedCache:
 class _Reading:
     """The state of reading one pipeline: its declarations and faults."""
 
-    def __init__(self, environment: Mapping[str, str], directory: str, cache: str) -> None:
+    def __init__(self, environment: Mapping[str, str], directory: str, cache: str, files: PipelineFiles) -> None:
+        self._files = files
         self._built_in = RegistrySettings(layout=normalise(DEFAULT_LAYOUT_DIRECTORY, directory))
         self.declared = Declared()
         self.problems: list[str] = []
@@ -203,6 +224,7 @@ class _Reading:
     def _load(self, path: str) -> dict[str, Any] | None:
         """Return the interpolated data of a file, or None if it is too faulty."""
         self.declared.paths.append(path)
+        self._files.paths.append(path)
         self._begun.add(path)
         content = read_document(path)
         try:
@@ -251,9 +273,11 @@ class _Reading:
     def _include(self, where: Position, pattern: str, base: str, default_push: str | None) -> None:
         found = [pattern]
         if glob.has_magic(pattern):
+            self._files.patterns.append(os.path.join(base, pattern))
             found = sorted(glob.glob(pattern, root_dir=base or None, recursive=True))
         for path in (normalise(path, base) for path in found):
             if not os.path.isfile(path):
+                self._files.paths.append(path)
                 self.problems.append(f"{where}: no such pipeline file: {path}")
             # Several patterns may match a file, including the file's own.
             elif path not in self._begun:

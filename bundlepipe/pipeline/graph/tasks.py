@@ -33,8 +33,8 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
     Raises InvalidDodoFile for cycles of tasks.
     """
     specs = {settings.task(spec.group, spec.name): spec for spec in _specs(PipelineContext(declared, settings))}
-    reads = [Reads(name, *read) for name, spec in specs.items() for read in spec.reads if read[0]]
     tasks = {name: _task(name, spec, settings) for name, spec in specs.items()}
+    reads = [read for task in tasks.values() for read in task.reads]
     _connect(tasks, specs, reads)
     cycle = find_cycle(lambda name: [dep for dep in tasks[name].task_dep if dep in tasks], tasks)
     if cycle:
@@ -47,6 +47,7 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
         uptodate=[GeneratedInputs(reads, settings.prefix)],
     )
     generated.reports = list(declared.reports)
+    generated.lock_file = settings.lock_file
     yield generated
     yield from tasks.values()
 
@@ -92,6 +93,7 @@ def _task(name: str, spec: TaskSpec, settings: Settings) -> PipelineTask:
         **of_group,
     )
     task.directory = spec.directory
+    task.reads = [Reads(name, *read) for read in spec.reads if read[0]]
     return task
 
 

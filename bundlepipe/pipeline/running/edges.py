@@ -33,8 +33,8 @@ class PipelineTask(Task):  # type: ignore[misc]
     says whether a run has come to it: other commands, which only look at it, change nothing.
     `has_late_edges` is for those: edges are not found twice. If a run has more tasks than a screen
     has lines, it `is_told_briefly`, unless `doit -v 2` `wants_all`. If the run `is_reported`, its costs are
-    measured. `reports` are the paths of the reports that its pipeline declares, where it is the task that
-    stands for the pipeline.
+    measured. `reads` are the declared inputs of the task. The task that stands for the pipeline has the paths
+    of the `reports` that it declares, and of its `lock_file`.
     """
 
     refusal: str | None = None
@@ -44,7 +44,9 @@ class PipelineTask(Task):  # type: ignore[misc]
     is_told_briefly = False
     wants_all = False
     is_reported = False
+    reads: Sequence[Reads] = ()
     reports: Sequence[str] = ()
+    lock_file: str | None = None
 
     def __init__(self, *arguments: Any, pipeline: str = "", **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)

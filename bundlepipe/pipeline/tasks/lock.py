@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from bundlepipe.events import Emit
     from bundlepipe.verbs.images.lock import LockRequest
 
-_SOURCES = "sources"
+SOURCES = "sources"
 ENTRIES = "entries"
 RUN = "run"
 # In `task.meta`, which is sent to workers: entries that other locks refresh in this run, in their old
@@ -131,7 +131,7 @@ class LockStaleness(Staleness):
     def reasons(self, task: Task, values: Values) -> list[Reason]:
         """Compare as all tasks do; a refresh always runs. Built images are looked up if requested."""
         # The images are in files that are compared as well.
-        self._sources = values.get(_SOURCES, [])
+        self._sources = values.get(SOURCES, [])
         reasons = [*_refresh_reasons(self._bundle, self._lock, self._settings), *self._refreshed_reasons(task, values)]
         reasons += self._moved(values)
         reasons += super().reasons(task, values)
@@ -244,7 +244,7 @@ class LockAction(Action):
             UNCHANGED: not (written or (results and results.has_changed)),
             SUMMARY: f"{path} {'' if written else 'unchanged, '}{what}",
             OPTIONS: _all_options(bundle, settings),
-            _SOURCES: builder.sources,
+            SOURCES: builder.sources,
             FILES: to_values({**before, **builder.snapshot, **file_snapshot([path], {})}),
         }
 

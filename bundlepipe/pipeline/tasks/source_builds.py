@@ -42,6 +42,11 @@ _IMAGE = "image"
 _LOCKS = os.path.join(STATE_DIRECTORY, "locks")
 
 
+def directories_of_sources(sources: Sequence[Values]) -> list[str]:
+    """Return the directories that were built, from the values that `SourceBuilder` has of them."""
+    return [str(source[_PATH]) for source in sources]
+
+
 class SourceBuilder:
     """Builds for the lock of one bundle. May be used by several threads at once.
 

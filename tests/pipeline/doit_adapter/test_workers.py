@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import way
+from tests.support.processes import is_running, until
 from tests.support.project import Project
 
 __all__ = ["way"]
@@ -76,23 +74,6 @@ def run(project: Project, way: tuple[str, ...], *tasks: str) -> subprocess.Popen
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait, at most for a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def is_running(process: int) -> bool:
-    """Return whether a process runs; one that has ended may not have been awaited."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 @processes

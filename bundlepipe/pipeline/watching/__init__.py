@@ -1,0 +1,1 @@
+"""`doit watch`: runs when inputs change, each in a process of its own."""
