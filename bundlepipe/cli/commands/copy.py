@@ -17,8 +17,10 @@ from bundlepipe.cli.parsing.lock_words import read_copied_lock
 from bundlepipe.cli.parsing.outputs import check_tar, force_option, lock_writer
 from bundlepipe.cli.parsing.references import location_of
 from bundlepipe.cli.parsing.registry_options import Access, registry_options
+from bundlepipe.cli.printing.results import Transfers, copied_to_json
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG
 from bundlepipe.errors import BundlepipeError, InvalidReference
+from bundlepipe.events import Event
 from bundlepipe.filesystem.dangerous import refuse_repository
 from bundlepipe.stores.location import parse_location
 from bundlepipe.verbs.outputs.kinds import BUNDLE_LOCK, IMAGES_LOCK, kind_of
@@ -122,14 +124,21 @@ def copy(
 
     from bundlepipe.verbs.copying.copy import copy as copy_images
 
-    narration = _narration(run, request)
-    with narrated(run, "copy", narration.take) as emit, fetching():
+    narration, transfers = _narration(run, request), Transfers()
+
+    def tell(event: Event) -> None:
+        transfers.take(event)
+        narration.take(event)
+
+    with narrated(run, "copy", tell) as emit, fetching():
         stores = access.stores(run, emit, concurrency=concurrency)
         copied = copy_images(request, stores, about_to=_last_check(run, request, force=force), emit=emit)
     narration.end(copied)
-    if lock_output:
-        made = _lock_of(copied, lock_output)
+    made = _lock_of(copied, lock_output) if lock_output else None
+    if made:
         write_lock(made.to_bytes(), kind_of(made))
+    if run.prints_results:
+        run.console.document(copied_to_json(request, copied, transfers, made))
 
 
 def _is_shallow(options: dict[str, bool]) -> bool:

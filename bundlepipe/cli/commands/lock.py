@@ -9,6 +9,7 @@ import click
 
 from bundlepipe.cli.parsing.command import PATH, Command, Run
 from bundlepipe.cli.parsing.groups import Commands
+from bundlepipe.cli.printing.results import merged_to_json
 from bundlepipe.documents.yaml.conflict_markers import both_sides
 from bundlepipe.errors import DocumentError, OutputError
 from bundlepipe.filesystem.files import read_document, write_if_changed
@@ -59,9 +60,11 @@ def merge(run: Run, base: str, ours: str, theirs: str, path: str | None) -> None
     their_entries = _parsed(their, f"{path}, theirs" if path else theirs, problems)
     if problems:
         _write(ours, _merged_as_text(base, ours, theirs) or both_sides(our, their))
+        run.console.document(merged_to_json(ours, None))
         raise DocumentError([*problems, f"{path or ours}: {_AS_TEXT}"])
     merged = merged_of(parse_base(before), our_entries, their_entries)
     _write(ours, merged.to_bytes())
+    run.console.document(merged_to_json(ours, merged))
     if merged.conflicts:
         raise DocumentError(
             f"{path or ours}: both sides moved {key}, ours to {our}, theirs to {their}: keep one of the two entries "

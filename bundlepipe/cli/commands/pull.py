@@ -13,6 +13,7 @@ from bundlepipe.cli.parsing.images import bundle_option, image_option, sole
 from bundlepipe.cli.parsing.outputs import force_option, pull_output
 from bundlepipe.cli.parsing.references import location_of
 from bundlepipe.cli.parsing.registry_options import Access, registry_options
+from bundlepipe.cli.printing.results import Transfers, pulled_to_json
 from bundlepipe.cli.tool import BUNDLEPIPE
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.events import Event, UnpackingImage, UnpackingLayer
@@ -87,7 +88,11 @@ def pull(
     if run.tool is not BUNDLEPIPE:
         _check_as_imgpkg(chosen[0], recursive=recursive, files_alone=files_alone)
     source, expected = _source(run, *chosen)
-    narrator = _Narrator(run)
+    narrator, transfers = _Narrator(run), Transfers()
+
+    def tell(event: Event) -> None:
+        transfers.take(event)
+        narrator.take(event)
 
     from bundlepipe.verbs.outputs.pulled import is_as_pulled, record_pulled
     from bundlepipe.verbs.pull import pull as pull_files
@@ -95,7 +100,7 @@ def pull(
     # Under the name imgpkg its rule applies, and no records are kept.
     is_bundle = None if files_alone else expected == "bundle"
     replaces = pull_output(output, lambda: is_as_pulled(output), is_bundle=is_bundle, force=force)
-    with narrated(run, "pull", narrator.take) as emit, fetching():
+    with narrated(run, "pull", tell) as emit, fetching():
         stores = access.stores(run, emit)
         pulled = pull_files(
             source,
@@ -110,6 +115,8 @@ def pull(
     if run.tool is BUNDLEPIPE:
         record_pulled(output, pulled.snapshot)
     narrator.finish(pulled)
+    if run.prints_results:
+        run.console.document(pulled_to_json(output, pulled, transfers))
 
 
 def _check_output(output: str) -> None:

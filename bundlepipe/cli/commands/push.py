@@ -17,6 +17,7 @@ from bundlepipe.cli.parsing.images import bundle_option, image_option, sole
 from bundlepipe.cli.parsing.outputs import force_option, lock_writer
 from bundlepipe.cli.parsing.references import tag_of
 from bundlepipe.cli.parsing.registry_options import Access, registry_options
+from bundlepipe.cli.printing.results import Transfers, pushed_to_json
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG
 from bundlepipe.errors import BundlepipeError, InputError, as_go, quoted
 from bundlepipe.events import EntryPacked, Event
@@ -112,7 +113,10 @@ def push(
     request = _request(run, tag, kind == "bundle", inputs, labels)
     write_lock = lock_writer(run, lock_output, [BUNDLE_LOCK], force=force)
 
+    transfers = Transfers()
+
     def tell(event: Event) -> None:
+        transfers.take(event)
         if isinstance(event, EntryPacked):
             run.console.line(f"{'dir' if event.is_directory else 'file'}: {event.name}")
 
@@ -121,10 +125,14 @@ def push(
     with narrated(run, "push", tell) as emit:
         pushed = push_files(request, access.stores(run, emit), emit=emit)
     run.console.line(f"Pushed '{pushed.reference}'", ends=False)
+    lock = None
     if lock_output:
         from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
 
-        write_lock(BundleLock(pushed.reference, request.tag).to_bytes(), BUNDLE_LOCK)
+        lock = BundleLock(pushed.reference, request.tag)
+        write_lock(lock.to_bytes(), BUNDLE_LOCK)
+    if run.prints_results:
+        run.console.document(pushed_to_json(request, pushed, transfers, lock))
 
 
 def _check_as_imgpkg(run: Run, labels: Sequence[str], access: Access) -> None:

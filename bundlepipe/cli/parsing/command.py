@@ -203,6 +203,11 @@ class Run:
         self.failure_status = 1
 
     @property
+    def prints_results(self) -> bool:
+        """Whether the result is printed as a JSON document: imgpkg prints its lines as JSON."""
+        return self.console.as_json and self.tool is BUNDLEPIPE
+
+    @property
     def trace(self) -> Callable[[str], None] | None:
         """The writer of HTTP traces; None without --debug."""
         return (lambda text: self.console.write(text, sys.stderr)) if self.debug else None
