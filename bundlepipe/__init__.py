@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bundlepipe.garbage_collection import collection_paused
 
 if TYPE_CHECKING:
-    from bundlepipe.api import copy, describe, lock, pull, push
+    from bundlepipe.api import copy, describe, diff, lock, pull, push
     from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
     from bundlepipe.documents.imgpkg.images_lock import ImageRef, ImagesLock
     from bundlepipe.errors import BundlepipeError
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bundlepipe.stores.settings import NetworkSettings, RegistrySettings
     from bundlepipe.verbs.copying.request import Copied, CopiedRoot
     from bundlepipe.verbs.describing.description import BundleDescription, ImageDescription
+    from bundlepipe.verbs.diffing.difference import Difference, PairDifference
     from bundlepipe.verbs.pull import Pulled, PulledBundle
     from bundlepipe.verbs.push import Pushed
 
@@ -53,6 +54,7 @@ __all__ = [
     "CopiedRoot",
     "Copy",
     "CopySource",
+    "Difference",
     "Image",
     "ImageDescription",
     "ImageRef",
@@ -61,6 +63,7 @@ __all__ = [
     "Lock",
     "LockSource",
     "NetworkSettings",
+    "PairDifference",
     "Pipeline",
     "Program",
     "Pull",
@@ -75,6 +78,7 @@ __all__ = [
     "__version__",
     "copy",
     "describe",
+    "diff",
     "lock",
     "pull",
     "push",
@@ -82,7 +86,7 @@ __all__ = [
 
 # Public names that are not declarations, with their modules.
 _MODULES = {
-    "api": ("copy", "describe", "lock", "pull", "push"),
+    "api": ("copy", "describe", "diff", "lock", "pull", "push"),
     "documents.imgpkg.bundle_lock": ("BundleLock",),
     "documents.imgpkg.images_lock": ("ImageRef", "ImagesLock"),
     "errors": ("BundlepipeError",),
@@ -92,6 +96,7 @@ _MODULES = {
     "stores.settings": ("NetworkSettings", "RegistrySettings"),
     "verbs.copying.request": ("Copied", "CopiedRoot"),
     "verbs.describing.description": ("BundleDescription", "ImageDescription"),
+    "verbs.diffing.difference": ("Difference", "PairDifference"),
     "verbs.pull": ("Pulled", "PulledBundle"),
     "verbs.push": ("Pushed",),
 }

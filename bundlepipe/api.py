@@ -1,4 +1,4 @@
-"""The Python API: push, pull, copy, lock and describe as functions, without doit.
+"""The Python API: push, pull, copy, lock, describe and diff as functions, without doit.
 
 A front end. Each function builds a request from paths and texts and passes it to a verb. Modules
 are imported when they are first needed.
@@ -12,18 +12,19 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bundlepipe.arguments import as_labels, as_paths, as_tags, as_texts
+from bundlepipe.arguments import as_labels, as_paths, as_push_destination, as_side, as_tags, as_texts
 from bundlepipe.errors import BundlepipeError
 
 if TYPE_CHECKING:
     from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
     from bundlepipe.documents.imgpkg.images_lock import ImagesLock
     from bundlepipe.oci.reference import Reference, Repository
-    from bundlepipe.pipeline.declared.model import LockSource
+    from bundlepipe.pipeline.declared.model import Bundle, Image, LockSource
     from bundlepipe.stores.location import ArchiveLocation, Location, Place
     from bundlepipe.stores.opening import Stores
     from bundlepipe.verbs.copying.request import Copied
     from bundlepipe.verbs.describing.description import BundleDescription
+    from bundlepipe.verbs.diffing.difference import Difference
     from bundlepipe.verbs.outputs.replacing import ReplacePolicy
     from bundlepipe.verbs.pull import Pulled
     from bundlepipe.verbs.push import Pushed
@@ -55,7 +56,7 @@ def push(
     from bundlepipe.verbs.push import PushRequest
     from bundlepipe.verbs.push import push as push_files
 
-    destination = _registry_reference(to)
+    destination = as_push_destination(to)
     request = PushRequest(
         inputs=Inputs(as_paths("files", files), as_paths("exclude", exclude), preserve_permissions),
         destination=destination,
@@ -215,6 +216,32 @@ def describe(
         return describe_bundle(_location(source), opened, layers=layers, cosign_artifacts=cosign_artifacts)
 
 
+def diff(
+    old: str | os.PathLike[str] | Location | Bundle | Image,
+    new: str | os.PathLike[str] | Location | Bundle | Image,
+    *,
+    context: int = 3,
+    sizes: bool = True,
+    stores: Stores | None = None,
+) -> Difference:
+    """Return what differs between two bundles or images: files, images, labels, and the same of nested bundles.
+
+    Each is what `pull` takes, the directory of a bundle's files, or a declaration, which is compared as a push would
+    make it now. Patches have `context` lines around changes. Without `sizes`, what a site lacks that has the old one
+    is not counted, which takes a request for each image. Images that cannot be read are in `unread`. Raises
+    InvalidReference, InputError for files that cannot be read, InvalidContent, IntegrityError, UnsafeArchive,
+    DocumentError, StoreError and its subclasses, BundlepipeError for an index, for a declaration that is not made
+    of files, and for other invalid arguments.
+    """
+    from bundlepipe.verbs.diffing.diff import diff as compare
+
+    if context < 0:
+        raise BundlepipeError(f"context={context}: expected the number of lines around each change")
+    sides = as_side(old), as_side(new)
+    with _opened(stores) as opened:
+        return compare(*sides, opened, context=context, sizes=sizes)
+
+
 @contextmanager
 def _opened(stores: Stores | None) -> Iterator[Stores]:
     """Yield the given stores, or new ones whose connections are closed at the end."""
@@ -231,17 +258,6 @@ def _location(given: str | Location) -> Location:
     from bundlepipe.stores.location import parse_location
 
     return parse_location(given) if isinstance(given, str) else given
-
-
-def _registry_reference(given: str | Reference) -> Reference:
-    from bundlepipe.oci.reference import Reference
-    from bundlepipe.stores.location import LOCAL_PREFIXES
-
-    if isinstance(given, Reference):
-        return given
-    if given.startswith(LOCAL_PREFIXES):
-        raise BundlepipeError(f"'{given}': files are pushed to a repository: expected REGISTRY/REPOSITORY[:TAG]")
-    return Reference.parse(given)
 
 
 def _destination(given: str | Location) -> tuple[Place, str | None]:

@@ -1,10 +1,18 @@
-"""Normalise arguments of the Python API: one value or several, strings or paths."""
+"""Normalise arguments of the Python API: one value or several, strings, paths, locations or declarations."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bundlepipe.errors import BundlepipeError
+
+if TYPE_CHECKING:
+    from bundlepipe.oci.reference import Reference
+    from bundlepipe.pipeline.declared.model import Bundle, Image
+    from bundlepipe.stores.location import Location
+    from bundlepipe.verbs.diffing.sides import Side
 
 _Text = TypeVar("_Text", bound="str | os.PathLike[str]")
 
@@ -47,3 +55,52 @@ def as_labels(labels: Mapping[Any, Any]) -> dict[str, str]:
         if not (isinstance(key, str) and isinstance(value, str)):
             raise TypeError(f"labels: expected strings, found {key!r}: {value!r}")
     return dict(labels)
+
+
+def as_push_destination(given: str | Reference) -> Reference:
+    """Return where files are pushed to; InvalidReference, and BundlepipeError for a local location."""
+    from bundlepipe.oci.reference import Reference
+    from bundlepipe.stores.location import LOCAL_PREFIXES
+
+    if isinstance(given, Reference):
+        return given
+    if given.startswith(LOCAL_PREFIXES):
+        raise BundlepipeError(f"'{given}': files are pushed to a repository: expected REGISTRY/REPOSITORY[:TAG]")
+    return Reference.parse(given)
+
+
+def as_side(given: str | os.PathLike[str] | Location | Bundle | Image) -> Side:
+    """Return what is compared: a location, a directory, or what a push would make.
+
+    Raises InvalidReference, InputError for a path without a directory, BundlepipeError for a declaration that is
+    given by its name, or is not made of files.
+    """
+    from bundlepipe.pipeline.declared.model import Bundle, Image
+    from bundlepipe.verbs.diffing.sides import Directory, parse_side
+
+    if isinstance(given, Bundle | Image):
+        return _declared_side(given)
+    if isinstance(given, os.PathLike):
+        return Directory(as_paths("path", given)[0])
+    if not isinstance(given, str):
+        return given
+    kind, colon, _ = given.partition(":")
+    if colon and kind in (Bundle.kind, Image.kind):
+        raise BundlepipeError(
+            f"{given}: a declaration is given as it is, {kind.capitalize()}(...); a repository of Docker Hub is "
+            f"docker.io/library/{given}"
+        )
+    return parse_side(given)
+
+
+def _declared_side(thing: Bundle | Image) -> Side:
+    from bundlepipe.filesystem.inputs import Inputs
+    from bundlepipe.verbs.diffing.sides import Declared
+
+    name = f"{thing.kind}:{thing.name}"
+    if not thing.files:
+        raise BundlepipeError(
+            f"{name}: is not made of files, so what a push would make is unknown: name the image where it was pushed"
+        )
+    inputs = Inputs(as_paths("files", thing.files), as_paths("exclude", thing.exclude), thing.preserve_permissions)
+    return Declared(name, inputs, thing.kind == "bundle", as_labels(thing.labels))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import bundlepipe
-from bundlepipe import BundleLock, BundlepipeError, ImagesLock, LockSource, RegistrySettings, Stores
+from bundlepipe import Bundle, BundleLock, BundlepipeError, Image, ImagesLock, LockSource, RegistrySettings, Stores
 from bundlepipe.errors import (
     DocumentError,
     InputError,
@@ -74,6 +74,25 @@ def test_what_was_pushed_is_pulled_copied_and_described() -> None:
         assert bundlepipe.describe(place).digest == pushed.reference.digest
     bundlepipe.copy(pushed.reference, "tar:delta.tar", exclude=["tar:app.tar", "app.lock.yml"])
     assert Path("delta.tar").stat().st_size < Path("app.tar").stat().st_size
+
+
+def test_what_was_pushed_is_compared_with_what_would_be() -> None:
+    old = bundlepipe.push("app", "layout.localhost/app:1").reference
+    assert bundlepipe.diff(old, "app").is_empty
+    Path("app/app.yml").write_text("kind: Other\n")
+    Path("app/notes.md").write_text("left out")
+    declared = Bundle(name="app", files=["app"], exclude=["notes.md"], push="layout.localhost/app")
+    difference = bundlepipe.diff("layout.localhost/app:1", declared)
+    (pair,) = difference.pairs
+    assert [(file.path, file.status) for file in pair.files] == [("app.yml", "modified")]
+    assert "+kind: Other" in pair.files[0].patch
+    assert difference.transfer is not None and difference.transfer.size > 0
+    assert (difference.old, difference.new) == ("layout.localhost/app:1", "bundle:app")
+    files = bundlepipe.diff(old, Path("app"), context=0, sizes=False)
+    assert (len(files.pairs[0].files), files.transfer) == (2, None)
+    new = bundlepipe.push("app", "layout.localhost/app:2", exclude="notes.md").reference
+    assert bundlepipe.diff(new, declared).is_empty
+    assert new.digest == pair.new
 
 
 def test_what_would_be_lost_is_replaced_by_force_alone() -> None:
@@ -164,6 +183,11 @@ def test_a_file_that_is_no_lock_is_not_replaced() -> None:
         (lambda: bundlepipe.lock([], include=["layout.localhost/none:1"]), ResolutionError, "none:1"),
         (lambda: bundlepipe.lock("gone.yml"), InputError, "gone.yml"),
         (lambda: bundlepipe.describe("tar:gone.tar"), BundlepipeError, "gone.tar"),
+        (lambda: bundlepipe.diff("./gone", "app"), InputError, "gone: there is no such directory"),
+        (lambda: bundlepipe.diff("bundle:app", "app"), BundlepipeError, r"given as it is, Bundle\(\.\.\.\)"),
+        (lambda: bundlepipe.diff("app", "app", context=-1), BundlepipeError, "context=-1"),
+        (lambda: bundlepipe.diff("app", Image(name="i", push="a.example/i")), BundlepipeError, "not made of files"),
+        (lambda: bundlepipe.diff("app", "layout.localhost/none:1"), NotFound, "none"),
     ],
 )
 def test_errors(call: Callable[[], object], error: type[Exception], text: str) -> None:

@@ -199,6 +199,7 @@ with Stores({"a.example": RegistrySettings(insecure=True)}) as stores:
     reveal_type(bundlepipe.lock("app", "app/.imgpkg/images.yml").images[0].digest)
     reveal_type(bundlepipe.describe("oci:layout").images)
     reveal_type(ImageLocations)
+    reveal_type(bundlepipe.diff(Path("app"), bundlepipe.Bundle(name="app", files=["app"])).pairs)
 bundlepipe.push(1, "a.example/app")
 bundlepipe.pull("a.example/app", "out", recursve=True)
 """
@@ -212,7 +213,7 @@ def test_type_checkers_know_what_users_write(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     revealed = [line.partition("Revealed type is ")[2] for line in lines if "Revealed type" in line]
     wrong = [line for line in lines if ": error: " in line]
-    assert len(revealed) == 4, done.stdout
-    parts = ("bool", "Digest", "ImageDescription", "ImageLocations")
+    assert len(revealed) == 5, done.stdout
+    parts = ("bool", "Digest", "ImageDescription", "ImageLocations", "PairDifference")
     assert all(part in text for part, text in zip(parts, revealed, strict=True))
-    assert [line.partition(": ")[0] for line in wrong] == ["sample.py:17", "sample.py:18"], done.stdout
+    assert [line.partition(": ")[0] for line in wrong] == ["sample.py:18", "sample.py:19"], done.stdout

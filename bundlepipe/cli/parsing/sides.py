@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bundlepipe.errors import BundlepipeError, InputError, quoted
-from bundlepipe.stores.location import LOCAL_PREFIXES, parse_location
 
 if TYPE_CHECKING:
     from bundlepipe.pipeline.declared.model import Pushable
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 _PIPELINE = "bundlepipe.yml"
 _KINDS = ("bundle", "image")
-_PATH_STARTS = ("/", "./", "../", "~")
 
 
 class Sides:
@@ -37,26 +35,12 @@ class Sides:
         Raises InvalidReference, InputError for a path without a directory, DocumentError for a faulty bundlepipe.yml,
         BundlepipeError for a name that it does not declare, or that is not made of files.
         """
-        from bundlepipe.verbs.diffing.sides import Directory
+        from bundlepipe.verbs.diffing.sides import parse_side
 
         kind, colon, name = text.partition(":")
         if colon and kind in _KINDS:
             return self._declared(kind, name)
-        if text.startswith(LOCAL_PREFIXES):
-            return parse_location(text)
-        if os.path.isdir(text):
-            if os.path.exists(os.path.join(text, "oci-layout")):
-                raise InputError(
-                    f"{text}: is an OCI image layout: write oci:{text}, with :TAG if it has several images"
-                )
-            return Directory(text.rstrip("/") or "/")
-        if os.path.isfile(text):
-            raise InputError(
-                f"{text}: is a file: expected a directory, a reference, or tar:{text} for imgpkg's tar file"
-            )
-        if text.startswith(_PATH_STARTS) or text in (".", ".."):
-            raise InputError(f"{text}: there is no such directory")
-        return parse_location(text)
+        return parse_side(text)
 
     def _declared(self, kind: str, name: str) -> Declared:
         from bundlepipe.pipeline.declared.suggestions import suggestions
