@@ -42,7 +42,7 @@ def test_commands_and_options_are_doits_own(pipeline: Command) -> None:
 def test_a_plan_is_that_of_doit(pipeline: Command) -> None:
     told = pipeline("bundlepipe", "plan").output
     assert told == pipeline("bundlepipe", "doit", "plan").output
-    assert told.splitlines()[-1].startswith("4 run, ")
+    assert told.splitlines()[-1].startswith("4 to run, ")
     assert pipeline("bundlepipe", "plan", "push_bundle:one").output.splitlines()[-1].startswith("2 run, ")
     assert "show what a run would do" in pipeline("bundlepipe", "plan", "--help").output
 
