@@ -32,7 +32,8 @@ class FileChange(Struct, frozen=True):
     """A file or empty directory that differs; `old` or `new` is None where it does not exist.
 
     `patch` has the hunks of a unified diff, empty unless the content of a text differs; bytes that are not UTF-8
-    are surrogates. `added` and `removed` count lines.
+    are surrogates. `added` and `removed` count lines. `blobs` are the names that git gives both contents, if there
+    is no patch for them.
     """
 
     path: str
@@ -42,6 +43,7 @@ class FileChange(Struct, frozen=True):
     patch: str = ""
     added: int = 0
     removed: int = 0
+    blobs: tuple[str | None, str | None] = (None, None)
 
     @property
     def status(self) -> FileStatus:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from bundlepipe.limits import LARGEST_DOCUMENT
 from bundlepipe.verbs.diffing.difference import ContentKind, FileChange, FileVersion
 from bundlepipe.verbs.diffing.lines import is_text, unified
-from bundlepipe.verbs.diffing.trees import FileTree, TreeFile, pulled_mode, read
+from bundlepipe.verbs.diffing.trees import FileTree, TreeFile, git_blob, pulled_mode, read
 
 # Larger files, and those of more lines, are compared by their hash alone.
 LARGEST_TEXT = LARGEST_DOCUMENT
@@ -66,7 +66,8 @@ class FileComparison:
         contents = list(given) if given else self._contents(files)
         kind = self._kind(contents)
         if contents is None or kind != "text":
-            return FileChange(path, old, new, kind)
+            blobs = tuple(git_blob(file) if file else None for file in files)
+            return FileChange(path, old, new, kind, blobs=(blobs[0], blobs[1]))
         self._left -= sum(map(len, contents))
         hunks = unified(contents[0], contents[1], self._context)
         return FileChange(path, old, new, kind, hunks.text, hunks.added, hunks.removed)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from bundlepipe.errors import InputError
 from bundlepipe.events import Emit
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.filesystem.inputs import Entry, Inputs
@@ -21,6 +22,7 @@ from bundlepipe.verbs.shared.bundles import StoredImage
 
 _OWNER = 0o700
 _USUAL_UMASK = 0o022
+_CHUNK = 1 << 20
 
 
 class TreeFile(Struct, frozen=True):
@@ -83,8 +85,6 @@ def pulled_mode(mode: int, *, owner_only: bool = False) -> int:
 
 def read(file: TreeFile) -> bytes:
     """Return the content of a file of a tree; InputError if it changed since it was hashed."""
-    from bundlepipe.errors import InputError
-
     try:
         with open(file.path, "rb") as stream:
             content = stream.read()
@@ -93,6 +93,21 @@ def read(file: TreeFile) -> bytes:
     if hashlib.sha256(content).hexdigest() != file.version.sha256:
         raise InputError(f"{file.path}: changed while it was read; run again")
     return content
+
+
+def git_blob(file: TreeFile) -> str:
+    """Return the name that git gives the content of a file, in hexadecimal; InputError if it cannot be read.
+
+    Source: "Git Objects" in the book Pro Git: the SHA-1 of `blob SIZE`, a NUL and the content.
+    """
+    hasher = hashlib.sha1(b"blob %d\0" % file.version.size, usedforsecurity=False)
+    try:
+        with open(file.path, "rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                hasher.update(chunk)
+    except OSError as error:
+        raise InputError(f"{file.path}: cannot be read: {error.strerror}") from None
+    return hasher.hexdigest()
 
 
 def _empty(directories: set[str], files: Mapping[str, TreeFile]) -> frozenset[str]:

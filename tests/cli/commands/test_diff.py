@@ -65,7 +65,9 @@ def test_the_patch(command: Command, app: Path) -> None:
         "new mode 100755",
         "diff --git a/new.bin b/new.bin",
         "new file mode 100644",
-        "Binary files /dev/null and b/new.bin differ (2 B)",
+        "index 0000000..09f370e",
+        "Binary files /dev/null and b/new.bin differ",
+        "  binary: 2 B",
     ]
     assert total.startswith("3 files changed, 1 insertion(+), 1 deletion(-); a site with the old one lacks ")
     assert total.endswith(" in 2 blobs and 1 manifest")

@@ -132,7 +132,7 @@ def shown(difference: Difference) -> tuple[str, object]:
 
 
 def git_diff(old: Path, new: Path) -> str:
-    """Return what git says of two directories, without hashes and what it takes for functions."""
+    """Return what git says of two directories, without hashes of texts and what it takes for functions."""
     command = [
         program("git"),
         "-c",
@@ -150,7 +150,7 @@ def git_diff(old: Path, new: Path) -> str:
     for directory, letter in ((old, "a"), (new, "b")):
         printed = printed.replace(f"{letter}{directory}/", f"{letter}/")
     printed = printed.replace(f"a{new}/", "a/").replace(f"b{old}/", "b/")
-    printed = re.sub(r"^index .*\n", "", printed, flags=re.MULTILINE)
+    printed = re.sub(r"^index .*\n(?!Binary)", "", printed, flags=re.MULTILINE)
     return re.sub(r"^(@@ .* @@) .*$", r"\1", printed, flags=re.MULTILINE)
 
 
@@ -188,26 +188,31 @@ def test_files_differ_as_git_says_of_the_pulled_trees(maker: Maker, tmp_path: Pa
             pull(reference, str(tmp_path / name), maker.stores, files_alone=True)
         only = replace(pair, path="")
         ours = "".join(f"{line.text}\n" for change in pair.files for line in text.file_patch(only, change))
-        assert re.sub(r" \(.* B -> .* B\)$", "", ours, flags=re.MULTILINE) == git_diff(
+        assert "index " in ours or pair.path
+        assert re.sub(r"^  binary: .* B -> .* B\n", "", ours, flags=re.MULTILINE) == git_diff(
             tmp_path / "old", tmp_path / "new"
         )
 
 
 def test_the_patch_makes_the_new_files(maker: Maker, tmp_path: Path) -> None:
+    """But binary files, which the patch names in git's words: git leaves them out on demand, patch always."""
     old, new = maker.release("1", 12, 6), maker.release("2", 12, 6)
     for reference, name in ((old.root, "old"), (new.root, "new")):
         pull(reference, str(tmp_path / name), maker.stores, files_alone=True)
-    # patch knows no binary files.
-    shutil.copy(tmp_path / "new/logo.png", tmp_path / "old/logo.png")
-    pair = diff(old.root, new.root, maker.stores).pairs[0]
-    changes = [change for change in pair.files if change.kind == "text"]
-    patch = patch_text(Difference("", "", [replace(pair, files=changes)]))
+    difference = diff(old.root, new.root, maker.stores)
+    assert [change.path for change in difference.pairs[0].files if change.kind == "binary"] == ["logo.png"]
+    patch = patch_text(replace(difference, pairs=difference.pairs[:1])).encode(errors="surrogateescape")
     git = [program("git"), "apply", "-p1", "--whitespace=nowarn"]
-    for command in (git, [program("patch"), "-p1", "-s", "--binary"]):
+    for command in ([*git, "--exclude=*.png"], [program("patch"), "-p1", "-s", "--binary"]):
         target = tmp_path / Path(command[0]).name
         shutil.copytree(tmp_path / "old", target)
-        subprocess.run(command, cwd=target, input=patch.encode(errors="surrogateescape"), check=True)
+        subprocess.run(command, cwd=target, input=patch, check=True)
+        assert (target / "logo.png").read_bytes() == (tmp_path / "old/logo.png").read_bytes()
+        shutil.copy(tmp_path / "new/logo.png", target / "logo.png")
         assert git_diff(target, tmp_path / "new") == ""
+    # Nothing of it is done without a word.
+    refused = subprocess.run(git, cwd=tmp_path / "old", input=patch, capture_output=True, check=False)
+    assert b"cannot apply binary patch to 'logo.png' without full index line" in refused.stderr
 
 
 def test_a_copy_is_the_same(maker: Maker, registry: Registry, tmp_path: Path) -> None:
@@ -465,9 +470,10 @@ def test_empty_directories_and_large_files(maker: Maker, tmp_path: Path, monkeyp
         ("large", "modified", "large"),
         ("long", "modified", "large"),
     ]
-    assert "Large files a/large and b/large differ (300 B -> 300 B)" in patch_text(difference)
+    large = "index ebc5029..1048ef5 100644\nBinary files a/large and b/large differ\n  large: 300 B -> 300 B\n"
+    assert large in patch_text(difference)
     assert "Empty directory removed: gone/deeper" in patch_text(difference)
-    assert "Large files a/long and b/long differ (40 B -> 40 B)" in patch_text(difference)
+    assert "Binary files a/long and b/long differ\n  large: 40 B -> 40 B\n" in patch_text(difference)
 
     monkeypatch.undo()
     monkeypatch.setattr(files, "LARGEST_TEXTS", 605)

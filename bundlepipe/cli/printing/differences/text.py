@@ -1,6 +1,6 @@
 """A difference as text: a patch as git prints it, a summary, or names.
 
-What is not part of the patch (images, labels, sums) is on lines that `patch` and `git apply` skip.
+What is not part of the patch (images, labels, sizes, sums) is on lines that `patch` and `git apply` skip.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _COLORS: dict[Style, str] = {"title": "\x1b[1m", "hunk": "\x1b[36m", "added": "\
 _NO_COLOR = "\x1b[0m"
 _GRAPH_WIDTH = 40
 _INDENT = "  "
+# As git shortens names of objects.
+_SHORT_BLOB = 7
 
 _Files = Callable[[PairDifference], Iterator["Line"]]
 
@@ -117,7 +119,7 @@ def label_line(label: LabelChange) -> str:
 
 
 def file_patch(pair: PairDifference, change: FileChange) -> Iterator[Line]:
-    """Yield the patch of a file as `git diff` prints it, without hashes; sizes of what is no text."""
+    """Yield the patch of a file as `git diff` prints it, but hashes only of what is no text, and sizes after it."""
     path = full_path(pair, change.path)
     old, new = quoted_path(f"a/{path}"), quoted_path(f"b/{path}")
     if change.kind == "directory":
@@ -131,14 +133,22 @@ def file_patch(pair: PairDifference, change: FileChange) -> Iterator[Line]:
         new = "/dev/null"
     if change.kind != "text":
         if change.has_other_content:
-            what = "Binary" if change.kind == "binary" else "Large"
-            yield Line(f"{what} files {old} and {new} differ ({sizes(change)})")
+            # Without this line, and for any other words, git refuses the whole patch.
+            yield Line(_index(change), "title")
+            yield Line(f"Binary files {old} and {new} differ")
+            yield Line(f"{_INDENT}{change.kind}: {sizes(change)}")
         return
     if change.patch:
         # As git does, since patch would take what follows a space for a time.
         yield Line(f"--- {_ended(old)}", "title")
         yield Line(f"+++ {_ended(new)}", "title")
         yield from (_content(line) for line in change.patch[:-1].split("\n"))
+
+
+def _index(change: FileChange) -> str:
+    old, new = (blob[:_SHORT_BLOB] if blob else "0" * _SHORT_BLOB for blob in change.blobs)
+    mode = f" {_mode(change.new)}" if change.old and change.new and not change.has_other_mode else ""
+    return f"index {old}..{new}{mode}"
 
 
 def _ended(path: str) -> str:
