@@ -1,4 +1,4 @@
-"""Read labels, platform and DiffIDs from an image configuration."""
+"""Read labels, platform, DiffIDs and other fields from an image configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INPUTS_LABEL = "dev.bundlepipe.inputs"
 def labels_of(config: bytes, what: str) -> dict[str, str]:
     """Return the labels in an image configuration; InvalidContent, naming `what`, if it is invalid."""
     try:
-        labels = (_document(config, what).get("config") or {}).get("Labels") or {}
+        labels = (configuration_of(config, what).get("config") or {}).get("Labels") or {}
     except AttributeError:
         raise _no_object(what) from None
     return {str(key): str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
@@ -25,7 +25,7 @@ def labels_of(config: bytes, what: str) -> dict[str, str]:
 
 def platform_of(config: bytes, what: str) -> Platform:
     """Return the platform in an image configuration; InvalidContent, naming `what`, if it is invalid."""
-    document = _document(config, what)
+    document = configuration_of(config, what)
     return Platform(str(document.get("os", "")), str(document.get("architecture", "")), document.get("variant") or None)
 
 
@@ -35,7 +35,7 @@ def diff_ids_of(config: bytes, what: str) -> tuple[Digest, ...]:
     Raises InvalidContent, naming `what`, if it is not a configuration, or the list holds anything but digests.
     Source: OCI image specification 1.1, "Image Configuration", `rootfs.diff_ids`.
     """
-    rootfs = _document(config, what).get("rootfs") or {}
+    rootfs = configuration_of(config, what).get("rootfs") or {}
     found = rootfs.get("diff_ids") or [] if isinstance(rootfs, dict) else []
     try:
         return tuple(map(Digest.parse, found))
@@ -43,7 +43,8 @@ def diff_ids_of(config: bytes, what: str) -> tuple[Digest, ...]:
         raise InvalidContent(f"{what}: 'rootfs.diff_ids' of the image configuration is not a list of digests") from None
 
 
-def _document(config: bytes, what: str) -> dict[str, Any]:
+def configuration_of(config: bytes, what: str) -> dict[str, Any]:
+    """Return an image configuration as a JSON object; InvalidContent, naming `what`, if it is none."""
     try:
         document = loads(config)
     except JsonFault as fault:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bundlepipe.errors import UnsafeArchive
 
@@ -19,6 +19,8 @@ END_OF_ARCHIVE = bytes(2 * BLOCK)
 
 REGULAR = b"0"
 DIRECTORY = b"5"
+HARD_LINK = b"1"
+SYMBOLIC_LINK = b"2"
 PAX_EXTENDED = b"x"
 PAX_GLOBAL = b"g"
 GNU_LONG_NAME = b"L"
@@ -39,7 +41,7 @@ _LARGEST_EXTENSION = 1 << 20
 # An entry needs one PAX or two GNU headers, perhaps after a global one; without a limit, an endless
 # series of them would count as one entry.
 _MOST_EXTENSIONS = 16
-_PAX_KEYS = (b"path", b"size")
+_PAX_KEYS = (b"path", b"size", b"linkpath")
 _PAX_SPARSE = b"GNU.sparse."
 _LONGEST_PAX_LENGTH = 7
 
@@ -121,11 +123,18 @@ def _block(name: bytes, prefix: bytes, mode: int, size: int, type_flag: bytes, d
     return b"%s%06o\0 %s" % (before_checksum, checksum, after_checksum)
 
 
+class Link(NamedTuple):
+    """A symbolic link, with its target as it is, or a hard link to another entry of the image."""
+
+    kind: Literal["symlink", "hardlink"]
+    target: bytes
+
+
 class Member(NamedTuple):
     """An entry as an archive describes it; nothing in it can be trusted yet.
 
     `size` is that of the content in the archive. `is_file` and `is_directory` are both false for
-    links, devices and other types.
+    links, devices and other types; `link` is the link if it is one.
     """
 
     name: bytes
@@ -133,6 +142,7 @@ class Member(NamedTuple):
     size: int
     is_file: bool
     is_directory: bool
+    link: Link | None = None
 
 
 def read_member(read: Callable[[int], bytes]) -> Member | None:
@@ -143,6 +153,7 @@ def read_member(read: Callable[[int], bytes]) -> Member | None:
     """
     records: dict[bytes, bytes] = {}
     long_name: bytes | None = None
+    long_link: bytes | None = None
     for extensions in range(_MOST_EXTENSIONS + 1):
         block = read(BLOCK)
         # Like Go's reader, accept an archive without its final zero blocks as complete.
@@ -158,8 +169,11 @@ def read_member(read: Callable[[int], bytes]) -> Member | None:
                 records.update(_parse_pax(content))
             elif type_flag == GNU_LONG_NAME:
                 long_name = content.partition(b"\0")[0]
+            elif type_flag == GNU_LONG_LINK:
+                long_link = content.partition(b"\0")[0]
             continue
-        return _member(block, type_flag, size, records, long_name)
+        member = _member(block, type_flag, size, records, long_name)
+        return member._replace(link=link) if (link := _link(block, type_flag, records, long_link)) else member
     raise UnsafeArchive(f"the archive has more than {_MOST_EXTENSIONS} extension headers before one entry")
 
 
@@ -175,6 +189,13 @@ def _member(block: bytes, type_flag: bytes, size: int, records: dict[bytes, byte
     is_file = is_file and not is_directory
     has_content = is_file or type_flag not in (b"1", b"2", b"3", b"4", DIRECTORY, b"6")
     return Member(name, _number(block[100:108]) & 0o7777, size if has_content else 0, is_file, is_directory)
+
+
+def _link(block: bytes, type_flag: bytes, records: dict[bytes, bytes], long_link: bytes | None) -> Link | None:
+    if type_flag not in (HARD_LINK, SYMBOLIC_LINK):
+        return None
+    target = records.get(b"linkpath") or long_link or block[157:257].partition(b"\0")[0]
+    return Link("hardlink" if type_flag == HARD_LINK else "symlink", target)
 
 
 def _name(block: bytes) -> bytes:

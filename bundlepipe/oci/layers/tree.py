@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from bundlepipe.errors import UnsafeArchive
 from bundlepipe.filesystem.remove import remove_tree
+from bundlepipe.oci.layers.tar import Link
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -29,6 +31,13 @@ _AUFS_PRIVATE = b".wh..wh."
 _DEEPEST = 256
 
 
+class OmittedLink(NamedTuple):
+    """A link in the index that is not in the file system, and the layer that it is from."""
+
+    link: Link
+    layer: int
+
+
 class Directory:
     """A directory in the tree: its path, its entries by name (the layer for a file), and the layer that created it.
 
@@ -42,7 +51,7 @@ class Directory:
         self.mode = mode
         self.layer = layer
         self.purged = layer
-        self.children: dict[bytes, Directory | int] = {}
+        self.children: dict[bytes, Directory | OmittedLink | int] = {}
 
 
 class Tree:
@@ -51,12 +60,15 @@ class Tree:
     `count` is called for every directory created, and may raise. Names are as in the archive: absolute
     ones are relative to the directory, `.` and `..` are resolved textually. Methods raise
     UnsafeArchive for a name that leaves the directory, or that the file system cannot distinguish from
-    another one, and OSError. With `ignores_umask` files get all bits.
+    another one, and OSError. With `ignores_umask` files get all bits; with `keeps_links` the index has links too.
     """
 
-    def __init__(self, directory: bytes, count: Callable[[], None], *, ignores_umask: bool = False) -> None:
+    def __init__(
+        self, directory: bytes, count: Callable[[], None], *, ignores_umask: bool = False, keeps_links: bool = False
+    ) -> None:
         self._count = count
         self._ignores_umask = ignores_umask
+        self._keeps_links = keeps_links
         self._layer = 0
         self._root = Directory(directory, _PERMISSIONS, 0)
         # The umask, as it acted on the directory; reading the umask would mean changing it.
@@ -113,15 +125,23 @@ class Tree:
             os.chmod(child.path, permissions & ~self._masked | _OWNER)
             child.mode = permissions
 
-    def omit(self, name: bytes) -> None:
-        """Leave out a link or device, but remove the entry of lower layers at its path."""
+    def omit(self, name: bytes, link: Link | None = None) -> None:
+        """Leave out a link or device, but remove the entry of lower layers at its path.
+
+        In an index that keeps links, a `link` is entered unless a file or directory of its layer has the path.
+        """
         place = self._place(name)
-        if place is not None:
-            self._remove_lower(*place)
+        if place is None:
+            return
+        parent, base = place
+        self._remove_lower(parent, base)
+        if self._keeps_links and link and not isinstance(parent.children.get(base), Directory | int):
+            parent.children[base] = OmittedLink(link, self._layer)
 
     def names(self) -> list[str]:
         """Return the names at the top, in byte order."""
-        return [os.fsdecode(name) for name in sorted(self._root.children)]
+        children = self._root.children
+        return [os.fsdecode(name) for name in sorted(children) if not isinstance(children[name], OmittedLink)]
 
     def walk(self) -> Iterator[tuple[bytes, bool]]:
         """Yield the path of the directory and of everything in it, each with whether it is a file."""
@@ -132,8 +152,19 @@ class Tree:
             for base, child in directory.children.items():
                 if isinstance(child, Directory):
                     directories.append(child)
-                else:
+                elif isinstance(child, int):
                     yield directory.path + b"/" + base, True
+
+    def links(self) -> Iterator[tuple[bytes, Link]]:
+        """Yield the path and target of the links that are kept in the index."""
+        directories = [self._root]
+        while directories:
+            directory = directories.pop()
+            for base, child in directory.children.items():
+                if isinstance(child, Directory):
+                    directories.append(child)
+                elif isinstance(child, OmittedLink):
+                    yield directory.path + b"/" + base, child.link
 
     def _place(self, name: bytes, *, is_directory: bool = False) -> tuple[Directory, bytes] | None:
         """Return parent and base of a name, creating the parent; None after applying a whiteout.
@@ -203,15 +234,16 @@ class Tree:
             return
         if isinstance(child, Directory) and child.layer == self._layer:
             self._purge(child)
-        elif child != self._layer:
+        elif self._layer != (child.layer if isinstance(child, OmittedLink) else child):
             self._remove(parent, base)
 
     def _remove(self, parent: Directory, base: bytes) -> None:
         path = parent.path + b"/" + base
-        if isinstance(parent.children.pop(base), Directory):
+        removed = parent.children.pop(base)
+        if isinstance(removed, Directory):
             remove_tree(path)
             self._last_head = None
-        else:
+        elif isinstance(removed, int):
             os.unlink(path)
 
 

@@ -25,7 +25,7 @@ from bundlepipe.filesystem.snapshots import FileState, Snapshot, directory_state
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.layers.archive import Archive, Block
 from bundlepipe.oci.layers.decompress import decompress
-from bundlepipe.oci.layers.tar import BLOCK, Member, read_member
+from bundlepipe.oci.layers.tar import BLOCK, Link, Member, read_member
 from bundlepipe.oci.layers.tree import Tree
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def unpack(
     what: str = "image",
     expected: Sequence[LayerContent] = (),
     states: Snapshot | None = None,
+    links: dict[str, Link] | None = None,
     ignores_umask: bool = False,
 ) -> Unpacked:
     """Unpack layers, the base first, into a directory.
@@ -100,7 +101,7 @@ def unpack(
     image configuration.
 
     `states`, if given, gets the state of the directory and of everything in it, by path, so that
-    nothing has to be read again.
+    nothing has to be read again. `links`, if given, gets the links that are left out, by path.
 
     Raises UnsafeArchive for a name that leaves the directory, for content beyond `limits` and for a
     damaged archive; IntegrityError for a layer that is not the `expected` one; OutputError if the
@@ -110,7 +111,8 @@ def unpack(
     budget = _Budget(limits or Limits())
     written: dict[bytes, FileState] | None = None if states is None else {}
     try:
-        tree = Tree(os.fsencode(directory), budget.count_entry, ignores_umask=ignores_umask)
+        root, keeps_links = os.fsencode(directory), links is not None
+        tree = Tree(root, budget.count_entry, ignores_umask=ignores_umask, keeps_links=keeps_links)
     except OSError as error:
         raise OutputError(f"{directory}: cannot be written: {error.strerror}") from None
     for number, layer in enumerate(layers, 1):
@@ -126,6 +128,8 @@ def unpack(
         files += is_file
         if states is not None and written is not None:
             states[os.fsdecode(path)] = written[path] if is_file else directory_state()
+    if links is not None:
+        links.update((os.fsdecode(path), link) for path, link in tree.links())
     return Unpacked(files, tuple(tree.names()))
 
 
@@ -264,7 +268,7 @@ def _write_entry(member: Member, archive: Archive, tree: Tree, written: dict[byt
     elif member.is_directory:
         tree.create_directory(member.name, member.mode)
     else:
-        tree.omit(member.name)
+        tree.omit(member.name, member.link)
     if created is None:
         archive.skip(member.size)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from itertools import chain, count
@@ -16,6 +17,7 @@ from bundlepipe.filesystem.temporary import temporary_room
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.opening import Stores
+from bundlepipe.verbs.diffing.configuration import changed_settings
 from bundlepipe.verbs.diffing.difference import (
     Difference,
     ImageChange,
@@ -24,7 +26,7 @@ from bundlepipe.verbs.diffing.difference import (
     Relocation,
     Transfer,
 )
-from bundlepipe.verbs.diffing.files import FileComparison, Texts
+from bundlepipe.verbs.diffing.files import FileComparison, Texts, changed_links
 from bundlepipe.verbs.diffing.images import changed_images, name_of
 from bundlepipe.verbs.diffing.lines import CONTEXT
 from bundlepipe.verbs.diffing.packages import Package, Packages
@@ -35,6 +37,8 @@ from bundlepipe.verbs.shared.bundles import StoredImage
 
 _NESTED = f"{BUNDLE_DIRECTORY}/bundles"
 _SHORT_DIGEST = 12
+# What differs in the manifests of an image after another compression, or in Docker's format and OCI's.
+_FORM = ("mediaType", "config", "layers")
 
 
 def diff(
@@ -46,7 +50,7 @@ def diff(
     sizes: bool = True,
     emit: Emit = ignore,
 ) -> Difference:
-    """Return what differs between two bundles or images: files, images, labels, and nested bundles that moved.
+    """Return what differs between two bundles or images: files, links, images, configuration, and moved nested bundles.
 
     Images are compared by digest: that a copy has them in another repository is no difference. `context` is the
     number of lines around changes. Only layers of bundles (and of the compared images) are fetched. With `sizes`,
@@ -104,8 +108,12 @@ class _Pairs:
                     [self._with_kind(change) for change in images],
                     relocated,
                     _changed_labels(before.labels, after.labels),
+                    changed_settings(before.settings, after.settings),
+                    changed_links(before.tree, after.tree),
                 )
             )
+            if self.compared[-1].is_empty and not relocated and not _are_forms_of_one(before, after):
+                self.compared[-1] = replace(self.compared[-1], differs_otherwise=True)
             waiting += self._nested(moved)
 
     def _nested(self, moved: list[ImageChange]) -> list[tuple[str, Package, Package]]:
@@ -136,6 +144,20 @@ class _Pairs:
         entry = change.new or change.old
         assert entry
         return replace(change, is_bundle=self._packages.is_bundle(entry.digest))
+
+
+def _are_forms_of_one(old: Package, new: Package) -> bool:
+    """Return whether both are the same image, at most compressed or described in another way.
+
+    How the image of a directory was made is unknown, so its digest says nothing.
+    """
+    if old.settings is None or new.settings is None or old.manifest.digest == new.manifest.digest:
+        return True
+    if old.manifest.config.digest != new.manifest.config.digest or not old.is_identified:
+        return False
+    documents = [json.loads(package.manifest.raw) for package in (old, new)]
+    rest = [{key: value for key, value in document.items() if key not in _FORM} for document in documents]
+    return rest[0] == rest[1]
 
 
 def _locks(old: Package, new: Package, relocated: list[Relocation]) -> Texts:

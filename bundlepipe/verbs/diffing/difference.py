@@ -1,12 +1,12 @@
-"""The result of a diff, as values: changed files, images and labels of each pair of bundles, and the bytes to transfer.
+"""The result of a diff, as values: what changed in each pair of bundles or images, and the bytes to transfer.
 
-Used by the verb, and by the formats `to_text`, `to_markdown` and `to_json`.
+Used by the verb, by `to_json`, and by the text and Markdown of the command.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -93,10 +93,37 @@ class LabelChange(Struct, frozen=True):
     new: str | None
 
 
+class SettingChange(Struct, frozen=True):
+    """A field of the image configuration that differs, such as `config.User`; None where it is not set.
+
+    Values are those of JSON.
+    """
+
+    name: str
+    old: Any
+    new: Any
+
+
+class LinkTarget(Struct, frozen=True):
+    """A link of an image, which a pull leaves out: a symbolic one, or a hard link to another file."""
+
+    kind: Literal["symlink", "hardlink"]
+    target: str
+
+
+class LinkChange(Struct, frozen=True):
+    """A link that differs; None where it does not exist."""
+
+    path: str
+    old: LinkTarget | None
+    new: LinkTarget | None
+
+
 class PairDifference(Struct, frozen=True):
     """The differences of two bundles or images, without those of their nested bundles.
 
-    `path` is empty for the compared pair itself, and for a nested bundle `.imgpkg/bundles/NAME`.
+    `path` is empty for the compared pair itself, and for a nested bundle `.imgpkg/bundles/NAME`. `differs_otherwise`,
+    if the digests differ and nothing here explains it: in owners, times or extended attributes of files, say.
     """
 
     path: str
@@ -106,11 +133,15 @@ class PairDifference(Struct, frozen=True):
     images: Sequence[ImageChange] = ()
     relocated: Sequence[Relocation] = ()
     labels: Sequence[LabelChange] = ()
+    configuration: Sequence[SettingChange] = ()
+    links: Sequence[LinkChange] = ()
+    differs_otherwise: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Whether both have the same content, wherever their images are."""
-        return not (self.files or self.images or self.labels)
+        changes = self.files, self.images, self.labels, self.configuration, self.links
+        return not (any(changes) or self.differs_otherwise)
 
 
 class Unread(Struct, frozen=True):

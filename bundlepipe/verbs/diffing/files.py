@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from bundlepipe.limits import LARGEST_DOCUMENT
-from bundlepipe.verbs.diffing.difference import ContentKind, FileChange, FileVersion
+from bundlepipe.verbs.diffing.difference import ContentKind, FileChange, FileVersion, LinkChange
 from bundlepipe.verbs.diffing.lines import is_text, unified
 from bundlepipe.verbs.diffing.trees import FileTree, TreeFile, git_blob, pulled_mode, read
 
@@ -87,6 +87,13 @@ class FileComparison:
         return "large" if any(content.count(b"\n") > MOST_LINES for content in contents) else "text"
 
 
+def changed_links(old: FileTree, new: FileTree) -> list[LinkChange]:
+    """Return the links that differ, in byte order of their paths."""
+    paths = sorted(old.links.keys() | new.links.keys(), key=_bytes)
+    changes = (LinkChange(path, old.links.get(path), new.links.get(path)) for path in paths)
+    return [change for change in changes if change.old != change.new]
+
+
 def _version(file: TreeFile | None, by_owner: bool) -> FileVersion | None:
     if file is None:
         return None
@@ -101,7 +108,7 @@ def _bytes(path: str) -> bytes:
 
 def _directories(tree: FileTree) -> set[str]:
     found = set(tree.empty_directories)
-    for path in (*tree.files, *tree.empty_directories):
+    for path in (*tree.files, *tree.links, *tree.empty_directories):
         while (path := path.rpartition("/")[0]) and path not in found:
             found.add(path)
     return found

@@ -24,6 +24,7 @@ from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.manifest import DOCKER_CONFIG, OCI_CONFIG, Manifest
 from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Source
+from bundlepipe.verbs.diffing.configuration import Settings, settings_of
 from bundlepipe.verbs.diffing.difference import Unread
 from bundlepipe.verbs.diffing.sides import Declared, Directory, Side
 from bundlepipe.verbs.diffing.trees import FileTree, declared, unpacked
@@ -39,7 +40,9 @@ class Package(Struct, frozen=True):
 
     store: where it is; None for files that no push has sent yet.
     labels: those of its configuration; None if there is nothing to compare, as in a directory.
+    settings: the other fields of its configuration, likewise.
     lock: the entries of its images.yml, empty for an image.
+    is_identified: whether its configuration has the DiffIDs of all layers, and so says what is in them.
     located: of the images in its own repository, as its image-locations image says, whether they are bundles; None
     if there is no such image.
     """
@@ -48,8 +51,10 @@ class Package(Struct, frozen=True):
     store: Source | None
     manifest: Manifest
     labels: Mapping[str, str] | None
+    settings: Settings | None
     tree: FileTree
     lock: Sequence[ImageRef]
+    is_identified: bool
     located: Mapping[Digest, bool] | None
 
 
@@ -171,7 +176,9 @@ class Packages:
             image, manifest = build(inputs, all_labels, nowhere, entries)
         tree = declared(inputs, entries, image.snapshot)
         lock = _lock(tree, name) if is_bundle else ()
-        return Package(name, None, manifest, None if labels is None else all_labels, tree, lock, None)
+        if labels is None:
+            return Package(name, None, manifest, None, None, tree, lock, True, None)
+        return Package(name, None, manifest, all_labels, settings_of(image.config, name), tree, lock, True, None)
 
     def _read(self, image: StoredImage, *, is_bundle: bool) -> Package:
         with temporary_room("the files of a bundle"):
@@ -180,8 +187,11 @@ class Packages:
             tree = unpacked(image, directory, self._emit)
         located = _located(image) if is_bundle and not image.store.is_closed else None
         lock = _lock(tree, image.name) if is_bundle else ()
-        labels = labels_of(image.config, image.name) if _has_labels(image.manifest) else {}
-        return Package(image.name, image.store, image.manifest, labels, tree, lock, located)
+        has_config = _has_labels(image.manifest)
+        labels = labels_of(image.config, image.name) if has_config else {}
+        settings = settings_of(image.config, image.name) if has_config else {}
+        is_identified = bool(image.contents()) or not image.manifest.layers
+        return Package(image.name, image.store, image.manifest, labels, settings, tree, lock, is_identified, located)
 
     def _untried(self, bundle: Package, entry: ImageRef) -> dict[str, Source]:
         tried = self._tried.get(entry.digest, ())

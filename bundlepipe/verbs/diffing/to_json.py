@@ -6,7 +6,14 @@ from typing import Any
 
 from bundlepipe.documents.imgpkg.images_lock import ImageRef
 from bundlepipe.documents.schemas import API_VERSION
-from bundlepipe.verbs.diffing.difference import Difference, FileChange, FileVersion, ImageChange, PairDifference
+from bundlepipe.verbs.diffing.difference import (
+    Difference,
+    FileChange,
+    FileVersion,
+    ImageChange,
+    LinkTarget,
+    PairDifference,
+)
 from bundlepipe.verbs.diffing.images import tag_of
 
 KIND = "Diff"
@@ -39,6 +46,9 @@ def _pair(pair: PairDifference) -> dict[str, Any]:
             {"name": image.name, "old": _entry(image.old), "new": _entry(image.new)} for image in pair.relocated
         ],
         "labels": [{"name": label.name, "old": label.old, "new": label.new} for label in pair.labels],
+        "configuration": [{"name": each.name, "old": each.old, "new": each.new} for each in pair.configuration],
+        "links": [{"path": link.path, "old": _link(link.old), "new": _link(link.new)} for link in pair.links],
+        "differsOtherwise": pair.differs_otherwise,
     }
 
 
@@ -57,6 +67,10 @@ def _file(change: FileChange) -> dict[str, Any]:
 
 def _version(version: FileVersion | None) -> dict[str, Any] | None:
     return {"mode": f"{version.mode:04o}", "size": version.size, "sha256": version.sha256} if version else None
+
+
+def _link(link: LinkTarget | None) -> dict[str, str] | None:
+    return {"kind": link.kind, "target": link.target} if link else None
 
 
 def _image(change: ImageChange) -> dict[str, Any]:

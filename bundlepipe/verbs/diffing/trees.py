@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -14,9 +14,10 @@ from bundlepipe.events import Emit
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.filesystem.inputs import Entry, Inputs
 from bundlepipe.filesystem.snapshots import Snapshot
+from bundlepipe.oci.layers.tar import Link
 from bundlepipe.oci.layers.tree import file_permissions
 from bundlepipe.oci.layers.unpack import unpack
-from bundlepipe.verbs.diffing.difference import FileVersion
+from bundlepipe.verbs.diffing.difference import FileVersion, LinkTarget
 from bundlepipe.verbs.shared.blobs import receive_blob
 from bundlepipe.verbs.shared.bundles import StoredImage
 
@@ -33,7 +34,7 @@ class TreeFile(Struct, frozen=True):
 
 
 class FileTree(Struct, frozen=True):
-    """The files of one side by path, and its empty directories.
+    """The files of one side by path, its empty directories, and its links, which are not unpacked.
 
     With `has_owner_modes` the bits for group and others say nothing: they are those of a working copy.
     """
@@ -41,13 +42,23 @@ class FileTree(Struct, frozen=True):
     files: Mapping[str, TreeFile]
     empty_directories: frozenset[str]
     has_owner_modes: bool
+    links: Mapping[str, LinkTarget] = {}
 
 
 def unpacked(image: StoredImage, directory: str, emit: Emit) -> FileTree:
     """Unpack the layers of an image into a new, empty directory; errors are those of `unpack` and the store."""
     states: Snapshot = {}
+    omitted: dict[str, Link] = {}
     layers = (receive_blob(image.store, layer, emit) for layer in image.manifest.layers)
-    unpack(layers, directory, what=image.name, expected=image.contents(), states=states, ignores_umask=True)
+    unpack(
+        layers,
+        directory,
+        what=image.name,
+        expected=image.contents(),
+        states=states,
+        links=omitted,
+        ignores_umask=True,
+    )
     files: dict[str, TreeFile] = {}
     directories: set[str] = set()
     for path, state in states.items():
@@ -57,7 +68,10 @@ def unpacked(image: StoredImage, directory: str, emit: Emit) -> FileTree:
         else:
             mode = pulled_mode(stat.S_IMODE(os.lstat(path).st_mode))
             files[name] = TreeFile(FileVersion(mode, state.size, state.sha256), path)
-    return FileTree(files, _empty(directories, files), has_owner_modes=False)
+    links = {
+        path[len(directory) + 1 :]: LinkTarget(link.kind, os.fsdecode(link.target)) for path, link in omitted.items()
+    }
+    return FileTree(files, _empty(directories, (*files, *links)), has_owner_modes=False, links=links)
 
 
 def declared(inputs: Inputs, entries: Sequence[Entry], snapshot: Snapshot) -> FileTree:
@@ -110,6 +124,6 @@ def git_blob(file: TreeFile) -> str:
     return hasher.hexdigest()
 
 
-def _empty(directories: set[str], files: Mapping[str, TreeFile]) -> frozenset[str]:
-    parents = {parent.rpartition("/")[0] for parent in (*directories, *files)}
+def _empty(directories: set[str], entries: Iterable[str]) -> frozenset[str]:
+    parents = {parent.rpartition("/")[0] for parent in (*directories, *entries)}
     return frozenset(directories - parents - {""})

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from bundlepipe.cli.printing.differences import text
+from bundlepipe.cli.printing.differences.entries import image_line
 from bundlepipe.cli.printing.differences.escapes import quoted_path, visible
 from bundlepipe.cli.printing.differences.markdown import to_markdown
 from bundlepipe.documents.imgpkg.images_lock import KBLD_ID, ImageRef
@@ -22,7 +23,10 @@ from bundlepipe.verbs.diffing.difference import (
     FileVersion,
     ImageChange,
     LabelChange,
+    LinkChange,
+    LinkTarget,
     PairDifference,
+    SettingChange,
     Transfer,
     Unread,
 )
@@ -54,8 +58,16 @@ _ELEMENTS = re.compile(r"</?(details|summary|code)>")
 def difference(
     *files: FileChange, images: list[ImageChange] | None = None, path: str = "", **more: object
 ) -> Difference:
+    value = str(more.get("label", "v"))
     pair = PairDifference(
-        path, OLD, NEW, files, images or [], labels=[LabelChange("l", None, str(more.get("label", "v")))]
+        path,
+        OLD,
+        NEW,
+        files,
+        images or [],
+        labels=[LabelChange("l", None, value)],
+        configuration=[SettingChange(value, [value], {value: value})],
+        links=[LinkChange(value, LinkTarget("symlink", value), LinkTarget("hardlink", value))],
     )
     return Difference(
         str(more.get("name", "old")), "new", [pair], Transfer(1, 1, 1), [Unread("image", str(more.get("reason", "")))]
@@ -112,7 +124,9 @@ def test_long_markdown_leaves_out_patches_first() -> None:
 def test_a_terminal_gets_no_control_characters(path: str, content: str, name: str) -> None:
     entry = ImageRef(Reference.parse(f"r.example/x@{NEW}"), {KBLD_ID: name or "x"})
     told = difference(
-        change(path or "x", content, content + "y"), images=[ImageChange("added", name or "x", None, entry)]
+        change(path or "x", content, content + "y"),
+        images=[ImageChange("added", name or "x", None, entry)],
+        label=content,
     )
     for lines in (text.patch, text.summary, text.names):
         shown = text.rendered(lines(told), color=False, escapes=True)
@@ -138,7 +152,7 @@ def test_names_of_images_with_tags_and_what_they_were() -> None:
         return ImageRef(Reference.parse(f"r.example/x@{digest}"), annotations)
 
     def line(old: ImageRef, new: ImageRef) -> str:
-        return text.image_line(ImageChange("moved", new.annotations[KBLD_ID], old, new))
+        return image_line(ImageChange("moved", new.annotations[KBLD_ID], old, new))
 
     digests = "sha256:111111111111 -> sha256:222222222222"
     assert (

@@ -11,9 +11,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bundlepipe.errors import UnsafeArchive
-from bundlepipe.oci.layers.tar import BLOCK, DIRECTORY, END_OF_ARCHIVE, REGULAR, Member, header, padding, read_member
+from bundlepipe.oci.layers.tar import (
+    BLOCK,
+    DIRECTORY,
+    END_OF_ARCHIVE,
+    REGULAR,
+    Link,
+    Member,
+    header,
+    padding,
+    read_member,
+)
+from tests.support.archives import entry, hard_link, pad, symlink
 from tests.support.archives import header as raw_header
-from tests.support.archives import pad
 
 MOST_IN_OCTAL = 8**11 - 1
 
@@ -215,7 +225,14 @@ def test_a_link_with_a_long_target_is_read_and_is_no_file() -> None:
             info = tarfile.TarInfo("link")
             info.type, info.linkname = tarfile.SYMTYPE, "t" * 300
             archive.addfile(info)
-        assert members(buffer.getvalue()) == [Found(Member(b"link", 0o644, 0, False, False), b"")]
+        link = Link("symlink", b"t" * 300)
+        assert members(buffer.getvalue()) == [Found(Member(b"link", 0o644, 0, False, False, link), b"")]
+
+
+def test_links_have_their_targets() -> None:
+    found = members(symlink(b"a", b"../b") + hard_link(b"c", b"./d") + entry(b"e", b"") + END_OF_ARCHIVE)
+    links = [each.member.link for each in found]
+    assert links == [Link("symlink", b"../b"), Link("hardlink", b"./d"), None]
 
 
 @pytest.mark.parametrize("format_", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bundlepipe.oci.layers.tar import Link
 from bundlepipe.oci.layers.unpack import Unpacked, unpack
 from tests.support.archives import (
     END,
@@ -92,6 +94,33 @@ def test_an_upper_layer_removes_what_it_hides(output: Path, upper: bytes, expect
 def test_whiteouts_remove_nothing_that_the_same_layer_brought(output: Path) -> None:
     unpack_archives(output, entry(b"a", b"1") + entry(b".wh.a") + entry(b".wh..wh..opq") + END)
     assert contents(output) == {"a": b"1"}
+
+
+LINKS = directory(b"d") + symlink(b"d/s", b"../f") + hard_link(b"h", b"f") + entry(b"f", b"1") + END
+
+
+@pytest.mark.parametrize(
+    ("upper", "expected"),
+    [
+        pytest.param(b"", {"d/s": "../f", "h": "f"}, id="nothing"),
+        pytest.param(entry(b"d/.wh.s"), {"h": "f"}, id="a whiteout"),
+        pytest.param(entry(b".wh.d"), {"h": "f"}, id="a whiteout of its directory"),
+        pytest.param(entry(b".wh..wh..opq"), {}, id="all"),
+        pytest.param(entry(b"h", b"2"), {"d/s": "../f"}, id="file for link"),
+        pytest.param(entry(b"h/x", b"2"), {"d/s": "../f"}, id="directory for link"),
+        pytest.param(symlink(b"h", b"g"), {"d/s": "../f", "h": "g"}, id="link for link"),
+        pytest.param(symlink(b"f", b"h"), {"d/s": "../f", "h": "f", "f": "h"}, id="link for file"),
+        pytest.param(symlink(b"d", b"f"), {"d": "f", "h": "f"}, id="link for directory"),
+        pytest.param(symlink(b"n", b"a") + entry(b"n", b"1"), {"d/s": "../f", "h": "f"}, id="then a file"),
+    ],
+)
+def test_links_are_told_on_demand(upper: bytes, expected: dict[str, str], output: Path) -> None:
+    links: dict[str, Link] = {}
+    unpacked = unpack([in_chunks(LINKS), in_chunks(upper + END)], str(output), links=links)
+    found = {path.removeprefix(f"{output}/"): link.target.decode() for path, link in links.items()}
+    assert found == expected
+    assert not any(os.path.lexists(path) for path in links)
+    assert unpacked.names == tuple(sorted(path.name for path in output.iterdir()))
 
 
 def test_a_hard_link_of_a_file_to_itself_leaves_the_file(output: Path) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from bundlepipe.cli.printing.differences.entries import full_path, other_lines
 from bundlepipe.cli.printing.differences.escapes import quoted_path, visible
-from bundlepipe.cli.printing.differences.text import file_patch, full_path, label_line, sizes, totals
+from bundlepipe.cli.printing.differences.text import file_patch, sizes, totals
 from bundlepipe.errors import printable
 from bundlepipe.progress.phrases import code_fence, short
 from bundlepipe.verbs.diffing.difference import Difference, FileChange, ImageChange, PairDifference
@@ -74,8 +75,8 @@ def _sections(difference: Difference) -> Iterator[tuple[str, str]]:
         yield title, title
         if pair.images:
             yield _images(pair), f"\n{len(pair.images)} images differ.\n"
-        for label in pair.labels:
-            line = f"\n{_text(label_line(label))}\n"
+        for other in other_lines(pair):
+            line = f"\n{_text(other)}\n"
             yield line, line
         for change in pair.files:
             yield _file(pair, change), f"\n{_summary(pair, change)}\n"

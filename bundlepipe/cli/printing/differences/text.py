@@ -1,25 +1,24 @@
 """A difference as text: a patch as git prints it, a summary, or names.
 
-What is not part of the patch (images, labels, sizes, sums) is on lines that `patch` and `git apply` skip.
+What is not part of the patch (images, configuration, links, sizes, sums) is on lines that `patch` and `git apply` skip.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from bundlepipe.cli.printing.differences.entries import full_path, image_line, other_lines
 from bundlepipe.cli.printing.differences.escapes import quoted_path, visible
-from bundlepipe.errors import printable
 from bundlepipe.progress.phrases import counted, human_size, short
 from bundlepipe.verbs.diffing.difference import (
     Difference,
     FileChange,
     FileVersion,
     ImageChange,
-    LabelChange,
     PairDifference,
 )
-from bundlepipe.verbs.diffing.images import name_of, tag_of
 
 Style = Literal["plain", "title", "hunk", "added", "removed"]
 
@@ -63,9 +62,10 @@ def summary(difference: Difference) -> Iterator[Line]:
 
 
 def names(difference: Difference) -> Iterator[Line]:
-    """Yield the paths of the files that differ."""
+    """Yield the paths of the files and links that differ."""
     for pair in difference.pairs:
-        yield from (Line(quoted_path(full_path(pair, change.path))) for change in pair.files)
+        paths = {change.path for change in pair.files} | {change.path for change in pair.links}
+        yield from (Line(quoted_path(full_path(pair, path))) for path in sorted(paths, key=os.fsencode))
 
 
 def _report(difference: Difference, files: _Files) -> Iterator[Line]:
@@ -76,46 +76,9 @@ def _report(difference: Difference, files: _Files) -> Iterator[Line]:
             continue
         yield Line(f"{pair.path or 'Compared'}: {short(pair.old)} -> {short(pair.new)}", "title")
         yield from (Line(f"{_INDENT}{image_line(change)}") for change in pair.images)
-        yield from (Line(f"{_INDENT}{label_line(label)}") for label in pair.labels)
+        yield from (Line(f"{_INDENT}{line}") for line in other_lines(pair))
         yield from files(pair)
     yield Line(totals(difference), "title")
-
-
-def full_path(pair: PairDifference, path: str) -> str:
-    """Return a path from the root of the compared bundle; a nested one is where a recursive pull has it, by name."""
-    return f"{pair.path}/{path}" if pair.path else path
-
-
-def image_line(change: ImageChange) -> str:
-    """Return a changed image as one line."""
-    kind = "bundle" if change.is_bundle else "image"
-    old, new = change.old, change.new
-    name = printable(change.name)
-    if not old or not new:
-        entry = new or old
-        assert entry
-        return f"{kind} {change.status}: {name} {short(entry.digest)}"
-    before = printable(name_of(old))
-    was = f" (was {before})" if before != name else _tags(tag_of(old), tag_of(new), name)
-    digests = short(new.digest) if change.status == "renamed" else f"{short(old.digest)} -> {short(new.digest)}"
-    return f"{kind} {change.status}: {name}{was} {digests}"
-
-
-def _tags(old: str | None, new: str | None, name: str) -> str:
-    """Return the tags of an image in words, unless its name has the only one."""
-    if old is None or new is None or (old == new and name.endswith(f":{new}")):
-        return ""
-    return f" ({printable(new)})" if old == new else f" ({printable(old)} -> {printable(new)})"
-
-
-def label_line(label: LabelChange) -> str:
-    """Return a changed label as one line."""
-    name = printable(label.name)
-    if label.old is None:
-        return f"label added: {name}={printable(label.new or '')}"
-    if label.new is None:
-        return f"label removed: {name}={printable(label.old)}"
-    return f"label changed: {name}={printable(label.old)} -> {printable(label.new)}"
 
 
 def file_patch(pair: PairDifference, change: FileChange) -> Iterator[Line]:
@@ -223,6 +186,9 @@ def totals(difference: Difference) -> str:
     added, removed = sum(change.added for change in files), sum(change.removed for change in files)
     parts += [f"{counted(added, 'insertion')}(+)"] if added else []
     parts += [f"{counted(removed, 'deletion')}(-)"] if removed else []
+    for thing in ("link", "setting"):
+        count = sum(len(pair.links if thing == "link" else pair.configuration) for pair in difference.pairs)
+        parts += [f"{counted(count, thing)} changed"] if count else []
     parts += _image_totals([change for pair in difference.pairs for change in pair.images])
     relocated = sum(len(pair.relocated) for pair in difference.pairs)
     parts += [f"{counted(relocated, 'image')} relocated"] if relocated else []
