@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from bundlepipe.errors import BundlepipeError
+
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.plugins.planned_run import LoadTasks
 
 # Options of doit that name its file or directory.
 _NAME_A_PLACE = ("-f", "--file", "-d", "--dir", "-k", "--seek-file")
@@ -36,6 +39,34 @@ def run_doit(name: str, arguments: Sequence[str]) -> int:
     # A dodo.py may read it, and the script of `tabcompletion` is for the program of this name.
     sys.argv = ["doit", *arguments]
     return _run(_main(name, arguments), arguments)
+
+
+def load_tasks(name: str) -> LoadTasks:
+    """Return the tasks of the current directory, as a run of doit has them; BundlepipeError if that is impossible."""
+    from doit.cmd_base import get_loader
+    from doit.cmdparse import CmdParseError
+    from doit.exceptions import InvalidCommand, InvalidDodoFile, InvalidTask
+
+    from bundlepipe.pipeline.plugins.planned_run import LoadTasks
+
+    # A dodo.py may read it.
+    sys.argv = ["doit", "plan"]
+    main = _main(name, [])
+    commands = main.get_cmds()
+    main.process_args([])
+    loader = get_loader(main.config, main.task_loader, commands)
+    command = LoadTasks(task_loader=loader, config=main.config, bin_name=name, cmds=commands, opt_vals={})
+    try:
+        command.parse_execute([])
+    except (CmdParseError, InvalidCommand, InvalidDodoFile, InvalidTask) as error:
+        raise BundlepipeError(str(error)) from None
+    except BundlepipeError:
+        raise
+    except Exception as error:
+        raise BundlepipeError(
+            f"the tasks cannot be loaded: {type(error).__name__}: {error}: 'doit list' shows where"
+        ) from error
+    return command
 
 
 def _run(main: Any, arguments: Sequence[str]) -> int:

@@ -80,6 +80,12 @@ class PlannedStores(Stores):
                 self._planned[repository] = store
             return store
 
+    def written(self, repository: Repository, digest: Digest) -> Store | None:
+        """Return the store of a repository if a manifest of this digest was written to it."""
+        with self._opening:
+            store = self._planned.get(repository)
+        return store if store and store.will_have(digest) else None
+
     def destination(self, place: Place, *, as_kbld: bool = False) -> Target:
         """Return the destination of a copy to a repository; Unforeseen for any other place."""
         if isinstance(place, ArchiveLocation | EngineLocation | LayoutLocation):
@@ -214,6 +220,10 @@ class PlannedStore:
         with self._lock:
             self._blobs.setdefault(blob.digest, source)
         return True
+
+    def will_have(self, digest: Digest) -> bool:
+        """Return whether a manifest was written here."""
+        return digest in self._manifests
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
         """Remember the manifest and the tag."""

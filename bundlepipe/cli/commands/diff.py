@@ -59,11 +59,11 @@ def diff(
     """
     if stat + name_only + markdown > 1:
         raise BundlepipeError(_FORMS)
+    from bundlepipe.cli.doit_program import load_tasks
     from bundlepipe.verbs.diffing.diff import diff as compare
 
-    sides = Sides()
-    pair = sides.parse(old), sides.parse(new)
-    with narrated(run, "diff") as emit, fetching():
+    sides = Sides(lambda: load_tasks(run.tool.name), lambda text: run.console.note(f"{run.tool.name}: {text}"))
+    with sides.parsed(old, new) as pair, narrated(run, "diff") as emit, fetching():
         stores = access.stores(run, emit, registries=sides.registries)
         difference = compare(*pair, stores, context=unified, sizes=not name_only, emit=emit)
     for unread in difference.unread:

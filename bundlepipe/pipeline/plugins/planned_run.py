@@ -1,12 +1,14 @@
-"""The run of doit behind `doit plan`, and behind the states of `doit graph`."""
+"""The run of doit behind `doit plan`, behind the states of `doit graph`, and behind `bundlepipe diff`."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from doit.cmd_base import DoitCmdBase
 from doit.control import TaskControl
 from doit.dependency import Dependency
 from doit.exceptions import InvalidCommand
@@ -20,6 +22,27 @@ from bundlepipe.pipeline.running.edges import depend_on_directories
 from bundlepipe.pipeline.running.run import PlannedAccess, planned_access
 
 Made = TypeVar("Made", bound=PlanningRunner)
+
+
+class LoadTasks(DoitCmdBase):  # type: ignore[misc]
+    """Loads the tasks as a command of doit does, for a program that plans them."""
+
+    name = "load"
+    doc_purpose = "load tasks"
+    doc_usage = ""
+    doc_description = None
+    execute_tasks = True
+
+    def _execute(self) -> int:
+        return 0
+
+
+class KeptRun(NamedTuple):
+    """A planned run, with the files and stores as they would be after it."""
+
+    runner: PlanningRunner
+    overlay: Overlay
+    access: PlannedAccess
 
 
 def planned_run(
@@ -36,14 +59,19 @@ def planned_run(
     If it `asks_clusters`, kubectl says what applies would change.
     Raises InvalidCommand for an error that would end a run.
     """
-    return _foreseen(
-        control,
-        lambda reporter, access, overlay: PlanningRunner(
-            dependencies, reporter, access, overlay, asks_clusters=asks_clusters
-        ),
-        offline=offline,
-        runs_programs=runs_programs,
-    )
+    make = partial(PlanningRunner, dependencies, asks_clusters=asks_clusters)
+    with _foreseen(control, make, offline=offline, runs_programs=runs_programs) as (runner, _, _):
+        return runner
+
+
+@contextmanager
+def kept_run(control: TaskControl, dependencies: Dependency) -> Iterator[KeptRun]:
+    """Plan as `planned_run` does, and keep what would be written until the context ends.
+
+    Within the context, files are seen as they are: use `overlaid` for those that would be written.
+    """
+    with _foreseen(control, partial(PlanningRunner, dependencies), offline=False, runs_programs=True) as run:
+        yield KeptRun(*run)
 
 
 def outcomes_run(control: TaskControl, dependencies: Dependency) -> TreeOutcomesRunner:
@@ -51,9 +79,11 @@ def outcomes_run(control: TaskControl, dependencies: Dependency) -> TreeOutcomes
 
     Raises InvalidCommand for an error that would end a run.
     """
-    return _foreseen(control, partial(TreeOutcomesRunner, dependencies), offline=True, stands_in=True)
+    with _foreseen(control, partial(TreeOutcomesRunner, dependencies), offline=True, stands_in=True) as (runner, _, _):
+        return runner
 
 
+@contextmanager
 def _foreseen(
     control: TaskControl,
     make: Callable[[_Silent, PlannedAccess, Overlay], Made],
@@ -61,16 +91,16 @@ def _foreseen(
     offline: bool,
     runs_programs: bool = False,
     stands_in: bool = False,
-) -> Made:
+) -> Iterator[tuple[Made, Overlay, PlannedAccess]]:
     reporter = _Silent()
     with tempfile.TemporaryDirectory(prefix="bundlepipe-plan-") as room:
         overlay = Overlay(room, stands_in=stands_in)
         with overlaid(overlay), planned_access(offline=offline, runs_programs=runs_programs) as access:
             runner = make(reporter, access, overlay)
             runner.run_all(control.task_dispatcher())
-    if reporter.errors:
-        raise InvalidCommand(reporter.errors[0])
-    return runner
+        if reporter.errors:
+            raise InvalidCommand(reporter.errors[0])
+        yield runner, overlay, access
 
 
 class _Silent(ZeroReporter):  # type: ignore[misc]

@@ -98,7 +98,11 @@ class PlannedAccess:
         self._stores: dict[_Key, PlannedStores] = {}
         self._resolvers: dict[_Key, Resolver] = {}
 
-    def stores(self, registries: _Key) -> Stores:
+    def stores_of(self, settings: Settings) -> PlannedStores:
+        """Return the stores of the tasks with these settings."""
+        return self.stores(settings._key)
+
+    def stores(self, registries: _Key) -> PlannedStores:
         """Return the stores for these settings."""
         from bundlepipe.stores.planned import PlannedStores
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.documents.imgpkg.any_lock import parse_of_bundle
@@ -22,6 +23,7 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.image import build
 from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.manifest import DOCKER_CONFIG, OCI_CONFIG, Manifest
+from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Source
 from bundlepipe.verbs.diffing.configuration import Settings, settings_of
@@ -76,6 +78,8 @@ class Packages:
         self._found: dict[Digest, StoredImage | Unread] = {}
         self._bundles: dict[Digest, Package | None] = {}
         self._unreachable: set[str] = set()
+        # With what would be pushed before a declared side: digests are sought there too.
+        self._written: list[Callable[[Repository, Digest], Source | None]] = []
         # The sources in which images were sought, by name.
         self._tried: dict[Digest, set[str]] = {}
 
@@ -93,7 +97,7 @@ class Packages:
         if isinstance(side, Directory):
             return self._of_directory(side)
         if isinstance(side, Declared):
-            return self._of_inputs(side.name, side.inputs, side.is_bundle, side.labels)
+            return self._of_declared(side)
         store, manifest = self._stores.locate(side)
         if manifest.is_index:
             raise BundlepipeError(f"{side}: {_INDEX}")
@@ -156,6 +160,16 @@ class Packages:
                 for child in image.manifest.children
             ]
         return members
+
+    def _of_declared(self, side: Declared) -> Package:
+        with side.seen():
+            package = self._of_inputs(side.name, side.inputs, side.is_bundle, side.labels)
+        self._written.append(side.written)
+        image = side.image
+        if not image or not image.digest or image.digest == package.manifest.digest:
+            return package
+        # The push would find an image of the same files, which another tool compressed.
+        return replace(package, manifest=self._stores.repository(image.repository).read_manifest(image.digest))
 
     def _of_directory(self, side: Directory) -> Package:
         inputs = Inputs([side.path], (*DEFAULT_EXCLUDE, _PULLED_BUNDLES), ignore_file=IGNORE_FILE)
@@ -224,6 +238,9 @@ class Packages:
         own = bundle.store
         if own and own.is_closed:
             return [own]
+        for written in self._written:
+            if store := written(entry.image.repository, entry.digest):
+                return [store]
         origin = self._stores.repository(entry.image.repository)
         if own is None or own.name == origin.name:
             return [origin]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from msgspec import Struct, field
 
 from bundlepipe.errors import InputError
 from bundlepipe.filesystem.inputs import Inputs
+from bundlepipe.oci.digest import Digest
+from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.location import LOCAL_PREFIXES, Location, parse_location
+from bundlepipe.stores.protocol import Source
 
 _PATH_STARTS = ("/", "./", "../", "~")
 
@@ -23,13 +27,25 @@ class Directory(Struct, frozen=True):
         return self.path
 
 
+def _nothing(repository: Repository, digest: Digest) -> None:
+    return None
+
+
 class Declared(Struct, frozen=True):
-    """A side that is a bundle or image as a push would make it now; `name` is its name in messages."""
+    """A side that is a bundle or image as a push would make it now; `name` is its name in messages.
+
+    `seen` opens the context in which its files are as a run would have written them. `written` returns where an
+    image can be read that the run would have pushed before, None for any other. `image` is what it would push here,
+    None if it need not push.
+    """
 
     name: str
     inputs: Inputs
     is_bundle: bool
     labels: Mapping[str, str] = field(default_factory=dict)
+    seen: Callable[[], AbstractContextManager[object]] = nullcontext
+    written: Callable[[Repository, Digest], Source | None] = _nothing
+    image: Reference | None = None
 
     def __str__(self) -> str:
         return self.name

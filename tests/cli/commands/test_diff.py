@@ -140,7 +140,9 @@ def test_declarations(command: Command, app: Path) -> None:
     (command.directory / "bundlepipe.yml").write_text("kind: [\n")
     assert trouble("bundle:app", NEW).startswith("bundlepipe.yml:")
     (command.directory / "bundlepipe.yml").unlink()
-    assert trouble("bundle:app", NEW).startswith("bundle:app: there is no bundlepipe.yml here that would declare it")
+    assert trouble("bundle:app", NEW).startswith(
+        "bundle:app: there is no bundlepipe.yml here, nor in a directory above"
+    )
 
 
 @pytest.mark.parametrize(
