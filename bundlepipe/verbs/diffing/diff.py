@@ -55,8 +55,8 @@ def diff(
     Images are compared by digest: that a copy has them in another repository is no difference. `context` is the
     number of lines around changes. Only layers of bundles (and of the compared images) are fetched. With `sizes`,
     if the new side names other images than the old one, the manifest of each image is requested once, to count what
-    a site lacks that has the old side; an image with one layer also takes its configuration, unless an
-    image-locations image says whether it is a bundle. Without `sizes` that is done for moved images alone.
+    a site lacks that has the old side; an image with one layer that only one side names also takes its configuration,
+    unless an image-locations image says whether it is a bundle. Without `sizes` that is done for moved images alone.
 
     Images that cannot be found do not fail the diff: they are in `unread`. Raises BundlepipeError for an index,
     NotFound and other StoreErrors, InvalidContent, UnsafeArchive, DocumentError, InputError.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -20,7 +20,7 @@ from bundlepipe.filesystem.files import read_document
 from bundlepipe.filesystem.inputs import DEFAULT_EXCLUDE, IGNORE_FILE, Inputs, walk
 from bundlepipe.filesystem.temporary import temporary_room
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.image import build
+from bundlepipe.oci.image import build, config_json
 from bundlepipe.oci.labels import BUNDLE_LABEL, labels_of
 from bundlepipe.oci.manifest import DOCKER_CONFIG, OCI_CONFIG, Manifest
 from bundlepipe.oci.reference import Repository
@@ -34,6 +34,8 @@ from bundlepipe.verbs.shared.bundles import StoredImage, check_contents, check_i
 from bundlepipe.verbs.shared.image_locations import read_locations
 
 _INDEX = "is an index of several images, which is not compared: name one of its images by its digest"
+# With no other label, as imgpkg pushes it.
+_BUNDLE_CONFIG_SIZE = len(config_json(Digest.of(b""), {BUNDLE_LABEL: "true"}))
 _PULLED_BUNDLES = f"{BUNDLE_DIRECTORY}/bundles"
 
 
@@ -110,21 +112,26 @@ class Packages:
         self._found[digest], self._bundles[digest] = image, package if is_bundle else None
         return package
 
-    def find(self, wanted: Iterable[tuple[Package, ImageRef]]) -> None:
+    def find(self, wanted: Iterable[tuple[Package, ImageRef]], shared: Collection[Digest] = ()) -> None:
         """Read the manifests of images that bundles name, and nested bundles, unless they are known, all at once.
 
-        What is absent, refused or unreachable everywhere becomes `unread`. Raises InvalidContent, DocumentError and
-        other StoreErrors.
+        Of images in `shared` the configuration is only read if it is as large as that of a bundle without labels of
+        its own; what others are stays open. What is absent, refused or unreachable everywhere becomes `unread`.
+        Raises InvalidContent, DocumentError and other StoreErrors.
         """
         new: dict[Digest, _Wanted] = {}
         for bundle, entry in wanted:
-            places = {} if entry.digest in self._bundles else self._untried(bundle, entry)
-            if places or entry.digest not in self._found:
+            if entry.digest in self._bundles:
+                continue
+            places = self._untried(bundle, entry)
+            is_open = isinstance(self._found.get(entry.digest), StoredImage) and entry.digest not in shared
+            if places or is_open or entry.digest not in self._found:
                 new.setdefault(entry.digest, _Wanted(bundle, entry, {})).places.update(places)
         self._found.update(zip(new, in_parallel(self._find, new.values()), strict=True))
-        nested = in_parallel(self._nested, new.values())
-        for (digest, each), found in zip(new.items(), nested, strict=True):
+        for digest, each in new.items():
             self._tried.setdefault(digest, set()).update(each.places)
+        closed = {digest: each for digest, each in new.items() if not (digest in shared and self._stays_open(each))}
+        for digest, found in zip(closed, in_parallel(self._nested, closed.values()), strict=True):
             if isinstance(found, Unread):
                 self._found[digest] = found
             elif self.image(digest):
@@ -140,7 +147,7 @@ class Packages:
         return self._bundles.get(digest)
 
     def is_bundle(self, digest: Digest) -> bool | None:
-        """Return whether an image is a bundle; None if `find` did not look for it, or did not find it."""
+        """Return whether an image is a bundle; None if `find` did not look at its configuration, or did not find it."""
         return self._bundles[digest] is not None if digest in self._bundles else None
 
     def members(self, indexes: Iterable[StoredImage]) -> list[StoredImage]:
@@ -247,6 +254,13 @@ class Packages:
         is_relocated = bundle.located is not None and entry.digest in bundle.located
         return [own, origin] if own.is_local or is_relocated else [origin, own]
 
+    def _stays_open(self, wanted: _Wanted) -> bool:
+        """Return whether an image may be a bundle, and is hardly one: neither its size nor anything else says so."""
+        image = self._found[wanted.entry.digest]
+        if isinstance(image, Unread) or wanted.entry.digest in (wanted.bundle.located or ()):
+            return False
+        return _may_be_bundle(image.manifest) and image.manifest.config.size != _BUNDLE_CONFIG_SIZE
+
     def _nested(self, wanted: _Wanted) -> Package | Unread | None:
         """Return the package of an image that was found, if it is a bundle; None if it is not, or not found."""
         image = self._found[wanted.entry.digest]
@@ -269,7 +283,11 @@ def _located(image: StoredImage) -> Mapping[Digest, bool] | None:
 
 def _is_bundle(image: StoredImage) -> bool:
     """Return whether an image is a bundle; artifacts, whose configurations are of other types, are not."""
-    return _has_labels(image.manifest) and image.is_bundle
+    return _may_be_bundle(image.manifest) and image.is_bundle
+
+
+def _may_be_bundle(manifest: Manifest) -> bool:
+    return _has_labels(manifest) and len(manifest.layers) == 1
 
 
 def _has_labels(manifest: Manifest) -> bool:

@@ -21,13 +21,30 @@ def transfer(old: Package, new: Package, packages: Packages) -> Transfer:
         needs.add(new.manifest)
     else:
         # An image that one side lacks may be found by the other, so nothing is counted before both were searched.
-        for package in (old, new):
-            _Content(packages).add_all(package)
+        _find_all(old, new, packages)
         has.add_all(old)
         needs.add_all(new)
     blobs = {digest: size for digest, size in needs.blobs.items() if digest not in has.blobs}
     manifests = {digest: size for digest, size in needs.manifests.items() if digest not in has.manifests}
     return Transfer(sum(blobs.values()) + sum(manifests.values()), len(blobs), len(manifests))
+
+
+def _find_all(old: Package, new: Package, packages: Packages) -> None:
+    """Find all images of both bundles, level by level.
+
+    What both name they need from the same places, so that it is a bundle rarely changes what a site lacks.
+    """
+    levels, named = [[old], [new]], [set[Digest](), set[Digest]()]
+    while any(levels):
+        entries = [
+            [(bundle, entry) for bundle in level for entry in bundle.lock if entry.digest not in known]
+            for level, known in zip(levels, named, strict=True)
+        ]
+        digests = [dict.fromkeys(entry.digest for _, entry in side) for side in entries]
+        for known, found in zip(named, digests, strict=True):
+            known.update(found)
+        packages.find([*entries[0], *entries[1]], shared=named[0] & named[1])
+        levels = [[nested for digest in found if (nested := packages.bundle(digest))] for found in digests]
 
 
 class _Content:
@@ -45,13 +62,12 @@ class _Content:
             self.blobs.update((blob.digest, blob.size) for blob in (*manifest.layers, manifest.config))
 
     def add_all(self, bundle: Package) -> None:
-        """Count a bundle with all its images, those of its nested bundles, and the members of indexes."""
+        """Count a bundle with all its images that were found, those of its nested bundles, and members of indexes."""
         self.add(bundle.manifest)
         level = [bundle]
         while level:
-            entries = [(each, entry) for each in level for entry in each.lock if entry.digest not in self.manifests]
-            self._packages.find(entries)
-            digests = dict.fromkeys(entry.digest for _, entry in entries)
+            named = dict.fromkeys(entry.digest for each in level for entry in each.lock)
+            digests = [digest for digest in named if digest not in self.manifests]
             self._add_images(digests)
             level = [nested for digest in digests if (nested := self._packages.bundle(digest))]
 

@@ -49,8 +49,9 @@ class Release(Struct, frozen=True):
 class Maker:
     """Makes releases in a registry: each image in a repository of its own, bundles beside them."""
 
-    def __init__(self, host: str, path: str, directory: Path) -> None:
+    def __init__(self, host: str, path: str, directory: Path, *, has_single_layers: bool = False) -> None:
         self.stores = Stores()
+        self._has_single_layers = has_single_layers
         self._host, self._path, self._directory = host, path, directory
         self._images: dict[tuple[str, ...], Reference] = {}
 
@@ -70,7 +71,7 @@ class Maker:
         return push(request, self.stores).reference
 
     def image(self, name: str, *layers: str) -> Reference:
-        """Put an image of small layers, beside one that all images have, unless it is there."""
+        """Put an image of small layers, beside one that all images have, or a single one, unless it is there."""
         key = (name, *layers)
         if key not in self._images:
             self._images[key] = self._put_image(name, *layers)
@@ -79,9 +80,9 @@ class Maker:
     def _put_image(self, name: str, *layers: str) -> Reference:
         repository = self.repository(name)
         shared = random_layer(5_000, 7)
-        manifest = put_image(
-            self.stores.repository(repository, writes=True), shared, *(file_layer(layer, layer) for layer in layers)
-        )
+        one, own = file_layer(" ".join(layers), " ".join(layers)), (file_layer(layer, layer) for layer in layers)
+        put = [one] if self._has_single_layers else [shared, *own]
+        manifest = put_image(self.stores.repository(repository, writes=True), *put)
         return repository.at(manifest.digest)
 
     def release(self, tag: str, count: int, changed: int) -> Release:
@@ -301,9 +302,13 @@ def test_the_bytes_are_those_that_a_copy_adds(maker: Maker, tmp_path: Path) -> N
         assert transfer.blobs + transfer.manifests == len(added)
 
 
+@pytest.mark.parametrize("has_single_layers", [False, True])
 @pytest.mark.parametrize("count", [20, pytest.param(200, marks=pytest.mark.slow)])
-def test_each_image_is_requested_once(count: int, registry: Registry, proxy: Proxy, tmp_path: Path) -> None:
-    through = Maker(proxy.host, registry.repository("counted").path, tmp_path / "counted")
+def test_each_image_is_requested_once(
+    count: int, has_single_layers: bool, registry: Registry, proxy: Proxy, tmp_path: Path
+) -> None:
+    path = registry.repository("counted").path
+    through = Maker(proxy.host, path, tmp_path / "counted", has_single_layers=has_single_layers)
     old, new = through.release("1", count, 10), through.release("2", count, 10)
     changed = count // 10
     proxy.forget()
@@ -312,8 +317,10 @@ def test_each_image_is_requested_once(count: int, registry: Registry, proxy: Pro
     manifests = [path for path in paths if "/manifests/sha256:" in path]
     assert len(manifests) == len(set(manifests)) == count + changed + 5
     blobs = [path for path in paths if "/blobs/" in path]
-    # The layer and configuration of each of the five bundles; images have several layers, so they are none.
-    assert len(blobs) == len(set(blobs)) == 10
+    # The layer and configuration of each of the five bundles. Images of several layers are none; of those with one
+    # layer, only the changed ones are looked into.
+    looked_into = 2 * changed if has_single_layers else 0
+    assert len(blobs) == len(set(blobs)) == 10 + looked_into
     assert difference.transfer and difference.transfer.manifests == changed + 2
     assert len(paths) <= len(manifests) + len(blobs) + 5 + 1
 
