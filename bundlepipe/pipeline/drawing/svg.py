@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
@@ -12,6 +11,7 @@ from bundlepipe.pipeline.drawing.layout.folding import Spot
 from bundlepipe.pipeline.drawing.layout.placing import HEIGHT, Edge, Layout, place
 from bundlepipe.pipeline.drawing.model import SIGNS, GraphTask, TaskGraph
 from bundlepipe.pipeline.reasons import sentences
+from bundlepipe.progress.widths import cells
 
 # All in pixels; a character is one of a fixed width in the font of the style.
 _CHARACTER, _BEFORE_SIGN, _BEFORE_NAME, _AFTER, _MARGIN = 7.9, 14, 30, 12, 24
@@ -68,13 +68,7 @@ def label(task: GraphTask) -> str:
 
 
 def _width(task: GraphTask) -> float:
-    return _BEFORE_NAME + _AFTER + _CHARACTER * sum(_cells(character) for character in label(task))
-
-
-def _cells(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return _BEFORE_NAME + _AFTER + _CHARACTER * cells(label(task))
 
 
 def _edges(layout: Layout) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from rich.cells import cell_len
 
 from bundlepipe.cli.printing.differences import text
 from bundlepipe.cli.printing.differences.entries import image_line
@@ -108,6 +110,26 @@ def test_no_content_gets_out_of_markdown(path: str, content: str, name: str, oth
     assert all(character.isprintable() or character == "\n" or character == "\t" for character in to_markdown(told))
 
 
+def test_nothing_in_markdown_is_linked_or_mentioned() -> None:
+    """GitHub links addresses wherever they stand, and names of people and issues outside of code."""
+    name = "@x www.evil.example #1 https://evil.example user@evil.example $e$ :smile: a|b `c`"
+    entry = ImageRef(Reference.parse(f"r.example/x@{NEW}"), {KBLD_ID: name})
+    told = difference(
+        change(name, "", "x"),
+        images=[ImageChange("moved", name, entry, entry)],
+        path=name,
+        name=name,
+        label=name,
+        reason=name,
+    )
+    shown = to_markdown(told)
+    outside = re.sub(r"^(`{3,})diff\n.*?^\1$", "", shown, flags=re.MULTILINE | re.DOTALL)
+    for mark in ("@x", "www.", "#1 ", "https:", "r@", "$e", ":smile:", "a|b", "`c"):
+        assert mark not in outside, mark
+    assert "evil" not in html.unescape(re.sub(r"<code>.*?</code>", "", outside))
+    assert html.unescape(outside).count("@x www.evil.example #1 https://evil.example") > 10
+
+
 def test_long_markdown_leaves_out_patches_first() -> None:
     files = [change(f"file{number}", "", "x" * 900 + "\n") for number in range(30)]
     whole, cut = to_markdown(difference(*files)), to_markdown(difference(*files), 10_000)
@@ -115,6 +137,8 @@ def test_long_markdown_leaves_out_patches_first() -> None:
     assert len(cut.encode()) < 10_100 and "file29" in cut
     assert 1 < cut.count("```diff") < 10
     assert f"{30 - cut.count('```diff')} parts are left out or shortened" in cut
+    almost = to_markdown(difference(*files), len(whole.encode()) - 1)
+    assert "\n1 part is left out or shortened" in almost
     shortest = to_markdown(difference(*files), 700)
     assert len(shortest.encode()) < 900 and "```diff" not in shortest
 
@@ -164,3 +188,25 @@ def test_names_of_images_with_tags_and_what_they_were() -> None:
     moved = entry("web", OLD, origins.format("1.0")), entry("web", NEW, origins.format("1.1"))
     assert line(*moved) == f"image moved: web (1.0 -> 1.1) {digests}"
     assert line(entry("web", OLD, "- [: x"), entry("web", NEW, "{}")) == f"image moved: web {digests}"
+
+
+def test_columns_are_straight_whatever_characters_names_have() -> None:
+    names = ["plain", "設定.yml", "gru\u0308n", "設定設定"]
+    lines = [line.text for line in text.summary(difference(*(change(name, "", "x\n") for name in names)))]
+    rows = [line for line in lines if " | " in line]
+    assert [cell_len(row.partition("|")[0]) for row in rows] == [10] * 4
+
+
+def test_a_tab_ends_only_paths_with_spaces() -> None:
+    """patch takes what follows a space for a time; elsewhere git writes no tab."""
+    lines = [
+        line.text
+        for name in ("plain", "with space")
+        for line in text.file_patch(difference().pairs[0], change(name, "", "x\n"))
+    ]
+    assert [line for line in lines if line.startswith(("---", "+++"))] == [
+        "--- a/plain",
+        "+++ b/plain",
+        "--- a/with space\t",
+        "+++ b/with space\t",
+    ]

@@ -13,7 +13,7 @@ from bundlepipe.cli.printing.differences.entries import full_path, other_lines
 from bundlepipe.cli.printing.differences.escapes import quoted_path, visible
 from bundlepipe.cli.printing.differences.text import file_patch, sizes, totals
 from bundlepipe.errors import printable
-from bundlepipe.progress.phrases import code_fence, short
+from bundlepipe.progress.phrases import code_fence, counted, short
 from bundlepipe.verbs.diffing.difference import Difference, FileChange, ImageChange, PairDifference
 from bundlepipe.verbs.diffing.images import name_of
 
@@ -47,7 +47,8 @@ def to_markdown(difference: Difference, longest: int = LONGEST) -> str:
             shown[number] = section
     shortened = sum(section != whole for section, (whole, _) in zip(shown, sections, strict=False))
     omitted = len(sections) - len(shown) + shortened
-    end = f"\n{omitted} parts are left out or shortened, since comments have a limit.\n" if omitted else ""
+    parts = f"{counted(omitted, 'part')} {'is' if omitted == 1 else 'are'}"
+    end = f"\n{parts} left out or shortened, since comments have a limit.\n" if omitted else ""
     return "".join([head, *shown, end])
 
 
@@ -59,7 +60,7 @@ def _head(difference: Difference) -> str:
     old, new = (_code(text) for text in (difference.old, difference.new))
     if difference.is_empty:
         return f"{old} and {new} have the same content.\n"
-    unread = "".join(f"- not read: {_code(each.image)}: {_text(each.reason)}\n" for each in difference.unread[:_MOST])
+    unread = "".join(f"- not read: {_code(each.image)}: {_code(each.reason)}\n" for each in difference.unread[:_MOST])
     more = len(difference.unread) - _MOST
     unread += f"- not read: {more} more\n" if more > 0 else ""
     return f"**{old} → {new}**\n\n{totals(difference)}\n" + (f"\n{unread}" if unread else "")
@@ -74,9 +75,9 @@ def _sections(difference: Difference) -> Iterator[tuple[str, str]]:
         title = f"\n#### {name} `{short(pair.old)}` → `{short(pair.new)}`\n"
         yield title, title
         if pair.images:
-            yield _images(pair), f"\n{len(pair.images)} images differ.\n"
+            yield _images(pair), f"\n{counted(len(pair.images), 'image')} changed.\n"
         for other in other_lines(pair):
-            line = f"\n{_text(other)}\n"
+            line = f"\n{_code(other)}\n"
             yield line, line
         for change in pair.files:
             yield _file(pair, change), f"\n{_summary(pair, change)}\n"

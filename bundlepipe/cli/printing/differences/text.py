@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from bundlepipe.cli.printing.differences.entries import full_path, image_line, other_lines
 from bundlepipe.cli.printing.differences.escapes import quoted_path, visible
 from bundlepipe.progress.phrases import counted, human_size, short
+from bundlepipe.progress.widths import cells
 from bundlepipe.verbs.diffing.difference import (
     Difference,
     FileChange,
@@ -154,11 +155,11 @@ def sizes(change: FileChange) -> str:
 
 def _graph(pair: PairDifference) -> Iterator[Line]:
     paths = [quoted_path(full_path(pair, change.path)) for change in pair.files]
-    width = max(map(len, paths), default=0)
+    width = max(map(cells, paths), default=0)
     most = max((change.added + change.removed for change in pair.files), default=0)
     digits = len(str(most))
     for path, change in zip(paths, pair.files, strict=True):
-        yield Line(f" {path:{width}} | {_extent(change, most, digits)}".rstrip())
+        yield Line(f" {path}{' ' * (width - cells(path))} | {_extent(change, most, digits)}".rstrip())
 
 
 def _extent(change: FileChange, most: int, digits: int) -> str:
