@@ -20,6 +20,7 @@ from bundlepipe.concurrency.parallel import in_parallel
 from bundlepipe.documents.imgpkg.images_lock import KBLD_ID, ImageRef, ImagesLock
 from bundlepipe.errors import BundlepipeError, InputError, NotFound
 from bundlepipe.filesystem.inputs import Inputs
+from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Manifest
 from bundlepipe.oci.reference import Reference, Repository
 from bundlepipe.stores.location import ArchiveLocation, LayoutLocation
@@ -380,6 +381,22 @@ def test_images_that_cannot_be_read_do_not_fail_it(maker: Maker) -> None:
     ]
     assert difference.transfer and difference.transfer.manifests == 1
     assert "without 2 unread images" in patch_text(difference)
+
+
+def test_a_host_that_does_not_answer_is_asked_once(maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bundlepipe.stores.settings import NetworkSettings
+    from bundlepipe.verbs.diffing import packages
+
+    # Else as many requests may be under way as there are threads.
+    monkeypatch.setattr(packages, "in_parallel", lambda function, items: list(map(function, items)))
+    gone = Repository("127.0.0.1:9", "gone")
+    lost = {f"lost{number}": gone.at(Digest.of(b"%d" % number)) for number in range(5)}
+    old = maker.bundle("app", "1", {}, {"a.yml": b"a: 1\n"})
+    new = maker.bundle("app", "2", lost, {"a.yml": b"a: 2\n"})
+    difference = diff(old, new, Stores(network=NetworkSettings(tries=1)))
+    reasons = [unread.reason.removeprefix(f"{gone} ") for unread in difference.unread]
+    assert len(reasons) == 5
+    assert [reason.startswith("does not answer") for reason in reasons].count(True) == 4
 
 
 def test_an_image_that_one_side_lacks_is_read_from_the_other(maker: Maker, tmp_path: Path) -> None:
