@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bundlepipe.verbs.diffing.difference import Difference
 
 _FORMS = "--stat, --name-only and --markdown are different forms of output: give one of them"
+_NOT_JSON = "--json is a form of output too, and has everything: leave out --stat and --markdown"
 _DIFFERENT = 1
 _TROUBLE = 2
 
@@ -52,13 +53,15 @@ def diff(
 ) -> int:
     """Show what differs between two bundles or images: files, images, labels, and the same of nested bundles.
 
-    OLD and NEW are each a reference, oci:DIR[:TAG], tar:FILE, a directory with the files of a bundle, or bundle:NAME
-    or image:NAME for a declaration of bundlepipe.yml, as a push would make it now. Images are compared by digest:
-    a copy in another registry is the same. The last line says how many bytes a site that has OLD lacks of NEW. The
-    exit status is 0 if both are the same, 1 if they differ, and 2 for an error.
+    OLD and NEW are each a reference, oci:DIR[:TAG], tar:FILE, docker-daemon:NAME[:TAG], a directory with the files of
+    a bundle, or bundle:NAME or image:NAME for a declaration of bundlepipe.yml, as a push would make it now. Images are
+    compared by digest: a copy in another registry is the same. The last line says how many bytes a site that has OLD
+    lacks of NEW. The exit status is 0 if both are the same, 1 if they differ, and 2 for an error.
     """
     if stat + name_only + markdown > 1:
         raise BundlepipeError(_FORMS)
+    if run.console.as_json and (stat or markdown):
+        raise BundlepipeError(_NOT_JSON)
     from bundlepipe.cli.doit_program import load_tasks
     from bundlepipe.verbs.diffing.diff import diff as compare
 

@@ -153,6 +153,8 @@ def test_declarations(command: Command, app: Path) -> None:
             [OLD, NEW, "--stat", "--markdown"],
             "--stat, --name-only and --markdown are different forms of output: give one",
         ),
+        ([OLD, NEW, "--json", "--stat"], "--json is a form of output too, and has everything: leave out --stat"),
+        ([OLD, NEW, "--json", "--markdown"], "--json is a form of output too"),
         ([OLD, "./none"], "./none: there is no such directory"),
         ([OLD, "layout.localhost/app:9"], "layout.localhost/app:9: not found"),
         ([OLD, "app/a.yml"], "app/a.yml: is a file: expected a directory, a reference, or tar:app/a.yml"),
@@ -165,6 +167,9 @@ def test_declarations(command: Command, app: Path) -> None:
 )
 def test_trouble_is_status_2(command: Command, app: Path, arguments: list[str], message: str) -> None:
     failed = command("bundlepipe", "diff", *arguments)
+    if "--json" in arguments:
+        assert failed.status == 2 and message in failed.stdout
+        return
     assert (failed.status, failed.stdout) == (2, "")
     assert failed.stderr.startswith(f"bundlepipe: Error: {message}"), failed.stderr
 

@@ -21,12 +21,15 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG, OCI_MANIFEST
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.opening import Stores
+from bundlepipe.verbs.copying.copy import copy
+from bundlepipe.verbs.copying.request import CopyRequest
 from bundlepipe.verbs.diffing.diff import diff
 from bundlepipe.verbs.diffing.difference import Difference
 from bundlepipe.verbs.diffing.sides import Directory
 from bundlepipe.verbs.diffing.to_json import to_json
 from bundlepipe.verbs.pull import pull
 from tests.support.archives import END, directory, entry, hard_link, symlink
+from tests.support.engine import engine_images, located
 from tests.support.images import Layer, file_layer, put_bytes, put_document
 from tests.support.services import Registry
 
@@ -165,6 +168,18 @@ def test_digests_that_nothing_else_explains(put: Put) -> None:
         assert not difference.is_empty and difference.pairs[0].differs_otherwise
         assert told(difference) == [words]
         assert "digests differ, in what is not compared" in to_markdown(difference)
+
+
+def test_an_image_of_the_engine(put: Put) -> None:
+    """The Engine keeps configurations, and no manifests."""
+    stores, one = Stores(), put(FILE, config={"User": "app"})
+    with engine_images() as images:
+        name = located(images.name())
+        copy(CopyRequest(source=one, destination=name), stores)
+        images.also(name.name)
+        assert diff(one, name, stores).is_empty
+        other = diff(put(FILE, config={"User": "root"}), name, stores)
+        assert told(other) == ['configuration changed: config.User="root" -> "app"']
 
 
 def test_another_compression_or_format_is_no_difference(put: Put) -> None:
