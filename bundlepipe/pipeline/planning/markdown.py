@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundlepipe.errors import printable
+from bundlepipe.documents.markdown import as_code
 from bundlepipe.pipeline.planning.plan import Plan, PlannedTask
 from bundlepipe.pipeline.planning.text import TITLES, result_of, totals
 from bundlepipe.progress.phrases import code_fence, counted, few
@@ -26,29 +26,22 @@ def plan_markdown(plan: Plan) -> str:
         rows.append(row)
     if len(rows) < len(tasks):
         rows.append(f"| {counted(len(tasks) - len(rows), 'more task')} | | |")
-    rows += [f"| {_code(file.path)} {file.change} | | |" for file in plan.files]
-    rows += [f"| no more there: {_code(name)} | | |" for name in plan.removed]
+    rows += [f"| {as_code(file.path)} {file.change} | | |" for file in plan.files]
+    rows += [f"| no more there: {as_code(name)} | | |" for name in plan.removed]
     lines = [*_HEAD, *rows, ""] if rows else []
     for task in tasks:
         size += len(task.diff or "")
         if task.diff and size <= _LONGEST:
             fence = code_fence(task.diff)
-            lines += [f"{_code(task.name)} would change in the cluster:", "", f"{fence}diff", *task.diff.splitlines()]
+            lines += [f"{as_code(task.name)} would change in the cluster:", "", f"{fence}diff", *task.diff.splitlines()]
             lines += [fence, ""]
         elif task.diff:
-            lines += [f"What {_code(task.name)} would change in the cluster is too long to be shown here.", ""]
+            lines += [f"What {as_code(task.name)} would change in the cluster is too long to be shown here.", ""]
     return "".join(f"{line}\n" for line in [*lines, totals(plan)])
 
 
 def _row(task: PlannedTask) -> str:
     summary, *others = result_of(task)
-    result = ", ".join([*([_code(summary)] if summary else []), *others])
-    why = few([_code(reason.because) for reason in task.reasons])
-    return f"| {TITLES[task.state]} {_code(task.name)} | {result} | {why} |"
-
-
-def _code(text: str) -> str:
-    """Return outside text as code in a cell of a table: it cannot end the code or the cell."""
-    shown = printable(text).replace("|", "\\|")
-    fence = code_fence(shown, 1)
-    return f"{fence} {shown} {fence}" if "`" in shown else f"`{shown}`"
+    result = ", ".join([*([as_code(summary)] if summary else []), *others])
+    why = few([as_code(reason.because) for reason in task.reasons])
+    return f"| {TITLES[task.state]} {as_code(task.name)} | {result} | {why} |"

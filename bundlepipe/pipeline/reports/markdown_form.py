@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from bundlepipe.documents.markdown import as_code
 from bundlepipe.errors import printable, shortened
 from bundlepipe.pipeline.reports.content import (
     FAILED,
@@ -27,7 +27,6 @@ _MOST_STEPS = 50
 _MOST_HOSTS = 20
 _LONGEST_TEXT = 4000
 _LONGEST_CELL = 200
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$@])")
 _BECAUSE = {NEEDS: "needs the one before", WORKER: "no free worker before"}
 
 
@@ -144,8 +143,8 @@ def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> It
 
 
 def _inline(text: str) -> str:
-    """Return outside text for one line: cut, and with an escape before what Markdown or GitHub would interpret."""
-    return _SPECIAL.sub(r"\\\1", shortened(text, _LONGEST_CELL))
+    """Return outside text for one line, cut."""
+    return as_code(shortened(text, _LONGEST_CELL))
 
 
 def _fenced(text: str) -> Iterator[str]:

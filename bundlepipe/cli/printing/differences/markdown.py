@@ -6,13 +6,12 @@ unprintable characters are escapes. Services cut off or refuse long comments, so
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from bundlepipe.cli.printing.differences.entries import full_path, other_lines
 from bundlepipe.cli.printing.differences.escapes import quoted_path, visible
 from bundlepipe.cli.printing.differences.text import file_patch, sizes, totals
-from bundlepipe.errors import printable
+from bundlepipe.documents.markdown import html_code
 from bundlepipe.progress.phrases import code_fence, counted, short
 from bundlepipe.verbs.diffing.difference import Difference, FileChange, ImageChange, PairDifference
 from bundlepipe.verbs.diffing.images import name_of
@@ -22,9 +21,6 @@ LONGEST = 60_000
 
 # Of the images that cannot be read.
 _MOST = 10
-
-# What begins something in a line of Markdown, also inside HTML elements; services link addresses and names of people.
-_MARKUP = re.compile(r"[\\`*_\[\]#|~<>@:&$]|(?<=[Ww])\.")
 
 
 def to_markdown(difference: Difference, longest: int = LONGEST) -> str:
@@ -57,10 +53,12 @@ def _size(text: str) -> int:
 
 
 def _head(difference: Difference) -> str:
-    old, new = (_code(text) for text in (difference.old, difference.new))
+    old, new = (html_code(text) for text in (difference.old, difference.new))
     if difference.is_empty:
         return f"{old} and {new} have the same content.\n"
-    unread = "".join(f"- not read: {_code(each.image)}: {_code(each.reason)}\n" for each in difference.unread[:_MOST])
+    unread = "".join(
+        f"- not read: {html_code(each.image)}: {html_code(each.reason)}\n" for each in difference.unread[:_MOST]
+    )
     more = len(difference.unread) - _MOST
     unread += f"- not read: {more} more\n" if more > 0 else ""
     return f"**{old} → {new}**\n\n{totals(difference)}\n" + (f"\n{unread}" if unread else "")
@@ -71,13 +69,13 @@ def _sections(difference: Difference) -> Iterator[tuple[str, str]]:
     for pair in difference.pairs:
         if pair.is_empty:
             continue
-        name = _code(pair.path) if pair.path else "Compared"
+        name = html_code(pair.path) if pair.path else "Compared"
         title = f"\n#### {name} `{short(pair.old)}` → `{short(pair.new)}`\n"
         yield title, title
         if pair.images:
             yield _images(pair), f"\n{counted(len(pair.images), 'image')} changed.\n"
         for other in other_lines(pair):
-            line = f"\n{_code(other)}\n"
+            line = f"\n{html_code(other)}\n"
             yield line, line
         for change in pair.files:
             yield _file(pair, change), f"\n{_summary(pair, change)}\n"
@@ -91,8 +89,8 @@ def _images(pair: PairDifference) -> str:
 def _row(change: ImageChange) -> str:
     kind = f"{change.status} bundle" if change.is_bundle else change.status
     old, new = (f"`{short(entry.digest)}`" if entry else "" for entry in (change.old, change.new))
-    was = f" (was {_code(name_of(change.old))})" if change.old and name_of(change.old) != change.name else ""
-    return f"| {kind} | {_code(change.name)}{was} | {old} | {new} |\n"
+    was = f" (was {html_code(name_of(change.old))})" if change.old and name_of(change.old) != change.name else ""
+    return f"| {kind} | {html_code(change.name)}{was} | {old} | {new} |\n"
 
 
 def _file(pair: PairDifference, change: FileChange) -> str:
@@ -103,20 +101,10 @@ def _file(pair: PairDifference, change: FileChange) -> str:
 
 
 def _summary(pair: PairDifference, change: FileChange) -> str:
-    path = _code(full_path(pair, change.path), is_path=True)
+    path = html_code(quoted_path(full_path(pair, change.path)))
     extent = f"+{change.added} -{change.removed}" if change.kind == "text" else sizes(change)
     if change.kind == "directory":
         extent = "empty directory"
     elif not change.has_other_content:
         extent = "mode"
     return f"{path} {change.status} ({extent})"
-
-
-def _code(text: str, *, is_path: bool = False) -> str:
-    """Return text of any content as code, by an HTML element, since no escape works between backticks."""
-    return f"<code>{_text(quoted_path(text) if is_path else text)}</code>"
-
-
-def _text(text: str) -> str:
-    """Return text of any content as one line without markup: special characters are HTML entities."""
-    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", printable(text))
