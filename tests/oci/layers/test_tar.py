@@ -51,7 +51,7 @@ def members(archive: bytes) -> list[Found]:
     stream = io.BytesIO(archive)
     found: list[Found] = []
     while member := read_member(stream.read):
-        found.append(Found(member, stream.read(member.size)))
+        found.append(Found(member, stream.read(min(member.size, len(archive)))))
         stream.read(len(padding(member.size)))
     return found
 
