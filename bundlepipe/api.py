@@ -224,14 +224,14 @@ def diff(
     sizes: bool = True,
     stores: Stores | None = None,
 ) -> Difference:
-    """Return what differs between two bundles or images: files, images, labels, and the same of nested bundles.
+    """Return what differs between two bundles or images: files, images, configuration, and that of nested bundles.
 
-    Each is what `pull` takes, the directory of a bundle's files, or a declaration, which is compared as a push would
-    make it now. Patches have `context` lines around changes. Without `sizes`, what a site lacks that has the old one
-    is not counted, which takes a request for each image. Images that cannot be read are in `unread`. Raises
-    InvalidReference, InputError for files that cannot be read, InvalidContent, IntegrityError, UnsafeArchive,
-    DocumentError, StoreError and its subclasses, BundlepipeError for an index, for a declaration that is not made
-    of files, and for other invalid arguments.
+    Each is what `pull` takes, the directory of a bundle's files, or a declaration, whose files and images.yml are
+    compared as they are now. Patches have `context` lines around changes. Without `sizes`, what a site lacks that
+    has the old one is not counted, which takes a request for each image. Images that cannot be read are in
+    `unread`. Raises InvalidReference, InputError for files that cannot be read, InvalidContent, IntegrityError,
+    UnsafeArchive, DocumentError, StoreError and its subclasses, BundlepipeError for an index, for a declaration
+    that is not made of files, and for other invalid arguments.
     """
     from bundlepipe.verbs.diffing.diff import diff as compare
 
