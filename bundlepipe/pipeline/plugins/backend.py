@@ -21,6 +21,8 @@ from bundlepipe.pipeline.doit_adapter.internals import LAST_PART
 # A file with more superseded than live lines than this is compacted.
 _COMPACT_ABOVE = 3
 _SEPARATOR = b"\t"
+# Names of files that are not UTF-8 hold surrogates, and tasks may be named for files.
+_OTHERS = "surrogatepass"
 
 
 class Codec(Protocol):
@@ -151,7 +153,7 @@ class AppendOnlyDB:
 
 
 def _line(task_id: str, encoded: bytes) -> bytes:
-    return task_id.encode() + _SEPARATOR + encoded + b"\n"
+    return task_id.encode(errors=_OTHERS) + _SEPARATOR + encoded + b"\n"
 
 
 def _end_cut_line(file: IO[bytes]) -> None:
@@ -172,7 +174,7 @@ def _read_lines(file: IO[bytes]) -> tuple[dict[str, bytes], int]:
         if not separator or not (record.endswith(b"}\n") or record == b"\n"):
             continue
         if record == b"\n":
-            encoded.pop(task_id.decode(), None)
+            encoded.pop(task_id.decode(errors=_OTHERS), None)
         else:
-            encoded[task_id.decode()] = record[:-1]
+            encoded[task_id.decode(errors=_OTHERS)] = record[:-1]
     return encoded, count

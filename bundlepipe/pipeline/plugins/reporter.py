@@ -24,7 +24,7 @@ from doit.task import Task
 from bundlepipe.concurrency.termination import has_workers
 from bundlepipe.pipeline.doit_adapter.internals import calculators
 from bundlepipe.pipeline.plugins.screen import height_of, wants_all
-from bundlepipe.pipeline.plugins.tally import Outcome, Tally, in_one_line
+from bundlepipe.pipeline.plugins.tally import Outcome, Tally
 from bundlepipe.pipeline.reasons import sentences, summary
 from bundlepipe.pipeline.running.action import SUMMARY, TRAFFIC, UNCHANGED
 from bundlepipe.pipeline.running.destination_lookups import Announced
@@ -141,7 +141,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         display.finish(task.name)
         self._count_traffic(task)
         if self._recorder:
-            self._recorder.fail(task, fail, in_one_line(fail), reasons_of(task))
+            self._recorder.fail(task, fail, reasons_of(task))
         if isinstance(fail, UnmetDependency):
             if _counts(task):
                 self._tally.end(task.name, Outcome.NOT_REACHED)

@@ -18,6 +18,7 @@ from doit.exceptions import BaseFail
 from msgspec import Struct, field
 
 from bundlepipe.errors import printable
+from bundlepipe.pipeline.doit_adapter.failures import in_one_line
 from bundlepipe.progress.phrases import counted, few, human_size
 from bundlepipe.stores.http.traffic import Traffic
 
@@ -148,15 +149,6 @@ class Tally:
             # A reason that differs for each task says little about all.
             why = f"  ({', '.join(reasons)})" if 0 < len(reasons) <= _MOST_REASONS else ""
             yield f"{_MARKS[outcome]} {group}  {counted(len(names), 'task')}: {few(names)}{why}"
-
-
-def in_one_line(failure: BaseFail) -> str:
-    """Return the first line of a failure; for a traceback also the last, which has the exception."""
-    first, *further = [line for line in str(failure.message).splitlines() if line.strip()] or [failure.get_name()]
-    traced = [line for line in "".join(failure.traceback).splitlines() if line.strip()]
-    if traced:
-        return printable(f"{first}: {traced[-1].strip()}")
-    return printable(f"{first} (and {counted(len(further), 'more line')})" if further else first)
 
 
 def _told(traffic: Traffic) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from doit.task import Task
 from msgspec.structs import replace
 
+from bundlepipe.pipeline.doit_adapter.failures import first_line
 from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.reports.content import (
     FAILED,
@@ -30,6 +31,9 @@ from bundlepipe.pipeline.running.staleness import CHECKED
 from bundlepipe.stores.http.traffic import Traffic
 
 Redact = Callable[[str], str]
+
+# The most characters of captured output that a report has: the last ones, which say why a task failed.
+_LONGEST_OUTPUT = 10_000
 
 
 def made_report(
@@ -80,10 +84,10 @@ class _Making:
             seconds=self._now - self._record.clock,
             outcome=_outcome_of_run(self._outcomes.values(), errors, is_complete=is_complete),
             tasks=sorted(reported, key=_by_time),
-            path=path,
+            path=[replace(step, task=_clean(step.task)) for step in path],
             traffic=dict(sorted(at_all.items(), key=lambda item: (-item[1].received - item[1].sent, item[0]))),
             shared=_difference(sum(at_all.values(), Traffic()), of_tasks),
-            errors=[_clean(self._redact(error)) for error in errors],
+            errors=[self._text(error) for error in errors],
         )
 
     def _task(self, name: str, is_critical: bool) -> ReportedTask:
@@ -93,18 +97,18 @@ class _Making:
         checked = (task.meta or {}).get(CHECKED) if isinstance(task, PipelineTask) else None
         values: Mapping[str, Any] = task.values or {}
         return ReportedTask(
-            name=name,
+            name=_clean(name),
             doc=self._text(task.doc),
             outcome=outcome,
             reasons=[self._reason(reason) for reason in self._record.reasons.get(name, ())],
-            needs=self._needs[name],
+            needs=[_clean(need) for need in self._needs[name]],
             failure=self._failure(name),
             ready=span.ready if span else None,
             checked=None if checked is None else checked - self._record.clock,
             began=span.began if span else None,
             ended=span.ended if span else None,
             lane=lane.number if lane else None,
-            held_up_by=hold.task if hold else None,
+            held_up_by=_clean(hold.task) if hold else None,
             because=hold.because if hold else None,
             is_critical=is_critical,
             # That of a task that did not run is of an earlier run.
@@ -136,13 +140,14 @@ class _Making:
         return () if task is None else (*task.task_dep, *task.calc_dep, *task.setup_tasks)
 
     def _failure(self, name: str) -> Failure | None:
-        failure = self._record.failures.get(name)
-        if failure is None:
+        failed = self._record.failures.get(name)
+        if failed is None:
             return None
+        # Before anything is cut, so that no part of a secret is left.
+        line = first_line(self._text(failed.message), self._text(failed.traceback)) or failed.kind
         if self._outcomes[name] == NOT_REACHED:
-            return Failure(failure.kind, f"needs {failure.line}, which did not succeed", "")
-        texts = {field: _clean(self._redact(getattr(failure, field))) for field in ("line", "text", "output")}
-        return replace(failure, **texts)
+            return Failure(failed.kind, f"needs {line}, which did not succeed", "")
+        return Failure(failed.kind, line, self._text(failed.text), self._text(failed.output)[-_LONGEST_OUTPUT:])
 
     def _traffic_by_host(self) -> dict[str, Traffic]:
         """Return the traffic of this process, and of tasks in other processes."""

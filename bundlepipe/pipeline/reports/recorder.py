@@ -13,14 +13,10 @@ from msgspec import Struct
 from bundlepipe.filesystem.base_directory import base_directory
 from bundlepipe.pipeline.doit_adapter.internals import Calculator, calculators
 from bundlepipe.pipeline.reasons import Reason
-from bundlepipe.pipeline.reports.content import Failure
 from bundlepipe.pipeline.reports.kinds import wanted_paths
 from bundlepipe.pipeline.running.edges import PipelineTask
 from bundlepipe.pipeline.running.status import own_reasons
 from bundlepipe.stores.http.traffic import traffic
-
-# The most characters of captured output that a report has: the last ones, which say why a task failed.
-_LONGEST_OUTPUT = 10_000
 
 
 def recorder_of(given: str, declared: Sequence[str]) -> Recorder | None:
@@ -43,6 +39,16 @@ class Times(Struct):
     ended: float | None = None
 
 
+class Failed(Struct, frozen=True):
+    """What doit says of a task that failed, and what its actions printed, whole: secrets are still to be redacted."""
+
+    kind: str
+    message: str
+    traceback: str
+    text: str
+    output: str
+
+
 class Recorder:
     """Records times, reasons and failures of tasks; `paths` of the reports are relative to `directory`."""
 
@@ -52,7 +58,7 @@ class Recorder:
         self.process = os.getpid()
         self.began, self.clock = time.time(), time.monotonic()
         self.times: dict[str, Times] = {}
-        self.failures: dict[str, Failure] = {}
+        self.failures: dict[str, Failed] = {}
         self.reasons: dict[str, list[Reason]] = {}
         self.account = traffic.keep_account()
         # One of a pipeline, which knows doit's records as soon as it was evaluated.
@@ -79,11 +85,13 @@ class Recorder:
         self._times(task).ended = time.monotonic()
         self.reasons.setdefault(task.name, list(reasons))
 
-    def fail(self, task: Task, failure: BaseFail, line: str, reasons: Sequence[Reason] = ()) -> None:
-        """Record why a task failed; `line` is the first line of it."""
+    def fail(self, task: Task, failure: BaseFail, reasons: Sequence[Reason] = ()) -> None:
+        """Record why a task failed."""
         self.end(task, reasons)
         printed = "".join(text for action in task.actions for text in (action.out, action.err) if text)
-        self.failures[task.name] = Failure(failure.get_name(), line, failure.get_msg(), printed[-_LONGEST_OUTPUT:])
+        self.failures[task.name] = Failed(
+            failure.get_name(), str(failure.message), "".join(failure.traceback), failure.get_msg(), printed
+        )
 
     def _times(self, task: Task) -> Times:
         return self.times.setdefault(task.name, Times(time.monotonic()))

@@ -33,7 +33,6 @@ from bundlepipe.pipeline.reports.kinds import Kind, kind_of
 from bundlepipe.pipeline.reports.markdown_form import markdown_of
 from bundlepipe.pipeline.reports.page.markup import seconds
 from bundlepipe.pipeline.reports.page.page import page_of
-from bundlepipe.pipeline.reports.secrets import secrets_of
 from bundlepipe.pipeline.reports.trace_form import trace_of
 from bundlepipe.pipeline.running.measuring import Amount
 from bundlepipe.stores.http.traffic import Traffic
@@ -250,14 +249,6 @@ def test_a_long_path_is_folded_up() -> None:
 )  # fmt: skip
 def test_the_kind_follows_from_the_name(path: str, kind: Kind | None) -> None:
     assert kind_of(path) is kind
-
-
-def test_values_of_variables_that_are_named_secret_are_secrets() -> None:
-    environment = {
-        "REGISTRY_PASSWORD": "hunter22", "GITHUB_TOKEN": "ghs_abc", "TOKEN": "true", "SECRET_FILE": "/run/secrets/x",
-        "PATH": "/usr/bin:/bin", "AWS_SECRET_ACCESS_KEY": "abcdefgh",
-    }  # fmt: skip
-    assert sorted(secrets_of(environment)) == ["abcdefgh", "ghs_abc", "hunter22"]
 
 
 @pytest.mark.parametrize(
