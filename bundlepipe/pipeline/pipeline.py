@@ -16,12 +16,13 @@ from bundlepipe.errors import BundlepipeError, DocumentError, printable
 from bundlepipe.garbage_collection import collect_rarely
 from bundlepipe.pipeline.checks.python_values import checked_declarations, checked_path, checked_prefix, listed
 from bundlepipe.pipeline.declared.model import Bundle, Copy, Image, Pull, Render, Verify
+from bundlepipe.pipeline.declared.paths import normalise
 from bundlepipe.pipeline.declared.reading import Declared, PipelineFiles, read_pipeline
 from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
 from bundlepipe.pipeline.doit_adapter.task_output import separate_output
 from bundlepipe.pipeline.doit_adapter.workers import end_workers_orderly
 from bundlepipe.pipeline.graph.one_load import claim_lock_file, enter
-from bundlepipe.pipeline.running.run import Settings
+from bundlepipe.pipeline.running.run import REPORT_VARIABLE, Settings
 from bundlepipe.pipeline.running.variables import refuse_misspelled, wanted_force, wanted_refresh, wanted_verify
 from bundlepipe.stores.settings import RegistrySettings
 
@@ -94,7 +95,7 @@ class Pipeline:
 
         prefix = _told(lambda: checked_prefix(self._prefix))
         groups = enter(self, prefix, self._called)
-        declared = _told(lambda: _without_faults(self._read()))
+        declared = _told(lambda: _without_faults(_with_wanted_reports(self._read())))
         if declared.lock_file:
             claim_lock_file(declared.lock_file, prefix)
         refuse_misspelled()
@@ -112,6 +113,10 @@ class Pipeline:
         report_interrupts_briefly()
         end_quietly()
         separate_output()
+        if declared.reports:
+            from bundlepipe.pipeline.doit_adapter.reporters import tell_of_missing_reports
+
+            tell_of_missing_reports()
         yield from create_tasks(declared, settings, groups)
 
     def _others(self) -> Iterator[tuple[Declared, str]]:
@@ -128,6 +133,16 @@ def files_of_pipelines() -> PipelineFiles:
         sorted({path for files in each for path in files.paths}),
         sorted({pattern for files in each for pattern in files.patterns}),
     )
+
+
+def _with_wanted_reports(declared: Declared) -> Declared:
+    """Add the reports that the environment wants, which are checked as those that the pipeline declares."""
+    if given := os.environ.get(REPORT_VARIABLE):
+        from bundlepipe.pipeline.reports.kinds import kind_of, paths_in
+
+        for path in filter(kind_of, paths_in(given)):  # the reporter refuses those of no kind
+            declared.reports.setdefault(normalise(path), REPORT_VARIABLE)
+    return declared
 
 
 def _without_faults(declared: Declared) -> Declared:

@@ -62,8 +62,8 @@ class Declared:
     paths: list[str] = field(default_factory=list)
     lock_file: str | None = None
     lock_where: Position | None = None
-    # The positions of their declarations by the paths of reports.
-    reports: dict[str, Position | None] = field(default_factory=dict)
+    # The positions of their declarations by the paths of reports; the name of the variable that wants one.
+    reports: dict[str, Position | str | None] = field(default_factory=dict)
 
     def made(self) -> list[Pushable]:
         """Return the images and bundles."""

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 from html import escape
 from typing import Any
 
+from bundlepipe.documents.pages import policy_of
 from bundlepipe.errors import printable
 from bundlepipe.pipeline.drawing.layout.folding import Spot
 from bundlepipe.pipeline.drawing.model import KINDS, SIGNS, STATES, GraphTask, TaskGraph
@@ -31,9 +30,8 @@ def to_html(graph: TaskGraph, title: str) -> str:
     style, script = resource("picture.css") + resource("page.css"), resource("page.js")
     layout = layout_of(graph)
     box = f"{-_MARGIN} {-_MARGIN} {layout.width + 2 * _MARGIN:.0f} {layout.height + 2 * _MARGIN:.0f}"
-    policy = f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     parts = {
-        "policy": policy,
+        "policy": policy_of(style, script),
         "title": escape(printable(title)),
         "count": counted(len(graph.tasks), "task"),
         "legend": "".join(_legend(graph)),
@@ -45,10 +43,6 @@ def to_html(graph: TaskGraph, title: str) -> str:
     }
     # In one go, as names of tasks may look like fields.
     return f"{HTML_START}\n{_FIELD.sub(lambda field: parts[field[1]], resource('page.html'))}"
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
 
 
 def _legend(graph: TaskGraph) -> Iterator[str]:

@@ -17,7 +17,6 @@ from enum import Enum
 from doit.exceptions import BaseFail
 from msgspec import Struct, field
 
-from bundlepipe.errors import printable
 from bundlepipe.pipeline.doit_adapter.failures import in_one_line
 from bundlepipe.progress.phrases import counted, few, human_size
 from bundlepipe.stores.http.traffic import Traffic

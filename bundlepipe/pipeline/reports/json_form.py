@@ -13,6 +13,8 @@ from bundlepipe.pipeline.reports.content import OUTCOMES, Report, ReportedTask
 from bundlepipe.pipeline.running.measuring import Amount
 from bundlepipe.stores.http.traffic import Traffic
 
+# By which a file is recognised.
+JSON_START = f'{{\n  "apiVersion": "{API_VERSION}",\n  "kind": "Report",\n'
 _WAYS = ("transferred", "mounted", "present")
 
 

@@ -23,6 +23,8 @@ from bundlepipe.pipeline.reports.content import (
     ReportedTask,
 )
 
+# By which a file is recognised.
+JUNIT_START = '<?xml version="1.0" encoding="UTF-8"?>\n<!-- bundlepipe report -->\n'
 # What XML 1.0 cannot have, even escaped.
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # A defect, or a task that was cut off, is not a task that failed.
@@ -40,7 +42,7 @@ def junit_of(report: Report) -> str:
     if report.errors:
         _add_errors(suites, report, len(groups))
     indent(suites)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(suites, encoding="unicode") + "\n"
+    return JUNIT_START + tostring(suites, encoding="unicode") + "\n"
 
 
 def xml_text(text: str) -> str:

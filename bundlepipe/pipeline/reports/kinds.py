@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from enum import Enum
 
+from bundlepipe.pipeline.declared.paths import is_within, normalise
+from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 from bundlepipe.pipeline.running.run import REPORT_VARIABLE
 
 EXPECTED = "a path that ends in .html, .md, .xml (JUnit), trace.json (a trace) or .json"
@@ -38,13 +40,20 @@ def kind_of(path: str) -> Kind | None:
     return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), None)
 
 
+def paths_in(given: str) -> list[str]:
+    """Return the paths in the environment variable, in order."""
+    return [path for path in (part.strip() for part in given.split(",")) if path]
+
+
 def wanted_paths(given: str, declared: Sequence[str]) -> list[str]:
     """Return the paths of a run's reports: those in the environment variable, else the declared ones.
 
-    ValueError, with a message, for a path without a kind in the variable.
+    ValueError, with a message, for a path in the variable without a kind, or among the records of runs.
     """
-    paths = [path for path in (part.strip() for part in given.split(",")) if path]
+    paths = paths_in(given)
     for path in paths:
         if kind_of(path) is None:
             raise ValueError(f"{REPORT_VARIABLE}: {path}: expected {EXPECTED}")
+        if is_within(normalise(path), STATE_DIRECTORY):
+            raise ValueError(f"{REPORT_VARIABLE}: {path}: {STATE_DIRECTORY} is for records of runs: write it elsewhere")
     return list(dict.fromkeys(paths or declared))

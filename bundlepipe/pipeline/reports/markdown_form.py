@@ -27,6 +27,9 @@ _MOST_STEPS = 50
 _MOST_HOSTS = 20
 _LONGEST_TEXT = 4000
 _LONGEST_CELL = 200
+_SUCCEEDED, _FAILED = "### ✅ bundlepipe: ", "### ❌ bundlepipe: "
+# By which a file is recognised.
+MARKDOWN_STARTS = (_SUCCEEDED, _FAILED)
 _BECAUSE = {NEEDS: "needs the one before", WORKER: "no free worker before"}
 
 
@@ -39,8 +42,8 @@ def markdown_of(report: Report) -> str:
 
 def _lines(report: Report, most_tasks: int, most_failures: int) -> Iterator[str]:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in report.counts.items())
-    mark = "✅" if report.outcome == SUCCEEDED else "❌"
-    yield f"### {mark} bundlepipe: {report.outcome} in {report.seconds:.1f} s"
+    start = _SUCCEEDED if report.outcome == SUCCEEDED else _FAILED
+    yield f"{start}{report.outcome} in {report.seconds:.1f} s"
     yield ""
     yield f"{counts or 'nothing done'}. {_traffic_line(report)}"
     yield ""

@@ -12,6 +12,8 @@ from typing import Any
 from bundlepipe.pipeline.reports.content import UP_TO_DATE, Report, ReportedTask
 from bundlepipe.pipeline.reports.json_form import timestamp
 
+# By which a file is recognised.
+TRACE_START = '{"displayTimeUnit": "ms", "otherData": {"bundlepipe": '
 _PROCESS = 1
 # The thread of doit's runner, which finds out whether tasks have to run.
 _CHECKS = 0
@@ -23,8 +25,9 @@ def trace_of(report: Report) -> str:
     """Return a report as JSON of trace events: a thread for each lane, and one for checks."""
     events = [*_names(report), *_slices(report), *_flows(report)]
     lines = ",\n".join(json.dumps(event) for event in events)
-    details = {"bundlepipe": report.version, "began": timestamp(report.began), "outcome": report.outcome}
-    return f'{{"displayTimeUnit": "ms", "otherData": {json.dumps(details)}, "traceEvents": [\n{lines}\n]}}\n'
+    details = {"began": timestamp(report.began), "outcome": report.outcome}
+    about = f"{json.dumps(report.version)}, {json.dumps(details)[1:]}"
+    return f'{TRACE_START}{about}, "traceEvents": [\n{lines}\n]}}\n'
 
 
 def _names(report: Report) -> Iterator[dict[str, Any]]:

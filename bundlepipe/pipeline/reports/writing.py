@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from doit.task import Task
 
-from bundlepipe.errors import printable
+from bundlepipe.errors import OutputError, printable
+from bundlepipe.filesystem.base_directory import anchored, paths_from
 from bundlepipe.filesystem.files import write_file
 from bundlepipe.pipeline.reports.content import Report
 from bundlepipe.pipeline.reports.kinds import Kind, kind_of
@@ -16,8 +16,12 @@ from bundlepipe.pipeline.reports.markdown_form import markdown_of
 from bundlepipe.pipeline.reports.recorder import Recorder
 from bundlepipe.pipeline.reports.secrets import secrets_of
 from bundlepipe.redaction import Redactor
+from bundlepipe.verbs.outputs.replacing import FileOutput, ReplacePolicy, followed
 
 _STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+_POLICY = ReplacePolicy(unknown="it is not a report of a run", advice="remove it, or name another file")
+# Bytes, enough for what each form begins with.
+_START = 200
 
 
 def write_reports(
@@ -38,25 +42,49 @@ def write_reports(
     redactor = Redactor()
     redactor.keep(*secrets_of(environment))
     report = made_report(recorder, tasks, outcomes, errors, redactor.redact, is_complete=is_complete)
-    written = [(os.path.join(recorder.directory, path), path) for path in recorder.paths]
-    faults = [fault for path, given in written for fault in _written(report, path, given)]
+    with paths_from(recorder.directory):
+        faults = [fault for path in recorder.paths for fault in _written(report, path)]
     if step_summary := environment.get(_STEP_SUMMARY):
         faults += _appended(report, step_summary)
     return faults
 
 
-def _written(report: Report, path: str, given: str) -> Iterator[str]:
+def _written(report: Report, path: str) -> Iterator[str]:
     kind = kind_of(path)
     if kind is None:
-        raise ValueError(f"{given}: not the path of a report")
-    content = _form(kind)(report)
+        raise ValueError(f"{path}: not the path of a report")
     try:
-        write_file(path, content.encode())
-    except FileExistsError:
-        directory = printable(os.path.dirname(given))
-        yield f"{printable(given)}: the report cannot be written: {directory} is not a directory"
+        content = _form(kind)(report).encode()
+    except Exception as error:  # noqa: BLE001  (whatever it is, the other reports are written)
+        yield f"{printable(path)}: the report cannot be made: a defect of bundlepipe: {printable(repr(error))}"
+        return
+    try:
+        output = FileOutput(followed(path), _POLICY)
+        if output.check_place() and not _is_report(output.path):
+            yield f"{printable(path)}: exists, but {_POLICY.unknown}: {_POLICY.advice}"
+            return
+        write_file(output.path, content)
+    except OutputError as error:
+        yield str(error)
     except OSError as error:
-        yield f"{printable(given)}: the report cannot be written: {error.strerror}"
+        yield f"{printable(path)}: the report cannot be written: {error.strerror}"
+
+
+def _is_report(path: str) -> bool:
+    """Return whether a file is empty, or begins as reports do.
+
+    Nothing else is replaced, not even what git has: the variable may have been set for another project.
+    """
+    from bundlepipe.pipeline.reports.json_form import JSON_START
+    from bundlepipe.pipeline.reports.junit_form import JUNIT_START
+    from bundlepipe.pipeline.reports.markdown_form import MARKDOWN_STARTS
+    from bundlepipe.pipeline.reports.page.page import PAGE_START
+    from bundlepipe.pipeline.reports.trace_form import TRACE_START
+
+    starts = (JSON_START, JUNIT_START, *MARKDOWN_STARTS, PAGE_START, TRACE_START)
+    with open(anchored(path), "rb") as file:
+        start = file.read(_START)
+    return not start or start.startswith(tuple(each.encode() for each in starts))
 
 
 def _appended(report: Report, path: str) -> Iterator[str]:

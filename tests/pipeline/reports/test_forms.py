@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+from doit.task import Task
 from msgspec.structs import replace
 
 from bundlepipe.documents.schemas.validator import schema_text
+from bundlepipe.events import BlobDone
 from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.reports.content import (
     DONE,
@@ -30,11 +35,16 @@ from bundlepipe.pipeline.reports.content import (
 from bundlepipe.pipeline.reports.json_form import json_of
 from bundlepipe.pipeline.reports.junit_form import junit_of, xml_text
 from bundlepipe.pipeline.reports.kinds import Kind, kind_of
+from bundlepipe.pipeline.reports.making import made_report
 from bundlepipe.pipeline.reports.markdown_form import markdown_of
+from bundlepipe.pipeline.reports.page import page
 from bundlepipe.pipeline.reports.page.markup import seconds
 from bundlepipe.pipeline.reports.page.page import page_of
+from bundlepipe.pipeline.reports.recorder import Recorder
 from bundlepipe.pipeline.reports.trace_form import trace_of
-from bundlepipe.pipeline.running.measuring import Amount
+from bundlepipe.pipeline.reports.writing import write_reports
+from bundlepipe.pipeline.running.measuring import Amount, measured
+from bundlepipe.progress.display import display
 from bundlepipe.stores.http.traffic import Traffic
 
 HOSTILE = "</pre></script><script>alert(1)</script> ]]> & \" ' \x1b[31m\x00 ```\n````\n| @user <!-- \ud7ff\uffff $x$"
@@ -223,6 +233,15 @@ def test_the_page_is_whole_and_needs_nothing_else(report: Report) -> None:
     assert "default-src 'none'" in text
 
 
+def test_scripts_and_styles_of_a_page_are_only_its_own() -> None:
+    text = page_of(REPORT)
+    for element, directive in (("script", "script-src"), ("style", "style-src")):
+        (content,) = re.findall(f"<{element}>(.*?)</{element}>", text, re.DOTALL)
+        digest = b64encode(sha256(content.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{digest}'" in text
+    assert "unsafe-inline" not in text
+
+
 def test_the_page_shows_texts_as_they_are() -> None:
     page = _Page(page_of(REPORT))
     shown = "".join(page.texts)
@@ -249,6 +268,46 @@ def test_a_long_path_is_folded_up() -> None:
 )  # fmt: skip
 def test_the_kind_follows_from_the_name(path: str, kind: Kind | None) -> None:
     assert kind_of(path) is kind
+
+
+def test_a_form_that_cannot_be_made_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(report: Report) -> str:
+        raise ValueError("no idea")
+
+    monkeypatch.setattr(page, "page_of", wrong)
+    recorder = Recorder(["a.html", "b.json", "c.md"])
+    recorder.directory = str(tmp_path)
+    faults = write_reports(recorder, {}, {}, [], {}, is_complete=True)
+    assert faults == ["a.html: the report cannot be made: a defect of bundlepipe: ValueError('no idea')"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "c.md"]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "errors", "is_complete", "outcome"),
+    [
+        ({}, [], True, "succeeded"),
+        ({"a": "done"}, [], True, "succeeded"),
+        ({"a": "done"}, ["wrong"], True, "failed"),
+        ({"a": "done"}, ["wrong"], False, "failed"),
+        ({"a": "done"}, [], False, "interrupted"),
+        ({"a": "failed"}, [], True, "failed"),
+        ({"a": "not reached"}, [], True, "failed"),
+    ],
+)
+def test_the_outcome_of_a_run(outcomes: dict[str, str], errors: list[str], is_complete: bool, outcome: str) -> None:
+    tasks = {name: Task(name, None) for name in outcomes}
+    report = made_report(Recorder([]), tasks, outcomes, errors, str, is_complete=is_complete)
+    assert report.outcome == outcome
+
+
+def test_a_blob_counts_once_as_it_was_reported_last() -> None:
+    made = Task("a", None)
+    with measured(made):
+        hearer = display.hearer("a")
+        assert hearer
+        for digest, size, how in (("1", 10, "present"), ("2", 5, "mounted"), ("1", 10, "transferred")):
+            hearer(BlobDone(digest, size, how))
+    assert made.meta["measured"].blobs == {"transferred": Amount(1, 10), "mounted": Amount(1, 5)}
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,11 @@ def state(outcome: str) -> str:
     return f'<span class="state {css_class(outcome)}"><i aria-hidden="true">{mark}</i> {escaped(outcome)}</span>'
 
 
+def part(value: float, length: float) -> str:
+    """Return a part of a length as CSS and SVG have it; clocks are coarse, so that it may seem to be below zero."""
+    return f"{max(0.0, value) / length * 100:.3f}%"
+
+
 def seconds(value: float) -> str:
     """Return a duration for readers: `0.004 s`, `12.3 s`, `4 min 5 s`, `1 h 2 min`."""
     if value < 0.1:

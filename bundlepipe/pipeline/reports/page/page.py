@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.resources import files
 
+from bundlepipe.documents.pages import policy_of
 from bundlepipe.pipeline.reports.content import FAILED, INTERRUPTED, NOT_REACHED, SUCCEEDED, Report, ReportedTask
 from bundlepipe.pipeline.reports.json_form import timestamp
 from bundlepipe.pipeline.reports.page.markup import escaped, link, seconds, state
@@ -14,16 +15,8 @@ from bundlepipe.progress.phrases import counted, human_size
 
 # Failures that are shown at once; others are in the table.
 _MOST_FAILURES = 50
-# Nothing is loaded from anywhere, whatever a name or message of an error contains.
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "style-src 'unsafe-inline'",
-        "script-src 'unsafe-inline'",
-        "base-uri 'none'",
-        "form-action 'none'",
-    )
-)
+# The first lines, by which a file is recognised.
+PAGE_START = "<!DOCTYPE html>\n<!-- bundlepipe report -->\n"
 
 
 def page_of(report: Report) -> str:
@@ -33,13 +26,14 @@ def page_of(report: Report) -> str:
 
 def _page(report: Report) -> Iterator[str]:
     own = files(__package__)
+    style, script = (own.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     title = f"bundlepipe: {report.outcome}, {timestamp(report.began)}"
-    yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    yield f'{PAGE_START}<html lang="en">\n<head>\n<meta charset="utf-8">'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{policy_of(style, script)}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield '<meta name="color-scheme" content="light dark">'
     yield f"<title>{escaped(title)}</title>"
-    yield f"<style>\n{own.joinpath('page.css').read_text(encoding='utf-8')}</style>\n</head>\n<body>"
+    yield f"<style>{style}</style>\n</head>\n<body>"
     yield from _header(report)
     yield "<main>"
     yield from _errors(report)
@@ -48,7 +42,7 @@ def _page(report: Report) -> Iterator[str]:
     yield from hosts_table(report)
     yield from tasks_table(report)
     yield "</main>"
-    yield f"<script>\n{own.joinpath('page.js').read_text(encoding='utf-8')}</script>\n</body>\n</html>"
+    yield f"<script>{script}</script>\n</body>\n</html>"
 
 
 def _header(report: Report) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bundlepipe.pipeline.reports.content import NEEDS, NOT_REACHED, START, WORKER, Report, ReportedTask, Step
-from bundlepipe.pipeline.reports.page.markup import anchor, css_class, escaped, link, seconds, state
+from bundlepipe.pipeline.reports.page.markup import anchor, css_class, escaped, link, part, seconds, state
 from bundlepipe.progress.phrases import counted, human_size
 from bundlepipe.stores.http.traffic import Traffic
 
@@ -40,9 +40,9 @@ def _step(step: Step, report: Report) -> str:
     waited = f", waited {seconds(step.waited)}" if step.waited >= 0.05 else ""
     return (
         f"<li><span>{link(step.task)} {because}</span><span>{seconds(step.seconds)}{waited}</span>"
-        f'<svg aria-hidden="true" width="100%" height="8"><rect class="wait" x="{_part(start - step.waited, length)}" '
-        f'width="{_part(step.waited, length)}" height="8"/><rect class="run {css_class(task.outcome)}" '
-        f'x="{_part(start, length)}" width="{max(0.3, step.seconds / length * 100):.3f}%" height="8"/></svg></li>'
+        f'<svg aria-hidden="true" width="100%" height="8"><rect class="wait" x="{part(start - step.waited, length)}" '
+        f'width="{part(step.waited, length)}" height="8"/><rect class="run {css_class(task.outcome)}" '
+        f'x="{part(start, length)}" width="{max(0.3, step.seconds / length * 100):.3f}%" height="8"/></svg></li>'
     )
 
 
@@ -141,7 +141,3 @@ def _result(task: ReportedTask) -> str:
     if task.digest:
         lines.append(f"<code>{escaped(task.digest)}</code>")
     return "<br>".join(lines)
-
-
-def _part(value: float, length: float) -> str:
-    return f"{max(0.0, value) / length * 100:.3f}%"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bundlepipe.pipeline.reports.content import UP_TO_DATE, Report, ReportedTask
-from bundlepipe.pipeline.reports.page.markup import anchor, css_class, escaped, seconds
+from bundlepipe.pipeline.reports.page.markup import anchor, css_class, escaped, part, seconds
 
 _ROW = 26
 _BAR = 20
@@ -49,8 +49,8 @@ def _check(task: ReportedTask, length: float) -> Iterator[str]:
         return
     title = f"{task.name}: checked in {seconds(end - task.ready)}"
     yield (
-        f'<rect class="check" x="{_part(task.ready, length)}" y="{_AXIS}" '
-        f'width="{_part(end - task.ready, length)}" height="{_BAR}"><title>{escaped(title)}</title></rect>'
+        f'<rect class="check" x="{part(task.ready, length)}" y="{_AXIS}" '
+        f'width="{part(end - task.ready, length)}" height="{_BAR}"><title>{escaped(title)}</title></rect>'
     )
 
 
@@ -65,7 +65,7 @@ def _bar(task: ReportedTask, length: float) -> Iterator[str]:
     yield (
         # By keyboard, readers find tasks in the list and the table below.
         f'<a href="#{anchor(task.name)}" tabindex="-1" aria-label="{escaped(title)}"><svg class="{classes}" '
-        f'x="{_part(task.began, length)}" y="{_AXIS + task.lane * _ROW}" width="{width:.3f}%" height="{_BAR}">'
+        f'x="{part(task.began, length)}" y="{_AXIS + task.lane * _ROW}" width="{width:.3f}%" height="{_BAR}">'
         f'<title>{escaped(title)}</title><rect width="100%" height="100%"/>'
     )
     if width >= _ROOM:
@@ -96,7 +96,3 @@ def _time(at: float) -> str:
     if at < 60:
         return f"{at:g} s"
     return f"{int(at) // 60}:{int(at) % 60:02} min"
-
-
-def _part(value: float, length: float) -> str:
-    return f"{value / length * 100:.3f}%"
