@@ -1,4 +1,4 @@
-"""Orderly termination: SIGTERM cancels work as Ctrl-C does, so that no programs are left running.
+"""Orderly termination: SIGTERM and SIGHUP cancel work as Ctrl-C does, so that no programs are left running.
 
 Processes that those programs started are left to them.
 """
@@ -24,12 +24,19 @@ _GRACE = 5.0
 # Seconds between two signals to the same worker, and their number: programs that it runs have their own grace period.
 _PATIENCE = 0.5
 _SIGNALS = 30
+# A terminal that is closed, or a lost connection to one, sends SIGHUP.
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 def end_orderly() -> None:
-    """Make SIGTERM end this process by an exit, unless it has another handler. Only the main thread can set it."""
-    if is_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _SigtermHandler())
+    """Make SIGTERM and SIGHUP end this process by an exit, unless they have other handlers, or `nohup` ignores them.
+
+    Only the main thread can set handlers.
+    """
+    if is_main_thread():
+        for number in _ENDING_SIGNALS:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _end)
 
 
 def interrupt_between_steps() -> None:
@@ -146,8 +153,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
         signal.default_int_handler(number, frame)
 
 
-class _SigtermHandler:
-    """Handles SIGTERM; it first waits for a while for an interruption in progress."""
+class _Ending:
+    """Handles signals that end the process; it first waits for a while for an interruption in progress."""
 
     def __init__(self) -> None:
         self._waits_since: float | None = None
@@ -156,7 +163,7 @@ class _SigtermHandler:
         """End the process by an exit."""
         if uninterrupted.takes(number):
             return
-        # An interruption at a terminal is followed by SIGTERM too, which should not disturb tidying up. In a
+        # An interruption at a terminal is followed by SIGTERM or SIGHUP too, which should not disturb tidying up. In a
         # worker the interruption may be passing through code that cannot be seen from here.
         if ending_behind(sys.exc_info()[1]) or uninterrupted.has_interrupted_worker:
             now = time.monotonic()
@@ -166,6 +173,11 @@ class _SigtermHandler:
                 return
         # doit also signals workers, and a second signal would disturb this. Not SIG_IGN, which programs that are
         # started later would inherit.
-        signal.signal(number, lambda *_: None)
+        for each in _ENDING_SIGNALS:
+            if signal.getsignal(each) is self:
+                signal.signal(each, lambda *_: None)
         cancel_all_work()
         sys.exit(128 + number)
+
+
+_end = _Ending()

@@ -1,8 +1,10 @@
-"""Exit silently when the reader of the output is gone: `doit list | head -n 1`, `bundlepipe doit >&-`.
+"""Exit silently when the reader of the output is gone, and with one line when it cannot be written.
+
+Examples: `doit list | head -n 1`, `bundlepipe doit >&-`; `doit list >/dev/full`.
 
 SIGPIPE ends other programs then. Python ignores it, because of network connections, so a write fails, and doit
 prints a traceback. Here such a write cancels all work, as an interruption does, and ends the process with the
-exit status that shells give SIGPIPE.
+exit status that shells give SIGPIPE, or with 1 if the output cannot be written for another reason, such as a full disk.
 """
 
 from __future__ import annotations
@@ -29,11 +31,17 @@ class ClosedOutput(SystemExit):
         super().__init__(128 + signal.SIGPIPE)
 
 
+class UnwritableOutput(SystemExit):
+    """The output cannot be written; the message, which Python prints at its exit, says why."""
+
+
 _ended: list[TextIO] = []
 
 
 def end_quietly() -> None:
     """Make this process exit with ClosedOutput on its first line to a standard stream without a reader.
+
+    With UnwritableOutput if the line cannot be written for another reason.
 
     A stream that was closed from the start accepts everything, like the null device.
     """
@@ -61,17 +69,21 @@ def _ending(write: Callable[..., Any]) -> Callable[..., Any]:
             _discard_rest()
             cancel_all_work()
             raise ClosedOutput from None
+        except OSError as error:
+            _discard_rest()
+            cancel_all_work()
+            raise UnwritableOutput(f"ERROR: the output cannot be written: {error.strerror}") from None
 
     return write_or_end
 
 
 @atexit.register
 def _discard_rest() -> None:
-    """Discard buffered output without a reader, which Python would write at exit."""
+    """Discard buffered output that cannot be written, which Python would try again at exit."""
     for stream in _ended:
         try:
             type(stream).flush(stream)
-        except BrokenPipeError:
+        except OSError:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, stream.fileno())
             os.close(null)

@@ -50,6 +50,8 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
 
     desc = "console, shows whether bundlepipe tasks were executed, unchanged or up to date, and why they ran"
 
+    writes_reports = True
+
     def __init__(self, outstream: object, options: Mapping[str, object]) -> None:
         super().__init__(outstream, options)
         self._tally = Tally()
@@ -62,6 +64,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         self._told = 0
         self._tasks: Mapping[str, Task] = {}
         self._recorder: Recorder | None = None
+        self._cleanup_errors: list[str] = []
         # Output of users' own tasks bypasses the reporter, and would collide with bars.
         self._shows_standing = False
         # Until the first task of a pipeline shows whether `-v` was given.
@@ -74,6 +77,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
     def initialize(self, tasks: Mapping[str, Task], selected_tasks: Iterable[str]) -> None:
         """Start showing progress; announce the run's possible requests and searches, so that they are done together."""
         super().initialize(tasks, selected_tasks)
+        _end_as_runs_do()
         depend_on_directories(tasks)
         display.begin()
         self._recorder = _wanted_recorder(tasks)
@@ -173,15 +177,26 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             self._recorder.end(task)
         super().skip_ignore(task)
 
+    def cleanup_error(self, exception: BaseFail) -> None:
+        """Report an error in the teardown of a task."""
+        # With several workers doit tears tasks down twice.
+        if (text := exception.get_msg().strip()) not in self._cleanup_errors:
+            self._cleanup_errors.append(text)
+        super().cleanup_error(exception)
+
     def complete_run(self) -> None:
-        """Print the summary at the end, without bars: an interrupted task has left its own."""
-        display.end()
-        super().complete_run()
-        is_complete = not self.runtime_errors and sys.exc_info()[1] is None
-        if not self._tally.is_empty or is_complete:
-            self._write_summary(is_complete=is_complete)
-        if self._recorder:
-            self._write_reports(self._recorder, is_complete=is_complete)
+        """Print the summary at the end, without bars: an interrupted task has left its own. Then write the reports."""
+        ending = sys.exc_info()[1]
+        is_complete = not self.runtime_errors and ending is None
+        try:
+            display.end()
+            super().complete_run()
+            if not self._tally.is_empty or is_complete:
+                self._write_summary(is_complete=is_complete)
+        finally:
+            # Also if nobody reads the output.
+            if self._recorder:
+                self._write_reports(self._recorder, ending, is_complete=is_complete)
 
     def _write_summary(self, *, is_complete: bool) -> None:
         if self._ends_with_summary or not is_complete or not self._tally.is_good:
@@ -189,18 +204,17 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             lines = self._tally.lines(time.monotonic() - self._began, spent, is_complete=is_complete)
             self.write("".join(f"{line}\n" for line in lines))
 
-    def _write_reports(self, recorder: Recorder, *, is_complete: bool) -> None:
+    def _write_reports(self, recorder: Recorder, ending: BaseException | None, *, is_complete: bool) -> None:
         """Write the reports; if one cannot be written, InvalidTask, with which doit ends with a non-zero exit status.
 
-        A run that failed or was interrupted ends as it would without reports, after the same line.
+        A run that failed or was interrupted, also by `ending`, ends as it would without reports, after the same line.
         """
         from bundlepipe.pipeline.reports.writing import write_reports
 
         outcomes = {name: outcome.value for name, outcome in self._tally.outcomes(is_complete=is_complete).items()}
-        faults = write_reports(
-            recorder, self._tasks, outcomes, self.runtime_errors, os.environ, is_complete=is_complete
-        )
-        if faults and is_complete and self._tally.is_good:
+        errors = [*self.runtime_errors, *self._cleanup_errors, *_told(ending)]
+        faults = write_reports(recorder, self._tasks, outcomes, errors, os.environ, is_complete=is_complete)
+        if faults and self._tally.is_good and sys.exc_info()[1] is None and not self.runtime_errors:
             raise InvalidTask("\nERROR: ".join(faults))
         for fault in faults:
             display.write(f"ERROR: {fault}\n", sys.stderr)
@@ -249,6 +263,30 @@ def _wanted_recorder(tasks: Mapping[str, Task]) -> Recorder | None:
     from bundlepipe.pipeline.reports.recorder import recorder_of
 
     return recorder_of(given, declared)
+
+
+def _end_as_runs_do() -> None:
+    """Let signals, and output that nobody reads, end the run so that it is reported, in projects without pipelines."""
+    from bundlepipe.concurrency.termination import end_orderly
+    from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
+    from bundlepipe.pipeline.doit_adapter.workers import end_workers_orderly
+
+    end_orderly()
+    end_workers_orderly()
+    end_quietly()
+
+
+def _told(ending: BaseException | None) -> Iterator[str]:
+    """Yield the text of an exception that ends a run, with its traceback; nothing if it is an interruption."""
+    if isinstance(ending, SystemExit):
+        # With a message it is an error. From a worker also its status is a text.
+        if isinstance(ending.code, str) and not ending.code.isdecimal():
+            yield ending.code.removeprefix("ERROR: ")
+    elif ending is not None and not isinstance(ending, KeyboardInterrupt):
+        import traceback
+
+        told, trace = traceback.format_exception_only(ending), traceback.format_exception(ending)
+        yield "".join([*told, *trace])
 
 
 def _is_ours(task: Task) -> bool:

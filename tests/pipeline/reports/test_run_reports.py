@@ -1,53 +1,15 @@
-"""The reports that a run writes, in every way of running doit, also if it fails or is interrupted."""
+"""What reports of a run say, in every way of running doit."""
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import signal
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
-import jsonschema
-import pytest
-
-from bundlepipe.documents.schemas.validator import schema_text
 from tests.support.project import DODO, Project, because
 from tests.support.proxy import Proxy, Respond
-
-ALL_FORMS = "out/report.html,out/report.json,out/trace.json,out/junit.xml,out/summary.md"
-CHAIN = """\
-bundles:
-  leaf: {files: [leaf], lock: {}}
-  middle: {files: [middle], lock: {include: [{bundle: leaf}]}}
-  top: {files: [top], lock: {include: [{bundle: middle}]}}
-"""
-REPORTED = {"BUNDLEPIPE_REPORT": "report.json"}
-
-
-@pytest.fixture
-def chain(project: Project) -> Project:
-    """Three bundles, each in the next one."""
-    for name in ("leaf", "middle", "top"):
-        project.write(f"{name}/config.yml", f"kind: {name}\n")
-    project.pipeline(CHAIN)
-    return project
-
-
-def report_of(project: Project, path: str = "report.json") -> Any:
-    """Return a report, which is valid by the schema."""
-    report = json.loads(project.read(path))
-    jsonschema.validate(report, json.loads(schema_text("report")))
-    return report
-
-
-def tasks_of(report: Any) -> dict[str, Any]:
-    """Return the tasks of a report by name."""
-    return {task["name"]: task for task in report["tasks"]}
+from tests.support.reports import ALL_FORMS, REPORTED, report_of, tasks_of
 
 
 def test_a_run_has_every_report_in_every_way(chain: Project, way: tuple[str, ...]) -> None:
@@ -131,6 +93,50 @@ def test_a_failed_run_is_reported_in_every_way(chain: Project, way: tuple[str, .
     assert "middle/config.yml:2:1: not YAML" in chain.read("out/report.html")
 
 
+def test_no_part_of_a_secret_is_left_by_cuts_and_lines(chain: Project) -> None:
+    own = """
+import os, sys
+
+def wrong():
+    sys.stdout.write(os.environ["LONG_TOKEN"] + "x" * 9_980)
+    raise ValueError(os.environ["SIGNING_KEY"])
+
+def task_wrong():
+    return {"actions": [wrong]}
+
+def task_stripped():
+    return {"actions": ["echo $WITH_END_PASS; exit 1"]}
+"""
+    chain.write("dodo.py", DODO + own)
+    secrets = {
+        "LONG_TOKEN": "0123456789-abcdefghij-ABCDEFGHIJ", "SIGNING_KEY": "-----FIRST LINE-----\n  c2Vjb25k\nc2hvcnQ=",
+        "WITH_END_PASS": "hunter22\n",
+    }  # fmt: skip
+    chain.doit("-n", "0", "--continue", "wrong", "stripped", env={"BUNDLEPIPE_REPORT": ALL_FORMS, **secrets}, status=2)
+    tasks = tasks_of(report_of(chain, "out/report.json"))
+    assert tasks["wrong"]["error"]["output"] == "***" + "x" * 9_980
+    assert tasks["wrong"]["error"]["message"] == "PythonAction Error: ValueError: ***"
+    assert tasks["stripped"]["error"]["output"] == "***"
+    for path in ALL_FORMS.split(","):
+        text = chain.read(path)
+        for part in ("abcdefghij", "ABCDEFGHIJ", "FIRST LINE", "c2Vjb25k", "c2hvcnQ=", "hunter22"):
+            assert part not in text, (path, part)
+
+
+def test_only_the_end_of_long_output_is_reported(chain: Project) -> None:
+    printed = "print('first'); print('x' * 10_000); print('last'); raise SystemExit(1)"
+    chain.write(
+        "dodo.py",
+        f"""{DODO}
+def task_wrong():
+    return {{"actions": [{[sys.executable, "-c", printed]!r}]}}
+""",
+    )
+    chain.doit("wrong", env=REPORTED, status=1)
+    output = tasks_of(report_of(chain))["wrong"]["error"]["output"]
+    assert output == "x" * 9_994 + "\nlast\n"
+
+
 def test_users_own_tasks_are_reported(chain: Project) -> None:
     own = """
 def task_wrong():
@@ -150,23 +156,20 @@ def task_after():
     assert tasks["after"]["needs"] == ["push_bundle:leaf", "wrong"]
 
 
-def test_a_run_that_doit_aborts_is_reported(chain: Project) -> None:
+def test_names_of_other_bytes_are_reported_in_every_form(chain: Project) -> None:
     own = """
-def task_spoil():
-    return {"actions": ["rm -f .bundlepipe/doit.db && mkdir .bundlepipe/doit.db"]}
-
-def task_after():
-    return {"actions": ["true"], "task_dep": ["spoil"]}
+def task_files():
+    yield {"name": "bad\\udcff", "actions": ["true"]}
+    yield {"name": "user", "actions": ["true"], "task_dep": ["files:bad\\udcff"]}
 """
     chain.write("dodo.py", DODO + own)
-    chain.doit("-n", "0", "after", env={"BUNDLEPIPE_REPORT": "report.json,junit.xml,summary.md"}, status=2)
-    report = report_of(chain)
-    assert report["outcome"] == "failed"
-    assert ["what spoil did cannot be recorded" in error for error in report["errors"]] == [True]
-    assert tasks_of(report)["after"]["state"] == "notReached"
-    suites = ElementTree.fromstring(chain.read("junit.xml"))
-    assert [case.get("name") for case in suites.findall(".//testcase[error]")][-1] == "run 1"
-    assert "what spoil did cannot be recorded" in chain.read("summary.md")
+    run = chain.doit("-n", "0", "files", env={"BUNDLEPIPE_REPORT": ALL_FORMS, "PYTHONIOENCODING": "utf-8:replace"})
+    assert "cannot be made" not in run.output
+    tasks = tasks_of(report_of(chain, "out/report.json"))
+    assert tasks["files:user"]["needs"] == ["files:bad\\udcff"]
+    assert tasks["files:user"]["heldUpBy"]["task"] == "files:bad\\udcff"
+    for path in ALL_FORMS.split(","):
+        assert "udcff" in chain.read(path)
 
 
 def test_ignored_tasks_and_set_ups_are_reported(chain: Project) -> None:
@@ -184,120 +187,6 @@ def task_use():
     tasks = tasks_of(report)
     assert tasks["push_bundle:leaf"]["state"] == "ignored"
     assert tasks["use"]["heldUpBy"] == {"task": "prepare", "because": "needs"}
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_is_reported(chain: Project, way: tuple[str, ...], number: int) -> None:
-    wait = """
-def task_wait():
-    return {"actions": ["touch waiting; exec sleep 60"], "task_dep": ["push_bundle:leaf"]}
-
-def task_after():
-    return {"actions": ["true"], "task_dep": ["wait"]}
-"""
-    chain.write("dodo.py", chain.read("dodo.py") + wait)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "doit", *way, "after"],
-        cwd=chain.directory,
-        env={**os.environ, **chain.environment, **REPORTED},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    while not (chain.directory / "waiting").exists():
-        assert process.poll() is None
-    os.killpg(process.pid, number)
-    output, errors = process.communicate(timeout=50)
-    assert process.returncode != 0, output + errors
-    report = report_of(chain)
-    assert report["outcome"] == "interrupted"
-    tasks = tasks_of(report)
-    # Workers may not have told yet what they began.
-    assert tasks["wait"]["state"] in ("interrupted", "notReached")
-    assert tasks["after"]["state"] == "notReached"
-    assert tasks["push_bundle:leaf"]["state"] == "done"
-
-
-def test_the_pipeline_file_declares_reports_and_the_environment_others(chain: Project) -> None:
-    chain.pipeline(f"reports: ['reports/${{NAME:-all}}.json']\n{CHAIN}")
-    chain.doit()
-    assert report_of(chain, "reports/all.json")["counts"]["done"] == 6
-    chain.doit(env={"NAME": "again"})
-    assert report_of(chain, "reports/again.json")["counts"]["upToDate"] == 6
-    chain.doit(env={"BUNDLEPIPE_REPORT": " other.json, ,other.md", "NAME": "never"})
-    assert report_of(chain, "other.json")
-    assert not (chain.directory / "reports/never.json").exists()
-
-
-def test_a_dodo_declares_reports(chain: Project) -> None:
-    declared = """
-from pathlib import Path
-from bundlepipe import DOIT_CONFIG, Bundle, Pipeline
-pipeline = Pipeline(
-    bundles=[Bundle(name="leaf", files=["leaf"], push="layout.localhost/leaf")], reports=[Path("own") / "report.json"]
-)
-"""
-    chain.write("dodo.py", declared)
-    chain.bundle("leaf")
-    chain.doit()
-    assert report_of(chain, "own/report.json")["counts"]["done"] == 1
-
-
-def test_reports_of_no_kind_are_refused(chain: Project) -> None:
-    run = chain.doit(env={"BUNDLEPIPE_REPORT": "report.json,report.pdf"}, status=2)
-    expected = "expected a path that ends in .html, .md, .xml (JUnit), trace.json (a trace) or .json"
-    assert f"BUNDLEPIPE_REPORT: report.pdf: {expected}" in run.output
-    assert not (chain.directory / ".bundlepipe/digests").exists()
-    chain.pipeline(f"reports: [report.json, report.pdf]\n{CHAIN}")
-    assert f"bundlepipe.yml:5:24: reports: report.pdf: {expected}" in chain.refusal()
-    assert "Pipeline: reports[0]: expected" in chain.refusal_in_python(reports=[3])
-
-
-def test_reports_in_inputs_and_outputs_are_refused(chain: Project) -> None:
-    chain.pipeline(f"reports: [leaf/report.json]\n{CHAIN}")
-    assert "its input leaf holds leaf/report.json, which every run changes" in chain.refusal()
-    chain.pipeline(
-        f"reports: [build/leaf/report.json]\npulls: {{leaf: {{from: {{bundle: leaf}}, to: build/leaf}}}}\n{CHAIN}"
-    )
-    assert "the report, build/leaf/report.json, lies in build/leaf, which pull 'leaf' replaces" in chain.refusal()
-
-
-def test_a_report_that_cannot_be_written_fails_the_run_unless_it_failed_already(chain: Project) -> None:
-    chain.write("file", "in the way")
-    wanted = {"BUNDLEPIPE_REPORT": "file/report.json,fine.json"}
-    run = chain.doit(env=wanted, status=3)
-    expected = "ERROR: file/report.json: the report cannot be written: file is not a directory"
-    assert run.stderr.splitlines()[-1] == expected
-    assert "Traceback" not in run.output
-    assert report_of(chain, "fine.json")["outcome"] == "succeeded"
-    # The tasks did what they did.
-    assert set(chain.doit().marks.values()) == {"--"}
-
-    chain.write("middle/config.yml", "kind: [\n")
-    failed = chain.doit("-n", "0", env=wanted, status=1)
-    assert expected in failed.stderr.splitlines()
-
-
-def test_a_report_replaces_one_and_leaves_no_other_file(chain: Project) -> None:
-    chain.write("out/report.json", "old")
-    before = set(os.listdir(chain.directory / "out"))
-    chain.doit(env={"BUNDLEPIPE_REPORT": "out/report.json"})
-    assert set(os.listdir(chain.directory / "out")) == before
-    assert report_of(chain, "out/report.json")
-
-
-def test_the_summary_of_a_step_is_appended_if_reports_are_wanted(chain: Project, tmp_path: Path) -> None:
-    summary = tmp_path / "summary.md"
-    summary.write_text("before")
-    step = {"GITHUB_STEP_SUMMARY": str(summary)}
-    chain.doit(env=step)
-    assert summary.read_text() == "before"
-    chain.doit(env={**step, **REPORTED})
-    assert re.match(r"before\n### ✅ bundlepipe: succeeded in \d+\.\d s\n\n6 up to date\.", summary.read_text())
-    missing = {"GITHUB_STEP_SUMMARY": str(tmp_path / "none" / "summary.md")}
-    run = chain.doit(env={**missing, **REPORTED}, status=3)
-    assert "(GITHUB_STEP_SUMMARY): the report cannot be added: No such file or directory" in run.stderr
 
 
 IMPORTED = """
