@@ -36,6 +36,8 @@ def run_command(context: click.Context, command: str, arguments: Sequence[str]) 
 
 def run_doit(name: str, arguments: Sequence[str]) -> int:
     """Run doit, called `name` in messages, and return its exit status; BundlepipeError for faulty settings of it."""
+    if "" in arguments:
+        raise BundlepipeError("an argument is empty, as '' and \"$VARIABLE\" without a value are: leave it out")
     # A dodo.py may read it, and the script of `tabcompletion` is for the program of this name.
     sys.argv = ["doit", *arguments]
     return _run(_main(name, arguments), arguments)

@@ -15,6 +15,8 @@ from bundlepipe.limits import LARGEST_DOCUMENT, in_words
 
 _PREFIX = ".incoming-"
 _CHUNK = 1 << 20
+# Paths of redirected output, whose file must not be replaced by another.
+_STREAMS = ("/dev/fd/", "/dev/stdout", "/dev/stderr", "/proc/")
 
 
 def is_utf8(name: str) -> bool:
@@ -55,6 +57,17 @@ def read_bounded(file: IO[bytes], what: str, largest: int = LARGEST_DOCUMENT) ->
     if len(content) > largest:
         raise InputError(f"{what}: has more than {in_words(largest)}, the most that such a document may have")
     return content
+
+
+def is_stream(path: str) -> bool:
+    """Return whether a path is a device or a pipe, which is written to instead of being replaced."""
+    return path.startswith(_STREAMS) or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
+
+
+def write_to_stream(path: str, content: bytes) -> None:
+    """Write to a device, a pipe, or the end of redirected output. Raises OSError."""
+    with open(path, "ab") as stream:
+        stream.write(content)
 
 
 def write_if_changed(

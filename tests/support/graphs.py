@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from bundlepipe.pipeline.drawing.model import STATES, GraphTask, Kind, State, TaskGraph
+from bundlepipe.pipeline.drawing.model import STATES, GraphTask, State, TaskGraph, TaskKind
 from bundlepipe.pipeline.reasons import Reason
 
 HOSTILE = [
@@ -20,6 +20,9 @@ HOSTILE = [
     "back\\slash\\N\\",
     "'quotes' \"and\" <more>",
     "x" * 120,
+    "fa:fa-car",
+    "1. first",
+    "- second",
 ]
 
 
@@ -49,7 +52,7 @@ def monorepo(bundles: int, seed: int = 1) -> TaskGraph:
 
 def _bundle(number: int, random: Random) -> Iterator[GraphTask]:
     nested = sorted({random.randrange(max(0, number - 30), number) for _ in range(2)} | {0}) if number else []
-    kinds: list[tuple[Kind, str, list[str]]] = [
+    kinds: list[tuple[TaskKind, str, list[str]]] = [
         ("lock", "lock_bundle", [f"push_bundle:app-{other:03}" for other in nested]),
         ("push", "push_bundle", [f"lock_bundle:app-{number:03}"]),
         ("pull", "pull_bundle", [f"push_bundle:app-{number:03}"]),

@@ -11,7 +11,7 @@ import click
 
 from bundlepipe.cli.parsing.command import Option
 from bundlepipe.errors import BundlepipeError, OutputError, as_go
-from bundlepipe.filesystem.files import read_bounded, read_document, write_if_changed
+from bundlepipe.filesystem.files import is_stream, read_bounded, read_document, write_if_changed, write_to_stream
 
 if TYPE_CHECKING:
     from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 STANDARD = "-"
 _STANDARD_INPUT = "standard input"
 _OWNER_ALONE = 0o600
-# Paths of redirected output, whose file must not be replaced by another.
-_STREAMS = ("/dev/fd/", "/dev/stdout", "/dev/stderr", "/proc/")
 
 
 def bundle_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -69,11 +67,6 @@ def named_lock(path: str) -> str:
     return _STANDARD_INPUT if path == STANDARD else path
 
 
-def is_stream(path: str) -> bool:
-    """Return whether a path is a device or a pipe, which is written to instead of being replaced."""
-    return path.startswith(_STREAMS) or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
-
-
 def write_lock(path: str, content: bytes, print_block: Callable[[str], None], *, peers_name: str | None = None) -> None:
     """Write a lock to a file, or print it (`-`); OutputError if it cannot be written.
 
@@ -85,8 +78,7 @@ def write_lock(path: str, content: bytes, print_block: Callable[[str], None], *,
         return
     try:
         if is_stream(path):
-            with open(path, "ab") as stream:
-                stream.write(content)
+            write_to_stream(path, content)
         elif peers_name:
             # Raises FileNotFoundError where write_if_changed would create a directory.
             os.stat(os.path.dirname(os.path.realpath(path)))

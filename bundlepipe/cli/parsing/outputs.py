@@ -14,10 +14,11 @@ import click
 from msgspec.structs import replace
 
 from bundlepipe.cli.parsing.command import Run, Switch
-from bundlepipe.cli.parsing.images import STANDARD, is_stream, write_lock
+from bundlepipe.cli.parsing.images import STANDARD, write_lock
 from bundlepipe.cli.tool import BUNDLEPIPE
 from bundlepipe.errors import OutputError
 from bundlepipe.filesystem.dangerous import refuse_repository
+from bundlepipe.filesystem.files import is_stream
 from bundlepipe.verbs.outputs.kinds import BUNDLE_LOCK, COPIED_TAR, IMAGES_LOCK, KBLD_LOCK, tar_outputs
 from bundlepipe.verbs.outputs.replacing import DirectoryOutput, FileOutput, Kind, ReplacePolicy, check_all, followed
 

@@ -14,13 +14,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bundlepipe.pipeline.reasons import Reason
-from bundlepipe.pipeline.running.edges import reached
+from bundlepipe.pipeline.running.edges import needs_among, reached
 
 # The kinds of a pipeline's tasks, users' own tasks, groups, and private tasks.
-Kind = Literal["image", "lock", "push", "copy", "pull", "render", "apply", "task", "group", "private"]
+TaskKind = Literal["image", "lock", "push", "copy", "pull", "render", "apply", "task", "group", "private"]
 StateName = Literal["up-to-date", "stale", "unknown", "ignored", "error"]
 
-KINDS: Sequence[Kind] = get_args(Kind)
+KINDS: Sequence[TaskKind] = get_args(TaskKind)
 STATES: Sequence[StateName] = get_args(StateName)
 # A sign for each state, so that colour is not the only difference.
 SIGNS: Mapping[StateName, str] = {"up-to-date": "✓", "stale": "●", "unknown": "?", "ignored": "-", "error": "!"}
@@ -40,7 +40,7 @@ class GraphTask(Struct, frozen=True):
     """
 
     name: str
-    kind: Kind
+    kind: TaskKind
     doc: str
     needs: Sequence[str]
     setup: Sequence[str] = ()
@@ -117,11 +117,5 @@ def reduced(needs: Sequence[Sequence[int]]) -> list[list[int]]:
 
 def folded(needs: Mapping[str, Collection[str]], hidden: Collection[str]) -> dict[str, list[str]]:
     """Return the edges between the other vertices, with those through `hidden` ones in one step, sorted by name."""
-    through: dict[str, set[str]] = {}
-    order = TopologicalSorter(needs).static_order()
-    for name in order:
-        found = set[str]()
-        for need in needs.get(name, ()):
-            found |= through[need] if need in hidden else {need}
-        through[name] = found
-    return {name: sorted(through[name] - {name}) for name in needs if name not in hidden}
+    shown = [name for name in needs if name not in hidden]
+    return needs_among(shown, lambda name: needs.get(name, ()), lambda name: name not in hidden)

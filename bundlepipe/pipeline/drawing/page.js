@@ -80,6 +80,26 @@ function reach(start, next) {
   }
   return seen;
 }
+// Of too many edges none is drawn beforehand, but those of the chosen task are.
+const isDense = !edges.length && needs.some((needed) => needed.length);
+const own = document.createElementNS(svg.namespaceURI, "g");
+svg.insertBefore(own, svg.querySelector(".task"));
+function drawOwn(number) {
+  if (!isDense) return;
+  const before = number === null ? [] : needs[number], after = number === null ? [] : users[number];
+  own.replaceChildren(
+    ...before.map((need) => ownEdge(need, number, "needed")), ...after.map((user) => ownEdge(number, user, "user")));
+}
+function ownEdge(from, to, kind) {
+  const [left, top, width, height] = tasks[from].box, [endLeft, endTop] = tasks[to].box;
+  const x = left + width, y = top + height / 2, endY = endTop + height / 2;
+  const bend = Math.min(Math.max(Math.abs(endLeft - x) / 2, 20), 140);
+  const path = document.createElementNS(svg.namespaceURI, "path");
+  path.setAttribute("class", "edge " + kind);
+  path.setAttribute("d", `M${x} ${y}C${x + bend} ${y} ${endLeft - bend} ${endY} ${endLeft} ${endY}`);
+  path.setAttribute("marker-end", "url(#arrow)");
+  return path;
+}
 function choose(number, moves) {
   chosen = number;
   svg.classList.toggle("choosing", number !== null);
@@ -90,6 +110,7 @@ function choose(number, moves) {
     node.classList.toggle("user", using.has(other));
     node.classList.toggle("chosen", other === number);
   });
+  drawOwn(number);
   for (const { path, from, to } of edges) {
     path.classList.toggle("needed", needed.has(from) && (to === number || needed.has(to)));
     path.classList.toggle("user", using.has(to) && (from === number || using.has(from)));

@@ -33,7 +33,7 @@ def to_html(graph: TaskGraph, title: str) -> str:
     parts = {
         "policy": policy_of(style, script),
         "title": escape(printable(title)),
-        "count": counted(len(graph.tasks), "task"),
+        "count": counted(len(graph.tasks), "task") + ("" if layout.edges else _arrows(graph)),
         "legend": "".join(_legend(graph)),
         "box": box,
         "style": style,
@@ -43,6 +43,12 @@ def to_html(graph: TaskGraph, title: str) -> str:
     }
     # In one go, as names of tasks may look like fields.
     return f"{HTML_START}\n{_FIELD.sub(lambda field: parts[field[1]], resource('page.html'))}"
+
+
+def _arrows(graph: TaskGraph) -> str:
+    """Return what the page says of arrows that it does not draw."""
+    count = sum(map(len, graph.drawn_needs))
+    return f", {count:,} arrows: choose a task to see its own" if count else ""
 
 
 def _legend(graph: TaskGraph) -> Iterator[str]:

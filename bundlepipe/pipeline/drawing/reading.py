@@ -15,13 +15,13 @@ from doit.task import Task
 
 from bundlepipe.errors import quoted
 from bundlepipe.pipeline.declared.suggestions import suggestions
-from bundlepipe.pipeline.drawing.model import GraphTask, Kind, TaskGraph, folded
+from bundlepipe.pipeline.drawing.model import GraphTask, TaskGraph, TaskKind, folded
 from bundlepipe.pipeline.records.groups import GROUPS, group_name
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 from bundlepipe.pipeline.running.edges import PipelineTask, depend_on_directories, find_cycle, reached
 from bundlepipe.pipeline.running.status import take_late_edges
 
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, TaskKind] = {
     "push_image": "image",
     "lock_bundle": "lock",
     "push_bundle": "push",
@@ -118,7 +118,7 @@ def _graph_task(task: Task, needs: list[str], setup: list[str]) -> GraphTask:
     return GraphTask(task.name, kind_of(task), task.doc or "", needs, setup, targets)
 
 
-def kind_of(task: Task) -> Kind:
+def kind_of(task: Task) -> TaskKind:
     """Return the kind of a task: for one of a pipeline by its group, whatever the prefix."""
     if task.name.startswith("_"):
         return "private"
@@ -129,5 +129,5 @@ def kind_of(task: Task) -> Kind:
     return "task"
 
 
-def _by_group(prefix: str) -> Mapping[str, Kind]:
+def _by_group(prefix: str) -> Mapping[str, TaskKind]:
     return {group_name(group, prefix): _KINDS[group] for group in GROUPS}

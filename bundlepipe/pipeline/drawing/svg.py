@@ -31,7 +31,10 @@ def layout_of(graph: TaskGraph) -> Layout:
 
 
 def to_svg(graph: TaskGraph) -> str:
-    """Return the graph as a picture by itself, for a light or dark background as the viewer prefers."""
+    """Return the graph as a picture by itself, for a light or dark background as the viewer prefers.
+
+    Without arrows if it has more than MOST_EDGES.
+    """
     layout = layout_of(graph)
     width, height = layout.width + 2 * _MARGIN, layout.height + 2 * _MARGIN
     return (

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from bundlepipe.errors import printable
-from bundlepipe.pipeline.drawing.model import SIGNS, STATES, GraphTask, Kind, StateName, TaskGraph
+from bundlepipe.pipeline.drawing.model import SIGNS, STATES, GraphTask, StateName, TaskGraph, TaskKind
 from bundlepipe.pipeline.reasons import sentences
 
 # The first line of each, by which a file is recognised.
@@ -25,7 +26,7 @@ _COLOURS: Mapping[StateName, tuple[str, str]] = {
     "error": ("#ffdcd7", "#cf222e"),
 }
 _INK = "#1f2328"
-_SHAPES: Mapping[Kind, tuple[str, str]] = {
+_SHAPES: Mapping[TaskKind, tuple[str, str]] = {
     "image": ("([", "])"),
     "lock": ("{{", "}}"),
     "push": ("[", "]"),
@@ -37,7 +38,7 @@ _SHAPES: Mapping[Kind, tuple[str, str]] = {
     "group": ("[[", "]]"),
     "private": ("[", "]"),
 }
-_DOT_SHAPES: Mapping[Kind, str] = {
+_DOT_SHAPES: Mapping[TaskKind, str] = {
     "image": "oval",
     "lock": "hexagon",
     "push": "box",
@@ -49,8 +50,10 @@ _DOT_SHAPES: Mapping[Kind, str] = {
     "group": "box3d",
     "private": "box",
 }
-# Characters of names that have no meaning in a text of Mermaid.
+# Characters of names that have no meaning in a text of Mermaid, except where it reads an icon (`fa:fa-car`), or, as
+# its Markdown, a list.
 _PLAIN = frozenset(" _-.:/@+,")
+_SPECIAL = re.compile(r":(?=fa-)|^[-+]|^\d+\.")
 
 
 def to_mermaid(graph: TaskGraph) -> str:
@@ -87,7 +90,9 @@ def _mermaid(graph: TaskGraph) -> Iterator[str]:
 
 def _mermaid_text(text: str) -> str:
     """Return a text between quotes: characters that could mean something there become their numbers."""
-    return "".join(c if c in _PLAIN or c.isalnum() else f"#{ord(c)};" for c in text)
+    special = {match.end() - 1 for match in _SPECIAL.finditer(text)}
+    plain = (c.isalnum() or (c in _PLAIN and index not in special) for index, c in enumerate(text))
+    return "".join(c if is_plain else f"#{ord(c)};" for c, is_plain in zip(text, plain, strict=True))
 
 
 def _dot(graph: TaskGraph) -> Iterator[str]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from bundlepipe.pipeline.drawing.model import State, TaskGraph
     from bundlepipe.pipeline.drawing.reading import TaskNeeds
 
+# Names of the standard output.
+_STANDARD = ("-", "/dev/stdout")
+
 
 class GraphCommand(DoitCmdBase):  # type: ignore[misc]
     """Prints or writes the graph of tasks; nothing runs, and no request is sent."""
@@ -91,8 +94,10 @@ class GraphCommand(DoitCmdBase):  # type: ignore[misc]
         from bundlepipe.pipeline.drawing.forms import chosen_form
 
         flags: dict[Form, bool] = {"mermaid": mermaid, "dot": dot, "json": json, "svg": svg, "html": html}
-        path = None if graph_file is None or graph_file == "-" else self._seen_from_here(graph_file)
+        path = None if graph_file is None or graph_file in _STANDARD else self._seen_from_here(graph_file)
         try:
+            if graph_file == "":
+                raise BundlepipeError("-o: the name of the file is empty: name a file, or - for the output")
             form = chosen_form([form for form, asked in flags.items() if asked], path)
             graph = self._graph([*of, *pos_args], groups=groups, private=private, has_states=not hide_status)
             self._put(graph, form, path, force=graph_force)
@@ -126,24 +131,41 @@ class GraphCommand(DoitCmdBase):  # type: ignore[misc]
         return states_by_plan(found.tasks, found.before, planned)
 
     def _put(self, graph: TaskGraph, form: Form, path: str | None, *, force: bool) -> None:
+        from bundlepipe.filesystem.files import is_stream, write_to_stream
         from bundlepipe.pipeline.drawing.forms import graph_file, text_of
 
-        output = graph_file(path, force=force) if path else None
+        output = graph_file(path, force=force) if path and not is_stream(path) else None
         if output:
             output.check()
         text = text_of(graph, form, os.path.basename(os.getcwd()) or os.sep)
-        if output:
-            try:
+        try:
+            if output:
                 output.write(text.encode())
-            except OSError as error:
-                raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
-        else:
-            if isinstance(self.outstream, io.TextIOWrapper):
-                # Documents are UTF-8 whatever the terminal uses.
-                self.outstream.reconfigure(encoding="utf-8")
-            self.outstream.write(text)
+            elif path:
+                write_to_stream(path, text.encode())
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+        if not path:
+            self._print(text)
         if form == "mermaid":
             self._warn_of_size(graph, text)
+        if form == "svg":
+            self._warn_of_arrows(graph)
+
+    def _print(self, text: str) -> None:
+        if isinstance(self.outstream, io.TextIOWrapper):
+            # Documents are UTF-8 whatever the terminal uses.
+            self.outstream.reconfigure(encoding="utf-8")
+        self.outstream.write(text)
+
+    def _warn_of_arrows(self, graph: TaskGraph) -> None:
+        from bundlepipe.pipeline.drawing.layout.thinning import MOST_EDGES, is_dense
+
+        if is_dense(graph.drawn_needs):
+            sys.stderr.write(
+                f"{self.bin_name} graph: there are more than {MOST_EDGES} arrows, so none is drawn: "
+                "choose a part with --of, or --html, whose page draws those of a chosen task\n"
+            )
 
     def _warn_of_size(self, graph: TaskGraph, text: str) -> None:
         from bundlepipe.pipeline.drawing.texts import (

@@ -194,7 +194,7 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
             if not self._tally.is_empty or is_complete:
                 self._write_summary(is_complete=is_complete)
         finally:
-            # Also if nobody reads the output.
+            # Also if no one reads the output.
             if self._recorder:
                 self._write_reports(self._recorder, ending, is_complete=is_complete)
 
@@ -266,7 +266,7 @@ def _wanted_recorder(tasks: Mapping[str, Task]) -> Recorder | None:
 
 
 def _end_as_runs_do() -> None:
-    """Let signals, and output that nobody reads, end the run so that it is reported, in projects without pipelines."""
+    """Let signals, and output without a reader, end the run so that it is reported, in projects without pipelines."""
     from bundlepipe.concurrency.termination import end_orderly
     from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
     from bundlepipe.pipeline.doit_adapter.workers import end_workers_orderly

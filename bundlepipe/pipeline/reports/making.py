@@ -23,9 +23,9 @@ from bundlepipe.pipeline.reports.content import (
     ReportedTask,
 )
 from bundlepipe.pipeline.reports.recorder import Recorder
-from bundlepipe.pipeline.reports.waits import Span, critical_path, holds, lanes, needs_among
+from bundlepipe.pipeline.reports.waits import Span, critical_path, holds, lanes
 from bundlepipe.pipeline.running.action import SUMMARY
-from bundlepipe.pipeline.running.edges import PipelineTask
+from bundlepipe.pipeline.running.edges import PipelineTask, needs_among
 from bundlepipe.pipeline.running.measuring import MEASURED, Measured
 from bundlepipe.pipeline.running.staleness import CHECKED
 from bundlepipe.stores.http.traffic import Traffic

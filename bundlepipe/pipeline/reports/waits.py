@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from msgspec import Struct
 from bundlepipe.pipeline.reports.content import NEEDS, START, WORKER, Step
 
 # Seconds, and a part of the median length of a task.
-_LONGEST_WHILE = 0.25
+_LONGEST_PAUSE = 0.25
 _PART = 0.2
 
 
@@ -70,22 +70,22 @@ class _Busy:
     def __init__(self, in_lanes: Sequence[Sequence[Span]]) -> None:
         self._in_lanes = in_lanes
         self._starts = [[span.start for span in lane] for lane in in_lanes]
-        self._while = _while(span for lane in in_lanes for span in lane)
+        self._pause = _usual_pause(span for lane in in_lanes for span in lane)
 
     def all_at(self, time: float) -> bool:
-        """Return whether no lane was idle at a time for longer than that while."""
+        """Return whether no lane was idle at a time for longer than the usual pause."""
         return all(self._is_busy(number, time) for number in range(len(self._in_lanes)))
 
     def _is_busy(self, number: int, time: float) -> bool:
-        # The last task that began before the end of the while is also the last to end.
-        index = bisect_left(self._starts[number], time + self._while) - 1
-        return index >= 0 and self._in_lanes[number][index].ended >= time - self._while
+        # The last task that began before the end of the pause is also the last to end.
+        index = bisect_left(self._starts[number], time + self._pause) - 1
+        return index >= 0 and self._in_lanes[number][index].ended >= time - self._pause
 
 
-def _while(spans: Iterable[Span]) -> float:
+def _usual_pause(spans: Iterable[Span]) -> float:
     """Return the seconds that doit may take to choose the next task for a worker, which say nothing of waiting."""
     lengths = [span.ended - span.start for span in spans]
-    return min(_LONGEST_WHILE, median(lengths) * _PART) if lengths else 0.0
+    return min(_LONGEST_PAUSE, median(lengths) * _PART) if lengths else 0.0
 
 
 def holds(
@@ -93,7 +93,7 @@ def holds(
 ) -> dict[str, Hold]:
     """Return what held each task up: of the tasks that it needs, or that had its lane, the one that ended last."""
     found: dict[str, Hold] = {}
-    too_short = _while(spans[name] for name in in_lanes)
+    too_short = _usual_pause(spans[name] for name in in_lanes)
     for name, span in spans.items():
         candidates = [other for other in needs.get(name, ()) if other in spans and spans[other].ended <= span.start]
         last = max(candidates, key=lambda other: spans[other].ended, default=None)
@@ -122,34 +122,3 @@ def critical_path(spans: Mapping[str, Span], held: Mapping[str, Hold]) -> list[S
         steps.append(Step(name, hold.because if hold else START, max(0.0, span.start - before), seconds))
         name = hold.task if hold else None
     return steps[::-1]
-
-
-def needs_among(
-    names: Iterable[str], direct: Callable[[str], Iterable[str]], is_shown: Callable[[str], bool]
-) -> dict[str, list[str]]:
-    """Return, for each name, what it needs of those that are shown, directly or through ones that are not."""
-    through: dict[str, frozenset[str]] = {}
-
-    def found(name: str) -> frozenset[str]:
-        seen, waiting, shown = {name}, list(direct(name)), set[str]()
-        while waiting:
-            other = waiting.pop()
-            if other in seen:
-                continue
-            seen.add(other)
-            if is_shown(other):
-                shown.add(other)
-            elif other in through:
-                shown |= through[other]
-            else:
-                waiting.extend(direct(other))
-        return frozenset(shown - {name})
-
-    result: dict[str, list[str]] = {}
-    for name in names:
-        for other in direct(name):
-            # Many tasks need the same groups and private tasks.
-            if not is_shown(other) and other not in through:
-                through[other] = found(other)
-        result[name] = sorted(found(name))
-    return result

@@ -101,6 +101,37 @@ def reached(starts: Iterable[Node], edges: Callable[[Node], Iterable[Node]]) -> 
     return seen
 
 
+def needs_among(
+    names: Iterable[str], direct: Callable[[str], Iterable[str]], is_shown: Callable[[str], bool]
+) -> dict[str, list[str]]:
+    """Return, for each name, what it needs of those that are shown, directly or through ones that are not."""
+    through: dict[str, frozenset[str]] = {}
+
+    def found(name: str) -> frozenset[str]:
+        seen, waiting, shown = {name}, list(direct(name)), set[str]()
+        while waiting:
+            other = waiting.pop()
+            if other in seen:
+                continue
+            seen.add(other)
+            if is_shown(other):
+                shown.add(other)
+            elif other in through:
+                shown |= through[other]
+            else:
+                waiting.extend(direct(other))
+        return frozenset(shown - {name})
+
+    result: dict[str, list[str]] = {}
+    for name in names:
+        for other in direct(name):
+            # Many tasks need the same groups and private tasks.
+            if not is_shown(other) and other not in through:
+                through[other] = found(other)
+        result[name] = sorted(found(name))
+    return result
+
+
 def find_cycle(edges: Callable[[str], Iterable[str]], starts: Iterable[str]) -> list[str] | None:
     """Return the tasks of a dependency cycle that can be reached from `starts`, or None.
 

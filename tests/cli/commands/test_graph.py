@@ -29,6 +29,14 @@ def test_errors_are_lines(pipeline: Command) -> None:
     assert told.stderr.startswith("ERROR: 'push_bundle:on': there is no such task")
 
 
+def test_an_empty_argument_is_an_error_in_one_line(pipeline: Command) -> None:
+    for arguments in (["graph", "-o", ""], ["doit", "list", ""]):
+        told = pipeline("bundlepipe", *arguments)
+        assert (told.status, told.stdout) == (1, "")
+        message = "an argument is empty, as '' and \"$VARIABLE\" without a value are: leave it out"
+        assert told.stderr == f"bundlepipe: Error: {message}\n"
+
+
 def test_from_a_directory_below_the_file_is_written_there(pipeline: Command) -> None:
     pipeline.directory = pipeline.directory / "two"
     told = pipeline("bundlepipe", "graph", "-o", "graph.json")

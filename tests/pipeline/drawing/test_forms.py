@@ -70,6 +70,13 @@ def test_mermaid_parses_its_text(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GRAPHS)
+def test_no_name_is_an_icon_or_a_list_of_mermaid(name: str) -> None:
+    text = text_of(GRAPHS[name], "mermaid", "")
+    assert re.search("fa[bklrs]?:fa-", text) is None
+    assert re.search(r'"([-+]|\d+\.)', text) is None
+
+
+@pytest.mark.parametrize("name", GRAPHS)
 def test_json_is_by_its_schema_and_has_everything(name: str) -> None:
     text = text_of(GRAPHS[name], "json", "")
     check(load_one(text.encode(), "graph.json"), "graph")

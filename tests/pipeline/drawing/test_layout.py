@@ -17,6 +17,7 @@ from bundlepipe.pipeline.drawing.layout.folding import cuts_between
 from bundlepipe.pipeline.drawing.layout.layers import layered, layers_of
 from bundlepipe.pipeline.drawing.layout.ordering import crossings, order
 from bundlepipe.pipeline.drawing.layout.placing import Layout, place
+from bundlepipe.pipeline.drawing.layout.thinning import MOST_EDGES, thinned
 from bundlepipe.pipeline.drawing.model import folded, reduced
 from bundlepipe.pipeline.running.edges import reached
 
@@ -154,6 +155,34 @@ def test_edges_through_hidden_tasks_are_in_one_step(needs: Needs, hidden: set[in
             str(one) for need in needs[int(name)] for one in reached([need], onward.__getitem__) if one not in hidden
         }
         assert needed == sorted(expected)
+
+
+@given(graphs())
+def test_a_thinned_graph_has_the_same_layers_and_parts(needs: Needs) -> None:
+    kept = thinned(needs)
+    assert all(set(some) <= set(every) for some, every in zip(kept, needs, strict=True))
+    assert all(bool(some) == bool(every) for some, every in zip(kept, needs, strict=True))
+    used = {need for some in kept for need in some}
+    assert used == {need for every in needs for need in every}
+    assert _depths(kept) == _depths(needs)
+
+
+def test_a_dense_graph_is_placed_without_edges() -> None:
+    def dense(count: int) -> Needs:
+        return [*([] for _ in range(count)), *([*range(count)] for _ in range(count))]
+
+    drawn, dropped = (place(dense(count), [100.0] * 2 * count) for count in (100, 101))
+    assert len(drawn.edges) == MOST_EDGES == 10_000
+    assert not dropped.edges
+    assert len({(spot.left, spot.top) for spot in dropped.spots}) == 202
+    assert max(map(len, thinned(dense(101))[101:])) <= 8 + 1
+
+
+def _depths(needs: Needs) -> list[int]:
+    depths: list[int] = []
+    for needed in needs:
+        depths.append(max((depths[need] + 1 for need in needed), default=0))
+    return depths
 
 
 def test_a_long_line_goes_straight_between_the_tasks_of_a_layer() -> None:

@@ -107,6 +107,26 @@ def test_choosing_a_task_shows_what_it_needs_and_what_needs_it(opened: Any) -> N
     assert chosen(page) is None
 
 
+def test_of_too_many_arrows_those_of_the_chosen_task_are_drawn(opened: Any) -> None:
+    low = [f"low-{number:03}" for number in range(101)]
+    high = {f"high-{number:03}": low for number in range(100)}
+    page = opened(graph(**{name: [] for name in low}, **high, top=["high-000"]))
+    assert page.run("document.querySelectorAll('.edge').length") == 0
+    assert page.run("document.querySelector('h1').textContent").endswith("10,101 arrows: choose a task to see its own")
+    counted = "['needed', 'user'].map((kind) => document.querySelectorAll('.edge.' + kind).length)"
+    for name, count in (("high-000", [101, 1]), ("low-000", [0, 100]), ("top", [1, 0])):
+        page.run(f"choose(tasks.findIndex((task) => task.name === {name!r}), true)")
+        assert page.run(counted) == count
+    # The arrow begins and ends at its tasks.
+    assert page.run(
+        "(() => { const path = document.querySelector('.edge.needed'), end = path.getPointAtLength(1e6);"
+        " const box = tasks.find((task) => task.name === 'top').box;"
+        " return Math.abs(end.x - box[0]) < 1 && Math.abs(end.y - box[1] - box[3] / 2) < 1; })()"
+    )
+    page.press("Escape")
+    assert page.run(counted) == [0, 0]
+
+
 def test_keys_go_from_task_to_task(opened: Any) -> None:
     page = opened(SMALL)
     page.press("ArrowRight")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +282,73 @@ def test_a_file_that_cannot_be_written_is_an_error_in_one_line(declared: Project
     assert declared.doit("graph", "-o", "/proc/graph.dot", status=3).stderr == (
         "ERROR: /proc/graph.dot: cannot be written: No such file or directory\n"
     )
+
+
+@pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_redirected_output_may_be_named_as_a_file(declared: Project, path: str) -> None:
+    if not os.path.exists(path):
+        pytest.skip(f"this system has no {path}")
+    assert declared.doit("graph", "--dot", "-o", path).stdout.startswith("// bundlepipe graph")
+    with open(declared.directory / "log", "wb") as log:
+        log.write(b"before\n")
+        log.flush()
+        subprocess.run(
+            [sys.executable, "-m", "doit", "graph", "--dot", "-o", path],
+            check=True,
+            cwd=declared.directory,
+            env={**os.environ, **declared.environment},
+            stdout=log,
+            timeout=120,
+        )
+    assert declared.read("log").startswith("before\n// bundlepipe graph")
+
+
+def test_a_pipe_is_written_to(declared: Project) -> None:
+    os.mkfifo(declared.directory / "pipe")
+    with subprocess.Popen(["cat", "pipe"], cwd=declared.directory, stdout=subprocess.PIPE, text=True) as reader:
+        declared.doit("graph", "--dot", "-o", "pipe")
+        assert reader.communicate(timeout=60)[0].startswith("// bundlepipe graph")
+
+
+def test_a_file_without_a_name_is_an_error(declared: Project) -> None:
+    expected = "ERROR: -o: the name of the file is empty: name a file, or - for the output\n"
+    assert declared.doit("graph", "--output=", "--dot", status=3).stderr == expected
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_output_that_cannot_be_written_is_an_error_in_one_line(declared: Project) -> None:
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "doit", "graph"],
+            check=False,
+            cwd=declared.directory,
+            env={**os.environ, **declared.environment},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+    message = f"ERROR: the output cannot be written: {os.strerror(errno.ENOSPC)}\n"
+    assert (ended.returncode, ended.stderr) == (1, message)
+
+
+def test_a_picture_of_too_many_arrows_has_none_and_a_line_says_so(declared: Project) -> None:
+    dodo(
+        declared,
+        """
+def task_low():
+    for number in range(101):
+        yield {"name": str(number), "actions": ["true"]}
+
+def task_high():
+    for number in range(100):
+        yield {"name": str(number), "actions": ["true"], "task_dep": [f"low:{one}" for one in range(101)]}
+""",
+    )
+    run = declared.doit("graph", "--svg", "--no-status", "--of", "low")
+    assert 'class="edge"' not in run.stdout and run.stdout.count('class="task ') == 201
+    assert "graph: there are more than 10000 arrows, so none is drawn: choose a part with --of, or" in run.stderr
+    assert declared.doit("graph", "--html", "--no-status").stderr == ""
 
 
 def test_a_file_is_named_from_where_doit_was_called(declared: Project, tmp_path: Path) -> None:

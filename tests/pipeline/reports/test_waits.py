@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bundlepipe.pipeline.reports.content import NEEDS, START, WORKER, Step
-from bundlepipe.pipeline.reports.waits import Hold, Span, critical_path, holds, lanes, needs_among
+from bundlepipe.pipeline.reports.waits import Hold, Span, critical_path, holds, lanes
+from bundlepipe.pipeline.running.edges import needs_among
 
 Needs = Mapping[str, Sequence[str]]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bundlepipe.pipeline.drawing.layout.coordinates import heights
 from bundlepipe.pipeline.drawing.layout.folding import ASPECT, Spot, extent, fold
 from bundlepipe.pipeline.drawing.layout.layers import Layered, layered
 from bundlepipe.pipeline.drawing.layout.ordering import order
+from bundlepipe.pipeline.drawing.layout.thinning import is_dense, thinned
 from bundlepipe.pipeline.drawing.model import inverse
 from bundlepipe.pipeline.running.edges import reached
 
@@ -34,7 +36,7 @@ class Edge(Struct, frozen=True):
 
 
 class Layout(Struct, frozen=True):
-    """Where tasks and edges are, in pixels from the top left corner."""
+    """Where tasks and edges are, in pixels from the top left corner; no edges if there are too many to draw."""
 
     spots: Sequence[Spot]
     edges: Sequence[Edge]
@@ -44,6 +46,12 @@ class Layout(Struct, frozen=True):
 
 def place(needs: Sequence[Sequence[int]], widths: Sequence[float]) -> Layout:
     """Return the layout of vertices with these needs and widths in pixels; graphlib.CycleError if they have cycles."""
+    if is_dense(needs):
+        return replace(_placed(thinned(needs), widths), edges=[])
+    return _placed(needs, widths)
+
+
+def _placed(needs: Sequence[Sequence[int]], widths: Sequence[float]) -> Layout:
     spots = [Spot(0.0, 0.0, width, HEIGHT) for width in widths]
     parts, single = _parts(needs)
     blocks = [[spots[one] for one in part] for part in parts]
