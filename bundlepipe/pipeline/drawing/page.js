@@ -30,7 +30,7 @@ function free() {
   return box.width >= width - 1 ? { width, height: height - box.height } : { width: width - box.width, height };
 }
 function smallest() {
-  const { width, height } = size();
+  const { width, height } = free();
   return Math.min(width / all.width, height / all.height, 1);
 }
 function show() {

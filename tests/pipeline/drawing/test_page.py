@@ -151,6 +151,22 @@ def test_keys_go_from_task_to_task(opened: Any) -> None:
     assert scale(page) == pytest.approx(before)
 
 
+@pytest.mark.parametrize(("width", "height"), [(1200, 800), (360, 640)])
+def test_fit_shows_everything_beside_the_panel_too(opened: Any, width: int, height: int) -> None:
+    page = opened(monorepo(30), width=width, height=height)
+    page.run("choose(0, false)")
+    page.run("document.getElementById('whole').click()")
+    assert page.run(
+        "(() => { const all = document.getElementById('graph').getBoundingClientRect();"
+        " const panel = document.getElementById('chosen').getBoundingClientRect();"
+        " const isBelow = panel.width >= all.width - 1;"
+        " const right = isBelow ? all.right : panel.left, bottom = isBelow ? panel.top : all.bottom;"
+        " return [...document.querySelectorAll('.task rect')].every((each) => {"
+        " const box = each.getBoundingClientRect(); return box.left >= all.left - 1 && box.right <= right + 1"
+        " && box.top >= all.top - 1 && box.bottom <= bottom + 1; }); })()"
+    )
+
+
 def test_tab_reaches_the_lists_of_a_chosen_task(opened: Any) -> None:
     page = opened(SMALL)
     page.press("ArrowRight")

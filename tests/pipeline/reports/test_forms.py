@@ -46,6 +46,8 @@ from bundlepipe.pipeline.reports.writing import write_reports
 from bundlepipe.pipeline.running.measuring import Amount, measured
 from bundlepipe.progress.display import display
 from bundlepipe.stores.http.traffic import Traffic
+from tests.support.junit import junit_faults
+from tests.support.trace_events import trace_faults
 
 HOSTILE = "</pre></script><script>alert(1)</script> ]]> & \" ' \x1b[31m\x00 ```\n````\n| @user <!-- \ud7ff\uffff $x$"
 WHY = [Reason("fileChanged", HOSTILE, HOSTILE)]
@@ -113,6 +115,22 @@ def test_json_has_what_happened() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("report", [REPORT, EMPTY])
+def test_junit_keeps_the_rules_of_both_schemas(report: Report) -> None:
+    assert list(junit_faults(ElementTree.fromstring(junit_of(report)))) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('id="0"', 'id="7"'), ('failures="1"', 'failures="2"'), ("<system-out />", ""), (' package="bundlepipe"', ""),
+        ("2023-11-14T22:13:20", "2023-11-14T22:13:20Z"), ("<skipped ", "<ignored "), ("properties>", "property>"),
+    ],
+)  # fmt: skip
+def test_the_rules_of_junit_find_faults(old: str, new: str) -> None:
+    assert list(junit_faults(ElementTree.fromstring(junit_of(REPORT).replace(old, new))))
+
+
 def test_junit_has_a_case_for_each_task_as_both_schemas_order_it() -> None:
     suites = ElementTree.fromstring(junit_of(REPORT))
     assert not suites.attrib
@@ -142,6 +160,26 @@ def test_junit_has_a_case_for_each_task_as_both_schemas_order_it() -> None:
         "not reached: needs push_bundle:b",
         "up to date",
     ]
+
+
+@pytest.mark.parametrize("report", [REPORT, EMPTY])
+def test_a_trace_keeps_the_rules_of_its_format(report: Report) -> None:
+    assert list(trace_faults(json.loads(trace_of(report)))) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"ph": "X"', '"ph": "Y"'), ('"ph": "X"', '"ph": "B"'), ('"ts": 2500000', '"ts": -1'),
+        ('"bp": "e"', '"bp": "x"'), ('"thread_name"', '"name_of_thread"'), ('"ts": 1000000', '"ts": 2000000'),
+        ('"dur": 1500000', '"dur": "1500000"'), ('"displayTimeUnit": "ms"', '"displayTimeUnit": "s"'),
+        ('"ph": "s"', '"ph": "f", "bp": "e"'),
+    ],
+)  # fmt: skip
+def test_the_rules_of_traces_find_faults(old: str, new: str) -> None:
+    text = trace_of(REPORT)
+    assert old in text
+    assert list(trace_faults(json.loads(text.replace(old, new))))
 
 
 def test_a_trace_has_what_viewers_need() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from xml.etree import ElementTree
 
+from tests.support.junit import junit_faults
 from tests.support.project import DODO, Project, because
 from tests.support.proxy import Proxy, Respond
 from tests.support.reports import ALL_FORMS, REPORTED, report_of, tasks_of
+from tests.support.trace_events import trace_faults
 
 
 def test_a_run_has_every_report_in_every_way(chain: Project, way: tuple[str, ...]) -> None:
@@ -17,6 +20,8 @@ def test_a_run_has_every_report_in_every_way(chain: Project, way: tuple[str, ...
     assert sorted(path.name for path in (chain.directory / "out").iterdir()) == [
         "junit.xml", "report.html", "report.json", "summary.md", "trace.json"
     ]  # fmt: skip
+    assert list(junit_faults(ElementTree.fromstring(chain.read("out/junit.xml")))) == []
+    assert list(trace_faults(json.loads(chain.read("out/trace.json")))) == []
     report = report_of(chain, "out/report.json")
     tasks = tasks_of(report)
     assert report["outcome"] == "succeeded" and report["counts"]["done"] == 6
@@ -86,6 +91,8 @@ def test_a_failed_run_is_reported_in_every_way(chain: Project, way: tuple[str, .
     assert tasks["push_bundle:middle"]["error"]["message"] == "needs lock_bundle:middle, which did not succeed"
 
     suites = ElementTree.fromstring(chain.read("out/junit.xml"))
+    assert list(junit_faults(suites)) == []
+    assert list(trace_faults(json.loads(chain.read("out/trace.json")))) == []
     failed = suites.findall(".//testcase[failure]")
     assert [case.get("name") for case in failed] == ["lock_bundle:middle"]
     assert len(suites.findall(".//testcase[skipped]")) == 3
