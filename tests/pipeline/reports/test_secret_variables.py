@@ -14,11 +14,11 @@ SECRET = "c3cr3t-Value"
 @pytest.mark.parametrize(
     "name",
     [
-        "REGISTRY_PASSWORD", "PASSWD", "SSH_PASSPHRASE", "PASSCODE", "DB_PASS", "PGPASS", "db_pass_1", "MYSQL_PWD",
-        "CLIENT_SECRET", "SECRETS", "GITHUB_TOKEN", "npm_config__authToken", "CREDENTIALS", "AWS_CREDS", "MY_CRED",
-        "SIGNING_KEY", "API_KEY", "APIKEY", "KEY", "AWS_SECRET_ACCESS_KEY", "SSH_PRIVATE_KEYS", "AUTH", "NPM_AUTH",
-        "DOCKER_AUTH_CONFIG", "BASICAUTH", "AUTHORIZATION", "GH_PAT", "PAT", "SESSION_JWT", "HTTP_COOKIE",
-        "SLACK_WEBHOOK_URL",
+        "REGISTRY_PASSWORD", "PASSWD", "SSH_PASSPHRASE", "PASSCODE", "DB_PASS", "PGPASS", "db_pass_1",
+        "MYSQL_PWD", "CLIENT_SECRET", "SECRETS", "GITHUB_TOKEN", "npm_config__authToken", "CREDENTIALS",
+        "AWS_CREDS", "MY_CRED", "SIGNING_KEY", "API_KEY", "APIKEY", "KEY", "AWS_SECRET_ACCESS_KEY",
+        "SSH_PRIVATE_KEYS", "AUTH", "NPM_AUTH", "DOCKER_AUTH_CONFIG", "BASICAUTH", "AUTHORIZATION",
+        "AUTHORISATION", "GH_PAT", "PAT", "SESSION_JWT", "HTTP_COOKIE", "SLACK_WEBHOOK_URL",
     ],
 )  # fmt: skip
 def test_values_of_variables_that_are_named_secret_are_secrets(name: str) -> None:
@@ -27,7 +27,19 @@ def test_values_of_variables_that_are_named_secret_are_secrets(name: str) -> Non
 
 @pytest.mark.parametrize(
     "name",
-    ["PATH", "GIT_AUTHOR_NAME", "XAUTHORITY", "PWD", "OLDPWD", "KEYBOARD", "PASSENGER", "PATTERN", "CREDITS", "HOME"],
+    [
+        "PATH",
+        "GIT_AUTHOR_NAME",
+        "XAUTHORITY",
+        "PWD",
+        "OLDPWD",
+        "KEYBOARD",
+        "PASSENGER",
+        "PATTERN",
+        "COMPAT",
+        "CREDITS",
+        "HOME",
+    ],
 )
 def test_values_of_other_variables_are_none(name: str) -> None:
     assert not list(secrets_of({name: SECRET}))
