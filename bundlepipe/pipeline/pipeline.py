@@ -23,7 +23,13 @@ from bundlepipe.pipeline.doit_adapter.task_output import separate_output
 from bundlepipe.pipeline.doit_adapter.workers import end_workers_orderly
 from bundlepipe.pipeline.graph.one_load import claim_lock_file, enter
 from bundlepipe.pipeline.running.run import REPORT_VARIABLE, Settings
-from bundlepipe.pipeline.running.variables import refuse_misspelled, wanted_force, wanted_refresh, wanted_verify
+from bundlepipe.pipeline.running.variables import (
+    refuse_misspelled,
+    wanted_force,
+    wanted_plan,
+    wanted_refresh,
+    wanted_verify,
+)
 from bundlepipe.stores.settings import RegistrySettings
 
 DEFAULT_PATH = "bundlepipe.yml"
@@ -107,6 +113,7 @@ class Pipeline:
             run_id=os.urandom(8).hex(),
             lock_file=declared.lock_file,
             prefix=prefix,
+            plan=wanted_plan(),
         )
         end_orderly()
         end_workers_orderly()
@@ -117,6 +124,10 @@ class Pipeline:
             from bundlepipe.pipeline.doit_adapter.reporters import tell_of_missing_reports
 
             tell_of_missing_reports()
+        if settings.plan:
+            from bundlepipe.pipeline.carrying_out.other_tasks import run_by_plan
+
+            run_by_plan(settings.plan)
         yield from create_tasks(declared, settings, groups)
 
     def _others(self) -> Iterator[tuple[Declared, str]]:

@@ -7,15 +7,15 @@ import threading
 from collections.abc import Collection, Generator, Iterator, Mapping
 from functools import partial
 
-from bundlepipe.errors import NotFound
+from bundlepipe.errors import AccessDenied, NotFound
 from bundlepipe.filesystem.overlay import Unforeseen, active_overlay
 from bundlepipe.filesystem.temporary import reopened
 from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.manifest import Descriptor, Manifest
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Place
-from bundlepipe.stores.opening import Stores
-from bundlepipe.stores.protocol import BlobContent, OpenContent, Source, Store, Target
+from bundlepipe.stores.protocol import BlobContent, OpenContent, Source, Store, Target, find_manifest
+from bundlepipe.stores.resolved import Resolved, ResolvedStores
 from bundlepipe.stores.settings import RegistrySettings
 
 # As stores yield it: a caller that ends after the first chunk has received no more.
@@ -51,22 +51,37 @@ class Transfers:
         return taken
 
 
-class PlannedStores(Stores):
+class PlannedStores(ResolvedStores):
     """Stores whose repositories remember what is written.
 
     What would be written to a tar file, an OCI image layout or the Docker Engine is not foreseen. `transfers`
     counts what would be sent and received. With `offline` no registry is asked: reading from one is
-    Unforeseen, and what is written counts as new there.
+    Unforeseen, and what is written counts as new there. `resolved` gets what tags are resolved to, for a plan that
+    is to be carried out.
     """
 
     def __init__(
-        self, registries: Mapping[str, RegistrySettings], transfers: Transfers, *, offline: bool = False
+        self,
+        registries: Mapping[str, RegistrySettings],
+        transfers: Transfers,
+        *,
+        offline: bool = False,
+        resolved: Resolved | None = None,
     ) -> None:
-        super().__init__(registries)
+        super().__init__(registries, resolved)
         self._offline = offline
         self._counts = transfers
         self._planned: dict[Repository, PlannedStore] = {}
         self._opening = threading.Lock()
+
+    @property
+    def destinations(self) -> dict[str, str | None]:
+        """The digests that the tags of destinations name; None for nothing. Empty unless tags are noted."""
+        return {
+            str(repository.tagged(tag)): str(digest) if digest else None
+            for repository, store in self._planned.items()
+            for tag, digest in store.named_before.items()
+        }
 
     def repository(self, repository: Repository, *, writes: bool = False) -> Store:
         """Return the store of a repository, with what was written to it so far."""
@@ -75,7 +90,8 @@ class PlannedStores(Stores):
                 return self._planned[repository]
             real = super().repository(repository, writes=writes)
             is_asked = real.is_local or not self._offline
-            store = PlannedStore(real if is_asked else _NotAsked(real, is_new=writes), self._counts)
+            seen = real if is_asked else _NotAsked(real, is_new=writes)
+            store = PlannedStore(seen, self._counts, notes_tags=is_asked and writes and self._resolved is not None)
             if writes:
                 self._planned[repository] = store
             return store
@@ -96,8 +112,11 @@ class PlannedStores(Stores):
 class PlannedStore:
     """A repository that reads from `real` and keeps what is written to itself."""
 
-    def __init__(self, real: Store | _NotAsked, transfers: Transfers) -> None:
+    def __init__(self, real: Store | _NotAsked, transfers: Transfers, *, notes_tags: bool = False) -> None:
         self._real = real
+        self._notes_tags = notes_tags
+        # The digests that tags name in the real one, None for nothing; only if tags are noted.
+        self.named_before: dict[str, Digest | None] = {}
         self._transfers = transfers
         self._manifests: dict[str, Manifest] = {}
         self._tags: dict[str, Digest] = {}
@@ -143,7 +162,21 @@ class PlannedStore:
     def read_manifest(self, identifier: str) -> Manifest:
         """Return the manifest that a tag or digest will name."""
         written = self._manifests.get(self._tags.get(identifier, identifier))
-        return written or self._real.read_manifest(identifier)
+        if written:
+            return written
+        try:
+            found = self._real.read_manifest(identifier)
+        except (NotFound, AccessDenied):
+            self._note(identifier, None)
+            raise
+        self._note(identifier, found.digest)
+        return found
+
+    def _note(self, identifier: str, digest: Digest | None) -> None:
+        """Note what a tag named before, except tags that name an image by its digest."""
+        if self._notes_tags and ":" not in identifier and not identifier.startswith("sha256-"):
+            with self._lock:
+                self.named_before.setdefault(identifier, digest)
 
     def has_manifest(self, digest: Digest) -> bool:
         """Return whether the manifest is there, or will be."""
@@ -227,6 +260,8 @@ class PlannedStore:
 
     def put_manifest(self, manifest: Manifest, tag: str | None = None) -> None:
         """Remember the manifest and the tag."""
+        if self._notes_tags and tag is not None and tag not in self._tags and tag not in self.named_before:
+            find_manifest(self, tag)
         with self._lock:
             self._manifests[manifest.digest] = manifest
             if tag is not None:

@@ -23,6 +23,7 @@ from bundlepipe.stores.opening import Stores
 from bundlepipe.stores.protocol import Store, find_manifest
 from bundlepipe.verbs.shared.blobs import put_further_tags, put_tags, send_blob
 from bundlepipe.verbs.shared.bundles import NOT_AN_IMAGE, check_contents, check_documents, check_is_plain
+from bundlepipe.verbs.shared.foretold import Foretold
 from bundlepipe.verbs.shared.imgpkg_rules import all_entries, bundle_fault
 
 # Larger layers wait in a temporary file until they are sent.
@@ -35,7 +36,8 @@ class PushRequest(Struct, frozen=True):
 
     `destination` names a repository and a tag (`latest` if it has none); `tags` are additional tags for the
     same manifest. `as_imgpkg` accepts what imgpkg accepts although this is stricter: no inputs, an image with a
-    `.imgpkg` somewhere that is not a bundle, any bundle.yml, links to files as inputs.
+    `.imgpkg` somewhere that is not a bundle, any bundle.yml, links to files as inputs. What a plan has `foretold` is
+    all that is done.
     """
 
     inputs: Inputs
@@ -44,6 +46,7 @@ class PushRequest(Struct, frozen=True):
     labels: Mapping[str, str] = field(default_factory=dict)
     tags: Sequence[str] = ()
     as_imgpkg: bool = False
+    foretold: Foretold | None = None
 
     def check(self) -> None:
         """Raise BundlepipeError for requests that are refused before anything is read."""
@@ -110,9 +113,12 @@ def push(
     store = stores.repository(request.destination.repository, writes=True)
     if isinstance(present, NotAsked):
         present = find_manifest(store, request.tag)
+    if request.foretold:
+        _check_destinations(request.foretold, request, store, present)
     if present and not present.is_index:
         image = identify(request.inputs, request.all_labels, entries, takes_snapshot=takes_snapshot)
         if image.image_id == present.config.digest:
+            _check_result(request, present)
             put_further_tags(store, present, request.tags)
             for blob in (*present.layers, present.config):
                 emit(BlobDone(blob.digest, blob.size, "present"))
@@ -160,13 +166,28 @@ def _upload(
     if size <= _KEPT_IN_MEMORY:
         kept = io.BytesIO()
         image, manifest = build_into(kept)
+        _check_result(request, manifest)
         send_blob(store, manifest.layers[0], lambda: io.BytesIO(kept.getbuffer()), emit)
     else:
         with temporary_file("the layer", size) as layer:
             with temporary_room("the layer", size):
                 image, manifest = build_into(layer)
                 layer.flush()
+            _check_result(request, manifest)
             send_blob(store, manifest.layers[0], lambda: reopened(layer.fileno()), emit)
     send_blob(store, manifest.config, lambda: io.BytesIO(image.config), emit)
     put_tags(store, manifest, (*request.tags, request.tag))
     return image, manifest
+
+
+def _check_destinations(foretold: Foretold, request: PushRequest, store: Store, present: Manifest | None) -> None:
+    repository = request.destination.repository
+    foretold.check_destination(repository.tagged(request.tag), present.digest if present else None)
+    for tag in request.tags:
+        named = find_manifest(store, tag)
+        foretold.check_destination(repository.tagged(tag), named.digest if named else None)
+
+
+def _check_result(request: PushRequest, manifest: Manifest) -> None:
+    if request.foretold:
+        request.foretold.check_result(str(request.destination), [manifest.digest])

@@ -55,6 +55,11 @@ def faults(document: YamlDocument, schema_name: str) -> list[Fault]:
     return list(islice(explain(document, chain((first,), errors), _schema(schema_name)), MOST_FAULTS))
 
 
+def is_valid(data: Any, schema_name: str) -> bool:
+    """Return whether the data of a document fits a schema."""
+    return bool(_validator(schema_name).is_valid(data))
+
+
 def schema_names() -> list[str]:
     """Return the names of all schemas."""
     return sorted(file.name.removesuffix(_SUFFIX) for file in _directory().iterdir() if file.name.endswith(_SUFFIX))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
 
+from bundlepipe.errors import BundlepipeError
 from bundlepipe.pipeline.declared.model import BundleSource, CopySource, ImageSource
 from bundlepipe.pipeline.declared.reading import Declared
 from bundlepipe.pipeline.doit_adapter.internals import add_calculators
@@ -22,6 +23,9 @@ from bundlepipe.pipeline.running.status import GroupStatus
 from bundlepipe.pipeline.tasks import apply, copy, images, lock, name_search, pull, push, render
 from bundlepipe.stores.location import EngineLocation, LayoutLocation, parse_location
 
+if TYPE_CHECKING:
+    from bundlepipe.documents.plan.saved import SavedPlan
+
 # The specifications of a pipeline's tasks by name.
 Specs = Mapping[str, TaskSpec]
 
@@ -33,6 +37,8 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
     Raises InvalidDodoFile for cycles of tasks.
     """
     specs = {settings.task(spec.group, spec.name): spec for spec in _specs(PipelineContext(declared, settings))}
+    if settings.plan:
+        _carry_out(settings.plan, specs, settings.prefix)
     tasks = {name: _task(name, spec, settings) for name, spec in specs.items()}
     reads = [read for task in tasks.values() for read in task.reads]
     _connect(tasks, specs, reads)
@@ -50,6 +56,20 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
     generated.lock_file = settings.lock_file
     yield generated
     yield from tasks.values()
+
+
+def _carry_out(plan: SavedPlan, specs: Specs, pipeline: str) -> None:
+    """Hold the tasks against a saved plan from now on; InvalidDodoFile for a plan of another pipeline."""
+    from bundlepipe.pipeline.carrying_out.pipeline_tasks import carried_by, check_options, check_tasks
+
+    try:
+        check_tasks(plan, specs, pipeline)
+        for name, spec in specs.items():
+            if spec.action:
+                check_options(plan, name, spec.uptodate.options)
+                spec.uptodate.carried = spec.action.carried = carried_by(plan, name)
+    except BundlepipeError as error:
+        raise InvalidDodoFile(str(error)) from None
 
 
 def _specs(context: PipelineContext) -> Iterator[TaskSpec]:

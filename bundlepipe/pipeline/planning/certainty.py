@@ -23,6 +23,11 @@ class OpenTasks:
     def __init__(self) -> None:
         self._targets: dict[str, list[str]] = {}
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Their names."""
+        return frozenset(self._targets)
+
     def __contains__(self, name: object) -> bool:
         return name in self._targets
 

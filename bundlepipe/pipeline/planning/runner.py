@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.dependency import Dependency, DependencyStatus
 from doit.exceptions import BaseFail, InvalidTask, UnmetDependency
@@ -24,12 +24,16 @@ from bundlepipe.pipeline.running.staleness import reasons_of
 from bundlepipe.pipeline.running.status import own_reasons
 from bundlepipe.pipeline.tasks.apply import ApplyAction
 
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.planning.saving import PlanSaver
+
 
 class PlanningRunner(Runner):  # type: ignore[misc]
     """Finds out what doit would do with each task.
 
     Tasks whose outcome is not foreseen make it open whether the tasks after them run. `ignored` are those that
-    `doit ignore` leaves out. If it `asks_clusters`, it finds out what applies would change.
+    `doit ignore` leaves out. If it `asks_clusters`, it finds out what applies would change. A `saver` notes what tasks
+    are done with.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class PlanningRunner(Runner):  # type: ignore[misc]
         overlay: Overlay,
         *,
         asks_clusters: bool = False,
+        saver: PlanSaver | None = None,
     ) -> None:
         save_nothing(dependencies)
         super().__init__(dependencies, reporter, continue_=True, stream=Stream(0))
@@ -48,12 +53,18 @@ class PlanningRunner(Runner):  # type: ignore[misc]
         self._access = access
         self._overlay = overlay
         self._asks_clusters = asks_clusters
+        self._saver = saver
         self._planned: dict[str, PlannedTask] = {}
         self._needs: dict[str, frozenset[str]] = {}
         self._open = OpenTasks()
         self._failed_conditions: dict[str, Reason] = {}
         self._tasks: Mapping[str, Task] = {}
         self.ignored: set[str] = set()
+
+    @property
+    def open_tasks(self) -> list[Task]:
+        """The tasks whose outcome is open."""
+        return [self._tasks[name] for name in sorted(self._open.names)]
 
     @property
     def plan(self) -> Plan:
@@ -80,6 +91,8 @@ class PlanningRunner(Runner):  # type: ignore[misc]
             self._note(task, "none")
         elif node.run_status == "ignore":
             self.ignored.add(task.name)
+        elif selected and self._saver:
+            self._saver.look(task)
         return selected
 
     def _checked(self, task: Task, tasks: Mapping[str, Task], get_log: bool = False) -> DependencyStatus:
@@ -108,6 +121,8 @@ class PlanningRunner(Runner):  # type: ignore[misc]
             self._handle_task_error(node, failure_of(InvalidTask(status.get_error_message())))
             return
         reasons = self._open.certain(self._reasons(task)) if status.status == "run" else []
+        if self._saver:
+            self._saver.look(task)
         maybe = [Reason("mayChange", name, f"{name} may change it") for name in unsure]
         self._note(task, "run" if reasons else "maybe", reasons or maybe)
         for name in task.setup_tasks:
@@ -191,6 +206,8 @@ class PlanningRunner(Runner):  # type: ignore[misc]
                 name=task.name, state=state, reasons=tuple(reasons), needs=needs, **outcome
             )
             self._needs.pop(task.name, None)
+            if self._saver:
+                self._saver.keep(task, state)
 
     def _needed(self, task: Task) -> frozenset[str]:
         """Return the tasks before a task that are not up to date, the nearest of them that a plan shows."""

@@ -124,7 +124,7 @@ class TreeOutcomesRunner(PlanningRunner):
         if isinstance(action, Action):
             (staleness,) = (each for each in calculators(task) if isinstance(each, Staleness))
             with paths_from(action.directory):
-                options, files = staleness.options, staleness.files_read()
+                options, files = staleness.options, staleness.inputs_now({})
         else:
             options = {"actions": [_text(each) for each in task.actions]}
             files = file_snapshot([path for path in task.file_dep if not is_record(path)], {})
@@ -163,7 +163,8 @@ def _text(action: object) -> str:
 
 def as_json(outcomes: Outcomes) -> str:
     """Return outcomes as JSON, for `read_outcomes`."""
-    return encode(outcomes).decode()
+    # Strings of a kind of their own are strings there.
+    return encode(outcomes, enc_hook=str).decode()
 
 
 def read_outcomes(text: str) -> Outcomes:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from doit import loader
 from doit.cmd_base import DodoTaskLoader, NamespaceTaskLoader, opt_cwd, opt_dodo, opt_seek_file
 from doit.exceptions import InvalidCommand, InvalidDodoFile
 from doit.task import Task
@@ -121,6 +122,8 @@ def _upwards() -> Iterator[str]:
 
 
 def _change_directory(directory: str) -> None:
+    # As doit does for a dodo.py: doit.get_initial_workdir() says where doit was called.
+    loader.initial_workdir = os.getcwd()
     try:
         os.chdir(directory)
     except OSError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from doit import get_initial_workdir
+from doit import get_initial_workdir, get_var
 from doit.cmd_base import DoitCmdBase
 from doit.control import TaskControl
 from doit.exceptions import InvalidCommand
@@ -23,6 +23,10 @@ from bundlepipe.pipeline.plugins.options import switch
 from bundlepipe.pipeline.plugins.planned_run import outcomes_run, planned_run
 from bundlepipe.pipeline.plugins.screen import height_of, wants_all
 from bundlepipe.pipeline.running.edges import reached
+
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.planning.saving import PlanSaver
+    from bundlepipe.verbs.outputs.replacing import FileOutput
 
 _WORK = 2
 
@@ -47,6 +51,15 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
             "default": "",
             "help": "print why this task runs, down to the files",
         },
+        {
+            "name": "plan_file",
+            "long": "out",
+            "type": str,
+            "default": None,
+            "metavar": "FILE",
+            "help": "also save the plan to FILE, which 'doit plan=FILE' carries out",
+        },
+        switch("plan_force", "replace FILE even if it is not a plan and would be lost", long="force"),
         switch("offline", "ask no registry: what only one knows stays open"),
         {
             "name": "since",
@@ -62,8 +75,9 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
     execute_tasks = True
 
     def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
-        """Keep the file that the loader reads, by its option, and execute."""
+        """Keep the file that the loader reads, by its option, and the current directory, and execute."""
         self._file: str = params.get("dodoFile") or params["pipelineFile"]
+        self._called_from = os.getcwd()
         return super().execute(params, args)
 
     def _execute(
@@ -71,6 +85,8 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
         json: bool,
         markdown: bool,
         why: str,
+        plan_file: str | None,
+        plan_force: bool,
         offline: bool,
         since: str,
         outcomes: bool,
@@ -78,12 +94,11 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
         detailed_exitcode: bool,
     ) -> int:
         end_quietly()
-        if json + markdown + bool(why) > 1:
-            raise InvalidCommand("--json, --markdown and --why exclude each other: give one of them")
-        if offline and diff:
-            raise InvalidCommand("--diff asks the cluster, and --offline asks nothing: give one of them")
-        if since and diff:
-            raise InvalidCommand("--diff asks the cluster, and --since asks nothing: give one of them")
+        _refuse_contradictions(
+            {"--json": json, "--markdown": markdown, "--why": bool(why)},
+            {"--out": bool(plan_file), "--offline": offline, "--since": bool(since), "--diff": diff},
+        )
+        output = self._output(plan_file, force=plan_force) if plan_file else None
         control = TaskControl(self.task_list)
         if outcomes:
             control.process([name for name in control.tasks if not name.startswith("_")])
@@ -93,7 +108,7 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
         if since:
             plan = self._plan_since(since, control)
         else:
-            plan = planned_run(control, self.dep_manager, offline=offline, asks_clusters=diff).plan
+            plan = self._plan(control, output, [why] if why else None, offline=offline, asks_clusters=diff)
         if json:
             self.outstream.write(plan.as_json())
         elif markdown:
@@ -106,6 +121,24 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
         if any(task.state == "error" for task in plan.tasks):
             return 1
         return _WORK if detailed_exitcode and plan.has_work else 0
+
+    def _plan(
+        self,
+        control: TaskControl,
+        output: FileOutput | None,
+        selected: Sequence[str] | None,
+        *,
+        offline: bool,
+        asks_clusters: bool,
+    ) -> Plan:
+        """Plan a run, and save the plan if there is an `output`; `selected` are tasks that no argument names."""
+        saver = _saver() if output else None
+        runner = planned_run(control, self.dep_manager, offline=offline, asks_clusters=asks_clusters, saver=saver)
+        plan = runner.plan
+        if saver and output:
+            named = None if self.sel_default_tasks else list(self.sel_tasks)
+            self._save(output, saver.document(plan, runner.open_tasks, selected or named))
+        return plan
 
     def _plan_since(self, revision: str, control: TaskControl) -> Plan:
         from bundlepipe.pipeline.planning.since import plan_since
@@ -122,6 +155,42 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
             )
         except BundlepipeError as error:
             raise InvalidCommand(str(error)) from None
+
+    def _output(self, path: str, *, force: bool) -> FileOutput:
+        """Return the file for a saved plan; InvalidCommand if it may not be written."""
+        from bundlepipe.pipeline.planning.saving import plan_output
+
+        output = plan_output(os.path.join(self._called_from, path), force=force)
+        try:
+            output.check()
+        except BundlepipeError as error:
+            raise InvalidCommand(str(error)) from None
+        return output
+
+    def _save(self, output: FileOutput, text: str) -> None:
+        try:
+            output.write(text.encode())
+        except OSError as error:
+            raise InvalidCommand(f"{output.path}: cannot be written: {error.strerror}") from None
+
+
+def _refuse_contradictions(forms: Mapping[str, bool], asked: Mapping[str, bool]) -> None:
+    """Raise InvalidCommand for options, by their names, that exclude each other."""
+    if get_var("plan"):
+        raise InvalidCommand("plan= carries out a saved plan, and is for runs: plan without it")
+    if sum(forms.values()) > 1:
+        raise InvalidCommand(f"{', '.join([*forms][:-1])} and {[*forms][-1]} exclude each other: give one of them")
+    for other in ("--offline", "--since"):
+        if asked["--diff"] and asked[other]:
+            raise InvalidCommand(f"--diff asks the cluster, and {other} asks nothing: give one of them")
+    if asked["--since"] and asked["--out"]:
+        raise InvalidCommand("--out saves what a run would do, and --since shows what differs: give one of them")
+
+
+def _saver() -> PlanSaver:
+    from bundlepipe.pipeline.planning.saving import PlanSaver
+
+    return PlanSaver()
 
 
 def _asked(plan: Plan, name: str, control: TaskControl) -> list[str]:

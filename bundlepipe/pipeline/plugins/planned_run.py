@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from doit.cmd_base import DoitCmdBase
 from doit.control import TaskControl
@@ -22,6 +22,10 @@ from bundlepipe.pipeline.running.edges import depend_on_directories
 from bundlepipe.pipeline.running.run import PlannedAccess, planned_access
 
 Made = TypeVar("Made", bound=PlanningRunner)
+
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.planning.saving import PlanSaver
+    from bundlepipe.stores.resolved import Resolved
 
 
 class LoadTasks(DoitCmdBase):  # type: ignore[misc]
@@ -52,15 +56,19 @@ def planned_run(
     offline: bool,
     runs_programs: bool = True,
     asks_clusters: bool = False,
+    saver: PlanSaver | None = None,
 ) -> PlanningRunner:
     """Plan the tasks that `control` has selected, and return what did so.
 
     With `offline` no registry is asked; unless it `runs_programs`, those whose output is searched are not run.
-    If it `asks_clusters`, kubectl says what applies would change.
+    If it `asks_clusters`, kubectl says what applies would change. A `saver` notes what the plan is made of.
     Raises InvalidCommand for an error that would end a run.
     """
-    make = partial(PlanningRunner, dependencies, asks_clusters=asks_clusters)
-    with _foreseen(control, make, offline=offline, runs_programs=runs_programs) as (runner, _, _):
+    make = partial(PlanningRunner, dependencies, asks_clusters=asks_clusters, saver=saver)
+    resolved = saver.resolved if saver else None
+    with _foreseen(control, make, offline=offline, runs_programs=runs_programs, resolved=resolved) as (runner, _, made):
+        if saver:
+            saver.destinations = made.destinations
         return runner
 
 
@@ -91,11 +99,15 @@ def _foreseen(
     offline: bool,
     runs_programs: bool = False,
     stands_in: bool = False,
+    resolved: Resolved | None = None,
 ) -> Iterator[tuple[Made, Overlay, PlannedAccess]]:
     reporter = _Silent()
     with tempfile.TemporaryDirectory(prefix="bundlepipe-plan-") as room:
         overlay = Overlay(room, stands_in=stands_in)
-        with overlaid(overlay), planned_access(offline=offline, runs_programs=runs_programs) as access:
+        with (
+            overlaid(overlay),
+            planned_access(offline=offline, runs_programs=runs_programs, resolved=resolved) as access,
+        ):
             runner = make(reporter, access, overlay)
             runner.run_all(control.task_dispatcher())
         if reporter.errors:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
+from doit import get_var
 from doit.cmd_run import Run, opt_pdb
 from doit.exceptions import InvalidCommand
 
@@ -57,6 +58,8 @@ class WatchCommand(Run):  # type: ignore[misc]
         from bundlepipe.pipeline.watching.children import CommandLine
         from bundlepipe.pipeline.watching.session import Session
 
+        if get_var("plan"):
+            raise InvalidCommand("plan= carries out a saved plan once, and watch runs again: use doit run")
         if find_spec(_LIBRARY) is None:
             raise InvalidCommand(f"watch needs the library {_LIBRARY}: pip install 'bundlepipe[watch]'")
         end_quietly()

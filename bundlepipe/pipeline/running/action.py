@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from doit.action import BaseAction
 from doit.exceptions import BaseFail, TaskError, TaskFailed
@@ -24,18 +24,40 @@ from bundlepipe.pipeline.running.edges import REFUSAL
 from bundlepipe.progress.display import display
 from bundlepipe.stores.http.traffic import traffic
 
+if TYPE_CHECKING:
+    from bundlepipe.verbs.shared.foretold import Foretold
+
 SUMMARY = "summary"
 UNCHANGED = "unchanged"
 # In `task.meta`, which workers return even if a task fails: the process, and its traffic so far.
 TRAFFIC = "traffic"
 
 
+class CarriedTask(Protocol):
+    """What a saved plan that is carried out has of one task."""
+
+    @property
+    def foretold(self) -> Foretold | None:
+        """What it foretold of the images that the task pushes or copies, if anything."""
+        ...
+
+    def carry_out(self, action: Action) -> dict[str, Any]:
+        """Do the work as planned, and return its values; BundlepipeError if that is not possible."""
+        ...
+
+    def check_output(self, path: str, content: bytes) -> None:
+        """Raise BundlepipeError if a file that is about to be written is not that of the plan."""
+        ...
+
+
 class Action(BaseAction):  # type: ignore[misc]
     """Runs `work` and passes its values to doit; a user's error fails the task without a traceback.
 
     A separate class, since doit's PythonAction replaces `sys.stdout` for the whole process, which
-    breaks threads.
+    breaks threads. `carried` is there in a run that carries out a plan.
     """
+
+    carried: CarriedTask | None = None
 
     def __init__(self) -> None:
         self.task: Any = None
@@ -57,7 +79,7 @@ class Action(BaseAction):  # type: ignore[misc]
             try:
                 # An interruption cancels everything that can be cancelled: pauses, connections,
                 # programs.
-                self.values = cancellable(Cancellation(), self.work)
+                self.values = cancellable(Cancellation(), self._work_now)
             except Exception as error:  # noqa: BLE001  (whatever it is, other tasks go on)
                 # Errors during clean-up after an interruption must not hide it.
                 if ending := ending_behind(error, outer):
@@ -95,6 +117,22 @@ class Action(BaseAction):  # type: ignore[misc]
             if not is_record(target):
                 path = os.path.join(target, "stand-in") if target == self.task.directory else target
                 write_if_changed(path, f"# {digest}\n".encode())
+
+    def _work_now(self) -> dict[str, Any]:
+        return self.carried.carry_out(self) if self.carried else self.work()
+
+    @property
+    def foretold(self) -> Foretold | None:
+        """What a plan that is carried out foretold of the images that the task pushes or copies, if anything."""
+        return self.carried.foretold if self.carried else None
+
+    def check_output(self, path: str, content: bytes) -> None:
+        """Raise BundlepipeError if a file that is about to be written is not that of the plan that is carried out."""
+        if self.carried:
+            self.carried.check_output(path, content)
+
+    def adopt(self) -> None:
+        """Record outputs that are as a plan says as the task's own."""
 
     def work(self) -> dict[str, Any]:
         """Do the task's work; return JSON-able values.

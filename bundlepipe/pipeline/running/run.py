@@ -18,8 +18,10 @@ from bundlepipe.stores.settings import RegistrySettings
 
 # Imported only when a task runs: a run with nothing to do needs no stores.
 if TYPE_CHECKING:
+    from bundlepipe.documents.plan.saved import SavedPlan
     from bundlepipe.stores.opening import Stores
     from bundlepipe.stores.planned import PlannedStores, Transfers
+    from bundlepipe.stores.resolved import Resolved
     from bundlepipe.verbs.images.resolver import Resolver
 
 REFRESH_ALL = "all"
@@ -34,7 +36,7 @@ class Settings(Struct, frozen=True):
     `refresh` holds the names in `doit refresh=...`, tasks as `GROUP:NAME`; `verify` is true if destinations are
     checked although the task's record is current; `force` has the names in `doit force=...`. `run_id`
     distinguishes runs of doit. `lock_file` holds what locks resolve, instead of each images.yml; `prefix` is
-    that of the pipeline, empty if it is the only one.
+    that of the pipeline, empty if it is the only one; `plan` is the saved plan that is carried out.
     """
 
     registries: Mapping[str, RegistrySettings] = field(default_factory=dict)
@@ -44,6 +46,7 @@ class Settings(Struct, frozen=True):
     run_id: str = ""
     lock_file: str | None = None
     prefix: str = ""
+    plan: SavedPlan | None = None
 
     def task(self, group: str, name: str) -> str:
         """Return the name of a task of this pipeline."""
@@ -69,13 +72,25 @@ class Settings(Struct, frozen=True):
     def stores(self) -> Stores:
         """The stores of this process: all its tasks share connections and tokens."""
         with _making:
-            return _plans[-1].stores(self._key) if _plans else _stores(self._key, os.getpid())
+            if _plans:
+                return _plans[-1].stores(self._key)
+            return self._carried.stores if self.plan else _stores(self._key, os.getpid())
 
     @property
     def resolver(self) -> Resolver:
         """The resolver of this process: a tag is looked up once, even for several locks."""
         with _making:
-            return _plans[-1].resolver(self._key) if _plans else _resolver(self._key, os.getpid())
+            if _plans:
+                return _plans[-1].resolver(self._key)
+            return self._carried.resolver if self.plan else _resolver(self._key, os.getpid())
+
+    @property
+    def _carried(self) -> CarriedAccess:
+        assert self.plan
+        key = (self._key, os.getpid())
+        if key not in _carried:
+            _carried[key] = CarriedAccess(self._key, self.plan)
+        return _carried[key]
 
     @property
     def _key(self) -> _Key:
@@ -86,17 +101,23 @@ class PlannedAccess:
     """The stores of a plan: what tasks write is remembered, and seen by later tasks.
 
     `offline`, no registry is asked; unless it `runs_programs`, those whose output is searched for images are not run.
-    `transfers` counts what tasks will send and receive.
+    `transfers` counts what tasks will send and receive; `resolved` gets what tags are resolved to.
     """
 
-    def __init__(self, *, offline: bool = False, runs_programs: bool = True) -> None:
+    def __init__(self, *, offline: bool = False, runs_programs: bool = True, resolved: Resolved | None = None) -> None:
         from bundlepipe.stores.planned import Transfers
 
         self.transfers: Transfers = Transfers()
         self.runs_programs = runs_programs
         self._offline = offline
+        self._resolved = resolved
         self._stores: dict[_Key, PlannedStores] = {}
         self._resolvers: dict[_Key, Resolver] = {}
+
+    @property
+    def destinations(self) -> dict[str, str | None]:
+        """The digests that the tags of destinations name, None for nothing; only if `resolved` is there."""
+        return {tag: digest for stores in self._stores.values() for tag, digest in stores.destinations.items()}
 
     def stores_of(self, settings: Settings) -> PlannedStores:
         """Return the stores of the tasks with these settings."""
@@ -107,17 +128,23 @@ class PlannedAccess:
         from bundlepipe.stores.planned import PlannedStores
 
         if registries not in self._stores:
-            self._stores[registries] = PlannedStores(dict(registries), self.transfers, offline=self._offline)
+            self._stores[registries] = PlannedStores(
+                dict(registries), self.transfers, offline=self._offline, resolved=self._resolved
+            )
         return self._stores[registries]
 
     def resolver(self, registries: _Key) -> Resolver:
         """Return the resolver for these settings."""
+        from bundlepipe.verbs.images.keeping_resolver import KeepingResolver
         from bundlepipe.verbs.images.resolver import Resolver
 
         overlay = active_overlay()
         # Each lock that uses a stand-in of a digest has to ask for it.
         if registries not in self._resolvers or (overlay and overlay.stands_in):
-            self._resolvers[registries] = Resolver(self.stores(registries))
+            stores = self.stores(registries)
+            self._resolvers[registries] = (
+                Resolver(stores) if self._resolved is None else KeepingResolver(stores, self._resolved)
+            )
         return self._resolvers[registries]
 
 
@@ -125,10 +152,28 @@ class PlannedAccess:
 _plans: list[PlannedAccess] = []
 
 
+class CarriedAccess:
+    """The stores of a process that carries out a plan: tags are those of the plan."""
+
+    def __init__(self, registries: _Key, plan: SavedPlan) -> None:
+        from bundlepipe.stores.resolved import Resolved, ResolvedStores
+        from bundlepipe.verbs.images.keeping_resolver import KeepingResolver
+
+        resolved = Resolved(plan.resolved)
+        self.stores: Stores = ResolvedStores(dict(registries), resolved, emit=tell_retries)
+        self.resolver: Resolver = KeepingResolver(self.stores, resolved)
+
+
+# By the settings and the process; a run carries out one plan.
+_carried: dict[tuple[_Key, int], CarriedAccess] = {}
+
+
 @contextmanager
-def planned_access(*, offline: bool = False, runs_programs: bool = True) -> Iterator[PlannedAccess]:
+def planned_access(
+    *, offline: bool = False, runs_programs: bool = True, resolved: Resolved | None = None
+) -> Iterator[PlannedAccess]:
     """Let all tasks use the stores of a plan within the context."""
-    access = PlannedAccess(offline=offline, runs_programs=runs_programs)
+    access = PlannedAccess(offline=offline, runs_programs=runs_programs, resolved=resolved)
     _plans.append(access)
     try:
         yield access

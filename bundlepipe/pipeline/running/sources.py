@@ -154,6 +154,21 @@ class SourceStaleness(Staleness):
             reasons += [*self._changed_archives(values), *self._changed_layout(values), *self._changed_image(values)]
         return list(dict.fromkeys([*self.refresh_reasons(), *reasons]))
 
+    @property
+    def archives_read(self) -> Sequence[str]:
+        """The tar files that the task uses."""
+        return self._archives
+
+    def adopted_values(self, values: Values) -> Values:
+        """Return the values with the stamps that tar files have here."""
+        return {**super().adopted_values(values), STAMPS: stamps(self._archives)}
+
+    def resolve_source(self) -> None:
+        """Resolve the tag of a remote source, for a plan that is to be carried out with it; StoreError if it cannot."""
+        source = self._thing.source
+        if is_remote(source):
+            self._settings.stores.locate(parse_location(source))
+
     def refresh_reasons(self) -> list[Reason]:
         """Return why the source's tag is to be looked up again, regardless of other reasons."""
         source = self._thing.source

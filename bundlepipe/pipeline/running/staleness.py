@@ -14,7 +14,7 @@ import time
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from doit.task import Task
 
@@ -25,6 +25,7 @@ from bundlepipe.pipeline.declared.field_types import fields_of
 from bundlepipe.pipeline.declared.model import Program
 from bundlepipe.pipeline.doit_adapter.internals import Calculator
 from bundlepipe.pipeline.reasons import Reason, changed_dependency, no_local_record, summary
+from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 from bundlepipe.pipeline.running.destination_lookups import Announced, DestinationLookup
 from bundlepipe.pipeline.running.edges import REFUSAL, PipelineTask
 from bundlepipe.pipeline.running.status import is_looked_at, take_late_edges
@@ -49,9 +50,23 @@ def from_values(values: Values) -> Snapshot:
     return {path: FileState(*file) for path, file in values.get(FILES, {}).items()}
 
 
-def fingerprint(value: object) -> str:
+class Fingerprint(str):
+    """A hash that replaces a JSON-able value that may hold secrets."""
+
+    __slots__ = ()
+
+
+def fingerprint(value: object) -> Fingerprint:
     """Return a hash that replaces a JSON-able value that may hold secrets."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return Fingerprint(hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest())
+
+
+class CarriedTask(Protocol):
+    """What a saved plan that is carried out has of one task."""
+
+    def reasons(self, staleness: Staleness, task: Task, values: Values) -> list[Reason]:
+        """Return why the task has to run so that it is as planned; refuse it if its inputs are not as planned."""
+        ...
 
 
 def options_of(declared: Any) -> Values:
@@ -99,13 +114,15 @@ class Staleness(Calculator):
     """Compares a task's options and files with the record of its last run.
 
     `lookup` is the lookup of its destination, if there is one that can be sent together with those
-    of other tasks, which are `announced`. `options` are JSON-able values; a subclass returns further
-    files in `files_now`, and names what is compared in `compared`.
+    of other tasks, which are `announced`; `carried` is there in a run that carries out a plan. `options` are
+    JSON-able values; a subclass returns further files in `inputs_now` and `outputs_now`, and names what is
+    compared in `compared`.
     """
 
     compared = "options and files"
     lookup: DestinationLookup | None = None
     announced = Announced({})
+    carried: CarriedTask | None = None
 
     def __init__(self, options: Values) -> None:
         super().__init__()
@@ -122,7 +139,7 @@ class Staleness(Calculator):
         with paths_from(self.directory):
             try:
                 take_late_edges(task, self.dependencies, self.tasks_dict)
-                reasons = self.reasons(task, values)
+                reasons = self._reasons_now(task, values)
                 if reasons and OPTIONS in values:
                     reasons = list(dict.fromkeys([*reasons, *self._changed_results(task)]))
             except Unforeseen as error:
@@ -142,13 +159,31 @@ class Staleness(Calculator):
         """Return what is compared with the last run and, if that was done, what has changed."""
         return f"{self.compared}, compared with the last run{f': {summary(self._found)}' if self._found else ''}"
 
+    def _reasons_now(self, task: Task, values: Values) -> list[Reason]:
+        if self.carried is None or is_looked_at(task):
+            return self.reasons(task, values)
+        return self.carried.reasons(self, task, values)
+
+    @property
+    def archives_read(self) -> Sequence[str]:
+        """The tar files that the task reads, which are compared by their stamps."""
+        return ()
+
+    def adopted_values(self, values: Values) -> Values:
+        """Return the values of a run that another machine has done, as this one would have recorded them."""
+        return {**values, OPTIONS: self.options}
+
+    def reasons_of_destination(self, task: Task, values: Values) -> list[Reason]:
+        """Return how the destination differs from the values of a run that this machine has no record of."""
+        return []
+
     def reasons(self, task: Task, values: Values) -> list[Reason]:
         """Return why the task has to run; empty if it is up to date."""
         if OPTIONS not in values:
             return [no_local_record(task.name)]
         missing = [
             Reason("outputMissing", target, f"{target} is missing")
-            for target in task.targets
+            for target in self._targets(task)
             if not os.path.exists(anchored(target))
         ]
         if missing:
@@ -171,17 +206,26 @@ class Staleness(Calculator):
                 if before is None or checker.check_modified(path, status, before):
                     yield changed_dependency(path)
 
+    def _targets(self, task: Task) -> list[str]:
+        """Return the targets that have to be there: a clone that carries out a plan need not have the records."""
+        own = f"{STATE_DIRECTORY}{os.sep}"
+        return [target for target in task.targets if self.carried is None or not target.startswith(own)]
+
     def files_now(self, before: Snapshot) -> Snapshot:
         """Return the state of the task's files now, reading only those that `before` does not vouch for."""
+        return {**self.outputs_now(before), **self.inputs_now(before)}
+
+    def inputs_now(self, before: Snapshot) -> Snapshot:
+        """Return the state of the files that the task reads."""
         return {}
 
-    def files_read(self) -> Snapshot:
-        """Return the state of what the task reads, without what it makes; InputError."""
-        return self.files_now({})
+    def outputs_now(self, before: Snapshot) -> Snapshot:
+        """Return the state of files that it writes, and that must not differ from what it wrote."""
+        return {}
 
     def _refresh_stamps(self, task: Task, values: Values, before: Snapshot, now: Snapshot) -> None:
         """Record the new stamps of files that were touched but not changed, so they are not read in every run."""
-        if before != now and not is_looked_at(task):
+        if before != now and not is_looked_at(task) and self.carried is None:
             self.remember(task, {**values, FILES: to_values(now)})
 
 

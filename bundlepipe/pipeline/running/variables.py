@@ -6,12 +6,15 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from doit import get_var
+from doit import get_initial_workdir, get_var
 from doit.exceptions import InvalidDodoFile
 from msgspec import Struct
 
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.filesystem.base_directory import base_directory, paths_from
 from bundlepipe.pipeline.declared.model import Image, Verify, images_lock_path
 from bundlepipe.pipeline.declared.reading import Declared
 from bundlepipe.pipeline.declared.suggestions import suggestions
@@ -20,9 +23,13 @@ from bundlepipe.pipeline.records.groups import group_name, is_task
 from bundlepipe.pipeline.running.run import REFRESH_ALL
 from bundlepipe.pipeline.running.sources import is_remote
 
+if TYPE_CHECKING:
+    from bundlepipe.documents.plan.saved import SavedPlan
+
 _VERIFY_VARIABLE = "BUNDLEPIPE_VERIFY"
 _VERIFY_REGISTRY = "registry"
-_REFRESH, _VERIFY, _FORCE = "refresh", "verify", "force"
+_REFRESH, _VERIFY, _FORCE, _PLAN = "refresh", "verify", "force", "plan"
+_OWN = (_REFRESH, _VERIFY, _FORCE, _PLAN)
 # Similarity to one of our variables: one letter less, more or exchanged is enough.
 _LIKENESS = 0.8
 
@@ -35,11 +42,11 @@ def refuse_misspelled() -> None:
     """Raise InvalidDodoFile for a misspelt variable of ours, which would otherwise be ignored silently."""
     # doit returns a variable only by its name.
     for name in variables() or ():
-        if name in (_REFRESH, _VERIFY, _FORCE):
+        if name in _OWN:
             continue
         from difflib import get_close_matches
 
-        near = get_close_matches(name.lower(), (_REFRESH, _VERIFY, _FORCE), 1, _LIKENESS)
+        near = get_close_matches(name.lower(), _OWN, 1, _LIKENESS)
         if near:
             raise InvalidDodoFile(
                 f"{name}={get_var(name)}: no variable has that name: expected {near[0]}=; "
@@ -161,9 +168,51 @@ def _mentions(path: str, text: str) -> bool:
 
 
 def _variable(name: str) -> str:
-    """Return a variable of doit's command line; read while loading, as spawned workers have none."""
+    """Return a variable of doit's command line; read while loading, as spawned workers have none.
+
+    In a run that carries out a plan it is the one that the plan was made with.
+    """
+    if name != _PLAN and (plan := wanted_plan()):
+        return plan.saved.variables.get(name, "")
     value: Any = get_var(name)
     return str(value) if value else ""
+
+
+def variables_in_use() -> dict[str, str]:
+    """Return the variables that a plan keeps."""
+    given = {_REFRESH: _variable(_REFRESH), _FORCE: _variable(_FORCE)}
+    given[_VERIFY] = _variable(_VERIFY) or os.environ.get(_VERIFY_VARIABLE, "")
+    return {name: value for name, value in given.items() if value}
+
+
+def wanted_plan() -> SavedPlan | None:
+    """Return the saved plan in `doit plan=FILE`, which is to be carried out; None if there is none.
+
+    Raises InvalidDodoFile for a plan that cannot be carried out, and for a variable that it would contradict.
+    """
+    value: Any = get_var(_PLAN)
+    if value == "":
+        # As of a variable of the shell that is not set: a run without a plan was not meant.
+        raise InvalidDodoFile(f"{_PLAN}=: expected {_PLAN}=FILE, a plan that doit plan --out has saved")
+    return _read_plan(str(value), get_initial_workdir() or base_directory()) if value else None
+
+
+@cache
+def _read_plan(path: str, directory: str) -> SavedPlan:
+    from bundlepipe.documents.plan.saved import SavedPlan
+    from bundlepipe.filesystem.files import read_document
+
+    for name in (_REFRESH, _FORCE, _VERIFY):
+        if get_var(name):
+            raise InvalidDodoFile(
+                f"{name}= and {_PLAN}= exclude each other: a plan is carried out with the variables that it was made "
+                "with"
+            )
+    try:
+        with paths_from(directory):
+            return SavedPlan.parse(read_document(path), path)
+    except BundlepipeError as error:
+        raise InvalidDodoFile(str(error)) from None
 
 
 # Whether tasks are only looked at, by a command that sends no request in any case.

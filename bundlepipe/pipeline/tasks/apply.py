@@ -52,7 +52,7 @@ class ApplyStaleness(Staleness):
         is_asked = self._settings.refreshes(self._name, f"apply_config:{self._name}")
         return [*([REFRESH_REQUESTED] if is_asked else []), *super().reasons(task, values)]
 
-    def files_now(self, before: Snapshot) -> Snapshot:
+    def inputs_now(self, before: Snapshot) -> Snapshot:
         """Return the state of the rendered file."""
         return file_snapshot([self._rendered], before)
 

@@ -129,7 +129,7 @@ class CopyStaleness(SourceStaleness):
         """Compare as all tasks do; then check a local destination, or one that is to be verified."""
         return super().reasons(task, values) or self._missing(task, values)
 
-    def files_now(self, before: Snapshot) -> Snapshot:
+    def inputs_now(self, before: Snapshot) -> Snapshot:
         """Return the state of the locks that the copy reads, and excludes."""
         return file_snapshot(locks_read(self._copy), before)
 
@@ -138,14 +138,21 @@ class CopyStaleness(SourceStaleness):
         if isinstance(destination, ArchiveLocation):
             return []
         digests = list(filter(None, values["digest"].split(",")))
-        tags = [*filter(None, [values["tag"]]), *self._copy.tags]
+        tags = [*filter(None, [values.get("tag")]), *self._copy.tags]
         if isinstance(destination, LayoutLocation):
             is_there = _layout_has(destination, tags, digests)
             return [] if is_there else [not_there(destination)]
         if isinstance(destination, EngineLocation):
             return _misnamed(destination, tags, digests[0])
-        if not self._settings.verify:
+        return self.reasons_of_destination(task, values) if self._settings.verify else []
+
+    def reasons_of_destination(self, task: Task, values: Values) -> list[Reason]:
+        """Look up the tags of a repository that was copied to, or the images if it has none."""
+        destination = parse_location(self._copy.to)
+        if not isinstance(destination, Reference):
             return []
+        digests = list(filter(None, values["digest"].split(",")))
+        tags = [*filter(None, [values.get("tag")]), *self._copy.tags]
         asked = [(digests[0], destination.repository.tagged(tag)) for tag in tags]
         asked = asked or [(digest, destination.repository.at(Digest(digest))) for digest in digests]
         reasons: list[Reason] = []
@@ -257,6 +264,11 @@ class CopyAction(Action):
             IMAGE_ID: image,
         }
 
+    def adopt(self) -> None:
+        """Record a tar file as that of this copy."""
+        for path in archives_in([self._copy.to]):
+            record_output(Copy.kind, self._settings.record(self._copy.name), path)
+
     def _request(self) -> CopyRequest:
         from bundlepipe.verbs.copying.request import CopyRequest
 
@@ -271,6 +283,7 @@ class CopyAction(Action):
             include_non_distributable=declared.include_non_distributable_layers,
             cosign=declared.cosign_signatures,
             exclude=[_excluded(item) for item in declared.exclude],
+            foretold=self.foretold,
             **handed_on(declared, CopyRequest, but=("source", "exclude")),
         )
 

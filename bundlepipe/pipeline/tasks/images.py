@@ -123,7 +123,7 @@ class BuildStaleness(DestinationStaleness):
         """Compare as all pushes do; a refresh of this image builds it again, with base images that may have moved."""
         return [*_refresh_reasons(self._name, self.lookup.settings), *super().reasons(task, values)]
 
-    def files_now(self, before: Snapshot) -> Snapshot:
+    def inputs_now(self, before: Snapshot) -> Snapshot:
         """Walk the context."""
         return context_of(self._build).snapshot(before)
 
@@ -213,7 +213,7 @@ class ProgramStaleness(Staleness):
         place = self._destination or Reference.parse(values["image"])
         return mismatch(look_up(DestinationLookup(place, self._settings)), values["digest"], place)
 
-    def files_now(self, before: Snapshot) -> Snapshot:
+    def inputs_now(self, before: Snapshot) -> Snapshot:
         """Return the state of the files that the program reads."""
         return files_among(self._program.files, before)
 

@@ -163,7 +163,12 @@ class LockStaleness(Staleness):
         path = self._settings.lock_file
         return changes(path, from_list(values.get(ENTRIES, []))) if path else []
 
-    def files_now(self, before: Snapshot) -> Snapshot:
+    def adopted_values(self, values: Values) -> Values:
+        """Return the values as this run would record them, so that no entry of the lock file counts as unused."""
+        adopted = super().adopted_values(values)
+        return {**adopted, RUN: self._settings.run_id} if ENTRIES in values else adopted
+
+    def inputs_now(self, before: Snapshot) -> Snapshot:
         """Return the state of every searched file, of built sources, and of images.yml."""
         return {
             **searched_now(self._bundle, self._lock, before),
@@ -235,7 +240,9 @@ class LockAction(Action):
         builder = SourceBuilder(bundle, self._lock, path, settings, emit)
         results = self._results()
         locked = lock(self._request(emit), results or _read_lock(path), settings.resolver, builder.build)
-        written = output.write(locked.to_bytes())
+        content = locked.to_bytes()
+        self.check_output(path, content)
+        written = output.write(content)
         count = len(locked.images)
         what = f"{count} image{'' if count == 1 else 's'}"
         used = {ENTRIES: to_list(results.used), RUN: settings.run_id} if results else {}

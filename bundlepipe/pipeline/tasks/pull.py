@@ -85,17 +85,14 @@ class PullStaleness(SourceStaleness):
             task.meta[_FRESH] = values
         return reasons
 
-    def files_now(self, before: Snapshot) -> Snapshot:
-        """Return the state of the pulled directory, and of the lock file that names the source."""
-        return {**snapshot(Inputs([self._pull.to], exclude=()), before), **self._lock_now(before)}
-
-    def files_read(self) -> Snapshot:
+    def inputs_now(self, before: Snapshot) -> Snapshot:
         """Return the state of the lock file that names the source."""
-        return self._lock_now({})
-
-    def _lock_now(self, before: Snapshot) -> Snapshot:
         source = self._pull.source
         return file_snapshot([source.path], before) if isinstance(source, LockSource) else {}
+
+    def outputs_now(self, before: Snapshot) -> Snapshot:
+        """Return the state of the pulled directory."""
+        return snapshot(Inputs([self._pull.to], exclude=()), before)
 
 
 class PullAction(Action):
@@ -154,6 +151,10 @@ class PullAction(Action):
             STAMPS: read,
             IMAGE_ID: image,
         }
+
+    def adopt(self) -> None:
+        """Record the directory as that of this pull."""
+        record_output(Pull.kind, self._settings.record(self._pull.name), self._pull.to)
 
 
 def remove_pulled(task_name: str, pull: Pull, record: str, protected: Sequence[str], dryrun: bool) -> None:

@@ -129,6 +129,11 @@ class DestinationStaleness(Staleness):
             task.meta[LOOKUP_RESULT] = result
         return reasons
 
+    def reasons_of_destination(self, task: Task, values: Values) -> list[Reason]:
+        """Look up the destination, together with those of all tasks without a local record."""
+        result = self.announced.result(task.name, self.recorded) or look_up(self.lookup)
+        return mismatch(result, values["digest"], self.lookup.destination)
+
 
 class PushStaleness(DestinationStaleness):
     """The files of a push are its inputs."""
@@ -139,7 +144,7 @@ class PushStaleness(DestinationStaleness):
         super().__init__(_options(thing, destination, settings), destination, thing.tags, settings)
         self._inputs = inputs_of(thing)
 
-    def files_now(self, before: Snapshot) -> Snapshot:
+    def inputs_now(self, before: Snapshot) -> Snapshot:
         """Walk the inputs."""
         return snapshot(self._inputs, before)
 
@@ -193,6 +198,7 @@ class PushAction(Action):
             is_bundle=isinstance(thing, Bundle),
             labels=thing.labels,
             tags=thing.tags,
+            foretold=self.foretold,
         )
         stores = self._settings.stores
         result = result_for(self.task)

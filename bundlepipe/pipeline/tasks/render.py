@@ -69,13 +69,13 @@ class RenderStaleness(Staleness):
         super().__init__(_options(render))
         self._render = render
 
-    def files_now(self, before: Snapshot) -> Snapshot:
-        """Return the state of the rendered files, the locks, and the output."""
-        return {**_read_now(self._render, before), **file_snapshot([self._render.output], before)}
+    def inputs_now(self, before: Snapshot) -> Snapshot:
+        """Return the state of the rendered files, and the locks."""
+        return _read_now(self._render, before)
 
-    def files_read(self) -> Snapshot:
-        """Return the state of the rendered files and the locks."""
-        return _read_now(self._render, {})
+    def outputs_now(self, before: Snapshot) -> Snapshot:
+        """Return the state of the output."""
+        return file_snapshot([self._render.output], before)
 
 
 class RenderAction(Action):
@@ -105,6 +105,7 @@ class RenderAction(Action):
         output.check_place()
         before = _read_now(declared, {})
         content = render(RenderRequest(self._texts(emit), declared.locks, declared.config))
+        self.check_output(declared.output, content)
         written = output.write(content, partial(intend_output, Render.kind, record, declared.output))
         record_output(Render.kind, record, declared.output)
         digest = str(Digest.of(content))
@@ -115,6 +116,10 @@ class RenderAction(Action):
             OPTIONS: _options(declared),
             FILES: to_values({**before, **file_snapshot([declared.output], {})}),
         }
+
+    def adopt(self) -> None:
+        """Record the output as that of this render."""
+        record_output(Render.kind, self._settings.record(self._render.name), self._render.output)
 
     def _texts(self, emit: Emit) -> list[Text]:
         """Return the texts to render, in the order of the declaration, each file once."""

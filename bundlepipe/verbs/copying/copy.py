@@ -26,6 +26,7 @@ from bundlepipe.verbs.copying.present import Present
 from bundlepipe.verbs.copying.request import Copied, CopiedRoot, CopyRequest, Tally
 from bundlepipe.verbs.copying.roots import roots_of, wanted
 from bundlepipe.verbs.shared.bundles import require_kind
+from bundlepipe.verbs.shared.foretold import Foretold
 
 
 def copy(
@@ -73,6 +74,8 @@ def _deliver(
 ) -> Copied:
     roots = _roots(request, items)
     repository = present.store.repository if present.store else None
+    if request.foretold:
+        _check(request.foretold, str(request.destination), roots, present)
     non_distributable = non_distributable_layers(request, items, repository)
     skipped = {} if request.include_non_distributable else non_distributable
     left_out = {digest for digests in skipped.values() for digest in digests}
@@ -101,6 +104,15 @@ def _deliver(
         has_non_distributable=bool(non_distributable),
         lock=_lock(request, items, roots, repository) if repository else None,
     )
+
+
+def _check(foretold: Foretold, destination: str, roots: Sequence[Item], present: Present) -> None:
+    foretold.check_result(destination, [item.digest for item in roots])
+    repository = present.store.repository if present.store else None
+    for tag in roots[0].tags if repository and len(roots) == 1 else ():
+        named = present.named(tag)
+        assert repository
+        foretold.check_destination(repository.tagged(tag), named.digest if named else None)
 
 
 def _announced(request: CopyRequest, items: Sequence[Item]) -> list[AnnouncedImage]:

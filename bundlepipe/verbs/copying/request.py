@@ -16,6 +16,7 @@ from bundlepipe.oci.digest import Digest
 from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.location import ArchiveLocation, Location, Place
 from bundlepipe.verbs.shared.bundles import Kind, internal_tag
+from bundlepipe.verbs.shared.foretold import Foretold
 
 _LONGEST_ORIGIN = 49
 _NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9._-]")
@@ -42,6 +43,7 @@ class CopyRequest(Struct, frozen=True, kw_only=True):
     as_imgpkg: the result is exactly imgpkg's: members of indexes have no tags of their own, of
     cosign's artifacts only signatures are copied, tar files record origins only for the images of a
     bundle, and no annotations of an ImagesLock, and locks have no names.
+    foretold: what a plan says of the roots and their tags; anything else is refused.
     """
 
     source: Location | BundleLock | ImagesLock
@@ -57,6 +59,7 @@ class CopyRequest(Struct, frozen=True, kw_only=True):
     resume: bool = True
     exclude: Sequence[Excluded] = ()
     as_imgpkg: bool = False
+    foretold: Foretold | None = None
 
     @property
     def location(self) -> Location | None:

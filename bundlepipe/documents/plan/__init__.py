@@ -1,0 +1,1 @@
+"""Saved plans: what a run that carries one out reads."""

@@ -1,0 +1,176 @@
+"""Saved plans, as `doit plan --out` writes them: beside the plan, all that a run needs to do just that.
+
+A plan without the key `saved`, as `doit plan --json` prints it, says what a run would do, but not of what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, field
+
+from bundlepipe.errors import BundlepipeError, DocumentError, printable
+from bundlepipe.filesystem.snapshots import FileState, Snapshot
+from bundlepipe.oci.digest import Digest
+
+_SCHEMA = "plan"
+# Begins what stands for a value that may be a secret.
+SEAL = "scrypt:"
+# Of scrypt: a guess at a secret costs about 50 ms.
+_COST = {"n": 1 << 14, "r": 8, "p": 1, "dklen": 32}
+
+
+class SavedFile(Struct, frozen=True, omit_defaults=True):
+    """A file by its content, or a directory; `mode` is octal, and empty if it does not matter."""
+
+    sha256: str | None = None
+    mode: str = ""
+
+    @property
+    def state(self) -> FileState:
+        """The state to compare: it has no time stamps, so it vouches for no file."""
+        return FileState(int(self.mode or "0", 8), self.sha256, 0, 0, 0, 0)
+
+
+def saved_files(snapshot: Snapshot) -> dict[str, SavedFile]:
+    """Return a snapshot as another machine can compare it."""
+    return {
+        path: SavedFile(state.sha256, f"{state.mode:04o}" if state.mode else "")
+        for path, state in sorted(snapshot.items())
+    }
+
+
+class SavedTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a task is to be done with, and what comes of it.
+
+    `pipeline` is the prefix of its pipeline, None for a user's own task. `files` are those that it reads, with
+    the records of what it needs; None if they are known only when other tasks have run. `archives` are the hashes of
+    tar files, `outputs` those of the files that it will have written, `records` the contents of the records of a task
+    that is up to date, and `values` what the task returns.
+    """
+
+    pipeline: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, SavedFile] | None = None
+    archives: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    records: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+class SavedLookup(Struct, frozen=True, omit_defaults=True):
+    """A reference, with a selection among its tags and a platform, and the digest that it was resolved to."""
+
+    reference: str
+    digest: str
+    tags: str = ""
+    platform: str = ""
+
+
+class Saved(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a plan was made of.
+
+    `variables` are those of the command line; `selected` the tasks that it was made for, None for the default.
+    `open` are paths that only tasks with an unknown outcome write. `destinations` are the digests that the tags of
+    destinations named, None for one that named nothing.
+    """
+
+    salt: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    selected: Sequence[str] | None = None
+    open: Sequence[str] = ()
+    resolved: Sequence[SavedLookup] = ()
+    destinations: Mapping[str, str | None] = field(default_factory=dict)
+    tasks: Mapping[str, SavedTask] = field(default_factory=dict)
+
+
+class _Task(Struct, frozen=True):
+    name: str
+    state: str
+    # Texts, or mappings with a subject: for messages only.
+    reasons: Sequence[Any] = ()
+
+
+class _Document(Struct, frozen=True):
+    tasks: Sequence[_Task]
+    saved: Saved | UnsetType = UNSET
+
+
+class SavedPlan(Struct, frozen=True):
+    """A plan that can be carried out; `path` is the name of its file in messages."""
+
+    path: str
+    saved: Saved
+    states: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, content: bytes, path: str) -> SavedPlan:
+        """Parse a file. Raises DocumentError for a faulty one, BundlepipeError for one that cannot be carried out."""
+        document = msgspec.convert(_data(content, path), _Document, strict=False)
+        if document.saved is UNSET:
+            raise BundlepipeError(
+                f"{path}: says what a run would do, but not of what: make a plan that can be carried out with "
+                f"'doit plan --out {path}'"
+            )
+        for task in document.tasks:
+            if task.state == "error":
+                why = f" ({_text(task.reasons[0])})" if task.reasons else ""
+                raise BundlepipeError(
+                    f"{path}: {printable(task.name)} cannot run{why}, so the plan cannot be carried out: correct that, "
+                    "and plan again"
+                )
+        states = {task.name: task.state for task in document.tasks}
+        return cls(path, document.saved, states)
+
+    @property
+    def resolved(self) -> dict[tuple[str, str, str], Digest]:
+        """The digests by lookup: a reference, its selection among tags, and its platform."""
+        return {(each.reference, each.tags, each.platform): Digest(each.digest) for each in self.saved.resolved}
+
+    def task(self, name: str) -> SavedTask | None:
+        """Return what the plan has of a task; None if it is not in the plan."""
+        return self.saved.tasks.get(name) if name in self.states else None
+
+
+def _text(reason: Any) -> str:
+    if isinstance(reason, Mapping):
+        return printable(str(reason["because"]))
+    return printable(str(reason))
+
+
+def _data(content: bytes, path: str) -> Any:
+    """Return the valid content of a file: read as JSON if it is that and valid, since only faults need positions."""
+    from bundlepipe.documents.schemas import validator
+
+    try:
+        data = json.loads(content)
+    except ValueError:
+        pass
+    else:
+        if validator.is_valid(data, _SCHEMA):
+            return data
+    from bundlepipe.documents.yaml.reader import load_one
+
+    document = load_one(content, path)
+    validator.check(document, _SCHEMA)
+    if not isinstance(document.data, dict):
+        raise DocumentError([f"{path}:1:1: expected a plan"])
+    return document.data
+
+
+def sealed(secret: str, salt: str) -> str:
+    """Return what stands in a plan for the fingerprint of a value that may be a secret.
+
+    Plans are shown to others, and a fast hash of a short secret can be guessed.
+    """
+    return f"{SEAL}{_sealed(secret, salt)}"
+
+
+@cache
+def _sealed(secret: str, salt: str) -> str:
+    return hashlib.scrypt(secret.encode(), salt=bytes.fromhex(salt), **_COST).hex()
