@@ -15,6 +15,7 @@ from doit.task import Task
 
 from bundlepipe.errors import quoted
 from bundlepipe.pipeline.declared.suggestions import suggestions
+from bundlepipe.pipeline.doit_adapter.internals import save_nothing
 from bundlepipe.pipeline.drawing.model import GraphTask, TaskGraph, TaskKind, folded
 from bundlepipe.pipeline.records.groups import GROUPS, group_name
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
@@ -39,6 +40,8 @@ class TaskNeeds:
     """
 
     def __init__(self, tasks: Iterable[Task], dependencies: Dependency) -> None:
+        # doit forgets records that another checker of files made; a command that looks leaves that to a run.
+        save_nothing(dependencies)
         # It expands patterns, and connects files with the tasks that make them, as in a run.
         self.control = TaskControl(list(tasks))
         self.tasks: dict[str, Task] = dict(self.control.tasks)

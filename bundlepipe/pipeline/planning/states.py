@@ -40,7 +40,8 @@ def states_by_plan(
 
 def _other_state(task: Task, members: Sequence[str], states: Mapping[str, State], planned: PlanningRunner) -> State:
     """Return the state of a task that was not planned."""
-    if task.name in planned.ignored:
+    is_left_out = bool(members) and all(states[member].name == "ignored" for member in members)
+    if task.name in planned.ignored and (task.actions or is_left_out):
         return State("ignored", [Reason("ignored", task.name, "by doit ignore")])
     if task.actions:
         return State("up-to-date", [Reason("notNeeded", task.name, "no task that is to run needs it")])

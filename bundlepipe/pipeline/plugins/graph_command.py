@@ -20,8 +20,7 @@ from bundlepipe.pipeline.plugins.options import switch
 
 if TYPE_CHECKING:
     from bundlepipe.pipeline.drawing.forms import Form
-    from bundlepipe.pipeline.drawing.model import State, TaskGraph
-    from bundlepipe.pipeline.drawing.reading import TaskNeeds
+    from bundlepipe.pipeline.drawing.model import TaskGraph
 
 # Names of the standard output.
 _STANDARD = ("-", "/dev/stdout")
@@ -110,25 +109,14 @@ class GraphCommand(DoitCmdBase):  # type: ignore[misc]
         return path if os.getcwd() == self._called_from else os.path.join(self._called_from, path)
 
     def _graph(self, of: Sequence[str], *, groups: bool, private: bool, has_states: bool) -> TaskGraph:
-        from bundlepipe.pipeline.doit_adapter.internals import save_nothing
         from bundlepipe.pipeline.drawing.reading import TaskNeeds
+        from bundlepipe.pipeline.plugins.planned_run import states_of
 
-        # doit forgets records that another checker of files made; a command that looks leaves that to a run.
-        save_nothing(self.dep_manager)
         found = TaskNeeds(self.task_list, self.dep_manager)
         graph = found.graph(groups=groups, private=private)
         if of:
             graph = graph.around(found.named(of, graph))
-        return graph.with_states(self._states(found)) if has_states else graph
-
-    def _states(self, found: TaskNeeds) -> dict[str, State]:
-        """Return the states that a plan finds without any request, and without programs."""
-        from bundlepipe.pipeline.planning.states import states_by_plan
-        from bundlepipe.pipeline.plugins.planned_run import planned_run
-
-        found.control.process(None)
-        planned = planned_run(found.control, self.dep_manager, offline=True, runs_programs=False)
-        return states_by_plan(found.tasks, found.before, planned)
+        return graph.with_states(states_of(found, self.dep_manager)) if has_states else graph
 
     def _put(self, graph: TaskGraph, form: Form, path: str | None, *, force: bool) -> None:
         from bundlepipe.filesystem.files import is_stream, write_to_stream

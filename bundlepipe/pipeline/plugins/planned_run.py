@@ -1,9 +1,9 @@
-"""The run of doit behind `doit plan`, behind the states of `doit graph`, and behind `bundlepipe diff`."""
+"""The run of doit behind `doit plan`, the states of `doit graph`, `list -s` and `info`, and `bundlepipe diff`."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -24,6 +24,8 @@ from bundlepipe.pipeline.running.run import PlannedAccess, planned_access
 Made = TypeVar("Made", bound=PlanningRunner)
 
 if TYPE_CHECKING:
+    from bundlepipe.pipeline.drawing.model import State
+    from bundlepipe.pipeline.drawing.reading import TaskNeeds
     from bundlepipe.pipeline.planning.saving import PlanSaver
     from bundlepipe.stores.resolved import Resolved
 
@@ -113,6 +115,15 @@ def _foreseen(
         if reporter.errors:
             raise InvalidCommand(reporter.errors[0])
         yield runner, overlay, access
+
+
+def states_of(found: TaskNeeds, dependencies: Dependency, names: Sequence[str] | None = None) -> dict[str, State]:
+    """Return the states of all tasks, or for `names` of these, by a plan without requests and without programs."""
+    from bundlepipe.pipeline.planning.states import states_by_plan
+
+    found.control.process(names)
+    planned = planned_run(found.control, dependencies, offline=True, runs_programs=False)
+    return states_by_plan(found.tasks, found.before, planned)
 
 
 class _Silent(ZeroReporter):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The status of tasks for `doit list -s` and `doit info`, which must not change or request anything.
+"""The status of tasks for commands that only look at them, which must not change or request anything.
 
 A run knows more about a task when it comes to it: the edges found meanwhile, and the outcomes of a
 group's members. Here both are determined without a run.

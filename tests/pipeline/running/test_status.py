@@ -7,7 +7,7 @@ import re
 import pytest
 
 from bundlepipe.pipeline.records.groups import GROUPS
-from tests.support.project import Project
+from tests.support.project import DODO, Project
 from tests.support.proxy import Proxy
 
 MADE = [group for group in GROUPS if group != "apply_config"]
@@ -39,10 +39,14 @@ def test_a_group_is_what_its_members_are(declared: Project) -> None:
     declared.doit(*MADE)
     declared.write("base/config.yml", "kind: Changed\n")
     statuses = _statuses(declared, "--all")
-    stale = {"lock_bundle", "lock_bundle:base", "push_bundle", "push_bundle:base"}
-    assert {task for task, status in statuses.items() if status == "R"} == stale
+    assert {task for task, status in statuses.items() if status == "U"} == {
+        "apply_config", "push_image", "push_image:site"
+    }  # fmt: skip
+    assert set(statuses.values()) == {"U", "R"}
     declared.doit("ignore", "push_bundle:base")
-    assert _statuses(declared)["push_bundle"] == "U"
+    statuses = _statuses(declared, "--all")
+    assert statuses["push_bundle:base"] == statuses["push_bundle:app"] == statuses["push_bundle"] == "I"
+    assert statuses["lock_bundle"] == "R"
 
 
 def test_a_lock_is_stale_by_what_it_found(declared: Project) -> None:
@@ -50,7 +54,9 @@ def test_a_lock_is_stale_by_what_it_found(declared: Project) -> None:
     declared.write("site/index.html", "changed")
     declared.doit("push_image")
     statuses = _statuses(declared, "--all")
-    assert {task for task, status in statuses.items() if status == "R"} == {"lock_bundle", "lock_bundle:app"}
+    groups = {"lock_bundle", "push_bundle", "copy_bundle", "pull_bundle", "render_config"}
+    expected = groups | {f"{group}:app" for group in groups}
+    assert {task for task, status in statuses.items() if status == "R"} == expected
 
 
 def test_looking_changes_and_asks_nothing(project: Project, proxy: Proxy) -> None:
@@ -81,16 +87,41 @@ def test_looking_changes_and_asks_nothing(project: Project, proxy: Proxy) -> Non
 def test_info_says_in_words_why_a_task_would_run(declared: Project, task: str) -> None:
     output = declared.doit("info", task, status=1).stdout
     assert not re.search(r" object at |0x[0-9a-f]+|<bundlepipe", output)
-    assert re.search(r"^    - .* (no local record|to be run: push_bundle:base, push_bundle:app) ", output, re.MULTILINE)
+    why = "is to run: push_bundle:app, push_bundle:base" if task == "push_bundle" else "no local record"
+    assert f"status     : run\n * {why}\n" in output and "meta" not in output
 
 
 def test_info_names_what_changed_and_says_nothing_of_what_has_not(declared: Project) -> None:
     declared.doit(*MADE)
-    assert "evaluate to false" not in declared.doit("info", "lock_bundle:app").stdout
+    assert " * " not in declared.doit("info", "lock_bundle:app").stdout
     assert "status     : up-to-date" in declared.doit("info", "push_bundle").stdout
     declared.write("app/other.yml", "kind: Other\n")
     output = declared.doit("info", "lock_bundle:app", status=1).stdout
-    assert "images.yml and the options of the lock, compared with the last run: app/other.yml is new" in output
+    assert "status     : run\n * app/other.yml is new\n" in output
+    assert "status" not in declared.doit("info", "--no-status", "push_bundle:app").stdout
+    assert declared.doit("info", "nothing", status=3).stderr == "ERROR: 'nothing': there is no such task\n"
+
+
+def test_what_a_task_of_a_users_own_may_change_may_run_and_what_cannot_run_is_an_error(declared: Project) -> None:
+    declared.doit(*MADE)
+    declared.write(
+        "dodo.py",
+        DODO + "def task_made():\n    return {'actions': ['touch base/made.yml'], 'targets': ['base/made.yml']}\n",
+    )
+    declared.write("app/config.yml", "image: x:y:z\n")
+    statuses = _statuses(declared, "--all")
+    assert statuses["made"] == "R" and statuses["push_bundle:base"] == "M"
+    assert statuses["lock_bundle:app"] == "R" and statuses["pull_bundle:app"] == "M"
+    output = declared.doit("info", "push_bundle:base", status=1).stdout
+    assert "status     : maybe\n * lock_bundle:base may change it\n * made may change it\n" in output
+    declared.write("dodo.py", DODO)
+    assert _statuses(declared, "--all")["lock_bundle:app"] == "E"
+
+
+def test_without_a_pipeline_they_are_doits_own(project: Project) -> None:
+    project.write("dodo.py", "def task_one():\n    return {'actions': ['true'], 'uptodate': [False]}\n")
+    assert project.doit("list", "-s").stdout == "R one   \n"
+    assert "evaluate to false" in project.doit("info", "one", status=1).stdout
 
 
 def test_doits_own_reporter_says_nothing_of_groups(declared: Project) -> None:
