@@ -14,8 +14,8 @@ _LONGEST = 50_000
 
 
 def plan_markdown(plan: Plan) -> str:
-    """Return a plan as Markdown; rows that are too many are counted, those of tasks that cannot run come first."""
-    tasks = [task for task in plan.tasks if task.state != "none"]
+    """Return a plan as Markdown: what changes nothing is counted, and so are rows that are too many; failures first."""
+    tasks = [task for task in plan.tasks if task.has_work]
     tasks.sort(key=lambda task: task.state != "error")
     rows, size = list[str](), 0
     for task in tasks[:_MOST_ROWS]:

@@ -46,6 +46,11 @@ class PlannedTask(Struct, frozen=True, kw_only=True):
     files: Sequence[PlannedFile] = ()
     diff: str | None = None
 
+    @property
+    def has_work(self) -> bool:
+        """Whether the task would change anything, may do so, or would fail."""
+        return self.state != "none" and not self.is_unchanged
+
 
 class Plan(Struct, frozen=True):
     """The tasks of a run in order, without groups and private tasks.
@@ -60,8 +65,8 @@ class Plan(Struct, frozen=True):
 
     @property
     def has_work(self) -> bool:
-        """Whether a run would do anything, or fail."""
-        return bool(self.files or self.removed) or any(task.state != "none" for task in self.tasks)
+        """Whether a run would change anything, may do so, or would fail."""
+        return bool(self.files or self.removed) or any(task.has_work for task in self.tasks)
 
     def as_json(self) -> str:
         """Return the plan as JSON, by `schemas/plan.schema.json`."""

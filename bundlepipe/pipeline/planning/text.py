@@ -14,7 +14,14 @@ from bundlepipe.pipeline.reasons import sentences, summary
 from bundlepipe.progress.phrases import counted, few, human_size
 
 TITLES: Mapping[State, str] = {"run": "will run", "maybe": "may run", "error": "cannot run"}
-_TOTALS: Mapping[State, str] = {**TITLES, "run": "to run", "none": "up to date"}
+_IDLE = "will run and change nothing"
+_TOTALS: Mapping[str, str] = {
+    "run": "to run",
+    "maybe": "may run",
+    "error": "cannot run",
+    "idle": "to run without a change",
+    "none": "up to date",
+}
 _COLOURS: Mapping[State, str] = {"run": "\x1b[1;32m", "maybe": "\x1b[1;33m", "error": "\x1b[1;31m", "none": "\x1b[1m"}
 _DIFF_COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
 _FAINT, _PLAIN = "\x1b[2m", "\x1b[0m"
@@ -51,11 +58,13 @@ NO_PAINT = Paint()
 
 def plan_text(plan: Plan, most_lines: int | None, paint: Paint = NO_PAINT) -> str:
     """Return a plan as text: a line for each task, or for each group where that takes more than `most_lines`."""
-    count = sum(task.state != "none" for task in plan.tasks)
-    is_brief = most_lines is not None and count > most_lines
+    idle = [task for task in plan.tasks if task.state != "none" and not task.has_work]
+    is_brief = most_lines is not None and sum(task.has_work for task in plan.tasks) > most_lines
     lines: list[str] = []
     for state, title in TITLES.items():
-        tasks = [task for task in plan.tasks if task.state == state]
+        if state == "error" and idle:
+            lines += [paint.state(_IDLE, "none"), *_idle_lines(idle, paint, are_told=most_lines is None)]
+        tasks = [task for task in plan.tasks if task.state == state and task.has_work]
         if tasks:
             lines.append(paint.state(title, state))
             told = _group_lines(tasks) if is_brief else (_line(task, paint) for task in tasks)
@@ -73,8 +82,8 @@ def plan_text(plan: Plan, most_lines: int | None, paint: Paint = NO_PAINT) -> st
 
 def totals(plan: Plan) -> str:
     """Return the number of tasks in each state, and what will be transferred."""
-    count = Counter(task.state for task in plan.tasks)
-    parts = [f"{count[state]} {words}" for state, words in _TOTALS.items() if count[state]]
+    count = Counter("idle" if task.is_unchanged else task.state for task in plan.tasks)
+    parts = [f"{count[key]} {words}" for key, words in _TOTALS.items() if count[key]]
     parts += _sizes(plan.tasks)
     return ", ".join(parts) or counted(0, "task")
 
@@ -104,6 +113,12 @@ def _why_line(task: PlannedTask, paint: Paint) -> str:
     return f"{printable(task.name)} {state}" + (f": {why}" if why else "")
 
 
+def _idle_lines(tasks: Sequence[PlannedTask], paint: Paint, *, are_told: bool) -> list[str]:
+    if are_told:
+        return [f"  {_line(task, paint)}" for task in tasks]
+    return [f"  {few([printable(task.name) for task in tasks])}"]
+
+
 def _line(task: PlannedTask, paint: Paint) -> str:
     why = summary(task.reasons)
     parts = [printable(task.name), *filter(None, result_of(task)), *([paint.faint(f"({why})")] if why else [])]
@@ -112,7 +127,7 @@ def _line(task: PlannedTask, paint: Paint) -> str:
 
 def result_of(task: PlannedTask) -> list[str]:
     """Return what comes of a task in words: first its summary, which may be empty, then files and sizes."""
-    return [task.summary, *filter(None, [", ".join(_changes(task.files))]), *_sizes([task])]
+    return [task.summary, *filter(None, [", ".join(_changes(task))]), *_sizes([task])]
 
 
 def _diff_lines(task: PlannedTask, paint: Paint) -> Iterator[str]:
@@ -150,11 +165,11 @@ def _sizes(tasks: Sequence[PlannedTask]) -> list[str]:
     return [f"{human_size(size)} {words}" for words, size in sizes.items() if size]
 
 
-def _changes(files: Sequence[PlannedFile]) -> list[str]:
+def _changes(task: PlannedTask) -> list[str]:
     """Return how many files are created, changed and removed, if the line does not name the only one."""
-    if len(files) == 1:
+    if len(task.files) == 1 and task.files[0].path in task.summary:
         return []
-    counts = Counter(file.change for file in files)
+    counts = Counter(file.change for file in task.files)
     found = [(counts[change], change) for change in ("created", "changed", "removed") if counts[change]]
     return [f"{count if at else counted(count, 'file')} {change}" for at, (count, change) in enumerate(found)]
 

@@ -70,7 +70,7 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
         },
         switch("outcomes", "print as JSON what tasks make of the files alone: --since compares two of these"),
         switch("diff", "ask kubectl what applies would change in the cluster"),
-        switch("detailed_exitcode", "exit with 2 if there is something to do", long="detailed-exitcode"),
+        switch("detailed_exitcode", "exit with 2 if anything would change, or may", long="detailed-exitcode"),
     )
     execute_tasks = True
 

@@ -110,6 +110,9 @@ def test_the_exit_status_may_say_whether_there_is_something_to_do(declared: Proj
     declared.doit("plan", "--detailed-exitcode", status=2)
     declared.doit()
     assert declared.doit("plan", "--detailed-exitcode").stdout == "5 up to date\n"
+    declared.doit("forget", "-a")
+    found = declared.doit("plan", "--detailed-exitcode").stdout
+    assert found.startswith("will run and change nothing\n") and found.endswith("\n5 to run without a change\n")
 
 
 def test_why_tells_the_chain_down_to_the_file(declared: Project) -> None:

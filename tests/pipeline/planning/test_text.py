@@ -46,6 +46,18 @@ def test_tasks_are_grouped_by_state_and_those_that_cannot_run_come_last() -> Non
     ]
 
 
+def test_tasks_that_run_and_change_nothing_share_a_line() -> None:
+    idle = [_task(f"push_image:{n}", is_unchanged=True, summary="x unchanged") for n in range(30)]
+    plan = Plan([_task("r"), *idle])
+    assert _lines(plan) == [
+        *("will run", "  r  (a changed)", "will run and change nothing"),
+        "  push_image:0, push_image:1, push_image:2 and 27 more",
+        "1 to run, 30 to run without a change",
+    ]
+    assert _lines(plan, None)[3] == "  push_image:0  x unchanged  (a changed)"
+    assert plan_markdown(plan).count("\n") == 5 and plan.has_work and not Plan(idle).has_work
+
+
 def test_more_tasks_than_lines_are_summed_up_by_group() -> None:
     tasks = [_task(f"{group}:{n:03}", upload=n) for n in range(250) for group in ("lock_bundle", "push_bundle")]
     tasks += [_task("apply_config:x", reasons=[Reason("fileChanged", "b", "b changed")])]
