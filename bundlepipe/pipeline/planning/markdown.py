@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bundlepipe.documents.markdown import as_code
 from bundlepipe.pipeline.planning.plan import Plan, PlannedTask
-from bundlepipe.pipeline.planning.text import TITLES, result_of, totals
+from bundlepipe.pipeline.planning.text import TITLES, entry_lines, result_of, totals
 from bundlepipe.progress.phrases import code_fence, counted, few
 
 _HEAD = ["| task | result | why |", "|---|---|---|"]
@@ -42,6 +42,8 @@ def plan_markdown(plan: Plan) -> str:
 
 def _row(task: PlannedTask) -> str:
     summary, *others = result_of(task)
+    entries = [as_code(line) for line in entry_lines(task)]
     result = ", ".join([*([as_code(summary)] if summary else []), *others])
+    result = "<br>".join([*([result] if result else []), *entries])
     why = few([as_code(reason.because) for reason in task.reasons])
     return f"| {TITLES[task.state]} {as_code(task.name)} | {result} | {why} |"

@@ -24,13 +24,22 @@ class PlannedFile(Struct, frozen=True):
     change: Literal["created", "changed", "removed"]
 
 
+class PlannedEntry(Struct, frozen=True):
+    """An entry of a lock that changes: its reference, and its digests before and after, None if it is not there."""
+
+    reference: str
+    old: str | None
+    new: str | None
+
+
 class PlannedTask(Struct, frozen=True, kw_only=True):
     """What a run will do with one task.
 
     `reasons` say why it runs, may run or cannot; `needs` are the tasks before it that will run, may run or cannot.
     If the result is known beforehand, `image` is the `repository@digest`, `digest` that of an image or file, and
     `summary` the line of the run; `is_unchanged`, if it will find nothing to change. `upload` and `download` are
-    bytes of blobs, `files` those that it changes, `diff` is what an apply would change in the cluster.
+    bytes of blobs, `files` those that it changes, `entries` those of its lock that change; `diff` is what an
+    apply would change in the cluster.
     """
 
     name: str
@@ -44,6 +53,7 @@ class PlannedTask(Struct, frozen=True, kw_only=True):
     upload: int | None = None
     download: int | None = None
     files: Sequence[PlannedFile] = ()
+    entries: Sequence[PlannedEntry] = ()
     diff: str | None = None
 
     @property
@@ -89,6 +99,8 @@ def _as_json(task: PlannedTask) -> dict[str, Any]:
         result["unchanged"] = True
     if task.files:
         result["files"] = _files_as_json(task.files)
+    if task.entries:
+        result["entries"] = [_entry_as_json(entry) for entry in task.entries]
     if task.diff is not None:
         result["diff"] = task.diff
     sizes = {"upload": task.upload, "download": task.download}
@@ -101,6 +113,11 @@ def _as_json(task: PlannedTask) -> dict[str, Any]:
         **({"result": result} if result else {}),
         **({"cost": cost} if cost else {}),
     }
+
+
+def _entry_as_json(entry: PlannedEntry) -> dict[str, str]:
+    digests = {"old": entry.old, "new": entry.new}
+    return {"reference": entry.reference, **{name: digest for name, digest in digests.items() if digest}}
 
 
 def _files_as_json(files: Sequence[PlannedFile]) -> list[dict[str, str]]:

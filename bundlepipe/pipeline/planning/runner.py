@@ -14,6 +14,7 @@ from bundlepipe.errors import BundlepipeError, printable
 from bundlepipe.filesystem.overlay import Overlay, Unforeseen
 from bundlepipe.pipeline.doit_adapter.internals import save_nothing
 from bundlepipe.pipeline.planning.certainty import OpenTasks
+from bundlepipe.pipeline.planning.lock_entries import changed_entries, content_of
 from bundlepipe.pipeline.planning.outcome import outcome_of, planned_files
 from bundlepipe.pipeline.planning.plan import Plan, PlannedTask, State
 from bundlepipe.pipeline.reasons import Reason
@@ -23,6 +24,7 @@ from bundlepipe.pipeline.running.run import PlannedAccess
 from bundlepipe.pipeline.running.staleness import reasons_of
 from bundlepipe.pipeline.running.status import own_reasons
 from bundlepipe.pipeline.tasks.apply import ApplyAction
+from bundlepipe.pipeline.tasks.lock import LockAction
 
 if TYPE_CHECKING:
     from bundlepipe.pipeline.planning.saving import PlanSaver
@@ -145,6 +147,8 @@ class PlanningRunner(Runner):  # type: ignore[misc]
             return None
         self._access.transfers.take()
         written = len(self._overlay.writes)
+        lock = task.targets[0] if isinstance(action, LockAction) else None
+        locked = content_of(lock) if lock else b""
         try:
             task.values = action.foresee()
         except Unforeseen as error:
@@ -159,7 +163,8 @@ class PlanningRunner(Runner):  # type: ignore[misc]
             return failure_of(error)
         task.result = {"digest": task.values.get("digest", "")}
         files = planned_files(self._overlay.writes[written:])
-        self._note(task, "run", reasons, **outcome_of(task, self._access.transfers.take(), files))
+        entries = changed_entries(lock, locked, content_of(lock)) if lock else ()
+        self._note(task, "run", reasons, entries=entries, **outcome_of(task, self._access.transfers.take(), files))
         return None
 
     def _cluster_diff(self, action: Action, reasons: list[Reason]) -> str | None:

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from bundlepipe.errors import printable
 from bundlepipe.pipeline.planning.causes import Causes
-from bundlepipe.pipeline.planning.plan import Plan, PlannedFile, PlannedTask, State
+from bundlepipe.pipeline.planning.plan import Plan, PlannedEntry, PlannedFile, PlannedTask, State
 from bundlepipe.pipeline.reasons import sentences, summary
-from bundlepipe.progress.phrases import counted, few, human_size
+from bundlepipe.progress.phrases import counted, few, human_size, short
 
 TITLES: Mapping[State, str] = {"run": "will run", "maybe": "may run", "error": "cannot run"}
 _IDLE = "will run and change nothing"
@@ -30,6 +30,8 @@ _MOST_IN_COMMON = 2
 # The most reasons of one task that is asked for, and the most failures, with lines of their own.
 _MOST_REASONS = 10
 _MOST_FAILURES = 8
+# The most entries of a lock that are told one by one.
+_MOST_ENTRIES = 5
 # The most levels of a chain that are indented.
 _DEEPEST = 20
 
@@ -67,7 +69,7 @@ def plan_text(plan: Plan, most_lines: int | None, paint: Paint = NO_PAINT) -> st
         tasks = [task for task in plan.tasks if task.state == state and task.has_work]
         if tasks:
             lines.append(paint.state(title, state))
-            told = _group_lines(tasks) if is_brief else (_line(task, paint) for task in tasks)
+            told = _group_lines(tasks) if is_brief else (line for task in tasks for line in _lines(task, paint))
             lines += [f"  {line}" for line in told]
     if plan.files:
         lines += ["will also change", *(f"  {_told_file(file)}" for file in plan.files)]
@@ -117,6 +119,25 @@ def _idle_lines(tasks: Sequence[PlannedTask], paint: Paint, *, are_told: bool) -
     if are_told:
         return [f"  {_line(task, paint)}" for task in tasks]
     return [f"  {few([printable(task.name) for task in tasks])}"]
+
+
+def _lines(task: PlannedTask, paint: Paint) -> Iterator[str]:
+    """Return the lines of a task: its own, and one for each of the first entries of its lock that change."""
+    yield _line(task, paint)
+    yield from (f"  {line}" for line in entry_lines(task))
+
+
+def entry_lines(task: PlannedTask) -> list[str]:
+    """Return how the entries of a task's lock change, the first few in full."""
+    lines = [f"{printable(entry.reference)}  {_move(entry)}" for entry in task.entries[:_MOST_ENTRIES]]
+    rest = len(task.entries) - len(lines)
+    return [*lines, *([f"and {rest} more"] if rest else [])]
+
+
+def _move(entry: PlannedEntry) -> str:
+    if not entry.new:
+        return "no longer locked"
+    return f"{short(entry.old)} -> {short(entry.new)}" if entry.old else f"{short(entry.new)}, new"
 
 
 def _line(task: PlannedTask, paint: Paint) -> str:

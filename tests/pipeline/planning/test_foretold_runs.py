@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,7 @@ def _foretold(project: Project, registry: Registry, proxy: Proxy, seed: int) -> 
 def _check(scene: Scene, what: str) -> None:
     project, proxy, arguments = scene.project, scene.proxy, scene.arguments()
     before, asked = _tree(project.directory), len(proxy.requests)
+    locks = _locks(project.directory)
     planned = project.doit("plan", "--json", *arguments, status=None)
     document = json.loads(planned.stdout)
     plan = {task["name"]: task for task in document["tasks"]}
@@ -286,6 +288,9 @@ def _check(scene: Scene, what: str) -> None:
             assert result["digest"][:19] in _line_of(run.stdout, name), f"{name} {what}"
             assert result.get("image", result["digest"]).endswith(result["digest"]), what
         assert result.get("unchanged", False) == (marks[name] == "="), f"{name} {what}"
+        if name.startswith("lock_bundle:"):
+            bundle = name.partition(":")[2]
+            _check_entries(result.get("entries", []), locks.get(bundle, []), _locks(project.directory)[bundle], what)
     written = _changes(before, _tree(project.directory))
     foretold = [file for result in (*results.values(), document) for file in result.get("files", ())]
     changes = {file["path"]: file["change"] for file in foretold if file["path"] != "bundlepipe.lock"}
@@ -299,6 +304,19 @@ def _check(scene: Scene, what: str) -> None:
         if all("download" in plan[name]["cost"] for name in will):
             received = sum(each.bytes_down for each in blobs if each.method == "GET" and "/blobs/" in each.path)
             assert sum(plan[name]["cost"]["download"] for name in will) == received, what
+
+
+def _check_entries(entries: Sequence[Mapping[str, str]], before: list[str], after: list[str], what: str) -> None:
+    """Check that the entries are what distinguishes the digests of two states of an images.yml."""
+    old, new = ({entry[side] for entry in entries if side in entry} for side in ("old", "new"))
+    assert set(after) - set(before) <= new <= set(after), what
+    assert set(before) - set(after) <= old <= set(before), what
+
+
+def _locks(directory: Path) -> dict[str, list[str]]:
+    """Return the digests in the images.yml of each bundle."""
+    found = sorted(directory.glob("bundle-*/.imgpkg/images.yml"))
+    return {path.parent.parent.name: re.findall(r"sha256:[0-9a-f]{64}", path.read_text()) for path in found}
 
 
 def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:

@@ -70,6 +70,10 @@ def test_a_changed_leaf_shows_the_whole_chain(declared: Project) -> None:
     assert set(plan) == {name for name, task in plan.items() if task["state"] == "run"}
     assert plan["push_image:site"]["why"] == ["site/index.html changed"]
     assert plan["push_bundle:two"]["why"] == ["two/.imgpkg/images.yml changed"]
+    (entry,) = plan["lock_bundle:two"]["result"]["entries"]
+    made = declared.digest("bundle", "one").rpartition("@")[2]
+    assert entry == {"reference": "one", "old": made, "new": plan["push_bundle:one"]["result"]["digest"]}
+    assert "\n    one  sha256:" in declared.doit("plan").stdout
     assert plan["lock_bundle:two"]["result"]["files"] == [{"path": "two/.imgpkg/images.yml", "change": "changed"}]
 
 
@@ -133,7 +137,9 @@ def test_why_tells_the_chain_down_to_the_file(declared: Project) -> None:
 
 def test_the_text_is_short_and_coloured_on_a_terminal_alone(declared: Project) -> None:
     lines = declared.doit("plan", "push_bundle:one").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["will", "push_image:site", "lock_bundle:one", "push_bundle:one", "3"]
+    assert [line.split()[0] for line in lines] == [
+        *("will", "push_image:site", "lock_bundle:one", "site", "push_bundle:one", "3")
+    ]
     assert lines[1].endswith("(no local record)") and lines[-1].startswith("3 to run, ")
     command = [sys.executable, "-m", "doit", "plan", "push_bundle:one"]
     shown = {}

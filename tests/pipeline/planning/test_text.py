@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bundlepipe.pipeline.planning.markdown import plan_markdown
-from bundlepipe.pipeline.planning.plan import Plan, PlannedFile, PlannedTask, State
+from bundlepipe.pipeline.planning.plan import Plan, PlannedEntry, PlannedFile, PlannedTask, State
 from bundlepipe.pipeline.planning.text import plan_text, why_text
 from bundlepipe.pipeline.reasons import Reason
 
@@ -36,6 +36,22 @@ def test_one_task() -> None:
         "  bundlepipe.lock  changed",
         "no tasks",
     ]
+
+
+def test_the_entries_of_a_lock_have_lines_of_their_own() -> None:
+    first, second = (f"sha256:{digit * 64}" for digit in "12")
+    entries = [PlannedEntry("a", first, second), PlannedEntry("b", None, first), PlannedEntry("c", first, None)]
+    entries += [PlannedEntry(f"d{n}", first, second) for n in range(9)]
+    plan = Plan([_task("lock_bundle:x", entries=entries)])
+    assert _lines(plan)[2:8] == [
+        "    a  sha256:111111111111 -> sha256:222222222222",
+        "    b  sha256:111111111111, new",
+        "    c  no longer locked",
+        "    d0  sha256:111111111111 -> sha256:222222222222",
+        "    d1  sha256:111111111111 -> sha256:222222222222",
+        "    and 7 more",
+    ]
+    assert "<br>`b  sha256:111111111111, new`<br>" in plan_markdown(plan)
 
 
 def test_tasks_are_grouped_by_state_and_those_that_cannot_run_come_last() -> None:
