@@ -50,6 +50,8 @@ class Overlay:
     def seen(self, path: str) -> str:
         """Return the path of what is seen at `path`, which need not exist."""
         absolute = os.path.abspath(path)
+        if self._is_inside(absolute):
+            return path
         upper = self._upper + absolute
         if absolute in self._removed or self._is_replaced(absolute):
             return upper
@@ -63,6 +65,8 @@ class Overlay:
     def written(self, path: str) -> str:
         """Return the path to write to for a file that will be seen at `path`; its directory exists then."""
         absolute = os.path.abspath(path)
+        if self._is_inside(absolute):
+            return path
         self.writes.append(Write(absolute, "changed" if os.path.lexists(self.seen(path)) else "created"))
         self._removed.discard(absolute)
         upper = self._upper + absolute
@@ -116,6 +120,10 @@ class Overlay:
                 else:
                     found[os.path.relpath(path, directory)] = entry.path
         return found
+
+    def _is_inside(self, absolute: str) -> bool:
+        """Return whether a path is one of the overlay's own, as those in new directories are."""
+        return absolute.startswith(f"{self._room}/")
 
     def _is_replaced(self, absolute: str) -> bool:
         if not self._replaced:

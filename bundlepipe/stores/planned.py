@@ -238,7 +238,7 @@ class PlannedStore:
         if not isinstance(open_content, BlobContent):
             return open_content
         if open_content.source:
-            if isinstance(open_content.source, PlannedStore):
+            if open_content.own is None and isinstance(open_content.source, PlannedStore):
                 self._transfers.receive(blob.size)
             return open_content.source
         return _still_open(open_content.own or open_content)

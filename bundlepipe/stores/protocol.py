@@ -23,7 +23,8 @@ OpenContent = Callable[[], IO[bytes]]
 
 
 class BlobContent(Struct, frozen=True):
-    """How a verb opens the content of a blob, and where it has it from: `own` content, or the `source` of a copy.
+    """How a verb opens the content of a blob, and where it has it from: `own` content, or the `source` of a
+    copy, or both if it has read that already.
 
     Stores only open it; a plan, which reads nothing before it has to, goes by where it is from.
     """

@@ -186,7 +186,7 @@ class Delivery:
         if blob.lender and self._mounts.take(blob.descriptor, blob.lender, emit):
             return
         if blob.open_content:
-            send_blob(self._destination, blob.descriptor, blob.open_content, emit)
+            send_blob(self._destination, blob.descriptor, blob.open_content, emit, blob.source)
         else:
             pass_on_blob(blob.source, self._destination, blob.descriptor, emit)
 

@@ -19,9 +19,14 @@ _CHUNK = 256 * 1024
 _MOST_REFUSALS = 3
 
 
-def send_blob(destination: Destination, blob: Descriptor, open_content: OpenContent, emit: Emit) -> bool:
-    """Store a blob from files or memory; return whether it was transferred. Raises StoreError."""
-    content = BlobContent(lambda: _told(_chunks(open_content()), blob, emit), own=open_content)
+def send_blob(
+    destination: Destination, blob: Descriptor, open_content: OpenContent, emit: Emit, source: Source | None = None
+) -> bool:
+    """Store a blob from files or memory; return whether it was transferred. Raises StoreError.
+
+    If the content was read from a `source`, that still has it when the files are gone.
+    """
+    content = BlobContent(lambda: _told(_chunks(open_content()), blob, emit), own=open_content, source=source)
     sent = destination.put_blob(blob, content)
     emit(BlobDone(blob.digest, blob.size, "transferred" if sent else "present"))
     return sent

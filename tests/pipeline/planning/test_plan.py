@@ -81,6 +81,37 @@ def test_only_the_tasks_that_are_named_and_what_they_need_are_planned(declared: 
     assert set(_plan(declared, "push_bundle:one")) == {"push_image:site", "lock_bundle:one", "push_bundle:one"}
 
 
+def test_what_copies_and_pulls_make_is_known_beyond_them(project: Project) -> None:
+    """A copy to another host has read the layer of the bundle, and what it kept of it is gone when others read that."""
+    project.pipeline(
+        """\
+registries: {other.localhost: {layout: other}}
+bundles:
+  one: {files: [one], lock: {}}
+images:
+  two: {files: [two/one/config.yml]}
+copies:
+  away: {from: {bundle: one}, to: other.localhost/away}
+  back: {from: {copy: away}, to: layout.localhost/back}
+pulls:
+  one: {from: {copy: back}, to: two/one}
+  two: {from: {image: two}, to: build/two}
+"""
+    )
+    project.write("one/config.yml", "kind: One\n")
+    groups = ("copy_bundle", "pull_bundle")
+    plan = _plan(project, *groups)
+    assert {task["state"] for task in plan.values()} == {"run"}
+    assert {file["path"]: file["change"] for file in plan["pull_bundle:one"]["result"]["files"]} == {
+        "two/one/.imgpkg/images.yml": "created", "two/one/config.yml": "created"
+    }  # fmt: skip
+    assert all("result" in task for task in plan.values())
+    project.doit(*groups)
+    for kind, name in (("bundle", "one"), ("image", "two"), ("copy", "back"), ("pull", "two")):
+        group = {"bundle": "push_bundle", "image": "push_image", "copy": "copy_bundle", "pull": "pull_bundle"}[kind]
+        assert plan[f"{group}:{name}"]["result"]["image"] == project.digest(kind, name)
+
+
 def test_what_depends_on_an_unknown_outcome_may_run(declared: Project) -> None:
     declared.write(
         "dodo.py",
