@@ -10,12 +10,14 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import IO, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bundlepipe.concurrency.parallel import in_parallel, run_in_order
+from bundlepipe.concurrency.single_flight import Once
 from bundlepipe.documents.imgpkg.image_locations import ImageLocation, ImageLocations
 from bundlepipe.errors import AccessDenied, LayersMissing, StoreError
 from bundlepipe.events import BlobDone, CopyPlanned, Emit, ImageDone
@@ -73,6 +75,7 @@ class Delivery:
         # events.
         self.has_tagged = False
         self._mounts = Mounts(destination)
+        self._put: Once[bool] = Once()
         self._find_blobs()
 
     def run(self, emit: Emit) -> None:
@@ -216,7 +219,8 @@ class Delivery:
             )
         )
         for blob in (*manifest.layers, manifest.config):
-            store.put_blob(blob, lambda content=blobs[blob.digest]: io.BytesIO(content))  # type: ignore[misc]
+            # Bundles with the same images have the same one, and other threads may put it at the same time.
+            self._put.get(blob.digest, partial(store.put_blob, blob, partial(io.BytesIO, blobs[blob.digest])))
         if not store.keeps_untagged:
             put_tagged(store, manifest, internal_tag(manifest.digest))
         self.has_tagged = True

@@ -30,7 +30,7 @@ from tests.support.images import (
     put_images,
     random_layer,
 )
-from tests.support.proxy import Proxy, RequestHeader, Respond
+from tests.support.proxy import Delay, Proxy, RequestHeader, Respond
 from tests.support.registries import ALICE, IDENTITY_TOKEN, TokenRegistry
 from tests.support.services import Registry
 
@@ -75,6 +75,24 @@ def test_sixty_images_of_three_layers_are_copied_within_a_registry(registry: Reg
     assert {digest for manifest in manifests for digest in closure(store, manifest.digest)} == {
         manifest.digest for manifest in manifests
     }
+
+
+def test_bundles_with_the_same_images_have_one_locations_image_which_is_sent_once(
+    registry: Registry, make_proxy: MakeProxy
+) -> None:
+    host, stores = make_proxy(registry.host), Stores()
+    images = Repository(host.host, registry.repository("images").path)
+    image = images.at(put_images(stores.repository(images, writes=True), 1)[0].digest)
+    nested = [images.tagged(f"bundle-{number}") for number in range(4)]
+    inner = [put_bundle(stores, place, [image], {"number.yml": place.identifier}) for place in nested]
+    root = images.tagged("root")
+    put_bundle(stores, root, [images.at(bundle.digest) for bundle in inner])
+    destination = make_proxy(registry.host)
+    # So slow that several ask before the first has sent anything.
+    destination.fault("HEAD", "/blobs/", Delay(0.2), times=math.inf)
+    copy(CopyRequest(source=root, destination=Repository(destination.host, registry.repository("copy").path)), Stores())
+    sent = _transfers(destination, "PUT")
+    assert sent and set(sent.values()) == {1}
 
 
 def test_each_blob_is_fetched_and_sent_once(registry: Registry, make_proxy: MakeProxy) -> None:
