@@ -6,17 +6,20 @@ import json
 import os
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bundlepipe.oci.reference import Reference, Repository
+from bundlepipe.oci.reference import Reference
 from bundlepipe.stores.opening import Stores
-from tests.pipeline.planning.test_foretold_runs import READING, Scene
+from tests.pipeline.planning.test_foretold_runs import READING, Scene, proxies
 from tests.support.project import DODO, Project
 from tests.support.proxy import Proxy
 from tests.support.services import Registry
+
+__all__ = ["proxies"]
 
 PIPELINES, EDITS = 3, 5
 # Of the slow test.
@@ -25,26 +28,26 @@ WAYS = ((), (), ("-n", "4", "-P", "thread"), ("-n", "4", "-P", "process"))
 
 
 def test_a_saved_plan_gives_the_foretold_digests_in_another_clone(
-    project: Project, registry: Registry, proxy: Proxy
+    project: Project, registry: Registry, proxies: Sequence[Proxy]
 ) -> None:
     for seed in range(PIPELINES):
-        _carried_out(project, registry, proxy, seed)
+        _carried_out(project, registry, proxies, seed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(PIPELINES, PIPELINES + MANY_PIPELINES))
 def test_many_saved_plans_give_the_foretold_digests(
-    project: Project, registry: Registry, proxy: Proxy, seed: int
+    project: Project, registry: Registry, proxies: Sequence[Proxy], seed: int
 ) -> None:
-    _carried_out(project, registry, proxy, seed)
+    _carried_out(project, registry, proxies, seed)
 
 
-def _carried_out(project: Project, registry: Registry, proxy: Proxy, seed: int) -> None:
+def _carried_out(project: Project, registry: Registry, proxies: Sequence[Proxy], seed: int) -> None:
     chance = random.Random(seed)
-    place = Repository(proxy.host, registry.repository(f"saved-{seed}").path)
+    path = registry.repository(f"saved-{seed}").path
     own = Project(project.directory / f"{seed}/own", dict(project.environment))
     own.write("dodo.py", DODO)
-    scene = Scene(own, proxy, place, chance)
+    scene = Scene(own, proxies, path, chance)
     edited = "nothing yet"
     for number in range(EDITS):
         # Only a plan that asks the destinations knows of a change behind our back.
@@ -55,9 +58,9 @@ def _carried_out(project: Project, registry: Registry, proxy: Proxy, seed: int) 
 
 def _check(scene: Scene, number: str, arguments: list[str], what: str) -> None:
     own, chance = scene.project, scene.chance
-    asked = len(scene.proxy.requests)
+    scene.forget_requests()
     planned = own.doit("plan", "--json", "--out", "plan.json", *arguments, status=None)
-    assert {each.method for each in scene.proxy.requests[asked:]} <= {*READING}
+    assert {each.method for each in scene.requests} <= {*READING}
     document = json.loads(own.read("plan.json"))
     tasks = document["tasks"]
     assert tasks == json.loads(planned.stdout)["tasks"]
