@@ -12,7 +12,7 @@ from bundlepipe.errors import printable
 from bundlepipe.filesystem.base_directory import base_directory
 from bundlepipe.filesystem.overlay import Write
 from bundlepipe.pipeline.planning.plan import PlannedFile
-from bundlepipe.pipeline.records.state import STATE_DIRECTORY
+from bundlepipe.pipeline.records.state import is_record
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED
 
 # What two changes of one file in a row come to; None if nothing.
@@ -47,5 +47,5 @@ def planned_files(writes: Iterable[Write]) -> list[PlannedFile]:
         changes[write.path] = _TOGETHER.get((before, write.change), write.change) if before else write.change
     paths = {os.path.relpath(path, base_directory()): change for path, change in changes.items() if change}
     return [
-        PlannedFile(path, change) for path, change in paths.items() if not path.startswith(STATE_DIRECTORY + os.sep)
+        PlannedFile(path, change) for path, change in paths.items() if not is_record(path)
     ]

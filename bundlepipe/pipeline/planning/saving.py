@@ -22,7 +22,7 @@ from bundlepipe.pipeline.carrying_out.pipeline_tasks import KEPT_VALUES, hash_of
 from bundlepipe.pipeline.declared.paths import normalise
 from bundlepipe.pipeline.doit_adapter.internals import calculators
 from bundlepipe.pipeline.planning.plan import KIND, Plan, State
-from bundlepipe.pipeline.records.state import STATE_DIRECTORY
+from bundlepipe.pipeline.records.state import is_record
 from bundlepipe.pipeline.running.edges import PipelineTask
 from bundlepipe.pipeline.running.sources import SourceStaleness
 from bundlepipe.pipeline.running.staleness import Staleness, from_values
@@ -146,7 +146,7 @@ def _saved(files: Snapshot | None) -> Any:
 
 
 def _records(task: Task) -> dict[str, str]:
-    records = [path for path in task.targets if path.startswith(STATE_DIRECTORY + os.sep)]
+    records = list(filter(is_record, task.targets))
     found = {}
     for path in records:
         with open(anchored(path), encoding="utf-8") as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -13,7 +12,7 @@ from msgspec import Struct
 
 from bundlepipe.documents.imgpkg.paths import BUNDLE_DIRECTORY
 from bundlepipe.pipeline.declared.paths import Ignores, absolute, ancestors, below, is_excluded, normalise
-from bundlepipe.pipeline.records.state import STATE_DIRECTORY
+from bundlepipe.pipeline.records.state import is_record
 
 Node = TypeVar("Node", bound=Hashable)
 
@@ -200,7 +199,7 @@ def targets_of_others(tasks: Mapping[str, Task], pipeline: str) -> dict[str, str
 def _targets(task: Task) -> list[str]:
     if isinstance(task, PipelineTask):
         # Already normalised; records are internal to a pipeline.
-        return [target for target in task.targets if not target.startswith(STATE_DIRECTORY + os.sep)]
+        return [target for target in task.targets if not is_record(target)]
     return [normalise(target) for target in task.targets]
 
 
