@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from bundlepipe.cli.parsing.command import Run
 from bundlepipe.cli.parsing.groups import Commands
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, KBLD, Tool, tool_of
 from bundlepipe.errors import BundlepipeError
-from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
+from bundlepipe.pipeline.doit_adapter.closed_output import UnwritableOutput, end_quietly
 
 _IMGPKG_COMMANDS = {
     "push": ("push:push", "Push files as a bundle or an image"),
@@ -77,6 +78,8 @@ def run(program: str, arguments: Sequence[str]) -> int:
         return 0
     except (BundlepipeError, OSError, click.ClickException) as error:
         return _fail(this, error)
+    except UnwritableOutput as ending:
+        return _fail(this, OSError(errno.EIO, ending.reason))
     except click.Abort:
         from bundlepipe.concurrency.termination import end_interrupted
 

@@ -44,6 +44,7 @@ _PROGRAMS = {
     "graphviz": ("dot",),
     "kubectl": ("kubectl",),
     "node": ("node", "nodejs"),
+    "nohup": ("nohup",),
     "patch": ("patch",),
     "skopeo": ("skopeo",),
     "tinyproxy": ("tinyproxy",),
@@ -74,7 +75,7 @@ def require(service: str) -> None:
     Known are `registry`, `docker` (an Engine that answers), `docker-client` (the program),
     `buildx` (of docker, with an Engine that answers), `buildx-platforms` (where it builds for others),
     `mermaid` (and jsdom, which a program of Node.js finds in NODE_PATH), `chromium`, `graphviz`,
-    `bash`, `git`, `kubectl`, `patch`, `skopeo`, `tinyproxy`, `umoci`, `qemu-x86_64`, `busybox`
+    `bash`, `git`, `kubectl`, `nohup`, `patch`, `skopeo`, `tinyproxy`, `umoci`, `qemu-x86_64`, `busybox`
     (linked statically) and `ipv6` (its loopback address).
     """
     problem = _problem(service)

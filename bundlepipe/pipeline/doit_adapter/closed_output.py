@@ -21,6 +21,7 @@ from typing import Any, TextIO
 
 from bundlepipe.concurrency.termination import cancel_all_work
 
+_UNWRITABLE = "ERROR: the output cannot be written: "
 _WRITERS = ("write", "writelines", "flush")
 
 
@@ -32,7 +33,14 @@ class ClosedOutput(SystemExit):
 
 
 class UnwritableOutput(SystemExit):
-    """The output cannot be written; the message, which Python prints at its exit, says why."""
+    """The output cannot be written, for a `reason` of the system. Python prints the message at its exit.
+
+    doit also creates it, of the message.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason.removeprefix(_UNWRITABLE)
+        super().__init__(_UNWRITABLE + self.reason)
 
 
 _ended: list[TextIO] = []
@@ -50,7 +58,7 @@ def end_quietly() -> None:
             _ended.append(stream)
             for name in _WRITERS:
                 # On the object, which doit and others already hold.
-                setattr(stream, name, _ending(getattr(stream, name)))
+                setattr(stream, name, _ending(stream, getattr(stream, name)))
             # Output at Python's exit cannot change the exit status. The stream may already be closed.
             with suppress(ValueError):
                 stream.flush()
@@ -60,7 +68,7 @@ def end_quietly() -> None:
         _replace_missing()
 
 
-def _ending(write: Callable[..., Any]) -> Callable[..., Any]:
+def _ending(stream: TextIO, write: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(write)
     def write_or_end(*arguments: Any) -> Any:
         try:
@@ -70,9 +78,9 @@ def _ending(write: Callable[..., Any]) -> Callable[..., Any]:
             cancel_all_work()
             raise ClosedOutput from None
         except OSError as error:
-            _discard_rest()
+            _lead_nowhere(stream)
             cancel_all_work()
-            raise UnwritableOutput(f"ERROR: the output cannot be written: {error.strerror}") from None
+            raise UnwritableOutput(error.strerror or str(error)) from None
 
     return write_or_end
 
@@ -84,11 +92,15 @@ def _discard_rest() -> None:
         try:
             type(stream).flush(stream)
         except OSError:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, stream.fileno())
-            os.close(null)
+            _lead_nowhere(stream)
         except ValueError:
             pass  # closed by its reader
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 class _Outstream:

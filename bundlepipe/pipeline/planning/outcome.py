@@ -46,6 +46,4 @@ def planned_files(writes: Iterable[Write]) -> list[PlannedFile]:
         before = changes.get(write.path)
         changes[write.path] = _TOGETHER.get((before, write.change), write.change) if before else write.change
     paths = {os.path.relpath(path, base_directory()): change for path, change in changes.items() if change}
-    return [
-        PlannedFile(path, change) for path, change in paths.items() if not is_record(path)
-    ]
+    return [PlannedFile(path, change) for path, change in paths.items() if not is_record(path)]

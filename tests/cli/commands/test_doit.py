@@ -43,7 +43,7 @@ def test_a_plan_is_that_of_doit(pipeline: Command) -> None:
     told = pipeline("bundlepipe", "plan").output
     assert told == pipeline("bundlepipe", "doit", "plan").output
     assert told.splitlines()[-1].startswith("4 to run, ")
-    assert pipeline("bundlepipe", "plan", "push_bundle:one").output.splitlines()[-1].startswith("2 run, ")
+    assert pipeline("bundlepipe", "plan", "push_bundle:one").output.splitlines()[-1].startswith("2 to run, ")
     assert "show what a run would do" in pipeline("bundlepipe", "plan", "--help").output
 
 

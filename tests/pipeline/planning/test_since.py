@@ -20,7 +20,7 @@ from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.opening import Stores
 from tests.support.images import put_images
 from tests.support.project import DODO, Project, because
-from tests.support.services import Registry
+from tests.support.services import Registry, program
 
 COMMITS, PAIRS = 6, 6
 MANY_COMMITS, MANY_PAIRS = 30, 60
@@ -46,7 +46,9 @@ bundles:
 def git(directory: Path, *arguments: str) -> str:
     """Run git, and return what it printed."""
     who = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.com", "-c", "commit.gpgsign=false")
-    return subprocess.run(["git", *who, *arguments], cwd=directory, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [program("git"), *who, *arguments], cwd=directory, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def commit(project: Project) -> str:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.project import DODO, Project
 from tests.support.reports import LOTS, ONLY_REPORTER, REPORTED, report_of, tasks_of
+from tests.support.services import program
 
 
 def test_a_run_that_doit_aborts_is_reported(chain: Project) -> None:
@@ -193,7 +194,7 @@ def task_wait():
     return {"actions": ["touch waiting; while ! test -e enough; do sleep 0.05; done"]}
 """
     chain.write("dodo.py", ONLY_REPORTER + wait)
-    process = interrupted(chain, signal.SIGHUP, "wait", before=["nohup"])
+    process = interrupted(chain, signal.SIGHUP, "wait", before=[program("nohup")])
     assert process.returncode == 0
     assert report_of(chain)["outcome"] == "succeeded"
 
