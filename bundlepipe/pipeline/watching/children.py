@@ -38,10 +38,12 @@ class CommandLine(Struct, frozen=True):
     def own(cls, *, is_ours: bool) -> CommandLine:
         """Return that of this process, which runs doit, or our program (`is_ours`), or a program around doit."""
         arguments = sys.argv[1:]
+        # Python takes its bytecode of a dodo.py for current if the size and the second of the last change are the same.
+        python = [sys.executable, "-B"]
         start = len(sys.orig_argv) - len(arguments)
         if sys.orig_argv[start:] == arguments:
-            return cls([sys.executable, *sys.orig_argv[1:start]], arguments)
-        return cls([sys.executable, "-m", *(["bundlepipe", "doit"] if is_ours else ["doit"])], arguments)
+            return cls([*python, *sys.orig_argv[1:start]], arguments)
+        return cls([*python, "-m", *(["bundlepipe", "doit"] if is_ours else ["doit"])], arguments)
 
     def once_started(self) -> CommandLine:
         """Return the command line of later runs: what was requested for one run is done by the first."""
