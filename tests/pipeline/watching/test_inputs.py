@@ -134,7 +134,7 @@ def test_the_program_is_started_as_it_was(
     monkeypatch.setattr(sys, "argv", ["doit", *arguments])
     monkeypatch.setattr(sys, "orig_argv", started if "-c" in started else [*started, *arguments])
     command = CommandLine.own(is_ours=False)
-    assert command == CommandLine([sys.executable, *program], arguments)
+    assert command == CommandLine([sys.executable, "-B", *program], arguments)
     assert command.once_started().arguments == ["watch", "push_bundle", "own=1"]
 
 
