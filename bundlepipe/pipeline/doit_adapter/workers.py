@@ -17,6 +17,7 @@ from doit import runner
 
 from bundlepipe.concurrency.cancellation import awaited, is_about_to_end, uninterrupted
 from bundlepipe.concurrency.termination import end_orderly, interrupt_between_steps
+from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
 
 
 class Worker(Process):
@@ -35,9 +36,10 @@ class Worker(Process):
     def run(self) -> None:
         """Run the process; from here on signals end it as usual."""
         uninterrupted.leave()
-        # A worker of a forkserver has neither handlers of signals nor the methods of its queue.
+        # A worker of a forkserver has neither handlers of signals nor the methods of its queue and streams.
         end_orderly()
         interrupt_between_steps()
+        end_quietly()
         _wait_in_turns(self._jobs, _end_if_lost)
         super().run()
 
