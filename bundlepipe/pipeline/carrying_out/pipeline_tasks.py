@@ -270,6 +270,11 @@ def _changed_archives(saved: SavedTask, open_paths: Sequence[str] = ()) -> Itera
             yield f"{printable(path)} {'changed' if now else 'is gone'}"
 
 
+def hashes_of(paths: Collection[str]) -> dict[str, str]:
+    """Return the sha256 of those files that can be read."""
+    return {path: sha256 for path in paths if (sha256 := hash_of(path))}
+
+
 def hash_of(path: str) -> str | None:
     """Return the sha256 of a file of any size; None if it cannot be read."""
     hasher = hashlib.sha256()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 
 from msgspec import Struct
 
-from bundlepipe.errors import BundlepipeError, printable, quoted
+from bundlepipe.concurrency.processes import run_program
+from bundlepipe.errors import BundlepipeError, ProgramError, printable, quoted
 
 
 class Repository(Struct, frozen=True):
@@ -21,21 +22,21 @@ class Repository(Struct, frozen=True):
     @classmethod
     def of(cls, directory: str) -> Repository:
         """Return the repository of a directory; BundlepipeError if it is in none, or if there is no git."""
-        found = _git(directory, "rev-parse", "--show-toplevel", "--show-prefix")
-        if found.returncode:
-            raise BundlepipeError(f"{directory}: is in no git repository, whose revisions could be compared")
-        root, below = found.stdout.splitlines()[:2] if found.stdout.count("\n") > 1 else (found.stdout.strip(), "")
+        try:
+            root, below = _git(directory, "rev-parse", "--show-toplevel", "--show-prefix").splitlines()
+        except ProgramError:
+            raise BundlepipeError(f"{directory}: is in no git repository, whose revisions could be compared") from None
         return cls(root, below)
 
     def commit(self, revision: str) -> str:
         """Return the commit that a revision names; BundlepipeError if it is not here."""
-        found = _git(self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-        if found.returncode == 0:
-            return found.stdout.strip()
+        with suppress(ProgramError):
+            commit = f"{revision}^{{commit}}"
+            return _git(self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", commit).strip()
         why = "no such commit in this repository"
         if revision and not revision.strip("0"):
             why = "the first push of a branch has no commit before it: compare with the branch that it is merged into"
-        elif _git(self.root, "rev-parse", "--is-shallow-repository").stdout.strip() == "true":
+        elif _git(self.root, "rev-parse", "--is-shallow-repository").strip() == "true":
             why = f"{why}, whose history is cut off: git fetch --unshallow, or in CI a checkout of the whole history"
         raise BundlepipeError(f"revision {quoted(revision)}: {why}")
 
@@ -45,9 +46,8 @@ class Repository(Struct, frozen=True):
         The repository's own index is not touched. Raises BundlepipeError.
         """
         index = {"GIT_INDEX_FILE": f"{directory}.index"}
-        _done(_git(self.root, "read-tree", commit, variables=index), f"commit {commit}")
-        files = _git(self.root, "checkout-index", "--all", f"--prefix={directory}/", variables=index)
-        _done(files, f"commit {commit}")
+        _git(self.root, "read-tree", commit, variables=index)
+        _git(self.root, "checkout-index", "--all", f"--prefix={directory}/", variables=index)
 
     def copy_working_tree(self, directory: str) -> None:
         """Write the files of the working tree that are not ignored to a directory; submodules stay empty.
@@ -55,8 +55,7 @@ class Repository(Struct, frozen=True):
         Raises BundlepipeError.
         """
         listed = _git(self.root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-        _done(listed, self.root)
-        for path in filter(None, dict.fromkeys(listed.stdout.split("\0"))):
+        for path in filter(None, dict.fromkeys(listed.split("\0"))):
             source, copy = os.path.join(self.root, path), os.path.join(directory, path)
             try:
                 os.makedirs(os.path.dirname(copy), exist_ok=True)
@@ -72,28 +71,12 @@ class Repository(Struct, frozen=True):
 
         A dodo.py that asks git for the version gets the same answer for all trees.
         """
-        git = _git(self.root, "rev-parse", "--absolute-git-dir").stdout.strip()
+        git = _git(self.root, "rev-parse", "--absolute-git-dir").strip()
         return {"GIT_DIR": git, "GIT_WORK_TREE": tree, "GIT_INDEX_FILE": f"{tree}.index"}
 
 
-def _git(
-    directory: str, *arguments: str, variables: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=directory,
-            env={**os.environ, **(variables or {})},
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            check=False,
-        )
-    except FileNotFoundError:
-        raise BundlepipeError("git: not found: --since compares revisions of git, so install it") from None
-
-
-def _done(finished: subprocess.CompletedProcess[str], what: str) -> None:
-    if finished.returncode:
-        told = (finished.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise BundlepipeError(f"{printable(what)}: git {finished.args[1]} failed: {printable(told)}")
+def _git(directory: str, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
+    """Return what git prints. Raises ProgramError, ProgramMissing."""
+    command = ("git", *arguments)
+    output = run_program(command, lambda line: None, directory=directory, environment=variables, captures_output=True)
+    return output.decode(errors="surrogateescape")

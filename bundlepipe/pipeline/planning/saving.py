@@ -18,7 +18,13 @@ from bundlepipe.filesystem.base_directory import anchored, paths_from
 from bundlepipe.filesystem.overlay import Unforeseen
 from bundlepipe.filesystem.snapshots import Snapshot
 from bundlepipe.pipeline.carrying_out.other_tasks import files_there
-from bundlepipe.pipeline.carrying_out.pipeline_tasks import KEPT_VALUES, hash_of, inputs_of, records_read, saved_options
+from bundlepipe.pipeline.carrying_out.pipeline_tasks import (
+    KEPT_VALUES,
+    hashes_of,
+    inputs_of,
+    records_read,
+    saved_options,
+)
 from bundlepipe.pipeline.declared.paths import normalise
 from bundlepipe.pipeline.doit_adapter.internals import calculators
 from bundlepipe.pipeline.planning.plan import KIND, Plan, State
@@ -56,7 +62,7 @@ class PlanSaver:
                 # It will exist when other tasks have run; otherwise the task fails.
                 self._inputs[task.name] = None
             read = [path for path in staleness.archives_read if path not in task.targets]
-            self._archives[task.name] = _hashed(read)
+            self._archives[task.name] = hashes_of(read)
 
     def keep(self, task: Task, state: State) -> None:
         """Keep a task of the plan, with its values if it is up to date or foreseen."""
@@ -65,7 +71,7 @@ class PlanSaver:
         staleness = _staleness(task)
         if staleness is None:
             files = self._inputs.get(task.name, files_there(task.file_dep))
-            outputs = _hashed(task.targets) if state == "none" else {}
+            outputs = hashes_of(task.targets) if state == "none" else {}
             self._tasks[task.name] = SavedTask(files=_saved(files), outputs=outputs)
             return
         with paths_from(staleness.directory):
@@ -85,7 +91,7 @@ class PlanSaver:
                 pipeline=task.pipeline,
                 options=options,
                 files=_saved({**made, **records_read(task)}),
-                archives=_hashed(staleness.archives_read),
+                archives=hashes_of(staleness.archives_read),
                 records=_records(task),
                 values=kept,
             )
@@ -135,10 +141,6 @@ def _is_plan(path: str) -> bool:
 def _staleness(task: Task) -> Staleness | None:
     found = (each for each in calculators(task) if isinstance(each, Staleness))
     return next(found, None) if isinstance(task, PipelineTask) else None
-
-
-def _hashed(paths: Collection[str]) -> dict[str, str]:
-    return {path: sha256 for path in paths if (sha256 := hash_of(path))}
 
 
 def _saved(files: Snapshot | None) -> Any:

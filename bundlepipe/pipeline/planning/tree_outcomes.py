@@ -6,9 +6,7 @@ what tags name, what programs print, what an engine builds, what users' own task
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import os
 import re
 from typing import Any
 
@@ -19,11 +17,12 @@ from msgspec import Struct
 from msgspec.json import decode, encode
 
 from bundlepipe.errors import BundlepipeError, printable
-from bundlepipe.filesystem.base_directory import anchored, paths_from
+from bundlepipe.filesystem.base_directory import paths_from
 from bundlepipe.filesystem.files import write_if_changed
 from bundlepipe.filesystem.overlay import Overlay, Unforeseen
 from bundlepipe.filesystem.snapshots import file_snapshot
 from bundlepipe.oci.digest import Digest
+from bundlepipe.pipeline.carrying_out.pipeline_tasks import hashes_of
 from bundlepipe.pipeline.doit_adapter.internals import calculators
 from bundlepipe.pipeline.planning.plan import PlannedTask
 from bundlepipe.pipeline.planning.runner import PlanningRunner
@@ -110,7 +109,7 @@ class TreeOutcomesRunner(PlanningRunner):
             action.decisive_options if isinstance(action, Action) else None,
         )
         decided = {key: value for key, value in options.items() if value and (decisive is None or key in decisive)}
-        outputs = self._outputs(task)
+        outputs = hashes_of([path for path in task.targets if not is_record(path)])
         made = fingerprint([decided, task.values.get("digest"), outputs])
         self._found[task.name] = Outcome(made=made, options=options, files=task.values.get(FILES, {}), outputs=outputs)
         self._note(
@@ -138,16 +137,6 @@ class TreeOutcomesRunner(PlanningRunner):
             for target in task.targets:
                 write_if_changed(target, f"# {digest}\n".encode())
         task.values = {OPTIONS: options, FILES: to_values(files), "digest": digest}
-
-    def _outputs(self, task: Task) -> dict[str, str]:
-        """Return the hashes of the files that a task makes."""
-        made = {}
-        for target in task.targets:
-            seen = anchored(target)
-            if not is_record(target) and os.path.isfile(seen):
-                with open(seen, "rb") as file:
-                    made[target] = hashlib.sha256(file.read()).hexdigest()
-        return made
 
 
 def _text(action: object) -> str:
