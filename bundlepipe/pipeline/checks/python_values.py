@@ -7,8 +7,8 @@ from typing import Any
 
 from bundlepipe.errors import DocumentError, quoted
 from bundlepipe.pipeline.declared.destinations import called
-from bundlepipe.pipeline.declared.field_kinds import Path, PathInContext, Plain
-from bundlepipe.pipeline.declared.field_types import ListType, ObjectType, type_of
+from bundlepipe.pipeline.declared.fields.kinds import Path, PathInContext, Plain
+from bundlepipe.pipeline.declared.fields.types import ListType, ObjectType, type_of
 from bundlepipe.pipeline.declared.model import Verify
 from bundlepipe.pipeline.declared.names import NAME_CHARACTERS, is_name
 from bundlepipe.pipeline.declared.reading import KINDS, Declared, registry_fault

@@ -2,7 +2,7 @@
 
 bundlepipe.yml is decoded to them, and a dodo.py may compute them. Paths are relative to the directory doit
 runs in. The annotation of a field is its type, its `metadata` says where it differs from the usual (see
-`field_kinds`): decoding, checks and the options that tasks compare follow from them. `str()` of a source is
+`fields`): decoding, checks and the options that tasks compare follow from them. `str()` of a source is
 its record.
 """
 
@@ -18,7 +18,7 @@ from bundlepipe.errors import command_text
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.filesystem.inputs import DEFAULT_EXCLUDE
 from bundlepipe.oci.builds.request import Builder
-from bundlepipe.pipeline.declared.field_kinds import (
+from bundlepipe.pipeline.declared.fields.kinds import (
     FILE_DIRECTORY,
     MAY_BE_EMPTY,
     NAME,

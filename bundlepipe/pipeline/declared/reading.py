@@ -17,8 +17,8 @@ from msgspec import Struct
 from bundlepipe.errors import DocumentError, command_text, quoted
 from bundlepipe.filesystem.files import read_document, write_if_changed
 from bundlepipe.oci.reference import is_registry_host
-from bundlepipe.pipeline.declared.field_kinds import WRITTEN, Path, PathInContext, Text
-from bundlepipe.pipeline.declared.field_types import decode, type_of
+from bundlepipe.pipeline.declared.fields.kinds import WRITTEN, Path, PathInContext, Text
+from bundlepipe.pipeline.declared.fields.types import decode, type_of
 from bundlepipe.pipeline.declared.interpolation import Keys, empty_advice, interpolate
 from bundlepipe.pipeline.declared.model import (
     Bundle,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bundlepipe.pipeline.declared.field_types import fields_of
+from bundlepipe.pipeline.declared.fields.types import fields_of
 from bundlepipe.pipeline.declared.model import Named
 from bundlepipe.pipeline.declared.position import Position
 

@@ -21,7 +21,7 @@ from doit.task import Task
 from bundlepipe.filesystem.base_directory import anchored, paths_from
 from bundlepipe.filesystem.overlay import Unforeseen
 from bundlepipe.filesystem.snapshots import Change, Difference, FileState, Snapshot, differences
-from bundlepipe.pipeline.declared.field_types import fields_of
+from bundlepipe.pipeline.declared.fields.types import fields_of
 from bundlepipe.pipeline.declared.model import Program
 from bundlepipe.pipeline.doit_adapter.internals import Calculator
 from bundlepipe.pipeline.reasons import Reason, changed_dependency, no_local_record, summary

@@ -28,10 +28,10 @@ from bundlepipe import (
 from bundlepipe.documents.schemas.validator import schema_text
 from bundlepipe.errors import DocumentError
 from bundlepipe.pipeline.checks.python_values import checked_declarations
-from bundlepipe.pipeline.declared import field_kinds
 from bundlepipe.pipeline.declared import model as declaration
-from bundlepipe.pipeline.declared.field_kinds import Limits
-from bundlepipe.pipeline.declared.field_types import fields_of
+from bundlepipe.pipeline.declared.fields import kinds
+from bundlepipe.pipeline.declared.fields.kinds import Limits
+from bundlepipe.pipeline.declared.fields.types import fields_of
 from bundlepipe.pipeline.declared.reading import Declared, registry_fault
 from tests.support.project import Project
 
@@ -243,7 +243,7 @@ def test_a_path_is_accepted_wherever_a_path_is_meant() -> None:
 def test_the_limits_of_numbers_are_those_of_the_schema() -> None:
     schema = json.loads(schema_text("pipeline"))["$defs"]
     of_schema = [schema[name]["properties"][key] for name, key in (("registry", "concurrency"), ("pull", "maxSize"))]
-    for kind, rules in zip((field_kinds.Concurrency, field_kinds.Size), of_schema, strict=True):
+    for kind, rules in zip((kinds.Concurrency, kinds.Size), of_schema, strict=True):
         assert get_args(kind)[1] == Limits(rules["minimum"], rules.get("maximum"))
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from bundlepipe.documents.schemas.validator import schema_text
 from bundlepipe.pipeline.declared import names
-from bundlepipe.pipeline.declared.field_kinds import WRITTEN
-from bundlepipe.pipeline.declared.field_types import (
+from bundlepipe.pipeline.declared.fields.kinds import WRITTEN
+from bundlepipe.pipeline.declared.fields.types import (
     AlternativesType,
     Field,
     ListType,
@@ -20,9 +20,7 @@ from bundlepipe.pipeline.declared.field_types import (
     ObjectType,
     fields_of,
 )
-from bundlepipe.pipeline.declared.model import Bundle, Image, Program
-from bundlepipe.pipeline.declared.reading import KINDS
-from bundlepipe.pipeline.declared.value_types import (
+from bundlepipe.pipeline.declared.fields.values import (
     ChoiceType,
     FlagType,
     NothingType,
@@ -30,6 +28,8 @@ from bundlepipe.pipeline.declared.value_types import (
     TextType,
     Type,
 )
+from bundlepipe.pipeline.declared.model import Bundle, Image, Program
+from bundlepipe.pipeline.declared.reading import KINDS
 from bundlepipe.stores.settings import RegistrySettings
 
 SCHEMA: Any = json.loads(schema_text("pipeline"))

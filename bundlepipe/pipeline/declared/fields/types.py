@@ -15,10 +15,8 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-from bundlepipe.pipeline.declared.field_kinds import Concurrency, Limits, Path, TextKind
-from bundlepipe.pipeline.declared.interpolation import Keys
-from bundlepipe.pipeline.declared.position import Position
-from bundlepipe.pipeline.declared.value_types import (
+from bundlepipe.pipeline.declared.fields.kinds import Concurrency, Limits, Path, TextKind
+from bundlepipe.pipeline.declared.fields.values import (
     ChoiceType,
     Decode,
     FlagType,
@@ -30,6 +28,8 @@ from bundlepipe.pipeline.declared.value_types import (
     Type,
     alternatives,
 )
+from bundlepipe.pipeline.declared.interpolation import Keys
+from bundlepipe.pipeline.declared.position import Position
 from bundlepipe.stores.settings import RegistrySettings
 
 # For classes of lower levels, which know nothing of annotations.

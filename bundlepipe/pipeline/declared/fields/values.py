@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from bundlepipe.pipeline.declared.field_kinds import Limits, TextKind
+from bundlepipe.pipeline.declared.fields.kinds import Limits, TextKind
 from bundlepipe.pipeline.declared.interpolation import Keys
 from bundlepipe.pipeline.declared.paths import normal_exclusion, normal_location, normalise
 from bundlepipe.pipeline.declared.position import Position

@@ -1,0 +1,1 @@
+"""The fields of declarations: how a value of each kind is decoded and checked."""
