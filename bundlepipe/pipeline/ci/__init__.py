@@ -1,0 +1,1 @@
+"""The tasks of a plan as a graph of jobs, for the engines of CI."""
