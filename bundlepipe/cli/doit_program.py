@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -27,20 +27,33 @@ class Untouched(click.Command):
         return []
 
 
-def run_command(context: click.Context, command: str, arguments: Sequence[str]) -> NoReturn:
-    """Run a command of doit under our own name, and exit; with -h or --help print doit's help for it."""
-    name = str(context.find_root().info_name)
+def run_command(
+    context: click.Context,
+    command: str,
+    arguments: Sequence[str],
+    *,
+    name: str = "",
+    commands: Mapping[str, type] | None = None,
+) -> NoReturn:
+    """Run a command of doit under our own name, and exit; with -h or --help print doit's help for it.
+
+    The `name` in messages is that of the program by default; `commands` are added to doit's.
+    """
+    name = name or str(context.find_root().info_name)
     wants_help = any(argument in ("-h", "--help") for argument in arguments)
-    context.exit(run_doit(name, ["help", command] if wants_help else [command, *arguments]))
+    context.exit(run_doit(name, ["help", command] if wants_help else [command, *arguments], commands))
 
 
-def run_doit(name: str, arguments: Sequence[str]) -> int:
-    """Run doit, called `name` in messages, and return its exit status; BundlepipeError for faulty settings of it."""
+def run_doit(name: str, arguments: Sequence[str], commands: Mapping[str, type] | None = None) -> int:
+    """Run doit, called `name` in messages, and return its exit status; BundlepipeError for faulty settings of it.
+
+    `commands` are added to those of doit and its plugins, by their names.
+    """
     if "" in arguments:
         raise BundlepipeError("an argument is empty, as '' and \"$VARIABLE\" without a value are: leave it out")
     # A dodo.py may read it, and the script of `tabcompletion` is for the program of this name.
     sys.argv = ["doit", *arguments]
-    return _run(_main(name, arguments), arguments)
+    return _run(_main(name, arguments, commands or {}), arguments)
 
 
 def load_tasks(name: str) -> LoadTasks:
@@ -53,7 +66,7 @@ def load_tasks(name: str) -> LoadTasks:
 
     # A dodo.py may read it.
     sys.argv = ["doit", "plan"]
-    main = _main(name, [])
+    main = _main(name, [], {})
     commands = main.get_cmds()
     main.process_args([])
     loader = get_loader(main.config, main.task_loader, commands)
@@ -83,11 +96,9 @@ def _run(main: Any, arguments: Sequence[str]) -> int:
     return status
 
 
-def _main(name: str, arguments: Sequence[str]) -> Any:
+def _main(name: str, arguments: Sequence[str], commands: Mapping[str, type]) -> Any:
     """Return doit's program, called `name` in messages; BundlepipeError for a faulty pyproject.toml or doit.cfg."""
     from configparser import Error
-
-    from doit.doit_cmd import DoitMain
 
     from bundlepipe.pipeline.doit_adapter.settings import check_settings
     from bundlepipe.pipeline.plugins.loader import DirectoryLoader
@@ -97,7 +108,7 @@ def _main(name: str, arguments: Sequence[str]) -> Any:
         # Settings come from the directory of the pipeline.
         os.chdir(above or here)
         check_settings()
-        main = DoitMain()
+        main = _program(commands)
     except (Error, ValueError) as error:
         raise BundlepipeError(f"pyproject.toml or doit.cfg, where doit's settings are: {error}") from None
     main.BIN_NAME = name
@@ -106,6 +117,18 @@ def _main(name: str, arguments: Sequence[str]) -> Any:
         # This tells a dodo.py the directory where doit was called.
         os.chdir(here)
     return main
+
+
+def _program(commands: Mapping[str, type]) -> Any:
+    from doit.doit_cmd import DoitMain
+
+    class Program(DoitMain):  # type: ignore[misc]
+        def get_cmds(self) -> Any:
+            found = super().get_cmds()
+            found.update(commands)
+            return found
+
+    return Program()
 
 
 def _is_told() -> bool:

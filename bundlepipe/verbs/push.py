@@ -37,7 +37,8 @@ class PushRequest(Struct, frozen=True):
     `destination` names a repository and a tag (`latest` if it has none); `tags` are additional tags for the
     same manifest. `as_imgpkg` accepts what imgpkg accepts although this is stricter: no inputs, an image with a
     `.imgpkg` somewhere that is not a bundle, any bundle.yml, links to files as inputs. What a plan has `foretold` is
-    all that is done.
+    all that is done. With an `absence_advice` the image is only found, since another job pushes it: the advice is
+    for the case that it is not there.
     """
 
     inputs: Inputs
@@ -47,6 +48,7 @@ class PushRequest(Struct, frozen=True):
     tags: Sequence[str] = ()
     as_imgpkg: bool = False
     foretold: Foretold | None = None
+    absence_advice: str | None = None
 
     def check(self) -> None:
         """Raise BundlepipeError for requests that are refused before anything is read."""
@@ -123,6 +125,8 @@ def push(
             for blob in (*present.layers, present.config):
                 emit(BlobDone(blob.digest, blob.size, "present"))
             return Pushed(request.destination.with_digest(present.digest), image, was_there=True)
+    if request.absence_advice:
+        raise BundlepipeError(f"{request.destination}: is not the image of these files: {request.absence_advice}")
     image, manifest = _upload(store, request, entries, takes_snapshot, emit)
     return Pushed(request.destination.with_digest(manifest.digest), image, was_there=False)
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
+from msgspec.structs import replace
 
-from bundlepipe.errors import BundlepipeError, DocumentError, printable
+from bundlepipe.errors import BundlepipeError, DocumentError, printable, quoted
 from bundlepipe.filesystem.snapshots import FileState, Snapshot
 from bundlepipe.oci.digest import Digest
 
@@ -51,7 +52,7 @@ class SavedTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `pipeline` is the prefix of its pipeline, None for a user's own task. `files` are those that it reads, with
     the records of what it needs; None if they are known only when other tasks have run. `archives` are the hashes of
     tar files, `outputs` those of the files that it will have written, `records` the contents of the records of a task
-    that is up to date, and `values` what the task returns.
+    whose result is known, and `values` what the task returns.
     """
 
     pipeline: str | None = None
@@ -89,6 +90,13 @@ class Saved(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tasks: Mapping[str, SavedTask] = field(default_factory=dict)
 
 
+class SavedShard(Struct, frozen=True):
+    """The tasks of one job, in a plan that is divided into jobs."""
+
+    name: str
+    tasks: Sequence[str]
+
+
 class _Task(Struct, frozen=True):
     name: str
     state: str
@@ -99,14 +107,20 @@ class _Task(Struct, frozen=True):
 class _Document(Struct, frozen=True):
     tasks: Sequence[_Task]
     saved: Saved | UnsetType = UNSET
+    shards: Sequence[SavedShard] = ()
 
 
 class SavedPlan(Struct, frozen=True):
-    """A plan that can be carried out; `path` is the name of its file in messages."""
+    """A plan that can be carried out; `path` is the name of its file in messages.
+
+    Of a plan that is divided into jobs, a run may carry out one `shard`.
+    """
 
     path: str
     saved: Saved
     states: Mapping[str, str]
+    shards: Sequence[SavedShard] = ()
+    shard: SavedShard | None = None
 
     @classmethod
     def parse(cls, content: bytes, path: str) -> SavedPlan:
@@ -125,12 +139,34 @@ class SavedPlan(Struct, frozen=True):
                     "and plan again"
                 )
         states = {task.name: task.state for task in document.tasks}
-        return cls(path, document.saved, states)
+        return cls(path, document.saved, states, document.shards)
 
     @property
     def resolved(self) -> dict[tuple[str, str, str], Digest]:
         """The digests by lookup: a reference, its selection among tags, and its platform."""
         return {(each.reference, each.tags, each.platform): Digest(each.digest) for each in self.saved.resolved}
+
+    def of_shard(self, name: str) -> SavedPlan:
+        """Return the plan for a run that does one shard; BundlepipeError if there is none of this name."""
+        found = next((shard for shard in self.shards if shard.name == name), None)
+        if found is None:
+            there = ", ".join(shard.name for shard in self.shards)
+            has = f"its shards are {there}" if there else "it has none: make it with 'bundlepipe ci plan --out'"
+            raise BundlepipeError(f"{self.path}: has no shard {quoted(name)}: {has}")
+        return replace(self, shard=found)
+
+    @property
+    def selected(self) -> Sequence[str] | None:
+        """The tasks of the run, None for the default: those of its shard, or those that the plan was made for."""
+        return self.shard.tasks if self.shard else self.saved.selected
+
+    def elsewhere(self) -> dict[str, str]:
+        """Return the tasks that are not of this run's shard, with the shard of each; empty for those of none."""
+        if self.shard is None:
+            return {}
+        shard_of = {task: shard.name for shard in self.shards for task in shard.tasks}
+        own = set(self.shard.tasks)
+        return {name: shard_of.get(name, "") for name in self.states if name not in own}
 
     def task(self, name: str) -> SavedTask | None:
         """Return what the plan has of a task; None if it is not in the plan."""

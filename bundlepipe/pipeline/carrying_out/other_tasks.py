@@ -25,7 +25,7 @@ from bundlepipe.pipeline.running.edges import PipelineTask
 def run_by_plan(plan: SavedPlan) -> None:
     """Let this process run the tasks that a plan was made for, and of users' own only those that it says will run."""
     judge_tasks(lambda task: _verdict(plan, task))
-    select_by_default(plan.saved.selected)
+    select_by_default(plan.selected)
 
 
 def _verdict(plan: SavedPlan, task: Task) -> Verdict:

@@ -45,7 +45,8 @@ _NOT_DONE = "no local record of what is planned"
 class Carried(Struct, frozen=True):
     """What a saved plan, named `plan` in messages, has of one task; `task` is None if it is not in the plan.
 
-    `open` are the paths that only tasks with an unknown outcome write.
+    `open` are the paths that only tasks with an unknown outcome write. `absence_advice` is there for a task that
+    another job does: what to do if its result is not there.
     """
 
     plan: str
@@ -53,6 +54,7 @@ class Carried(Struct, frozen=True):
     task: SavedTask | None
     open: Sequence[str]
     before: Mapping[str, str | None]
+    absence_advice: str | None = None
 
     @property
     def foretold(self) -> Foretold | None:
@@ -88,6 +90,8 @@ class Carried(Struct, frozen=True):
                 write_if_changed(path, text.encode())
             action.adopt()
             return {**values, UNCHANGED: True, SUMMARY: "up to date, as planned"}
+        if self.absence_advice and not action.finds_result:
+            raise BundlepipeError(f"is done by another job, which cannot hand on its result: {self.absence_advice}")
         values = action.work()
         for key in _RESULT:
             if key in saved.values and values.get(key) != saved.values[key]:
@@ -152,10 +156,10 @@ class Carried(Struct, frozen=True):
         yield from _changed_archives(saved, self.open)
 
 
-def carried_by(plan: SavedPlan, name: str) -> Carried:
-    """Return what a plan has of the task of this name."""
-    saved = plan.saved
-    return Carried(plan.path, plan.states.get(name, ""), plan.task(name), saved.open, saved.destinations)
+def carried_by(plan: SavedPlan, name: str, absence_advice: str | None = None) -> Carried:
+    """Return what a plan has of the task of this name; with advice for one that another job does."""
+    saved, state = plan.saved, plan.states.get(name, "")
+    return Carried(plan.path, state, plan.task(name), saved.open, saved.destinations, absence_advice)
 
 
 def not_planned(plan: str) -> str:

@@ -38,7 +38,7 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
     """
     specs = {settings.task(spec.group, spec.name): spec for spec in _specs(PipelineContext(declared, settings))}
     if settings.plan:
-        _carry_out(settings.plan, specs, settings.prefix)
+        specs = _carried_out(settings.plan, specs, settings)
     tasks = {name: _task(name, spec, settings) for name, spec in specs.items()}
     reads = [read for task in tasks.values() for read in task.reads]
     _connect(tasks, specs, reads)
@@ -54,22 +54,27 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
     )
     generated.reports = list(declared.reports)
     generated.lock_file = settings.lock_file
+    generated.shard = settings.plan.shard.name if settings.plan and settings.plan.shard else None
     yield generated
     yield from tasks.values()
 
 
-def _carry_out(plan: SavedPlan, specs: Specs, pipeline: str) -> None:
-    """Hold the tasks against a saved plan from now on; InvalidDodoFile for a plan of another pipeline."""
+def _carried_out(plan: SavedPlan, specs: Specs, settings: Settings) -> dict[str, TaskSpec]:
+    """Return the specifications, held against a saved plan from now on; InvalidDodoFile for one of another pipeline."""
+    from bundlepipe.pipeline.carrying_out.elsewhere import AdoptAction, with_adopted
     from bundlepipe.pipeline.carrying_out.pipeline_tasks import carried_by, check_options, check_tasks
 
+    specs = with_adopted(plan, specs, settings)
     try:
-        check_tasks(plan, specs, pipeline)
+        check_tasks(plan, specs, settings.prefix)
         for name, spec in specs.items():
-            if spec.action:
+            if spec.action and not isinstance(spec.action, AdoptAction):
                 check_options(plan, name, spec.uptodate.options)
-                spec.uptodate.carried = spec.action.carried = carried_by(plan, name)
+                if spec.action.carried is None:
+                    spec.uptodate.carried = spec.action.carried = carried_by(plan, name)
     except BundlepipeError as error:
         raise InvalidDodoFile(str(error)) from None
+    return specs
 
 
 def _specs(context: PipelineContext) -> Iterator[TaskSpec]:

@@ -101,6 +101,7 @@ class PlanSaver:
             files=_saved(self._inputs.get(task.name)),
             archives=self._archives.get(task.name, {}),
             outputs={path: sha256 for path in task.targets if path in made and (sha256 := made[path].sha256)},
+            records=_records(task) if "digest" in values else {},
             values=kept,
         )
 

@@ -41,7 +41,7 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
         "Nothing is changed: neither files nor registries nor the records of tasks. Digests are those that a run "
         "will make. It reads what a run reads, from registries as well."
     )
-    cmd_options = (
+    cmd_options: tuple[dict[str, Any], ...] = (
         switch("json", "print the plan as JSON"),
         switch("markdown", "print the plan as Markdown, for a pull request"),
         {

@@ -40,7 +40,8 @@ class ReportedTask(Struct, frozen=True, kw_only=True):
     """One task. `ready` is when its turn came, `checked` when it was found stale, `began` and `ended` when it ran.
 
     `ended` of a task that was up to date is when that was found out. `lane` is a number from 1 on: tasks of one lane
-    ran one after the other. `held_up_by` is the task that it began after, for the reason `because`.
+    ran one after the other. `held_up_by` is the task that it began after, for the reason `because`. In a merged
+    report, `job` is the shard of the plan whose job did it.
     """
 
     name: str
@@ -61,11 +62,17 @@ class ReportedTask(Struct, frozen=True, kw_only=True):
     digest: str
     traffic: Mapping[str, Traffic]
     blobs: Mapping[str, Amount]
+    job: str = ""
 
     @property
     def group(self) -> str:
         """The group of the task, or its own name."""
         return self.name.partition(":")[0]
+
+    @property
+    def label(self) -> str:
+        """Its name, with that of its job in a merged report."""
+        return f"{self.name} in {self.job}" if self.job else self.name
 
     @property
     def why(self) -> str:
@@ -100,8 +107,8 @@ class Step(Struct, frozen=True):
 class Report(Struct, frozen=True, kw_only=True, dict=True):
     """A run. `began` is seconds since the epoch; `errors` are those of no task.
 
-    `traffic` is that of all by host; `shared` is the part that belongs to no single task, such as the lookups of all
-    destinations, which are done together before the first push.
+    If the run did one shard of a plan, `job` is its name. `traffic` is that of all by host; `shared` is the part that
+    belongs to no single task, such as the lookups of all destinations, which are done together before the first push.
     """
 
     version: str
@@ -113,6 +120,7 @@ class Report(Struct, frozen=True, kw_only=True, dict=True):
     traffic: Mapping[str, Traffic]
     shared: Traffic
     errors: Sequence[str]
+    job: str = ""
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -139,6 +147,11 @@ class Report(Struct, frozen=True, kw_only=True, dict=True):
                 found[how] = found.get(how, Amount()) + amount
         return found
 
+    @cached_property
+    def jobs(self) -> int:
+        """The number of jobs, in a merged report."""
+        return len({task.job for task in self.tasks if task.job})
+
     @property
     def saved(self) -> Amount:
         """The blobs that did not have to be transferred."""
@@ -153,3 +166,15 @@ class Report(Struct, frozen=True, kw_only=True, dict=True):
 def saved_of(blobs: Mapping[str, Amount]) -> Amount:
     """Return the blobs that were at the destination, or in another repository of its registry."""
     return blobs.get("present", Amount()) + blobs.get("mounted", Amount())
+
+
+def by_time(task: ReportedTask) -> tuple[float, str]:
+    """Return what orders tasks by the time when they began; those that did not come last."""
+    start = task.began if task.began is not None else task.ready
+    return (float("inf") if start is None else start, task.name)
+
+
+def difference(whole: Traffic, part: Traffic) -> Traffic:
+    """Return the traffic of a run that is not that of its tasks; one that was cut off did not tell its own."""
+    names = Traffic.__struct_fields__
+    return Traffic(*(max(0, getattr(whole, name) - getattr(part, name)) for name in names))

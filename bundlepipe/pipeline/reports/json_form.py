@@ -33,11 +33,12 @@ def _document(report: Report) -> dict[str, Any]:
         "apiVersion": API_VERSION,
         "kind": "Report",
         "version": report.version,
+        **({"job": report.job} if report.job else {}),
         "outcome": report.outcome,
         "began": timestamp(report.began),
         "seconds": _seconds(report.seconds),
         "workers": report.lanes,
-        "counts": {_camel(outcome): report.counts.get(outcome, 0) for outcome in OUTCOMES},
+        "counts": {state_of(outcome): report.counts.get(outcome, 0) for outcome in OUTCOMES},
         "errors": list(report.errors),
         "traffic": {**_traffic(report.all_traffic), "hosts": _hosts(report.traffic), "shared": _traffic(report.shared)},
         "blobs": _blobs(report.blobs),
@@ -60,6 +61,7 @@ def _task(task: ReportedTask) -> dict[str, Any]:
         **{name: None if value is None else _seconds(value) for name, value in times.items()},
         "seconds": None if task.seconds is None else _seconds(task.seconds),
         "worker": task.lane,
+        "job": task.job or None,
         "heldUpBy": {"task": task.held_up_by, "because": task.because} if task.held_up_by else None,
         "summary": task.summary or None,
         "digest": task.digest or None,
@@ -70,7 +72,7 @@ def _task(task: ReportedTask) -> dict[str, Any]:
     return {
         "name": task.name,
         "description": task.doc,
-        "state": _camel(task.outcome),
+        "state": state_of(task.outcome),
         "reasons": as_json(task.reasons),
         "needs": list(task.needs),
         "critical": task.is_critical,
@@ -107,6 +109,7 @@ def _seconds(value: float) -> float:
     return round(max(0.0, value), 6)
 
 
-def _camel(outcome: str) -> str:
+def state_of(outcome: str) -> str:
+    """Return the outcome of a task as JSON has it."""
     first, *others = outcome.split()
     return first + "".join(word.capitalize() for word in others)

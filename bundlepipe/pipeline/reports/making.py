@@ -21,6 +21,8 @@ from bundlepipe.pipeline.reports.content import (
     Failure,
     Report,
     ReportedTask,
+    by_time,
+    difference,
 )
 from bundlepipe.pipeline.reports.recorder import Recorder
 from bundlepipe.pipeline.reports.waits import Span, critical_path, holds, lanes
@@ -80,13 +82,16 @@ class _Making:
         of_tasks = sum((task.all_traffic for task in reported), Traffic())
         return Report(
             version=version("bundlepipe"),
+            job=next(
+                (task.shard for task in self._tasks.values() if isinstance(task, PipelineTask) and task.shard), ""
+            ),
             began=self._record.began,
             seconds=self._now - self._record.clock,
             outcome=_outcome_of_run(self._outcomes.values(), errors, is_complete=is_complete),
-            tasks=sorted(reported, key=_by_time),
+            tasks=sorted(reported, key=by_time),
             path=[replace(step, task=_clean(step.task)) for step in path],
             traffic=dict(sorted(at_all.items(), key=lambda item: (-item[1].received - item[1].sent, item[0]))),
-            shared=_difference(sum(at_all.values(), Traffic()), of_tasks),
+            shared=difference(sum(at_all.values(), Traffic()), of_tasks),
             errors=[self._text(error) for error in errors],
         )
 
@@ -170,17 +175,6 @@ def _outcome_of_run(outcomes: Iterable[str], errors: Sequence[str], *, is_comple
     if not is_complete and not errors:
         return INTERRUPTED
     return FAILED if errors or {FAILED, NOT_REACHED, INTERRUPTED} & set(outcomes) else SUCCEEDED
-
-
-def _difference(whole: Traffic, part: Traffic) -> Traffic:
-    """Return the traffic of a run that is not that of its tasks; one that was cut off did not tell its own."""
-    names = Traffic.__struct_fields__
-    return Traffic(*(max(0, getattr(whole, name) - getattr(part, name)) for name in names))
-
-
-def _by_time(task: ReportedTask) -> tuple[float, str]:
-    start = task.began if task.began is not None else task.ready
-    return (float("inf") if start is None else start, task.name)
 
 
 def _clean(text: str) -> str:

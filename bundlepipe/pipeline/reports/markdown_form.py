@@ -71,7 +71,7 @@ def _failures(report: Report, most: int) -> Iterator[str]:
     failed = [task for task in report.tasks if task.outcome == FAILED]
     left = sorted(task.name for task in report.tasks if task.outcome in (NOT_REACHED, INTERRUPTED))
     for task in failed[:most]:
-        yield f"**{_inline(task.name)}** failed:"
+        yield f"**{_inline(task.label)}** failed:"
         yield ""
         text = task.failure.text if task.failure else ""
         yield from _fenced(text)

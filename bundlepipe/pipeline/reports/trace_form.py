@@ -69,6 +69,7 @@ def _slice(
 def _details(task: ReportedTask) -> dict[str, Any]:
     spent = task.all_traffic
     details = {
+        "job": task.job,
         "outcome": task.outcome,
         "why": task.why,
         "held up by": task.held_up_by,

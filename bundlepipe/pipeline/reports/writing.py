@@ -18,7 +18,7 @@ from bundlepipe.pipeline.reports.secrets import secrets_of
 from bundlepipe.redaction import Redactor
 from bundlepipe.verbs.outputs.replacing import FileOutput, ReplacePolicy, followed
 
-_STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+STEP_SUMMARY = "GITHUBSTEP_SUMMARY"
 _POLICY = ReplacePolicy(unknown="it is not a report of a run", advice="remove it, or name another file")
 # Bytes, enough for what each form begins with.
 _START = 200
@@ -43,13 +43,14 @@ def write_reports(
     redactor.keep(*secrets_of(environment))
     report = made_report(recorder, tasks, outcomes, errors, redactor.redact, is_complete=is_complete)
     with paths_from(recorder.directory):
-        faults = [fault for path in recorder.paths for fault in _written(report, path)]
-    if step_summary := environment.get(_STEP_SUMMARY):
-        faults += _appended(report, step_summary)
+        faults = [fault for path in recorder.paths for fault in written(report, path)]
+    if step_summary := environment.get(STEP_SUMMARY):
+        faults += appended(report, step_summary)
     return faults
 
 
-def _written(report: Report, path: str) -> Iterator[str]:
+def written(report: Report, path: str) -> Iterator[str]:
+    """Write one report; its kind follows from the name of the file. Yield an error line if that is impossible."""
     kind = kind_of(path)
     if kind is None:
         raise ValueError(f"{path}: not the path of a report")
@@ -87,14 +88,15 @@ def _is_report(path: str) -> bool:
     return not start or start.startswith(tuple(each.encode() for each in starts))
 
 
-def _appended(report: Report, path: str) -> Iterator[str]:
+def appended(report: Report, path: str) -> Iterator[str]:
+    """Append Markdown to the summary of a step of GitHub Actions; yield an error line if that is impossible."""
     # A step's earlier lines may lack the end of the last.
     content = "\n" + markdown_of(report)
     try:
         with open(path, "ab") as file:
             file.write(content.encode())
     except OSError as error:
-        yield f"{printable(path)} ({_STEP_SUMMARY}): the report cannot be added: {error.strerror}"
+        yield f"{printable(path)} ({STEP_SUMMARY}): the report cannot be added: {error.strerror}"
 
 
 def _form(kind: Kind) -> Callable[[Report], str]:

@@ -41,6 +41,11 @@ class CarriedTask(Protocol):
         """What it foretold of the images that the task pushes or copies, if anything."""
         ...
 
+    @property
+    def absence_advice(self) -> str | None:
+        """What to do if the result is not there, for a task that only finds what another job has made."""
+        ...
+
     def carry_out(self, action: Action) -> dict[str, Any]:
         """Do the work as planned, and return its values; BundlepipeError if that is not possible."""
         ...
@@ -125,6 +130,14 @@ class Action(BaseAction):  # type: ignore[misc]
     def foretold(self) -> Foretold | None:
         """What a plan that is carried out foretold of the images that the task pushes or copies, if anything."""
         return self.carried.foretold if self.carried else None
+
+    # Whether the work can find what another job has made, and make nothing: see `absence_advice`.
+    finds_result = False
+
+    @property
+    def absence_advice(self) -> str | None:
+        """What to do if the result is not there, if another job makes it; None if this task does."""
+        return self.carried.absence_advice if self.carried else None
 
     def check_output(self, path: str, content: bytes) -> None:
         """Raise BundlepipeError if a file that is about to be written is not that of the plan that is carried out."""

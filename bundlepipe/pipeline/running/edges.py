@@ -33,7 +33,7 @@ class PipelineTask(Task):  # type: ignore[misc]
     `has_late_edges` is for those: edges are not found twice. If a run has more tasks than a screen
     has lines, it `is_told_briefly`, unless `doit -v 2` `wants_all`. If the run `is_reported`, its costs are
     measured. `reads` are the declared inputs of the task. The task that stands for the pipeline has the paths
-    of the `reports` that it declares, and of its `lock_file`.
+    of the `reports` that it declares, and of its `lock_file`, and the name of the `shard` that the run does.
     """
 
     refusal: str | None = None
@@ -46,6 +46,7 @@ class PipelineTask(Task):  # type: ignore[misc]
     reads: Sequence[Reads] = ()
     reports: Sequence[str] = ()
     lock_file: str | None = None
+    shard: str | None = None
 
     def __init__(self, *arguments: Any, pipeline: str = "", **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)

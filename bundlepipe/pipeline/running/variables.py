@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _VERIFY_VARIABLE = "BUNDLEPIPE_VERIFY"
 _VERIFY_REGISTRY = "registry"
-_REFRESH, _VERIFY, _FORCE, _PLAN = "refresh", "verify", "force", "plan"
-_OWN = (_REFRESH, _VERIFY, _FORCE, _PLAN)
+_REFRESH, _VERIFY, _FORCE, _PLAN, _SHARD = "refresh", "verify", "force", "plan", "shard"
+_OWN = (_REFRESH, _VERIFY, _FORCE, _PLAN, _SHARD)
 # Similarity to one of our variables: one letter less, more or exchanged is enough.
 _LIKENESS = 0.8
 
@@ -186,19 +186,23 @@ def variables_in_use() -> dict[str, str]:
 
 
 def wanted_plan() -> SavedPlan | None:
-    """Return the saved plan in `doit plan=FILE`, which is to be carried out; None if there is none.
+    """Return the saved plan in `doit plan=FILE`, which is to be carried out, for one shard with `shard=NAME`.
 
+    None if there is none.
     Raises InvalidDodoFile for a plan that cannot be carried out, and for a variable that it would contradict.
     """
     value: Any = get_var(_PLAN)
     if value == "":
         # As of a variable of the shell that is not set: a run without a plan was not meant.
         raise InvalidDodoFile(f"{_PLAN}=: expected {_PLAN}=FILE, a plan that doit plan --out has saved")
-    return _read_plan(str(value), get_initial_workdir() or base_directory()) if value else None
+    shard: Any = get_var(_SHARD)
+    if shard is not None and not value:
+        raise InvalidDodoFile(f"{_SHARD}={shard}: expected {_PLAN}=FILE as well, the plan that has this shard")
+    return _read_plan(str(value), get_initial_workdir() or base_directory(), shard) if value else None
 
 
 @cache
-def _read_plan(path: str, directory: str) -> SavedPlan:
+def _read_plan(path: str, directory: str, shard: str | None) -> SavedPlan:
     from bundlepipe.documents.plan.saved import SavedPlan
     from bundlepipe.filesystem.files import read_document
 
@@ -210,7 +214,8 @@ def _read_plan(path: str, directory: str) -> SavedPlan:
             )
     try:
         with paths_from(directory):
-            return SavedPlan.parse(read_document(path), path)
+            plan = SavedPlan.parse(read_document(path), path)
+            return plan if shard is None else plan.of_shard(shard)
     except BundlepipeError as error:
         raise InvalidDodoFile(str(error)) from None
 

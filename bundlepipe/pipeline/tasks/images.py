@@ -131,6 +131,8 @@ class BuildStaleness(DestinationStaleness):
 class BuildAction(Action):
     """Builds and pushes, unless the destination has an image of the same inputs."""
 
+    finds_result = True
+
     def __init__(self, image: Image, build: Build, destination: Reference, settings: Settings) -> None:
         super().__init__()
         self._image = image
@@ -150,7 +152,8 @@ class BuildAction(Action):
             self._settings.stores,
             tags=image.tags,
             present=result.manifest if result else NOT_ASKED,
-            rebuild=self._is_refreshed,
+            rebuild=self._is_refreshed and not self.absence_advice,
+            absence_advice=self.absence_advice,
             emit=emitter(self.task.name),
         )
         return {

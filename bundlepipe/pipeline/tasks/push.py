@@ -172,6 +172,7 @@ class PushAction(Action):
     """Pushes, records the digest, writes the BundleLock."""
 
     decisive_options = ("destination", "tags")
+    finds_result = True
 
     def __init__(self, thing: Pushable, destination: Reference, settings: Settings) -> None:
         super().__init__()
@@ -199,6 +200,7 @@ class PushAction(Action):
             labels=thing.labels,
             tags=thing.tags,
             foretold=self.foretold,
+            absence_advice=self.absence_advice,
         )
         stores = self._settings.stores
         result = result_for(self.task)

@@ -66,6 +66,7 @@ def build_and_push(
     tags: Sequence[str] = (),
     present: Manifest | NotAsked | None = NOT_ASKED,
     rebuild: bool = False,
+    absence_advice: str | None = None,
     emit: Emit = ignore,
 ) -> Built:
     """Make the destination's tag (`latest` if it has none) and `tags` name an image of the inputs.
@@ -73,7 +74,8 @@ def build_and_push(
     Nothing is built if the destination's tag names one, which takes two requests to find out, or if
     one was pushed to the repository under another tag, which takes two more. `present` is the
     manifest that the tag names now, if the caller knows it. With `rebuild` it is always built: base
-    images may have moved. Raises ProgramError for a failing build, ProgramMissing for a missing
+    images may have moved. With an `absence_advice` the image is only found, since another job builds it: the advice
+    is for the case that it is not there. Raises ProgramError for a failing build, ProgramMissing for a missing
     builder, InputError for files that cannot be sent or change meanwhile, and StoreError.
     """
     if destination.digest:
@@ -83,6 +85,10 @@ def build_and_push(
     if isinstance(present, NotAsked):
         present = find_manifest(store, tag)
     earlier = None if rebuild else _find_built(store, present, inputs.digest)
+    if absence_advice:
+        if earlier is None:
+            raise BundlepipeError(f"{destination}: is not an image of these inputs: {absence_advice}")
+        return Built(destination.with_digest(earlier.digest), inputs, was_there=True)
     if earlier:
         put_further_tags(store, earlier, tags)
         if earlier is not present:

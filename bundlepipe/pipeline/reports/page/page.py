@@ -47,11 +47,12 @@ def _page(report: Report) -> Iterator[str]:
 
 def _header(report: Report) -> Iterator[str]:
     is_good = report.outcome == SUCCEEDED
+    jobs = f"{counted(report.jobs, 'job')}, " if report.jobs else ""
     yield f'<header class="{"good" if is_good else "bad"}">'
     yield f"<h1>Run {escaped(report.outcome)} <small>in {seconds(report.seconds)}</small></h1>"
     yield (
         f'<p class="when">bundlepipe {escaped(report.version)}, began <time>{timestamp(report.began)}</time>, '
-        f"at most {counted(report.lanes, 'task')} at a time</p>"
+        f"{jobs}at most {counted(report.lanes, 'task')} at a time</p>"
     )
     yield '<ul class="counts">'
     yield from (f"<li>{state(outcome)} <b>{count}</b></li>" for outcome, count in report.counts.items())

@@ -114,9 +114,10 @@ def _row(task: ReportedTask) -> str:
         for head, (key, shown) in zip(_HEADS[1:], cells, strict=True)
     )
     title = f' title="{escaped(task.doc)}"' if task.doc else ""
+    job = f" <small>{escaped(task.job)}</small>" if task.job else ""
     return (
         f'<tr id="{anchor(task.name)}" tabindex="-1" class="{css_class(task.outcome)}">'
-        f'<th scope="row" data-key="{escaped(task.name)}"{title}>{escaped(task.name)}</th>{joined}</tr>'
+        f'<th scope="row" data-key="{escaped(task.name)}"{title}>{escaped(task.name)}{job}</th>{joined}</tr>'
     )
 
 

@@ -47,7 +47,7 @@ def _check(task: ReportedTask, length: float) -> Iterator[str]:
     # Hundreds of checks take no time to speak of; a page needs no element for each.
     if task.ready is None or end is None or (end - task.ready) / length * 100 < _NARROWEST:
         return
-    title = f"{task.name}: checked in {seconds(end - task.ready)}"
+    title = f"{task.label}: checked in {seconds(end - task.ready)}"
     yield (
         f'<rect class="check" x="{part(task.ready, length)}" y="{_AXIS}" '
         f'width="{part(end - task.ready, length)}" height="{_BAR}"><title>{escaped(title)}</title></rect>'
@@ -58,7 +58,7 @@ def _bar(task: ReportedTask, length: float) -> Iterator[str]:
     if task.began is None or task.seconds is None or task.lane is None:
         return
     width = max(_NARROWEST, task.seconds / length * 100)
-    title = f"{task.name}: {task.outcome}, {seconds(task.seconds)} from {seconds(task.began)} on"
+    title = f"{task.label}: {task.outcome}, {seconds(task.seconds)} from {seconds(task.began)} on"
     if task.held_up_by:
         title += f", after {task.held_up_by}"
     classes = f"bar {css_class(task.outcome)}{' critical' if task.is_critical else ''}"
