@@ -1,7 +1,7 @@
 """Tasks that other jobs do, in a run that does one shard of a plan.
 
 Their results are taken over from the plan if it has them, once their images are found where they belong: one request
-each, and what they need does not run. A result that nobody could know beforehand is found as a run finds it, by its
+each, and what they need does not run. A result that no plan could know beforehand is found as a run finds it, by its
 inputs, but not made. Tasks that only change files of this clone are done here as well.
 """
 
