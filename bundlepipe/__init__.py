@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bundlepipe.documents.imgpkg.bundle_lock import BundleLock
     from bundlepipe.documents.imgpkg.images_lock import ImageRef, ImagesLock
     from bundlepipe.errors import BundlepipeError
+    from bundlepipe.pipeline.declared.ci import CI, Argo, Buildkite, GitHub, GitLab
     from bundlepipe.pipeline.declared.model import (
         Apply,
         Build,
@@ -42,9 +43,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CI",
     "DOIT_CONFIG",
     "Apply",
+    "Argo",
     "Build",
+    "Buildkite",
     "Bundle",
     "BundleDescription",
     "BundleLock",
@@ -55,6 +59,8 @@ __all__ = [
     "Copy",
     "CopySource",
     "Difference",
+    "GitHub",
+    "GitLab",
     "Image",
     "ImageDescription",
     "ImageRef",
@@ -90,6 +96,7 @@ _MODULES = {
     "documents.imgpkg.bundle_lock": ("BundleLock",),
     "documents.imgpkg.images_lock": ("ImageRef", "ImagesLock"),
     "errors": ("BundlepipeError",),
+    "pipeline.declared.ci": ("CI", "Argo", "Buildkite", "GitHub", "GitLab"),
     "pipeline.plugins.config": ("DOIT_CONFIG",),
     "pipeline.pipeline": ("Pipeline",),
     "stores.opening": ("Stores",),

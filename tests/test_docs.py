@@ -156,6 +156,7 @@ def _objects() -> dict[str, Mapping[str, Any]]:
         "renders": definitions["render"],
         "after": definitions["after"]["items"]["anyOf"][1],
         "apply": definitions["apply"],
+        **{name: definitions[name] for name in ("ci", "github", "gitlab", "buildkite", "argo")},
     }
 
 

@@ -80,6 +80,9 @@ def _struct_fields(name: str) -> dict[str, tuple[str, str]]:
 
 
 def _default(field: Any, nothing: object) -> str:
+    if dataclasses.is_dataclass(field.default) and not isinstance(field.default, type):
+        assert field.default == type(field.default)()
+        return f"`{type(field.default).__name__}()`"
     if field.default is not nothing:
         return f"`{field.default!r}`".replace("'", '"')
     return f"`{field.default_factory()!r}`" if field.default_factory is not nothing else "required"

@@ -6,7 +6,7 @@ import contextlib
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from doit.exceptions import InvalidDodoFile
 from doit.task import Task
@@ -31,6 +31,9 @@ from bundlepipe.pipeline.running.variables import (
     wanted_verify,
 )
 from bundlepipe.stores.settings import RegistrySettings
+
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.declared.ci import CI
 
 DEFAULT_PATH = "bundlepipe.yml"
 Result = TypeVar("Result")
@@ -62,6 +65,7 @@ class Pipeline:
         verify: Verify | None = None,
         lock: str | os.PathLike[str] | None = None,
         reports: Sequence[str | os.PathLike[str]] = (),
+        ci: CI | None = None,
         prefix: str = "",
     ) -> None:
         given = {
@@ -74,6 +78,7 @@ class Pipeline:
             "verify": verify,
             "lock_file": lock,
             "reports": listed(reports),
+            "ci": ci,
         }
         self._read: Callable[[], Declared] = lambda: checked_declarations(given)
         self._called = "one declared in Python"

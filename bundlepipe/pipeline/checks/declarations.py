@@ -89,6 +89,10 @@ def _faults(declared: Declared) -> Iterator[Fault]:
     yield from output_faults(declared)
     if declared.reports:
         yield from _report_faults(declared)
+    if declared.ci:
+        from bundlepipe.pipeline.checks.ci import ci_faults
+
+        yield from ci_faults(declared.ci)
 
 
 def _report_faults(declared: Declared) -> Iterator[Fault]:

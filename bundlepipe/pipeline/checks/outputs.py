@@ -35,7 +35,7 @@ from bundlepipe.pipeline.declared.model import (
 )
 from bundlepipe.pipeline.declared.paths import absolute, ancestors, below, is_excluded, is_within
 from bundlepipe.pipeline.declared.spelling import field_name
-from bundlepipe.pipeline.records.state import STATE_DIRECTORY
+from bundlepipe.pipeline.records.state import CI_DIRECTORY, STATE_DIRECTORY
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, parse_location
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _DODO = "dodo.py"
 _LOCK_FILE = "the lock file"
+_REPORT = "the report"
 
 # The position of a declaration, converted to text only for a message, and the fault.
 Fault = tuple[object, str]
@@ -134,7 +135,7 @@ def _nested_outputs(declared: Declared) -> Iterator[Fault]:
     """Find outputs that replace the pipeline's own files, or are inside a directory that a pull replaces."""
     made = list(outputs(declared))
     for where, path, what in made:
-        if path in (*declared.paths, _DODO) or is_within(path, STATE_DIRECTORY):
+        if path in (*declared.paths, _DODO) or (is_within(path, STATE_DIRECTORY) and not _is_of_job(path, what)):
             yield where, f"{what} would replace {path}: write it elsewhere"
         elif path == declared.lock_file and what is not _LOCK_FILE:
             yield where, f"{what} would replace {path}, which is the lock file: write it elsewhere"
@@ -149,6 +150,10 @@ def _nested_outputs(declared: Declared) -> Iterator[Fault]:
                 yield pull.where, f"pull '{pull.name}' would replace {pull.to}, which holds {path}"
         if is_within(STATE_DIRECTORY, pull.to):
             yield pull.where, f"pull '{pull.name}' would replace {pull.to}, which holds {STATE_DIRECTORY}"
+
+
+def _is_of_job(path: str, what: str) -> bool:
+    return what is _REPORT and is_within(path, CI_DIRECTORY)
 
 
 def _numbers_within(ordered: Sequence[tuple[str, int]], directory: str) -> list[int]:
@@ -177,7 +182,7 @@ def outputs(declared: Declared) -> Iterator[tuple[object, str, str]]:
     if declared.lock_file:
         yield declared.lock_where, declared.lock_file, _LOCK_FILE
     for report, where in declared.reports.items():
-        yield where, report, "the report"
+        yield where, report, _REPORT
     for pull in declared.pulls:
         yield pull.where, pull.to, f"the output of pull '{pull.name}'"
     for bundle in declared.bundles:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bundlepipe.errors import DocumentError, quoted
 from bundlepipe.pipeline.declared.destinations import called
@@ -13,6 +13,9 @@ from bundlepipe.pipeline.declared.model import Verify
 from bundlepipe.pipeline.declared.names import NAME_CHARACTERS, is_name
 from bundlepipe.pipeline.declared.reading import KINDS, Declared, registry_fault
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
+
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.declared.ci import CI
 
 _PIPELINE = "Pipeline"
 
@@ -32,10 +35,18 @@ def checked_declarations(given: Mapping[str, Any]) -> Declared:
     verify = type_of(Verify | None).checked(given["verify"], f"{_PIPELINE}: verify", problems.append)
     lock_file = type_of(Path | None).checked(given.get("lock_file"), f"{_PIPELINE}: lock", problems.append)
     reports = type_of(Sequence[Path]).checked(given.get("reports", ()), f"{_PIPELINE}: reports", problems.append)
+    ci = _ci(given.get("ci"), problems)
     registries = _registries({} if given["registries"] is None else given["registries"], problems)
     if problems:
         raise DocumentError(problems)
-    return Declared(**lists, registries=registries, verify=verify, lock_file=lock_file, reports=dict.fromkeys(reports))
+    return Declared(
+        **lists,
+        registries=registries,
+        verify=verify,
+        lock_file=lock_file,
+        reports=dict.fromkeys(reports),
+        ci=ci,
+    )
 
 
 def checked_path(given: Any) -> str:
@@ -72,6 +83,15 @@ def _declarations(name: str, kind: type[Any], given: Any, problems: list[str]) -
 def _declaration(item: ObjectType, given: Any, place: str, problems: list[str]) -> Any:
     has_name = item.accepts(given) and isinstance(given.name, str) and given.name
     return item.checked(given, called(given) if has_name else place, problems.append)
+
+
+def _ci(given: Any, problems: list[str]) -> CI | None:
+    if given is None:
+        return None
+    from bundlepipe.pipeline.declared.ci import CI
+
+    checked: CI = ObjectType(CI).checked(given, f"{_PIPELINE}: ci", problems.append)
+    return checked
 
 
 def _registries(given: Any, problems: list[str]) -> dict[str, RegistrySettings]:

@@ -1,55 +1,89 @@
-"""The settings of CI (`ci:` of a pipeline file): how tasks are divided into jobs, and what engines need to know."""
+"""The settings of CI (`ci:` of a pipeline file): how tasks are divided into jobs, and what engines need to know.
+
+Only a pipeline that has the section imports this.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from bundlepipe.pipeline.declared.fields.kinds import Limits, Plain, Size, Text
+from bundlepipe.pipeline.declared.position import Position
 
+# GitHub starts no more jobs of one matrix.
 MOST_SHARDS = 256
 MOST_WAVES = 20
+
+Shards = Annotated[int, Limits(1, MOST_SHARDS)]
+Waves = Annotated[int, Limits(1, MOST_WAVES)]
+Count = Annotated[int, Limits(0)]
+Right = Literal["read", "write"]
+ArtifactStore = Literal["s3", "gcs", "azure", "oss"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class GitHub:
-    """GitHub Actions: the label of the runners, and the Python that `actions/setup-python` installs, if any."""
+    """GitHub Actions.
 
-    runs_on: Text = "ubuntu-latest"
-    python: Text | None = "3.13"
+    `runs_on` are the labels of the runners, `python` is the version that `actions/setup-python` installs, empty for the
+    runner's own. Pushes to `branch` make bundles. `permissions` are those that jobs with access to registries need
+    besides reading the repository, such as `packages: write`. `variables` may hold expressions of GitHub.
+    """
+
+    runs_on: Sequence[Text] = ("ubuntu-latest",)
+    python: Plain = "3.13"
+    branch: Text = "main"
+    permissions: Mapping[Text, Right] = field(default_factory=dict)
+    variables: Mapping[Text, Plain] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GitLab:
-    """GitLab CI: the image of the jobs, and the tags of the runners; without an image the runners' own is used."""
+    """GitLab CI.
 
-    image: Text | None = "python:3.13"
+    `image` is that of the jobs, empty for the runner's own; `tags` are those of the runners. `variables` may name
+    other variables of GitLab.
+    """
+
+    image: Plain = "python:3.13"
     tags: Sequence[Text] = ()
+    variables: Mapping[Text, Plain] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Buildkite:
-    """Buildkite: the queue of the agents, None for the default one."""
+    """Buildkite.
+
+    `queue` is that of the agents, None for the default one. `variables` may name other variables, which the
+    upload of the pipeline replaces.
+    """
 
     queue: Text | None = None
+    variables: Mapping[Text, Plain] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Argo:
-    """Argo Workflows: the image of the steps, where the checkout comes from, and what a step requests.
+    """Argo Workflows.
 
-    `secret` is the Secret whose keys become the variables in `secrets`; `git_secret` has the keys `username` and
-    `password` of a private repository.
+    `image` is that of the steps, and has git in it. The checkout is `revision` of `repository`, unless the workflow is
+    submitted with others; `git_secret` is a Secret with the keys `username` and `password` for it. `secret` is
+    the Secret whose keys become the variables of `secrets`. A step requests `cpu` and `memory`. `artifacts` is the
+    kind of the cluster's artifact repository. `variables` may hold expressions of Argo.
     """
 
     image: Text = "python:3.13"
     repository: Text | None = None
-    secret: Text = "bundlepipe"
+    revision: Text = "main"
     git_secret: Text | None = None
+    secret: Text = "bundlepipe"
     service_account: Text | None = None
     cpu: Text = "1"
     memory: Text = "512Mi"
+    artifacts: ArtifactStore = "s3"
+    variables: Mapping[Text, Plain] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,23 +92,29 @@ class CI:
 
     `tasks` are those of the graph, by default those that doit runs. A wave has at most `shards` jobs that run at
     once, and a graph at most `waves`; `startup` is how long a job takes to begin its first task, in seconds.
-    `install` is the command that installs bundlepipe, `variables` are set for all jobs, and `secrets` are the names of
-    variables that the engine keeps. Tasks that match a pattern in `environments` run in jobs of that protected
-    environment. Tasks that match one in `repeat` may run in every job that needs what they make; users' own tasks
-    run in one job otherwise. `timeout` is in minutes.
+    A job ends after `timeout` minutes. Its checkout has `depth` commits, 0 for the whole history.
+    `install` is the command that installs bundlepipe, `login` one that runs after it with the secrets. `variables` are
+    set for all jobs, and `secrets` are the names of variables that the engine keeps. With `git_tags`, pushes of git's
+    tags make bundles, too. Tasks that match a pattern in `environments` run in jobs of that protected environment.
+    Tasks that match one in `repeat` may run in every job that needs what they make; users' own tasks run in one job
+    otherwise.
     """
 
     tasks: Sequence[Text] = ()
-    shards: Annotated[int, Limits(1, MOST_SHARDS)] = 8
-    waves: Annotated[int, Limits(1, MOST_WAVES)] = 5
-    startup: Annotated[int, Limits(0)] = 30
+    shards: Shards = 8
+    waves: Waves = 5
+    startup: Count = 30
     timeout: Size = 60
+    depth: Count = 1
     install: Text = "python -m pip install bundlepipe"
+    login: Text | None = None
     variables: Mapping[Text, Plain] = field(default_factory=dict)
     secrets: Sequence[Text] = ()
+    git_tags: bool = False
     environments: Mapping[Text, Text] = field(default_factory=dict)
     repeat: Sequence[Text] = ()
     github: GitHub = GitHub()
     gitlab: GitLab = GitLab()
     buildkite: Buildkite = Buildkite()
     argo: Argo = Argo()
+    where: Position | None = field(default=None, compare=False)

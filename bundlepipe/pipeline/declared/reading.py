@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -35,6 +35,9 @@ from bundlepipe.pipeline.declared.paths import normalise
 from bundlepipe.pipeline.declared.position import Position
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
+
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.declared.ci import CI
 
 _CACHE = "pipeline.json"
 _SCHEMA = "pipeline"
@@ -64,6 +67,7 @@ class Declared:
     lock_where: Position | None = None
     # The positions of their declarations by the paths of reports; the name of the variable that wants one.
     reports: dict[str, Position | str | None] = field(default_factory=dict)
+    ci: CI | None = None
 
     def made(self) -> list[Pushable]:
         """Return the images and bundles."""
@@ -210,6 +214,8 @@ class _Reading:
             self._lock_file(file.inside("lock"), lock_file)
         for index, report in enumerate(self._decoded(Sequence[Path], data.get("reports") or (), file, "reports") or ()):
             self.declared.reports.setdefault(report, file.inside("reports", index))
+        if "ci" in data:
+            self._ci(file.inside("ci"), data["ci"])
         if "push" in (data.get("defaults") or {}):
             default_push = self._decoded(Text, data["defaults"]["push"], file, "defaults", "push")
         for section, kind in KINDS.items():
@@ -292,6 +298,14 @@ class _Reading:
             )
         else:
             self.declared.lock_file, self.declared.lock_where = lock_file, self.declared.lock_where or where
+
+    def _ci(self, where: Position, data: Mapping[str, Any]) -> None:
+        from bundlepipe.pipeline.declared.ci import CI
+
+        if known := self.declared.ci:
+            self.problems.append(f"{where}: ci is at {known.where} already: a pipeline has one: join the two")
+        else:
+            self.declared.ci = decode(CI, data, where, self._refused)
 
     def _registries(self, path: str, registries: dict[str, dict[str, Any]]) -> None:
         for host, settings in registries.items():

@@ -18,6 +18,8 @@ from bundlepipe.pipeline.records.identity import identity
 from bundlepipe.stores.location import ArchiveLocation, EngineLocation, LayoutLocation, Location, parse_location
 
 STATE_DIRECTORY = ".bundlepipe"
+# Of jobs of CI, which keep plans and reports there, since it is no part of any input.
+CI_DIRECTORY = os.path.join(STATE_DIRECTORY, "ci")
 _DIGESTS = os.path.join(STATE_DIRECTORY, "digests")
 _OUTPUTS = os.path.join(STATE_DIRECTORY, "outputs")
 _INTENDED = os.path.join(STATE_DIRECTORY, "intended")

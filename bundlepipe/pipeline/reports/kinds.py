@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from bundlepipe.pipeline.declared.paths import is_within, normalise
-from bundlepipe.pipeline.records.state import STATE_DIRECTORY
+from bundlepipe.pipeline.records.state import CI_DIRECTORY, STATE_DIRECTORY
 from bundlepipe.pipeline.running.run import REPORT_VARIABLE
 
 EXPECTED = "a path that ends in .html, .md, .xml (JUnit), trace.json (a trace) or .json"
@@ -54,6 +54,6 @@ def wanted_paths(given: str, declared: Sequence[str]) -> list[str]:
     for path in paths:
         if kind_of(path) is None:
             raise ValueError(f"{REPORT_VARIABLE}: {path}: expected {EXPECTED}")
-        if is_within(normalise(path), STATE_DIRECTORY):
+        if is_within(normalise(path), STATE_DIRECTORY) and not is_within(normalise(path), CI_DIRECTORY):
             raise ValueError(f"{REPORT_VARIABLE}: {path}: {STATE_DIRECTORY} is for records of runs: write it elsewhere")
     return list(dict.fromkeys(paths or declared))

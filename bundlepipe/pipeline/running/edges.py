@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from doit.task import Stream, Task
 from msgspec import Struct
@@ -13,6 +13,9 @@ from msgspec import Struct
 from bundlepipe.documents.imgpkg.paths import BUNDLE_DIRECTORY
 from bundlepipe.pipeline.declared.paths import Ignores, absolute, ancestors, below, is_excluded, normalise
 from bundlepipe.pipeline.records.state import is_record
+
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.declared.ci import CI
 
 Node = TypeVar("Node", bound=Hashable)
 
@@ -33,7 +36,8 @@ class PipelineTask(Task):  # type: ignore[misc]
     `has_late_edges` is for those: edges are not found twice. If a run has more tasks than a screen
     has lines, it `is_told_briefly`, unless `doit -v 2` `wants_all`. If the run `is_reported`, its costs are
     measured. `reads` are the declared inputs of the task. The task that stands for the pipeline has the paths
-    of the `reports` that it declares, and of its `lock_file`, and the name of the `shard` that the run does.
+    of the `reports` that it declares, and of its `lock_file`, the settings of `ci`, and the name of the `shard`
+    that the run does.
     """
 
     refusal: str | None = None
@@ -47,6 +51,7 @@ class PipelineTask(Task):  # type: ignore[misc]
     reports: Sequence[str] = ()
     lock_file: str | None = None
     shard: str | None = None
+    ci: CI | None = None
 
     def __init__(self, *arguments: Any, pipeline: str = "", **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)

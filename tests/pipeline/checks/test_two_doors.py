@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from bundlepipe import (
+    CI,
     Apply,
     Build,
     Bundle,
     Copy,
     CopySource,
+    GitHub,
     Image,
     Lock,
     LockSource,
@@ -260,6 +262,32 @@ TOLD: dict[str, tuple[str, str, dict[str, Any], str]] = {
         image(files=[]),
         "image 'i' has no files, nor a build, a program or a source that makes it",
     ),
+    "a secret that is no variable": (
+        "ci: {secrets: [OK, registry-password]}",
+        "bundlepipe.yml:3:20: ci: secrets: 'registry-password' is no name of an environment variable",
+        {"ci": CI(secrets=["OK", "registry-password"])},
+        "ci: secrets: 'registry-password' is no name of an environment variable",
+    ),
+    "a variable that is a secret": (
+        "ci: {secrets: [TOKEN], github: {variables: {TOKEN: x}}}",
+        "bundlepipe.yml:3:44: ci: github.variables: TOKEN is a secret as well: remove it from one of the two",
+        {"ci": CI(secrets=["TOKEN"], github=GitHub(variables={"TOKEN": "x"}))},
+        "ci: github.variables: TOKEN is a secret as well: remove it from one of the two",
+    ),
+    "an environment of no engine": (
+        "ci: {environments: {'copy_bundle:*': '${{ x }}'}}".replace("$", "$$"),
+        "bundlepipe.yml:3:38: ci: environments: '${{ x }}' is no environment: "
+        "expected letters, digits, '.', '_', '-', '/' and spaces, with a letter or digit at both ends",
+        {"ci": CI(environments={"copy_bundle:*": "${{ x }}"})},
+        "ci: environments: '${{ x }}' is no environment: "
+        "expected letters, digits, '.', '_', '-', '/' and spaces, with a letter or digit at both ends",
+    ),
+    "runners without a label": (
+        "ci: {github: {runsOn: []}}",
+        "bundlepipe.yml:3:23: ci: github: runsOn is empty, expected at least one label of runners",
+        {"ci": CI(github=GitHub(runs_on=[]))},
+        "ci: github: runs_on is empty, expected at least one label of runners",
+    ),
     "a user in a host": (
         "registries: {'bob:secret@r.example': {insecure: true}}",
         ("bundlepipe.yml:3:14: registries: a registry host has no user and password in it: remove what is before '@'"),
@@ -308,6 +336,7 @@ def test_a_nul_in_a_path_is_told_at_its_place(project: Project, declarations: st
 EMPTY: dict[str, tuple[str, Sequence[str], str]] = {
     "files": ('bundles: {b: {files: ["${E}"], push: r.example/x}}', ["3:23", "files[0]"], "a path"),
     "push": ('bundles: {b: {files: [b], push: "${E}"}}', ["3:33", "push"], "a string"),
+    "ci": ('ci: {github: {branch: "${E}"}}', ["3:23", "branch"], "a string"),
     "default": ('defaults: {push: "${E}"}\nbundles: {b: {files: [b]}}', ["3:18", "push"], "a string"),
     "tags": ('bundles: {b: {files: [b], push: r.example/x, tags: [t, "${E}"]}}', ["3:56", "tags[1]"], "a string"),
     "after": ('bundles: {b: {files: [b], push: r.example/x, after: ["${E}"]}}', ["3:54", "after[0]"], "a string"),

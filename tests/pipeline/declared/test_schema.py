@@ -11,6 +11,7 @@ import pytest
 
 from bundlepipe.documents.schemas.validator import schema_text
 from bundlepipe.pipeline.declared import names
+from bundlepipe.pipeline.declared.ci import CI
 from bundlepipe.pipeline.declared.fields.kinds import WRITTEN
 from bundlepipe.pipeline.declared.fields.types import (
     AlternativesType,
@@ -120,6 +121,9 @@ def differences_of_defaults(kind: type[Any], rule: Rule, where: str) -> Iterator
             continue
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         default = list(default) if isinstance(default, tuple) else default
+        if dataclasses.is_dataclass(default) and not isinstance(default, type):
+            assert default == type(default)()
+            default = None
         told = rule_of(rule["properties"][key]).get("default")
         # What is empty, or False, goes without saying.
         if told != (default or None):
@@ -138,6 +142,10 @@ def expected(where: str, rule: Rule, **values: Any) -> Iterator[str]:
 def test_schema_and_model_agree(section: str, kind: type[Any]) -> None:
     rule = SCHEMA["properties"][section]["additionalProperties"]
     assert list(differences(ObjectType(kind), rule, section)) == []
+
+
+def test_schema_and_model_agree_about_ci() -> None:
+    assert list(differences(ObjectType(CI), SCHEMA["properties"]["ci"], "ci")) == []
 
 
 def test_schema_and_model_agree_about_names() -> None:

@@ -1,0 +1,81 @@
+"""The section `ci`: a pipeline has one, which no run without it imports, and whose changes make nothing stale."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from bundlepipe import CI, GitHub
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.pipeline.ci.settings import ci_of
+from bundlepipe.pipeline.running.edges import PipelineTask
+from tests.support.project import HEADER, NESTED_BUNDLES, Project
+
+IMPORTS = """
+import sys
+from doit.doit_cmd import DoitMain
+status = DoitMain().run(sys.argv[1:])
+print("imported:", "bundlepipe.pipeline.declared.ci" in sys.modules)
+sys.exit(status)
+"""
+
+
+@pytest.fixture
+def nested(project: Project) -> Project:
+    project.bundle("one")
+    project.bundle("two")
+    project.write("bundlepipe.yml", NESTED_BUNDLES)
+    return project
+
+
+def test_two_files_with_the_section_are_an_error(project: Project) -> None:
+    project.write("bundlepipe.yml", f"{HEADER}include: [more.yml]\nci: {{shards: 2}}\n")
+    project.write("more.yml", f"{HEADER}ci: {{shards: 2}}\n")
+    told = "more.yml:3:5: ci is at bundlepipe.yml:4:5 already: a pipeline has one: join the two"
+    assert project.refusal() == f"ERROR: {told}\n"
+
+
+def test_an_included_file_may_have_the_section(project: Project) -> None:
+    project.write("bundlepipe.yml", f"{HEADER}include: [more.yml]\n")
+    project.write("more.yml", f"{HEADER}ci: {{shards: 2, github: {{runsOn: [self-hosted, linux]}}}}\n")
+    assert ci_of(project.tasks().values()) == CI(shards=2, github=GitHub(runs_on=["self-hosted", "linux"]))
+
+
+def test_tasks_without_the_section_have_the_defaults(nested: Project) -> None:
+    assert ci_of(nested.tasks().values()) == CI()
+
+
+def test_two_pipelines_with_settings_are_an_error() -> None:
+    tasks = [PipelineTask(f"_{name}", None, pipeline=name) for name in ("", "blue")]
+    for task in tasks:
+        task.ci = CI()
+    with pytest.raises(BundlepipeError, match="several pipelines .*, the one without a prefix and 'blue': keep"):
+        ci_of(tasks)
+
+
+def test_a_change_of_the_section_makes_nothing_stale(nested: Project) -> None:
+    nested.doit()
+    nested.write("bundlepipe.yml", f"{NESTED_BUNDLES}ci: {{shards: 2}}\n")
+    assert nested.doit().executed == set()
+
+
+@pytest.mark.parametrize(("section", "imported"), [("", False), ("ci: {shards: 2}\n", True)])
+def test_only_a_run_with_the_section_imports_its_module(nested: Project, section: str, imported: bool) -> None:
+    nested.write("bundlepipe.yml", NESTED_BUNDLES + section)
+    nested.doit()
+    nested.write("imports.py", IMPORTS)
+    done = subprocess.run(
+        [sys.executable, "imports.py"], cwd=nested.directory, capture_output=True, text=True, check=True
+    )
+    assert f"imported: {imported}" in done.stdout
+
+
+def test_reports_may_be_among_the_files_of_jobs_and_no_other_records(nested: Project) -> None:
+    nested.write("bundlepipe.yml", f"{NESTED_BUNDLES}reports: [.bundlepipe/ci/declared.json]\n")
+    nested.doit()
+    nested.doit(env={"BUNDLEPIPE_REPORT": ".bundlepipe/ci/wanted.json"})
+    assert {path.name for path in (nested.directory / ".bundlepipe/ci").iterdir()} == {"declared.json", "wanted.json"}
+    nested.write("bundlepipe.yml", f"{NESTED_BUNDLES}reports: [.bundlepipe/cinema.json]\n")
+    assert "would replace .bundlepipe/cinema.json" in nested.doit(status=3).stderr
