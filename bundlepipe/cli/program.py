@@ -39,6 +39,7 @@ _COMMANDS = {
         "diff": ("diff:diff", "Show what differs between two bundles or images"),
         "resolve": ("kbld.resolve:resolve", "Resolve the images in configuration to digests"),
         "inspect": ("kbld.inspect:inspect", "List the images in resolved configuration"),
+        "ci": ("ci.group:ci", "Run the tasks as a graph of jobs on a CI engine"),
         "lock": ("lock:lock", "Merge lock files of pipelines"),
         "schema": ("schema:schema", "Print the JSON Schema of a document"),
         **_COMPLETION,

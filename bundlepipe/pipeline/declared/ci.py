@@ -20,7 +20,7 @@ Shards = Annotated[int, Limits(1, MOST_SHARDS)]
 Waves = Annotated[int, Limits(1, MOST_WAVES)]
 Count = Annotated[int, Limits(0)]
 Right = Literal["read", "write"]
-ArtifactStore = Literal["s3", "gcs", "azure", "oss"]
+ArtifactStore = Literal["s3", "gcs", "oss"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from tests.support.project import HEADER, Project
 
 PUSH = "r.example/x:1"
 NUL = "which holds a NUL"
+ENVIRONMENT = "expected letters, digits, '.', '_', '-', '/' and spaces, with a letter or digit at both ends"
 
 
 def bundle(**fields: Any) -> dict[str, Any]:
@@ -276,11 +277,9 @@ TOLD: dict[str, tuple[str, str, dict[str, Any], str]] = {
     ),
     "an environment of no engine": (
         "ci: {environments: {'copy_bundle:*': '${{ x }}'}}".replace("$", "$$"),
-        "bundlepipe.yml:3:38: ci: environments: '${{ x }}' is no environment: "
-        "expected letters, digits, '.', '_', '-', '/' and spaces, with a letter or digit at both ends",
+        f"bundlepipe.yml:3:38: ci: environments: '${{{{ x }}}}' is no environment: {ENVIRONMENT}",
         {"ci": CI(environments={"copy_bundle:*": "${{ x }}"})},
-        "ci: environments: '${{ x }}' is no environment: "
-        "expected letters, digits, '.', '_', '-', '/' and spaces, with a letter or digit at both ends",
+        f"ci: environments: '${{{{ x }}}}' is no environment: {ENVIRONMENT}",
     ),
     "runners without a label": (
         "ci: {github: {runsOn: []}}",

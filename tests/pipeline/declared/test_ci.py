@@ -51,7 +51,7 @@ def test_two_pipelines_with_settings_are_an_error() -> None:
     tasks = [PipelineTask(f"_{name}", None, pipeline=name) for name in ("", "blue")]
     for task in tasks:
         task.ci = CI()
-    with pytest.raises(BundlepipeError, match="several pipelines .*, the one without a prefix and 'blue': keep"):
+    with pytest.raises(BundlepipeError, match=r"several pipelines .*, the one without a prefix and 'blue': keep"):
         ci_of(tasks)
 
 

@@ -1,0 +1,1 @@
+"""The commands `ci`: the graph of jobs, the files of engines, and whether these are current."""

@@ -1,0 +1,43 @@
+"""The project that the commands of `ci` work on: its settings, and paths as they are seen from it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from bundlepipe.cli.parsing.command import Run
+
+if TYPE_CHECKING:
+    from bundlepipe.pipeline.declared.ci import CI
+
+
+class Project(Struct, frozen=True):
+    """The settings of a project, its directory below the root of its repository, and where the command was called."""
+
+    ci: CI
+    directory: str
+    called_from: str
+
+    def seen(self, path: str) -> str:
+        """Return a path of the command line as it is seen from the project's directory."""
+        if os.path.isabs(path) or os.getcwd() == self.called_from:
+            return path
+        return os.path.relpath(os.path.join(self.called_from, path))
+
+
+def load_project(run: Run) -> Project:
+    """Return the project here, or in the nearest directory above, after changing to its directory.
+
+    No request is sent. Raises BundlepipeError if its tasks cannot be loaded.
+    """
+    from bundlepipe.cli.doit_program import load_tasks
+    from bundlepipe.pipeline.ci.engines.written import directory_in_repository
+    from bundlepipe.pipeline.ci.settings import ci_of
+    from bundlepipe.pipeline.running.variables import without_requests
+
+    called_from = os.getcwd()
+    with without_requests():
+        settings = ci_of(load_tasks(run.tool.name).task_list)
+    return Project(settings, directory_in_repository(), called_from)

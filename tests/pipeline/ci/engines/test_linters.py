@@ -1,0 +1,80 @@
+"""The files are what the engines' schemas, models and linters want, without an exception."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hera.workflows.models import Workflow
+
+from bundlepipe.pipeline.ci.engines.argo import argo
+from bundlepipe.pipeline.ci.engines.buildkite import buildkite, buildkite_steps
+from bundlepipe.pipeline.ci.engines.common import Place
+from bundlepipe.pipeline.ci.engines.github import github
+from bundlepipe.pipeline.ci.engines.gitlab import gitlab, gitlab_child
+from bundlepipe.pipeline.declared.ci import CI
+from tests.support.ci import SETTINGS, graph, linted
+
+GRAPHS = {"nothing": graph(), "one": graph(1), "waves": graph(3, 2, 70, 1, needs=60, environment="production")}
+ZIZMOR = ("zizmor", "--offline", "--no-progress", "--no-config", "--color=never")
+settings = pytest.mark.parametrize(("ci", "place"), SETTINGS.values(), ids=SETTINGS)
+
+
+def by_schema(name: str, file: Path) -> str:
+    return linted("check-jsonschema", "--builtin-schema", f"vendor.{name}", file)
+
+
+@settings
+def test_a_workflow_of_github(ci: CI, place: Place, tmp_path: Path) -> None:
+    file = tmp_path / ".github/workflows/bundles.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text(github(ci, place))
+    # Labels of self-hosted runners are known to their owners alone.
+    (tmp_path / ".github/actionlint.yaml").write_text("self-hosted-runner: {labels: ['linux x64']}\n")
+    assert by_schema("github-workflows", file) == ""
+    config = tmp_path / ".github/actionlint.yaml"
+    assert linted("actionlint", "-no-color", "-shellcheck=", "-pyflakes=", "-config-file", config, file) == ""
+    assert linted(*ZIZMOR, file) == ""
+    # Jobs of a wave are best named for their wave and what the matrix has, which GitHub does by itself.
+    found = re.findall(r"^\w+\[(.+)\]:.*\n *--> .*:(\d+):", linted(*ZIZMOR, "--persona=pedantic", file), re.MULTILINE)
+    lines = file.read_text().splitlines()
+    assert [(rule, lines[int(line) - 1]) for rule, line in found] == [
+        ("anonymous-definition", f"  wave-{wave}:") for wave in range(1, ci.waves + 1)
+    ]
+
+
+@settings
+def test_a_pipeline_of_gitlab(ci: CI, place: Place, tmp_path: Path) -> None:
+    file = tmp_path / ".gitlab-ci.yml"
+    for text in (gitlab(ci, place), *(gitlab_child(ci, each, place) for each in GRAPHS.values())):
+        file.write_text(text)
+        assert by_schema("gitlab-ci", file) == ""
+
+
+@settings
+def test_a_pipeline_of_buildkite(ci: CI, place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yml"
+    for text in (buildkite(ci, place), *(buildkite_steps(ci, each, place) for each in GRAPHS.values())):
+        file.write_text(text)
+        assert by_schema("buildkite", file) == ""
+
+
+@settings
+def test_a_workflow_of_argo(ci: CI, place: Place) -> None:
+    written = yaml.safe_load(argo(ci, place))
+    # Models take what they do not know, and forget it.
+    assert Workflow.model_validate(written).model_dump(by_alias=True, exclude_none=True, mode="json") == written
+
+
+def test_the_linters_find_something(tmp_path: Path) -> None:
+    file = tmp_path / ".github/workflows/bundles.yml"
+    file.parent.mkdir(parents=True)
+    text = github(CI(), Place())
+    file.write_text(text.replace("$BASE", "${{ github.head_ref }}"))
+    assert "template-injection" in linted(*ZIZMOR, file)
+    file.write_text(text.replace("needs: [plan]", "needs: [plans]"))
+    assert 'needs job "plans" which does not exist' in linted("actionlint", "-no-color", file)
+    file.write_text(text.replace("timeout-minutes: 60", "timeout-minutes: soon"))
+    assert "timeout-minutes" in by_schema("github-workflows", file)
