@@ -146,7 +146,7 @@ def test_what_is_out_of_date_is_told_with_a_diff_and_the_command_that_mends_it(r
     told = repository("bundlepipe", "ci", "check")
     mend = "bundlepipe ci gitlab -o .gitlab-ci.yml"
     assert told.status == 1
-    assert told.stderr == f"bundlepipe: Error: .gitlab-ci.yml: out of date: write it anew with: {mend}\n"
+    assert told.stderr == f"bundlepipe: Error: .gitlab-ci.yml: out of date: write it again with: {mend}\n"
     assert told.stdout.splitlines()[0] == ".gitlab-ci.yml:"
     assert "-  image: python:3.13" in told.stdout and "+  image: python:3.14" in told.stdout
     repository.silently(*mend.split())

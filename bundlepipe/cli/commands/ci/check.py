@@ -37,6 +37,6 @@ def check(run: Run, files: tuple[str, ...]) -> None:
             run.console.line(f"{printable(path)}: up to date")
         else:
             run.console.block("".join(f"{line}\n" for line in [f"{printable(path)}:", *difference.diff]))
-            faults.append(f"{printable(path)}: out of date: write it anew with: {printable(difference.command)}")
+            faults.append(f"{printable(path)}: out of date: write it again with: {printable(difference.command)}")
     if faults:
         raise DocumentError(faults)

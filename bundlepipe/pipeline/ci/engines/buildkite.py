@@ -31,7 +31,7 @@ from bundlepipe.pipeline.declared.ci import CI
 from bundlepipe.pipeline.records.state import CI_DIRECTORY
 
 MOST_JOBS = 500
-# Of agents that were lost, or stopped by whoever runs them.
+# Of agents that were lost, or stopped by those who run them.
 _LOST = (-1, 255)
 _IS_PULL_REQUEST = "build.pull_request.id != null"
 _PLAN_STEP = "plan"

@@ -66,7 +66,7 @@ def header(engine: str, place: Place, *more: str) -> list[str]:
     """Return the comments that a file begins with; `more` are further lines."""
     return [
         f"{_WRITTEN_BY}{command_for(engine, place)}",
-        "Change 'ci' of the pipeline and write it anew, not this file: 'bundlepipe ci check' compares them.",
+        "Change 'ci' of the pipeline and write it again, not this file: 'bundlepipe ci check' compares them.",
         *more,
     ]
 

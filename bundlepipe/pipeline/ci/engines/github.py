@@ -162,8 +162,8 @@ def _wave(ci: CI, number: int, earlier: Sequence[str]) -> Mapping[Any, Any]:
 
 
 def _report(ci: CI, waves: Sequence[str]) -> Mapping[Any, Any]:
-    merged = [f'"{_FILES}/report.html"', f'"{_FILES}/report.md"']
-    merge = merge_command(f'"{_FILES}"/report-*.json', f'"{_FILES}/plan.json"', merged)
+    # It also becomes the summary of the job.
+    merge = merge_command(f'"{_FILES}"/report-*.json', f'"{_FILES}/plan.json"', [f'"{_FILES}/report.html"'])
     return {
         **_job(ci, "report", f"${{{{ always() && {_HAS_WORK} }}}}", {}, ["plan", *waves]),
         "steps": [
@@ -172,11 +172,6 @@ def _report(ci: CI, waves: Sequence[str]) -> Mapping[Any, Any]:
             _download(_PLAN_ARTIFACT),
             _download(f"{_REPORT_ARTIFACT}-*"),
             {"name": "Merge the reports, and fail if a task failed", "run": f"{merge}\n"},
-            {
-                "name": "Show the report",
-                "if": "${{ always() }}",
-                "run": f'cat "{_FILES}/report.md" >> "$GITHUB_STEP_SUMMARY"',
-            },
             _upload(_REPORT_ARTIFACT, "report.html", {"overwrite": True}, always=True),
         ],
     }

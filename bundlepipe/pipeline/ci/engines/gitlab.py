@@ -146,7 +146,7 @@ def _child(ci: CI, graph: CIGraph, place: Place) -> Mapping[Any, Any]:
             "stage": _REPORT_JOB,
             "when": "always",
             "script": [merge_command(report_of("*"), PLAN, MERGED)],
-            "artifacts": {"when": "always", "paths": [place.from_root(MERGED[0])]},
+            "artifacts": {"when": "always", "paths": [place.from_root(each) for each in MERGED]},
         },
     }
 
