@@ -8,23 +8,25 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_TOKEN = re.compile(r"'(?:[^']|'')*'|&&|\|\||!=|==|[!()\[\],]|[\w-]+(?:\.[\w-]+)*|\s+")
+_TOKEN = re.compile(r"'(?:[^']|'')*'|&&|\|\||!=|==|[!()\[\],]|[\w-]+(?:\.[\w-]+)*|\.[\w-]+|\s+")
 _OPERATORS = {"&&": " and ", "||": " or ", "!": " not ", "null": "None", "true": "True", "false": "False"}
 _STATUS = ("success()", "failure()", "always()", "cancelled()")
 
 
-class _Array:
-    """An array, in which an index beyond its end is null, as are those in null."""
+class _Value:
+    """A value of JSON, in which an index beyond an end and a missing key are null, as is what they are asked for."""
 
     def __init__(self, value: Any) -> None:
-        self._value = value
+        self.value = value
 
-    def __getitem__(self, index: int) -> Any:
-        found = self._value[index] if isinstance(self._value, list) and index < len(self._value) else None
-        return found if isinstance(found, str | int) else _Array(found)
+    def __getitem__(self, key: int | str) -> _Value:
+        if isinstance(key, int):
+            return _Value(self.value[key] if isinstance(self.value, list) and key < len(self.value) else None)
+        return _Value(self.value.get(key) if isinstance(self.value, dict) else None)
 
     def __eq__(self, other: object) -> bool:
-        return self._value is None if other is None else NotImplemented
+        # Null and an empty string are the same number.
+        return (self.value or "") == other
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -37,6 +39,8 @@ def evaluated(expression: str, contexts: Mapping[str, str], functions: Mapping[s
             parts.append(repr(token[1:-1].replace("''", "'")))
         elif token in _OPERATORS:
             parts.append(_OPERATORS[token])
+        elif token[0] == ".":
+            parts.append(f"[{token[1:]!r}]")
         elif token in functions or not re.match(r"[A-Za-z_]", token):
             parts.append(token)
         else:
@@ -63,7 +67,7 @@ class WorkflowRun:
                 "failure": lambda before=before: any(self.results[each] == "failure" for each in before),
                 "always": lambda: True,
                 "cancelled": lambda: False,
-                "fromJSON": lambda text: _Array(json.loads(text)),
+                "fromJSON": lambda text: _Value(json.loads(text)),
             }
             condition = job["if"].removeprefix("${{").removesuffix("}}").strip()
             if not any(each in condition for each in _STATUS):
@@ -74,7 +78,7 @@ class WorkflowRun:
             self.results[name] = "failure" if name in failing else "success"
             if "strategy" in job:
                 matrix = job["strategy"]["matrix"]["include"].removeprefix("${{").removesuffix("}}").strip()
-                jobs = evaluated(matrix, self.contexts, functions)._value
+                jobs = evaluated(matrix, self.contexts, functions).value
                 # A workflow with an empty matrix, or one of more jobs, is an error.
                 assert isinstance(jobs, list) and 0 < len(jobs) <= 256
                 self.matrices[name] = len(jobs)

@@ -131,7 +131,7 @@ def _plan(ci: CI) -> Mapping[Any, Any]:
 def _wave(ci: CI, number: int, earlier: Sequence[str]) -> Mapping[Any, Any]:
     shards = f"fromJSON(needs.plan.outputs.waves)[{number}]"
     # An empty wave is skipped, and skips no later one; a failure stops all that follow.
-    condition = f"${{{{ !cancelled() && !failure() && {_HAS_WORK} && {shards}[0] != null }}}}"
+    condition = f"${{{{ !cancelled() && !failure() && {_HAS_WORK} && {shards}[0].shard != '' }}}}"
     # Without a name of its own, it has that of its wave, and if it is not skipped those of its shard and tasks.
     job = _job(ci, "", condition, ci.github.permissions, ["plan", *earlier])
     return {
