@@ -215,12 +215,15 @@ class PlanningRunner(Runner):  # type: ignore[misc]
                 self._saver.keep(task, state)
 
     def _needed(self, task: Task) -> frozenset[str]:
-        """Return the tasks before a task that are not up to date, the nearest of them that a plan shows."""
+        """Return the tasks before a task that are not up to date, the nearest of them that a plan shows.
+
+        They may be before tasks that are up to date: those are as they are, but the others come first all the same.
+        """
         found: set[str] = set()
         for name in {*task.task_dep, *task.calc_dep, *task.setup_tasks}:
             planned = self._planned.get(name)
             if planned and not name.startswith("_"):
-                found |= {name} if planned.state != "none" else set()
+                found |= {name} if planned.state != "none" else set(planned.needs)
             elif name in self._tasks:
                 if name not in self._needs:
                     self._needs[name] = self._needed(self._tasks[name])

@@ -77,6 +77,21 @@ def test_a_changed_leaf_shows_the_whole_chain(declared: Project) -> None:
     assert plan["lock_bundle:two"]["result"]["files"] == [{"path": "two/.imgpkg/images.yml", "change": "changed"}]
 
 
+def test_a_task_needs_stale_ones_also_through_those_that_are_up_to_date(declared: Project) -> None:
+    declared.doit()
+    # The image is pushed again with another tag, and so has the same digest: its bundle is up to date.
+    declared.pipeline(DECLARATIONS.replace("[site]}", "[site], tags: [more]}"))
+    declared.write("two/config.yml", "kind: Changed\n")
+    plan = _plan(declared)
+    assert {name for name, task in plan.items() if task["state"] == "run"} == {
+        "push_image:site",
+        "lock_bundle:two",
+        "push_bundle:two",
+    }
+    assert plan["lock_bundle:two"]["needs"] == ["push_image:site"]
+    assert plan["push_bundle:two"]["needs"] == ["lock_bundle:two"]
+
+
 def test_only_the_tasks_that_are_named_and_what_they_need_are_planned(declared: Project) -> None:
     assert set(_plan(declared, "push_bundle:one")) == {"push_image:site", "lock_bundle:one", "push_bundle:one"}
 
