@@ -19,9 +19,9 @@ def test_every_schema_is_printed(command: Command) -> None:
 
 def test_unknown_name(command: Command) -> None:
     assert command("bundlepipe", "schema", "pipelien").failed == (
-        "bundlepipe: Error: 'pipelien': there is no such schema: expected bundle, bundle-lock, copy, diagnosis, "
-        "diff, graph, image-locations, images-lock, kbld-config, lock-file, lock-merge, pipeline, plan, problems, "
-        "pull, push, report\n"
+        "bundlepipe: Error: 'pipelien': there is no such schema: expected bundle, bundle-lock, ci-graph, copy, "
+        "diagnosis, diff, graph, image-locations, images-lock, kbld-config, lock-file, lock-merge, pipeline, plan, "
+        "problems, pull, push, report\n"
     )
 
 
