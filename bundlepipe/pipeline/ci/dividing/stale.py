@@ -1,0 +1,203 @@
+"""The stale tasks of a saved plan, and what decides in which jobs they can be.
+
+A *local* task changes only the clone of its job, so any job that needs it can do it again: locks, renders, pulls, and
+users' own tasks that the settings say may be repeated. All others have an effect outside: other jobs find what they
+made where they put it. But what some make *stays* in the clone: users' own tasks, pushes and copies to layouts, tar
+files and an Engine, copies that write a lock, and, as long as their result is not known, copies and images that a
+program makes. What needs those must be in the same job.
+
+Tasks with a common *place* must be in one job too, since two would do work twice: builds of one context, copies to one
+repository or local place, and locks that may build the sources of one kbld configuration. Such locks push images, so
+they are not local.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from heapq import heappop, heappush
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from bundlepipe.errors import BundlepipeError, printable
+from bundlepipe.oci.reference import Reference
+from bundlepipe.pipeline.carrying_out.elsewhere import LOCAL_GROUPS
+from bundlepipe.pipeline.ci.dividing.costs import estimated
+from bundlepipe.pipeline.declared.ci import CI
+from bundlepipe.pipeline.declared.paths import normalise
+from bundlepipe.pipeline.records.groups import GROUPS, group_name
+from bundlepipe.stores.location import (
+    ENGINE_PREFIX,
+    LAYOUT_PREFIX,
+    LOCAL_PREFIXES,
+    EngineLocation,
+    LayoutLocation,
+    parse_location,
+)
+
+T = TypeVar("T", bound=Hashable)
+
+_STALE = ("run", "maybe")
+# Between a reference and the directory of its layout, as the options of tasks have it.
+_IN = " in "
+
+
+class StaleTask(Struct, frozen=True, kw_only=True):
+    """A task that a job has to do; `needs` are indexes of stale tasks before it.
+
+    `environment` is None for a local task that matches no pattern: it can be in any job. `upload` and `download`
+    are bytes.
+    """
+
+    name: str
+    needs: Sequence[int]
+    is_local: bool
+    stays: bool
+    places: Sequence[str]
+    environment: str | None
+    seconds: float
+    upload: int
+    download: int
+
+
+def stale_tasks(
+    plan: Mapping[str, Any],
+    settings: CI,
+    durations: Mapping[str, float],
+    needs: Mapping[str, Iterable[str]] | None = None,
+    *,
+    everything: bool = False,
+) -> list[StaleTask]:
+    """Return the stale tasks of a saved plan, or all: in its order, but each after those that it needs.
+
+    `durations` are measured seconds by name; `needs` replace those of the plan, which has only stale ones. Raises
+    BundlepipeError for a plan that cannot be carried out.
+    """
+    if "saved" not in plan:
+        raise BundlepipeError(
+            "the plan says what a run would do, but not of what: make one that can be carried out with "
+            "'doit plan --out FILE'"
+        )
+    found: dict[str, Mapping[str, Any]] = {}
+    for task in plan["tasks"]:
+        if task["state"] == "error":
+            raise BundlepipeError(f"{printable(task['name'])} cannot run, as planned: correct that, and plan again")
+        if everything or task["state"] in _STALE:
+            found[task["name"]] = task
+    before = {name: (needs or {}).get(name, task["needs"]) for name, task in found.items()}
+    order = ordered({name: {other for other in others if other in found} for name, others in before.items()})
+    numbers = {name: number for number, name in enumerate(order)}
+    if len(order) < len(found):
+        stuck = next(name for name in found if name not in numbers)
+        raise BundlepipeError(f"{printable(stuck)} waits for itself, by the plan: plan again")
+    saved = plan["saved"].get("tasks", {})
+    stale = []
+    for name in order:
+        earlier = sorted({numbers[other] for other in before[name] if other in numbers})
+        stale.append(_stale(found[name], saved.get(name, {}), earlier, settings, durations.get(name)))
+    return stale
+
+
+def ordered(needs: Mapping[T, Collection[T]]) -> list[T]:
+    """Return the keys in their order, but each after those that it needs; without those that are in a cycle."""
+    names = list(needs)
+    numbers = {name: number for number, name in enumerate(names)}
+    waiting = [len(needs[name]) for name in names]
+    needers: list[list[int]] = [[] for _ in names]
+    for name, before in needs.items():
+        for other in before:
+            needers[numbers[other]].append(numbers[name])
+    ready = [number for number, count in enumerate(waiting) if not count]
+    order = []
+    while ready:
+        number = heappop(ready)
+        order.append(names[number])
+        for needer in needers[number]:
+            waiting[needer] -= 1
+            if not waiting[needer]:
+                heappush(ready, needer)
+    return order
+
+
+def _stale(
+    task: Mapping[str, Any], saved: Mapping[str, Any], needs: Sequence[int], settings: CI, seconds: float | None
+) -> StaleTask:
+    name, options, cost = task["name"], saved.get("options", {}), task.get("cost", {})
+    group = _group(name, saved.get("pipeline"))
+    is_local = _is_local(name, group, saved, settings)
+    environment = _environment(name, settings)
+    return StaleTask(
+        name=name,
+        needs=needs,
+        is_local=is_local,
+        stays=not is_local and _stays(group, saved),
+        places=() if is_local else tuple(_places(group, saved)),
+        environment=environment if environment is not None or is_local else "",
+        seconds=estimated(group, options, task) if seconds is None else seconds,
+        upload=cost.get("upload", 0),
+        download=cost.get("download", 0),
+    )
+
+
+def _group(name: str, prefix: str | None) -> str:
+    """Return the group of a pipeline's task, one of `GROUPS`; empty for a user's own task."""
+    own = name.partition(":")[0]
+    return next((group for group in GROUPS if prefix is not None and own == group_name(group, prefix)), "")
+
+
+def _environment(name: str, settings: CI) -> str | None:
+    names = (name, name.partition(":")[0])
+    matching = (
+        environment
+        for pattern, environment in settings.environments.items()
+        if any(fnmatchcase(each, pattern) for each in names)
+    )
+    return next(matching, None)
+
+
+def _is_local(name: str, group: str, saved: Mapping[str, Any], settings: CI) -> bool:
+    if group:
+        return group in LOCAL_GROUPS and not _may_build(group, saved)
+    return any(fnmatchcase(name, pattern) for pattern in settings.repeat)
+
+
+def _may_build(group: str, saved: Mapping[str, Any]) -> bool:
+    """Return whether a lock may build sources of kbld's configuration: that is known only if its result is."""
+    is_known = "sources" in saved.get("values", {})
+    return group == "lock_bundle" and bool(saved.get("options", {}).get("config")) and not is_known
+
+
+def _stays(group: str, saved: Mapping[str, Any]) -> bool:
+    """Return whether other jobs cannot find what a task makes."""
+    options = saved.get("options", {})
+    if not group or any(_is_local_place(options.get(key) or "") for key in ("destination", "to")):
+        return True
+    is_copied = group == "copy_bundle" or (group == "push_image" and "to" in options)
+    is_open = "digest" not in saved.get("values", {})
+    return (is_open and (is_copied or "run" in options)) or (is_copied and bool(options.get("lockOutput")))
+
+
+def _is_local_place(text: str) -> bool:
+    return text.startswith(LOCAL_PREFIXES) or _IN in text
+
+
+def _places(group: str, saved: Mapping[str, Any]) -> Iterator[str]:
+    options = saved.get("options", {})
+    if group == "push_image" and "context" in options:
+        yield f"the build context {normalise(options['context'])}"
+    if _may_build(group, saved):
+        yield from (f"the configuration {normalise(path)}" for path in options["config"])
+    if group in ("copy_bundle", "push_image") and "to" in options:
+        yield f"the destination {_without_tag(options['to'])}"
+
+
+def _without_tag(to: str) -> str:
+    """Return where a copy goes to, whatever its tag: two that are written at once do work twice."""
+    if to.startswith(LOCAL_PREFIXES):
+        location = parse_location(to)
+        if isinstance(location, LayoutLocation):
+            return f"{LAYOUT_PREFIX}{normalise(location.directory)}"
+        return f"{ENGINE_PREFIX}{location.repository}" if isinstance(location, EngineLocation) else to
+    reference, separator, directory = to.partition(_IN)
+    return f"{Reference.parse(reference).repository}{separator}{directory}"

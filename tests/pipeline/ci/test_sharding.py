@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bundlepipe.documents.schemas.validator import schema_text
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.pipeline.ci.graph import CIGraph
+from bundlepipe.pipeline.ci.sharding import sharded
+from bundlepipe.pipeline.declared.ci import CI
+from tests.support.shards import Document, PlanMaker, monorepo
+
+SCHEMA: Any = json.loads(schema_text("ci-graph"))
+LOCAL = ("lock_bundle", "pull_bundle", "render_config")
+GROUPS = (*LOCAL, "push_image", "push_bundle", "copy_bundle", "apply_config", "")
+ENVIRONMENTS = {"copy_bundle:p*": "production", "apply_config": "cluster", "*q": "other"}
+
+
+@st.composite
+def plans(draw: st.DrawFn, most: int = 14) -> Document:
+    plan = PlanMaker()
+    names: list[str] = []
+    for number in range(draw(st.integers(0, most))):
+        group = draw(st.sampled_from(GROUPS))
+        name = (
+            f"{group}:{draw(st.sampled_from('mpq'))}{number}" if group else f"{draw(st.sampled_from('or'))}wn{number}"
+        )
+        options: dict[str, Any] = {}
+        if group == "copy_bundle":
+            options["to"] = draw(st.sampled_from(["r.example/a:1", f"r.example/{number}", "tar:x.tar"]))
+        elif group == "push_image":
+            options = draw(st.sampled_from([{"context": "a"}, {"context": str(number)}, {"run": ["x"]}, {}]))
+        plan.add(
+            name,
+            *draw(st.sets(st.sampled_from(names), max_size=3) if names else st.just(set[str]())),
+            own=not group,
+            state=draw(st.sampled_from(["run", "run", "maybe", "none"])),
+            known=draw(st.booleans()),
+            cost={"upload": draw(st.integers(0, 10**9)), "download": 0},
+            **options,
+        )
+        names.append(name)
+    return plan.document
+
+
+SETTINGS = st.builds(
+    CI,
+    shards=st.integers(1, 4),
+    waves=st.integers(1, 5),
+    startup=st.sampled_from([0, 1, 30]),
+    environments=st.sampled_from([{}, {}, ENVIRONMENTS]),
+    repeat=st.sampled_from([[], ["rwn*"]]),
+)
+DURATIONS = st.dictionaries(st.from_regex(r"own[0-9]", fullmatch=True), st.floats(0, 100), max_size=3)
+
+
+def _is_local(name: str, settings: CI) -> bool:
+    return name.startswith(LOCAL) or (bool(settings.repeat) and name.startswith("rwn"))
+
+
+def _environment(name: str, settings: CI) -> str | None:
+    if not settings.environments:
+        return None
+    if name.startswith("copy_bundle:p"):
+        return "production"
+    return "cluster" if name.startswith("apply_config:") else "other" if name.endswith("q") else None
+
+
+def _divided(document: Document, settings: CI, durations: dict[str, float]) -> CIGraph | None:
+    """Return the graph; None if environments do not allow one."""
+    try:
+        return sharded(document, settings, durations=durations)
+    except BundlepipeError as error:
+        if settings.environments and ("have to run in one job" in str(error) or "do not fit into" in str(error)):
+            return None
+        raise
+
+
+@settings(max_examples=200)
+@given(plans(), SETTINGS, DURATIONS)
+def test_jobs_do_each_stale_task_once_and_in_order(
+    document: Document, settings: CI, durations: dict[str, float]
+) -> None:
+    graph = _divided(document, settings, durations)
+    if graph is None:
+        return
+    tasks = {task["name"]: task for task in document["tasks"] if task["state"] in ("run", "maybe")}
+    done = [name for shard in graph.shards for name in shard.tasks]
+    assert sorted(done) == sorted(tasks)
+    assert len(graph.waves) <= settings.waves
+    assert [wave[0].wave for wave in graph.waves] == list(range(1, len(graph.waves) + 1))
+    assert all(len(wave) <= settings.shards for wave in graph.waves)
+    _check_edges(graph, tasks, settings)
+    for shard in graph.shards:
+        positions = [list(tasks).index(name) for name in shard.tasks]
+        assert positions == sorted(positions)
+        found = {_environment(name, settings) for name in shard.tasks if not _is_local(name, settings)}
+        assert {name or "" for name in found} <= {shard.environment}
+    assert sharded(json.loads(json.dumps(document)), settings, durations=durations) == graph
+    jsonschema.validate(json.loads(graph.as_json()), SCHEMA)
+
+
+def _check_edges(graph: CIGraph, tasks: Mapping[str, Mapping[str, Any]], settings: CI) -> None:
+    """Check what each shard needs against the edges between tasks, followed one by one."""
+    by_name = {shard.name: shard for shard in graph.shards}
+    shard_of = {name: shard for shard in graph.shards for name in shard.tasks}
+    for shard in graph.shards:
+        inputs, waiting, seen = set[str](), list(shard.tasks), set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            for needed in tasks[name]["needs"]:
+                if needed not in tasks:
+                    continue
+                if shard_of[needed] is not shard and not _is_local(needed, settings):
+                    inputs.add(needed)
+                    # Other jobs must not need what stays in a clone.
+                    assert not needed.startswith(("own", "rwn"))
+                else:
+                    waiting.append(needed)
+        assert set(shard.inputs) == inputs
+        reached = _reached(shard.name, by_name)
+        assert {shard_of[name].name for name in inputs} <= reached
+        assert all(by_name[other].wave < shard.wave for other in reached)
+        for other in shard.needs:
+            without = set[str]().union(*(_reached(each, by_name) for each in shard.needs if each != other))
+            assert other not in without
+
+
+def _reached(name: str, by_name: Mapping[str, Any]) -> set[str]:
+    found = set[str]()
+    for other in by_name[name].needs:
+        found |= {other} | _reached(other, by_name)
+    return found
+
+
+def test_a_plan_with_nothing_to_do_has_no_jobs() -> None:
+    document = PlanMaker().bundle("one", state="none").document
+    graph = sharded(document, CI(), commit="abc")
+    assert graph.shards == () and graph.waves == []
+    jsonschema.validate(json.loads(graph.as_json()), SCHEMA)
+    assert json.loads(graph.as_json())["commit"] == "abc"
+
+
+def test_everything_can_be_asked_for() -> None:
+    document = PlanMaker().bundle("one", state="none").bundle("two", state="none").document
+    # A plan does not say what needs tasks that are up to date.
+    for task in document["tasks"]:
+        task["needs"] = []
+    needs = {"push_bundle:one": ["lock_bundle:one"], "lock_bundle:two": ["push_bundle:one", "unknown"]}
+    graph = sharded(document, CI(startup=0), everything=True, needs=needs)
+    assert [shard.tasks for shard in graph.shards] == [
+        ["lock_bundle:one", "push_bundle:one", "lock_bundle:two"],
+        ["push_bundle:two"],
+    ]
+
+
+def test_names_costs_and_edges() -> None:
+    plan = PlanMaker().add("push_image:web", cost={"upload": 5, "download": 0}, destination="r.example/web:1")
+    for number in range(3):
+        plan.bundle(f"b{number}", "push_image:web", cost={"upload": 10, "download": 2})
+    plan.copy("all", *(f"push_bundle:b{number}" for number in range(3)), "push_image:web", to="r.example/all")
+    durations = {"push_image:web": 20.0} | {f"push_bundle:b{number}": 100.0 for number in range(3)}
+    durations |= {f"lock_bundle:b{number}": 1.0 for number in range(3)}
+    graph = sharded(plan.document, CI(startup=5), durations=durations)
+    assert [shard.name for shard in graph.shards] == ["1-01", "2-01", "2-02", "2-03", "3-01"]
+    first, second, *_, last = graph.shards
+    assert (second.tasks, second.needs, second.inputs) == (
+        ["lock_bundle:b0", "push_bundle:b0"],
+        ["1-01"],
+        ["push_image:web"],
+    )
+    assert (first.seconds, second.seconds, second.upload, second.download) == (20.0, 101.0, 20, 4)
+    assert last.needs == ["2-01", "2-02", "2-03"]
+    assert last.inputs == ["push_image:web", "push_bundle:b0", "push_bundle:b1", "push_bundle:b2"]
+
+
+def test_names_are_as_wide_as_a_wave() -> None:
+    plan = PlanMaker()
+    for number in range(120):
+        plan.bundle(f"b{number}")
+    names = [shard.name for shard in sharded(plan.document, CI(shards=256)).shards]
+    assert names[0] == "1-001" and names[-1] == "1-120"
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"tasks": []}, "says what a run would do, but not of what: make one that can be carried out with 'doit plan"),
+        (
+            PlanMaker().add("push_bundle:a", state="error").document,
+            "push_bundle:a cannot run, as planned: correct that, and plan again",
+        ),
+        (
+            PlanMaker().add("one", "two", own=True).add("two", "one", own=True).document,
+            "one waits for itself, by the plan: plan again",
+        ),
+    ],
+)
+def test_plans_that_cannot_be_carried_out(document: Document, message: str) -> None:
+    with pytest.raises(BundlepipeError, match=message.replace("(", r"\(")):
+        sharded(document, CI())
+
+
+def test_environments_that_need_more_waves() -> None:
+    plan = PlanMaker().bundle("one").copy("one", "push_bundle:one", to="prod.example/one")
+    plan.bundle("two", "copy_bundle:one")
+    document = plan.document
+    assert len(sharded(document, CI(waves=3, environments={"copy_bundle": "production"})).shards) == 3
+    with pytest.raises(BundlepipeError) as error:
+        sharded(document, CI(waves=2, environments={"copy_bundle": "production"}))
+    assert str(error.value) == (
+        "the tasks do not fit into 2 waves of 8 jobs, since those of different environments cannot share a job: raise "
+        "ci.waves or ci.shards, or give fewer tasks an environment in ci.environments"
+    )
+
+
+@pytest.mark.parametrize(("bundles", "depth"), [(2000, 3), (2000, 2000), (10_000, 5)])
+def test_thousands_of_bundles(bundles: int, depth: int) -> None:
+    document = monorepo(bundles, depth)
+    graph = sharded(document, CI(shards=50))
+    done = sorted(name for shard in graph.shards for name in shard.tasks)
+    assert done == sorted(task["name"] for task in document["tasks"])
+    assert len(graph.waves) <= 5
+    # GitLab takes at most 50 needs of a job.
+    assert max(len(shard.needs) for shard in graph.shards) <= 50
+
+
+def test_a_plan_has_the_shards_of_a_graph() -> None:
+    plan: Any = json.loads(schema_text("plan"))
+    assert {name: plan["$defs"][name] for name in SCHEMA["$defs"]} == SCHEMA["$defs"]
+    assert plan["properties"]["shards"]["items"] == SCHEMA["properties"]["shards"]["items"]
