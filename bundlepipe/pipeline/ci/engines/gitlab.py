@@ -43,7 +43,7 @@ _MERGE_REQUEST = '$CI_PIPELINE_SOURCE == "merge_request_event"'
 # Nothing of the tasks: a job that a lost runner took with it does again only what is missing.
 _OF_RUNNERS = ("runner_system_failure", "stuck_or_timeout_failure", "scheduler_failure", "data_integrity_failure")
 # Jobs besides those of the shards.
-_PLAN_JOB, _REPORT_JOB, _IDLE_JOB = "plan", "report", "nothing-to-do"
+_PLAN_JOB, _KEPT_PLAN_JOB, _REPORT_JOB, _IDLE_JOB = "plan", "kept-plan", "report", "nothing-to-do"
 
 
 def gitlab(ci: CI, place: Place) -> str:
@@ -131,7 +131,7 @@ def _child(ci: CI, graph: CIGraph, place: Place) -> Mapping[Any, Any]:
         ".shard": _shards(place),
         Note(): None,
         Note("Jobs of this pipeline that wait for stages take the plan from here."): None,
-        _PLAN_JOB: {
+        _KEPT_PLAN_JOB: {
             "stage": _PLAN_JOB,
             **_runner(ci),
             "needs": [_plan_of_parent()],
@@ -195,7 +195,7 @@ def _shard(shard: Shard) -> Mapping[Any, Any]:
         job["needs"] = [_plan_of_parent(), *({"job": name, "artifacts": False} for name in shard.needs)]
     else:
         job |= {Note("It needs more jobs than GitLab allows, so it waits for all earlier stages."): None}
-        job["dependencies"] = InLine([_PLAN_JOB])
+        job["dependencies"] = InLine([_KEPT_PLAN_JOB])
     if shard.environment:
         job |= {"environment": {"name": shard.environment}, "resource_group": shard.environment}
     return job

@@ -73,8 +73,8 @@ def test_the_report_comes_after_everything_and_has_the_plan() -> None:
     assert (report["stage"], report["when"]) == (jobs["stages"][-1], "always")
     # Without needs, it has the artifacts of all earlier jobs.
     assert not {"needs", "dependencies"} & report.keys()
-    assert jobs["plan"]["artifacts"]["paths"][0] in report["script"][0]
-    assert jobs["plan"]["needs"] == [OF_PARENT]
+    assert jobs["kept-plan"]["artifacts"]["paths"][0] in report["script"][0]
+    assert jobs["kept-plan"]["needs"] == [OF_PARENT]
     assert jobs[".shard"]["artifacts"]["when"] == "always"
     assert jobs[".shard"]["artifacts"]["reports"]["junit"].endswith(".xml")
 
@@ -89,7 +89,7 @@ def test_a_shard_of_too_many_needs_waits_for_the_stages_before(count: int, waits
     job = child(graph(70, 1, needs=count))["2-01"]
     if waits:
         # With a need on another pipeline it would wait for no stage.
-        assert "needs" not in job and job["dependencies"] == ["plan"]
+        assert "needs" not in job and job["dependencies"] == ["kept-plan"]
     else:
         assert len(job["needs"]) == engine.MOST_NEEDS and "dependencies" not in job
 
