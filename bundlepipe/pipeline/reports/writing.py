@@ -18,7 +18,7 @@ from bundlepipe.pipeline.reports.secrets import secrets_of
 from bundlepipe.redaction import Redactor
 from bundlepipe.verbs.outputs.replacing import FileOutput, ReplacePolicy, followed
 
-STEP_SUMMARY = "GITHUBSTEP_SUMMARY"
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 _POLICY = ReplacePolicy(unknown="it is not a report of a run", advice="remove it, or name another file")
 # Bytes, enough for what each form begins with.
 _START = 200
