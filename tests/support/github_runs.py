@@ -62,7 +62,7 @@ class WorkflowRun:
         """Return the result of each job; `outputs` are those of the job that plans, and some jobs are `failing`."""
         for name, job in self.workflow["jobs"].items():
             before = self._all_before(name)
-            functions = {
+            functions: dict[str, Callable[..., Any]] = {
                 "success": lambda before=before: all(self.results[each] == "success" for each in before),
                 "failure": lambda before=before: any(self.results[each] == "failure" for each in before),
                 "always": lambda: True,
