@@ -23,6 +23,7 @@ from bundlepipe.pipeline.ci.engines.common import (
     merge_command,
     report_of,
     setup,
+    shown_in,
     title_of,
 )
 from bundlepipe.pipeline.ci.engines.workflow_text import InLine, Note, workflow_text
@@ -77,7 +78,7 @@ def _static(ci: CI, place: Place) -> Mapping[Any, Any]:
                     ci,
                     place,
                     'git fetch --quiet origin "$BUILDKITE_PULL_REQUEST_BASE_BRANCH"',
-                    f'bundlepipe ci plan --since "$(git merge-base HEAD FETCH_HEAD)" --markdown > {MARKDOWN}',
+                    shown_in(MARKDOWN, 'bundlepipe ci plan --since "$(git merge-base HEAD FETCH_HEAD)" --markdown'),
                     f"buildkite-agent annotate --context bundlepipe < {MARKDOWN}",
                     has_secrets=False,
                 ),
@@ -93,7 +94,7 @@ def _static(ci: CI, place: Place) -> Mapping[Any, Any]:
                 "command": _script(
                     ci,
                     place,
-                    f"bundlepipe ci plan --out {PLAN} --markdown > {MARKDOWN}",
+                    shown_in(MARKDOWN, f"bundlepipe ci plan --out {PLAN} --markdown"),
                     f"buildkite-agent annotate --context bundlepipe < {MARKDOWN}",
                     f"buildkite-agent artifact upload {PLAN}",
                     f"bundlepipe ci buildkite --plan {PLAN} > {CI_DIRECTORY}/steps.yml",

@@ -103,6 +103,11 @@ def change_directory(place: Place) -> list[str]:
     return [f"cd {shlex.quote(place.directory)}"] if place.directory else []
 
 
+def shown_in(path: str, command: str) -> str:
+    """Return a command whose output goes to a file, and to the log if it fails."""
+    return f"{command} > {path} || {{ cat {path}; exit 1; }}"
+
+
 def setup(ci: CI) -> list[str]:
     """Return the commands that every job begins with."""
     return [ci.install, *([ci.login] if ci.login else [])]

@@ -23,6 +23,8 @@ _DOWNLOAD = "actions/download-artifact@3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c"
 # In the shell, and in expressions: outside of the checkout, where no task packs it.
 _FILES = "$RUNNER_TEMP/bundlepipe"
 _FILES_IN_EXPRESSIONS = "${{ runner.temp }}/bundlepipe"
+# In the log, as the summary of the job, and in a file; the shell's pipefail keeps a failure.
+_SHOWN = f'tee -a "$GITHUB_STEP_SUMMARY" "{_FILES}/plan.md"'
 _PLAN_ARTIFACT = "bundlepipe-plan"
 _REPORT_ARTIFACT = "bundlepipe-report"
 _ONLY_LOOKS = "github.event_name == 'pull_request' || github.event_name == 'merge_group'"
@@ -61,9 +63,8 @@ def _workflow(ci: CI, place: Place) -> Mapping[Any, Any]:
     }
     if variables := _variables(ci):
         workflow |= {Note(): None, "env": variables}
-    if place.directory:
-        directory = {"run": {"working-directory": _literal(place.directory)}}
-        workflow |= {Note(): None, "defaults": directory}
+    directory = {"working-directory": _literal(place.directory)} if place.directory else {}
+    workflow |= {Note(): None, "defaults": {"run": {"shell": "bash", **directory}}}
     jobs: dict[Any, Any] = {"affected": _affected(ci), Note(): None, "plan": _plan(ci)}
     for number, wave in enumerate(waves):
         jobs |= {Note(): None, wave: _wave(ci, number, waves[:number])}
@@ -93,9 +94,7 @@ def _affected(ci: CI) -> Mapping[Any, Any]:
             {
                 "name": "Show what differs, by the files alone",
                 "env": {"BASE": "${{ github.event.merge_group.base_sha || 'HEAD^1' }}"},
-                "run": f'mkdir -p "{_FILES}"\n'
-                f'bundlepipe ci plan --since "$BASE" --markdown > "{_FILES}/plan.md"\n'
-                f'cat "{_FILES}/plan.md" >> "$GITHUB_STEP_SUMMARY"\n',
+                "run": f'mkdir -p "{_FILES}"\nbundlepipe ci plan --since "$BASE" --markdown | {_SHOWN}\n',
             },
             Note("For a workflow that comments on the pull request: this one has no right to."),
             _upload("bundlepipe-affected", "plan.md", {}),
@@ -120,8 +119,7 @@ def _plan(ci: CI) -> Mapping[Any, Any]:
                 **_env(_secrets(ci)),
                 "run": f'mkdir -p "{_FILES}"\n'
                 f'bundlepipe ci plan --out "{_FILES}/plan.json" --waves {ci.waves} --outputs "$GITHUB_OUTPUT" '
-                f'--markdown > "{_FILES}/plan.md"\n'
-                f'cat "{_FILES}/plan.md" >> "$GITHUB_STEP_SUMMARY"\n',
+                f"--markdown | {_SHOWN}\n",
             },
             _upload(_PLAN_ARTIFACT, "", {"if-no-files-found": "error", "overwrite": True}),
         ],

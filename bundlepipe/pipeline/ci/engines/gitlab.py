@@ -22,6 +22,7 @@ from bundlepipe.pipeline.ci.engines.common import (
     merge_command,
     report_of,
     setup,
+    shown_in,
     title_of,
 )
 from bundlepipe.pipeline.ci.engines.workflow_text import InLine, Note, workflow_text
@@ -80,7 +81,7 @@ def _parent(ci: CI, place: Place) -> Mapping[Any, Any]:
             "variables": {"GIT_DEPTH": "0"},
             "interruptible": True,
             "script": [
-                f'bundlepipe ci plan --since "{_BASE}" --markdown > {MARKDOWN}',
+                shown_in(MARKDOWN, f'bundlepipe ci plan --since "{_BASE}" --markdown'),
                 f"cat {MARKDOWN}",
             ],
             "artifacts": {"expose_as": "What the bundles change", "paths": [place.from_root(MARKDOWN)]},
@@ -91,7 +92,7 @@ def _parent(ci: CI, place: Place) -> Mapping[Any, Any]:
             "stage": "plan",
             "rules": pushes,
             "script": [
-                f"bundlepipe ci plan --out {PLAN} --markdown > {MARKDOWN}",
+                shown_in(MARKDOWN, f"bundlepipe ci plan --out {PLAN} --markdown"),
                 f"cat {MARKDOWN}",
                 f"bundlepipe ci gitlab --plan {PLAN} -o {CHILD}",
             ],

@@ -109,7 +109,7 @@ def test_the_history_is_as_deep_as_a_comparison_needs() -> None:
 
 def test_a_pipeline_below_the_root_works_in_its_directory() -> None:
     workflow = parsed(github(CI(), BELOW))
-    assert workflow["defaults"] == {"run": {"working-directory": "apps/a b"}}
+    assert workflow["defaults"] == {"run": {"shell": "bash", "working-directory": "apps/a b"}}
     assert workflow["name"] == "apps"
 
 
