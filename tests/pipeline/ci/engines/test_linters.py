@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +18,7 @@ from bundlepipe.pipeline.ci.engines.common import Place
 from bundlepipe.pipeline.ci.engines.github import github
 from bundlepipe.pipeline.ci.engines.gitlab import gitlab, gitlab_child
 from bundlepipe.pipeline.declared.ci import CI
-from tests.support.ci import SETTINGS, graph, linted
+from tests.support.ci import SETTINGS, graph, linted, parsed, uploaded_text
 
 GRAPHS = {"nothing": graph(), "one": graph(1), "waves": graph(3, 2, 70, 1, needs=60, environment="production")}
 ZIZMOR = ("zizmor", "--offline", "--no-progress", "--no-config", "--color=never")
@@ -66,6 +69,32 @@ def test_a_workflow_of_argo(ci: CI, place: Place) -> None:
     written = yaml.safe_load(argo(ci, place))
     # Models take what they do not know, and forget it.
     assert Workflow.model_validate(written).model_dump(by_alias=True, exclude_none=True, mode="json") == written
+
+
+def scripts(value: Any, key: str = "") -> Iterator[str]:
+    """Yield all that a shell is to run, in a parsed file; the lines of GitLab's jobs as one."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from scripts(item, name)
+    elif isinstance(value, list) and key in ("script", "before_script"):
+        yield "\n".join(value)
+    elif isinstance(value, list):
+        for item in value:
+            yield from scripts(item, key)
+    elif key in ("run", "args") or (key == "command" and value != "sh" and not value.startswith("-")):
+        yield value
+
+
+@settings
+def test_commands_are_those_of_a_posix_shell(ci: CI, place: Place) -> None:
+    texts = [github(ci, place), gitlab(ci, place), buildkite(ci, place), argo(ci, place)]
+    texts += [gitlab_child(ci, GRAPHS["one"], place), buildkite_steps(ci, GRAPHS["one"], place)]
+    for text in texts:
+        found = list(scripts(parsed(text)))
+        assert found
+        for script in found:
+            command = uploaded_text(script) if "$$" in script else script
+            assert subprocess.run(["sh", "-nc", command], capture_output=True, check=False).stderr == b"", command
 
 
 def test_the_linters_find_something(tmp_path: Path) -> None:
