@@ -6,6 +6,9 @@ from bundlepipe.cli.parsing.groups import Commands
 
 ci = Commands(
     {
+        "plan": ("ci.plan:plan", "Plan a run that is divided into jobs"),
+        "run": ("ci.plan:run", "Do the tasks of one job of a plan"),
+        "report": ("ci.report:report", "Merge the reports of the jobs of a plan"),
         "github": ("ci.engines:github", "Write a workflow for GitHub Actions"),
         "gitlab": ("ci.engines:gitlab", "Write a pipeline for GitLab CI, or the child pipeline of a plan"),
         "buildkite": ("ci.engines:buildkite", "Write a pipeline for Buildkite, or the steps of a plan"),

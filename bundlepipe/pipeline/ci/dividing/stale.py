@@ -9,6 +9,9 @@ program makes. What needs those must be in the same job.
 Tasks with a common *place* must be in one job too, since two would do work twice: builds of one context, copies to one
 repository or local place, and locks that may build the sources of one kbld configuration. Such locks push images, so
 they are not local.
+
+Tasks that would find nothing to change are in no job, and neither are local tasks that no other task needs: a job's
+clone is thrown away.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bundlepipe.errors import BundlepipeError, printable
 from bundlepipe.oci.reference import Reference
@@ -69,7 +73,7 @@ def stale_tasks(
     *,
     everything: bool = False,
 ) -> list[StaleTask]:
-    """Return the stale tasks of a saved plan, or all: in its order, but each after those that it needs.
+    """Return the tasks of a saved plan that change anything, or all: in its order, but each after those that it needs.
 
     `durations` are measured seconds by name; `needs` replace those of the plan, which has only stale ones. Raises
     BundlepipeError for a plan that cannot be carried out.
@@ -83,7 +87,7 @@ def stale_tasks(
     for task in plan["tasks"]:
         if task["state"] == "error":
             raise BundlepipeError(f"{printable(task['name'])} cannot run, as planned: correct that, and plan again")
-        if everything or task["state"] in _STALE:
+        if everything or (task["state"] in _STALE and not task.get("result", {}).get("unchanged")):
             found[task["name"]] = task
     before = {name: (needs or {}).get(name, task["needs"]) for name, task in found.items()}
     order = ordered({name: {other for other in others if other in found} for name, others in before.items()})
@@ -96,7 +100,19 @@ def stale_tasks(
     for name in order:
         earlier = sorted({numbers[other] for other in before[name] if other in numbers})
         stale.append(_stale(found[name], saved.get(name, {}), earlier, settings, durations.get(name)))
-    return stale
+    return stale if everything else _with_effect(stale)
+
+
+def _with_effect(tasks: Sequence[StaleTask]) -> list[StaleTask]:
+    """Return the tasks with an effect outside of a job's clone, and the local ones that these need."""
+    needed = [not task.is_local for task in tasks]
+    for number in reversed(range(len(tasks))):
+        if needed[number]:
+            for other in tasks[number].needs:
+                needed[other] = True
+    kept = [number for number, is_needed in enumerate(needed) if is_needed]
+    numbers = {old: new for new, old in enumerate(kept)}
+    return [replace(tasks[old], needs=[numbers[other] for other in tasks[old].needs]) for old in kept]
 
 
 def ordered(needs: Mapping[T, Collection[T]]) -> list[T]:

@@ -90,9 +90,11 @@ def test_local_tasks_lead_to_what_they_need() -> None:
     assert needs(plan)["apply_config:b"] == {"push_image:web"} == needs(plan)["apply_config:a"]
 
 
-def test_local_tasks_that_no_task_needs_are_units() -> None:
+def test_local_tasks_that_no_task_needs_are_in_no_job() -> None:
     plan = PlanMaker().add("pull_bundle:one").add("pull_bundle:two").add("lock_bundle:three", "pull_bundle:two")
-    assert units(plan) == {frozenset({"pull_bundle:one"}), frozenset({"pull_bundle:two", "lock_bundle:three"})}
+    assert units(plan) == set()
+    plan.add("apply_config:four", "lock_bundle:three")
+    assert units(plan) == {frozenset({"pull_bundle:two", "lock_bundle:three", "apply_config:four"})}
 
 
 def test_the_tasks_of_a_pipeline_with_a_prefix_are_known() -> None:

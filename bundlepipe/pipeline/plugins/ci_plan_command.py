@@ -1,0 +1,151 @@
+"""`bundlepipe ci plan`: a plan that is divided into jobs, saved for the machines that carry it out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_format
+import os
+from typing import Any
+
+from doit.control import TaskControl
+from doit.exceptions import InvalidCommand
+
+from bundlepipe.errors import BundlepipeError
+from bundlepipe.filesystem.files import read_document
+from bundlepipe.pipeline.ci.checkout import commit_here
+from bundlepipe.pipeline.ci.graph import CIGraph, shard_as_json
+from bundlepipe.pipeline.ci.outputs import write_outputs
+from bundlepipe.pipeline.ci.settings import ci_of
+from bundlepipe.pipeline.ci.sharding import sharded
+from bundlepipe.pipeline.ci.text import graph_markdown, graph_text
+from bundlepipe.pipeline.declared.ci import CI, MOST_SHARDS, MOST_WAVES
+from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
+from bundlepipe.pipeline.planning.markdown import plan_markdown
+from bundlepipe.pipeline.planning.plan import Plan
+from bundlepipe.pipeline.plugins.options import switch
+from bundlepipe.pipeline.plugins.plan_command import PlanCommand
+from bundlepipe.pipeline.plugins.planned_run import planned_run
+
+_OF_PLAN = ("json", "markdown", "plan_file", "plan_force", "since")
+
+
+def _number(name: str, text: str) -> dict[str, Any]:
+    return {"name": name, "long": name, "type": int, "default": None, "metavar": "N", "help": text}
+
+
+def _file(name: str, text: str, *, long: str = "") -> dict[str, Any]:
+    return {"name": name, "long": long or name, "type": str, "default": None, "metavar": "FILE", "help": text}
+
+
+class CIPlanCommand(PlanCommand):
+    """Plans a run, divides it into jobs, and saves both."""
+
+    doc_purpose = "plan a run that is divided into jobs of a CI engine"
+    doc_description = (
+        "Without TASK it is for the tasks of ci: in bundlepipe.yml, or those that doit runs. The saved plan is what "
+        "each job gets: 'bundlepipe ci run SHARD --plan FILE' does the tasks of one. With --since nothing is saved: "
+        "it prints what differs from a git revision, without a registry, for a pull request."
+    )
+    cmd_options = (
+        *(option for option in PlanCommand.cmd_options if option["name"] in _OF_PLAN),
+        _file("earlier", "divide this saved plan instead of making one", long="plan"),
+        _number("shards", "at most N jobs at once"),
+        _number("waves", "at most N jobs one after the other"),
+        _number("startup", "what a job takes before its first task, in seconds"),
+        _file("durations", "how long tasks took: the JSON report of an earlier run, or of a merged one"),
+        switch("every", "also tasks that are up to date", long="all"),
+        _file("outputs", "append waves= and has_work= for $GITHUB_OUTPUT, or write a file each into this directory"),
+    )
+
+    def _execute(  # type: ignore[override]
+        self,
+        json: bool,
+        markdown: bool,
+        plan_file: str | None,
+        plan_force: bool,
+        since: str,
+        earlier: str | None,
+        shards: int | None,
+        waves: int | None,
+        startup: int | None,
+        durations: str | None,
+        every: bool,
+        outputs: str | None,
+    ) -> int:
+        end_quietly()
+        if since:
+            _refuse_with_since({"--out": plan_file, "--plan": earlier, "--outputs": outputs})
+            return super()._execute(json, markdown, "", None, False, False, since, False, False, False)
+        if json and markdown:
+            raise InvalidCommand("--json and --markdown exclude each other: give one of them")
+        try:
+            settings = self._settings(shards, waves, startup)
+            output = self._output(plan_file, force=plan_force) if plan_file else None
+            known = self._measured(durations) if durations else {}
+            plan, document = self._planned(settings) if earlier is None else self._read(earlier)
+            graph = sharded(document, settings, durations=known, everything=every, commit=commit_here())
+            document = {**document, "shards": [shard_as_json(shard) for shard in graph.shards]}
+            if graph.commit:
+                document["commit"] = graph.commit
+            if output:
+                self._save(output, json_format.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            if outputs:
+                write_outputs(graph, settings, self._from_here(outputs))
+        except BundlepipeError as error:
+            raise InvalidCommand(str(error)) from None
+        self.outstream.write(_told(plan, graph, is_json=json, is_markdown=markdown))
+        return 0
+
+    def _from_here(self, path: str) -> str:
+        return path if os.getcwd() == self._called_from else os.path.join(self._called_from, path)
+
+    def _settings(self, shards: int | None, waves: int | None, startup: int | None) -> CI:
+        found = ci_of(self.task_list)
+        given = {"shards": shards, "waves": waves, "startup": startup}
+        for name, (least, most) in {"shards": (1, MOST_SHARDS), "waves": (1, MOST_WAVES), "startup": (0, None)}.items():
+            value = given[name]
+            if value is not None and not least <= value <= (value if most is None else most):
+                limits = f"from {least} to {most}" if most else f"{least} or more"
+                raise InvalidCommand(f"--{name} {value}: expected a number {limits}")
+        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return dataclasses.replace(found, **chosen)
+
+    def _planned(self, settings: CI) -> tuple[Plan, dict[str, Any]]:
+        """Plan the tasks of the command line, or else those of the settings, or those that doit runs."""
+        from bundlepipe.pipeline.planning.saving import PlanSaver
+
+        named = None if self.sel_default_tasks else list(self.sel_tasks)
+        selected = named or list(settings.tasks) or None
+        control = TaskControl(self.task_list)
+        control.process(selected or self.sel_tasks)
+        saver = PlanSaver()
+        runner = planned_run(control, self.dep_manager, offline=False, saver=saver)
+        document: dict[str, Any] = json_format.loads(saver.document(runner.plan, runner.open_tasks, selected))
+        return runner.plan, document
+
+    def _read(self, path: str) -> tuple[Plan | None, dict[str, Any]]:
+        from bundlepipe.documents.plan.saved import SavedPlan
+
+        content = read_document(self._from_here(path))
+        SavedPlan.parse(content, path)
+        document: dict[str, Any] = json_format.loads(content)
+        return None, document
+
+    def _measured(self, path: str) -> dict[str, float]:
+        from bundlepipe.pipeline.ci.dividing.costs import measured
+
+        return measured(self._from_here(path))
+
+
+def _refuse_with_since(given: dict[str, str | None]) -> None:
+    for option, value in given.items():
+        if value:
+            raise InvalidCommand(f"{option} is for a plan of a run, and --since shows what differs: give one of them")
+
+
+def _told(plan: Plan | None, graph: CIGraph, *, is_json: bool, is_markdown: bool) -> str:
+    if is_json:
+        return graph.as_json()
+    if is_markdown:
+        return "".join([f"{plan_markdown(plan)}\n" if plan else "", graph_markdown(graph)])
+    return graph_text(graph)
