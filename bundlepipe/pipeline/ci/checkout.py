@@ -28,7 +28,7 @@ def check_commit(path: str) -> None:
     try:
         document = json.loads(read_document(path))
     except ValueError:
-        return  # whoever reads the plan says where it is faulty
+        return  # the run says where it is faulty
     planned = document.get("commit") if isinstance(document, dict) else None
     here = commit_here() if planned else ""
     if planned and here and here != planned:
