@@ -21,6 +21,8 @@ LARGEST_MANIFEST: Final = 4 << 20
 LARGEST_ARCHIVE_MANIFEST: Final = 64 << 20
 # index.json of a layout: some 90,000 tags and manifests.
 LARGEST_LAYOUT_INDEX: Final = 32 << 20
+# Plans and reports of runs, which are users' own: some 20,000 bundles.
+LARGEST_PLAN: Final = 128 << 20
 # In a YAML file, keys included: 8 MiB of ImagesLock have some 300,000. Each takes up to 600 bytes of memory.
 MOST_YAML_VALUES: Final = 300_000
 # In a JSON document, keys included: the largest manifest.json has some 900,000. Each takes up to 100 bytes of memory.

@@ -34,10 +34,10 @@ def read_file(path: str) -> bytes:
         return file.read()
 
 
-def read_document(path: str) -> bytes:
-    """Return the content of a document; InputError if it cannot be read or exceeds the limit for documents."""
+def read_document(path: str, largest: int = LARGEST_DOCUMENT) -> bytes:
+    """Return the content of a document; InputError if it cannot be read or exceeds the limit, in bytes."""
     with _opened(path) as file:
-        return read_bounded(file, path)
+        return read_bounded(file, path, largest)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from bundlepipe.errors import BundlepipeError, printable
 from bundlepipe.filesystem.files import read_document
+from bundlepipe.limits import LARGEST_PLAN
 from bundlepipe.pipeline.planning.checkouts import Repository
 
 _SHOWN = 12
@@ -26,7 +27,7 @@ def check_commit(path: str) -> None:
     InputError if it cannot be read. A plan without commit fits any directory: each task compares its own inputs.
     """
     try:
-        document = json.loads(read_document(path))
+        document = json.loads(read_document(path, LARGEST_PLAN))
     except ValueError:
         return  # the run says where it is faulty
     planned = document.get("commit") if isinstance(document, dict) else None

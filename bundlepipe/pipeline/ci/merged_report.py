@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from bundlepipe.documents.plan.saved import SavedPlan
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.filesystem.files import read_document
+from bundlepipe.limits import LARGEST_PLAN
 from bundlepipe.pipeline.reports.content import Report
 from bundlepipe.pipeline.reports.json_form import JSON_START
 from bundlepipe.pipeline.reports.merging import merged
@@ -24,8 +25,8 @@ def merged_report(paths: Sequence[str], plan: str | None) -> Report:
     """
     shards = None
     if plan:
-        shards = {shard.name: shard.tasks for shard in SavedPlan.parse(read_document(plan), plan).shards}
-    found = [read_report(read_document(path), path) for given in paths for path in _files(given)]
+        shards = {shard.name: shard.tasks for shard in SavedPlan.parse(read_document(plan, LARGEST_PLAN), plan).shards}
+    found = [read_report(read_document(path, LARGEST_PLAN), path) for given in paths for path in _files(given)]
     if not found and shards is None:
         raise BundlepipeError("there is no report: name the .json files, or the plan whose jobs left none")
     return merged(found, shards)
@@ -39,5 +40,5 @@ def _files(path: str) -> Iterator[str]:
         directories.sort()
         for name in sorted(names):
             path = os.path.join(directory, name)
-            if name.endswith(_EXTENSION) and read_document(path).startswith(JSON_START.encode()):
+            if name.endswith(_EXTENSION) and read_document(path, LARGEST_PLAN).startswith(JSON_START.encode()):
                 yield path

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from bundlepipe.errors import BundlepipeError, DocumentError, printable, quoted
 from bundlepipe.filesystem.files import read_document
+from bundlepipe.limits import LARGEST_PLAN
 from bundlepipe.pipeline.ci.graph import CIGraph, Shard
 
 # It becomes part of names of jobs and files.
@@ -45,7 +46,7 @@ def read_graph(path: str) -> CIGraph:
     """
     shown = printable(path)
     try:
-        document = msgspec.json.decode(read_document(path), type=_Document)
+        document = msgspec.json.decode(read_document(path, LARGEST_PLAN), type=_Document)
     except msgspec.DecodeError as error:
         raise DocumentError([f"{shown}: expected a plan with shards: {error}"]) from None
     if document.shards is None:

@@ -12,6 +12,7 @@ from doit.exceptions import InvalidCommand
 
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.filesystem.files import read_document
+from bundlepipe.limits import LARGEST_PLAN
 from bundlepipe.pipeline.ci.checkout import commit_here
 from bundlepipe.pipeline.ci.graph import CIGraph, shard_as_json
 from bundlepipe.pipeline.ci.outputs import write_outputs
@@ -126,7 +127,7 @@ class CIPlanCommand(PlanCommand):
     def _read(self, path: str) -> tuple[Plan | None, dict[str, Any]]:
         from bundlepipe.documents.plan.saved import SavedPlan
 
-        content = read_document(self._from_here(path))
+        content = read_document(self._from_here(path), LARGEST_PLAN)
         SavedPlan.parse(content, path)
         document: dict[str, Any] = json_format.loads(content)
         return None, document

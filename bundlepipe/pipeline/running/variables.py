@@ -205,6 +205,7 @@ def wanted_plan() -> SavedPlan | None:
 def _read_plan(path: str, directory: str, shard: str | None) -> SavedPlan:
     from bundlepipe.documents.plan.saved import SavedPlan
     from bundlepipe.filesystem.files import read_document
+    from bundlepipe.limits import LARGEST_PLAN
 
     for name in (_REFRESH, _FORCE, _VERIFY):
         if get_var(name):
@@ -214,7 +215,7 @@ def _read_plan(path: str, directory: str, shard: str | None) -> SavedPlan:
             )
     try:
         with paths_from(directory):
-            plan = SavedPlan.parse(read_document(path), path)
+            plan = SavedPlan.parse(read_document(path, LARGEST_PLAN), path)
             return plan if shard is None else plan.of_shard(shard)
     except BundlepipeError as error:
         raise InvalidDodoFile(str(error)) from None

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bundlepipe.filesystem.files import read_document
+from bundlepipe.limits import LARGEST_PLAN
 
 # A task that finds its result at the destination sends one request, and has to read its files for that.
 SECONDS_UNCHANGED = 0.3
@@ -71,7 +72,7 @@ def measured(path: str) -> dict[str, float]:
     from bundlepipe.pipeline.reports.reading import read_report
 
     seconds: dict[str, float] = {}
-    for task in read_report(read_document(path), path).tasks:
+    for task in read_report(read_document(path, LARGEST_PLAN), path).tasks:
         if task.outcome in (DONE, UNCHANGED) and task.seconds is not None:
             # Several jobs may have done a local task.
             seconds[task.name] = max(seconds.get(task.name, 0.0), task.seconds)
