@@ -77,11 +77,8 @@ class Jobs:
         shutil.rmtree(clone, ignore_errors=True)
         shutil.copytree(self.directory, clone, ignore=shutil.ignore_patterns(".bundlepipe", ".imgpkg"))
         report = self.reports / f"{shard}.json"
-        return self.command(
-            *("bundlepipe", "ci", "run", shard, "--plan", self.plan_file, *options),
-            cwd=clone,
-            env={"BUNDLEPIPE_REPORT": str(report)},
-        )
+        reports = {"BUNDLEPIPE_REPORT": str(report)}
+        return self.command("bundlepipe", "ci", "run", shard, "--plan", self.plan_file, *options, cwd=clone, env=reports)
 
     def run_all(self, shards: Iterable[str]) -> None:
         for shard in shards:
@@ -285,9 +282,7 @@ def test_reports_that_are_none_are_refused(jobs: Jobs) -> None:
 def test_the_summary_of_a_github_job_gets_the_merged_report(jobs: Jobs, tmp_path: Path) -> None:
     jobs.run_all(_shards(jobs.plan()))
     summary = tmp_path / "summary.md"
-    done = jobs.command(
-        *("bundlepipe", "ci", "report", jobs.reports, "--plan", jobs.plan_file),
-        env={"GITHUB_STEP_SUMMARY": str(summary)},
-    )
+    variables = {"GITHUB_STEP_SUMMARY": str(summary)}
+    done = jobs.command("bundlepipe", "ci", "report", jobs.reports, "--plan", jobs.plan_file, env=variables)
     assert done.status == 0
     assert summary.read_text() == "\n" + done.stdout
