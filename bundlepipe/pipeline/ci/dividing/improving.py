@@ -10,6 +10,7 @@ from bundlepipe.pipeline.ci.dividing.units import Unit
 
 # A try takes time with the size of the graph, so large ones have fewer: their waves are full of small pieces anyway.
 _MOST_VISITS = 150_000
+_FEWEST_TRIES = 20
 _MOST_STARTS = 6
 
 # The wave of each unit; one between two others is a new wave.
@@ -18,6 +19,8 @@ _Waves = Sequence[float]
 
 def improved(units: Sequence[Unit], starts: Sequence[Placed], limits: Limits) -> Placed:
     """Return the best that moves from any of the starts lead to; those are sorted by cost."""
+    if _MOST_VISITS // size_of(units) < _FEWEST_TRIES:
+        return starts[0]
     search = _Search(units, limits)
     return min((search.climb(start) for start in starts[:_MOST_STARTS]), key=lambda each: each.cost)
 
