@@ -27,20 +27,18 @@ class PlanMaker:
         own: bool = False,
         prefix: str = "",
         known: bool = True,
+        unchanged: bool = False,
         cost: Mapping[str, int] | None = None,
         **options: Any,
     ) -> PlanMaker:
-        """Add a task, a user's own if it is `own`; its result is known before the run unless it is not `known`."""
+        """Add a task, a user's own if it is `own`; its result is known before the run unless it is not `known`.
+
+        It is `unchanged` if it will find nothing to change.
+        """
+        result = {"result": {"unchanged": True}} if unchanged else {}
         values = {"digest": "sha256:" + "0" * 64, "sources": []} if known and not own else {}
-        self.tasks.append(
-            {
-                "name": name,
-                "state": state,
-                "reasons": [],
-                "needs": list(needs),
-                **({"cost": dict(cost)} if cost else {}),
-            }
-        )
+        costs = {"cost": dict(cost)} if cost else {}
+        self.tasks.append({"name": name, "state": state, "reasons": [], "needs": list(needs), **costs, **result})
         self.saved[name] = {} if own else {"pipeline": prefix, "options": options, "values": values}
         return self
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -28,20 +28,19 @@ def sharded(
     settings: CI,
     *,
     durations: Mapping[str, float] | None = None,
-    needs: Mapping[str, Iterable[str]] | None = None,
     everything: bool = False,
     commit: str = "",
 ) -> CIGraph:
     """Return the graph of jobs that does what a saved plan says; without shards if nothing is stale.
 
     `plan` is the document of `doit plan --out`. `durations` are seconds by the name of the task, as `costs.measured`
-    returns them; others are estimated. With `everything`, tasks that are up to date are in the graph too; a plan does
-    not have what these are needed by, so `needs` should have it, by the name of each task. `commit` is passed on.
+    returns them; others are estimated. With `everything`, tasks that are up to date are in the graph too; what needs
+    these follows from the files that a plan has. `commit` is passed on.
 
     Raises BundlepipeError for a plan that cannot be carried out, for tasks that must be in one job and are of different
     environments, and for settings with too few waves for the environments.
     """
-    tasks = stale_tasks(plan, settings, durations or {}, needs, everything=everything)
+    tasks = stale_tasks(plan, settings, durations or {}, everything=everything)
     if not tasks:
         return CIGraph(shards=(), commit=commit)
     units = units_of(tasks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def repository(project: Project, registry: Registry) -> Repository:
     """Where a nested pipeline pushes to, with a task of the user's own, a program, and copies."""
     repository = registry.repository("shards")
     host = str(repository)
-    project.pipeline(DECLARATIONS.replace("HOST", host), f'defaults: {{push: "{host}/{{name}}:1"}}\n')
+    project.pipeline(DECLARATIONS.replace("HOST", host), f'defaults: {{push: "{host}/{{name}}:${{VERSION:-1}}"}}\n')
     project.write("dodo.py", DODO + OWN)
     project.write("site/index.html", "hello")
     # Any image that is there serves as what the program has made.
@@ -68,8 +69,8 @@ def _below(repository: Repository, path: str) -> Repository:
     return Repository(repository.registry, f"{repository.path}/{path}")
 
 
-def _divided(project: Project, settings: CI) -> CIGraph:
-    project.doit("plan", "--out", "plan.json", *GROUPS)
+def _divided(project: Project, settings: CI, groups: Sequence[str] = GROUPS) -> CIGraph:
+    project.doit("plan", "--out", "plan.json", *groups)
     document: dict[str, Any] = json.loads(project.read("plan.json"))
     # Otherwise, all else fits in the time of the user's task.
     graph = sharded(document, settings, durations={"generate": 0.1, "push_image:tool": 0.1})
@@ -111,3 +112,23 @@ def test_jobs_in_clones_do_all_that_one_run_does(
     changing |= {"push_image:site", "push_image:made", "copy_bundle:top", "copy_bundle:leaf", "copy_bundle:mid"}
     assert {name: run.marks[name] for name in changing} == dict.fromkeys(changing, "=")
     assert {name: Stores().repository(_below(repository, name)).resolve("1") for name in pushed} == there
+
+
+def test_a_new_tag_for_all_is_pushed_from_the_inside_out(project: Project, repository: Repository) -> None:
+    bundles = [f"push_bundle:{name}" for name in ("leaf", "mid", "top")]
+    project.doit(*bundles)
+    # Another clone, with locks that are in git, has no records; all digests are as they were.
+    clone = clone_of(project)
+    clone.environment["VERSION"] = "2"
+    graph = _divided(clone, CI(startup=0, environments={"push_bundle:mid": "other"}), bundles)
+    assert [name for shard in graph.shards for name in shard.tasks] == ["push_image:site", *bundles]
+    assert [shard.inputs for shard in graph.shards] == [
+        [],
+        ["push_bundle:leaf"],
+        ["push_bundle:leaf", "push_bundle:mid"],
+    ]
+    for shard in graph.shards:
+        clone.doit("plan=plan.json", f"shard={shard.name}")
+    for name in ("site", "leaf", "mid", "top"):
+        store = Stores().repository(_below(repository, name))
+        assert store.resolve("2") == store.resolve("1")

@@ -42,6 +42,7 @@ def plans(draw: st.DrawFn, most: int = 14) -> Document:
             own=not group,
             state=draw(st.sampled_from(["run", "run", "maybe", "none"])),
             known=draw(st.booleans()),
+            unchanged=bool(group) and draw(st.integers(0, 4)) == 0,
             cost={"upload": draw(st.integers(0, 10**9)), "download": 0},
             **options,
         )
@@ -84,19 +85,30 @@ def _divided(document: Document, settings: CI, durations: dict[str, float]) -> C
 
 def _with_effect(document: Document, settings: CI) -> dict[str, Mapping[str, Any]]:
     """Return the tasks that change anything outside of their clones, with the local ones that these need."""
+    every = {task["name"]: task for task in document["tasks"]}
     changing = {
-        task["name"]: task
-        for task in document["tasks"]
-        if task["state"] in ("run", "maybe") and not task.get("result", {}).get("unchanged")
+        name: task
+        for name, task in every.items()
+        if task["state"] in ("run", "maybe") and not _is_done(task, document["saved"]["tasks"][name])
     }
+    found, seen = set[str](), set[str]()
     waiting = [name for name in changing if not _is_local(name, settings)]
-    found = set[str]()
     while waiting:
         name = waiting.pop()
-        if name in changing and name not in found:
-            found.add(name)
-            waiting.extend(changing[name]["needs"])
+        if name not in seen:
+            seen.add(name)
+            found |= {name} & changing.keys()
+            waiting.extend(every[name]["needs"])
     return {name: task for name, task in changing.items() if name in found}
+
+
+def _is_done(task: Mapping[str, Any], saved: Mapping[str, Any]) -> bool:
+    """Return whether a task has nothing to do in any clone: a tar file is in one only."""
+    options = saved.get("options", {})
+    is_found = "tar:" not in str(options.get("to")) and (
+        "digest" in saved.get("values", {}) or not ("run" in options or "to" in options)
+    )
+    return "result" in task and is_found
 
 
 @settings(max_examples=200)
@@ -113,7 +125,7 @@ def test_jobs_do_each_stale_task_once_and_in_order(
     assert len(graph.waves) <= settings.waves
     assert [wave[0].wave for wave in graph.waves] == list(range(1, len(graph.waves) + 1))
     assert all(len(wave) <= settings.shards for wave in graph.waves)
-    _check_edges(graph, tasks, settings)
+    _check_edges(graph, {task["name"]: task for task in document["tasks"]}, settings)
     for shard in graph.shards:
         positions = [list(tasks).index(name) for name in shard.tasks]
         assert positions == sorted(positions)
@@ -135,9 +147,8 @@ def _check_edges(graph: CIGraph, tasks: Mapping[str, Mapping[str, Any]], setting
                 continue
             seen.add(name)
             for needed in tasks[name]["needs"]:
-                if needed not in tasks:
-                    continue
-                if shard_of[needed] is not shard and not _is_local(needed, settings):
+                # What has nothing to do is in no shard.
+                if needed in shard_of and shard_of[needed] is not shard and not _is_local(needed, settings):
                     inputs.add(needed)
                     # Other jobs must not need what stays in a clone.
                     assert not needed.startswith(("own", "rwn"))
@@ -168,15 +179,33 @@ def test_a_plan_with_nothing_to_do_has_no_jobs() -> None:
 
 
 def test_everything_can_be_asked_for() -> None:
-    document = PlanMaker().bundle("one", state="none").bundle("two", state="none").document
-    # A plan does not say what needs tasks that are up to date.
-    for task in document["tasks"]:
+    plan = PlanMaker().bundle("one", state="none").bundle("two", state="none").bundle("three", state="none")
+    # A plan shows no needs of tasks that are up to date, but the files of each.
+    for task in plan.tasks:
         task["needs"] = []
-    needs = {"push_bundle:one": ["lock_bundle:one"], "lock_bundle:two": ["push_bundle:one", "unknown"]}
-    graph = sharded(document, CI(startup=0), everything=True, needs=needs)
-    assert [shard.tasks for shard in graph.shards] == [
-        ["lock_bundle:one", "push_bundle:one", "lock_bundle:two"],
-        ["push_bundle:two"],
+    record = ".bundlepipe/digests/bundle/one"
+    plan.saved["push_bundle:one"]["records"] = {record: "r.example/one@sha256:0"}
+    plan.saved["lock_bundle:two"]["files"] = plan.saved["lock_bundle:three"]["files"] = {record: {}, "two/a.yml": {}}
+    assert sharded(plan.document, CI(startup=0)).shards == ()
+    graph = sharded(plan.document, CI(startup=0), everything=True)
+    assert [(shard.tasks, shard.inputs) for shard in graph.shards] == [
+        (["lock_bundle:one", "push_bundle:one"], []),
+        (["lock_bundle:two", "push_bundle:two"], ["push_bundle:one"]),
+        (["lock_bundle:three", "push_bundle:three"], ["push_bundle:one"]),
+    ]
+
+
+def test_a_bundle_comes_after_those_in_it_also_if_its_lock_is_as_it_was() -> None:
+    # So it is if every commit pushes with a tag of its own.
+    plan = PlanMaker().bundle("leaf", cost={"upload": 10**9, "download": 0})
+    for name in ("one", "two"):
+        plan.add(f"lock_bundle:{name}", "push_bundle:leaf", unchanged=True)
+        plan.add(f"push_bundle:{name}", f"lock_bundle:{name}", cost={"upload": 10**9, "download": 0})
+    graph = sharded(plan.document, CI(startup=0))
+    assert [(shard.tasks, shard.needs, shard.inputs) for shard in graph.shards] == [
+        (["lock_bundle:leaf", "push_bundle:leaf"], [], []),
+        (["push_bundle:one"], ["1-01"], ["push_bundle:leaf"]),
+        (["push_bundle:two"], ["1-01"], ["push_bundle:leaf"]),
     ]
 
 

@@ -16,7 +16,7 @@ clone is thrown away.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from heapq import heappop, heappush
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ from bundlepipe.pipeline.ci.dividing.costs import estimated
 from bundlepipe.pipeline.declared.ci import CI
 from bundlepipe.pipeline.declared.paths import normalise
 from bundlepipe.pipeline.records.groups import GROUPS, group_name
+from bundlepipe.pipeline.running.edges import needs_among
 from bundlepipe.stores.location import (
     ENGINE_PREFIX,
     LAYOUT_PREFIX,
@@ -42,6 +43,10 @@ from bundlepipe.stores.location import (
 
 T = TypeVar("T", bound=Hashable)
 
+# Whose files tasks of a group read, if there is one of the same name.
+_PAIRS = {"push_bundle": "lock_bundle", "apply_config": "render_config"}
+# What a saved task has of the files that it makes.
+_MADE = ("records", "outputs")
 _STALE = ("run", "maybe")
 # Between a reference and the directory of its layout, as the options of tasks have it.
 _IN = " in "
@@ -66,41 +71,60 @@ class StaleTask(Struct, frozen=True, kw_only=True):
 
 
 def stale_tasks(
-    plan: Mapping[str, Any],
-    settings: CI,
-    durations: Mapping[str, float],
-    needs: Mapping[str, Iterable[str]] | None = None,
-    *,
-    everything: bool = False,
+    plan: Mapping[str, Any], settings: CI, durations: Mapping[str, float], *, everything: bool = False
 ) -> list[StaleTask]:
     """Return the tasks of a saved plan that change anything, or all: in its order, but each after those that it needs.
 
-    `durations` are measured seconds by name; `needs` replace those of the plan, which has only stale ones. Raises
-    BundlepipeError for a plan that cannot be carried out.
+    `durations` are measured seconds by name. Raises BundlepipeError for a plan that cannot be carried out.
     """
     if "saved" not in plan:
         raise BundlepipeError(
             "the plan says what a run would do, but not of what: make one that can be carried out with "
             "'doit plan --out FILE'"
         )
+    saved = plan["saved"].get("tasks", {})
     found: dict[str, Mapping[str, Any]] = {}
     for task in plan["tasks"]:
         if task["state"] == "error":
             raise BundlepipeError(f"{printable(task['name'])} cannot run, as planned: correct that, and plan again")
-        if everything or (task["state"] in _STALE and not task.get("result", {}).get("unchanged")):
+        if everything or (task["state"] in _STALE and not _is_done(task, saved)):
             found[task["name"]] = task
-    before = {name: (needs or {}).get(name, task["needs"]) for name, task in found.items()}
-    order = ordered({name: {other for other in others if other in found} for name, others in before.items()})
+    needs = {task["name"]: set(task["needs"]) for task in plan["tasks"]}
+    if everything:
+        for name, others in _needs_by_files(saved).items():
+            needs.setdefault(name, set()).update(others)
+    # Tasks with nothing to change may be on the way: a lock is as it was, but what it names is pushed with a new tag.
+    before = needs_among(found, lambda name: needs.get(name, ()), found.__contains__)
+    order = ordered(before)
     numbers = {name: number for number, name in enumerate(order)}
     if len(order) < len(found):
         stuck = next(name for name in found if name not in numbers)
         raise BundlepipeError(f"{printable(stuck)} waits for itself, by the plan: plan again")
-    saved = plan["saved"].get("tasks", {})
     stale = []
     for name in order:
-        earlier = sorted({numbers[other] for other in before[name] if other in numbers})
+        earlier = sorted(numbers[other] for other in before[name])
         stale.append(_stale(found[name], saved.get(name, {}), earlier, settings, durations.get(name)))
     return stale if everything else _with_effect(stale)
+
+
+def _is_done(task: Mapping[str, Any], saved: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether a task would find nothing to change, in any clone."""
+    own = saved.get(task["name"], {})
+    is_unchanged = bool(task.get("result", {}).get("unchanged"))
+    return is_unchanged and not _stays(_group(task["name"], own.get("pipeline")), own)
+
+
+def _needs_by_files(saved: Mapping[str, Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Return what tasks need whose files they read, as far as a plan has them: of those that are up to date, too."""
+    makers = {path: name for name, task in saved.items() for key in _MADE for path in task.get(key, {})}
+    needs = {}
+    for name, task in saved.items():
+        needs[name] = {makers[path] for path in task.get("files") or () if path in makers} - {name}
+        first = _PAIRS.get(_group(name, task.get("pipeline")))
+        if first:
+            before = f"{group_name(first, task['pipeline'])}:{name.partition(':')[2]}"
+            needs[name] |= {before} & saved.keys()
+    return needs
 
 
 def _with_effect(tasks: Sequence[StaleTask]) -> list[StaleTask]:
