@@ -12,6 +12,8 @@ from bundlepipe.pipeline.ci.dividing.units import Unit
 _MOST_VISITS = 150_000
 _FEWEST_TRIES = 20
 _MOST_STARTS = 6
+# Of those that are as good as the best, which may be next to a better one.
+_MOST_EQUALS = 6
 
 # The wave of each unit; one between two others is a new wave.
 _Waves = Sequence[float]
@@ -40,18 +42,33 @@ class _Search:
                 self._needers[needed].append(number)
 
     def climb(self, best: Placed) -> Placed:
-        """Return what the first better move, and those after it, lead to."""
-        while better := next(self._better(best), None):
-            best = better
+        """Return what the first better moves lead to, also from others that are as good as the start."""
+        waiting, seen = [best], {tuple(best.waves)}
+        while waiting and self._tries > 0:
+            start = waiting.pop(0)
+            found = self._first_better(start)
+            if found[-1].cost < best.cost:
+                best = found[-1]
+                waiting, seen = [best], {tuple(best.waves)}
+                continue
+            for other in found:
+                if len(seen) < _MOST_EQUALS and tuple(other.waves) not in seen:
+                    seen.add(tuple(other.waves))
+                    waiting.append(other)
         return best
 
-    def _better(self, best: Placed) -> Iterator[Placed]:
-        for waves in self._moves(best):
+    def _first_better(self, start: Placed) -> list[Placed]:
+        """Return the start and others as good as it, and at the end the first one that is better, if there is any."""
+        found = [start]
+        for waves in self._moves(start):
             other = self._tried(waves)
-            if other and other.cost < best.cost:
-                yield other
+            if other and other.cost[0] <= start.cost[0]:
+                found.append(other)
+                if other.cost < start.cost:
+                    break
             if self._tries <= 0:
-                return
+                break
+        return found
 
     def _tried(self, waves: _Waves) -> Placed | None:
         self._tries -= 1

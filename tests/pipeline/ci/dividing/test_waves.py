@@ -57,6 +57,7 @@ LIMITS = st.builds(Limits, st.integers(1, 4), st.integers(1, 4), st.sampled_from
 )
 @example(made(([], 1, "a"), ([], 1, "c"), ([], 10, "b"), ([], 10, "b")), Limits(2, 2, 0))
 @example(made(([], 2, "a"), ([], 4, "a"), ([], 3, "a"), ([], 4, "b")), Limits(2, 3, 0))
+@example(made(([], 1, "c"), ([0], 2, "c"), ([], 1, "a"), ([], 2, "c")), Limits(2, 2, 0))
 @example(
     made(([], 1, "b"), ([], 10, "a"), ([], 100, "b"), ([1], 100, "b"), ([2], 1, "a"), ([1], 10, "a")), Limits(2, 3, 5)
 )
