@@ -78,7 +78,9 @@ class Jobs:
         shutil.copytree(self.directory, clone, ignore=shutil.ignore_patterns(".bundlepipe", ".imgpkg"))
         report = self.reports / f"{shard}.json"
         reports = {"BUNDLEPIPE_REPORT": str(report)}
-        return self.command("bundlepipe", "ci", "run", shard, "--plan", self.plan_file, *options, cwd=clone, env=reports)
+        return self.command(
+            "bundlepipe", "ci", "run", shard, "--plan", self.plan_file, *options, cwd=clone, env=reports
+        )
 
     def run_all(self, shards: Iterable[str]) -> None:
         for shard in shards:
