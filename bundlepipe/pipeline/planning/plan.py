@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -12,6 +13,7 @@ from bundlepipe.documents.schemas import API_VERSION
 from bundlepipe.pipeline.reasons import Reason, as_json
 
 KIND = "Plan"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # none: up to date. run: it will run. maybe: that depends on what another task makes. error: it cannot run.
 State = Literal["none", "run", "maybe", "error"]
@@ -86,7 +88,13 @@ class Plan(Struct, frozen=True):
             document["files"] = _files_as_json(self.files)
         if self.removed:
             document["removed"] = list(self.removed)
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        return json_text(document)
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """Return a document as JSON that can be written as UTF-8, although names of files in it may not be that."""
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _as_json(task: PlannedTask) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from bundlepipe.pipeline.carrying_out.pipeline_tasks import (
 )
 from bundlepipe.pipeline.declared.paths import normalise
 from bundlepipe.pipeline.doit_adapter.internals import calculators
-from bundlepipe.pipeline.planning.plan import KIND, Plan, State
+from bundlepipe.pipeline.planning.plan import KIND, Plan, State, json_text
 from bundlepipe.pipeline.records.state import is_record
 from bundlepipe.pipeline.running.edges import PipelineTask
 from bundlepipe.pipeline.running.sources import SourceStaleness
@@ -118,7 +118,7 @@ class PlanSaver:
             tasks=self._tasks,
         )
         document["saved"] = msgspec.to_builtins(saved)
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        return json_text(document)
 
 
 def plan_output(path: str, *, force: bool) -> FileOutput:

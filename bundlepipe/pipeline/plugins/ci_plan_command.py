@@ -22,7 +22,7 @@ from bundlepipe.pipeline.ci.text import graph_markdown, graph_text
 from bundlepipe.pipeline.declared.ci import CI, MOST_SHARDS, MOST_WAVES
 from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
 from bundlepipe.pipeline.planning.markdown import plan_markdown
-from bundlepipe.pipeline.planning.plan import Plan
+from bundlepipe.pipeline.planning.plan import Plan, json_text
 from bundlepipe.pipeline.plugins.options import switch
 from bundlepipe.pipeline.plugins.plan_command import PlanCommand
 from bundlepipe.pipeline.plugins.planned_run import planned_run
@@ -89,7 +89,7 @@ class CIPlanCommand(PlanCommand):
             if graph.commit:
                 document["commit"] = graph.commit
             if output:
-                self._save(output, json_format.dumps(document, indent=2, ensure_ascii=False) + "\n")
+                self._save(output, json_text(document))
             if outputs:
                 write_outputs(graph, settings, self._from_here(outputs))
         except BundlepipeError as error:

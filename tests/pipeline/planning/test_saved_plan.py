@@ -405,6 +405,17 @@ def test_tar_files_are_compared_by_their_content(project: Project) -> None:
     clone.doit("plan=plan.json", "copy_bundle:out")
 
 
+def test_names_of_files_that_are_not_utf_8(place: Place) -> None:
+    name = os.fsdecode(b"site/\xff.html")
+    place.project.write(name, "one")
+    place.plan()
+    clone = place.clone()
+    clone.write(name, "two")
+    assert "site/\\udcff.html changed since plan.json was made" in clone.doit("-c", "plan=plan.json", status=None).stdout
+    clone.write(name, "one")
+    clone.doit("plan=plan.json")
+
+
 def test_what_differs_from_a_revision_is_no_plan_to_be_carried_out(place: Place) -> None:
     refused = place.project.doit("plan", "--since", "HEAD", "--out", "plan.json", status=3).stderr
     assert "--out saves what a run would do, and --since shows what differs" in refused
