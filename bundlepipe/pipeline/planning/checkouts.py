@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from msgspec import Struct
 
-from bundlepipe.concurrency.processes import run_program
 from bundlepipe.errors import BundlepipeError, ProgramError, printable, quoted
+from bundlepipe.pipeline.declared.paths import is_within
+from bundlepipe.pipeline.planning.tree_repositories import begin_repository, git, git_text, settle_repository
+from bundlepipe.pipeline.records.state import STATE_DIRECTORY
+
+_SUBMODULE = "160000"
+
+
+class Entry(Struct, frozen=True):
+    """An entry of git's index or of a tree in its database; `stage` is not 0 while a merge is not resolved."""
+
+    mode: str
+    content: str
+    path: str
+    stage: str = "0"
+
+    @property
+    def is_submodule(self) -> bool:
+        """Whether it is the commit of another repository."""
+        return self.mode == _SUBMODULE
 
 
 class Repository(Struct, frozen=True):
@@ -21,62 +39,133 @@ class Repository(Struct, frozen=True):
 
     @classmethod
     def of(cls, directory: str) -> Repository:
-        """Return the repository of a directory; BundlepipeError if it is in none, or if there is no git."""
+        """Return the repository of a directory; BundlepipeError if it is in none, or git cannot use it.
+
+        Variables such as GIT_DIR, which git sets for its hooks, are not used: they name other directories there.
+        """
         try:
-            root, below = _git(directory, "rev-parse", "--show-toplevel", "--show-prefix").splitlines()
-        except ProgramError:
-            raise BundlepipeError(f"{directory}: is in no git repository, whose revisions could be compared") from None
+            root, below = (
+                git_text(directory, "rev-parse", option).removesuffix("\n")
+                for option in ("--show-toplevel", "--show-prefix")
+            )
+        except ProgramError as error:
+            said = next((line for line in error.tail if line.strip()), str(error)).removeprefix("fatal: ")
+            if "not a git repository" in said:
+                said = "is in no git repository, whose revisions could be compared"
+            raise BundlepipeError(f"{printable(directory)}: {printable(said)}") from None
         return cls(root, below)
 
     def commit(self, revision: str) -> str:
         """Return the commit that a revision names; BundlepipeError if it is not here."""
-        with suppress(ProgramError):
-            commit = f"{revision}^{{commit}}"
-            return _git(self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", commit).strip()
-        why = "no such commit in this repository"
+        if not revision.startswith("^"):
+            with suppress(ProgramError):
+                commit = f"{revision}^{{commit}}"
+                return git_text(self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", commit).strip()
+        raise BundlepipeError(f"revision {quoted(revision)}: {self._why_not(revision)}")
+
+    def _why_not(self, revision: str) -> str:
+        if revision.startswith("^"):
+            return "leaves out commits of a range: name one commit"
+        if ".." in revision:
+            first, _, second = revision.replace("...", "..").partition("..")
+            merge_base = f'"$(git merge-base {first or "HEAD"} {second or "HEAD"})"'
+            return f"is a range: name one commit, such as the last that both have: {merge_base}"
         if revision and not revision.strip("0"):
-            why = "the first push of a branch has no commit before it: compare with the branch that it is merged into"
-        elif _git(self.root, "rev-parse", "--is-shallow-repository").strip() == "true":
+            return "the first push of a branch has no commit before it: compare with the branch that it is merged into"
+        why = "no such commit in this repository"
+        if git_text(self.root, "rev-parse", "--is-shallow-repository").strip() == "true":
             why = f"{why}, whose history is cut off: git fetch --unshallow, or in CI a checkout of the whole history"
-        raise BundlepipeError(f"revision {quoted(revision)}: {why}")
+        return why
 
-    def check_out(self, commit: str, directory: str) -> None:
-        """Write the files of a commit to a directory, as a checkout has them; submodules stay empty.
+    def check_out(self, commit: str, directory: str) -> list[str]:
+        """Write the files of a commit to a directory, as a checkout has them, which becomes a repository of its own.
 
-        The repository's own index is not touched. Raises BundlepipeError.
+        Returns the paths of submodules, which stay empty. This repository is only read. Raises BundlepipeError.
         """
-        index = {"GIT_INDEX_FILE": f"{directory}.index"}
-        _git(self.root, "read-tree", commit, variables=index)
-        _git(self.root, "checkout-index", "--all", f"--prefix={directory}/", variables=index)
+        listed = git_text(self.root, "ls-tree", "-r", "-z", "--full-tree", commit).split("\0")
+        entries = [entry for entry in map(_tree_entry, filter(None, listed)) if not _is_of_runs(entry.path)]
+        begin_repository(self.root, directory)
+        _write_index(directory, entries)
+        git(directory, "checkout-index", "--all")
+        return self._settled(directory, [entry.path for entry in entries if entry.is_submodule])
 
-    def copy_working_tree(self, directory: str) -> None:
-        """Write the files of the working tree that are not ignored to a directory; submodules stay empty.
+    def copy_working_tree(self, directory: str) -> list[str]:
+        """Write the files of the working tree that are not ignored to a directory, a repository as by `check_out`.
 
-        Raises BundlepipeError.
+        Returns the paths of submodules and other repositories, which stay empty. Raises BundlepipeError.
         """
-        listed = _git(self.root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-        for path in filter(None, dict.fromkeys(listed.split("\0"))):
-            source, copy = os.path.join(self.root, path), os.path.join(directory, path)
-            try:
+        entries = [entry for entry in self._staged() if not _is_of_runs(entry.path)]
+        others = [path for path in self._listed("--others", "--exclude-standard") if not _is_of_runs(path)]
+        modified = set(self._listed("--modified"))
+        begin_repository(self.root, directory)
+        repositories = [entry.path for entry in entries if entry.is_submodule]
+        repositories += [path.rstrip("/") for path in others if path.endswith("/")]
+        wanted = [*(entry.path for entry in entries if not entry.is_submodule), *others]
+        copied = set(_copied(self.root, directory, [path for path in wanted if not path.endswith("/")]))
+        same = {entry.path for entry in entries if entry.stage == "0" and entry.path not in modified}
+        _write_index(directory, [entry for entry in entries if entry.is_submodule or entry.path in same & copied])
+        changed = "".join(f"{path}\0" for path in dict.fromkeys(wanted) if path in copied and path not in same)
+        git(directory, "update-index", "-z", "--add", "--stdin", stdin=os.fsencode(changed))
+        return self._settled(directory, repositories)
+
+    def _settled(self, directory: str, repositories: Sequence[str]) -> list[str]:
+        for path in repositories:
+            os.makedirs(os.path.join(directory, path), exist_ok=True)
+        settle_repository(self.root, directory)
+        return list(repositories)
+
+    def not_in_git(self, paths: Collection[str]) -> set[str]:
+        """Return those of some paths, relative to the directory, that git ignores, or that are not in its tree."""
+        directory = os.path.join(self.root, self.below)
+        inside = [path for path in paths if is_within(os.path.join(directory, path), self.root)]
+        found = set(paths) - set(inside)
+        with suppress(ProgramError):  # none is ignored
+            text = "".join(f"{path}\0" for path in inside)
+            listed = git(directory, "check-ignore", "-z", "--stdin", stdin=os.fsencode(text))
+            found |= set(os.fsdecode(listed).split("\0"))
+        return found
+
+    def _staged(self) -> Iterator[Entry]:
+        for line in self._listed("--stage"):
+            state, _, path = line.partition("\t")
+            mode, content, stage = state.split()
+            yield Entry(mode, content, path, stage)
+
+    def _listed(self, *options: str) -> list[str]:
+        return list(filter(None, git_text(self.root, "ls-files", "-z", *options).split("\0")))
+
+
+def _tree_entry(line: str) -> Entry:
+    state, _, path = line.partition("\t")
+    mode, _, content = state.split()
+    return Entry(mode, content, path)
+
+
+def _is_of_runs(path: str) -> bool:
+    """Return whether a file is a record of runs, which neither side may know of."""
+    return STATE_DIRECTORY in path.split("/")
+
+
+def _write_index(directory: str, entries: Sequence[Entry]) -> None:
+    lines = "".join(f"{entry.mode} {entry.content} 0\t{entry.path}\0" for entry in entries)
+    git(directory, "update-index", "-z", "--index-info", stdin=os.fsencode(lines))
+
+
+def _copied(root: str, directory: str, paths: Sequence[str]) -> Iterator[str]:
+    """Copy files to a directory, and yield the paths of those that are there; BundlepipeError for other failures."""
+    real: dict[str, bool] = {}
+    for path in dict.fromkeys(paths):
+        source, copy = os.path.join(root, path), os.path.join(directory, path)
+        parent = os.path.dirname(source)
+        if parent not in real:
+            # Below a link that took the place of a directory nothing is git's.
+            real[parent] = os.path.realpath(parent) == parent
+        try:
+            if real[parent] and os.path.lexists(source) and (os.path.islink(source) or not os.path.isdir(source)):
                 os.makedirs(os.path.dirname(copy), exist_ok=True)
-                if not os.path.isdir(source) or os.path.islink(source):
-                    shutil.copy2(source, copy, follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # deleted, and not committed yet
-            except OSError as error:
-                raise BundlepipeError(f"{printable(path)}: cannot be copied: {error.strerror}") from None
-
-    def variables(self, tree: str) -> Mapping[str, str]:
-        """Return the environment in which git takes a directory for the working tree, with an index of its own.
-
-        A dodo.py that asks git for the version gets the same answer for all trees.
-        """
-        git = _git(self.root, "rev-parse", "--absolute-git-dir").strip()
-        return {"GIT_DIR": git, "GIT_WORK_TREE": tree, "GIT_INDEX_FILE": f"{tree}.index"}
-
-
-def _git(directory: str, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
-    """Return what git prints. Raises ProgramError, ProgramMissing."""
-    command = ("git", *arguments)
-    output = run_program(command, lambda line: None, directory=directory, environment=variables, captures_output=True)
-    return output.decode(errors="surrogateescape")
+                shutil.copy2(source, copy, follow_symlinks=False)
+                yield path
+        except FileNotFoundError:
+            continue  # removed at this moment
+        except OSError as error:
+            raise BundlepipeError(f"{printable(path)}: cannot be copied: {error.strerror}") from None

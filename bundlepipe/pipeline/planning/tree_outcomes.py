@@ -7,27 +7,32 @@ what tags name, what programs print, what an engine builds, what users' own task
 from __future__ import annotations
 
 import inspect
+import json
+import os
 import re
+from collections.abc import Iterator, Sequence
+from errno import ENOENT
 from typing import Any
 
 from doit.action import CmdAction, PythonAction
 from doit.exceptions import BaseFail
 from doit.task import Task
-from msgspec import Struct
-from msgspec.json import decode, encode
+from msgspec import Struct, convert, to_builtins
 
 from bundlepipe.errors import BundlepipeError, printable
-from bundlepipe.filesystem.base_directory import paths_from
+from bundlepipe.filesystem.base_directory import anchored, paths_from
 from bundlepipe.filesystem.files import write_if_changed
 from bundlepipe.filesystem.overlay import Overlay, Unforeseen
 from bundlepipe.filesystem.snapshots import file_snapshot
 from bundlepipe.oci.digest import Digest
 from bundlepipe.pipeline.carrying_out.pipeline_tasks import hashes_of
+from bundlepipe.pipeline.declared.paths import is_within, normalise
 from bundlepipe.pipeline.doit_adapter.internals import calculators
 from bundlepipe.pipeline.planning.plan import PlannedTask
 from bundlepipe.pipeline.planning.runner import PlanningRunner
 from bundlepipe.pipeline.records.state import is_record
 from bundlepipe.pipeline.running.action import SUMMARY, Action, failure_of
+from bundlepipe.pipeline.running.edges import PipelineTask, Reads
 from bundlepipe.pipeline.running.staleness import FILES, OPTIONS, Staleness, Values, fingerprint, to_values
 
 # Of an object, in its text: another one in each process.
@@ -39,7 +44,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     `made` is a hash of the result and of where it goes: as long as it is the same, a run has nothing to do. `image` is
     the `repository@digest`, unless there is a stand-in in it. `options` and `files` are as in records, `outputs` the
-    sha256 of the files that it makes; `problem` says why the result is not known.
+    sha256 of the files that it makes. `unknown` is a directory whose files are not in the tree, if the task reads any.
+
+    `problem` says why the result is not known: tasks that `failed` before it, files that are `missing`, or, if it
+    `is_open`, perhaps a stand-in that it read.
     """
 
     made: str = ""
@@ -49,17 +57,27 @@ class Outcome(Struct, frozen=True, kw_only=True):
     options: Values = {}
     files: dict[str, list[Any]] = {}
     outputs: dict[str, str] = {}
+    unknown: str | None = None
     problem: str | None = None
+    failed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    is_open: bool = False
 
 
 Outcomes = dict[str, Outcome]
 
 
 class TreeOutcomesRunner(PlanningRunner):
-    """Foresees all tasks, in an overlay that stands in for what is not foreseen."""
+    """Foresees all tasks, in an overlay that stands in for what is not foreseen.
 
-    def __init__(self, dependencies: Any, reporter: object, access: Any, overlay: Overlay) -> None:
+    `unknown` are directories whose files are not in the tree.
+    """
+
+    def __init__(
+        self, dependencies: Any, reporter: object, access: Any, overlay: Overlay, *, unknown: Sequence[str] = ()
+    ) -> None:
         super().__init__(dependencies, reporter, access, overlay)
+        self._unknown = unknown
         self._found: dict[str, Outcome] = {}
         # Tasks with a stand-in in their result.
         self._uncertain: set[str] = set()
@@ -69,20 +87,48 @@ class TreeOutcomesRunner(PlanningRunner):
         """What was found, in the order of the run."""
         return {task.name: self._outcome(task) for task in self.plan.tasks}
 
-    def _outcome(self, task: PlannedTask) -> Outcome:
-        if task.state == "error":
-            return Outcome(problem="; ".join(map(str, task.reasons)), needs=tuple(task.needs))
+    def _outcome(self, planned: PlannedTask) -> Outcome:
+        task = self._tasks[planned.name]
+        unknown = next(self._unknown_reads(task), None)
+        if planned.state == "error":
+            return self._problem(task, planned, unknown)
         found = self._found.get(task.name, Outcome())
         is_certain = task.name not in self._uncertain
         return Outcome(
             made=found.made,
-            image=task.image if is_certain else None,
-            summary=task.summary if is_certain else "",
-            needs=tuple(task.needs),
+            image=planned.image if is_certain else None,
+            summary=planned.summary if is_certain else "",
+            needs=tuple(planned.needs),
             options=found.options,
             files=found.files,
             outputs=found.outputs,
+            unknown=unknown,
         )
+
+    def _problem(self, task: Task, planned: PlannedTask, unknown: str | None) -> Outcome:
+        failed = [reason.subject for reason in planned.reasons if reason.code == "taskCannotRun"]
+        words = "; ".join(map(str, planned.reasons))
+        missing = [reason.subject for reason in planned.reasons if reason.code == "fileMissing"]
+        missing += [path for path in _paths_read(task) if not os.path.lexists(anchored(path))]
+        if os.strerror(ENOENT) in words:
+            missing.append(words.partition(": ")[0])
+        return Outcome(
+            problem=words,
+            needs=tuple(planned.needs),
+            unknown=unknown,
+            failed=tuple(failed),
+            missing=tuple(missing),
+            is_open=any(name in self._uncertain for name in task.task_dep),
+        )
+
+    def _unknown_reads(self, task: Task) -> Iterator[str]:
+        """Yield the directories without their files that a task reads, reads from or reads around."""
+        reads = task.reads if isinstance(task, PipelineTask) else [Reads(task.name, sorted(task.file_dep))]
+        for place in self._unknown:
+            for read in reads:
+                for path in map(normalise, read.paths):
+                    if is_within(path, place) or (is_within(place, path) and read.includes(path, place)):
+                        yield place
 
     def execute_task(self, task: Task) -> BaseFail | None:
         """Foresee the result of a task, or stand in for it."""
@@ -139,6 +185,11 @@ class TreeOutcomesRunner(PlanningRunner):
         task.values = {OPTIONS: options, FILES: to_values(files), "digest": digest}
 
 
+def _paths_read(task: Task) -> list[str]:
+    reads = task.reads if isinstance(task, PipelineTask) else ()
+    return [path for read in reads for path in read.paths]
+
+
 def _text(action: object) -> str:
     """Return what a user's own action does, as far as it can be seen."""
     if isinstance(action, PythonAction):
@@ -150,12 +201,33 @@ def _text(action: object) -> str:
     return _ADDRESS.sub("", str(action._action if isinstance(action, CmdAction) else action))
 
 
-def as_json(outcomes: Outcomes) -> str:
-    """Return outcomes as JSON, for `read_outcomes`."""
+def write_request(path: str, unknown: Sequence[str]) -> None:
+    """Write a file that asks for outcomes: `unknown` are directories whose files are not in the tree.
+
+    They are relative to the directory of the pipeline.
+    """
+    with open(path, "w", encoding="ascii") as file:
+        json.dump({"unknown": list(unknown)}, file)
+
+
+def read_request(path: str) -> list[str]:
+    """Return the directories in a request; OSError or ValueError if the file is none."""
+    with open(path, encoding="ascii") as file:
+        return convert(json.load(file)["unknown"], list[str])
+
+
+def write_outcomes(outcomes: Outcomes, path: str) -> None:
+    """Write outcomes to the file of the request. Names of files that are not UTF-8 stay as Python has them."""
     # Strings of a kind of their own are strings there.
-    return encode(outcomes, enc_hook=str).decode()
+    content = to_builtins(outcomes, enc_hook=str)
+    with open(path, "w", encoding="ascii") as file:
+        json.dump({"outcomes": content}, file)
 
 
-def read_outcomes(text: str) -> Outcomes:
-    """Return the outcomes in JSON; ValueError if it is not that."""
-    return decode(text, type=Outcomes)
+def read_outcomes(path: str) -> Outcomes:
+    """Return the outcomes in a file; ValueError if it has none."""
+    with open(path, encoding="ascii") as file:
+        answer = json.load(file)
+    if "outcomes" not in answer:
+        raise ValueError(path)
+    return convert(answer["outcomes"], Outcomes)

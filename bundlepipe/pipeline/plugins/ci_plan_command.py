@@ -24,7 +24,7 @@ from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
 from bundlepipe.pipeline.planning.markdown import plan_markdown
 from bundlepipe.pipeline.planning.plan import Plan, json_text
 from bundlepipe.pipeline.plugins.options import switch
-from bundlepipe.pipeline.plugins.plan_command import PlanCommand
+from bundlepipe.pipeline.plugins.plan_command import PlanCommand, refuse_empty
 from bundlepipe.pipeline.plugins.planned_run import planned_run
 
 _OF_PLAN = ("json", "markdown", "plan_file", "plan_force", "since")
@@ -64,7 +64,7 @@ class CIPlanCommand(PlanCommand):
         markdown: bool,
         plan_file: str | None,
         plan_force: bool,
-        since: str,
+        since: str | None,
         earlier: str | None,
         shards: int | None,
         waves: int | None,
@@ -74,9 +74,10 @@ class CIPlanCommand(PlanCommand):
         outputs: str | None,
     ) -> int:
         end_quietly()
+        refuse_empty({"--out": plan_file, "--since": since, "--plan": earlier})
         if since:
             _refuse_with_since({"--out": plan_file, "--plan": earlier, "--outputs": outputs})
-            return super()._execute(json, markdown, "", None, False, False, since, False, False, False)
+            return super()._execute(json, markdown, "", None, False, False, since, None, False, False)
         if json and markdown:
             raise InvalidCommand("--json and --markdown exclude each other: give one of them")
         try:

@@ -17,10 +17,9 @@ from bundlepipe.pipeline.doit_adapter.internals import variables
 from bundlepipe.pipeline.planning.markdown import plan_markdown
 from bundlepipe.pipeline.planning.plan import Plan
 from bundlepipe.pipeline.planning.text import Paint, plan_text, why_text
-from bundlepipe.pipeline.planning.tree_outcomes import as_json
 from bundlepipe.pipeline.plugins.loader import PROJECT_FILES
 from bundlepipe.pipeline.plugins.options import switch
-from bundlepipe.pipeline.plugins.planned_run import outcomes_run, planned_run
+from bundlepipe.pipeline.plugins.planned_run import answer_request, planned_run
 from bundlepipe.pipeline.plugins.screen import height_of, wants_all
 from bundlepipe.pipeline.running.edges import reached
 
@@ -65,10 +64,18 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
             "name": "since",
             "long": "since",
             "type": str,
-            "default": "",
+            "default": None,
+            "metavar": "REVISION",
             "help": "plan what differs from this git revision, by files alone: no registry is asked",
         },
-        switch("outcomes", "print as JSON what tasks make of the files alone: --since compares two of these"),
+        {
+            "name": "outcomes",
+            "long": "outcomes",
+            "type": str,
+            "default": None,
+            "metavar": "FILE",
+            "help": "answer the request in FILE with what tasks make of the files alone: --since compares two of these",
+        },
         switch("diff", "ask kubectl what applies would change in the cluster"),
         switch("detailed_exitcode", "exit with 2 if anything would change, or may", long="detailed-exitcode"),
     )
@@ -77,6 +84,8 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
     def execute(self, params: Mapping[str, Any], args: Sequence[str]) -> Any:
         """Keep the file that the loader reads, by its option, and the current directory, and execute."""
         self._file: str = params.get("dodoFile") or params["pipelineFile"]
+        # Whether it is the first one that is found of those that a project may have.
+        self._seeks = params.get("dodoFile") == PROJECT_FILES[0]
         self._called_from = os.getcwd()
         return super().execute(params, args)
 
@@ -88,25 +97,26 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
         plan_file: str | None,
         plan_force: bool,
         offline: bool,
-        since: str,
-        outcomes: bool,
+        since: str | None,
+        outcomes: str | None,
         diff: bool,
         detailed_exitcode: bool,
     ) -> int:
         end_quietly()
         _refuse_contradictions(
             {"--json": json, "--markdown": markdown, "--why": bool(why)},
-            {"--out": bool(plan_file), "--offline": offline, "--since": bool(since), "--diff": diff},
+            {"--out": plan_file is not None, "--offline": offline, "--since": since is not None, "--diff": diff},
         )
+        refuse_empty({"--out": plan_file, "--since": since})
         output = self._output(plan_file, force=plan_force) if plan_file else None
         control = TaskControl(self.task_list)
         if outcomes:
             control.process([name for name in control.tasks if not name.startswith("_")])
-            self.outstream.write(as_json(outcomes_run(control, self.dep_manager).outcomes))
+            answer_request(control, self.dep_manager, outcomes)
             return 0
         control.process([why] if why else self.sel_tasks)
         if since:
-            plan = self._plan_since(since, control)
+            plan = self._plan_since(since, control, [why] if why else self.sel_tasks)
         else:
             plan = self._plan(control, output, [why] if why else None, offline=offline, asks_clusters=diff)
         if json:
@@ -140,19 +150,18 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
             self._save(output, saver.document(plan, runner.open_tasks, selected or named))
         return plan
 
-    def _plan_since(self, revision: str, control: TaskControl) -> Plan:
-        from bundlepipe.pipeline.planning.since import plan_since
+    def _plan_since(self, revision: str, control: TaskControl, asked: Sequence[str] | None) -> Plan:
+        from bundlepipe.pipeline.planning.since import Chosen, plan_since
 
-        is_default = self._file in PROJECT_FILES
-        named = os.path.relpath(os.path.join(get_initial_workdir() or os.getcwd(), self._file))
         given = [f"{name}={value}" for name, value in (variables() or {}).items()]
+        files: Sequence[str] = PROJECT_FILES
+        if not self._seeks:
+            directory, name = os.path.split(os.path.join(get_initial_workdir() or os.getcwd(), self._file))
+            files = [os.path.relpath(os.path.join(os.path.realpath(directory), name), os.path.realpath(os.getcwd()))]
+            given += ["-f", *files]
+        chosen = Chosen(asked, reached(control.selected_tasks, lambda name: control.tasks[name].task_dep))
         try:
-            return plan_since(
-                revision,
-                PROJECT_FILES if is_default else [named],
-                given if is_default else ["-f", named, *given],
-                reached(control.selected_tasks, lambda name: control.tasks[name].task_dep),
-            )
+            return plan_since(revision, files, given, chosen)
         except BundlepipeError as error:
             raise InvalidCommand(str(error)) from None
 
@@ -185,6 +194,13 @@ def _refuse_contradictions(forms: Mapping[str, bool], asked: Mapping[str, bool])
             raise InvalidCommand(f"--diff asks the cluster, and {other} asks nothing: give one of them")
     if asked["--since"] and asked["--out"]:
         raise InvalidCommand("--out saves what a run would do, and --since shows what differs: give one of them")
+
+
+def refuse_empty(given: Mapping[str, str | None]) -> None:
+    """Raise InvalidCommand for an option, by its name, whose value is empty, as of a variable that is not set."""
+    for option, value in given.items():
+        if value == "":
+            raise InvalidCommand(f"{option} has an empty value, as '' and \"$VARIABLE\" without a value are")
 
 
 def _saver() -> PlanSaver:

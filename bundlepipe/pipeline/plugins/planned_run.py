@@ -16,7 +16,6 @@ from doit.reporter import ZeroReporter
 
 from bundlepipe.filesystem.overlay import Overlay, overlaid
 from bundlepipe.pipeline.planning.runner import PlanningRunner
-from bundlepipe.pipeline.planning.tree_outcomes import TreeOutcomesRunner
 from bundlepipe.pipeline.plugins.reporter import announce
 from bundlepipe.pipeline.running.edges import depend_on_directories
 from bundlepipe.pipeline.running.run import PlannedAccess, planned_access
@@ -84,13 +83,19 @@ def kept_run(control: TaskControl, dependencies: Dependency) -> Iterator[KeptRun
         yield KeptRun(*run)
 
 
-def outcomes_run(control: TaskControl, dependencies: Dependency) -> TreeOutcomesRunner:
-    """Find out what the tasks that `control` has selected make of the files alone, and return what did so.
+def answer_request(control: TaskControl, dependencies: Dependency, path: str) -> None:
+    """Find out what the tasks that `control` has selected make of the files alone, and answer the request in a file.
 
-    Raises InvalidCommand for an error that would end a run.
+    Raises InvalidCommand for an error that would end a run, and for a file that is no request.
     """
-    with _foreseen(control, partial(TreeOutcomesRunner, dependencies), offline=True, stands_in=True) as (runner, _, _):
-        return runner
+    from bundlepipe.pipeline.planning.tree_outcomes import TreeOutcomesRunner, read_request, write_outcomes
+
+    try:
+        make = partial(TreeOutcomesRunner, dependencies, unknown=read_request(path))
+    except (OSError, ValueError, LookupError) as error:
+        raise InvalidCommand(f"{path}: is no request of --since: {error}") from None
+    with _foreseen(control, make, offline=True, stands_in=True) as (runner, _, _):
+        write_outcomes(runner.outcomes, path)
 
 
 @contextmanager

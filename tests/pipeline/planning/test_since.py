@@ -12,14 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
-from bundlepipe.documents.schemas.validator import schema_text
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.opening import Stores
 from tests.support.images import put_images
 from tests.support.project import DODO, Project, because
+from tests.support.revisions import CHAIN, IGNORED, plan, states, write_chain
 from tests.support.services import Registry, program
 
 COMMITS, PAIRS = 6, 6
@@ -32,15 +31,6 @@ def task_generate():
     return {"actions": ["cp source/text.txt generated/text.txt"], "file_dep": ["source/text.txt"],
             "targets": ["generated/text.txt"]}
 """
-IGNORED = ".bundlepipe/\n.imgpkg/\nbuild/\ngenerated/text.txt\n__pycache__/\n"
-CHAIN = """\
-images:
-  site: {files: [site]}
-bundles:
-  leaf: {files: [leaf], lock: {include: [{image: site}]}}
-  middle: {files: [middle], lock: {include: [{bundle: leaf}]}}
-  other: {files: [other], lock: {}}
-"""
 
 
 def git(directory: Path, *arguments: str) -> str:
@@ -51,36 +41,20 @@ def git(directory: Path, *arguments: str) -> str:
     ).stdout
 
 
+@pytest.fixture
+def chain(project: Project) -> Project:
+    """A repository with a commit: an image in a bundle in another, and a bundle beside them."""
+    write_chain(project)
+    git(project.directory, "init", "-q")
+    commit(project)
+    return project
+
+
 def commit(project: Project) -> str:
     """Commit everything, and return the commit."""
     git(project.directory, "add", "-A")
     git(project.directory, "commit", "-q", "--allow-empty", "-m", "a change")
     return git(project.directory, "rev-parse", "HEAD").strip()
-
-
-def plan(project: Project, revision: str, *arguments: str) -> Any:
-    """Return the plan since a revision, which is valid by the schema."""
-    document = json.loads(project.doit("plan", "--since", revision, "--json", *arguments).stdout)
-    jsonschema.validate(document, json.loads(schema_text("plan")))
-    return document
-
-
-def states(document: Any) -> dict[str, str]:
-    """Return the state of each task."""
-    return {task["name"]: task["state"] for task in document["tasks"]}
-
-
-@pytest.fixture
-def chain(project: Project) -> Project:
-    """A repository with a commit: an image in a bundle in another, and a bundle beside them."""
-    project.pipeline(CHAIN)
-    project.write(".gitignore", IGNORED)
-    project.write("site/index.html", "hello")
-    for name in ("leaf", "middle", "other"):
-        project.write(f"{name}/config.yml", f"kind: {name}\n")
-    git(project.directory, "init", "-q")
-    commit(project)
-    return project
 
 
 class History:
@@ -382,4 +356,4 @@ def test_a_pipeline_that_was_broken(chain: Project) -> None:
     commit(chain)
     chain.pipeline(CHAIN)
     told = chain.doit("plan", "--since", "HEAD", status=3).stderr
-    assert told.startswith("ERROR: the pipeline at HEAD: cannot be read: ERROR: bundlepipe.yml:2:1: not YAML")
+    assert told.startswith("ERROR: the pipeline at HEAD: cannot be read: bundlepipe.yml:2:1: not YAML")
