@@ -52,7 +52,7 @@ class SavedTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `pipeline` is the prefix of its pipeline, None for a user's own task. `files` are those that it reads, with
     the records of what it needs; None if they are known only when other tasks have run. `archives` are the hashes of
     tar files, `outputs` those of the files that it will have written, `records` the contents of the records of a task
-    whose result is known, and `values` what the task returns.
+    whose result is known, and `values` what the task returns. `state` is that of a task that the plan does not show.
     """
 
     pipeline: str | None = None
@@ -62,6 +62,7 @@ class SavedTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     outputs: Mapping[str, str] = field(default_factory=dict)
     records: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
+    state: str = ""
 
 
 class SavedLookup(Struct, frozen=True, omit_defaults=True):
@@ -76,7 +77,7 @@ class SavedLookup(Struct, frozen=True, omit_defaults=True):
 class Saved(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a plan was made of.
 
-    `variables` are those of the command line; `selected` the tasks that it was made for, None for the default.
+    `variables` are those of the command line; `selected` the tasks that it was made for.
     `open` are paths that only tasks with an unknown outcome write. `destinations` are the digests that the tags of
     destinations named, None for one that named nothing.
     """
@@ -139,6 +140,8 @@ class SavedPlan(Struct, frozen=True):
                     "and plan again"
                 )
         states = {task.name: task.state for task in document.tasks}
+        saved = document.saved.tasks
+        states.update((name, task.state) for name, task in saved.items() if task.state and name.startswith("_"))
         return cls(path, document.saved, states, document.shards)
 
     @property
@@ -181,6 +184,13 @@ def _text(reason: Any) -> str:
 
 def _data(content: bytes, path: str) -> Any:
     """Return the valid content of a file: read as JSON if it is that and valid, since only faults need positions."""
+    try:
+        return _checked_data(content, path)
+    except RecursionError:
+        raise DocumentError([f"{path}: is nested too deeply to be a plan"]) from None
+
+
+def _checked_data(content: bytes, path: str) -> Any:
     from bundlepipe.documents.schemas import validator
 
     try:

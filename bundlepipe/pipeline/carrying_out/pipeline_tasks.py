@@ -21,7 +21,7 @@ from bundlepipe.filesystem.files import write_if_changed
 from bundlepipe.filesystem.snapshots import FileState, Snapshot, differences, file_snapshot
 from bundlepipe.pipeline.declared.paths import is_within, normalise
 from bundlepipe.pipeline.reasons import Reason, no_local_record
-from bundlepipe.pipeline.records.state import is_record
+from bundlepipe.pipeline.records.state import is_record, record_text
 from bundlepipe.pipeline.running.action import SUMMARY, UNCHANGED, Action
 from bundlepipe.pipeline.running.staleness import (
     FILES,
@@ -167,6 +167,11 @@ def not_planned(plan: str) -> str:
     return f"is not in {plan}, but has to run: name the tasks that the plan was made for, or plan again"
 
 
+def no_such_task(name: str, plan: str) -> str:
+    """Return the refusal of a plan with a task that is not there."""
+    return f"{plan}: was made by another version of the pipeline: there is no task {printable(name)}: plan again"
+
+
 def not_up_to_date(reason: str, plan: str) -> str:
     """Return the refusal of a task that a plan calls up to date."""
     return f"{printable(reason)}, but {plan} says that the task is up to date: plan again"
@@ -218,9 +223,23 @@ def check_tasks(plan: SavedPlan, names: Collection[str], pipeline: str) -> None:
     """Raise BundlepipeError if the plan has tasks of a pipeline, by its prefix, that it has no more."""
     for name, saved in plan.saved.tasks.items():
         if saved.pipeline == pipeline and name not in names:
+            raise BundlepipeError(no_such_task(name, plan.path))
+
+
+def check_records(plan: SavedPlan, name: str, records: Collection[str]) -> None:
+    """Raise BundlepipeError if the plan would write a file that is none of a task's `records`, or another text there.
+
+    A plan may come from anywhere, and its records are written before anything is compared.
+    """
+    saved = plan.task(name)
+    for path, text in saved.records.items() if saved else ():
+        image, tag = (str(saved.values.get(key) or "") for key in ("image", "tag")) if saved else ("", "")
+        # A copy of several images has one in each line.
+        content = text.rstrip("\n").replace("\n", ",") + "\n" if image else text
+        if path not in records or content != record_text(path, image, tag):
             raise BundlepipeError(
-                f"{plan.path}: was made by another version of the pipeline: there is no task {printable(name)}: "
-                "plan again"
+                f"{plan.path}: {printable(name)} has no such record: {printable(path)}: it is none of its own, or not "
+                "of its result: plan again"
             )
 
 
@@ -269,8 +288,10 @@ def _changed_records(saved: SavedTask, task: Task) -> Iterator[str]:
 
 def _changed_archives(saved: SavedTask, open_paths: Sequence[str] = ()) -> Iterator[str]:
     for path, sha256 in saved.archives.items():
-        now = None if path in open_paths else hash_of(path)
-        if path not in open_paths and now != sha256:
+        if any(is_within(normalise(path), each) for each in open_paths):
+            continue
+        now = hash_of(path)
+        if now != sha256:
             yield f"{printable(path)} {'changed' if now else 'is gone'}"
 
 

@@ -63,12 +63,18 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
 def _carried_out(plan: SavedPlan, specs: Specs, settings: Settings) -> dict[str, TaskSpec]:
     """Return the specifications, held against a saved plan from now on; InvalidDodoFile for one of another pipeline."""
     from bundlepipe.pipeline.carrying_out.elsewhere import AdoptAction, with_adopted
-    from bundlepipe.pipeline.carrying_out.pipeline_tasks import carried_by, check_options, check_tasks
+    from bundlepipe.pipeline.carrying_out.pipeline_tasks import (
+        carried_by,
+        check_options,
+        check_records,
+        check_tasks,
+    )
 
     specs = with_adopted(plan, specs, settings)
     try:
         check_tasks(plan, specs, settings.prefix)
         for name, spec in specs.items():
+            check_records(plan, name, spec.records)
             if spec.action and not isinstance(spec.action, AdoptAction):
                 check_options(plan, name, spec.uptodate.options)
                 if spec.action.carried is None:

@@ -66,13 +66,15 @@ class PlanSaver:
 
     def keep(self, task: Task, state: State) -> None:
         """Keep a task of the plan, with its values if it is up to date or foreseen."""
-        if task.name.startswith("_"):
+        is_private = task.name.startswith("_")
+        if is_private and isinstance(task, PipelineTask):
             return
         staleness = _staleness(task)
         if staleness is None:
             files = self._inputs.get(task.name, files_there(task.file_dep))
             outputs = hashes_of(task.targets) if state == "none" else {}
-            self._tasks[task.name] = SavedTask(files=_saved(files), outputs=outputs)
+            shown = state if is_private else ""
+            self._tasks[task.name] = SavedTask(files=_saved(files), outputs=outputs, state=shown)
             return
         with paths_from(staleness.directory):
             self._tasks[task.name] = self._of_pipeline(task, staleness, state)
@@ -105,7 +107,7 @@ class PlanSaver:
             values=kept,
         )
 
-    def document(self, plan: Plan, open_tasks: Collection[Task], selected: Sequence[str] | None) -> str:
+    def document(self, plan: Plan, open_tasks: Collection[Task], selected: Sequence[str]) -> str:
         """Return the saved plan as JSON, by `schemas/plan.schema.json`."""
         document: dict[str, Any] = json.loads(plan.as_json())
         saved = Saved(

@@ -24,7 +24,7 @@ from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
 from bundlepipe.pipeline.planning.markdown import plan_markdown
 from bundlepipe.pipeline.planning.plan import Plan, json_text
 from bundlepipe.pipeline.plugins.options import switch
-from bundlepipe.pipeline.plugins.plan_command import PlanCommand, refuse_empty
+from bundlepipe.pipeline.plugins.plan_command import PlanCommand, refuse_empty, selected_tasks
 from bundlepipe.pipeline.plugins.planned_run import planned_run
 
 _OF_PLAN = ("json", "markdown", "plan_file", "plan_force", "since")
@@ -122,7 +122,8 @@ class CIPlanCommand(PlanCommand):
         control.process(selected or self.sel_tasks)
         saver = PlanSaver()
         runner = planned_run(control, self.dep_manager, offline=False, saver=saver)
-        document: dict[str, Any] = json_format.loads(saver.document(runner.plan, runner.open_tasks, selected))
+        text = saver.document(runner.plan, runner.open_tasks, selected_tasks(control))
+        document: dict[str, Any] = json_format.loads(text)
         return runner.plan, document
 
     def _read(self, path: str) -> tuple[Plan | None, dict[str, Any]]:

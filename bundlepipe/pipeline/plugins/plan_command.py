@@ -21,7 +21,7 @@ from bundlepipe.pipeline.plugins.loader import PROJECT_FILES
 from bundlepipe.pipeline.plugins.options import switch
 from bundlepipe.pipeline.plugins.planned_run import answer_request, planned_run
 from bundlepipe.pipeline.plugins.screen import height_of, wants_all
-from bundlepipe.pipeline.running.edges import reached
+from bundlepipe.pipeline.running.edges import PipelineTask, reached
 
 if TYPE_CHECKING:
     from bundlepipe.pipeline.planning.saving import PlanSaver
@@ -118,7 +118,7 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
         if since:
             plan = self._plan_since(since, control, [why] if why else self.sel_tasks)
         else:
-            plan = self._plan(control, output, [why] if why else None, offline=offline, asks_clusters=diff)
+            plan = self._plan(control, output, offline=offline, asks_clusters=diff)
         if json:
             self.outstream.write(plan.as_json())
         elif markdown:
@@ -132,22 +132,13 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
             return 1
         return _WORK if detailed_exitcode and plan.has_work else 0
 
-    def _plan(
-        self,
-        control: TaskControl,
-        output: FileOutput | None,
-        selected: Sequence[str] | None,
-        *,
-        offline: bool,
-        asks_clusters: bool,
-    ) -> Plan:
-        """Plan a run, and save the plan if there is an `output`; `selected` are tasks that no argument names."""
+    def _plan(self, control: TaskControl, output: FileOutput | None, *, offline: bool, asks_clusters: bool) -> Plan:
+        """Plan a run, and save the plan if there is an `output`."""
         saver = _saver() if output else None
         runner = planned_run(control, self.dep_manager, offline=offline, asks_clusters=asks_clusters, saver=saver)
         plan = runner.plan
         if saver and output:
-            named = None if self.sel_default_tasks else list(self.sel_tasks)
-            self._save(output, saver.document(plan, runner.open_tasks, selected or named))
+            self._save(output, saver.document(plan, runner.open_tasks, selected_tasks(control)))
         return plan
 
     def _plan_since(self, revision: str, control: TaskControl, asked: Sequence[str] | None) -> Plan:
@@ -181,6 +172,17 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
             output.write(text.encode())
         except OSError as error:
             raise InvalidCommand(f"{output.path}: cannot be written: {error.strerror}") from None
+
+
+def selected_tasks(control: TaskControl) -> list[str]:
+    """Return the tasks that a plan is made for: those that were named, or that doit runs by default; groups alone."""
+    chosen = set(control.selected_tasks)
+    tasks = [control.tasks[name] for name in control.selected_tasks]
+    return [
+        task.name
+        for task in tasks
+        if task.subtask_of not in chosen and not (isinstance(task, PipelineTask) and task.name.startswith("_"))
+    ]
 
 
 def _refuse_contradictions(forms: Mapping[str, bool], asked: Mapping[str, bool]) -> None:

@@ -167,6 +167,14 @@ def _read_made(kind: str, name: str, task: str) -> str:
         raise BundlepipeError(f"{kind} '{own_name}' has not been made yet: run doit {task}") from None
 
 
+def record_text(path: str, image: str, tag: str | None) -> str | None:
+    """Return what is in the record of a digest or a tag, for the values `image` and `tag` of its task; else None."""
+    records = os.path.dirname(path)
+    if records == _TAGS:
+        return f"{tag or ''}\n"
+    return f"{image}\n" if os.path.dirname(records) == _DIGESTS else None
+
+
 def is_record(path: str) -> bool:
     """Return whether a file is a record of the pipeline, not an output."""
     return path.startswith(STATE_DIRECTORY + os.sep)

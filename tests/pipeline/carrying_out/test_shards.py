@@ -107,6 +107,7 @@ def test_what_was_there_when_the_plan_was_made_may_be_gone(place: Place) -> None
     one = next(task for name, task in document["saved"]["tasks"].items() if name == "push_bundle:one")
     gone = one["values"]["image"].partition("@")[0] + "@sha256:" + 64 * "0"
     one["values"]["image"] = gone
+    one["records"] = dict.fromkeys(one["records"], f"{gone}\n")
     place.project.write("plan.json", json.dumps(document))
     _divide(place.project, {"1-01": ["lock_bundle:two", "push_bundle:two"]})
     run, _ = _job(place.project, "1-01", status=1)

@@ -411,7 +411,9 @@ def test_names_of_files_that_are_not_utf_8(place: Place) -> None:
     place.plan()
     clone = place.clone()
     clone.write(name, "two")
-    assert "site/\\udcff.html changed since plan.json was made" in clone.doit("-c", "plan=plan.json", status=None).stdout
+    assert (
+        "site/\\udcff.html changed since plan.json was made" in clone.doit("-c", "plan=plan.json", status=None).stdout
+    )
     clone.write(name, "one")
     clone.doit("plan=plan.json")
 
