@@ -27,8 +27,9 @@ _DUMB = ("dumb", "unknown")
 class Display:
     """Shows the transfers of all tasks of a process, and other output meanwhile.
 
-    If it `is_brief`, as there are more tasks than lines on a screen, images have no lines. `begin`
-    and `end` enclose a run. All methods may be called by several threads at once.
+    If it `is_brief`, as there are more tasks than lines on a screen, images have no lines. If it `is_silent`, as for
+    work that is only foreseen, nothing is shown. `begin` and `end` enclose a run. All methods may be called by several
+    threads at once.
     """
 
     def __init__(self) -> None:
@@ -42,6 +43,7 @@ class Display:
         self._has_ended = False
         self.draws = False
         self.is_brief = False
+        self.is_silent = False
 
     def begin(self) -> None:
         """Start drawing, if there is a terminal."""
@@ -129,6 +131,10 @@ def emitter(task_name: str) -> Emit:
     transfers something: a copy that changes nothing prints nothing here. Output of other programs is
     printed as lines everywhere, on a terminal above the bars.
     """
+    if display.is_silent:
+        from bundlepipe.events import ignore
+
+        return ignore
     shown = _shown(task_name)
     hearer = display.hearer(task_name)
     if not hearer:

@@ -19,6 +19,7 @@ from bundlepipe.pipeline.planning.runner import PlanningRunner
 from bundlepipe.pipeline.plugins.reporter import announce
 from bundlepipe.pipeline.running.edges import depend_on_directories
 from bundlepipe.pipeline.running.run import PlannedAccess, planned_access
+from bundlepipe.progress.display import display
 
 Made = TypeVar("Made", bound=PlanningRunner)
 
@@ -116,7 +117,11 @@ def _foreseen(
             planned_access(offline=offline, runs_programs=runs_programs, resolved=resolved) as access,
         ):
             runner = make(reporter, access, overlay)
-            runner.run_all(control.task_dispatcher())
+            display.is_silent = True
+            try:
+                runner.run_all(control.task_dispatcher())
+            finally:
+                display.is_silent = False
         if reporter.errors:
             raise InvalidCommand(reporter.errors[0])
         yield runner, overlay, access

@@ -418,6 +418,12 @@ def test_names_of_files_that_are_not_utf_8(place: Place) -> None:
     clone.doit("plan=plan.json")
 
 
+def test_nothing_is_told_of_work_that_is_only_foreseen(place: Place) -> None:
+    for command in (["plan"], ["graph"], ["plan", "--out", "plan.json"]):
+        assert place.project.doit(*command, *DECLARED).stderr == ""
+    assert "copied" in place.project.doit(*DECLARED).stderr
+
+
 def test_what_differs_from_a_revision_is_no_plan_to_be_carried_out(place: Place) -> None:
     refused = place.project.doit("plan", "--since", "HEAD", "--out", "plan.json", status=3).stderr
     assert "--out saves what a run would do, and --since shows what differs" in refused
