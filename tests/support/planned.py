@@ -58,6 +58,10 @@ class Place:
         store.put_manifest(manifest, reference.tag)
         return str(manifest.digest)
 
+    def base_digest(self, number: int) -> str:
+        """Return the digest of one of the images that the tag of `base` may name."""
+        return str(self._made[number].digest)
+
     def named(self, name: str) -> str:
         """Return the digest that the tag of something pushed names."""
         pushed = Repository(self.repository.registry, f"{self.repository.path}/{name}")

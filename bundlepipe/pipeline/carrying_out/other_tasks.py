@@ -68,9 +68,9 @@ def _verdict(plan: SavedPlan, task: Task) -> Verdict:
         return Refusal(not_as_planned(changed, plan.path))
     if plan.states[task.name] != "none":
         return "run"
-    missing = next(_changed_targets(saved, task), None)
-    if missing:
-        return Refusal(not_up_to_date(missing, plan.path))
+    changed = next(_changed_targets(saved, task), None)
+    if changed:
+        return Refusal(not_up_to_date(changed, plan.path, is_missing=changed.endswith("is missing")))
     return "up-to-date"
 
 

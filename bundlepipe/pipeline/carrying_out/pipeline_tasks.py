@@ -67,7 +67,8 @@ class Carried(Struct, frozen=True):
         saved = self.task
         if saved is None:
             return staleness.reasons(task, values)
-        if self.state == "none":
+        missing = self._made_again(saved, task) if self.state == "none" else []
+        if self.state == "none" and not missing:
             return self._adoption_reasons(saved, staleness, task, values)
         # Also if it cannot be compared, for any reason.
         task.refusal = f"cannot be held against {self.plan}"
@@ -76,6 +77,8 @@ class Carried(Struct, frozen=True):
             task.refusal = not_as_planned(changed, self.plan)
             return [Reason("failure", task.name, changed)]
         task.refusal = None
+        if missing:
+            return [Reason("outputMissing", path, f"{path} is missing") for path in missing]
         reasons = staleness.reasons(task, values)
         return reasons or ([] if _is_result(saved, values) else [Reason("noLocalRecord", task.name, _NOT_DONE)])
 
@@ -84,7 +87,7 @@ class Carried(Struct, frozen=True):
         saved = self.task
         if saved is None:
             raise BundlepipeError(not_planned(self.plan))
-        if self.state == "none":
+        if self.state == "none" and _ADOPTED in action.task.meta:
             values: Values = action.task.meta[_ADOPTED]
             for path, text in saved.records.items():
                 write_if_changed(path, text.encode())
@@ -102,11 +105,25 @@ class Carried(Struct, frozen=True):
 
     def check_output(self, path: str, content: bytes) -> None:
         """Raise BundlepipeError if a file that a task is about to write is not that of the plan."""
-        sha256 = self.task.outputs.get(path) if self.task else None
+        sha256 = self._outputs(self.task).get(path) if self.task else None
         if sha256 and sha256 != hashlib.sha256(content).hexdigest():
             raise BundlepipeError(
                 f"{path}: would not be as in {self.plan}, since something that it is made of changed: plan again"
             )
+
+    def _outputs(self, saved: SavedTask) -> Mapping[str, str]:
+        """Return the hashes of the files that the task makes; up to date, it has them among those that it compares."""
+        if self.state != "none":
+            return saved.outputs
+        return {path: file.sha256 for path, file in (saved.files or {}).items() if file.sha256}
+
+    def _made_again(self, saved: SavedTask, task: Task) -> list[str]:
+        """Return outputs that a clone without them, such as one where git ignores them, makes as they were."""
+        outputs = [path for path in task.targets if not is_record(path)]
+        is_known = all(path in self._outputs(saved) for path in outputs)
+        if not is_known or not (task.actions and getattr(task.actions[0], "checks_output", False)):
+            return []
+        return [path for path in outputs if not os.path.exists(anchored(path))]
 
     def _adoption_reasons(self, saved: SavedTask, staleness: Staleness, task: Task, values: Values) -> list[Reason]:
         """Return why a task is to take over what the plan has of it; one that is not up to date by that is refused."""
@@ -129,7 +146,8 @@ class Carried(Struct, frozen=True):
         except (BundlepipeError, OSError) as error:
             reasons = [Reason("failure", task.name, printable(str(error)))]
         if reasons:
-            task.refusal = not_up_to_date(str(reasons[0]), self.plan)
+            is_missing = reasons[0].code == "outputMissing"
+            task.refusal = not_up_to_date(str(reasons[0]), self.plan, is_missing=is_missing)
             return reasons
         task.refusal = None
         task.meta[_ADOPTED] = adopted
@@ -142,6 +160,8 @@ class Carried(Struct, frozen=True):
         if saved.files is None:
             return
         before = {path: file.state for path, file in saved.files.items()}
+        if self.state == "none":
+            before = {path: state for path, state in before.items() if path not in task.targets}
         try:
             now = inputs_of(staleness, task)
         except (BundlepipeError, OSError) as error:
@@ -172,9 +192,10 @@ def no_such_task(name: str, plan: str) -> str:
     return f"{plan}: was made by another version of the pipeline: there is no task {printable(name)}: plan again"
 
 
-def not_up_to_date(reason: str, plan: str) -> str:
-    """Return the refusal of a task that a plan calls up to date."""
-    return f"{printable(reason)}, but {plan} says that the task is up to date: plan again"
+def not_up_to_date(reason: str, plan: str, *, is_missing: bool = False) -> str:
+    """Return the refusal of a task that a plan calls up to date; with advice if it `is_missing` what is not in git."""
+    advice = "plan again in a clone that does not have it, such as CI's" if is_missing else "plan again"
+    return f"{printable(reason)}, but {plan} says that the task is up to date: {advice}"
 
 
 def not_as_planned(changed: str, plan: str) -> str:

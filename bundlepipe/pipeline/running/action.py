@@ -139,6 +139,9 @@ class Action(BaseAction):  # type: ignore[misc]
         """What to do if the result is not there, if another job makes it; None if this task does."""
         return self.carried.absence_advice if self.carried else None
 
+    # Whether it makes one file from others, and checks it before it is written: by `check_output`.
+    checks_output = False
+
     def check_output(self, path: str, content: bytes) -> None:
         """Raise BundlepipeError if a file that is about to be written is not that of the plan that is carried out."""
         if self.carried:

@@ -219,6 +219,7 @@ class LockAction(Action):
 
     # The lock has all that it decides.
     decisive_options = ()
+    checks_output = True
 
     def stand_in(self, digest: Digest) -> None:
         """Write a stand-in of the lock: one without images, with the digest in a comment."""

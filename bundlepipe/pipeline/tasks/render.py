@@ -88,6 +88,7 @@ class RenderAction(Action):
 
     # The output has all that they decide.
     decisive_options = ()
+    checks_output = True
 
     @property
     def is_foreseen(self) -> bool:
