@@ -95,8 +95,8 @@ def settle_repository(root: str, directory: str) -> None:
 def git(directory: str, *arguments: str, stdin: bytes | None = None) -> bytes:
     """Return what git prints for the repository of a directory. Raises ProgramError, ProgramMissing."""
     return run_program(
-        # The user's hooks are for the user's own commands.
-        ("git", "-c", f"core.hooksPath={os.devnull}", *arguments),
+        # The user's hooks are for the user's own commands, and line ends are not the matter here.
+        ("git", "-c", f"core.hooksPath={os.devnull}", "-c", "core.safecrlf=false", *arguments),
         lambda line: None,
         directory=directory,
         # Messages that are recognised are those in English.
