@@ -140,6 +140,11 @@ def _locked_file(directory: str) -> IO[bytes]:
         file.close()
 
 
+def is_incoming(path: str) -> bool:
+    """Return whether a path has the name of such a temporary file."""
+    return os.path.basename(path).startswith(_PREFIX)
+
+
 def remove_abandoned(directory: str) -> None:
     """Remove incomplete files that killed processes left in `directory`."""
     directory = anchored(directory)

@@ -5,7 +5,6 @@ A process that loads the tasks collects them, and sends them to the one that wat
 
 from __future__ import annotations
 
-import glob
 import os
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,9 +13,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bundlepipe.filesystem.base_directory import paths_from
+from bundlepipe.filesystem.files import is_incoming
 from bundlepipe.pipeline.declared.paths import ancestors
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 from bundlepipe.pipeline.running.edges import Reads
+from bundlepipe.pipeline.watching.links import Links
+from bundlepipe.pipeline.watching.patterns import Patterns
 
 _NEVER = frozenset({".git", STATE_DIRECTORY})
 
@@ -59,48 +61,50 @@ class Watched:
                 for path in read.paths:
                     self._by_root.setdefault(os.path.abspath(os.path.join(inputs.directory, path)), []).append(read)
         self._ordered = sorted({*self._by_root, *inputs.definitions})
+        self._patterns = Patterns(inputs.directory, inputs.patterns)
+        self._links = Links()
 
     def definitions_among(self, paths: Iterable[str]) -> set[str]:
         """Return the changed paths that may change the tasks themselves; a directory does with what is in it."""
-        included = self._included()
-        return {path for path in paths if self._defines(path, included)}
+        return {path for path in paths if self._defines(path)}
 
     def relevant(self, paths: Iterable[str]) -> set[str]:
-        """Return the changed absolute paths that concern the tasks."""
-        included = self._included()
+        """Return the changed absolute paths that concern the tasks, as these name them; those given have no links."""
         with paths_from(self.inputs.directory):
             return {
                 path
-                for path in paths
-                if not self._is_never_read(path) and (self._defines(path, included) or self._is_read(path))
+                for path in self._links.named(paths)
+                if not self._is_never_read(path) and (self._defines(path) or self._is_read(path))
             }
 
     def directories(self) -> set[str]:
-        """Return the existing directories in which changes would count, each for its own entries alone.
+        """Return the existing directories, without links, in which changes would count, each for its own entries alone.
 
-        They include those above the inputs, up to the directory of the run: they may vanish and come back.
+        They include those above the inputs, up to the directory of the run: they may vanish and come back; and
+        those of what the inputs are links to.
         """
+        self._links = links = Links()
         found: set[str] = set()
         with paths_from(self.inputs.directory):
             for root, reads in self._by_root.items():
-                found.update(self._above(root))
+                found.update(map(links.real, self._above(root)))
                 if os.path.isdir(root):
-                    self._walk(root, root, reads, found)
+                    self._walk(root, reads, found)
         for path in self.inputs.definitions:
-            found.update(self._above(path))
-        for pattern in self.inputs.patterns:
-            found.update(self._of_pattern(os.path.join(self.inputs.directory, pattern)))
+            found.update(map(links.real, self._above(path)))
+        for path in self._ordered:
+            found.update(links.follow(path))
+        for directory in self._patterns.directories():
+            if not self._is_never_read(directory) and directory not in self.inputs.outputs:
+                found.add(links.real(directory))
+        for root in self._patterns.roots():
+            found.update(map(links.real, self._above(os.path.join(root, "any"))))
         return found
 
-    def _included(self) -> list[str]:
-        paths = (os.path.join(self.inputs.directory, pattern) for pattern in self.inputs.patterns)
-        return sorted({os.path.normpath(path) for pattern in paths for path in glob.glob(pattern, recursive=True)})
-
-    def _defines(self, path: str, included: Sequence[str]) -> bool:
+    def _defines(self, path: str) -> bool:
         return (
             path in self.inputs.definitions
-            or path in included
-            or _has_below(path, included)
+            or self._patterns.has(path)
             or any(_is_below(definition, path) for definition in self.inputs.definitions)
         )
 
@@ -116,7 +120,8 @@ class Watched:
 
     def _is_never_read(self, path: str) -> bool:
         start = os.path.join(self.inputs.directory, "")
-        return path.startswith(start) and not _NEVER.isdisjoint(path.removeprefix(start).split(os.sep))
+        is_own = path.startswith(start) and not _NEVER.isdisjoint(path.removeprefix(start).split(os.sep))
+        return is_own or is_incoming(path)
 
     def _above(self, path: str) -> Iterator[str]:
         """Yield the directories above a path: all in that of the run, or else the nearest one."""
@@ -129,38 +134,30 @@ class Watched:
                 if not directory.startswith(start):
                     return
 
-    def _walk(self, root: str, directory: str, reads: Collection[Reads], found: set[str]) -> None:
+    def _walk(self, root: str, reads: Collection[Reads], found: set[str]) -> None:
         """Add a directory and those below it which some task reads; they may change meanwhile."""
-        waiting, seen = [directory], set[str]()
+        waiting, seen = [root], set[str]()
         while waiting:
             directory = waiting.pop()
-            real = os.path.realpath(directory)
+            real = self._links.real(directory)
             if real in seen:
                 continue
             seen.add(real)
-            found.add(directory)
+            found.add(real)
             try:
-                children = [child.path for child in os.scandir(directory) if child.is_dir()]
+                children = [child for child in os.scandir(directory) if child.is_dir() or child.is_symlink()]
             except OSError:
                 continue  # it vanished, which its parent tells, or must not be read, which a run tells
-            waiting += [
-                child
-                for child in children
-                if os.path.basename(child) not in _NEVER
-                and child not in self.inputs.outputs
-                and any(read.includes(root, child) for read in reads)
-            ]
-
-    def _of_pattern(self, pattern: str) -> Iterator[str]:
-        """Yield the directories in which a path that matches a pattern may appear."""
-        while glob.has_magic(pattern):
-            pattern = os.path.dirname(pattern)
-            # With `recursive`, `**` stands for any number of directories.
-            for path in glob.glob(os.path.join(pattern, ""), recursive=True):
-                directory = os.path.normpath(path)
-                if not self._is_never_read(directory) and directory not in self.inputs.outputs:
-                    yield directory
-        yield from self._above(os.path.join(pattern, "any"))
+            for child in children:
+                if (
+                    child.name not in _NEVER
+                    and child.path not in self.inputs.outputs
+                    and any(read.includes(root, child.path) for read in reads)
+                ):
+                    if child.is_symlink():
+                        found.update(self._links.follow(child.path))
+                    if child.is_dir():
+                        waiting.append(child.path)
 
 
 def _is_below(path: str, directory: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from doit.cmd_base import DodoTaskLoader
 
+from bundlepipe.filesystem.files import incoming
 from bundlepipe.oci.builds.context import BuildContext
 from bundlepipe.pipeline.declared.contexts import is_ignored
 from bundlepipe.pipeline.plugins.watch_command import WatchCommand
@@ -102,6 +104,89 @@ def test_pipeline_files_may_appear(tmp_path: Path, pattern: str, where: set[str]
     (tmp_path / there).write_text("")
     assert relevant(tmp_path, found, *changed) == {there, *above}
     assert found.definitions_among({str(tmp_path / there), str(tmp_path / "other")}) == {str(tmp_path / there)}
+
+
+def test_directories_of_patterns_may_appear_too(tmp_path: Path) -> None:
+    project = tmp_path / "a[b]*"
+    make(project, "other")
+    found = Watched(Inputs(str(project), patterns=("apps/*/a.yml", "more/../late.[xy]ml")))
+    assert directories(project, found) == {"."}
+    make(project, "apps/one", "apps/.hidden")
+    for path in ("apps/one/a.yml", "apps/.hidden/a.yml", "late.yml", "late.zml", "apps/one/b.yml"):
+        (project / path).write_text("")
+    changed = ("apps", "apps/one/a.yml", "apps/.hidden/a.yml", "late.yml", "late.zml", "apps/one/b.yml", "other")
+    assert relevant(project, found, *changed) == {"apps", "apps/one/a.yml", "late.yml"}
+
+
+def test_trees_are_searched_for_pipeline_files_only_where_they_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "apps/one", "apps/two")
+    found = Watched(Inputs(str(tmp_path), patterns=("**/bundlepipe.yml",)))
+    found.directories()
+    searched: list[str] = []
+    search = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: searched.append(str(path)) or search(path))
+    (tmp_path / "apps/two/file").write_text("")
+    (tmp_path / "apps/two/bundlepipe.yml").write_text("")
+    assert relevant(tmp_path, found) == set()
+    assert relevant(tmp_path, found, "apps/two/file") == set()
+    assert relevant(tmp_path, found, "apps/two/bundlepipe.yml") == {"apps/two/bundlepipe.yml"}
+    assert searched == []
+    assert relevant(tmp_path, found, "apps/two", "apps/one") == {"apps/two"}
+    assert {Path(path).relative_to(tmp_path).parts[:2] for path in searched} <= {("apps", "two"), ("apps", "one")}
+    assert searched
+
+
+def test_what_inputs_are_links_to_counts_under_their_own_names(tmp_path: Path) -> None:
+    make(tmp_path, "project/app", "project/deep", "out/v1/data", "out/v2/data", "unrelated")
+    project = tmp_path / "project"
+    for path in ("out/v1/bp.yml", "out/v2/bp.yml", "out/v1/data/a", "unrelated/values.yml"):
+        (tmp_path / path).write_text("")
+    (tmp_path / "out/current").symlink_to("v1")
+    (project / "bundlepipe.yml").symlink_to("../out/current/bp.yml")
+    (project / "app/data").symlink_to(tmp_path / "out/v1/data")
+    (project / "app/values.yml").symlink_to("../../unrelated/values.yml")
+    (project / "broken").symlink_to("../nowhere/deep/file")
+    found = watched(project, Reads("render", ["app", "broken"], ["left"]), definitions=["bundlepipe.yml"])
+    watching = {str(Path(path).relative_to(tmp_path)) for path in found.directories()}
+    assert watching == {"project", "project/app", "out", "out/v1", "out/v1/data", "unrelated", "."}
+
+    def changed(path: str) -> set[str]:
+        return {str(Path(name).relative_to(project)) for name in found.relevant([str(tmp_path / path)])}
+
+    assert changed("out/v1/bp.yml") == {"bundlepipe.yml"}
+    assert changed("out/current") == {"bundlepipe.yml"}
+    assert changed("out/v1/data/a") == {"app/data/a"}
+    assert changed("out/v1") == {"app/data", "bundlepipe.yml"}
+    assert changed("unrelated/values.yml") == {"app/values.yml"}
+    assert changed("nowhere") == {"broken"}
+    assert changed("out/v2/bp.yml") == changed("unrelated/other") == set()
+    assert changed("project/app/values.yml") == {"app/values.yml"}
+
+
+def test_one_directory_by_two_names_counts_under_both(tmp_path: Path) -> None:
+    make(tmp_path, "app")
+    (tmp_path / "alias").symlink_to("app")
+    found = watched(tmp_path, Reads("push", ["app"]), Reads("render", ["alias"]))
+    assert directories(tmp_path, found) == {".", "app"}
+    assert relevant(tmp_path, found, "app/a") == {"app/a", "alias/a"}
+
+
+def test_links_that_lead_nowhere_end(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    found = watched(tmp_path, Reads("render", ["one"]))
+    assert directories(tmp_path, found) == {"."}
+    assert relevant(tmp_path, found, "two") == {"one"}
+
+
+def test_files_that_are_being_written_do_not_count(tmp_path: Path) -> None:
+    make(tmp_path, "app/.imgpkg")
+    found = watched(tmp_path, Reads("push", ["app"]))
+    found.directories()
+    with incoming(str(tmp_path / "app/.imgpkg")) as file:
+        assert found.relevant([file.name]) == set()
 
 
 def test_files_elsewhere_are_watched_in_the_nearest_directory(tmp_path: Path) -> None:
