@@ -49,6 +49,7 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
     generated = PipelineTask(
         group_name(GENERATED_INPUTS, settings.prefix),
         None,
+        pipeline=settings.prefix,
         doc="tasks that generate inputs",
         uptodate=[GeneratedInputs(reads, settings.prefix)],
     )

@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -20,8 +22,11 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from bundlepipe.pipeline.watching.looking import Look
 
-# Seconds that an interrupted run has to end.
+# Seconds that an interrupted run, and the programs that it leaves, have to end; and after which a line says so.
 _GRACE = 15.0
+_PATIENCE = 1.0
+# Seconds between two glances at the programs.
+_GLANCE = 0.05
 _ROLE = "BUNDLEPIPE_WATCH_ROLE"
 Role = Literal["watch", "look", "run"]
 # Requests for one run, not for all of them.
@@ -60,11 +65,28 @@ class Outcome(Struct, frozen=True):
 
 
 def take_role() -> tuple[Role, int]:
-    """Return what this process is to do, and a descriptor to exchange values by; its programs do not see it."""
-    role, _, descriptor = os.environ.pop(_ROLE, "watch").partition(":")
-    if role == "look":
-        return "look", int(descriptor)
-    return ("run", int(descriptor)) if role == "run" else ("watch", -1)
+    """Return what this process is to do, and a descriptor to exchange values by; its programs do not see it.
+
+    From here on a child ends with its programs, as by SIGTERM, if the process that watches ends.
+    """
+    role, *descriptors = os.environ.pop(_ROLE, "watch").split(":")
+    if role not in ("look", "run"):
+        return "watch", -1
+    told, alive = map(int, descriptors)
+    for descriptor in (told, alive):
+        os.set_inheritable(descriptor, False)
+    threading.Thread(target=_end_with, args=[alive], daemon=True).start()
+    return ("look" if role == "look" else "run"), told
+
+
+def _end_with(alive: int) -> None:
+    """Wait until the process that watches has ended, in whatever way; then end this one and its programs."""
+    # Nothing is ever written: its end is the end of the pipe.
+    os.read(alive, 1)
+    group = os.getpgrp()
+    _signal(group, signal.SIGTERM)
+    time.sleep(_GRACE)
+    _signal(group, signal.SIGKILL)
 
 
 def is_child() -> bool:
@@ -91,8 +113,8 @@ def changed_meanwhile(descriptor: int) -> frozenset[str]:
 def look(command: CommandLine) -> Outcome:
     """Look at the tasks; an interruption ends the process."""
     with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as output:
-        process = _started(command, f"look:{told.fileno()}", [told.fileno()], output)
-        status = _awaited(process, process.wait)
+        with _child(command, "look", told, output) as process:
+            status = process.wait()
         output.seek(0)
         told.seek(0)
         content = told.read()
@@ -114,22 +136,40 @@ def run(command: CommandLine, changed: frozenset[str], meanwhile: Callable[[], o
     with tempfile.TemporaryFile() as told:
         pickle.dump(changed, told)
         told.seek(0)
-        process = _started(command, f"run:{told.fileno()}", [told.fileno()], None)
-
-        def attend() -> int:
+        with _child(command, "run", told, None) as process:
             while process.poll() is None:
                 meanwhile()
-            return process.wait()
+        return process.wait()
 
-        return _awaited(process, attend)
+
+@contextmanager
+def _child(
+    command: CommandLine, role: Role, told: IO[bytes], output: IO[bytes] | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process, which sees the end of this one; an exception ends it, and the programs that it runs."""
+    alive, ours = os.pipe()
+    try:
+        process = _started(command, role, [told.fileno(), alive], output)
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(alive)
+    try:
+        yield process
+    except BaseException:
+        _end(process)
+        raise
+    finally:
+        os.close(ours)
 
 
 def _started(
-    command: CommandLine, role: str, descriptors: Sequence[int], output: IO[bytes] | None
+    command: CommandLine, role: Role, descriptors: Sequence[int], output: IO[bytes] | None
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [*command.program, *command.arguments],
-        env={**os.environ, _ROLE: role},
+        env={**os.environ, _ROLE: ":".join([role, *map(str, descriptors)])},
         pass_fds=descriptors,
         stdin=subprocess.DEVNULL,
         stdout=output,
@@ -140,25 +180,51 @@ def _started(
     )
 
 
-def _awaited(process: subprocess.Popen[bytes], wait: Callable[[], int]) -> int:
-    try:
-        return wait()
-    finally:
-        if process.poll() is None:
-            _end(process)
-
-
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process, and the programs that it runs, orderly; at once after a while, or another interruption."""
+    group, began, has_told = process.pid, time.monotonic(), False
     try:
-        _signal(process, signal.SIGTERM)
-        process.wait(_GRACE)
-    except (KeyboardInterrupt, subprocess.TimeoutExpired):
-        _signal(process, signal.SIGKILL)
+        _signal(group, signal.SIGTERM)
+        while process.poll() is None or _has_members(group):
+            waited = time.monotonic() - began
+            if waited > _GRACE:
+                break
+            if waited > _PATIENCE and not has_told:
+                has_told = True
+                sys.stderr.write("watch: waiting for the run and its programs to end; Ctrl-C ends them at once\n")
+            time.sleep(_GLANCE)
+    except KeyboardInterrupt:
+        pass  # the second one: they end at once
+    if process.poll() is None or _has_members(group):
+        _signal(group, signal.SIGKILL)
         process.wait()
 
 
-def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-    # The group may have ended just now.
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+def _has_members(group: int) -> bool:
+    """Return whether processes of a group are running; those that have ended but were not awaited are not."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    if not os.path.isdir("/proc/self"):
+        return True
+    # The first process of a container may await none.
+    return any(_runs_in(group, name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def _runs_in(group: int, process: str) -> bool:
+    """Return whether a process runs in a group: proc_pid_stat(5)."""
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:
+            state, _, its_group, *_ = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return False  # it ended meanwhile
+    return int(its_group) == group and state not in (b"Z", b"X")
+
+
+def _signal(group: int, number: int) -> None:
+    # The group may have ended just now; on macOS one that has only unawaited processes gives the other error.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

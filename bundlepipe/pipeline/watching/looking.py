@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from doit.dependency import Dependency
 from doit.task import Task
 from msgspec import Struct
 
+from bundlepipe.documents.imgpkg.paths import BUNDLE_DIRECTORY
 from bundlepipe.pipeline.declared.paths import absolute, normalise
 from bundlepipe.pipeline.drawing.reading import TaskNeeds, kind_of
 from bundlepipe.pipeline.pipeline import files_of_pipelines
@@ -25,24 +26,31 @@ from bundlepipe.pipeline.running.status import own_reasons
 from bundlepipe.pipeline.tasks.lock import SOURCES
 from bundlepipe.pipeline.tasks.source_builds import directories_of_sources
 from bundlepipe.pipeline.watching.inputs import Inputs
+from bundlepipe.progress.phrases import few
 
 # Where doit's settings are.
 _SETTINGS = ("pyproject.toml", "doit.cfg")
 # Those that also hold right after a run.
 _OF_EVERY_RUN: frozenset[Code] = frozenset({"refreshAlways", "noDependencies", "conditionFalse"})
+# Their words name an option, which many tasks have.
+_ABOUT_OPTIONS: frozenset[Code] = frozenset({"optionChanged", "refreshRequested", "refreshAlways"})
 _ALL_RUN = "-a runs every task"
+
+_Judged = tuple[Task, Sequence[Reason]]
 
 
 class Look(Struct, frozen=True):
     """What a run would find.
 
     `reasons` say why tasks would run, each once, in the order of the tasks; `usual` are those that hold for every
-    run, whatever was changed. If the tasks could not be loaded, `inputs` has only files that define them.
+    run, whatever was changed. `written` are the absolute paths of inputs that locks wrote, and which are as these left
+    them. If the tasks could not be loaded, `inputs` has only files that define them.
     """
 
     inputs: Inputs
     reasons: Sequence[str] = ()
     usual: Sequence[str] = ()
+    written: frozenset[str] = frozenset()
 
 
 def look_at(
@@ -60,7 +68,7 @@ def look_at(
     found.control.process(selected)
     names = reached(found.control.selected_tasks, lambda name: found.needs[name])
     chosen = [task for task in found.tasks.values() if task.name in names]
-    reasons = list(_reasons(chosen, found, dependencies))
+    reasons = [(task, _reasons_of(task, found, dependencies)) for task in chosen if _is_judged(task, dependencies)]
     defined = definitions(dodo)
     return Look(
         inputs=Inputs(
@@ -73,16 +81,46 @@ def look_at(
                 absolute(path) for task in chosen if not isinstance(task, PipelineTask) for path in task.file_dep
             ),
         ),
-        reasons=_each_once(reason for reason in reasons if reason.code not in _OF_EVERY_RUN),
+        reasons=_phrases(reasons, lambda code: code not in _OF_EVERY_RUN),
         usual=[
-            *_each_once(reason for reason in reasons if reason.code in _OF_EVERY_RUN),
+            *_phrases(reasons, lambda code: code in _OF_EVERY_RUN),
             *([_ALL_RUN] if always else []),
         ],
+        written=frozenset(_written(reasons, chosen)),
     )
 
 
-def _each_once(reasons: Iterable[Reason]) -> list[str]:
-    return list(dict.fromkeys(map(str, reasons)))
+def _is_judged(task: Task, dependencies: Dependency) -> bool:
+    return kind_of(task) not in ("group", "private") and not dependencies.status_is_ignore(task)
+
+
+def _phrases(reasons: Sequence[_Judged], is_wanted: Callable[[Code], bool]) -> list[str]:
+    """Return the wanted reasons, each once; with the names of the tasks if the words do not say what they are about."""
+    tasks: dict[str, list[str]] = {}
+    for task, found in reasons:
+        for reason in found:
+            if is_wanted(reason.code):
+                named = tasks.setdefault(str(reason), [])
+                if reason.subject == task.name or reason.code in _ABOUT_OPTIONS:
+                    named.append(task.name)
+    return [f"{few(named)}: {words}" if named else words for words, named in tasks.items()]
+
+
+def _written(reasons: Sequence[_Judged], tasks: Iterable[Task]) -> Iterator[str]:
+    """Yield what locks wrote and nobody changed since: all that read it themselves are up to date."""
+    lock_files = {task.pipeline: task.lock_file for task in tasks if isinstance(task, PipelineTask) and task.lock_file}
+    kept, others = set[str](), set[str]()
+    for task, found in reasons:
+        if isinstance(task, PipelineTask) and kind_of(task) == "lock":
+            paths = [absolute(path) for path in (*task.targets, *filter(None, [lock_files.get(task.pipeline)]))]
+            is_stale = any(reason.code not in _OF_EVERY_RUN for reason in found)
+            (others if is_stale else kept).update(paths)
+    for path in kept - others:
+        yield path
+        directory = os.path.dirname(path)
+        if os.path.basename(directory) == BUNDLE_DIRECTORY:
+            # The lock may have made it.
+            yield directory
 
 
 def forget(tasks: Iterable[Task], changed: frozenset[str], dependencies: Dependency) -> None:
@@ -139,17 +177,11 @@ def _met_by(error: BaseException | None) -> Iterator[str]:
         error = error.__cause__ or error.__context__
 
 
-def _reasons(tasks: Iterable[Task], found: TaskNeeds, dependencies: Dependency) -> Iterator[Reason]:
-    for task in tasks:
-        if kind_of(task) not in ("group", "private") and not dependencies.status_is_ignore(task):
-            yield from _reasons_of(task, found, dependencies)
-
-
 def _reasons_of(task: Task, found: TaskNeeds, dependencies: Dependency) -> Sequence[Reason]:
     try:
         status = dependencies.get_status(task, found.tasks)
     except Exception as error:  # noqa: BLE001  (a user's condition; the run shows where it failed)
-        words = f"the condition of {task.name} failed: {type(error).__name__}: {error}"
+        words = f"its condition (uptodate) failed: {type(error).__name__}: {error}"
         return [Reason("conditionFailed", task.name, words)]
     if refusal := getattr(task, REFUSAL, None):
         return [Reason("failure", task.name, refusal)]

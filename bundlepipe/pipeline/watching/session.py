@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from bundlepipe.errors import printable
+from bundlepipe.errors import BundlepipeError, printable
 from bundlepipe.pipeline.watching import children
 from bundlepipe.pipeline.watching.changes import Changes
 from bundlepipe.pipeline.watching.children import CommandLine
@@ -20,7 +21,7 @@ from bundlepipe.progress.phrases import few
 _MOST_REPEATS = 3
 _MOST_LOOKS = 5
 _UP_TO_DATE = "everything is up to date"
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Session:
@@ -40,7 +41,7 @@ class Session:
     def work(self) -> int:
         """Run and watch until a signal ends it; return the exit status, that of the first look if it fails.
 
-        Raises BundlepipeError if the system cannot watch the inputs.
+        Raises BundlepipeError if the system cannot watch the inputs, or if their directory was removed.
         """
         signals: list[int] = []
         try:
@@ -64,7 +65,7 @@ class Session:
         self._command = self._command.once_started()
         while True:
             look = self._look()
-            again = self._reasons_after_run(during, look) if look else ()
+            again = self._reasons_after_run(during, look, has_failed=status != 0) if look else ()
             if again:
                 during, status = self._run(again, during & self._good.of_others)
             else:
@@ -78,6 +79,7 @@ class Session:
 
     def _look(self) -> Look | None:
         """Look at the tasks as they are now, and watch their inputs; None, and an error shown, if they are faulty."""
+        self._require_directory()
         self._watch(self._watched.inputs)
         look = None
         # Where directories come and go all the time, the next changes are waiting after that many.
@@ -93,6 +95,18 @@ class Session:
                 break
         self._error_shown = ""
         return look
+
+    def _require_directory(self) -> None:
+        """Raise BundlepipeError if the directory of the run, or this process's own, is not there any more."""
+        directory = self._good.directory
+        try:
+            # That of the same name may be another one.
+            os.getcwd()
+            is_there = os.path.isdir(directory)
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise BundlepipeError(f"watch: {printable(directory)} was removed or renamed: start it again")
 
     def _show_error(self, text: str) -> None:
         if text != self._error_shown:
@@ -112,6 +126,7 @@ class Session:
         while True:
             changed: set[str] = set()
             while not changed:
+                self._require_directory()
                 changed = self._watched.relevant(self._changes.next())
             look = self._look()
             if look and (look.reasons or look.usual):
@@ -135,11 +150,14 @@ class Session:
         self._is_running = False
         return frozenset(self._watched.relevant(changed)), status
 
-    def _reasons_after_run(self, during: frozenset[str], look: Look) -> Sequence[str]:
+    def _reasons_after_run(self, during: frozenset[str], look: Look, *, has_failed: bool) -> Sequence[str]:
         """Return why what changed `during` a run requires another one; nothing if it does not.
 
-        What the run itself wrote does not: it left no task with a reason to run, but those of every run.
+        What the run itself wrote does not: it left no task with a reason to run, but those of every run. A run that
+        failed leaves tasks with reasons in any case, so there what its locks wrote is left out.
         """
+        if has_failed:
+            during -= look.written
         reasons = look.reasons if during else ()
         if not reasons and self._watched.definitions_among(during):
             reasons = look.usual

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -58,7 +59,9 @@ def save_as_editors_do(path: Path, content: str) -> None:
 def test_a_day_at_a_terminal(nested: Project) -> None:
     good = nested.read("bundlepipe.yml")
     with watching(nested, "push_bundle", on_terminal=True) as watch:
-        assert watch.until(WAITS)[0] == "watch: no local record"
+        assert watch.until(WAITS)[0] == (
+            "watch: lock_bundle:one, push_bundle:one, lock_bundle:two and 1 more: no local record"
+        )
 
         nested.write("two/config.yml", "kind: edited\n")
         lines = watch.until(WAITS)
@@ -100,14 +103,17 @@ def test_a_change_during_a_run_leads_to_one_more_after_it(project: Project) -> N
         project.write("input", "3")
         project.write("go", "")
         assert [line for line in watch.until(WAITS) if line.startswith("watch")] == [
-            "watch: no local record",
+            "watch: slow: no local record",
             "watch: input changed",
             "watch: waiting for changes",
         ]
     assert project.read("runs") == "xx"
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)],
+)
 @pytest.mark.parametrize("way", ["serial", "fork", "thread"])
 def test_a_signal_ends_the_run_and_its_programs(project: Project, number: int, status: int, way: str) -> None:
     project.pipeline(
@@ -129,6 +135,40 @@ def test_the_programs_of_users_tasks_end_as_well(project: Project) -> None:
         watch.process.send_signal(signal.SIGINT)
         watch.ended(130)
     assert not is_running(int(started.read_text()))
+
+
+# Ignores what should end it, for as long as nobody kills it.
+STUBBORN = """\
+def task_stubborn():
+    return {"actions": ["trap '' INT TERM HUP; echo $$ > started; while :; do sleep 0.1; done"]}
+"""
+
+
+def pid_in(path: Path) -> int:
+    until(lambda: path.exists() and path.read_text().endswith("\n"))
+    return int(path.read_text())
+
+
+def test_a_second_interruption_ends_programs_that_ignore_the_first(project: Project) -> None:
+    project.write("dodo.py", STUBBORN)
+    with watching(project, on_terminal=True) as watch:
+        program = pid_in(project.directory / "started")
+        watch.press(CTRL_C)
+        watch.until("^.*watch: waiting for the run and its programs to end; Ctrl-C ends them at once$")
+        assert is_running(program)
+        watch.press(CTRL_C)
+        assert watch.ended(130)[-1].endswith("interrupted: the next run does what is not finished")
+        assert not is_running(program)
+
+
+@pytest.mark.parametrize("dodo", [SLOW, 'def task_long():\n    return {"actions": ["echo $$ > runs; sleep 1000"]}\n'])
+def test_a_run_ends_if_the_process_that_watches_is_killed(project: Project, dodo: str) -> None:
+    project.write("dodo.py", dodo.replace('write("x")', 'write(f"{os.getpid()}\\n")'))
+    project.write("input", "1")
+    with watching(project) as watch:
+        program = pid_in(project.directory / "runs")
+        watch.process.kill()
+        until(lambda: not is_running(program))
 
 
 def test_a_checkout_of_hundreds_of_files_is_pushed_whole(project: Project) -> None:
@@ -195,6 +235,47 @@ def test_outputs_of_runs_cause_no_runs(project: Project) -> None:
         assert sum(line.startswith("watch") for line in watch.until(WAITS)) == 2
         project.write("source", "2")
         assert sum(line.startswith("watch") for line in watch.until(WAITS)) == 2
+
+
+def test_what_a_run_wrote_before_it_failed_causes_no_other_one(project: Project) -> None:
+    project.write("bundlepipe.yml", NESTED_BUNDLES.replace("layout.localhost", "127.0.0.1:1"))
+    for name in ("one", "two"):
+        project.write(f"{name}/config.yml", f"kind: {name}\n")
+    with watching(project, "push_bundle") as watch:
+        lines = watch.until("waiting for changes$")
+        assert [line for line in lines if line.startswith("watch")][1:] == ["watch: exit status 1; waiting for changes"]
+        assert (project.directory / "one/.imgpkg/images.yml").exists()
+        project.write("one/.imgpkg/images.yml", "")
+        lines = watch.until("waiting for changes$")
+        assert [line for line in lines if line.startswith("watch")][1:] == ["watch: exit status 1; waiting for changes"]
+        assert "one/.imgpkg/images.yml changed" in lines[0]
+
+
+def test_files_behind_links_count(nested: Project) -> None:
+    outside = nested.directory.parent / "outside"
+    outside.mkdir()
+    os.rename(nested.directory / "bundlepipe.yml", outside / "bp.yml")
+    (outside / "input").write_text("1")
+    (nested.directory / "bundlepipe.yml").symlink_to(outside / "bp.yml")
+    (nested.directory / "linked").symlink_to("../outside/input")
+    nested.write("dodo.py", f"{DODO}\ndef task_own():\n    return {{'actions': ['true'], 'file_dep': ['linked']}}\n")
+    with watching(nested, "own", "push_bundle") as watch:
+        watch.until(WAITS)
+        (outside / "input").write_text("another one")
+        assert watch.until(WAITS)[0] == "watch: linked changed"
+        (outside / "bp.yml").write_text(NESTED_BUNDLES.replace("bundles:", "bundels:"))
+        assert "bundlepipe.yml:" in watch.until(WAITS)[0]
+
+
+@pytest.mark.parametrize("way", ["removed", "renamed"])
+def test_it_ends_if_its_directory_is_gone(nested: Project, way: str) -> None:
+    with watching(nested, "push_bundle") as watch:
+        watch.until(WAITS)
+        if way == "removed":
+            shutil.rmtree(nested.directory)
+        else:
+            os.rename(nested.directory, nested.directory.parent / "elsewhere")
+        assert watch.ended(3)[-1] == f"ERROR: watch: {nested.directory} was removed or renamed: start it again"
 
 
 def test_a_task_that_changes_the_inputs_of_others_unseen_runs_a_few_times(project: Project) -> None:
@@ -297,7 +378,7 @@ def test_the_command_finds_the_pipeline_as_doit_does(nested: Project) -> None:
     below = Project(nested.directory / "below", nested.environment)
     with watching(below, "push_bundle", command=[sys.executable, "-m", "bundlepipe", "watch"]) as watch:
         lines = watch.until(WAITS)
-        assert lines[:2] == ["bundlepipe: running in .., where bundlepipe.yml is", "watch: no local record"]
+        assert lines[0] == "bundlepipe: running in .., where bundlepipe.yml is"
         nested.write("two/config.yml", "kind: edited\n")
         assert watch.until(WAITS)[0] == "watch: two/config.yml changed"
 
@@ -315,4 +396,7 @@ def test_settings_of_runs_hold(nested: Project) -> None:
     nested.write("doit.cfg", "[run]\nreporter = zero\n")
     nested.write("dodo.py", DODO.replace("import DOIT_CONFIG, ", "import ") + "DOIT_CONFIG = {'backend': 'json'}\n")
     with watching(nested, "push_bundle", command=[*DOIT, "watch"]) as watch:
-        assert watch.until(WAITS) == ["watch: no local record", "watch: waiting for changes"]
+        assert watch.until(WAITS) == [
+            "watch: lock_bundle:one, push_bundle:one, lock_bundle:two and 1 more: no local record",
+            "watch: waiting for changes",
+        ]
