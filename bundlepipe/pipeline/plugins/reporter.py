@@ -254,7 +254,7 @@ def announce(tasks: Mapping[str, Task], selected: Iterable[str]) -> None:
 def _wanted_recorder(tasks: Mapping[str, Task]) -> Recorder | None:
     """Return what records a run of these tasks, if the environment or one of their pipelines wants reports of it.
 
-    InvalidTask, with which doit ends the run, if the environment has the path of no report.
+    InvalidCommand, with which doit ends the run, if the environment has the path of no report.
     """
     given = os.environ.get(REPORT_VARIABLE, "")
     declared = [path for task in tasks.values() if isinstance(task, PipelineTask) for path in task.reports]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TextIO
 
-from doit.exceptions import InvalidTask
+from doit.exceptions import InvalidCommand
 
 SHOW_VARIABLE = "BUNDLEPIPE_SHOW"
 _ALL = "all"
@@ -25,12 +25,12 @@ def height_of(stream: TextIO) -> int:
 
 
 def wants_all() -> bool:
-    """Return whether the environment requests all lines; InvalidTask, with which doit ends the run, if it is
+    """Return whether the environment requests all lines; InvalidCommand, with which doit ends the run, if it is
     invalid.
     """
     wanted = os.environ.get(SHOW_VARIABLE, "")
     if wanted not in ("", _ALL):
-        raise InvalidTask(
+        raise InvalidCommand(
             f"{SHOW_VARIABLE}={wanted}: expected {SHOW_VARIABLE}={_ALL}, which shows a line for each task"
         )
     return wanted == _ALL

@@ -10,7 +10,7 @@ from bundlepipe.pipeline.declared.paths import is_within, normalise
 from bundlepipe.pipeline.records.state import CI_DIRECTORY, STATE_DIRECTORY
 from bundlepipe.pipeline.running.run import REPORT_VARIABLE
 
-EXPECTED = "a path that ends in .html, .md, .xml (JUnit), trace.json (a trace) or .json"
+EXPECTED = "a path that ends in .html or .htm, .md, .xml (JUnit), trace.json (a trace) or .json"
 
 
 class Kind(Enum):

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 
-from doit.exceptions import BaseFail, InvalidTask
+from doit.exceptions import BaseFail, InvalidCommand
 from doit.task import Task
 from msgspec import Struct
 
@@ -22,12 +22,12 @@ from bundlepipe.stores.http.traffic import traffic
 def recorder_of(given: str, declared: Sequence[str]) -> Recorder | None:
     """Return the recorder for the reports that the environment variable, or else the pipelines, want.
 
-    None if it has nothing but commas; InvalidTask, with which doit ends the run, for the path of no report.
+    None if it has nothing but commas; InvalidCommand, with which doit ends the run, for the path of no report.
     """
     try:
         paths = wanted_paths(given, declared)
     except ValueError as error:
-        raise InvalidTask(str(error)) from None
+        raise InvalidCommand(str(error)) from None
     return Recorder(paths) if paths else None
 
 

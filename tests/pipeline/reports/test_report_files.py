@@ -51,9 +51,9 @@ def test_another_reporter_writes_no_reports_and_a_line_says_so(chain: Project, r
 
 
 def test_reports_of_no_kind_are_refused(chain: Project) -> None:
-    run = chain.doit(env={"BUNDLEPIPE_REPORT": "report.json,report.pdf"}, status=2)
-    expected = "expected a path that ends in .html, .md, .xml (JUnit), trace.json (a trace) or .json"
-    assert f"BUNDLEPIPE_REPORT: report.pdf: {expected}" in run.output
+    run = chain.doit(env={"BUNDLEPIPE_REPORT": "report.json,report.pdf"}, status=3)
+    expected = "expected a path that ends in .html or .htm, .md, .xml (JUnit), trace.json (a trace) or .json"
+    assert (run.stdout, run.stderr) == ("", f"ERROR: BUNDLEPIPE_REPORT: report.pdf: {expected}\n")
     assert not (chain.directory / ".bundlepipe/digests").exists()
     chain.pipeline(f"reports: [report.json, report.pdf]\n{CHAIN}")
     assert f"bundlepipe.yml:5:24: reports: report.pdf: {expected}" in chain.refusal()
