@@ -138,9 +138,9 @@ def test_reports_that_the_environment_wants_are_checked_as_declared_ones_are(
 
 def test_records_of_runs_are_no_place_for_reports_without_a_pipeline_either(chain: Project) -> None:
     chain.write("dodo.py", ONLY_REPORTER + LOTS)
-    run = chain.doit("lots", env={"BUNDLEPIPE_REPORT": ".bundlepipe/x.json"}, status=2)
+    run = chain.doit("lots", env={"BUNDLEPIPE_REPORT": ".bundlepipe/x.json"}, status=3)
     expected = "BUNDLEPIPE_REPORT: .bundlepipe/x.json: .bundlepipe is for records of runs: write it elsewhere"
-    assert expected in run.output
+    assert (run.stdout, run.stderr) == ("", f"ERROR: {expected}\n")
 
 
 def test_the_summary_of_a_step_is_appended_if_reports_are_wanted(chain: Project, tmp_path: Path) -> None:
