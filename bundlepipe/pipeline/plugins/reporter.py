@@ -82,6 +82,8 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         display.begin()
         self._recorder = _wanted_recorder(tasks)
         self._begin_summary(tasks, selected_tasks)
+        if not self._tally.planned:
+            self._tell_of_empty_groups(tasks, selected_tasks)
         announce(tasks, selected_tasks)
 
     def _begin_summary(self, tasks: Mapping[str, Task], selected: Iterable[str]) -> None:
@@ -94,6 +96,12 @@ class PipelineReporter(ConsoleReporter):  # type: ignore[misc]
         if len(planned) > self._height:
             self._be_brief()
         self._shows_standing = all(_is_ours(tasks[name]) for name in planned)
+
+    def _tell_of_empty_groups(self, tasks: Mapping[str, Task], selected: Iterable[str]) -> None:
+        from bundlepipe.pipeline.plugins.empty_groups import nothing_chosen
+
+        if line := nothing_chosen(tasks, selected):
+            self.write(f"{line}\n")
 
     def _be_brief(self) -> None:
         """From now on, leave lines out unless all are wanted; summarise the whole run at its end in any case."""
