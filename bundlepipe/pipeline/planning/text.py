@@ -27,8 +27,7 @@ _DIFF_COLOURS = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
 _FAINT, _PLAIN = "\x1b[2m", "\x1b[0m"
 # The most reasons in one line for several tasks: more say little about all.
 _MOST_IN_COMMON = 2
-# The most reasons of one task that is asked for, and the most failures, with lines of their own.
-_MOST_REASONS = 10
+# The most failures with lines of their own.
 _MOST_FAILURES = 8
 # The most entries of a lock that are told one by one.
 _MOST_ENTRIES = 5
@@ -102,17 +101,18 @@ def why_text(plan: Plan, names: Sequence[str], paint: Paint = NO_PAINT) -> str:
             lines.append(f"{indent}{printable(task.name)}, as above")
             continue
         told.add(task.name)
-        lines.append(f"{indent}{_why_line(task, paint)}")
+        lines += [f"{indent}{line}" for line in _why_lines(task, paint)]
         waiting += [(cause, depth + 1) for cause in reversed(causes.of(task))]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _why_line(task: PlannedTask, paint: Paint) -> str:
-    shown = sentences(task.reasons[:_MOST_REASONS])
-    rest = len(task.reasons) - len(shown)
-    why = ", ".join([*shown, *([f"and {rest} more"] if rest else [])])
+def _why_lines(task: PlannedTask, paint: Paint) -> Iterator[str]:
+    """Yield the state of a task with its reason; several reasons have lines of their own."""
+    why = sentences(task.reasons)
     state = paint.state(TITLES.get(task.state, "is up to date"), task.state)
-    return f"{printable(task.name)} {state}" + (f": {why}" if why else "")
+    yield f"{printable(task.name)} {state}{': ' if why else ''}{why[0] if len(why) == 1 else ''}".rstrip()
+    if len(why) > 1:
+        yield from (f"  - {reason}" for reason in why)
 
 
 def _idle_lines(tasks: Sequence[PlannedTask], paint: Paint, *, are_told: bool) -> list[str]:
