@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from bundlepipe.errors import quoted
+
 _MOST = 5
 
 
@@ -20,3 +22,9 @@ def suggestions(name: str, known: Collection[str]) -> str:
     if near:
         return f"the nearest of {len(known)}: {', '.join(near)}"
     return f"there are {len(known)}, such as {', '.join(sorted(known)[:_MOST])}"
+
+
+def no_such_task(text: str, names: Collection[str]) -> str:
+    """Return the error for a text that is neither a task nor a target, given the names of all tasks."""
+    known = [name for name in names if not name.startswith("_")]
+    return f"{quoted(text)}: there is no such task, and no task makes it; {suggestions(text, known)}"

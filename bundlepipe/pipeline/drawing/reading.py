@@ -14,7 +14,7 @@ from doit.exceptions import InvalidCommand, InvalidDodoFile
 from doit.task import Task
 
 from bundlepipe.errors import quoted
-from bundlepipe.pipeline.declared.suggestions import suggestions
+from bundlepipe.pipeline.declared.suggestions import no_such_task
 from bundlepipe.pipeline.doit_adapter.internals import save_nothing
 from bundlepipe.pipeline.drawing.model import GraphTask, TaskGraph, TaskKind, folded
 from bundlepipe.pipeline.records.groups import GROUPS, group_name
@@ -88,8 +88,7 @@ class TaskNeeds:
             return found
         if text in self.tasks:
             raise InvalidCommand(f"{quoted(text)}: it has no tasks that are shown")
-        known = [name for name in self.tasks if not name.startswith("_")]
-        raise InvalidCommand(f"{quoted(text)}: there is no such task, and no task makes it; {suggestions(text, known)}")
+        raise InvalidCommand(no_such_task(text, list(self.tasks)))
 
     def _shown(self, name: str, graph: TaskGraph) -> list[str]:
         """Return the task, or what is shown in place of a hidden one: the next that it needs. Else nothing."""

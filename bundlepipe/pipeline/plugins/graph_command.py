@@ -17,6 +17,7 @@ from doit.exceptions import InvalidCommand
 from bundlepipe.errors import BundlepipeError, OutputError
 from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
 from bundlepipe.pipeline.plugins.options import switch
+from bundlepipe.pipeline.plugins.told_errors import ToldErrors
 
 if TYPE_CHECKING:
     from bundlepipe.pipeline.drawing.forms import Form
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _STANDARD = ("-", "/dev/stdout")
 
 
-class GraphCommand(DoitCmdBase):  # type: ignore[misc]
+class GraphCommand(ToldErrors, DoitCmdBase):  # type: ignore[misc]
     """Prints or writes the graph of tasks; nothing runs, and no request is sent."""
 
     name = "graph"

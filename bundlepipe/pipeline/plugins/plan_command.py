@@ -17,11 +17,13 @@ from bundlepipe.pipeline.doit_adapter.internals import variables
 from bundlepipe.pipeline.planning.markdown import plan_markdown
 from bundlepipe.pipeline.planning.plan import Plan
 from bundlepipe.pipeline.planning.text import Paint, plan_text, why_text
+from bundlepipe.pipeline.plugins.empty_groups import nothing_chosen
 from bundlepipe.pipeline.plugins.loader import PROJECT_FILES
 from bundlepipe.pipeline.plugins.options import switch
 from bundlepipe.pipeline.plugins.planned_run import answer_request, planned_run
 from bundlepipe.pipeline.plugins.screen import height_of, wants_all
-from bundlepipe.pipeline.running.edges import PipelineTask, reached
+from bundlepipe.pipeline.plugins.told_errors import ToldErrors
+from bundlepipe.pipeline.running.edges import PipelineTask, producers, reached
 
 if TYPE_CHECKING:
     from bundlepipe.pipeline.planning.saving import PlanSaver
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 _WORK = 2
 
 
-class PlanCommand(DoitCmdBase):  # type: ignore[misc]
+class PlanCommand(ToldErrors, DoitCmdBase):  # type: ignore[misc]
     """Prints what a run would do with each task, why, and what would come of it."""
 
     name = "plan"
@@ -108,6 +110,8 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
             {"--out": plan_file is not None, "--offline": offline, "--since": since is not None, "--diff": diff},
         )
         refuse_empty({"--out": plan_file, "--since": since})
+        if why and not self.sel_default_tasks:
+            raise InvalidCommand(f"--why {why} is about this task alone: leave out {' '.join(self.sel_tasks)}")
         output = self._output(plan_file, force=plan_force) if plan_file else None
         control = TaskControl(self.task_list)
         if outcomes:
@@ -115,6 +119,8 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
             answer_request(control, self.dep_manager, outcomes)
             return 0
         control.process([why] if why else self.sel_tasks)
+        if output:
+            _refuse_input(str(plan_file), output.path, control)
         if since:
             plan = self._plan_since(since, control, [why] if why else self.sel_tasks)
         else:
@@ -127,7 +133,8 @@ class PlanCommand(DoitCmdBase):  # type: ignore[misc]
             self.outstream.write(why_text(plan, _asked(plan, why, control), _paint(self.outstream)))
         else:
             most = None if wants_all() else height_of(self.outstream)
-            self.outstream.write(plan_text(plan, most, _paint(self.outstream)))
+            nothing = "" if plan.tasks else nothing_chosen(control.tasks, control.selected_tasks)
+            self.outstream.write(f"{nothing}\n" if nothing else plan_text(plan, most, _paint(self.outstream)))
         if any(task.state == "error" for task in plan.tasks):
             return 1
         return _WORK if detailed_exitcode and plan.has_work else 0
@@ -203,6 +210,17 @@ def refuse_empty(given: Mapping[str, str | None]) -> None:
     for option, value in given.items():
         if value == "":
             raise InvalidCommand(f"{option} has an empty value, as '' and \"$VARIABLE\" without a value are")
+
+
+def _refuse_input(given: str, path: str, control: TaskControl) -> None:
+    """Raise InvalidCommand if the file for a saved plan is among what its tasks read: saving it would change that."""
+    names = reached(control.selected_tasks, lambda name: control.tasks[name].task_dep)
+    reads = [read for name in sorted(names) for read in getattr(control.tasks[name], "reads", ())]
+    for reader, _ in producers(reads, {path: "--out"}):
+        raise InvalidCommand(
+            f"--out {given}: {reader} reads the files there, so the plan would be out of date as soon as it is saved: "
+            "write it elsewhere, or exclude it"
+        )
 
 
 def _saver() -> PlanSaver:

@@ -16,11 +16,12 @@ from doit.exceptions import InvalidCommand
 
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
+from bundlepipe.pipeline.plugins.told_errors import ToldErrors
 
 _LIBRARY = "watchfiles"
 
 
-class WatchCommand(Run):  # type: ignore[misc]
+class WatchCommand(ToldErrors, Run):  # type: ignore[misc]
     """Runs tasks, and again when their inputs change.
 
     The process that watches loads no tasks: it starts itself again, to look at the tasks and to run them, so that

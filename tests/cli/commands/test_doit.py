@@ -266,3 +266,22 @@ def test_ends_when_told(command: Command, number: signal.Signals) -> None:
     _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
     assert b"Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("plan --bogus", "unknown option --bogus: 'bundlepipe plan --help' lists the options"),
+        ("watch --pdb", "unknown option --pdb: 'bundlepipe watch --help' lists the options"),
+        ("graph --of", "option --of requires argument: 'bundlepipe graph --help' lists the options"),
+        ("doit plan --bogus", "unknown option --bogus: 'bundlepipe doit help plan' lists the options"),
+        ("plan push_bundel", "'push_bundel': there is no such task, and no task makes it; the nearest of "),
+        ("plan --why push_bundel", "'push_bundel': there is no such task, and no task makes it; the nearest of "),
+        ("watch push_bundel", "'push_bundel': there is no such task, and no task makes it; the nearest of "),
+        ("plan --why push_bundle push_image", "--why push_bundle is about this task alone: leave out push_image"),
+    ],
+)
+def test_faulty_command_lines_are_told_in_a_line(pipeline: Command, line: str, told: str) -> None:
+    failed = pipeline("bundlepipe", *line.split())
+    assert failed.status == 3 and failed.stdout == ""
+    assert failed.stderr.startswith(f"ERROR: {told}") and failed.stderr.count("\n") == 1

@@ -181,6 +181,28 @@ def test_why_tells_the_chain_down_to_the_file(declared: Project) -> None:
     assert declared.doit("plan", "--why", "lock_bundle").stdout.count("is up to date") == 2
 
 
+def test_a_group_without_tasks_is_told_and_others_are_named(project: Project) -> None:
+    project.pipeline("images:\n  site: {files: [site]}\n")
+    project.write("site/index.html", "hello")
+    told = "nothing to do: push_bundle has no tasks; name others, such as push_image\n"
+    assert project.doit().stdout == project.doit("plan").stdout == project.doit("-n", "0").stdout == told
+    assert project.doit("pull_bundle", "push_bundle").stdout == (
+        "nothing to do: pull_bundle, push_bundle have no tasks; name others, such as push_image\n"
+    )
+    assert "nothing to do" not in project.doit("push_bundle", "push_image").stdout
+    assert "nothing to do" not in project.doit("plan", "push_bundle", "push_image").stdout
+
+
+def test_a_plan_is_not_saved_in_what_its_tasks_read(declared: Project) -> None:
+    refused = declared.doit("plan", "--out", "site/plan.json", "push_image", status=3)
+    assert refused.stderr == (
+        "ERROR: --out site/plan.json: push_image:site reads the files there, so the plan would be out of date as soon "
+        "as it is saved: write it elsewhere, or exclude it\n"
+    )
+    assert not (declared.directory / "site/plan.json").exists()
+    declared.doit("plan", "--out", "plan.json", "push_image")
+
+
 def test_the_text_is_short_and_coloured_on_a_terminal_alone(declared: Project) -> None:
     lines = declared.doit("plan", "push_bundle:one").stdout.splitlines()
     assert [line.split()[0] for line in lines] == [

@@ -361,7 +361,7 @@ def test_requests_for_one_run_are_for_the_first(nested: Project) -> None:
 @pytest.mark.parametrize(
     ("broken", "arguments", "told"),
     [
-        (False, ["push_bundel"], 'ERROR: command `watch` invalid parameter: "push_bundel".'),
+        (False, ["push_bundel"], "ERROR: 'push_bundel': there is no such task"),
         (True, ["push_bundle"], "ERROR: bundlepipe.yml:6:23: unknown key 'lok'"),
     ],
 )
