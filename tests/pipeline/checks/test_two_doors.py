@@ -123,11 +123,21 @@ TOLD: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "a bad name": (
         "bundles: {b c: {files: [b], push: r.example/x}}",
         (
-            "bundlepipe.yml:3:11: the key 'b c' cannot be used here, expected a name of lower-case letters, digits, "
-            "'.', '_' and '-', starting with a letter or digit"
+            "bundlepipe.yml:3:11: the key 'b c' cannot be used here, expected a name of up to 200 lower-case letters, "
+            "digits, '.', '_' and '-', starting with a letter or digit"
         ),
         bundle(name="b c"),
-        "bundle 'b c': name: expected lower-case letters, digits, '.', '_' and '-', and a letter or digit first",
+        "bundle 'b c': name: expected up to 200 lower-case letters, digits, '.', '_' and '-', and a letter or digit first",
+    ),
+    "a name that no file can have": (
+        f"bundles: {{{'b' * 201}: {{files: [b], push: r.example/x}}}}",
+        (
+            f"bundlepipe.yml:3:11: the key '{'b' * 59}…' cannot be used here, expected a name of up to 200 "
+            "lower-case letters, digits, '.', '_' and '-', starting with a letter or digit"
+        ),
+        bundle(name="b" * 201),
+        f"bundle '{'b' * 201}': name: expected up to 200 lower-case letters, digits, '.', '_' and '-', "
+        "and a letter or digit first",
     ),
     "no destination": (
         "bundles: {b: {files: [b]}}",
