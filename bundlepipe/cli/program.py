@@ -11,8 +11,10 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from bundlepipe.cli.messages import message_of
+from bundlepipe.cli.parsing.arguments import asks_for
 from bundlepipe.cli.parsing.command import Run
 from bundlepipe.cli.parsing.groups import Commands
+from bundlepipe.cli.printing.console import Console
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, KBLD, Tool, tool_of
 from bundlepipe.errors import BundlepipeError
 from bundlepipe.pipeline.doit_adapter.closed_output import UnwritableOutput, end_quietly
@@ -78,6 +80,9 @@ def run(program: str, arguments: Sequence[str]) -> int:
         click.echo(error.format_message())
         return 0
     except (BundlepipeError, OSError, click.ClickException) as error:
+        if isinstance(error, click.UsageError) and this.tool is BUNDLEPIPE and asks_for(arguments, "--json"):
+            # Scripts read the document also if the arguments are wrong; imgpkg and kbld print none then.
+            this.console = Console(as_json=True)
         return _fail(this, error)
     except UnwritableOutput as ending:
         return _fail(this, OSError(errno.EIO, ending.reason))

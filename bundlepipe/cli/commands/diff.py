@@ -11,7 +11,7 @@ from bundlepipe.cli.narration import narrated
 from bundlepipe.cli.parsing.command import Command, Option, Run, Switch
 from bundlepipe.cli.parsing.registry_options import Access, registry_options
 from bundlepipe.cli.parsing.sides import Sides
-from bundlepipe.errors import BundlepipeError
+from bundlepipe.errors import BundlepipeError, StoreError
 
 if TYPE_CHECKING:
     from bundlepipe.verbs.diffing.difference import Difference
@@ -64,11 +64,20 @@ def diff(
         raise BundlepipeError(_NOT_JSON)
     from bundlepipe.cli.doit_program import load_tasks
     from bundlepipe.verbs.diffing.diff import diff as compare
+    from bundlepipe.verbs.diffing.sides import may_be_a_directory
 
     sides = Sides(lambda: load_tasks(run.tool.name), lambda text: run.console.note(f"{run.tool.name}: {text}"))
     with sides.parsed(old, new) as pair, narrated(run, "diff") as emit, fetching():
         stores = access.stores(run, emit, registries=sides.registries)
-        difference = compare(*pair, stores, context=unified, sizes=not name_only, emit=emit)
+        try:
+            difference = compare(*pair, stores, context=unified, sizes=not name_only, emit=emit)
+        except StoreError:
+            for text, side in zip((old, new), pair, strict=True):
+                if may_be_a_directory(text, side):
+                    run.console.note(
+                        f"{run.tool.name}: {text}: there is no such directory here, so it was taken for {side}"
+                    )
+            raise
     for unread in difference.unread:
         run.console.note(f"{run.tool.name}: not compared: {unread.image}: {unread.reason}")
     _print(run, difference, stat=stat, name_only=name_only, markdown=markdown)

@@ -6,6 +6,7 @@ imgpkg and kbld parse with cobra and pflag (their documentation): `--flag=false`
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -78,6 +79,16 @@ def command_first(arguments: Sequence[str], parameters: Sequence[click.Parameter
             continue
         return [argument, *arguments[:index], *arguments[index + 1 :]]
     return list(arguments)
+
+
+def asks_for(arguments: Sequence[str], switch: str) -> bool:
+    """Return whether arguments, which may be faulty otherwise, have a switch on: the last one counts."""
+    asked = False
+    for argument in itertools.takewhile(lambda each: each != "--", arguments):
+        name, equals, value = argument.partition("=")
+        if name == switch:
+            asked = not equals or value[:1] in ("1", "t", "T")
+    return asked
 
 
 def _takes_next(argument: str, options: Mapping[str, click.Option]) -> bool:

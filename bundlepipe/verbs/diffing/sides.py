@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from bundlepipe.errors import InputError
 from bundlepipe.filesystem.inputs import Inputs
 from bundlepipe.oci.digest import Digest
-from bundlepipe.oci.reference import Reference, Repository
+from bundlepipe.oci.reference import DOCKER_HUB_ALIASES, Reference, Repository
 from bundlepipe.stores.location import LOCAL_PREFIXES, Location, parse_location
 from bundlepipe.stores.protocol import Source
 
@@ -70,3 +70,9 @@ def parse_side(text: str) -> Location | Directory:
     if text.startswith(_PATH_STARTS) or text in (".", ".."):
         raise InputError(f"{text}: there is no such directory")
     return parse_location(text)
+
+
+def may_be_a_directory(text: str, side: Side) -> bool:
+    """Return whether a string may be the mistyped name of a directory, though it names a repository of Docker Hub."""
+    is_short = isinstance(side, Reference) and side.repository.registry in DOCKER_HUB_ALIASES
+    return is_short and not {":", "@"} & set(text) and text.partition("/")[0] not in DOCKER_HUB_ALIASES

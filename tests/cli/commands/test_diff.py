@@ -223,3 +223,13 @@ def test_nothing_is_written(command: Command, app: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in command.directory.rglob("*")}
     assert not list(temporary.iterdir())
     assert stat.S_ISDIR(temporary.stat().st_mode)
+
+
+def test_a_short_name_without_a_directory_is_explained_if_it_cannot_be_read(command: Command, app: Path) -> None:
+    nowhere = {"https_proxy": "http://127.0.0.1:1", "no_proxy": ""}
+    failed = command("bundlepipe", "diff", "app", "ap", env=nowhere)
+    told = "bundlepipe: ap: there is no such directory here, so it was taken for index.docker.io/library/ap"
+    assert failed.status == 2
+    assert told in failed.stderr.splitlines()
+    for named in ("ap:1", "docker.io/ap"):
+        assert "no such directory" not in command("bundlepipe", "diff", "app", named, env=nowhere).stderr

@@ -143,6 +143,29 @@ def test_an_error_is_a_line(command: Command, shop: tuple[Reference, str]) -> No
     assert json.loads(failed.stdout)["Lines"] == [failed.stderr.rstrip("\n")]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "pull --json -b registry.example/app",
+        "push --json -b",
+        "push --bogus --json",
+        "copy --json=true --concurrency x",
+        "diff --json",
+        "lock merge --json",
+        "--json nosuch",
+    ],
+)
+def test_wrong_arguments_are_a_line_too(command: Command, arguments: str) -> None:
+    failed = command("bundlepipe", *arguments.split())
+    assert failed.status == (2 if "diff" in arguments else 1)
+    assert json.loads(failed.stdout) == {"Tables": None, "Blocks": None, "Lines": [failed.stderr.rstrip("\n")]}
+
+
+@pytest.mark.parametrize("arguments", ["push --bogus --json=false", "push --json --json=f -b", "push --bogus -- --json"])
+def test_without_it_they_are_on_stderr_alone(command: Command, arguments: str) -> None:
+    assert command("bundlepipe", *arguments.split()).stdout == ""
+
+
 def test_imgpkg_has_the_lines(command: Command, shop: tuple[Reference, str]) -> None:
     _, place = shop
     pushed = json.loads(command("imgpkg", "push", "-b", place, "-f", "config", "--json").output)
