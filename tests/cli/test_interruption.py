@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -145,3 +146,37 @@ def test_colours_are_for_terminals_and_can_be_refused(command: Command) -> None:
         terminal.run(["bundlepipe", "version", *options], cwd=command.directory, env=command.environment(env))
         assert ("\x1b[32mSucceeded" in terminal.output) == is_coloured
     assert "\x1b" not in command("bundlepipe", "version", "--tty").output
+
+
+# Gets Ctrl-C while a module is being loaded.
+INTERRUPTED_LOADING = """\
+import os, signal, sys
+wanted = sys.argv.pop(1)
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == wanted:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from bundlepipe.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "status", "told"),
+    [
+        ("bundlepipe.cli.program", -signal.SIGINT, ""),
+        ("click", -signal.SIGINT, ""),
+        ("bundlepipe.cli.commands.about", 130, "bundlepipe: interrupted\n"),
+    ],
+)
+def test_there_is_no_traceback_while_it_loads(command: Command, module: str, status: int, told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_LOADING, module, "version"],
+        cwd=command.directory,
+        env=command.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", told)
