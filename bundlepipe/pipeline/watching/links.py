@@ -56,7 +56,7 @@ class Links:
 def _passed(path: str) -> Iterator[str]:
     """Yield the links that an absolute path leads through and then what it leads to; nothing if there are none.
 
-    Those at the top of the file system do not count: nobody changes them while working.
+    Those at the top of the file system do not count: no one changes them while working.
     """
     done, rest, count = os.sep, path.split(os.sep), 0
     while rest:

@@ -107,7 +107,7 @@ def _phrases(reasons: Sequence[_Judged], is_wanted: Callable[[Code], bool]) -> l
 
 
 def _written(reasons: Sequence[_Judged], tasks: Iterable[Task]) -> Iterator[str]:
-    """Yield what locks wrote and nobody changed since: all that read it themselves are up to date."""
+    """Yield what locks wrote and no one changed since: all that read it themselves are up to date."""
     lock_files = {task.pipeline: task.lock_file for task in tasks if isinstance(task, PipelineTask) and task.lock_file}
     kept, others = set[str](), set[str]()
     for task, found in reasons:

@@ -37,10 +37,11 @@ class Patterns:
     def directories(self) -> Iterator[str]:
         """Yield the existing directories in which a path that matches may appear."""
         for parts in self._parts:
-            while not all(map(_is_literal, parts)):
-                parts = parts[:-1]
+            literal = len(list(itertools.takewhile(_is_literal, parts)))
+            for length in range(literal, len(parts)):
                 # With `recursive`, `**` stands for any number of directories.
-                yield from map(os.path.normpath, glob.glob(os.sep.join([*parts, ""]), recursive=True))
+                above = os.sep.join([*parts[:length], ""])
+                yield from map(os.path.normpath, glob.glob(above, recursive=True))
 
 
 def _is_literal(part: str) -> bool:

@@ -161,7 +161,9 @@ def test_wrong_arguments_are_a_line_too(command: Command, arguments: str) -> Non
     assert json.loads(failed.stdout) == {"Tables": None, "Blocks": None, "Lines": [failed.stderr.rstrip("\n")]}
 
 
-@pytest.mark.parametrize("arguments", ["push --bogus --json=false", "push --json --json=f -b", "push --bogus -- --json"])
+@pytest.mark.parametrize(
+    "arguments", ["push --bogus --json=false", "push --json --json=f -b", "push --bogus -- --json"]
+)
 def test_without_it_they_are_on_stderr_alone(command: Command, arguments: str) -> None:
     assert command("bundlepipe", *arguments.split()).stdout == ""
 

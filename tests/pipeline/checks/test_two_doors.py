@@ -127,7 +127,10 @@ TOLD: dict[str, tuple[str, str, dict[str, Any], str]] = {
             "digits, '.', '_' and '-', starting with a letter or digit"
         ),
         bundle(name="b c"),
-        "bundle 'b c': name: expected up to 200 lower-case letters, digits, '.', '_' and '-', and a letter or digit first",
+        (
+            "bundle 'b c': name: expected up to 200 lower-case letters, digits, '.', '_' and '-', "
+            "and a letter or digit first"
+        ),
     ),
     "a name that no file can have": (
         f"bundles: {{{'b' * 201}: {{files: [b], push: r.example/x}}}}",
@@ -136,8 +139,10 @@ TOLD: dict[str, tuple[str, str, dict[str, Any], str]] = {
             "lower-case letters, digits, '.', '_' and '-', starting with a letter or digit"
         ),
         bundle(name="b" * 201),
-        f"bundle '{'b' * 201}': name: expected up to 200 lower-case letters, digits, '.', '_' and '-', "
-        "and a letter or digit first",
+        (
+            f"bundle '{'b' * 201}': name: expected up to 200 lower-case letters, digits, '.', '_' and '-', "
+            "and a letter or digit first"
+        ),
     ),
     "no destination": (
         "bundles: {b: {files: [b]}}",

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from doit.cmd_base import DodoTaskLoader
@@ -126,7 +127,12 @@ def test_trees_are_searched_for_pipeline_files_only_where_they_changed(
     found.directories()
     searched: list[str] = []
     search = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: searched.append(str(path)) or search(path))
+
+    def noted(path: str) -> Any:
+        searched.append(path)
+        return search(path)
+
+    monkeypatch.setattr(os, "scandir", noted)
     (tmp_path / "apps/two/file").write_text("")
     (tmp_path / "apps/two/bundlepipe.yml").write_text("")
     assert relevant(tmp_path, found) == set()
