@@ -74,7 +74,14 @@ class CIPlanCommand(PlanCommand):
         outputs: str | None,
     ) -> int:
         end_quietly()
-        refuse_empty({"--out": plan_file, "--since": since, "--plan": earlier})
+        given = {
+            "--out": plan_file,
+            "--since": since,
+            "--plan": earlier,
+            "--durations": durations,
+            "--outputs": outputs,
+        }
+        refuse_empty(given)
         if since:
             _refuse_with_since({"--out": plan_file, "--plan": earlier, "--outputs": outputs})
             return super()._execute(json, markdown, "", None, False, False, since, None, False, False)
