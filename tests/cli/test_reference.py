@@ -14,8 +14,8 @@ from bundlepipe.cli.parsing.command import Command, Option, Run
 from bundlepipe.cli.parsing.groups import Commands
 from bundlepipe.cli.program import command_of
 from bundlepipe.cli.tool import BUNDLEPIPE, IMGPKG, KBLD, Tool
-from bundlepipe.pipeline.plugins.ci_plan_command import CIPlanCommand
-from bundlepipe.pipeline.plugins.ci_run_command import PLAN_OPTION
+from bundlepipe.pipeline.plugins.ci.plan_command import CIPlanCommand
+from bundlepipe.pipeline.plugins.ci.run_command import PLAN_OPTION
 
 REFERENCE = (Path(__file__).parents[2] / "docs/reference/command.md").read_text()
 _SECTION = re.compile(r"^### (?P<title>.+)\n(?P<text>(?:(?!^#).*\n)*)", re.MULTILINE)

@@ -18,7 +18,7 @@ def plan(context: click.Context, arguments: list[str]) -> None:
     It finds the tasks as `bundlepipe doit` does. The saved plan is what each job needs: `bundlepipe ci run
     SHARD --plan plan.json` does the tasks of one.
     """
-    from bundlepipe.pipeline.plugins.ci_plan_command import CIPlanCommand
+    from bundlepipe.pipeline.plugins.ci.plan_command import CIPlanCommand
 
     run_command(context, "plan", arguments, name=_name(context), commands={"plan": CIPlanCommand})
 
@@ -32,7 +32,7 @@ def run(context: click.Context, arguments: list[str]) -> None:
     It is doit's run of these tasks, and takes its options. What other shards make has to be there; each
     costs one request. If a job failed, run it again: what is done is not done twice.
     """
-    from bundlepipe.pipeline.plugins.ci_run_command import CIRunCommand
+    from bundlepipe.pipeline.plugins.ci.run_command import CIRunCommand
 
     # doit takes options only before the others.
     leading = list(takewhile(lambda argument: not argument.startswith("-"), arguments))

@@ -1,0 +1,1 @@
+"""The commands of `bundlepipe ci` that doit runs."""
