@@ -6,13 +6,12 @@ A plan without the key `saved`, as `doit plan --json` prints it, says what a run
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 from msgspec.structs import replace
 
 from bundlepipe.errors import BundlepipeError, DocumentError, printable, quoted
@@ -20,17 +19,23 @@ from bundlepipe.filesystem.snapshots import FileState, Snapshot
 from bundlepipe.oci.digest import Digest
 
 _SCHEMA = "plan"
+State = Literal["none", "run", "maybe", "error"]
+# As in the schema.
+_Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+_Digest = Annotated[str, Meta(pattern="^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$")]
+_Mode = Annotated[str, Meta(pattern="^[0-7]{1,5}$")]
+_Salt = Annotated[str, Meta(pattern="^([0-9a-f]{2})+$")]
 # Begins what stands for a value that may be a secret.
 SEAL = "scrypt:"
 # Of scrypt: a guess at a secret costs about 50 ms.
 _COST = {"n": 1 << 14, "r": 8, "p": 1, "dklen": 32}
 
 
-class SavedFile(Struct, frozen=True, omit_defaults=True):
+class SavedFile(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A file by its content, or a directory; `mode` is octal, and empty if it does not matter."""
 
-    sha256: str | None = None
-    mode: str = ""
+    sha256: _Hash | None = None
+    mode: _Mode = ""
 
     @property
     def state(self) -> FileState:
@@ -46,7 +51,7 @@ def saved_files(snapshot: Snapshot) -> dict[str, SavedFile]:
     }
 
 
-class SavedTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SavedTask(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What a task is to be done with, and what comes of it.
 
     `pipeline` is the prefix of its pipeline, None for a user's own task. `files` are those that it reads, with
@@ -58,23 +63,23 @@ class SavedTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pipeline: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, SavedFile] | None = None
-    archives: Mapping[str, str] = field(default_factory=dict)
-    outputs: Mapping[str, str] = field(default_factory=dict)
+    archives: Mapping[str, _Hash] = field(default_factory=dict)
+    outputs: Mapping[str, _Hash] = field(default_factory=dict)
     records: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
-    state: str = ""
+    state: State | Literal[""] = ""
 
 
-class SavedLookup(Struct, frozen=True, omit_defaults=True):
+class SavedLookup(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A reference, with a selection among its tags and a platform, and the digest that it was resolved to."""
 
     reference: str
-    digest: str
+    digest: _Digest
     tags: str = ""
     platform: str = ""
 
 
-class Saved(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Saved(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What a plan was made of.
 
     `variables` are those of the command line; `selected` the tasks that it was made for.
@@ -82,12 +87,12 @@ class Saved(Struct, frozen=True, kw_only=True, omit_defaults=True):
     destinations named, None for one that named nothing.
     """
 
-    salt: str
+    salt: _Salt
     variables: Mapping[str, str] = field(default_factory=dict)
     selected: Sequence[str] | None = None
     open: Sequence[str] = ()
     resolved: Sequence[SavedLookup] = ()
-    destinations: Mapping[str, str | None] = field(default_factory=dict)
+    destinations: Mapping[str, _Digest | None] = field(default_factory=dict)
     tasks: Mapping[str, SavedTask] = field(default_factory=dict)
 
 
@@ -100,12 +105,14 @@ class SavedShard(Struct, frozen=True):
 
 class _Task(Struct, frozen=True):
     name: str
-    state: str
+    state: State
     # Texts, or mappings with a subject: for messages only.
     reasons: Sequence[Any] = ()
 
 
-class _Document(Struct, frozen=True):
+class _Document(Struct, frozen=True, kw_only=True):
+    apiVersion: Literal["bundlepipe.dev/v1alpha1"]  # noqa: N815  (a key of the document)
+    kind: Literal["Plan"]
     tasks: Sequence[_Task]
     saved: Saved | UnsetType = UNSET
     shards: Sequence[SavedShard] = ()
@@ -126,7 +133,7 @@ class SavedPlan(Struct, frozen=True):
     @classmethod
     def parse(cls, content: bytes, path: str) -> SavedPlan:
         """Parse a file. Raises DocumentError for a faulty one, BundlepipeError for one that cannot be carried out."""
-        document = msgspec.convert(_data(content, path), _Document, strict=False)
+        document = _document(content, path)
         if document.saved is UNSET:
             raise BundlepipeError(
                 f"{path}: says what a run would do, but not of what: make a plan that can be carried out with "
@@ -182,24 +189,20 @@ def _text(reason: Any) -> str:
     return printable(str(reason))
 
 
-def _data(content: bytes, path: str) -> Any:
-    """Return the valid content of a file: read as JSON if it is that and valid, since only faults need positions."""
+def _document(content: bytes, path: str) -> _Document:
+    """Return the content of a file. Only faults need the schema, which takes seconds for thousands of tasks."""
     try:
-        return _checked_data(content, path)
+        return msgspec.json.decode(content, type=_Document)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        return msgspec.convert(_checked_data(content, path), _Document, strict=False)
     except RecursionError:
         raise DocumentError([f"{path}: is nested too deeply to be a plan"]) from None
 
 
 def _checked_data(content: bytes, path: str) -> Any:
     from bundlepipe.documents.schemas import validator
-
-    try:
-        data = json.loads(content)
-    except ValueError:
-        pass
-    else:
-        if validator.is_valid(data, _SCHEMA):
-            return data
     from bundlepipe.documents.yaml.reader import load_one
 
     document = load_one(content, path)
