@@ -6,6 +6,7 @@ A plan without the key `saved`, as `doit plan --json` prints it, says what a run
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -192,8 +193,9 @@ def _text(reason: Any) -> str:
 def _document(content: bytes, path: str) -> _Document:
     """Return the content of a file. Only faults need the schema, which takes seconds for thousands of tasks."""
     try:
-        return msgspec.json.decode(content, type=_Document)
-    except (msgspec.DecodeError, RecursionError):
+        # Not by msgspec, which refuses the escapes of names of files that are not UTF-8.
+        return msgspec.convert(json.loads(content), _Document)
+    except (ValueError, RecursionError):
         pass
     try:
         return msgspec.convert(_checked_data(content, path), _Document, strict=False)
