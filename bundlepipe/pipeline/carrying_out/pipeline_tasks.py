@@ -172,6 +172,8 @@ class Carried(Struct, frozen=True):
             if path in now and now[path].sha256 == sha256:
                 now.pop(path)
                 before.pop(path, None)
+            elif path in now and path not in before:
+                yield f"{printable(path)}, which an earlier run has left here, is new"
         yield from differs_from_plan(before, now, self.open)
         yield from _changed_archives(saved, self.open)
 

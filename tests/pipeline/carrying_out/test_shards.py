@@ -9,7 +9,7 @@ import pytest
 
 from bundlepipe.errors import NotFound
 from tests.support.planned import DECLARED, Place, clone_of
-from tests.support.project import Project, Run
+from tests.support.project import EMPTY_LOCK, Project, Run
 from tests.support.services import Registry
 
 SHARDS = {
@@ -142,6 +142,17 @@ def test_a_job_refuses_changed_inputs_of_its_own_tasks_only(place: Place) -> Non
     _job(place.project, "3-01")
     run, _ = _job(place.project, "2-01", status=None)
     assert "one/config.yml changed since plan.json was made: undo that, or plan again" in run.stdout
+
+
+def test_a_lock_that_an_earlier_run_has_left_is_named(place: Place) -> None:
+    place.plan()
+    _divide(place.project, SHARDS)
+    _job(place.project, "1-01")
+    clone = clone_of(place.project)
+    clone.write("one/.imgpkg/images.yml", EMPTY_LOCK)
+    refused = clone.doit("-c", "plan=plan.json", "shard=2-01", status=None)
+    lock = "one/.imgpkg/images.yml"
+    assert f"{lock}, which an earlier run has left here, is new since plan.json was made" in refused.stdout
 
 
 def test_a_users_own_task_of_another_shard_does_not_run(place: Place) -> None:
