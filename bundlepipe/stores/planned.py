@@ -18,6 +18,8 @@ from bundlepipe.stores.protocol import BlobContent, OpenContent, Source, Store, 
 from bundlepipe.stores.resolved import Resolved, ResolvedStores
 from bundlepipe.stores.settings import RegistrySettings
 
+# How a sentence ends about what is open in a plan that asks no registry.
+ONLY_REGISTRY_KNOWS = "is not known without asking the registry"
 # As stores yield it: a caller that ends after the first chunk has received no more.
 _CHUNK = 256 * 1024
 # What a plan itself receives of one blob at most.
@@ -320,7 +322,7 @@ class _NotAsked:
     def _unknown(self, what: str) -> NotFound | Unforeseen:
         if self._is_new:
             return NotFound(f"{self.name}: nothing is there yet")
-        return Unforeseen(f"{what} is not known without asking the registry")
+        return Unforeseen(f"{what} {ONLY_REGISTRY_KNOWS}")
 
 
 def _still_open(open_content: OpenContent) -> OpenContent:

@@ -1,4 +1,4 @@
-"""The command `lock merge`, git's merge driver for lock files."""
+"""The commands `lock check`, whether locks are current, and `lock merge`, git's merge driver for lock files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bundlepipe.cli.doit_program import Untouched, run_command
 from bundlepipe.cli.parsing.command import PATH, Command, Run
 from bundlepipe.cli.parsing.groups import Commands
 from bundlepipe.cli.printing.results import merged_to_json
@@ -24,10 +25,28 @@ _AS_TEXT = (
 )
 
 lock = Commands(
-    {"merge": ("lock:merge", "Merge the lock files of two branches, as git's merge driver")},
+    {
+        "check": ("lock:check", "Find locks that are out of date, without a network"),
+        "merge": ("lock:merge", "Merge the lock files of two branches, as git's merge driver"),
+    },
     name="lock",
-    help="Work on the lock file of a pipeline.",
+    help="Work on the locks of a pipeline.",
 )
+
+
+@click.command(cls=Untouched, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def check(context: click.Context, arguments: list[str]) -> None:
+    """Find locks that are out of date, without a network: `bundlepipe lock check`, `bundlepipe lock check --help`.
+
+    It finds the tasks as `bundlepipe doit` does. It prints a line for each file that `doit lock_bundle` would
+    change, and then exits with 1. Nothing is written.
+    """
+    from bundlepipe.pipeline.plugins.status_commands import LockCheckCommand
+
+    name = f"{context.find_root().info_name} lock"
+    run_command(context, "check", arguments, name=name, commands={"check": LockCheckCommand})
 
 
 @click.command(

@@ -217,6 +217,11 @@ class LockAction(Action):
         """Whether no program prints what is searched."""
         return not programs_searched(self._bundle)
 
+    @property
+    def lock_file(self) -> str | None:
+        """The lock file that images.yml comes from, if there is one: then images.yml need not be committed."""
+        return self._settings.lock_file
+
     # The lock has all that it decides.
     decisive_options = ()
     checks_output = True

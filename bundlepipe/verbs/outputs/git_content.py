@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from bundlepipe.concurrency.processes import run_program
 from bundlepipe.errors import ProgramError, ProgramMissing
 from bundlepipe.filesystem.base_directory import anchored, as_given
 
 # `git status` would write to the index, perhaps at the same time as the user's own git.
-_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1"}
+_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0"}
+# Of commands that take paths as patterns; others refuse it.
+_LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
 # Variables in git's hooks, which may name another repository than the one around the path.
 _OF_ONE_REPOSITORY = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -36,6 +38,20 @@ def find_tracked(paths: Sequence[str]) -> list[str]:
     try:
         output = _git(anchored(os.curdir), "ls-files", "-z", "--", *paths)
     except (ProgramError, ProgramMissing):
+        return []
+    found = {os.path.normpath(os.fsdecode(path)) for path in output.split(b"\0") if path}
+    return [path for path in paths if os.path.normpath(path) in found]
+
+
+def find_ignored(paths: Sequence[str]) -> list[str]:
+    """Return the paths that git ignores, by .gitignore and the like, whether they exist; empty if it cannot tell."""
+    if not paths:
+        return []
+    listed = b"".join(os.fsencode(path) + b"\0" for path in paths)
+    try:
+        output = _git(anchored(os.curdir), "check-ignore", "-z", "--stdin", stdin=listed, pathspecs={})
+    except (ProgramError, ProgramMissing):
+        # So it ends, too, if it ignores none of them.
         return []
     found = {os.path.normpath(os.fsdecode(path)) for path in output.split(b"\0") if path}
     return [path for path in paths if os.path.normpath(path) in found]
@@ -81,15 +97,16 @@ def _status(directory: str, path: str) -> bytes:
     return _git(directory, "status", *options, "--", path)
 
 
-def _git(directory: str, *arguments: str) -> bytes:
+def _git(directory: str, *arguments: str, stdin: bytes | None = None, pathspecs: Mapping[str, str] = _LITERAL) -> bytes:
     # A file system monitor is a program that the repository may name.
     command = ("git", "-c", "core.fsmonitor=false", *arguments)
     return run_program(
         command,
         lambda line: None,
         directory=directory,
-        environment=_ENVIRONMENT,
-        without=_OF_ONE_REPOSITORY,
+        environment={**_ENVIRONMENT, **pathspecs},
+        without=(*_OF_ONE_REPOSITORY, *_LITERAL),
+        stdin=stdin,
         captures_output=True,
     )
 
