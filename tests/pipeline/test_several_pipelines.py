@@ -123,7 +123,10 @@ SAME = {
         "blue/bundlepipe.yml and one declared in Python, have the same prefix 'x'",
     ),
     "two names": ("one = two = Pipeline()\n", "the dodo.py has two names for one pipeline, one declared in Python"),
-    "no name": ('one = Pipeline(prefix="Blue:1")\n', "Pipeline: prefix: 'Blue:1' is not a prefix: expected lower-case"),
+    "no name": (
+        'one = Pipeline(prefix="Blue:1")\n',
+        "Pipeline: prefix: 'Blue:1' is not a prefix: expected up to 200 lower-case",
+    ),
     "no text": ("one = Pipeline(prefix=1)\n", "Pipeline: prefix: expected a string, found the number 1"),
 }
 

@@ -11,6 +11,7 @@ import os
 import pty
 import queue
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +27,14 @@ DOIT = (sys.executable, "-m", "doit")
 _WITH_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
+
+
+def _take_signals() -> None:
+    # A shell lets what it starts in the background ignore these.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 # Seconds: who waits longer waits for something that does not come.
 _LONGEST = 60
 
@@ -45,6 +54,7 @@ class Watch:
             stdout=output,
             stderr=output,
             start_new_session=True,
+            preexec_fn=_take_signals,
         )
         os.close(output)
         self._lines: queue.Queue[str | None] = queue.Queue()
