@@ -29,10 +29,15 @@ _WITH_TERMINAL = (
 )
 
 
-def _take_signals() -> None:
-    # A shell lets what it starts in the background ignore these.
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
+@contextmanager
+def _signals_taken() -> Iterator[None]:
+    # A shell lets what it starts in the background ignore these, and so do the processes that this starts.
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGQUIT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # Seconds: who waits longer waits for something that does not come.
@@ -46,16 +51,16 @@ class Watch:
         self, command: Sequence[str], directory: Path, environment: Mapping[str, str], *, on_terminal: bool
     ) -> None:
         self._terminal, output = pty.openpty() if on_terminal else os.pipe()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _WITH_TERMINAL, *command] if on_terminal else command,
-            cwd=directory,
-            env=environment,
-            stdin=output if on_terminal else subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            preexec_fn=_take_signals,
-        )
+        with _signals_taken():
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _WITH_TERMINAL, *command] if on_terminal else command,
+                cwd=directory,
+                env=environment,
+                stdin=output if on_terminal else subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
         os.close(output)
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
