@@ -75,7 +75,7 @@ class Delivery:
         # events.
         self.has_tagged = False
         self._mounts = Mounts(destination)
-        self._put: Once[bool] = Once()
+        self._put: Once[object] = Once()
         self._find_blobs()
 
     def run(self, emit: Emit) -> None:
@@ -222,7 +222,7 @@ class Delivery:
             # Bundles with the same images have the same one, and other threads may put it at the same time.
             self._put.get(blob.digest, partial(store.put_blob, blob, partial(io.BytesIO, blobs[blob.digest])))
         if not store.keeps_untagged:
-            put_tagged(store, manifest, internal_tag(manifest.digest))
+            self._put.get(manifest.digest, partial(put_tagged, store, manifest, internal_tag(manifest.digest)))
         self.has_tagged = True
         try:
             store.put_manifest(manifest, locations_tag(item.digest))

@@ -93,6 +93,8 @@ def test_bundles_with_the_same_images_have_one_locations_image_which_is_sent_onc
     copy(CopyRequest(source=root, destination=Repository(destination.host, registry.repository("copy").path)), Stores())
     sent = _transfers(destination, "PUT")
     assert sent and set(sent.values()) == {1}
+    put = Counter(seen.path for seen in destination.requests if seen.method == "PUT" and "/manifests/" in seen.path)
+    assert set(put.values()) == {1}
 
 
 def test_each_blob_is_fetched_and_sent_once(registry: Registry, make_proxy: MakeProxy) -> None:
