@@ -244,6 +244,15 @@ def test_measured_durations_decide_instead_of_estimates(jobs: Jobs) -> None:
     assert costs["push_bundle:one"] >= 100 > costs["push_bundle:two"]
 
 
+def test_what_differs_is_told_of_the_tasks_of_the_settings_or_those_named(jobs: Jobs) -> None:
+    commit_all(jobs.directory)
+    jobs.write("two", "kind: Changed\n")
+    for named, are_there in [([], True), (["push_bundle"], False)]:
+        told = jobs.command("bundlepipe", "ci", "plan", "--since", "HEAD", *named).output
+        assert "push_bundle:all" in told
+        assert ("copy_bundle:all" in told) is are_there
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json as json_format
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from doit.control import TaskControl
@@ -84,6 +85,10 @@ class CIPlanCommand(PlanCommand):
         refuse_empty(given)
         if since:
             _refuse_with_since({"--out": plan_file, "--plan": earlier, "--outputs": outputs})
+            try:
+                self.sel_tasks = self._selected(self._settings(shards, waves, startup))
+            except BundlepipeError as error:
+                raise InvalidCommand(str(error)) from None
             return super()._execute(json, markdown, "", None, False, False, since, None, False, False)
         if json and markdown:
             raise InvalidCommand("--json and --markdown exclude each other: give one of them")
@@ -120,18 +125,21 @@ class CIPlanCommand(PlanCommand):
         return dataclasses.replace(found, **chosen)
 
     def _planned(self, settings: CI) -> tuple[Plan, dict[str, Any]]:
-        """Plan the tasks of the command line, or else those of the settings, or those that doit runs."""
+        """Plan the tasks that are selected; return the plan, and its document."""
         from bundlepipe.pipeline.planning.saving import PlanSaver
 
-        named = None if self.sel_default_tasks else list(self.sel_tasks)
-        selected = named or list(settings.tasks) or None
         control = TaskControl(self.task_list)
-        control.process(selected or self.sel_tasks)
+        control.process(self._selected(settings))
         saver = PlanSaver()
         runner = planned_run(control, self.dep_manager, offline=False, saver=saver)
         text = saver.document(runner.plan, runner.open_tasks, selected_tasks(control))
         document: dict[str, Any] = json_format.loads(text)
         return runner.plan, document
+
+    def _selected(self, settings: CI) -> Sequence[str] | None:
+        """Return the tasks of the command line, or else those of the settings, or those that doit runs."""
+        chosen: Sequence[str] | None = self.sel_tasks
+        return list(settings.tasks) if self.sel_default_tasks and settings.tasks else chosen
 
     def _read(self, path: str) -> tuple[Plan | None, dict[str, Any]]:
         from bundlepipe.documents.plan.saved import SavedPlan
