@@ -41,11 +41,13 @@ _PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "docker-client": ("docker",),
     "git": ("git",),
+    "gitlab-ci-local": ("gitlab-ci-local",),
     "graphviz": ("dot",),
     "kubectl": ("kubectl",),
     "node": ("node", "nodejs"),
     "nohup": ("nohup",),
     "patch": ("patch",),
+    "rsync": ("rsync",),
     "skopeo": ("skopeo",),
     "tinyproxy": ("tinyproxy",),
     "umoci": ("umoci",),
@@ -57,8 +59,9 @@ _INTERPRETER = b"/ld-"
 _OTHERS = ("registry", "docker", "ipv6", "buildx", "buildx-platforms", "mermaid")
 # Where plugins of docker may be, and which builder buildx uses; tests have a configuration without secrets.
 _DOCKER_CONFIG = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-# Plugins of docker and modules of Node.js, of which Debian 12 has no package, and a browser, of which Ubuntu has none.
-_NOT_EVERYWHERE = ("buildx", "buildx-platforms", "chromium", "mermaid", "node")
+# Plugins of docker, and modules and programs of Node.js, of which Debian 12 has no package, and a browser, of which
+# Ubuntu has none.
+_NOT_EVERYWHERE = ("buildx", "buildx-platforms", "chromium", "gitlab-ci-local", "mermaid", "node")
 _MERMAID_MODULES = ("mermaid", "jsdom")
 _REGISTRY_PROGRAMS = ("docker-registry", "registry")
 _REGISTRY_IMAGES = ("registry:3", "registry:2", "registry:latest")
@@ -75,8 +78,8 @@ def require(service: str) -> None:
     Known are `registry`, `docker` (an Engine that answers), `docker-client` (the program),
     `buildx` (of docker, with an Engine that answers), `buildx-platforms` (where it builds for others),
     `mermaid` (and jsdom, which a program of Node.js finds in NODE_PATH), `chromium`, `graphviz`,
-    `bash`, `git`, `kubectl`, `nohup`, `patch`, `skopeo`, `tinyproxy`, `umoci`, `qemu-x86_64`, `busybox`
-    (linked statically) and `ipv6` (its loopback address).
+    `bash`, `git`, `gitlab-ci-local`, `kubectl`, `nohup`, `patch`, `rsync`, `skopeo`, `tinyproxy`, `umoci`,
+    `qemu-x86_64`, `busybox` (linked statically) and `ipv6` (its loopback address).
     """
     problem = _problem(service)
     if problem is None:
