@@ -96,8 +96,8 @@ class CI:
     `install` is the command that installs bundlepipe, `login` one that runs after it with the secrets. `variables` are
     set for all jobs, and `secrets` are the names of variables that the engine keeps. With `git_tags`, pushes of git's
     tags make bundles, too. Tasks that match a pattern in `environments` run in jobs of that protected environment.
-    Tasks that match one in `repeat` may run in every job that needs what they make; users' own tasks run in one job
-    otherwise.
+    Tasks that match one in `repeat` may run in every job that needs what they make, and make the same each time; users'
+    own tasks run in one job otherwise, with all that needs what they make.
     """
 
     tasks: Sequence[Text] = ()

@@ -132,3 +132,42 @@ def test_a_new_tag_for_all_is_pushed_from_the_inside_out(project: Project, repos
     for name in ("site", "leaf", "mid", "top"):
         store = Stores().repository(_below(repository, name))
         assert store.resolve("2") == store.resolve("1")
+
+
+INCLUDING = """\
+images:
+  made: {MADE}
+bundles:
+  app: {files: [app], lock: {include: [{image: made}]}}
+  outer: {files: [outer], lock: {include: [{bundle: app}]}}
+copies:
+  app: {from: {bundle: app}, to: "HOST/copies/app"}
+  outer: {from: {bundle: outer}, to: "HOST/copies/outer"}
+"""
+# No two runs of it make the same.
+UNIQUE = """
+def task_generate():
+    actions = ["mkdir -p made && od -An -N16 -tx1 /dev/urandom > made/file && echo x >> COUNTED"]
+    return {"actions": actions, "targets": ["made/file"]}
+"""
+
+
+@pytest.mark.parametrize("made", ["run: [sh, -c, 'cat app/reference'], files: [app]", "files: [made]"])
+def test_jobs_can_have_what_only_one_job_makes(project: Project, registry: Registry, made: str) -> None:
+    repository = registry.repository("only-once")
+    defaults = f'defaults: {{push: "{repository}/{{name}}:1"}}\n'
+    project.pipeline("images: {base: {files: [base]}}\n", defaults)
+    project.write("base/file", "base")
+    project.doit("push_image:base")
+    digest = Stores().repository(_below(repository, "base")).resolve("1")
+    project.write("app/reference", f"{repository}/base@{digest}\n")
+    project.write("outer/config.yml", "kind: Outer\n")
+    project.pipeline(INCLUDING.replace("HOST", str(repository)).replace("MADE", made), defaults)
+    counted = project.directory.parent / "counted"
+    project.write("dodo.py", DODO + (UNIQUE.replace("COUNTED", str(counted)) if made == "files: [made]" else ""))
+    graph = _divided(project, CI(startup=0, shards=4), ["copy_bundle"])
+    for shard in graph.shards:
+        clone_of(project).doit("plan=plan.json", f"shard={shard.name}")
+    for name in ("app", "outer"):
+        assert Stores().repository(_below(repository, f"copies/{name}")).resolve("1")
+    assert not counted.exists() or counted.read_text() == "x\n"

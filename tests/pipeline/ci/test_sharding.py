@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bundlepipe.documents.schemas.validator import schema_text
@@ -36,6 +36,8 @@ def plans(draw: st.DrawFn, most: int = 14) -> Document:
             options["to"] = draw(st.sampled_from(["r.example/a:1", f"r.example/{number}", "tar:x.tar"]))
         elif group == "push_image":
             options = draw(st.sampled_from([{"context": "a"}, {"context": str(number)}, {"run": ["x"]}, {}]))
+        if group in ("push_bundle", "copy_bundle") and draw(st.integers(0, 4)) == 0:
+            options["lockOutput"] = f"{number}.yml"
         plan.add(
             name,
             *draw(st.sets(st.sampled_from(names), max_size=3) if names else st.just(set[str]())),
@@ -104,14 +106,30 @@ def _with_effect(document: Document, settings: CI) -> dict[str, Mapping[str, Any
 
 def _is_done(task: Mapping[str, Any], saved: Mapping[str, Any]) -> bool:
     """Return whether a task has nothing to do in any clone: a tar file is in one only."""
+    return "result" in task and not _stays(task["name"], saved)
+
+
+def _stays(name: str, saved: Mapping[str, Any]) -> bool:
+    """Return whether other jobs cannot find what a task made."""
     options = saved.get("options", {})
-    is_found = "tar:" not in str(options.get("to")) and (
-        "digest" in saved.get("values", {}) or not ("run" in options or "to" in options)
-    )
-    return "result" in task and is_found
+    is_copy = "to" in options
+    is_made_again = "digest" not in saved.get("values", {}) and ("run" in options or is_copy)
+    is_in_clone = "tar:" in str(options.get("to")) or (is_copy and "lockOutput" in options)
+    return name.startswith(("own", "rwn")) or is_made_again or is_in_clone
+
+
+def _copied_twice(first: str, **given: Any) -> Document:
+    """Return the plan of a bundle with a result that stays in a clone, and two copies of it."""
+    plan = PlanMaker().add(first, **given).bundle("app", first, known=False)
+    for name in ("one", "two"):
+        plan.copy(name, "push_bundle:app", to=f"{name}.example/app")
+    return plan.document
 
 
 @settings(max_examples=200)
+@example(_copied_twice("push_image:made", known=False, run=["make"]), CI(startup=0), {})
+@example(_copied_twice("own1", own=True), CI(startup=0), {})
+@example(_copied_twice("rwn1", own=True), CI(startup=0, repeat=["rwn*"]), {})
 @given(plans(), SETTINGS, DURATIONS)
 def test_jobs_do_each_stale_task_once_and_in_order(
     document: Document, settings: CI, durations: dict[str, float]
@@ -126,6 +144,7 @@ def test_jobs_do_each_stale_task_once_and_in_order(
     assert [wave[0].wave for wave in graph.waves] == list(range(1, len(graph.waves) + 1))
     assert all(len(wave) <= settings.shards for wave in graph.waves)
     _check_edges(graph, {task["name"]: task for task in document["tasks"]}, settings)
+    _check_results(graph, document, settings)
     for shard in graph.shards:
         positions = [list(tasks).index(name) for name in shard.tasks]
         assert positions == sorted(positions)
@@ -161,6 +180,27 @@ def _check_edges(graph: CIGraph, tasks: Mapping[str, Mapping[str, Any]], setting
         for other in shard.needs:
             without = set[str]().union(*(_reached(each, by_name) for each in shard.needs if each != other))
             assert other not in without
+
+
+def _check_results(graph: CIGraph, document: Document, settings: CI) -> None:
+    """Check that each shard has, does again, or can find the results of all that it needs, each by what that needs."""
+    tasks, saved = {task["name"]: task for task in document["tasks"]}, document["saved"]["tasks"]
+    shard_of = {name: shard for shard in graph.shards for name in shard.tasks}
+    for shard in graph.shards:
+        waiting, seen = list(shard.tasks), set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            if shard_of.get(name, shard) is not shard and not _is_local(name, settings):
+                assert not _stays(name, saved[name]), f"{shard.name} cannot have {name}"
+                if name.startswith("apply_config:"):
+                    continue
+                if "digest" in saved[name]["values"] and "lockOutput" not in saved[name]["options"]:
+                    # It is taken over from the plan.
+                    continue
+            waiting.extend(tasks[name]["needs"])
 
 
 def _reached(name: str, by_name: Mapping[str, Any]) -> set[str]:

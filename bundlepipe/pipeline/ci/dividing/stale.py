@@ -6,6 +6,10 @@ made where they put it. But what some make *stays* in the clone: users' own task
 files and an Engine, copies that write a lock, and, as long as their result is not known, copies and images that a
 program makes. What needs those must be in the same job.
 
+A task is *open* if other jobs do not take its result over from the plan: local ones, since they do them again, and
+those whose result the plan does not know or that also write a lock, since they find these by their inputs, which they
+have to make first. So what needs an open task must also be in the job of what stays before that.
+
 Tasks with a common *place* must be in one job too, since two would do work twice: builds of one context, copies to one
 repository or local place, and locks that may build the sources of one kbld configuration. Such locks push images, so
 they are not local.
@@ -55,13 +59,14 @@ _IN = " in "
 class StaleTask(Struct, frozen=True, kw_only=True):
     """A task that a job has to do; `needs` are indexes of stale tasks before it.
 
-    `environment` is None for a local task that matches no pattern: it can be in any job. `upload` and `download`
-    are bytes.
+    Jobs that need the result of an open task need what that task needs, too. `environment` is None for a local task
+    that matches no pattern: it can be in any job. `upload` and `download` are bytes.
     """
 
     name: str
     needs: Sequence[int]
     is_local: bool
+    is_open: bool
     stays: bool
     places: Sequence[str]
     environment: str | None
@@ -171,6 +176,7 @@ def _stale(
         name=name,
         needs=needs,
         is_local=is_local,
+        is_open=is_local or _is_open(group, saved),
         stays=not is_local and _stays(group, saved),
         places=() if is_local else tuple(_places(group, saved)),
         environment=environment if environment is not None or is_local else "",
@@ -206,6 +212,13 @@ def _may_build(group: str, saved: Mapping[str, Any]) -> bool:
     """Return whether a lock may build sources of kbld's configuration: that is known only if its result is."""
     is_known = "sources" in saved.get("values", {})
     return group == "lock_bundle" and bool(saved.get("options", {}).get("config")) and not is_known
+
+
+def _is_open(group: str, saved: Mapping[str, Any]) -> bool:
+    """Return whether other jobs need what a task needs, to find its result; as `carrying_out.elsewhere` does."""
+    if group == "apply_config":
+        return False
+    return "digest" not in saved.get("values", {}) or bool(saved.get("options", {}).get("lockOutput"))
 
 
 def _stays(group: str, saved: Mapping[str, Any]) -> bool:

@@ -1,6 +1,6 @@
 """Join stale tasks into units, each to be done in one job, and find what needs what among units.
 
-Joined are: what stays in a clone and all that needs it, directly or through local tasks; tasks with a common place;
+Joined are: what stays in a clone and all that needs it, directly or through open tasks; tasks with a common place;
 units that need each other; and chains, where one unit is all that needs another, and needs nothing else. A local task
 belongs to the unit that needs it first. If others need it too they do it again, so for them it is only a way to what it
 needs: a *passage*, which is in the graph with the units, and in no job.
@@ -60,7 +60,7 @@ def _join_what_stays(tasks: Sequence[StaleTask], joined: Joined) -> None:
             if stays[needed]:
                 joined.join(number, needed)
                 # Others that need this one need what stays through it.
-                stays[number] = stays[number] or task.is_local
+                stays[number] = stays[number] or task.is_open
 
 
 def _join_places(tasks: Sequence[StaleTask], joined: Joined) -> None:

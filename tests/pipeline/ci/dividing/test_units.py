@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bundlepipe.errors import BundlepipeError
@@ -69,6 +71,40 @@ def test_what_a_users_task_makes_is_used_in_its_job() -> None:
         frozenset({"lock_bundle:three", "push_bundle:three"}),
         frozenset({"lock_bundle:four", "push_bundle:four"}),
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "is_together"),
+    [
+        ({"known": False}, True),
+        ({"known": False, "context": "web"}, True),
+        ({"lockOutput": "web.lock.yml"}, True),
+        ({}, False),
+    ],
+)
+def test_what_stays_is_needed_to_find_a_result_that_is_open(options: dict[str, Any], is_together: bool) -> None:
+    plan = PlanMaker().add("push_image:made", known=False, run=["make"])
+    plan.add("push_image:web", "push_image:made", destination="r.example/web:1", **options)
+    plan.copy("one", "push_image:web", to="a.example/web").copy("two", "push_image:web", to="b.example/web")
+    assert (len(units(plan)) == 1) == is_together
+
+
+def test_all_that_needs_an_open_result_is_in_the_job_of_what_stays() -> None:
+    plan = PlanMaker().add("push_image:made", known=False, run=["make"]).bundle("app", "push_image:made", known=False)
+    for name in ("one", "two"):
+        plan.copy(name, "push_bundle:app", to=f"{name}.example/app")
+    assert len(units(plan)) == 1
+    plan = two_bundles(PlanMaker().add("generate", own=True).bundle("app", "generate", known=False), "push_bundle:app")
+    assert len(units(plan)) == 1
+    assert units(plan, CI(repeat=["generate"])) == {
+        frozenset({"generate", "lock_bundle:app", "push_bundle:app"}),
+        frozenset({"lock_bundle:one", "push_bundle:one"}),
+        frozenset({"lock_bundle:two", "push_bundle:two"}),
+    }
+    # Nothing of an apply is taken over.
+    plan = PlanMaker().add("generate", own=True).add("apply_config:crds", "generate", known=False)
+    plan.add("apply_config:one", "apply_config:crds").add("apply_config:two", "apply_config:crds")
+    assert len(units(plan)) == 3
 
 
 def test_a_users_task_is_used_through_local_tasks() -> None:
