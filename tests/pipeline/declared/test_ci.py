@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from bundlepipe.errors import BundlepipeError
 from bundlepipe.pipeline.ci.settings import ci_of
 from bundlepipe.pipeline.running.edges import PipelineTask
 from tests.support.project import HEADER, NESTED_BUNDLES, Project
+from tests.support.warm import run_command
 
 IMPORTS = """
 import sys
@@ -53,6 +55,19 @@ def test_two_pipelines_with_settings_are_an_error() -> None:
         task.ci = CI()
     with pytest.raises(BundlepipeError, match=r"several pipelines .*, the one without a prefix and 'blue': keep"):
         ci_of(tasks)
+
+
+@pytest.mark.parametrize(("other", "named"), [("prefix='green'", "'green'"), ("", "the one without a prefix")])
+def test_two_files_of_a_dodo_file_with_the_section_are_an_error(nested: Project, other: str, named: str) -> None:
+    for name in ("one", "two"):
+        text = NESTED_BUNDLES.replace("layout.localhost/", f"layout.localhost/{name}-")
+        nested.write(f"{name}.yml", f"{text}ci: {{shards: 2}}\n")
+    loads = f"a = Pipeline.load('one.yml', prefix='blue')\nb = Pipeline.load('two.yml', {other})\n"
+    nested.write("dodo.py", f"from bundlepipe import Pipeline\n{loads}")
+    command = [sys.executable, "-m", "bundlepipe", "ci", "plan"]
+    refused = run_command(command, cwd=nested.directory, env=os.environ, timeout=120)
+    told = f"ERROR: several pipelines of the dodo.py have settings of CI, 'blue' and {named}: keep those of one\n"
+    assert refused.stderr.decode() == told
 
 
 def test_a_change_of_the_section_makes_nothing_stale(nested: Project) -> None:
