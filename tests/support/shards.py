@@ -29,16 +29,18 @@ class PlanMaker:
         known: bool = True,
         unchanged: bool = False,
         cost: Mapping[str, int] | None = None,
+        reason: tuple[str, str] | None = None,
         **options: Any,
     ) -> PlanMaker:
         """Add a task, a user's own if it is `own`; its result is known before the run unless it is not `known`.
 
-        It is `unchanged` if it will find nothing to change.
+        It is `unchanged` if it will find nothing to change. The `reason` is a code and a sentence.
         """
         result = {"result": {"unchanged": True}} if unchanged else {}
         values = {"digest": "sha256:" + "0" * 64, "sources": []} if known and not own else {}
         costs = {"cost": dict(cost)} if cost else {}
-        self.tasks.append({"name": name, "state": state, "reasons": [], "needs": list(needs), **costs, **result})
+        reasons = [{"code": reason[0], "subject": name, "because": reason[1]}] if reason else []
+        self.tasks.append({"name": name, "state": state, "reasons": reasons, "needs": list(needs), **costs, **result})
         self.saved[name] = {} if own else {"pipeline": prefix, "options": options, "values": values}
         return self
 

@@ -52,6 +52,8 @@ _PAIRS = {"push_bundle": "lock_bundle", "apply_config": "render_config"}
 # What a saved task has of the files that it makes.
 _MADE = ("records", "outputs")
 _STALE = ("run", "maybe")
+# Of tasks that cannot run, in the message.
+_MOST_SHOWN = 3
 # Between a reference and the directory of its layout, as the options of tasks have it.
 _IN = " in "
 
@@ -88,10 +90,9 @@ def stale_tasks(
             "'doit plan --out FILE'"
         )
     saved = plan["saved"].get("tasks", {})
+    _check_errors(plan["tasks"])
     found: dict[str, Mapping[str, Any]] = {}
     for task in plan["tasks"]:
-        if task["state"] == "error":
-            raise BundlepipeError(f"{printable(task['name'])} cannot run, as planned: correct that, and plan again")
         if everything or (task["state"] in _STALE and not _is_done(task, saved)):
             found[task["name"]] = task
     needs = {task["name"]: set(task["needs"]) for task in plan["tasks"]}
@@ -110,6 +111,24 @@ def stale_tasks(
         earlier = sorted(numbers[other] for other in before[name])
         stale.append(_stale(found[name], saved.get(name, {}), earlier, settings, durations.get(name)))
     return stale if everything else _with_effect(stale)
+
+
+def _check_errors(tasks: Sequence[Mapping[str, Any]]) -> None:
+    """Raise BundlepipeError with the tasks that cannot run, and why; without those that only follow, if possible."""
+    failing = [task for task in tasks if task["state"] == "error"]
+    first = [task for task in failing if not any(reason["code"] == "taskCannotRun" for reason in task["reasons"])]
+    shown = (first or failing)[:_MOST_SHOWN]
+    if not shown:
+        return
+    named = "; ".join(_with_reason(task) for task in shown)
+    others = len(failing) - len(shown)
+    more = f"; and {others} more" if others else ""
+    raise BundlepipeError(f"cannot run, as planned: {named}{more}: correct that, and plan again")
+
+
+def _with_reason(task: Mapping[str, Any]) -> str:
+    why = f" ({printable(task['reasons'][0]['because'])})" if task["reasons"] else ""
+    return f"{printable(task['name'])}{why}"
 
 
 def _is_done(task: Mapping[str, Any], saved: Mapping[str, Mapping[str, Any]]) -> bool:
