@@ -70,6 +70,39 @@ def test_two_files_of_a_dodo_file_with_the_section_are_an_error(nested: Project,
     assert refused.stderr.decode() == told
 
 
+GENERATING = """
+from bundlepipe import Pipeline
+pipeline = Pipeline.load("bundlepipe.yml")
+def task_generate():
+    yield {"name": "one", "actions": ["true"]}
+    yield {"basename": "generate-more", "actions": ["true"]}
+@create_after(executed="generate")
+def task_late():
+    yield {"name": "one", "actions": ["true"]}
+"""
+
+
+def test_patterns_that_match_no_task_are_errors(nested: Project) -> None:
+    nested.write("dodo.py", f"from doit import create_after\n{GENERATING}")
+    matching = "push_bundle:one: a, 'copy_bundle:*': b, lock_bundle: c, 'gen*:one': d, 'late:*': e, 'late:one': f"
+    section = f"ci:\n  environments: {{{matching}}}\n  repeat: ['generate:o*', generate-more, 'late:x', 'late*']\n"
+    nested.write("bundlepipe.yml", NESTED_BUNDLES + section)
+    command = [sys.executable, "-m", "bundlepipe", "ci", "github"]
+    assert run_command(command, cwd=nested.directory, env=os.environ, timeout=120).returncode == 0
+    section = (
+        "ci:\n  environments: {'push_bundle:two': a, 'copy_bundle:prod': a}\n  repeat: [push_bundle, generate:two]\n"
+    )
+    nested.write("bundlepipe.yml", NESTED_BUNDLES + section)
+    refused = run_command(command, cwd=nested.directory, env=os.environ, timeout=120)
+    advice = "correct the pattern, or remove it"
+    none = "no task matches 'copy_bundle:prod', so the environment 'a' protects none"
+    assert [line for line in refused.stderr.decode().splitlines() if "ci:" in line] == [
+        f"bundlepipe.yml:8:56: ci: environments: {none}: {advice}",
+        f"bundlepipe.yml:9:12: ci: repeat: no task of your own matches 'push_bundle': {advice}",
+        f"bundlepipe.yml:9:25: ci: repeat: no task of your own matches 'generate:two': {advice}",
+    ]
+
+
 def test_a_change_of_the_section_makes_nothing_stale(nested: Project) -> None:
     nested.doit()
     nested.write("bundlepipe.yml", f"{NESTED_BUNDLES}ci: {{shards: 2}}\n")

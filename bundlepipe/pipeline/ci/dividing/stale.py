@@ -21,7 +21,6 @@ clone is thrown away.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from heapq import heappop, heappush
 from typing import Any, TypeVar
 
@@ -32,6 +31,7 @@ from bundlepipe.errors import BundlepipeError, printable
 from bundlepipe.oci.reference import Reference
 from bundlepipe.pipeline.carrying_out.elsewhere import LOCAL_GROUPS
 from bundlepipe.pipeline.ci.dividing.costs import estimated
+from bundlepipe.pipeline.ci.patterns import is_of_environment, may_repeat
 from bundlepipe.pipeline.declared.ci import CI
 from bundlepipe.pipeline.declared.paths import normalise
 from bundlepipe.pipeline.records.groups import GROUPS, group_name
@@ -212,19 +212,14 @@ def _group(name: str, prefix: str | None) -> str:
 
 
 def _environment(name: str, settings: CI) -> str | None:
-    names = (name, name.partition(":")[0])
-    matching = (
-        environment
-        for pattern, environment in settings.environments.items()
-        if any(fnmatchcase(each, pattern) for each in names)
-    )
+    matching = (each for pattern, each in settings.environments.items() if is_of_environment(name, pattern))
     return next(matching, None)
 
 
 def _is_local(name: str, group: str, saved: Mapping[str, Any], settings: CI) -> bool:
     if group:
         return group in LOCAL_GROUPS and not _may_build(group, saved)
-    return any(fnmatchcase(name, pattern) for pattern in settings.repeat)
+    return any(may_repeat(name, pattern) for pattern in settings.repeat)
 
 
 def _may_build(group: str, saved: Mapping[str, Any]) -> bool:
