@@ -10,9 +10,8 @@ from bundlepipe.errors import BundlepipeError
 from bundlepipe.filesystem.files import read_document
 from bundlepipe.limits import LARGEST_PLAN
 from bundlepipe.pipeline.reports.content import Report
-from bundlepipe.pipeline.reports.json_form import JSON_START
 from bundlepipe.pipeline.reports.merging import merged
-from bundlepipe.pipeline.reports.reading import read_report
+from bundlepipe.pipeline.reports.reading import is_report, read_report
 
 _EXTENSION = ".json"
 
@@ -40,5 +39,5 @@ def _files(path: str) -> Iterator[str]:
         directories.sort()
         for name in sorted(names):
             path = os.path.join(directory, name)
-            if name.endswith(_EXTENSION) and read_document(path, LARGEST_PLAN).startswith(JSON_START.encode()):
+            if name.endswith(_EXTENSION) and is_report(read_document(path, LARGEST_PLAN)):
                 yield path

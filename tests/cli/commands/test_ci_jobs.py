@@ -282,12 +282,21 @@ def test_reports_that_are_none_are_refused(jobs: Jobs) -> None:
     jobs.plan()
     (jobs.directory / "x.json").write_text("{}")
     failed = jobs.command("bundlepipe", "ci", "report", "x.json")
-    assert "x.json:1:1: missing key " in failed.failed
+    assert "x.json:1:1: has no kind, expected a Report" in failed.failed
     assert "'x.foo': expected a path that ends in" in jobs.command("bundlepipe", "ci", "report", "-o", "x.foo").failed
     assert "there is no report: name the .json files" in jobs.command("bundlepipe", "ci", "report").failed
     (jobs.directory / "kept.html").write_text("precious")
     kept = jobs.command("bundlepipe", "ci", "report", "--plan", jobs.plan_file, "-o", "kept.html")
     assert "kept.html: exists, but it is not a report of a run" in kept.failed
+
+
+def test_reports_in_a_directory_are_found_by_their_kind(jobs: Jobs) -> None:
+    jobs.run_all(_shards(jobs.plan()))
+    for path in jobs.reports.iterdir():
+        path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))
+    (jobs.reports / "other.json").write_text('{"kind": "Other"}')
+    (jobs.reports / "broken.json").write_text("{")
+    assert jobs.report().status == 0
 
 
 def test_the_summary_of_a_github_job_gets_the_merged_report(jobs: Jobs, tmp_path: Path) -> None:

@@ -93,6 +93,28 @@ def test_other_content_is_refused_with_its_position(content: str) -> None:
         read_report(content.encode(), "x/report.json")
 
 
+def test_another_kind_of_document_is_told_in_one_line() -> None:
+    for document, told in (
+        ({"kind": "Plan", **{f"key{number}": 1 for number in range(200)}}, "is a document of the kind 'Plan'"),
+        ({f"key{number}": 1 for number in range(200)}, "has no kind"),
+    ):
+        with pytest.raises(DocumentError) as raised:
+            read_report(json.dumps(document).encode(), "plan.json")
+        expected = "expected a Report, as BUNDLEPIPE_REPORT=FILE.json writes"
+        assert str(raised.value) == f"plan.json:1:1: {told}, {expected}"
+
+
+@pytest.mark.parametrize(
+    "began", ["2026-02-31T00:00:00Z", "yesterday", "2026-02-01T00:00:00", "0001-01-01T00:00:00+23:59"]
+)
+def test_a_time_that_there_is_not_is_told_with_its_position(began: str) -> None:
+    document = json.loads(json_of(_report("1-01", 1000, _task("push:a", 0, 2)))) | {"began": began}
+    with pytest.raises(DocumentError, match=r"^x.json:\d+:\d+: ") as raised:
+        read_report(json.dumps(document, indent=2).encode(), "x.json")
+    told = f"'{began}' is no time, expected one such as 2026-02-28T00:00:00Z"
+    assert str(raised.value).endswith(told)
+
+
 def test_tasks_are_shown_as_their_own_jobs_report_them_with_times_from_the_first_on() -> None:
     report = merged(_jobs(), SHARDS)
     times = {task.name: (task.job, task.began, task.ended, task.lane) for task in report.tasks}
