@@ -28,6 +28,8 @@ _Mode = Annotated[str, Meta(pattern="^[0-7]{1,5}$")]
 _Salt = Annotated[str, Meta(pattern="^([0-9a-f]{2})+$")]
 # Begins what stands for a value that may be a secret.
 SEAL = "scrypt:"
+# Hexadecimal digits, enough to tell the plans of a project apart.
+_IDENTITY = 16
 # Of scrypt: a guess at a secret costs about 50 ms.
 _COST = {"n": 1 << 14, "r": 8, "p": 1, "dklen": 32}
 
@@ -98,10 +100,11 @@ class Saved(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
 
 
 class SavedShard(Struct, frozen=True):
-    """The tasks of one job, in a plan that is divided into jobs."""
+    """The tasks of one job, in a plan that is divided into jobs; `needs` are the shards before it."""
 
     name: str
     tasks: Sequence[str]
+    needs: Sequence[str] = ()
 
 
 class _Task(Struct, frozen=True):
@@ -156,6 +159,12 @@ class SavedPlan(Struct, frozen=True):
     def resolved(self) -> dict[tuple[str, str, str], Digest]:
         """The digests by lookup: a reference, its selection among tags, and its platform."""
         return {(each.reference, each.tags, each.platform): Digest(each.digest) for each in self.saved.resolved}
+
+    @property
+    def identity(self) -> str:
+        """What tells this plan from all others, and from itself when it is divided otherwise; it says nothing else."""
+        shards = [[shard.name, *shard.tasks] for shard in self.shards]
+        return hashlib.sha256(json.dumps([self.saved.salt, shards]).encode()).hexdigest()[:_IDENTITY]
 
     def of_shard(self, name: str) -> SavedPlan:
         """Return the plan for a run that does one shard; BundlepipeError if there is none of this name."""

@@ -56,6 +56,7 @@ def create_tasks(declared: Declared, settings: Settings, shared: dict[str, Task]
     generated.reports = list(declared.reports)
     generated.lock_file = settings.lock_file
     generated.shard = settings.plan.shard.name if settings.plan and settings.plan.shard else None
+    generated.plan = settings.plan.identity if settings.plan else None
     generated.ci = declared.ci
     yield generated
     yield from tasks.values()

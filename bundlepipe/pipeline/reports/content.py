@@ -107,7 +107,8 @@ class Step(Struct, frozen=True):
 class Report(Struct, frozen=True, kw_only=True, dict=True):
     """A run. `began` is seconds since the epoch; `errors` are those of no task.
 
-    If the run did one shard of a plan, `job` is its name. `traffic` is that of all by host; `shared` is the part that
+    If the run did one shard of a plan, `job` is its name; `plan` is the identity of the saved plan that it carried out,
+    or whose jobs the reports are merged. `traffic` is that of all by host; `shared` is the part that
     belongs to no single task, such as the lookups of all destinations, which are done together before the first push.
     """
 
@@ -121,6 +122,7 @@ class Report(Struct, frozen=True, kw_only=True, dict=True):
     shared: Traffic
     errors: Sequence[str]
     job: str = ""
+    plan: str = ""
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -166,6 +168,11 @@ class Report(Struct, frozen=True, kw_only=True, dict=True):
 def saved_of(blobs: Mapping[str, Amount]) -> Amount:
     """Return the blobs that were at the destination, or in another repository of its registry."""
     return blobs.get("present", Amount()) + blobs.get("mounted", Amount())
+
+
+def clean(text: str) -> str:
+    """Return a text that is UTF-8, as all of a report is: names of files may hold other bytes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def by_time(task: ReportedTask) -> tuple[float, str]:

@@ -34,6 +34,7 @@ def _document(report: Report) -> dict[str, Any]:
         "kind": "Report",
         "version": report.version,
         **({"job": report.job} if report.job else {}),
+        **({"plan": report.plan} if report.plan else {}),
         "outcome": report.outcome,
         "began": timestamp(report.began),
         "seconds": _seconds(report.seconds),

@@ -22,6 +22,7 @@ from bundlepipe.pipeline.reports.content import (
     Report,
     ReportedTask,
     by_time,
+    clean,
     difference,
 )
 from bundlepipe.pipeline.reports.recorder import Recorder
@@ -80,16 +81,16 @@ class _Making:
         reported = [self._task(name, name in critical) for name in self._outcomes]
         at_all = self._traffic_by_host()
         of_tasks = sum((task.all_traffic for task in reported), Traffic())
+        pipelines = [task for task in self._tasks.values() if isinstance(task, PipelineTask)]
         return Report(
             version=version("bundlepipe"),
-            job=next(
-                (task.shard for task in self._tasks.values() if isinstance(task, PipelineTask) and task.shard), ""
-            ),
+            job=next((task.shard for task in pipelines if task.shard), ""),
+            plan=next((task.plan for task in pipelines if task.plan), ""),
             began=self._record.began,
             seconds=self._now - self._record.clock,
             outcome=_outcome_of_run(self._outcomes.values(), errors, is_complete=is_complete),
             tasks=sorted(reported, key=by_time),
-            path=[replace(step, task=_clean(step.task)) for step in path],
+            path=[replace(step, task=clean(step.task)) for step in path],
             traffic=dict(sorted(at_all.items(), key=lambda item: (-item[1].received - item[1].sent, item[0]))),
             shared=difference(sum(at_all.values(), Traffic()), of_tasks),
             errors=[self._text(error) for error in errors],
@@ -102,18 +103,18 @@ class _Making:
         checked = (task.meta or {}).get(CHECKED) if isinstance(task, PipelineTask) else None
         values: Mapping[str, Any] = task.values or {}
         return ReportedTask(
-            name=_clean(name),
+            name=clean(name),
             doc=self._text(task.doc),
             outcome=outcome,
             reasons=[self._reason(reason) for reason in self._record.reasons.get(name, ())],
-            needs=[_clean(need) for need in self._needs[name]],
+            needs=[clean(need) for need in self._needs[name]],
             failure=self._failure(name),
             ready=span.ready if span else None,
             checked=None if checked is None else checked - self._record.clock,
             began=span.began if span else None,
             ended=span.ended if span else None,
             lane=lane.number if lane else None,
-            held_up_by=_clean(hold.task) if hold else None,
+            held_up_by=clean(hold.task) if hold else None,
             because=hold.because if hold else None,
             is_critical=is_critical,
             # That of a task that did not run is of an earlier run.
@@ -168,15 +169,10 @@ class _Making:
         return replace(reason, subject=self._text(reason.subject), because=self._text(reason.because))
 
     def _text(self, value: object) -> str:
-        return _clean(self._redact(value)) if isinstance(value, str) else ""
+        return clean(self._redact(value)) if isinstance(value, str) else ""
 
 
 def _outcome_of_run(outcomes: Iterable[str], errors: Sequence[str], *, is_complete: bool) -> str:
     if not is_complete and not errors:
         return INTERRUPTED
     return FAILED if errors or {FAILED, NOT_REACHED, INTERRUPTED} & set(outcomes) else SUCCEEDED
-
-
-def _clean(text: str) -> str:
-    """Return a text that is UTF-8: names of files may hold other bytes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bundlepipe.documents.plan.saved import SavedShard
 from bundlepipe.pipeline.reports.content import (
     DONE,
     FAILED,
@@ -18,6 +19,7 @@ from bundlepipe.pipeline.reports.content import (
     Report,
     ReportedTask,
     by_time,
+    clean,
     difference,
 )
 from bundlepipe.pipeline.reports.waits import Hold, Lane, Span, critical_path, holds
@@ -37,19 +39,23 @@ class _Placed(Struct, frozen=True):
     lane: int | None
 
 
-def merged(reports: Sequence[Report], shards: Mapping[str, Sequence[str]] | None = None) -> Report:
+def merged(reports: Sequence[Report], shards: Sequence[SavedShard] | None = None, plan: str = "") -> Report:
     """Return the report of all jobs as of one run, which began with the first of them.
 
-    `shards` are the tasks by the name of their job, from the plan. A task is shown as its own job reports it, and not
-    as jobs do that only look for its result; without `shards`, as the job that did most. A job without a report has
-    not reached its tasks. Of two reports of one job, the later counts, since it was run again.
+    `shards` are those of the plan of this identity, each after those that it needs; reports of other jobs do not
+    count. A task is shown as its own job reports it, and not as jobs do that only look for its result; without
+    `shards`, as the job that did most. A task that its job does not report was not reached. Of two reports of one job,
+    the later counts, since it was run again.
     """
     latest = _latest(reports)
+    if shards is not None:
+        latest = _in_turn(latest, shards)
     began = min((report.began for report in latest), default=0.0)
     placed = _own(_placed(latest, began), shards)
     reported = {report.job for report in latest}
-    silent = [job for job in shards or () if job not in reported]
-    missing = [_not_reported(task, job) for job in silent for task in (shards or {})[job]]
+    lacking = {shard.name: names for shard in shards or () if (names := _lacking(shard, placed))}
+    missing = [_not_reported(name, job) for job, names in lacking.items() for name in names]
+    silent = [shard.name for shard in shards or () if shard.name not in reported]
     spans = {name: each.span for name, each in placed.items() if each.span}
     lanes = _lanes(placed.values())
     needs = {name: each.task.needs for name, each in placed.items()}
@@ -62,14 +68,19 @@ def merged(reports: Sequence[Report], shards: Mapping[str, Sequence[str]] | None
     return Report(
         version=latest[0].version if latest else "",
         job="",
+        plan=plan,
         began=began,
         seconds=max((report.began + report.seconds - began for report in latest), default=0.0),
-        outcome=_outcome(latest, has_all=not missing),
+        outcome=_outcome(latest, has_all=not missing and not silent),
         tasks=[*sorted(tasks, key=by_time), *missing],
         path=path,
         traffic=traffic,
         shared=difference(sum(traffic.values(), Traffic()), of_tasks),
-        errors=[*_errors(latest, placed), *(f"{job}: {_SILENT}" for job in silent)],
+        errors=[
+            *_errors(latest, placed),
+            *(f"{job}: {_SILENT}" for job in silent),
+            *(f"{job}: {_told_lacking(names)}" for job, names in lacking.items() if job not in silent),
+        ],
     )
 
 
@@ -78,6 +89,32 @@ def _latest(reports: Iterable[Report]) -> list[Report]:
     for number, report in enumerate(sorted(reports, key=lambda report: report.began)):
         found[report.job or f"report {number + 1}"] = report
     return [report if report.job else replace(report, job=job) for job, report in found.items()]
+
+
+def _in_turn(reports: Iterable[Report], shards: Sequence[SavedShard]) -> list[Report]:
+    """Return the reports of shards, none of which begins before all that it needs has ended: clocks may differ."""
+    of_job = {report.job: report for report in reports}
+    found, ends = [], dict[str, float]()
+    for shard in shards:
+        report = of_job.get(shard.name)
+        earliest = max((ends[need] for need in shard.needs if need in ends), default=0.0)
+        if report is None:
+            ends[shard.name] = earliest
+            continue
+        began = max(earliest, report.began)
+        ends[shard.name] = began + report.seconds
+        found.append(replace(report, began=began))
+    return sorted(found, key=lambda report: report.began)
+
+
+def _lacking(shard: SavedShard, placed: Mapping[str, _Placed]) -> list[str]:
+    """Return the tasks of a shard that its job does not report."""
+    return [name for name in map(clean, shard.tasks) if name not in placed]
+
+
+def _told_lacking(tasks: Sequence[str]) -> str:
+    more = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
+    return f"its report lacks {tasks[0]}{more}: its run ended before it came there, or was not one of the whole shard"
 
 
 def _placed(reports: Sequence[Report], began: float) -> Iterator[tuple[str, _Placed]]:
@@ -114,10 +151,10 @@ def _span(task: ReportedTask, start: float) -> Span | None:
     return Span(task.ready + start, None if task.began is None else task.began + start, task.ended + start)
 
 
-def _own(placed: Iterable[tuple[str, _Placed]], shards: Mapping[str, Sequence[str]] | None) -> dict[str, _Placed]:
+def _own(placed: Iterable[tuple[str, _Placed]], shards: Sequence[SavedShard] | None) -> dict[str, _Placed]:
     """Return what is shown of each task."""
     if shards is not None:
-        owner = {task: job for job, tasks in shards.items() for task in tasks}
+        owner = {clean(task): shard.name for shard in shards for task in shard.tasks}
         return {each.task.name: each for job, each in placed if owner.get(each.task.name) == job}
     found: dict[str, _Placed] = {}
     for _, each in placed:

@@ -27,6 +27,7 @@ def read_report(content: bytes, path: str) -> Report:
     return Report(
         version=data["version"],
         job=data.get("job", ""),
+        plan=data.get("plan", ""),
         began=_time(data["began"]),
         seconds=data["seconds"],
         outcome=data["outcome"],

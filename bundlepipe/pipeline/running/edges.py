@@ -36,8 +36,8 @@ class PipelineTask(Task):  # type: ignore[misc]
     `has_late_edges` is for those: edges are not found twice. If a run has more tasks than a screen
     has lines, it `is_told_briefly`, unless `doit -v 2` `wants_all`. If the run `is_reported`, its costs are
     measured. `reads` are the declared inputs of the task. The task that stands for the pipeline has the paths
-    of the `reports` that it declares, and of its `lock_file`, the settings of `ci`, and the name of the `shard`
-    that the run does.
+    of the `reports` that it declares, and of its `lock_file`, the settings of `ci`, the name of the `shard`
+    that the run does, and the identity of the saved `plan` that it carries out.
     """
 
     refusal: str | None = None
@@ -51,6 +51,7 @@ class PipelineTask(Task):  # type: ignore[misc]
     reports: Sequence[str] = ()
     lock_file: str | None = None
     shard: str | None = None
+    plan: str | None = None
     ci: CI | None = None
 
     def __init__(self, *arguments: Any, pipeline: str = "", **attributes: Any) -> None:

@@ -19,7 +19,9 @@ from tests.support.images import put_images
 from tests.support.planned import SCHEMA
 from tests.support.services import Registry
 
-GRAPH_SCHEMA = json.loads((Path(__file__).parents[3] / "schemas/ci-graph.schema.json").read_text())
+SCHEMAS = Path(__file__).parents[3] / "schemas"
+GRAPH_SCHEMA = json.loads((SCHEMAS / "ci-graph.schema.json").read_text())
+REPORT_SCHEMA = json.loads((SCHEMAS / "report.schema.json").read_text())
 PIPELINE = """\
 apiVersion: bundlepipe.dev/v1alpha1
 kind: Pipeline
@@ -288,6 +290,42 @@ def test_reports_that_are_none_are_refused(jobs: Jobs) -> None:
     (jobs.directory / "kept.html").write_text("precious")
     kept = jobs.command("bundlepipe", "ci", "report", "--plan", jobs.plan_file, "-o", "kept.html")
     assert "kept.html: exists, but it is not a report of a run" in kept.failed
+
+
+def test_reports_of_another_plan_or_of_none_are_left_out(jobs: Jobs) -> None:
+    jobs.run_all(_shards(jobs.plan()))
+    plan, other = jobs.plan_file, jobs.directory.parent / "other.json"
+    shutil.copy(jobs.reports / "1-01.json", jobs.reports / "again.json")
+    without = json.loads((jobs.reports / "1-01.json").read_text())
+    assert len(without.pop("plan")) == 16
+    (jobs.reports / "none.json").write_text(json.dumps(without))
+    jobs.plan_file = other
+    left = [name for name in _shards(jobs.plan("--all")) if name != "1-01"]
+    jobs.run("1-01")
+    told = jobs.report("-o", jobs.reports / "all.json")
+    assert told.status == 1
+    assert told.stderr.splitlines() == [
+        f"bundlepipe: {jobs.reports}/2-01.json: left out: it is of another plan than {other}",
+        f"bundlepipe: {jobs.reports}/2-02.json: left out: it is of another plan than {other}",
+        f"bundlepipe: {jobs.reports}/3-01.json: left out: it is of another plan than {other}",
+        f"bundlepipe: {jobs.reports}/again.json: left out: it is of another plan than {other}",
+        f"bundlepipe: {jobs.reports}/none.json: left out: it is of a run that carried out no saved plan, not {other}",
+    ]
+    merged = json.loads((jobs.reports / "all.json").read_text())
+    jsonschema.validate(merged, REPORT_SCHEMA)
+    states = {task["name"]: task["state"] for task in merged["tasks"]}
+    assert {states[task] for shard in json.loads(other.read_text())["shards"] for task in shard["tasks"]} == {
+        "unchanged",
+        "notReached",
+    }
+    assert {error.partition(":")[0] for error in merged["errors"]} == set(left)
+    jobs.plan_file = plan
+    again = jobs.report()
+    assert f"{jobs.reports}/all.json: left out: it is of another plan than {plan}" in again.stderr
+    (jobs.reports / "all.json").write_text(
+        json.dumps({**merged, "plan": json.loads((jobs.reports / "again.json").read_text())["plan"]})
+    )
+    assert f"{jobs.reports}/all.json: left out: it is not of one shard of {plan}" in jobs.report().stderr
 
 
 def test_reports_in_a_directory_are_found_by_their_kind(jobs: Jobs) -> None:

@@ -7,6 +7,7 @@ import json
 import pytest
 from msgspec.structs import replace
 
+from bundlepipe.documents.plan.saved import SavedShard
 from bundlepipe.errors import DocumentError
 from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.reports.content import (
@@ -29,7 +30,7 @@ from bundlepipe.pipeline.running.measuring import Amount
 from bundlepipe.stores.http.traffic import Traffic
 
 HOST = "registry.example"
-SHARDS = {"1-01": ["push:a", "push:b"], "2-01": ["push:c"]}
+SHARDS = [SavedShard("1-01", ["push:a", "push:b"]), SavedShard("2-01", ["push:c"], needs=["1-01"])]
 
 
 def _task(name: str, began: float, ended: float, outcome: str = DONE, **others: object) -> ReportedTask:
@@ -83,7 +84,9 @@ def _jobs() -> list[Report]:
 def test_a_report_is_read_as_it_was_written() -> None:
     failed = _task("push:b", 2, 5, FAILED, failure=Failure("TaskFailed", "no", "no way", "out"), held_up_by="push:a")
     report = _report("1-01", 1000.25, _task("push:a", 0, 2), replace(failed, because=NEEDS), outcome="failed")
-    report = replace(report, path=[Step("push:a", "start", 0.0, 2.0)], shared=Traffic(), errors=["it broke"])
+    report = replace(
+        report, plan="0123456789abcdef", path=[Step("push:a", "start", 0.0, 2.0)], shared=Traffic(), errors=["it broke"]
+    )
     assert json.loads(json_of(read_report(json_of(report).encode(), "report.json"))) == json.loads(json_of(report))
 
 
@@ -156,6 +159,42 @@ def test_a_job_without_report_is_a_failure_that_is_named() -> None:
     assert report.errors == ["2-01: left no report: its job did not run, or ended before it could write one"]
     assert {task.name: task.outcome for task in report.tasks} == {"push:a": DONE, "push:b": DONE, "push:c": NOT_REACHED}
     assert merged([], SHARDS).counts == {NOT_REACHED: 3}
+
+
+def test_a_task_that_no_report_has_is_not_reached() -> None:
+    first, second = _jobs()[1], _jobs()[0]
+    report = merged([replace(first, tasks=first.tasks[:1]), second], SHARDS)
+    assert report.outcome == "failed"
+    assert {task.name: task.outcome for task in report.tasks} == {"push:a": DONE, "push:c": DONE, "push:b": NOT_REACHED}
+    why = "its run ended before it came there, or was not one of the whole shard"
+    assert report.errors == ["2-01: lost", f"1-01: its report lacks push:b: {why}"]
+    assert (
+        merged([replace(first, tasks=[]), second], SHARDS)
+        .errors[1]
+        .startswith("1-01: its report lacks push:a and 1 more: ")
+    )
+
+
+def test_names_that_are_not_utf_8_are_those_of_the_report() -> None:
+    report = merged([_report("1-01", 1000, _task("push:\\udcff", 0, 1))], [SavedShard("1-01", ["push:\udcff"])])
+    assert (report.outcome, report.counts) == ("succeeded", {DONE: 1})
+
+
+def test_reports_of_jobs_that_the_plan_does_not_have_do_not_count() -> None:
+    other = _report("1-02", 900, _task("push:d", 0, 9, FAILED), outcome="failed", errors=["lost"])
+    assert merged([*_jobs(), other], SHARDS) == merged(_jobs(), SHARDS)
+
+
+def test_a_job_is_shown_after_those_that_it_needs_although_clocks_differ() -> None:
+    second, first = _jobs()
+    report = merged([first, replace(second, began=900)], SHARDS)
+    assert (report.began, report.seconds) == (1000, 11)
+    assert {task.name: task.began for task in report.tasks} == {"push:a": 0, "push:b": 2, "push:c": 7}
+    assert [step.task for step in report.path] == ["push:a", "push:b", "push:c"]
+    # Through a job without a report.
+    shards = [SHARDS[0], SavedShard("2-01", ["push:d"], needs=["1-01"]), SavedShard("3-01", ["push:c"], needs=["2-01"])]
+    through = merged([first, replace(second, job="3-01", began=900)], shards)
+    assert {task.name: task.began for task in through.tasks if task.name == "push:c"} == {"push:c": 7}
 
 
 def test_of_two_reports_of_a_job_the_later_counts() -> None:

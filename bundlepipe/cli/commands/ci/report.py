@@ -32,8 +32,8 @@ def report(run: Run, reports: tuple[str, ...], plan: str | None, outputs: tuple[
     """Merge the JSON reports of the jobs of a plan.
 
     Directories stand for the reports below them. Without -o, Markdown is printed; in GitHub
-    Actions the summary of the step gets it as well. The exit status is 1 if a task failed, or if a
-    shard of the plan left no report.
+    Actions the summary of the step gets it as well. The exit status is 1 if a task failed, or if no
+    report has a task of the plan. Reports of other plans are left out.
     """
     import os
 
@@ -47,7 +47,9 @@ def report(run: Run, reports: tuple[str, ...], plan: str | None, outputs: tuple[
     for path in outputs:
         if kind_of(path) is None:
             raise click.BadParameter(f"{quoted(path)}: expected {EXPECTED}", param_hint="-o")
-    merged = merged_report(reports, plan)
+    merged, left_out = merged_report(reports, plan)
+    for line in left_out:
+        run.console.note(f"{run.tool.name}: {line}")
     faults = [fault for path in outputs for fault in written(merged, path)]
     if summary := os.environ.get(STEP_SUMMARY):
         faults += appended(merged, summary)
