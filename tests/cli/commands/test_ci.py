@@ -127,6 +127,11 @@ def test_errors_are_lines(repository: Command) -> None:
     for arguments, told in {
         ("github", "-o", ""): "-o: the name of the file is empty: name a file, or - for the output",
         ("github", "-o", "one"): "one: is a directory: name a file",
+        (
+            "gitlab",
+            "--plan",
+            "",
+        ): "--plan: the name of the file is empty: name the plan that 'bundlepipe ci plan' saved",
         ("gitlab", "--plan", "none.json"): "none.json: cannot be read: No such file or directory",
         ("argo", "-o", "bundlepipe.yml/x"): "bundlepipe.yml/x: cannot be written: bundlepipe.yml is not a directory",
     }.items():

@@ -186,6 +186,24 @@ def test_a_plan_of_another_commit_is_refused(jobs: Jobs) -> None:
     )
 
 
+def test_a_plan_that_is_divided_anew_keeps_its_commit_and_is_refused_in_another(jobs: Jobs) -> None:
+    commit_all(jobs.directory)
+    first = jobs.plan()["commit"]
+    (jobs.directory / "README").write_text("more\n")
+    divided = jobs.directory.parent / "divided.json"
+    command = ("bundlepipe", "ci", "plan", "--plan", jobs.plan_file, "--out", divided)
+    assert jobs.command(*command).status == 0
+    assert json.loads(divided.read_text())["commit"] == first
+    commit_all(jobs.directory)
+    refused = jobs.command(*command)
+    assert (refused.status, refused.stderr.count("\n")) == (3, 1)
+    assert refused.stderr.startswith(f"ERROR: {jobs.plan_file}: was made for commit {first[:12]}, and this is ")
+    # A directory that is no checkout has no commit of its own.
+    shutil.rmtree(jobs.directory / ".git")
+    assert jobs.command(*command).status == 0
+    assert json.loads(divided.read_text())["commit"] == first
+
+
 def test_what_an_engine_has_to_know_is_appended_or_in_files(jobs: Jobs, tmp_path: Path) -> None:
     output = tmp_path / "output"
     output.write_text("before=1\n")
@@ -262,6 +280,12 @@ def test_what_differs_is_told_of_the_tasks_of_the_settings_or_those_named(jobs: 
         (["plan", "--startup", "-1"], "--startup -1: expected a number 0 or more"),
         (["plan", "--json", "--markdown"], "--json and --markdown exclude each other: give one of them"),
         (["plan", "--since", "HEAD", "--out", "x"], "--out is for a plan of a run, and --since shows what differs"),
+        (["plan", "--since", "HEAD", "--shards", "2"], "--shards is for a plan of a run, and --since shows"),
+        (["plan", "--since", "HEAD", "--startup", "0"], "--startup is for a plan of a run, and --since shows"),
+        (["plan", "--since", "HEAD", "--durations", "x"], "--durations is for a plan of a run, and --since shows"),
+        (["plan", "--since", "HEAD", "--all"], "--all is for a plan of a run, and --since shows"),
+        (["plan", "--plan", "x.json", "push_bundle"], "--plan x.json has its tasks already: leave out push_bundle"),
+        (["plan", "nope"], "ERROR: 'nope' is no task and no target: 'bundlepipe doit list --all' shows the tasks"),
         (["plan", "--durations", "none.json"], "none.json: "),
         (["plan", "--outputs", "no/such/file"], "no/such/file: cannot be written: No such file or directory"),
         (["plan", "--plan", "none.json"], "none.json: cannot be read: No such file or directory"),
@@ -280,12 +304,34 @@ def test_mistakes_are_told_in_one_line(jobs: Jobs, arguments: list[str], message
     assert failed.stderr.count("\n") == 1
 
 
+def test_an_unknown_task_of_the_settings_is_told_with_its_place(jobs: Jobs) -> None:
+    path = jobs.directory / "bundlepipe.yml"
+    path.write_text(path.read_text().replace("tasks: [push_bundle, copy_bundle]", "tasks: [nope]"))
+    failed = jobs.command("bundlepipe", "ci", "plan")
+    told = "ERROR: ci: tasks: 'nope' is no task and no target: 'bundlepipe doit list --all' shows the tasks\n"
+    assert (failed.status, failed.stderr) == (3, told)
+
+
+def test_options_may_stand_behind_tasks(jobs: Jobs) -> None:
+    done = jobs.command("bundlepipe", "ci", "plan", "push_bundle:one", "--out", jobs.plan_file)
+    assert done.status == 0, done
+    shards = json.loads(jobs.plan_file.read_text())["shards"]
+    assert "push_bundle:two" not in {task for shard in shards for task in shard["tasks"]}
+
+
+def test_the_help_of_plan_says_what_it_prints_and_saves(jobs: Jobs) -> None:
+    told = " ".join(jobs.command("bundlepipe", "ci", "plan", "--help").stdout.split())
+    assert "print the graph of jobs as JSON" in told
+    assert "for 'bundlepipe ci run SHARD --plan FILE'" in told and "doit plan=" not in told
+
+
 def test_reports_that_are_none_are_refused(jobs: Jobs) -> None:
     jobs.plan()
     (jobs.directory / "x.json").write_text("{}")
     failed = jobs.command("bundlepipe", "ci", "report", "x.json")
     assert "x.json:1:1: has no kind, expected a Report" in failed.failed
     assert "'x.foo': expected a path that ends in" in jobs.command("bundlepipe", "ci", "report", "-o", "x.foo").failed
+    assert "--plan: the name of the file is empty" in jobs.command("bundlepipe", "ci", "report", "--plan", "").failed
     assert "there is no report: name the .json files" in jobs.command("bundlepipe", "ci", "report").failed
     (jobs.directory / "kept.html").write_text("precious")
     kept = jobs.command("bundlepipe", "ci", "report", "--plan", jobs.plan_file, "-o", "kept.html")

@@ -122,6 +122,8 @@ def _write_planned(run: Run, engine: str, plan: str, output: str | None, *, forc
     from bundlepipe.pipeline.ci.engines.written import text_of_plan
     from bundlepipe.pipeline.ci.reading import read_graph
 
+    if not plan:
+        raise BundlepipeError("--plan: the name of the file is empty: name the plan that 'bundlepipe ci plan' saved")
     project = load_project(run)
     graph = read_graph(project.seen(plan))
     text = text_of_plan(engine, project.ci, graph, Place(directory=project.directory))

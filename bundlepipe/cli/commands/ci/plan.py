@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import takewhile
 
 import click
@@ -20,7 +21,7 @@ def plan(context: click.Context, arguments: list[str]) -> None:
     """
     from bundlepipe.pipeline.plugins.ci.plan_command import CIPlanCommand
 
-    run_command(context, "plan", arguments, name=_name(context), commands={"plan": CIPlanCommand})
+    run_command(context, "plan", _options_first(arguments), name=_name(context), commands={"plan": CIPlanCommand})
 
 
 @click.command(cls=Untouched, add_help_option=False)
@@ -34,11 +35,13 @@ def run(context: click.Context, arguments: list[str]) -> None:
     """
     from bundlepipe.pipeline.plugins.ci.run_command import CIRunCommand
 
-    # doit takes options only before the others.
+    run_command(context, "run", _options_first(arguments), name=_name(context), commands={"run": CIRunCommand})
+
+
+def _options_first(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments as doit takes them: options before the names of tasks or shards that may stand first."""
     leading = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
-    run_command(
-        context, "run", [*arguments[len(leading) :], *leading], name=_name(context), commands={"run": CIRunCommand}
-    )
+    return [*arguments[len(leading) :], *leading]
 
 
 def _name(context: click.Context) -> str:

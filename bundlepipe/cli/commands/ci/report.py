@@ -37,7 +37,7 @@ def report(run: Run, reports: tuple[str, ...], plan: str | None, outputs: tuple[
     """
     import os
 
-    from bundlepipe.errors import OutputError, quoted
+    from bundlepipe.errors import BundlepipeError, OutputError, quoted
     from bundlepipe.pipeline.ci.merged_report import merged_report
     from bundlepipe.pipeline.reports.content import SUCCEEDED
     from bundlepipe.pipeline.reports.kinds import EXPECTED, kind_of
@@ -47,6 +47,8 @@ def report(run: Run, reports: tuple[str, ...], plan: str | None, outputs: tuple[
     for path in outputs:
         if kind_of(path) is None:
             raise click.BadParameter(f"{quoted(path)}: expected {EXPECTED}", param_hint="-o")
+    if plan == "":
+        raise BundlepipeError("--plan: the name of the file is empty: name the plan that 'bundlepipe ci plan' saved")
     merged, left_out = merged_report(reports, plan)
     for line in left_out:
         run.console.note(f"{run.tool.name}: {line}")

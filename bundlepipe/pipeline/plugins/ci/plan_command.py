@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json as json_format
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from doit.control import TaskControl
 from doit.exceptions import InvalidCommand
 
-from bundlepipe.errors import BundlepipeError
+from bundlepipe.errors import BundlepipeError, quoted
 from bundlepipe.filesystem.files import read_document
 from bundlepipe.limits import LARGEST_PLAN
-from bundlepipe.pipeline.ci.checkout import commit_here
+from bundlepipe.pipeline.ci.checkout import check_commit, commit_here
 from bundlepipe.pipeline.ci.graph import CIGraph, shard_as_json
 from bundlepipe.pipeline.ci.outputs import write_outputs
 from bundlepipe.pipeline.ci.settings import ci_of
@@ -28,7 +28,14 @@ from bundlepipe.pipeline.plugins.options import switch
 from bundlepipe.pipeline.plugins.plan_command import PlanCommand, refuse_empty, selected_tasks
 from bundlepipe.pipeline.plugins.planned_run import planned_run
 
-_OF_PLAN = ("json", "markdown", "plan_file", "plan_force", "since")
+# Options of `doit plan`, with what they are here if that is something else.
+_OF_PLAN = {
+    "json": "print the graph of jobs as JSON; with --since, what differs",
+    "markdown": "print the plan and its jobs as Markdown, for a summary; with --since, what differs",
+    "plan_file": "also save the plan with its shards to FILE, for 'bundlepipe ci run SHARD --plan FILE'",
+    "plan_force": None,
+    "since": None,
+}
 
 
 def _number(name: str, text: str) -> dict[str, Any]:
@@ -49,7 +56,11 @@ class CIPlanCommand(PlanCommand):
         "it prints what differs from a git revision, without a registry, for a pull request."
     )
     cmd_options = (
-        *(option for option in PlanCommand.cmd_options if option["name"] in _OF_PLAN),
+        *(
+            {**option, "help": _OF_PLAN[option["name"]] or option["help"]}
+            for option in PlanCommand.cmd_options
+            if option["name"] in _OF_PLAN
+        ),
         _file("earlier", "divide this saved plan instead of making one", long="plan"),
         _number("shards", "at most N jobs at once"),
         _number("waves", "at most N jobs one after the other"),
@@ -84,12 +95,15 @@ class CIPlanCommand(PlanCommand):
         }
         refuse_empty(given)
         if since:
-            _refuse_with_since({"--out": plan_file, "--plan": earlier, "--outputs": outputs})
+            sizes = {"--shards": shards, "--waves": waves, "--startup": startup}
+            _refuse_with_since({**given, **sizes, "--since": None, "--all": every or None})
             try:
                 self.sel_tasks = self._selected(self._settings(shards, waves, startup))
             except BundlepipeError as error:
                 raise InvalidCommand(str(error)) from None
             return super()._execute(json, markdown, "", None, False, False, since, None, False, False)
+        if earlier and not self.sel_default_tasks:
+            raise InvalidCommand(f"--plan {earlier} has its tasks already: leave out {' '.join(self.sel_tasks or ())}")
         if json and markdown:
             raise InvalidCommand("--json and --markdown exclude each other: give one of them")
         try:
@@ -97,7 +111,8 @@ class CIPlanCommand(PlanCommand):
             output = self._output(plan_file, force=plan_force) if plan_file else None
             known = self._measured(durations) if durations else {}
             plan, document = self._planned(settings) if earlier is None else self._read(earlier)
-            graph = sharded(document, settings, durations=known, everything=every, commit=commit_here())
+            commit = commit_here() if earlier is None else document.get("commit", "")
+            graph = sharded(document, settings, durations=known, everything=every, commit=commit)
             document = {**document, "shards": [shard_as_json(shard) for shard in graph.shards]}
             if graph.commit:
                 document["commit"] = graph.commit
@@ -129,7 +144,15 @@ class CIPlanCommand(PlanCommand):
         from bundlepipe.pipeline.planning.saving import PlanSaver
 
         control = TaskControl(self.task_list)
-        control.process(self._selected(settings))
+        try:
+            control.process(self._selected(settings))
+        except InvalidCommand as error:
+            if error.not_found is None:
+                raise
+            where = "ci: tasks: " if self.sel_default_tasks else ""
+            raise InvalidCommand(
+                f"{where}{quoted(error.not_found)} is no task and no target: 'bundlepipe doit list --all' shows the tasks"
+            ) from None
         saver = PlanSaver()
         runner = planned_run(control, self.dep_manager, offline=False, saver=saver)
         text = saver.document(runner.plan, runner.open_tasks, selected_tasks(control))
@@ -144,6 +167,7 @@ class CIPlanCommand(PlanCommand):
     def _read(self, path: str) -> tuple[Plan | None, dict[str, Any]]:
         from bundlepipe.documents.plan.saved import SavedPlan
 
+        check_commit(self._from_here(path))
         content = read_document(self._from_here(path), LARGEST_PLAN)
         SavedPlan.parse(content, path)
         document: dict[str, Any] = json_format.loads(content)
@@ -155,9 +179,9 @@ class CIPlanCommand(PlanCommand):
         return measured(self._from_here(path))
 
 
-def _refuse_with_since(given: dict[str, str | None]) -> None:
+def _refuse_with_since(given: Mapping[str, object]) -> None:
     for option, value in given.items():
-        if value:
+        if value is not None:
             raise InvalidCommand(f"{option} is for a plan of a run, and --since shows what differs: give one of them")
 
 
