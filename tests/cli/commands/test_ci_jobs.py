@@ -374,6 +374,22 @@ def test_reports_of_another_plan_or_of_none_are_left_out(jobs: Jobs) -> None:
     assert f"{jobs.reports}/all.json: left out: it is not of one shard of {plan}" in jobs.report().stderr
 
 
+def test_a_dodo_py_without_settings_of_doit_gets_reports_as_well(jobs: Jobs) -> None:
+    (jobs.directory / "dodo.py").write_text(
+        "from bundlepipe import Pipeline\npipeline = Pipeline.load('bundlepipe.yml')\n"
+    )
+    jobs.run_all(_shards(jobs.plan()))
+    assert jobs.report().status == 0
+    chosen = jobs.run("1-01", "-r", "zero")
+    assert (chosen.status, chosen.stdout) == (0, "")
+    (jobs.directory / "dodo.py").write_text(
+        (jobs.directory / "dodo.py").read_text() + "DOIT_CONFIG = {'reporter': 'zero'}\n"
+    )
+    declared = jobs.run("1-01")
+    assert (declared.status, declared.stdout) == (0, "")
+    assert "[default: bundlepipe]" in jobs.command("bundlepipe", "ci", "run", "--help").stdout
+
+
 def test_reports_in_a_directory_are_found_by_their_kind(jobs: Jobs) -> None:
     jobs.run_all(_shards(jobs.plan()))
     for path in jobs.reports.iterdir():

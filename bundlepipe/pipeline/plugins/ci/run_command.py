@@ -22,6 +22,10 @@ PLAN_OPTION = {
 }
 
 
+# The only one that writes reports: those of all jobs are merged.
+_REPORTER = "bundlepipe"
+
+
 class CIRunCommand(Run):  # type: ignore[misc]
     """Runs the tasks of one shard of a saved plan; a task that does not need a failed one goes on."""
 
@@ -32,7 +36,10 @@ class CIRunCommand(Run):  # type: ignore[misc]
         "What other shards make has to be there, and costs one request each. If a job failed, run it again: what is "
         "done is not done twice. It goes on after failures, as with --continue."
     )
-    cmd_options = (*Run.cmd_options, PLAN_OPTION)
+    cmd_options = (
+        *({**each, "default": _REPORTER} if each["name"] == "reporter" else each for each in Run.cmd_options),
+        PLAN_OPTION,
+    )
 
     def execute(self, params: Any, args: Sequence[str]) -> Any:
         """Choose the plan and the shard before the tasks are loaded, and run."""
