@@ -109,8 +109,13 @@ def shown_in(path: str, command: str) -> str:
 
 
 def setup(ci: CI) -> list[str]:
-    """Return the commands that every job begins with."""
-    return [ci.install, *([ci.login] if ci.login else [])]
+    """Return the commands that every job begins with which uses registries."""
+    return [ci.install, *login(ci)]
+
+
+def login(ci: CI) -> list[str]:
+    """Return the commands that log in, none if there are none: only for jobs that have the secrets."""
+    return [ci.login] if ci.login else []
 
 
 def report_of(shard: str, ending: str = "json") -> str:

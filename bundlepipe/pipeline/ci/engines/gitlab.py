@@ -18,10 +18,10 @@ from bundlepipe.pipeline.ci.engines.common import (
     Place,
     change_directory,
     header,
+    login,
     made_of_plan,
     merge_command,
     report_of,
-    setup,
     shown_in,
     title_of,
 )
@@ -92,6 +92,7 @@ def _parent(ci: CI, place: Place) -> Mapping[Any, Any]:
             "stage": "plan",
             "rules": pushes,
             "script": [
+                *login(ci),
                 shown_in(MARKDOWN, f"bundlepipe ci plan --out {PLAN} --markdown"),
                 f"cat {MARKDOWN}",
                 f"bundlepipe ci gitlab --plan {PLAN} -o {CHILD}",
@@ -129,7 +130,7 @@ def _child(ci: CI, graph: CIGraph, place: Place) -> Mapping[Any, Any]:
         Note(): None,
         _TEMPLATE: _template(ci, place),
         Note(): None,
-        ".shard": _shards(place),
+        ".shard": _shards(ci, place),
         Note(): None,
         Note("Jobs of this pipeline that wait for stages take the plan from here."): None,
         _KEPT_PLAN_JOB: {
@@ -160,7 +161,7 @@ def _template(ci: CI, place: Place) -> Mapping[Any, Any]:
         "timeout": f"{ci.timeout} minutes",
         "retry": {"max": 2, "when": InLine(_OF_RUNNERS)},
         "variables": variables,
-        "before_script": [*change, f"mkdir -p {CI_DIRECTORY}", *setup(ci)],
+        "before_script": [*change, f"mkdir -p {CI_DIRECTORY}", ci.install],
     }
 
 
@@ -176,11 +177,14 @@ def _variables(ci: CI) -> dict[str, Any]:
     return {**as_they_are, **ci.gitlab.variables}
 
 
-def _shards(place: Place) -> Mapping[Any, Any]:
+def _shards(ci: CI, place: Place) -> Mapping[Any, Any]:
     reports = [report_of("$SHARD"), report_of("$SHARD", "xml")]
     return {
         "extends": _TEMPLATE,
-        "script": [f'BUNDLEPIPE_REPORT="{",".join(reports)}" bundlepipe ci run "$SHARD" --plan {PLAN}'],
+        "script": [
+            *login(ci),
+            f'BUNDLEPIPE_REPORT="{",".join(reports)}" bundlepipe ci run "$SHARD" --plan {PLAN}',
+        ],
         "artifacts": {
             "when": "always",
             "paths": [place.from_root(reports[0])],

@@ -29,6 +29,10 @@ def needed(job: Any) -> set[str]:
     return {each["job"] for each in job.get("needs", []) if "pipeline" not in each}
 
 
+def has_login(job: Any) -> bool:
+    return isinstance(job, dict) and FULL.login in [*job.get("before_script", ()), *job.get("script", ())]
+
+
 def test_a_merge_request_only_shows_what_is_affected() -> None:
     jobs = jobs_of(parsed(gitlab(FULL, ROOT)))
     of_merge_requests = {"if": '$CI_PIPELINE_SOURCE == "merge_request_event"'}
@@ -37,6 +41,13 @@ def test_a_merge_request_only_shows_what_is_affected() -> None:
     for name in ("plan", "bundles"):
         assert jobs[name]["rules"] == [{"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"}, {"if": "$CI_COMMIT_TAG"}]
     assert parsed(gitlab(CI(), ROOT))["plan"]["rules"] == [{"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"}]
+
+
+def test_only_jobs_that_use_registries_log_in() -> None:
+    """Variables of merge requests lack what is protected: a login there fails."""
+    jobs = {**parsed(gitlab(FULL, ROOT)), **child(graph(2, 1), FULL)}
+    assert {name for name, job in jobs.items() if has_login(job)} == {"plan", ".shard"}
+    assert jobs["plan"]["script"][0] == jobs[".shard"]["script"][0] == FULL.login
 
 
 def test_the_child_pipeline_is_what_the_plan_makes() -> None:
@@ -122,7 +133,8 @@ def test_settings_reach_jobs_as_they_are(install: str, login: str, value: str, o
     ci = CI(install=install, login=login, variables={"V": value}, gitlab=GitLab(image=image, variables={"OWN": own}))
     for pipeline in (parsed(gitlab(ci, ROOT)), child(graph(1), ci)):
         template = pipeline[".bundlepipe"]
-        assert template["before_script"][-2:] == [install, login]
+        assert template["before_script"][-1] == install
+        assert next(pipeline[name]["script"][0] for name in ("plan", ".shard") if name in pipeline) == login
         assert template.get("image", "") == image
         kept = template["variables"]["V"]
         assert kept == ({"value": value, "expand": False} if "$" in value else value)
