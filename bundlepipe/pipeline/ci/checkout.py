@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 
 from bundlepipe.errors import BundlepipeError, printable
 from bundlepipe.filesystem.files import read_document
 from bundlepipe.limits import LARGEST_PLAN
-from bundlepipe.pipeline.planning.checkouts import Repository
+from bundlepipe.pipeline.planning.checkouts import repository_of
 
 _SHOWN = 12
 
 
 def commit_here() -> str:
-    """Return the git commit of the current directory; empty if there is none, or no git."""
-    with suppress(BundlepipeError):
-        return Repository.of(os.getcwd()).commit("HEAD")
-    return ""
+    """Return the git commit of the current directory; empty if it is in no repository, or its branch has no commit.
+
+    Raises BundlepipeError for a repository that git cannot use, or if git is missing.
+    """
+    repository = repository_of(os.getcwd())
+    return repository.head() if repository else ""
 
 
 def check_commit(path: str) -> None:
     """Raise BundlepipeError if the current directory has another commit than that of the plan in a file.
 
-    InputError if it cannot be read. A plan without commit fits any directory: each task compares its own inputs.
+    InputError if it cannot be read, BundlepipeError if git cannot say which commit is here. A plan without commit fits
+    any directory: each task compares its own inputs.
     """
     try:
         document = json.loads(read_document(path, LARGEST_PLAN))

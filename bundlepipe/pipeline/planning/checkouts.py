@@ -9,12 +9,16 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-from bundlepipe.errors import BundlepipeError, ProgramError, printable, quoted
+from bundlepipe.errors import BundlepipeError, ProgramError, ProgramMissing, printable, quoted
+from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.pipeline.declared.paths import is_within
 from bundlepipe.pipeline.planning.tree_repositories import begin_repository, git, git_text, settle_repository
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
 
 _SUBMODULE = "160000"
+# Not of a directory whose .git names a repository that is gone.
+_NONE_HERE = "not a git repository (or any"
+_NO_SUCH_REVISION = 1
 
 
 class Entry(Struct, frozen=True):
@@ -31,6 +35,10 @@ class Entry(Struct, frozen=True):
         return self.mode == _SUBMODULE
 
 
+class NoRepository(BundlepipeError):
+    """A directory is in no git repository."""
+
+
 class Repository(Struct, frozen=True):
     """The git repository of a directory: its root, and the directory's path below it."""
 
@@ -39,7 +47,7 @@ class Repository(Struct, frozen=True):
 
     @classmethod
     def of(cls, directory: str) -> Repository:
-        """Return the repository of a directory; BundlepipeError if it is in none, or git cannot use it.
+        """Return the repository of a directory; NoRepository if it is in none, BundlepipeError if git cannot use it.
 
         Variables such as GIT_DIR, which git sets for its hooks, are not used: they name other directories there.
         """
@@ -50,10 +58,21 @@ class Repository(Struct, frozen=True):
             )
         except ProgramError as error:
             said = next((line for line in error.tail if line.strip()), str(error)).removeprefix("fatal: ")
-            if "not a git repository" in said:
+            if said.startswith(_NONE_HERE):
                 said = "is in no git repository, whose revisions could be compared"
-            raise BundlepipeError(f"{printable(directory)}: {printable(said)}") from None
+                raise NoRepository(f"{printable(directory)}: {said}") from None
+            advice = [line.strip() for line in error.tail if line.strip().startswith("git config ")]
+            raise BundlepipeError(": ".join(map(printable, [directory, said, *advice]))) from None
         return cls(root, below)
+
+    def head(self) -> str:
+        """Return the commit that is checked out, empty if its branch has none yet. Raises BundlepipeError."""
+        try:
+            return git_text(self.root, "rev-parse", "--verify", "--quiet", "HEAD").strip()
+        except ProgramError as error:
+            if error.status == _NO_SUCH_REVISION:
+                return ""
+            raise
 
     def commit(self, revision: str) -> str:
         """Return the commit that a revision names; BundlepipeError if it is not here."""
@@ -133,6 +152,25 @@ class Repository(Struct, frozen=True):
 
     def _listed(self, *options: str) -> list[str]:
         return list(filter(None, git_text(self.root, "ls-files", "-z", *options).split("\0")))
+
+
+def repository_of(directory: str) -> Repository | None:
+    """Return the repository of a directory, None if it is in none.
+
+    Without git that is told by the directories. Raises BundlepipeError for a repository that git cannot use, or that
+    nothing can read, for want of git.
+    """
+    try:
+        return Repository.of(directory)
+    except NoRepository:
+        return None
+    except ProgramMissing:
+        path = os.path.realpath(anchored(directory))
+        while not os.path.exists(os.path.join(path, ".git")):
+            path, below = os.path.dirname(path), path
+            if path == below:
+                return None
+        raise BundlepipeError(f"{printable(path)}: is a git repository, but git is not on PATH: install it") from None
 
 
 def _tree_entry(line: str) -> Entry:

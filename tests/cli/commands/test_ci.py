@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.support.ci import graph
-from tests.support.command import Command
+from tests.support.command import Command, Result
 from tests.support.git import git
 from tests.support.project import NESTED_BUNDLES
 
@@ -163,6 +163,38 @@ def test_a_repository_without_written_files_is_told(repository: Command) -> None
     note = "bundlepipe: there is no workflow that 'bundlepipe ci' wrote for this pipeline\n"
     assert (told.status, told.stdout, told.stderr) == (0, "", note)
     assert "none.yml: cannot be read: No such file" in repository("bundlepipe", "ci", "check", "none.yml").failed
+
+
+def test_a_repository_that_git_cannot_use_is_no_missing_one(command: Command) -> None:
+    git(command.directory, "init", "-q")
+    project = command.directory / "apps"
+    project.mkdir()
+    (project / "bundlepipe.yml").write_text("apiVersion: bundlepipe.dev/v1alpha1\nkind: Pipeline\n")
+    made = plan(command, {**json.loads(graph(1).as_json()), "commit": "0" * 40})
+    owned = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+    root = command.directory.resolve()
+    for arguments in (
+        ("gitlab", "--plan", f"../{made}"),
+        ("check",),
+        ("plan", "--out", "new.json"),
+        ("run", "1-01", "--plan", f"../{made}"),
+    ):
+        told = command("bundlepipe", "ci", *arguments, cwd=project, env=owned)
+        assert told.status != 0 and "detected dubious ownership in repository at" in told.stderr, told
+        assert f": git config --global --add safe.directory {root}\n" in told.stderr
+
+
+def test_a_repository_without_git_is_an_error_and_a_directory_without_one_is_not(pipeline: Command) -> None:
+    empty = pipeline.directory / "programs"
+    empty.mkdir()
+
+    def called() -> Result:
+        return pipeline("bundlepipe", "ci", "github", env={"PATH": str(empty)})
+
+    assert called().output.startswith("# Written by: bundlepipe ci github\n")
+    (pipeline.directory / ".git").mkdir()
+    told = f"{pipeline.directory.resolve()}: is a git repository, but git is not on PATH: install it\n"
+    assert called().failed == f"bundlepipe: Error: {told}"
 
 
 def test_nothing_is_asked_of_a_registry(repository: Command) -> None:

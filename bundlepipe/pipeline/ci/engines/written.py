@@ -10,11 +10,13 @@ from importlib import import_module
 
 from msgspec import Struct
 
-from bundlepipe.errors import BundlepipeError, InputError, ProgramError, ProgramMissing, printable
+from bundlepipe.errors import BundlepipeError, InputError, printable
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.pipeline.ci.engines.common import START, Origin, Place, command_for, origin_of
 from bundlepipe.pipeline.ci.graph import CIGraph
 from bundlepipe.pipeline.declared.ci import CI
+from bundlepipe.pipeline.planning.checkouts import repository_of
+from bundlepipe.pipeline.planning.tree_repositories import git_text
 from bundlepipe.verbs.outputs.replacing import FileOutput, Kind, ReplacePolicy, followed
 
 # Each engine by its name: what makes its files, and where a repository usually has them.
@@ -70,13 +72,12 @@ def _first_line(path: str) -> str:
 
 
 def directory_in_repository() -> str:
-    """Return the path of the current directory below the root of its git repository; empty outside of one."""
-    from bundlepipe.pipeline.planning.checkouts import Repository
+    """Return the path of the current directory below the root of its git repository; empty outside of one.
 
-    try:
-        return Repository.of(os.path.realpath(os.curdir)).below.rstrip("/")
-    except BundlepipeError:
-        return ""
+    Raises BundlepipeError for a repository that git cannot use, or if git is missing.
+    """
+    repository = repository_of(os.path.realpath(os.curdir))
+    return repository.below.rstrip("/") if repository else ""
 
 
 class OutOfDate(Struct, frozen=True):
@@ -127,7 +128,10 @@ def _read(path: str) -> str:
 
 
 def find_written(directory: str) -> list[str]:
-    """Return the paths of the files that were written for the project in the current directory, as seen from it."""
+    """Return the paths of the files that were written for the project in the current directory, as seen from it.
+
+    Raises BundlepipeError for a repository that git cannot use, or if git is missing.
+    """
     root = os.path.relpath(os.curdir, directory) if directory else os.curdir
     found = []
     for path in _candidates(root):
@@ -139,14 +143,9 @@ def find_written(directory: str) -> list[str]:
 
 def _candidates(root: str) -> list[str]:
     """Return the YAML files that git knows, or outside of git those where engines look for them."""
-    from bundlepipe.concurrency.processes import run_program
-
-    listing = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.yml", "*.yaml")
-    try:
-        listed = run_program(("git", *listing), lambda line: None, directory=root, captures_output=True)
-        names = dict.fromkeys(filter(None, os.fsdecode(listed).split("\0")))
-    except (ProgramError, ProgramMissing):
-        names = dict.fromkeys(
-            name for pattern in (*ENGINES.values(), *_ELSEWHERE) for name in glob.glob(pattern, recursive=True)
-        )
-    return [os.path.normpath(os.path.join(root, name)) for name in names]
+    if repository_of(root):
+        listed = git_text(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.yml", "*.yaml")
+        names = [name for name in listed.split("\0") if name]
+    else:
+        names = [name for pattern in (*ENGINES.values(), *_ELSEWHERE) for name in glob.glob(pattern, recursive=True)]
+    return [os.path.normpath(os.path.join(root, name)) for name in dict.fromkeys(names)]
