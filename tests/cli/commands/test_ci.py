@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.support.ci import graph
 from tests.support.command import Command, Result
-from tests.support.git import git
+from tests.support.git import commit_all, git
 from tests.support.project import NESTED_BUNDLES
 
 ENGINES = ("github", "gitlab", "buildkite", "argo")
@@ -79,6 +80,45 @@ def test_a_pipeline_below_the_root_of_its_repository(command: Command) -> None:
     assert text.startswith(f"# Written by: cd apps && bundlepipe ci github -o ../{WORKFLOW}\n")
     assert "working-directory: apps" in text
     assert "up to date" in command("bundlepipe", "ci", "check", "--tty", cwd=project).stdout
+
+
+def test_an_absolute_path_is_written_as_seen_from_the_project(command: Command, tmp_path: Path) -> None:
+    git(command.directory, "init", "-q")
+    project = command.directory / "apps"
+    project.mkdir()
+    (project / "bundlepipe.yml").write_text("apiVersion: bundlepipe.dev/v1alpha1\nkind: Pipeline\n")
+    linked = tmp_path / "linked"
+    linked.symlink_to(command.directory)
+    for file in (command.directory / ".gitlab-ci.yml", linked / ".gitlab-ci.yml"):
+        assert command("bundlepipe", "ci", "gitlab", "-o", file, cwd=project).output == ""
+        text = file.read_text()
+        assert text.startswith("# Written by: cd apps && bundlepipe ci gitlab -o ../.gitlab-ci.yml\n")
+        for arguments in ((), (file,)):
+            told = command("bundlepipe", "ci", "check", "--tty", *arguments, cwd=project)
+            assert told.status == 0 and told.stdout.startswith("../.gitlab-ci.yml: up to date\n")
+
+
+def test_a_file_outside_of_the_repository_says_nothing_of_the_machine(repository: Command, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere/ci.yml"
+    repository.silently("bundlepipe", "ci", "github", "-o", elsewhere)
+    assert elsewhere.read_text() == repository("bundlepipe", "ci", "github").output
+    repository.silently("bundlepipe", "ci", "check", elsewhere)
+    set_ci(repository, "{timeout: 7}")
+    told = f"out of date: write it again with: bundlepipe ci github -o {elsewhere}\n"
+    assert repository("bundlepipe", "ci", "check", elsewhere).stderr.endswith(told)
+
+
+def test_files_that_define_the_tasks_are_never_replaced(repository: Command) -> None:
+    directory = repository.directory
+    set_ci(repository, "{timeout: 7}\ninclude: [more.yml]")
+    (directory / "more.yml").write_text("apiVersion: bundlepipe.dev/v1alpha1\nkind: Pipeline\n")
+    (directory / "linked.yml").symlink_to("more.yml")
+    commit_all(directory)
+    for name in ("bundlepipe.yml", directory / "bundlepipe.yml", "more.yml", "linked.yml"):
+        for options in ((), ("--force",)):
+            told = f"bundlepipe: Error: {name}: defines the tasks of this project: name another file\n"
+            assert repository("bundlepipe", "ci", "github", "-o", name, *options).failed == told
+    assert git(directory, "status", "--porcelain", "--untracked-files=no") == ""
 
 
 def test_a_file_that_would_be_lost_is_replaced_by_force_alone(repository: Command) -> None:

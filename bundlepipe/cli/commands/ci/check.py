@@ -28,7 +28,7 @@ def check(run: Run, files: tuple[str, ...]) -> None:
     from bundlepipe.pipeline.ci.engines.written import compared, find_written
 
     project = load_project(run)
-    paths = [project.seen(file) for file in files] or find_written(project.directory)
+    paths = [project.placed(file) for file in files] or find_written(project.directory)
     if not paths:
         run.console.note(f"{run.tool.name}: there is no workflow that 'bundlepipe ci' wrote for this pipeline")
     faults = []

@@ -11,7 +11,7 @@ import click
 from bundlepipe.cli.commands.ci.project import Project, load_project
 from bundlepipe.cli.parsing.command import PATH, Command, Option, Run
 from bundlepipe.cli.parsing.outputs import force_option
-from bundlepipe.errors import BundlepipeError, OutputError
+from bundlepipe.errors import BundlepipeError, OutputError, printable
 
 _STANDARD = ("-", "/dev/stdout")
 
@@ -108,12 +108,11 @@ def argo(run: Run, output: str | None, force: bool) -> None:
 
 
 def _write_committed(run: Run, engine: str, output: str | None, *, force: bool) -> None:
-    from bundlepipe.pipeline.ci.engines.common import Place
-    from bundlepipe.pipeline.ci.engines.written import written_text
+    from bundlepipe.pipeline.ci.engines.written import place_of, written_text
 
     project = load_project(run)
     path = _path(project, output)
-    place = Place(path=os.path.normpath(path) if path else None, directory=project.directory)
+    place = place_of(project.placed(output) if path and output else None, project.directory)
     _put(run, path, written_text(engine, project.ci, place), force=force)
 
 
@@ -145,6 +144,7 @@ def _put(run: Run, path: str | None, text: str, *, force: bool) -> None:
     if path is None:
         run.console.block(text)
         return
+    _refuse_definitions(path)
     try:
         if is_stream(path):
             write_to_stream(path, text.encode())
@@ -152,6 +152,16 @@ def _put(run: Run, path: str | None, text: str, *, force: bool) -> None:
             workflow_output(path, force=force).write(text.encode())
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _refuse_definitions(path: str) -> None:
+    """Raise OutputError for a file that the tasks were loaded from: git may have it, and the project would be gone."""
+    from bundlepipe.pipeline.plugins.loader import PROJECT_FILES
+    from bundlepipe.pipeline.watching.looking import definitions
+
+    loaded = {os.path.realpath(file) for file in definitions(os.path.abspath(PROJECT_FILES[0])).definitions}
+    if os.path.realpath(path) in loaded:
+        raise OutputError(f"{printable(path)}: defines the tasks of this project: name another file")
 
 
 def _tell_of_limits(run: Run, text: str) -> None:

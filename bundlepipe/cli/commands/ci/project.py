@@ -26,6 +26,19 @@ class Project(Struct, frozen=True):
             return path
         return os.path.relpath(os.path.join(self.called_from, path))
 
+    def placed(self, path: str) -> str:
+        """Return a path of the command line as a file in the repository says it: relative to the project's directory.
+
+        An absolute path outside of the repository stays one.
+        """
+        if not os.path.isabs(path):
+            return os.path.normpath(self.seen(path))
+        here = os.path.realpath(os.curdir)
+        root = here.removesuffix(self.directory)
+        directory = os.path.realpath(os.path.dirname(path))
+        is_inside = os.path.commonpath([root, directory]) == os.path.normpath(root)
+        return os.path.relpath(os.path.join(directory, os.path.basename(path)), here) if is_inside else path
+
 
 def load_project(run: Run) -> Project:
     """Return the project here, or in the nearest directory above, after changing to its directory.

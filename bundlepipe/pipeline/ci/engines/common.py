@@ -31,7 +31,8 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 class Place(Struct, frozen=True, kw_only=True):
     """Where a file is written to, and for which project.
 
-    `path` is relative to the project's directory, None for the standard output. `directory` is that of the project
+    `path` is relative to the project's directory, None for the standard output, and for a file that is
+    not in the repository. `directory` is that of the project
     below the root of its repository, empty for the root itself.
     """
 

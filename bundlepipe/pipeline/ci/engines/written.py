@@ -37,6 +37,12 @@ def written_text(engine: str, ci: CI, place: Place) -> str:
     return write(ci, place)
 
 
+def place_of(path: str | None, directory: str) -> Place:
+    """Return where a file is written to; what it says is the same wherever an absolute path, of one machine, leads."""
+    is_of_project = path is not None and not os.path.isabs(path)
+    return Place(path=path if is_of_project else None, directory=directory)
+
+
 def text_of_plan(engine: str, ci: CI, graph: CIGraph, place: Place) -> str:
     """Return the file that an engine makes of the graph in a plan; BundlepipeError if it cannot take so many jobs."""
     write: Callable[[CI, CIGraph, Place], str] = _function(engine, _FROM_PLANS[engine])
@@ -108,15 +114,18 @@ def compared(ci: CI, paths: Sequence[str], directory: str) -> Iterator[tuple[str
 
 
 def _difference(ci: CI, path: str, text: str, origin: Origin) -> OutOfDate | None:
-    place = Place(path=os.path.normpath(path), directory=origin.directory)
-    expected = written_text(origin.engine, ci, place)
+    path = os.path.normpath(path)
+    expected = written_text(origin.engine, ci, place_of(path, origin.directory))
+    # As git checks it out on Windows.
+    text = text.replace("\r\n", "\n")
     if expected == text:
         return None
-    lines = difflib.unified_diff(text.splitlines(), expected.splitlines(), "committed", "now", n=1, lineterm="")
+    lines = difflib.unified_diff(text.split("\n"), expected.split("\n"), "committed", "now", n=1, lineterm="")
     diff = [printable(line) for line in lines]
     if len(diff) > _MOST_LINES_OF_DIFF:
         diff = [*diff[:_MOST_LINES_OF_DIFF], f"... and {len(diff) - _MOST_LINES_OF_DIFF} more lines"]
-    return OutOfDate(path, command_for(origin.engine, place), diff)
+    command = command_for(origin.engine, Place(path=path, directory=origin.directory))
+    return OutOfDate(path, command, diff)
 
 
 def _read(path: str) -> str:

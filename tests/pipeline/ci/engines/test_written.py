@@ -97,6 +97,18 @@ def test_an_edited_file_is_out_of_date(repository: Path) -> None:
     ]
 
 
+def test_ends_of_lines_as_on_windows_are_no_change(repository: Path) -> None:
+    write_all(CI())
+    file = repository / PATHS["github"]
+    windows = file.read_bytes().replace(b"\n", b"\r\n")
+    file.write_bytes(windows)
+    assert list(compared(CI(), find_written(""), "")) == [(path, None) for path in sorted(PATHS.values())]
+    for changed in (windows[:-2], windows + b"\r\n"):
+        file.write_bytes(changed)
+        ((_, difference),) = compared(CI(), [PATHS["github"]], "")
+        assert difference and [line for line in difference.diff if line in ("+", "-")]
+
+
 def test_a_file_that_was_moved_is_out_of_date(repository: Path) -> None:
     write_all(CI())
     moved = ".github/workflows/moved.yml"
