@@ -150,9 +150,8 @@ class CIPlanCommand(PlanCommand):
             if error.not_found is None:
                 raise
             where = "ci: tasks: " if self.sel_default_tasks else ""
-            raise InvalidCommand(
-                f"{where}{quoted(error.not_found)} is no task and no target: 'bundlepipe doit list --all' shows the tasks"
-            ) from None
+            what = f"{where}{quoted(error.not_found)} is no task and no target"
+            raise InvalidCommand(f"{what}: 'bundlepipe doit list --all' shows the tasks") from None
         saver = PlanSaver()
         runner = planned_run(control, self.dep_manager, offline=False, saver=saver)
         text = saver.document(runner.plan, runner.open_tasks, selected_tasks(control))
