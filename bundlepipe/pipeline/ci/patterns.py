@@ -25,7 +25,7 @@ def may_repeat(name: str, pattern: str) -> bool:
 def unmatched(ci: CI, tasks: Sequence[Task]) -> Iterator[str]:
     """Yield a fault for each pattern that matches no loaded task: what it was meant for would not be protected.
 
-    Tasks that doit creates during a run (`create_after`) may have any name in their group.
+    Tasks that doit creates during a run (`@create_after`) may have any name in their group.
     """
     for pattern, environment in ci.environments.items():
         if not any(is_of_environment(task.name, pattern) or _is_in_group(task, pattern) for task in tasks):

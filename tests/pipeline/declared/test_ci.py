@@ -42,11 +42,11 @@ def test_two_files_with_the_section_are_an_error(project: Project) -> None:
 def test_an_included_file_may_have_the_section(project: Project) -> None:
     project.write("bundlepipe.yml", f"{HEADER}include: [more.yml]\n")
     project.write("more.yml", f"{HEADER}ci: {{shards: 2, github: {{runsOn: [self-hosted, linux]}}}}\n")
-    assert ci_of(project.tasks().values()) == CI(shards=2, github=GitHub(runs_on=["self-hosted", "linux"]))
+    assert ci_of(list(project.tasks().values())) == CI(shards=2, github=GitHub(runs_on=["self-hosted", "linux"]))
 
 
 def test_tasks_without_the_section_have_the_defaults(nested: Project) -> None:
-    assert ci_of(nested.tasks().values()) == CI()
+    assert ci_of(list(nested.tasks().values())) == CI()
 
 
 def test_two_pipelines_with_settings_are_an_error() -> None:
