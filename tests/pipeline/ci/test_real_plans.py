@@ -114,6 +114,21 @@ def test_jobs_in_clones_do_all_that_one_run_does(
     assert {name: Stores().repository(_below(repository, name)).resolve("1") for name in pushed} == there
 
 
+def test_a_second_graph_has_only_what_leaves_nothing_in_a_registry(project: Project, repository: Repository) -> None:
+    groups = [*GROUPS, "generate"]
+    graph = _divided(project, CI(startup=0), groups)
+    for shard in graph.shards:
+        clone_of(project).doit("plan=plan.json", f"shard={shard.name}")
+    clone = clone_of(project)
+    (clone.directory / "plan.json").unlink()
+    again = {name for shard in _divided(clone, CI(startup=0), groups).shards for name in shard.tasks}
+    # A user's task, a program and a tar file, with what needs their results.
+    assert {name for name in again if not name.startswith(("lock_", "render_"))} == {
+        *("generate", "push_image:made", "push_bundle:generated"),
+        *("push_image:tool", "push_bundle:with-tool", "copy_bundle:file"),
+    }
+
+
 def test_a_new_tag_for_all_is_pushed_from_the_inside_out(project: Project, repository: Repository) -> None:
     bundles = [f"push_bundle:{name}" for name in ("leaf", "mid", "top")]
     project.doit(*bundles)
