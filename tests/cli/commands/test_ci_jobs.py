@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from bundlepipe.documents.plan.saved import SavedPlan
 from bundlepipe.oci.reference import Repository
 from bundlepipe.stores.opening import Stores
 from tests.support.command import Command, Result
@@ -250,6 +251,9 @@ def test_a_saved_plan_is_divided_without_a_request(jobs: Jobs) -> None:
     done = jobs.command(*command, env=dead)
     assert done.status == 0, done
     assert _shards(json.loads(divided.read_text())) == ["1-01"]
+    before, after = (SavedPlan.parse(path.read_bytes(), str(path)) for path in (jobs.plan_file, divided))
+    # Shards of one name have other tasks, so reports of the one division do not fit the other.
+    assert before.saved.salt == after.saved.salt and before.identity != after.identity
 
 
 def test_measured_durations_decide_instead_of_estimates(jobs: Jobs) -> None:
@@ -307,9 +311,11 @@ def test_mistakes_are_told_in_one_line(jobs: Jobs, arguments: list[str], message
 def test_an_unknown_task_of_the_settings_is_told_with_its_place(jobs: Jobs) -> None:
     path = jobs.directory / "bundlepipe.yml"
     path.write_text(path.read_text().replace("tasks: [push_bundle, copy_bundle]", "tasks: [nope]"))
-    failed = jobs.command("bundlepipe", "ci", "plan")
+    commit_all(jobs.directory)
     told = "ERROR: ci: tasks: 'nope' is no task and no target: 'bundlepipe doit list --all' shows the tasks\n"
-    assert (failed.status, failed.stderr) == (3, told)
+    for options in ((), ("--since", "HEAD")):
+        failed = jobs.command("bundlepipe", "ci", "plan", *options)
+        assert (failed.status, failed.stderr) == (3, told)
 
 
 def test_options_may_stand_behind_tasks(jobs: Jobs) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json as json_format
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from doit.control import TaskControl
@@ -101,7 +102,8 @@ class CIPlanCommand(PlanCommand):
                 self.sel_tasks = self._selected(self._settings(shards, waves, startup))
             except BundlepipeError as error:
                 raise InvalidCommand(str(error)) from None
-            return super()._execute(json, markdown, "", None, False, False, since, None, False, False)
+            with self._naming_the_place():
+                return super()._execute(json, markdown, "", None, False, False, since, None, False, False)
         if earlier and not self.sel_default_tasks:
             raise InvalidCommand(f"--plan {earlier} has its tasks already: leave out {' '.join(self.sel_tasks or ())}")
         if json and markdown:
@@ -144,19 +146,25 @@ class CIPlanCommand(PlanCommand):
         from bundlepipe.pipeline.planning.saving import PlanSaver
 
         control = TaskControl(self.task_list)
-        try:
+        with self._naming_the_place():
             control.process(self._selected(settings))
+        saver = PlanSaver()
+        runner = planned_run(control, self.dep_manager, offline=False, saver=saver)
+        text = saver.document(runner.plan, runner.open_tasks, selected_tasks(control))
+        document: dict[str, Any] = json_format.loads(text)
+        return runner.plan, document
+
+    @contextmanager
+    def _naming_the_place(self) -> Iterator[None]:
+        """Say of an unknown task where its name is: doit's message names a command that there is not."""
+        try:
+            yield
         except InvalidCommand as error:
             if error.not_found is None:
                 raise
             where = "ci: tasks: " if self.sel_default_tasks else ""
             what = f"{where}{quoted(error.not_found)} is no task and no target"
             raise InvalidCommand(f"{what}: 'bundlepipe doit list --all' shows the tasks") from None
-        saver = PlanSaver()
-        runner = planned_run(control, self.dep_manager, offline=False, saver=saver)
-        text = saver.document(runner.plan, runner.open_tasks, selected_tasks(control))
-        document: dict[str, Any] = json_format.loads(text)
-        return runner.plan, document
 
     def _selected(self, settings: CI) -> Sequence[str] | None:
         """Return the tasks of the command line, or else those of the settings, or those that doit runs."""
