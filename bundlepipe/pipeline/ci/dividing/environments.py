@@ -16,7 +16,8 @@ def environments_of(tasks: Sequence[StaleTask], homes: Sequence[int], joined: Jo
         if homes[number] == number and task.environment is not None:
             first = deciding.setdefault(joined.of(number), number)
             if tasks[first].environment != task.environment:
-                raise _conflict(tasks, first, number, _why(tasks, joined, first, number))
+                advice = _repeating(tasks, joined, number)
+                raise _conflict(tasks, first, number, _why(tasks, joined, first, number), advice)
     return {
         own: (tasks[deciding[own]].environment or "") if own in deciding else ""
         for own in {joined.of(number) for number in range(len(tasks)) if homes[number] == number}
@@ -46,11 +47,19 @@ def check_passages(
                 raise _conflict(tasks, deciding[needed], number, _only_there(tasks[deciding[needed]]))
 
 
-def _conflict(tasks: Sequence[StaleTask], one: int, other: int, why: str) -> BundlepipeError:
+def _conflict(tasks: Sequence[StaleTask], one: int, other: int, why: str, advice: str = "") -> BundlepipeError:
     return BundlepipeError(
         f"{_of(tasks[one])} and {_of(tasks[other])} have to run in one job, since {why}: give both the same "
-        "environment in ci.environments"
+        f"environment in ci.environments{advice}"
     )
+
+
+def _repeating(tasks: Sequence[StaleTask], joined: Joined, one: int) -> str:
+    """Return that the users' own tasks of a unit may be repeated, if those are all that stays there."""
+    staying = [task for number, task in enumerate(tasks) if task.stays and joined.of(number) == joined.of(one)]
+    if not staying or not all(task.is_own for task in staying):
+        return ""
+    return f", or add {printable(staying[0].name)} to ci.repeat if it makes the same in every job"
 
 
 def _of(task: StaleTask) -> str:

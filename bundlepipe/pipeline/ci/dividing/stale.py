@@ -61,12 +61,14 @@ _IN = " in "
 class StaleTask(Struct, frozen=True, kw_only=True):
     """A task that a job has to do; `needs` are indexes of stale tasks before it.
 
-    Jobs that need the result of an open task need what that task needs, too. `environment` is None for a local task
-    that matches no pattern: it can be in any job. `upload` and `download` are bytes.
+    `is_own` says that it is a user's. Jobs that need the result of an open task need what that task needs, too.
+    `environment` is None for a local task that matches no pattern: it can be in any job. `upload` and `download` are
+    bytes.
     """
 
     name: str
     needs: Sequence[int]
+    is_own: bool
     is_local: bool
     is_open: bool
     stays: bool
@@ -194,6 +196,7 @@ def _stale(
     return StaleTask(
         name=name,
         needs=needs,
+        is_own=not group,
         is_local=is_local,
         is_open=is_local or _is_open(group, saved),
         stays=not is_local and _stays(group, saved),

@@ -246,9 +246,27 @@ PRODUCTION = CI(environments={"copy_bundle:*": "production", "*:local": "product
 def test_tasks_of_different_environments_cannot_be_joined(plan: PlanMaker, one: str, other: str, why: str) -> None:
     with pytest.raises(BundlepipeError) as error:
         units(plan, PRODUCTION)
+    advice = ", or add generate to ci.repeat if it makes the same in every job" if "generate" in one else ""
     assert str(error.value) == (
         f"{one} and {other} have to run in one job, since {why}: give both the same environment in ci.environments"
+        f"{advice}"
     )
+
+
+def test_a_users_task_between_environments_may_be_repeated() -> None:
+    plan = PlanMaker().add("generate", own=True).bundle("app", "generate", known=False)
+    plan.copy("app", "push_bundle:app", to="r.example/app")
+    with pytest.raises(BundlepipeError) as error:
+        units(plan, PRODUCTION)
+    assert str(error.value).endswith(
+        ": give both the same environment in ci.environments, or add generate to ci.repeat if it makes the same in "
+        "every job"
+    )
+    repeated = CI(environments=PRODUCTION.environments, repeat=["generate"])
+    assert units(plan, repeated) == {
+        frozenset({"generate", "lock_bundle:app", "push_bundle:app"}),
+        frozenset({"copy_bundle:app"}),
+    }
 
 
 def test_local_tasks_have_the_environment_of_what_needs_them() -> None:
