@@ -52,7 +52,7 @@ def test_files_that_are_no_reports(tmp_path: Path) -> None:
         measured(str(file))
     assert str(error.value) == f"{file}: cannot be read: No such file or directory"
     file.write_text('{"apiVersion": "bundlepipe.dev/v1alpha1", "kind": "Plan", "tasks": []}')
-    with pytest.raises(BundlepipeError, match=r"report\.json:1:\d+: 'kind'"):
+    with pytest.raises(BundlepipeError, match=r"report\.json:1:1: is a document of the kind 'Plan', expected a Report"):
         measured(str(file))
     file.write_text("<html>")
     with pytest.raises(BundlepipeError, match=r"report\.json:1:1: "):
