@@ -97,7 +97,7 @@ def test_patterns_that_match_no_task_are_errors(nested: Project) -> None:
     advice = "correct the pattern, or remove it"
     none = "no task matches 'copy_bundle:prod', so the environment 'a' protects none"
     assert [line for line in refused.stderr.decode().splitlines() if "ci:" in line] == [
-        f"bundlepipe.yml:8:56: ci: environments: {none}: {advice}",
+        f"bundlepipe.yml:8:60: ci: environments: {none}: {advice}",
         f"bundlepipe.yml:9:12: ci: repeat: no task of your own matches 'push_bundle': {advice}",
         f"bundlepipe.yml:9:25: ci: repeat: no task of your own matches 'generate:two': {advice}",
     ]
