@@ -41,7 +41,9 @@ def test_a_file_is_printed_or_written(repository: Command, engine: str) -> None:
     assert repository("bundlepipe", "ci", engine, "-o", "-").output == printed
     repository.silently("bundlepipe", "ci", engine, "-o", "new/bundles.yml")
     written = (repository.directory / "new/bundles.yml").read_text()
-    assert written == printed.replace(f"ci {engine}\n", f"ci {engine} -o new/bundles.yml\n", 1)
+    # GitLab reads the file again, for the child pipeline.
+    expected = printed.replace("local: /.gitlab-ci.yml\n", "local: /new/bundles.yml\n")
+    assert written == expected.replace(f"ci {engine}\n", f"ci {engine} -o new/bundles.yml\n", 1)
     assert json.loads(repository("bundlepipe", "ci", engine, "--json").stdout)["Blocks"] == [printed]
 
 

@@ -1,4 +1,9 @@
-"""GitLab CI: a pipeline that plans, and a child pipeline that it makes of the plan.
+"""GitLab CI: a pipeline that waits for its turn, its child that plans, and the child of that, made of the plan.
+
+Of overlapping pushes, the later must plan when the earlier has pushed. A resource group is held by a trigger job until
+the child pipeline ends (docs.gitlab.com/ci/resource_groups), so the job that plans is in that child, from the same
+file; two jobs of one pipeline would each take the group by itself. No job of a child pipeline is in the group of its
+parent, which would be a deadlock, and there are two levels of child pipelines, as many as GitLab allows.
 
 What GitLab documents (docs.gitlab.com/administration/instance_limits, /user/gitlab_com, /ci/yaml): a job has at most
 50 `needs`, a pipeline on GitLab.com 500 jobs in the free tier and 2,000 in the largest, a file with configuration 1 MB
@@ -8,6 +13,7 @@ waits for no stage, so what has too many of them takes its plan from a job of th
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,6 +46,7 @@ _TEMPLATE = ".bundlepipe"
 _PARENT = "PARENT_PIPELINE_ID"
 # With merged results, and in a merge train, the branch that the merge request is merged into.
 _BASE = "${CI_MERGE_REQUEST_TARGET_BRANCH_SHA:-$CI_MERGE_REQUEST_DIFF_BASE_SHA}"
+_IS_CHILD = '$CI_PIPELINE_SOURCE == "parent_pipeline"'
 _MERGE_REQUEST = '$CI_PIPELINE_SOURCE == "merge_request_event"'
 # Nothing of the tasks: a job that a lost runner took with it does again only what is missing.
 _OF_RUNNERS = ("runner_system_failure", "stuck_or_timeout_failure", "scheduler_failure", "data_integrity_failure")
@@ -51,7 +58,8 @@ def gitlab(ci: CI, place: Place) -> str:
     """Return the pipeline for `.gitlab-ci.yml`, or for a file that it includes."""
     notes = [
         "A merge request shows what it affects. A push to the default branch has the tasks done that the registries",
-        "lack: job 'plan' divides them into shards, which are the jobs of a child pipeline.",
+        "lack: its child pipeline, of this file as well, has job 'plan', which divides them into shards, and job",
+        "'shards', whose child pipeline has a job for each.",
     ]
     if ci.secrets:
         notes.append(f"Set in GitLab, masked and protected: {', '.join(ci.secrets)}.")
@@ -64,10 +72,8 @@ def gitlab_child(ci: CI, graph: CIGraph, place: Place) -> str:
 
 
 def _parent(ci: CI, place: Place) -> Mapping[Any, Any]:
-    pushes: list[Any] = [{"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"}]
-    if ci.git_tags:
-        pushes.append({"if": "$CI_COMMIT_TAG"})
-    at_once = f"{place.name} $CI_COMMIT_REF_NAME"
+    pushes = ["$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH", *(["$CI_COMMIT_TAG"] if ci.git_tags else [])]
+    in_turn = [{"if": f"{_IS_CHILD} && {push}"} for push in pushes]
     return {
         "stages": InLine(["plan", "run"]),
         Note(): None,
@@ -90,7 +96,7 @@ def _parent(ci: CI, place: Place) -> Mapping[Any, Any]:
         _PLAN_JOB: {
             "extends": _TEMPLATE,
             "stage": "plan",
-            "rules": pushes,
+            "rules": in_turn,
             "script": [
                 *login(ci),
                 shown_in(MARKDOWN, f"bundlepipe ci plan --out {PLAN} --markdown"),
@@ -100,21 +106,34 @@ def _parent(ci: CI, place: Place) -> Mapping[Any, Any]:
             "artifacts": {"paths": [place.from_root(each) for each in (PLAN, MARKDOWN, CHILD)]},
         },
         Note(): None,
-        "bundles": {
+        "shards": {
             "stage": "run",
             "needs": InLine([_PLAN_JOB]),
-            "rules": pushes,
-            Note("Of two pushes, one is carried out at a time."): None,
-            "resource_group": at_once,
+            "rules": in_turn,
             "inherit": {"variables": False},
             "variables": {_PARENT: "$CI_PIPELINE_ID"},
-            "trigger": {
-                "include": [{"artifact": place.from_root(CHILD), "job": _PLAN_JOB}],
-                "strategy": "depend",
-                "forward": {"pipeline_variables": True},
-            },
+            "trigger": _trigger({"artifact": place.from_root(CHILD), "job": _PLAN_JOB}),
+        },
+        Note(): None,
+        "bundles": {
+            "stage": "run",
+            "rules": [{"if": _IS_CHILD, "when": "never"}, *({"if": push} for push in pushes)],
+            Note("Of two pushes, the later plans when the earlier is done."): None,
+            "resource_group": f"{place.name} $CI_COMMIT_REF_NAME",
+            "inherit": {"variables": False},
+            "trigger": _trigger({"local": f"/{_own_path(place)}"}),
         },
     }
+
+
+def _trigger(included: Mapping[str, str]) -> Mapping[str, Any]:
+    return {"include": [included], "strategy": "depend", "forward": {"pipeline_variables": True}}
+
+
+def _own_path(place: Place) -> str:
+    """Return the path of the file itself, from the root of the repository: where GitLab looks unless it is known."""
+    path = posixpath.normpath(place.from_root(place.path or ""))
+    return path if place.path and not path.startswith("../") else ".gitlab-ci.yml"
 
 
 def _child(ci: CI, graph: CIGraph, place: Place) -> Mapping[Any, Any]:
@@ -154,7 +173,9 @@ def _child(ci: CI, graph: CIGraph, place: Place) -> Mapping[Any, Any]:
 
 
 def _template(ci: CI, place: Place) -> Mapping[Any, Any]:
-    variables = {"GIT_DEPTH": str(ci.depth), **_variables(ci)}
+    # The checkout may belong to another user than that of the image.
+    trusts = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "$CI_PROJECT_DIR"}
+    variables = {"GIT_DEPTH": str(ci.depth), **trusts, **_variables(ci)}
     change = change_directory(place)
     return {
         **_runner(ci),

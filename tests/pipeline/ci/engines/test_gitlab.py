@@ -10,6 +10,7 @@ from hypothesis import given
 
 from bundlepipe import CI, GitLab
 from bundlepipe.pipeline.ci.engines import gitlab as engine
+from bundlepipe.pipeline.ci.engines.common import Place
 from bundlepipe.pipeline.ci.engines.gitlab import exceeded, gitlab, gitlab_child
 from bundlepipe.pipeline.ci.graph import CIGraph
 from tests.support.ci import BELOW, FULL, ROOT, graph, hostile, parsed, texts
@@ -38,9 +39,33 @@ def test_a_merge_request_only_shows_what_is_affected() -> None:
     of_merge_requests = {"if": '$CI_PIPELINE_SOURCE == "merge_request_event"'}
     assert [name for name, job in jobs.items() if of_merge_requests in job["rules"]] == ["affected"]
     assert jobs["affected"]["variables"] == {"GIT_DEPTH": "0"}
-    for name in ("plan", "bundles"):
-        assert jobs[name]["rules"] == [{"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"}, {"if": "$CI_COMMIT_TAG"}]
-    assert parsed(gitlab(CI(), ROOT))["plan"]["rules"] == [{"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"}]
+    is_child = '$CI_PIPELINE_SOURCE == "parent_pipeline"'
+    for tags, rest in ((True, jobs), (False, parsed(gitlab(CI(), ROOT)))):
+        pushes = ["$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH", *(["$CI_COMMIT_TAG"] if tags else [])]
+        assert rest["bundles"]["rules"] == [{"if": is_child, "when": "never"}, *({"if": push} for push in pushes)]
+        for name in ("plan", "shards"):
+            assert rest[name]["rules"] == [{"if": f"{is_child} && {push}"} for push in pushes]
+
+
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [
+        (ROOT, "/bundles.yml"),
+        (BELOW, "/apps/.ci/apps.yml"),
+        (Place(path="../.gitlab-ci.yml", directory="apps"), "/.gitlab-ci.yml"),
+        (Place(), "/.gitlab-ci.yml"),
+        (Place(directory="apps"), "/.gitlab-ci.yml"),
+        (Place(path="../elsewhere.yml"), "/.gitlab-ci.yml"),
+    ],
+)
+def test_a_push_plans_in_a_child_pipeline_that_one_push_has_at_a_time(place: Place, path: str) -> None:
+    jobs = jobs_of(parsed(gitlab(FULL, place)))
+    locked = {name: job["resource_group"] for name, job in jobs.items() if "resource_group" in job}
+    # What is in the child pipeline and needs the group as well would wait for ever.
+    assert locked == {"bundles": f"{place.name} $CI_COMMIT_REF_NAME"}
+    assert jobs["bundles"]["trigger"]["include"] == [{"local": path}]
+    # The group is held until the child pipeline has ended.
+    assert jobs["bundles"]["trigger"]["strategy"] == jobs["shards"]["trigger"]["strategy"] == "depend"
 
 
 def test_only_jobs_that_use_registries_log_in() -> None:
@@ -53,11 +78,11 @@ def test_only_jobs_that_use_registries_log_in() -> None:
 def test_the_child_pipeline_is_what_the_plan_makes() -> None:
     for place in (ROOT, BELOW):
         jobs = parsed(gitlab(FULL, place))
-        trigger = jobs["bundles"]["trigger"]
+        trigger = jobs["shards"]["trigger"]
         (included,) = trigger["include"]
         assert included["job"] == "plan" and included["artifact"] in jobs["plan"]["artifacts"]["paths"]
         assert trigger["strategy"] == "depend"
-        assert jobs["bundles"]["variables"] == {"PARENT_PIPELINE_ID": "$CI_PIPELINE_ID"}
+        assert jobs["shards"]["variables"] == {"PARENT_PIPELINE_ID": "$CI_PIPELINE_ID"}
         # Commands are in the directory of the pipeline, artifacts are seen from the root.
         written = next(line for line in jobs["plan"]["script"] if "--plan" in line).split()[-1]
         assert included["artifact"] == place.from_root(written)
@@ -139,4 +164,4 @@ def test_settings_reach_jobs_as_they_are(install: str, login: str, value: str, o
         kept = template["variables"]["V"]
         assert kept == ({"value": value, "expand": False} if "$" in value else value)
         assert template["variables"]["OWN"] == own
-    assert list(jobs_of(parsed(gitlab(ci, ROOT)))) == ["affected", "plan", "bundles"]
+    assert list(jobs_of(parsed(gitlab(ci, ROOT)))) == ["affected", "plan", "shards", "bundles"]
