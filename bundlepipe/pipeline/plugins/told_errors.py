@@ -10,7 +10,7 @@ from doit.cmdparse import CmdParseError
 from doit.exceptions import InvalidCommand
 
 # What Python's getopt says, with all options after it.
-_UNPARSABLE = re.compile(r"Error parsing \w+: (?P<said>.*?) \(parsing options: ", re.DOTALL)
+_UNPARSABLE = re.compile(r"Error parsing (?P<what>\w+): (?P<said>.*?) \(parsing options: ", re.DOTALL)
 _UNKNOWN = re.compile(r"option (?P<option>\S+) not recognized")
 
 
@@ -28,6 +28,9 @@ class ToldErrors:
         except CmdParseError as error:
             if found := _UNPARSABLE.match(str(error)):
                 said = _UNKNOWN.sub(r"unknown option \g<option>", found["said"])
+                if found["what"] == "Task":
+                    # Behind a task doit looks for the options of that.
+                    said = f"{said} behind a task: options of the command stand before the tasks"
                 raise InvalidCommand(f"{said}: '{self._help()}' lists the options") from None
             raise
         except InvalidCommand as error:

@@ -274,6 +274,10 @@ def test_ends_when_told(command: Command, number: signal.Signals) -> None:
         ("plan --bogus", "unknown option --bogus: 'bundlepipe plan --help' lists the options"),
         ("watch --pdb", "unknown option --pdb: 'bundlepipe watch --help' lists the options"),
         ("graph --of", "option --of requires argument: 'bundlepipe graph --help' lists the options"),
+        (
+            "plan push_bundle --offline",
+            "unknown option --offline behind a task: options of the command stand before the tasks: 'bundlepipe ",
+        ),
         ("doit plan --bogus", "unknown option --bogus: 'bundlepipe doit help plan' lists the options"),
         ("plan push_bundel", "'push_bundel': there is no such task, and no task makes it; the nearest of "),
         ("plan --why push_bundel", "'push_bundel': there is no such task, and no task makes it; the nearest of "),
