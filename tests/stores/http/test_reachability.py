@@ -151,7 +151,8 @@ def test_a_gateway_that_reaches_no_registry_is_found_out_by_its_first_requests(
     gave_up = [message for message in messages if message != at_once]
     assert all(message.endswith("503 Service Unavailable; gave up after 5 attempts") for message in gave_up)
     assert 2 <= len(gave_up) <= THREADS
-    assert len(client.pauses) <= 4 * THREADS
+    # On a busy machine a thread may be in its next request when the others have given up.
+    assert len(client.pauses) <= 2 * 4 * THREADS < 4 * REQUESTS
     # Each was made once, so that the first that has an answer ends this.
     assert proxy.count("HEAD", "/manifests/") == REQUESTS + len(client.pauses)
     proxy.heal()

@@ -72,6 +72,9 @@ def _collection(value: Any, indent: str) -> Iterator[str]:
 
 
 def _scalar(value: Any, indent: str) -> str:
+    if isinstance(value, str) and (value == "\n" or value.endswith("\n\n")):
+        # Indented, it would also have the empty lines that follow it.
+        return double_quoted(value)
     return written_scalar(value, indent + "  ")
 
 

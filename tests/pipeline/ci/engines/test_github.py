@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bundlepipe import CI, GitHub
@@ -120,6 +120,8 @@ def test_the_events_are_those_of_the_settings() -> None:
 
 
 @given(install=texts, login=texts, value=hostile, label=texts, own=hostile)
+@example(install="0", login="0", value="", label="0", own="0\n\n")
+@example(install="0", login="0", value="\n", label="0", own="\n")
 def test_settings_reach_commands_as_they_are(install: str, login: str, value: str, label: str, own: str) -> None:
     ci = CI(
         waves=1,
