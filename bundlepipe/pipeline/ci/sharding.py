@@ -19,6 +19,7 @@ from bundlepipe.pipeline.ci.dividing.units import Unit, units_of
 from bundlepipe.pipeline.ci.dividing.waves import waves_of
 from bundlepipe.pipeline.ci.graph import CIGraph, Shard
 from bundlepipe.pipeline.declared.ci import CI
+from bundlepipe.progress.phrases import counted
 
 _LEAST_DIGITS = 2
 
@@ -48,7 +49,7 @@ def sharded(
     found = waves_of(units, limits)
     if found is None:
         raise BundlepipeError(
-            f"the tasks do not fit into {_count(settings.waves, 'wave')} of {_count(settings.shards, 'job')}, since "
+            f"the tasks do not fit into {counted(settings.waves, 'wave')} of {counted(settings.shards, 'job')}, since "
             "those of different environments cannot share a job: raise ci.waves or ci.shards, or give fewer tasks an "
             "environment in ci.environments"
         )
@@ -58,10 +59,6 @@ def sharded(
         for number, numbers in enumerate(jobs, 1)
     ]
     return CIGraph(shards=_with_edges(shards, tasks), commit=commit)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _shard(tasks: Sequence[StaleTask], units: Sequence[Unit], numbers: Sequence[int], wave: int, name: str) -> Shard:
