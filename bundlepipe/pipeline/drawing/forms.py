@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from bundlepipe.errors import BundlepipeError, quoted
 from bundlepipe.filesystem.base_directory import anchored
 from bundlepipe.pipeline.drawing.model import TaskGraph
-from bundlepipe.verbs.outputs.replacing import FileOutput, Kind, ReplacePolicy, followed
+from bundlepipe.verbs.outputs.replacing import FileOutput, Kind, forcible_output
 
 Form = Literal["mermaid", "dot", "json", "svg", "html"]
 
@@ -74,12 +74,7 @@ def _writer(form: Form) -> Callable[[TaskGraph], str]:
 
 def graph_file(path: str, *, force: bool) -> FileOutput:
     """Return the file that a graph is written to: it replaces an earlier graph, and nothing that would be lost."""
-    claim = ReplacePolicy(
-        unknown="it is not a graph of tasks",
-        advice="remove it, name another file, or replace it with --force",
-        forced=force,
-    )
-    return FileOutput(followed(path), claim, [Kind("a graph of tasks", _is_graph)], takes_empty=True)
+    return forcible_output(path, Kind("a graph of tasks", _is_graph), "it is not a graph of tasks", forced=force)
 
 
 def _is_graph(path: str) -> bool:

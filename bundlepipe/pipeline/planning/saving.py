@@ -34,7 +34,7 @@ from bundlepipe.pipeline.running.sources import SourceStaleness
 from bundlepipe.pipeline.running.staleness import Staleness, from_values
 from bundlepipe.pipeline.running.variables import variables_in_use
 from bundlepipe.stores.resolved import Resolved
-from bundlepipe.verbs.outputs.replacing import FileOutput, Kind, ReplacePolicy, followed
+from bundlepipe.verbs.outputs.replacing import FileOutput, Kind, forcible_output
 
 
 class PlanSaver:
@@ -125,10 +125,7 @@ class PlanSaver:
 
 def plan_output(path: str, *, force: bool) -> FileOutput:
     """Return the file that a plan is saved to: it replaces an earlier plan, and nothing that would be lost."""
-    claim = ReplacePolicy(
-        unknown="it is not a plan", advice="remove it, name another file, or replace it with --force", forced=force
-    )
-    return FileOutput(followed(path), claim, [Kind("a plan", _is_plan)], takes_empty=True)
+    return forcible_output(path, Kind("a plan", _is_plan), "it is not a plan", forced=force)
 
 
 def _is_plan(path: str) -> bool:

@@ -173,6 +173,17 @@ class DirectoryOutput(Struct, frozen=True):
         return self.is_bundle is True and not os.path.isfile(anchored(os.path.join(self.path, IMAGES_LOCK)))
 
 
+def forcible_output(path: str, kind: Kind, unknown: str, *, forced: bool) -> FileOutput:
+    """Return a file that a command with `--force` writes: it replaces one of its kind, and nothing that would be lost.
+
+    `unknown` is as in `ReplacePolicy`.
+    """
+    advice = "remove it, name another file, or replace it with --force"
+    return FileOutput(
+        followed(path), ReplacePolicy(unknown=unknown, advice=advice, forced=forced), [kind], takes_empty=True
+    )
+
+
 def followed(path: str) -> str:
     """Return the target of a link, which is replaced while the link stays; else the path."""
     return as_given(os.path.realpath(anchored(path))) if os.path.islink(anchored(path)) else path

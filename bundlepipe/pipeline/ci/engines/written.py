@@ -17,7 +17,7 @@ from bundlepipe.pipeline.ci.graph import CIGraph
 from bundlepipe.pipeline.declared.ci import CI
 from bundlepipe.pipeline.planning.checkouts import repository_of
 from bundlepipe.pipeline.planning.tree_repositories import git_text
-from bundlepipe.verbs.outputs.replacing import FileOutput, Kind, ReplacePolicy, followed
+from bundlepipe.verbs.outputs.replacing import FileOutput, Kind, forcible_output
 
 # Each engine by its name: what makes its files, and where a repository usually has them.
 ENGINES: Mapping[str, str] = {
@@ -56,12 +56,8 @@ def _function(engine: str, name: str) -> Callable[..., str]:
 
 def workflow_output(path: str, *, force: bool) -> FileOutput:
     """Return the file that a workflow is written to: it replaces an earlier one, and nothing that would be lost."""
-    claim = ReplacePolicy(
-        unknown="'bundlepipe ci' did not write it",
-        advice="remove it, name another file, or replace it with --force",
-        forced=force,
-    )
-    return FileOutput(followed(path), claim, [Kind("a written workflow", _is_written)], takes_empty=True)
+    kind = Kind("a written workflow", _is_written)
+    return forcible_output(path, kind, "'bundlepipe ci' did not write it", forced=force)
 
 
 def _is_written(path: str) -> bool:
