@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from msgspec import Struct
@@ -179,6 +179,15 @@ def by_time(task: ReportedTask) -> tuple[float, str]:
     """Return what orders tasks by the time when they began; those that did not come last."""
     start = task.began if task.began is not None else task.ready
     return (float("inf") if start is None else start, task.name)
+
+
+def by_host(each: Iterable[Mapping[str, Traffic]]) -> dict[str, Traffic]:
+    """Return the sum of the traffic of several by host, that of the most bytes first."""
+    found: dict[str, Traffic] = {}
+    for traffic in each:
+        for host, spent in traffic.items():
+            found[host] = found.get(host, Traffic()) + spent
+    return dict(sorted(found.items(), key=lambda item: (-item[1].received - item[1].sent, item[0])))
 
 
 def difference(whole: Traffic, part: Traffic) -> Traffic:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -21,6 +21,7 @@ from bundlepipe.pipeline.reports.content import (
     Failure,
     Report,
     ReportedTask,
+    by_host,
     by_time,
     clean,
     difference,
@@ -79,7 +80,7 @@ class _Making:
         path = critical_path(self._spans, self._holds)
         critical = {step.task for step in path}
         reported = [self._task(name, name in critical) for name in self._outcomes]
-        at_all = self._traffic_by_host()
+        at_all = by_host(self._traffic())
         of_tasks = sum((task.all_traffic for task in reported), Traffic())
         pipelines = [task for task in self._tasks.values() if isinstance(task, PipelineTask)]
         return Report(
@@ -91,7 +92,7 @@ class _Making:
             outcome=_outcome_of_run(self._outcomes.values(), errors, is_complete=is_complete),
             tasks=sorted(reported, key=by_time),
             path=[replace(step, task=clean(step.task)) for step in path],
-            traffic=dict(sorted(at_all.items(), key=lambda item: (-item[1].received - item[1].sent, item[0]))),
+            traffic=at_all,
             shared=difference(sum(at_all.values(), Traffic()), of_tasks),
             errors=[self._text(error) for error in errors],
         )
@@ -155,15 +156,13 @@ class _Making:
             return Failure(failed.kind, f"needs {line}, which did not succeed", "")
         return Failure(failed.kind, line, self._text(failed.text), self._text(failed.output)[-_LONGEST_OUTPUT:])
 
-    def _traffic_by_host(self) -> dict[str, Traffic]:
-        """Return the traffic of this process, and of tasks in other processes."""
-        found = self._record.account.by_host()
+    def _traffic(self) -> Iterator[Mapping[str, Traffic]]:
+        """Yield the traffic of this process, and of tasks in other processes, by host."""
+        yield self._record.account.by_host()
         for name in self._outcomes:
             measured = self._measured(name)
             if measured and measured.process != self._record.process:
-                for host, spent in measured.traffic.items():
-                    found[host] = found.get(host, Traffic()) + spent
-        return found
+                yield measured.traffic
 
     def _reason(self, reason: Reason) -> Reason:
         return replace(reason, subject=self._text(reason.subject), because=self._text(reason.because))

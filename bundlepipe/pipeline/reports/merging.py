@@ -18,6 +18,7 @@ from bundlepipe.pipeline.reports.content import (
     WORKER,
     Report,
     ReportedTask,
+    by_host,
     by_time,
     clean,
     difference,
@@ -63,7 +64,7 @@ def merged(reports: Sequence[Report], shards: Sequence[SavedShard] | None = None
     path = critical_path(spans, held)
     critical = {step.task for step in path}
     tasks = [_shown(each, held.get(name), name in critical) for name, each in placed.items()]
-    traffic = _added(report.traffic for report in latest)
+    traffic = by_host(report.traffic for report in latest)
     of_tasks = sum((task.all_traffic for task in tasks), Traffic())
     return Report(
         version=latest[0].version if latest else "",
@@ -223,11 +224,3 @@ def _outcome(reports: Sequence[Report], *, has_all: bool) -> str:
     if FAILED in outcomes or not has_all:
         return FAILED
     return INTERRUPTED if INTERRUPTED in outcomes else SUCCEEDED
-
-
-def _added(traffic: Iterable[Mapping[str, Traffic]]) -> dict[str, Traffic]:
-    found: dict[str, Traffic] = {}
-    for each in traffic:
-        for host, spent in each.items():
-            found[host] = found.get(host, Traffic()) + spent
-    return dict(sorted(found.items(), key=lambda item: (-item[1].received - item[1].sent, item[0])))
