@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from bundlepipe.documents.plan.saved import SavedPlan
 from bundlepipe.oci.reference import Repository
@@ -254,6 +256,13 @@ def test_a_saved_plan_is_divided_without_a_request(jobs: Jobs) -> None:
     before, after = (SavedPlan.parse(path.read_bytes(), str(path)) for path in (jobs.plan_file, divided))
     # Shards of one name have other tasks, so reports of the one division do not fit the other.
     assert before.saved.salt == after.saved.salt and before.identity != after.identity
+
+
+def test_names_of_files_that_are_not_utf_8_are_no_hindrance_to_engines(jobs: Jobs) -> None:
+    os.close(os.open(os.fsencode(jobs.directory / "site") + b"/\xff.html", os.O_CREAT | os.O_WRONLY))
+    shards = _shards(jobs.plan())
+    child = jobs.command("bundlepipe", "ci", "gitlab", "--plan", jobs.plan_file)
+    assert set(shards) <= set(yaml.safe_load(child.output))
 
 
 def test_measured_durations_decide_instead_of_estimates(jobs: Jobs) -> None:
