@@ -16,7 +16,7 @@ from doit.exceptions import InvalidCommand
 
 from bundlepipe.errors import BundlepipeError, OutputError
 from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
-from bundlepipe.pipeline.plugins.options import switch
+from bundlepipe.pipeline.plugins.options import seen_from, switch
 from bundlepipe.pipeline.plugins.told_errors import ToldErrors
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class GraphCommand(ToldErrors, DoitCmdBase):  # type: ignore[misc]
         from bundlepipe.pipeline.drawing.forms import chosen_form
 
         flags: dict[Form, bool] = {"mermaid": mermaid, "dot": dot, "json": json, "svg": svg, "html": html}
-        path = None if graph_file is None or graph_file in _STANDARD else self._seen_from_here(graph_file)
+        path = None if graph_file is None or graph_file in _STANDARD else seen_from(self._called_from, graph_file)
         try:
             if graph_file == "":
                 raise BundlepipeError("-o: the name of the file is empty: name a file, or - for the output")
@@ -104,10 +104,6 @@ class GraphCommand(ToldErrors, DoitCmdBase):  # type: ignore[misc]
         except BundlepipeError as error:
             raise InvalidCommand(str(error)) from None
         return 0
-
-    def _seen_from_here(self, path: str) -> str:
-        """Return a path of the command line after doit has changed to the directory of the tasks."""
-        return path if os.getcwd() == self._called_from else os.path.join(self._called_from, path)
 
     def _graph(self, of: Sequence[str], *, groups: bool, private: bool, has_states: bool) -> TaskGraph:
         from bundlepipe.pipeline.drawing.reading import TaskNeeds

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_format
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +24,7 @@ from bundlepipe.pipeline.declared.ci import CI, MOST_SHARDS, MOST_WAVES
 from bundlepipe.pipeline.doit_adapter.closed_output import end_quietly
 from bundlepipe.pipeline.planning.markdown import plan_markdown
 from bundlepipe.pipeline.planning.plan import Plan, json_text
-from bundlepipe.pipeline.plugins.options import switch
+from bundlepipe.pipeline.plugins.options import seen_from, switch
 from bundlepipe.pipeline.plugins.plan_command import PlanCommand, refuse_empty, selected_tasks
 from bundlepipe.pipeline.plugins.planned_run import planned_run
 
@@ -128,7 +127,7 @@ class CIPlanCommand(PlanCommand):
         return 0
 
     def _from_here(self, path: str) -> str:
-        return path if os.getcwd() == self._called_from else os.path.join(self._called_from, path)
+        return seen_from(self._called_from, path)
 
     def _settings(self, shards: int | None, waves: int | None, startup: int | None) -> CI:
         found = ci_of(self.task_list)
