@@ -24,26 +24,26 @@ def environments_of(tasks: Sequence[StaleTask], homes: Sequence[int], joined: Jo
     }
 
 
-def check_passages(
+def check_repeated(
     tasks: Sequence[StaleTask], homes: Sequence[int], joined: Joined, environments: Mapping[int, str]
 ) -> None:
     """Raise BundlepipeError if jobs of another environment than its own would have to do a local task again."""
-    # For each passage the task that decides its environment: itself, or one that it needs.
+    # For each open task the local one whose environment counts where it is needed: itself, or one that it needs.
     deciding: dict[int, int] = {}
     for number, task in enumerate(tasks):
-        is_passage = homes[number] != number
-        if is_passage and task.environment is not None:
+        if task.is_local and task.environment is not None:
             deciding[number] = number
         for needed in task.needs:
-            if needed not in deciding or joined.of(needed) == joined.of(number):
+            if needed not in deciding:
                 continue
             of_needed = tasks[deciding[needed]].environment
-            if is_passage:
-                decided = deciding.setdefault(number, deciding[needed])
-                is_same = tasks[decided].environment == of_needed
-            else:
-                is_same = environments[joined.of(number)] == of_needed
-            if not is_same:
+            if task.is_open:
+                deciding.setdefault(number, deciding[needed])
+            if joined.of(needed) == joined.of(number):
+                continue
+            is_passage = homes[number] != number
+            own = tasks[deciding[number]].environment if is_passage else environments[joined.of(number)]
+            if own != of_needed:
                 raise _conflict(tasks, deciding[needed], number, _only_there(tasks[deciding[needed]]))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from bundlepipe.pipeline.ci.dividing.environments import check_passages, environments_of
+from bundlepipe.pipeline.ci.dividing.environments import check_repeated, environments_of
 from bundlepipe.pipeline.ci.dividing.joining import Joined, strongly_connected
 from bundlepipe.pipeline.ci.dividing.stale import StaleTask, ordered
 
@@ -47,7 +47,7 @@ def units_of(tasks: Sequence[StaleTask]) -> list[Unit]:
         joined.join_all(members)
     homes = _homes(tasks, joined)
     environments = environments_of(tasks, homes, joined)
-    check_passages(tasks, homes, joined, environments)
+    check_repeated(tasks, homes, joined, environments)
     kept = _units_and_passages(tasks, homes)
     _join_chains(_edges(tasks, joined, kept), homes, joined, environments)
     return _built(tasks, homes, joined, _edges(tasks, joined, kept), environments)

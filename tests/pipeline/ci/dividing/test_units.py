@@ -234,6 +234,14 @@ PRODUCTION = CI(environments={"copy_bundle:*": "production", "*:local": "product
         ),
         (
             PlanMaker()
+            .bundle("local", known=False)
+            .add("push_bundle:a", "push_bundle:local", destination="r.example/a:1"),
+            "lock_bundle:local (of the environment production)",
+            "push_bundle:a (of no environment)",
+            "what lock_bundle:local makes is only in the clone of its job",
+        ),
+        (
+            PlanMaker()
             .add("push_image:base", to="r.example/all:1")
             .copy("app", "push_image:base", to="r.example/app")
             .add("push_image:web", "copy_bundle:app", to="r.example/all:2"),
