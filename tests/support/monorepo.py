@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,9 @@ from tests.support.git import commit_all, git
 from tests.support.proxy import Proxy
 from tests.support.services import Registry
 
-LEAVES, MIDDLES, TOPS, IMAGES = 24, 12, 4, 4
+# 5 makes 200 bundles.
+_SCALE = int(os.environ.get("MONOREPO_SCALE", "1"))
+LEAVES, MIDDLES, TOPS, IMAGES = 24 * _SCALE, 12 * _SCALE, 4 * _SCALE, 4
 _MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json,application/vnd.oci.image.manifest.v1+json"
 _PUSHED_TO, _COPIED_TO = "m", "s"
 
@@ -24,7 +27,7 @@ _PUSHED_TO, _COPIED_TO = "m", "s"
 class Monorepo:
     """A git repository with the pipeline, its CI settings and what `engine` reads; CI calls the `bundlepipe` in PATH.
 
-    Bundles `top0` to `top3` include bundles `mid00` to `mid11`, which include `leaf00` to `leaf23`.
+    Bundles `top00` to `top03` include bundles `mid00` to `mid11`, which include `leaf00` to `leaf23`.
     """
 
     def __init__(self, directory: Path, places: dict[str, str], *, shards: int) -> None:
@@ -46,7 +49,9 @@ class Monorepo:
                 name: {"files": [f"bundles/{name}"], "lock": {"include": includes}}
                 for name, includes in self.includes().items()
             },
-            "copies": {name: {"from": {"bundle": name}, "to": f"${{SITE}}/{name}:1"} for name in self._named("top", 4)},
+            "copies": {
+                name: {"from": {"bundle": name}, "to": f"${{SITE}}/{name}:1"} for name in self._named("top", TOPS)
+            },
             "ci": {**settings, **engines, "variables": places},
         }
         # JSON is YAML.
