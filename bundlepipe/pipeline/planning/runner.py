@@ -19,7 +19,7 @@ from bundlepipe.pipeline.planning.outcome import outcome_of, planned_files
 from bundlepipe.pipeline.planning.plan import Plan, PlannedTask, State
 from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.running.action import Action, failure_of
-from bundlepipe.pipeline.running.edges import PipelineTask
+from bundlepipe.pipeline.running.edges import PipelineTask, needed_first
 from bundlepipe.pipeline.running.run import PlannedAccess
 from bundlepipe.pipeline.running.staleness import reasons_of
 from bundlepipe.pipeline.running.status import own_reasons
@@ -61,6 +61,7 @@ class PlanningRunner(Runner):  # type: ignore[misc]
         self._open = OpenTasks()
         self._failed_conditions: dict[str, Reason] = {}
         self._tasks: Mapping[str, Task] = {}
+        self._selected: Sequence[str] = ()
         self.ignored: set[str] = set()
 
     @property
@@ -71,7 +72,7 @@ class PlanningRunner(Runner):  # type: ignore[misc]
     @property
     def plan(self) -> Plan:
         """What is planned so far."""
-        tasks = tuple(task for task in self._planned.values() if not task.name.startswith("_"))
+        tasks = tuple(self._planned[name] for name in self._order() if not name.startswith("_"))
         told = {file.path for task in self._planned.values() for file in task.files}
         return Plan(tasks, tuple(file for file in planned_files(self._overlay.writes) if file.path not in told))
 
@@ -80,9 +81,23 @@ class PlanningRunner(Runner):  # type: ignore[misc]
         """What is planned of private tasks, which a plan does not show."""
         return [task for task in self._planned.values() if task.name.startswith("_")]
 
+    def _order(self) -> list[str]:
+        """Return the planned tasks in an order of a run that is always the same: doit's own depends on sets."""
+        numbers = {name: number for number, name in enumerate(self._tasks)}
+
+        def needs(name: str) -> list[str]:
+            task = self._tasks[name]
+            return sorted({*task.task_dep, *task.calc_dep, *task.setup_tasks}, key=numbers.__getitem__)
+
+        return [name for name in needed_first(self._selected, needs) if name in self._planned]
+
+    def run_tasks(self, task_dispatcher: Any) -> None:
+        """Plan all tasks that are selected, and those before them."""
+        self._tasks, self._selected = task_dispatcher.tasks, task_dispatcher.selected_tasks
+        super().run_tasks(task_dispatcher)
+
     def select_task(self, node: Any, tasks_dict: Mapping[str, Task]) -> bool:
         """Return whether a task would run, by what is foreseen of the tasks before it."""
-        self._tasks = tasks_dict
         task = node.task
         unsure = self._open.needed_by(task)
         if unsure and node.run_status is None and not node.bad_deps and not node.ignored_deps:

@@ -107,6 +107,24 @@ def reached(starts: Iterable[Node], edges: Callable[[Node], Iterable[Node]]) -> 
     return seen
 
 
+def needed_first(starts: Iterable[Node], edges: Callable[[Node], Iterable[Node]]) -> list[Node]:
+    """Return tasks in their order, each right after what it needs, all in the order of the edges and each once."""
+    found: list[Node] = []
+    seen = set[Node]()
+    waiting: list[tuple[list[Node], Iterator[Node]]] = [([], iter(starts))]
+    while waiting:
+        needing, needed = waiting[-1]
+        for one in needed:
+            if one not in seen:
+                seen.add(one)
+                waiting.append(([one], iter(edges(one))))
+                break
+        else:
+            found += needing
+            waiting.pop()
+    return found
+
+
 def needs_among(
     names: Iterable[str], direct: Callable[[str], Iterable[str]], is_shown: Callable[[str], bool]
 ) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from bundlepipe.pipeline.running.edges import Reads, find_cycle, producers, reached
+from bundlepipe.pipeline.running.edges import Reads, find_cycle, needed_first, producers, reached
 from tests.support.project import Project
 
 BASE = "bundles: {base: {files: [base]}}\n"
@@ -184,3 +184,11 @@ def test_a_producer_makes_what_is_read_or_what_is_around_or_within_it(
     reads: Reads, targets: Mapping[str, str], found: list[tuple[str, str]]
 ) -> None:
     assert list(producers([reads], targets)) == found
+
+
+def test_what_is_needed_comes_first_and_else_the_order_stays() -> None:
+    edges: dict[str, list[str]] = {"d": ["b", "c"], "b": ["a"], "c": ["a"], "e": [], "a": []}
+    assert needed_first(["e", "d", "a"], edges.__getitem__) == ["e", "a", "b", "c", "d"]
+    assert sorted(needed_first(["x"], {"x": ["y"], "y": ["x"]}.__getitem__)) == ["x", "y"]
+    deep = needed_first([0], lambda number: [number + 1] if number < 5000 else [])
+    assert deep == [*range(5000, -1, -1)]

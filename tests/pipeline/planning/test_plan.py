@@ -267,6 +267,23 @@ sed 's/^/+/' "${2#--filename=}"; exit 1
     assert "give one of them" in project.doit("plan", "--diff", "--offline", status=3).stderr
 
 
+def test_the_order_of_tasks_is_the_same_in_each_plan(project: Project) -> None:
+    """Although doit has dependencies in sets, which Python orders by numbers that differ from process to process."""
+    names = [f"b{number}" for number in range(6)]
+    bundles = "".join(f"  {name}: {{files: [{name}], lock: {{}}}}\n" for name in names)
+    locks = [f"{name}/.imgpkg/images.yml" for name in reversed(names)]
+    project.pipeline(
+        f"bundles:\n{bundles}renders:\n  all: {{files: [b0], locks: {json.dumps(locks)}, output: out.yml}}\n"
+    )
+    for name in names:
+        project.write(f"{name}/config.yml", f"kind: {name}\n")
+    for seed in ("1", "2", "3"):
+        project.environment["PYTHONHASHSEED"] = seed
+        assert [*_plan(project, "render_config")] == [*(f"lock_bundle:{name}" for name in names), "render_config:all"]
+    both = [f"{task}_bundle:{name}" for name in names for task in ("lock", "push")]
+    assert [*_plan(project, "push_bundle", "lock_bundle")] == both
+
+
 def test_offline_no_registry_is_asked(project: Project) -> None:
     """At the address nobody listens."""
     project.pipeline(
