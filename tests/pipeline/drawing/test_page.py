@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,33 +10,17 @@ import pytest
 from bundlepipe.errors import printable
 from bundlepipe.pipeline.drawing.forms import text_of
 from bundlepipe.pipeline.drawing.model import TaskGraph
-from tests.support.browser import Page, browser
+from tests.support.browser import Page
 from tests.support.graphs import HOSTILE, graph, hostile, monorepo
 
 # c and d need b, which needs a; z is alone.
 SMALL = graph(a=[], b=["a"], c=["b"], d=["b"], z=[])
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """A page of a browser that all tests share."""
-    with browser(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
-
-
 @pytest.fixture
-def opened(page: Page, tmp_path: Path) -> Iterator[Any]:
-    """A function that opens the page of a graph; afterwards nothing must have been asked for or complained of."""
-
-    def open_graph(shown: TaskGraph, **options: Any) -> Page:
-        path = tmp_path / "graph.html"
-        path.write_text(text_of(shown, "html", "a title"))
-        page.open(path, **options)
-        return page
-
-    yield open_graph
-    page.run("1")
-    assert (page.complaints, page.requests) == ([], [])
+def opened(open_page: Callable[..., Page]) -> Callable[..., Page]:
+    """A function that opens the page of a graph."""
+    return lambda shown, **options: open_page(text_of(shown, "html", "a title"), **options)
 
 
 def chosen(page: Page) -> str | None:

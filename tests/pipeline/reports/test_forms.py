@@ -8,7 +8,6 @@ from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import jsonschema
@@ -18,19 +17,10 @@ from msgspec.structs import replace
 
 from bundlepipe.documents.schemas.validator import schema_text
 from bundlepipe.events import BlobDone
-from bundlepipe.pipeline.reasons import Reason
 from bundlepipe.pipeline.reports.content import (
-    DONE,
     FAILED,
-    INTERRUPTED,
-    NEEDS,
-    NOT_REACHED,
-    START,
-    UP_TO_DATE,
     Failure,
     Report,
-    ReportedTask,
-    Step,
 )
 from bundlepipe.pipeline.reports.json_form import json_of
 from bundlepipe.pipeline.reports.junit_form import junit_of, xml_text
@@ -45,54 +35,12 @@ from bundlepipe.pipeline.reports.trace_form import trace_of
 from bundlepipe.pipeline.reports.writing import write_reports
 from bundlepipe.pipeline.running.measuring import Amount, measured
 from bundlepipe.progress.display import display
-from bundlepipe.stores.http.traffic import Traffic
 from tests.support.junit import junit_faults
+from tests.support.reports import EMPTY_REPORT, HOSTILE, HOSTILE_REPORT, reported_task
 from tests.support.trace_events import trace_faults
 
-HOSTILE = "</pre></script><script>alert(1)</script> ]]> & \" ' \x1b[31m\x00 ```\n````\n| @user <!-- \ud7ff\uffff $x$"
-WHY = [Reason("fileChanged", HOSTILE, HOSTILE)]
 
-
-def task(name: str, outcome: str = DONE, **fields: Any) -> ReportedTask:
-    """Return a task that ran for one second, with these fields."""
-    fixed: dict[str, Any] = {
-        "doc": "", "reasons": [], "needs": [], "failure": None, "ready": 0.5, "checked": 0.75, "began": 1.0,
-        "ended": 2.0, "lane": 1, "held_up_by": None, "because": None, "is_critical": False, "summary": "",
-        "digest": "", "traffic": {}, "blobs": {},
-    }  # fmt: skip
-    return ReportedTask(name=name, outcome=outcome, **{**fixed, **fields})
-
-
-NOT_RUN = {"ready": None, "checked": None, "began": None, "ended": None, "lane": None}
-FAILURE = Failure("TaskFailed", HOSTILE.replace("\n", " "), HOSTILE, HOSTILE)
-REPORT = Report(
-    version="1.2.3",
-    began=1_700_000_000.25,
-    seconds=5.0,
-    outcome=FAILED,
-    tasks=[
-        task(
-            "push_bundle:a", summary=HOSTILE, reasons=WHY, digest="sha256:12", is_critical=True, doc=HOSTILE,
-            traffic={"registry.example": Traffic(3, 2000, 50, 1)}, blobs={"present": Amount(2, 900)},
-        ),
-        task(
-            "push_bundle:b", FAILED, needs=["push_bundle:a"], failure=FAILURE, began=2.5, ended=4.0, is_critical=True,
-            held_up_by="push_bundle:a", because=NEEDS,
-        ),
-        task("push_bundle:c", NOT_REACHED, **NOT_RUN, failure=Failure("UnmetDependency", "needs push_bundle:b", "")),
-        task("lock_bundle:a", UP_TO_DATE, checked=None, began=None, ended=0.25, ready=0.2, lane=None),
-        task("own " + HOSTILE, INTERRUPTED),
-        task("wrong", FAILED, failure=Failure("TaskError", "a defect", "Traceback")),
-    ],
-    path=[Step("push_bundle:a", START, 1.0, 1.0), Step("push_bundle:b", NEEDS, 0.5, 1.5)],
-    traffic={"registry.example": Traffic(4, 2000, 80, 1)},
-    shared=Traffic(1, 0, 30),
-    errors=[HOSTILE],
-)  # fmt: skip
-EMPTY = replace(REPORT, tasks=[], path=[], traffic={}, shared=Traffic(), errors=[], outcome="succeeded")
-
-
-@pytest.mark.parametrize("report", [REPORT, EMPTY])
+@pytest.mark.parametrize("report", [HOSTILE_REPORT, EMPTY_REPORT])
 def test_json_is_valid_by_the_schema(report: Report) -> None:
     document = json.loads(json_of(report))
     jsonschema.validate(document, json.loads(schema_text("report")))
@@ -100,7 +48,7 @@ def test_json_is_valid_by_the_schema(report: Report) -> None:
 
 
 def test_json_has_what_happened() -> None:
-    document = json.loads(json_of(REPORT))
+    document = json.loads(json_of(HOSTILE_REPORT))
     first, second, third, fresh, *_ = document["tasks"]
     assert first["traffic"]["hosts"] == [
         {"host": "registry.example", "requests": 3, "sent": 2000, "received": 50, "retries": 1}
@@ -115,7 +63,7 @@ def test_json_has_what_happened() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("report", [REPORT, EMPTY])
+@pytest.mark.parametrize("report", [HOSTILE_REPORT, EMPTY_REPORT])
 def test_junit_keeps_the_rules_of_both_schemas(report: Report) -> None:
     assert list(junit_faults(ElementTree.fromstring(junit_of(report)))) == []
 
@@ -128,11 +76,11 @@ def test_junit_keeps_the_rules_of_both_schemas(report: Report) -> None:
     ],
 )  # fmt: skip
 def test_the_rules_of_junit_find_faults(old: str, new: str) -> None:
-    assert list(junit_faults(ElementTree.fromstring(junit_of(REPORT).replace(old, new))))
+    assert list(junit_faults(ElementTree.fromstring(junit_of(HOSTILE_REPORT).replace(old, new))))
 
 
 def test_junit_has_a_case_for_each_task_as_both_schemas_order_it() -> None:
-    suites = ElementTree.fromstring(junit_of(REPORT))
+    suites = ElementTree.fromstring(junit_of(HOSTILE_REPORT))
     assert not suites.attrib
     assert [suite.get("name") for suite in suites] == [
         "push_bundle", "lock_bundle", xml_text("own " + HOSTILE).partition(":")[0], "wrong", "run"
@@ -162,7 +110,7 @@ def test_junit_has_a_case_for_each_task_as_both_schemas_order_it() -> None:
     ]
 
 
-@pytest.mark.parametrize("report", [REPORT, EMPTY])
+@pytest.mark.parametrize("report", [HOSTILE_REPORT, EMPTY_REPORT])
 def test_a_trace_keeps_the_rules_of_its_format(report: Report) -> None:
     assert list(trace_faults(json.loads(trace_of(report)))) == []
 
@@ -177,13 +125,13 @@ def test_a_trace_keeps_the_rules_of_its_format(report: Report) -> None:
     ],
 )  # fmt: skip
 def test_the_rules_of_traces_find_faults(old: str, new: str) -> None:
-    text = trace_of(REPORT)
+    text = trace_of(HOSTILE_REPORT)
     assert old in text
     assert list(trace_faults(json.loads(text.replace(old, new))))
 
 
 def test_a_trace_has_what_viewers_need() -> None:
-    trace = json.loads(trace_of(REPORT))
+    trace = json.loads(trace_of(HOSTILE_REPORT))
     events = trace["traceEvents"]
     assert trace["displayTimeUnit"] == "ms"
     assert {event["ph"] for event in events} == {"M", "X", "s", "f"}
@@ -197,11 +145,11 @@ def test_a_trace_has_what_viewers_need() -> None:
     assert begin["id"] == end["id"] and begin["cat"] == end["cat"] and begin["name"] == end["name"]
     before, after = slices["push_bundle:a", 1], slices["push_bundle:b", 1]
     assert before["ts"] <= begin["ts"] < before["ts"] + before["dur"] and end["ts"] == after["ts"] and end["bp"] == "e"
-    assert json.loads(trace_of(EMPTY))["traceEvents"]
+    assert json.loads(trace_of(EMPTY_REPORT))["traceEvents"]
 
 
 def test_markdown_quotes_texts_so_that_they_stay_texts() -> None:
-    text = markdown_of(REPORT)
+    text = markdown_of(HOSTILE_REPORT)
     assert text.startswith("### ❌ bundlepipe: failed in 5.0 s\n")
     assert "2 blobs (900 B) did not have to be transferred" in text
     fenced = re.findall(r"^(`{5})text\n(.*?)\n\1$", text, re.MULTILINE | re.DOTALL)
@@ -214,9 +162,10 @@ def test_markdown_quotes_texts_so_that_they_stay_texts() -> None:
 
 
 def test_markdown_of_many_tasks_is_short() -> None:
-    many = [task(f"push_bundle:{'n' * 190}{number:05}", FAILED, failure=Failure("TaskFailed", "x", "é" * 50_000))
-            for number in range(3000)]  # fmt: skip
-    text = markdown_of(replace(REPORT, tasks=many, path=[], errors=[]))
+    failure = Failure("TaskFailed", "x", "é" * 50_000)
+    names = (f"push_bundle:{'n' * 190}{number:05}" for number in range(3000))
+    many = [reported_task(name, FAILED, failure=failure) for name in names]
+    text = markdown_of(replace(HOSTILE_REPORT, tasks=many, path=[], errors=[]))
     assert len(text.encode()) < 512 * 1024
     assert "2980 more tasks failed." in text
 
@@ -224,7 +173,7 @@ def test_markdown_of_many_tasks_is_short() -> None:
 class _Page(HTMLParser):
     """Collects elements, attributes and texts; fails where elements are not closed in order."""
 
-    EMPTY = ("meta", "input", "br")
+    EMPTY_REPORT = ("meta", "input", "br")
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -243,12 +192,12 @@ class _Page(HTMLParser):
         self.attributes |= {name for name, _ in attrs}
         self.ids += [value or "" for name, value in attrs if name == "id"]
         self.links += [value or "" for name, value in attrs if name in ("href", "src")]
-        if tag not in self.EMPTY:
+        if tag not in self.EMPTY_REPORT:
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
-        if tag not in self.EMPTY:
+        if tag not in self.EMPTY_REPORT:
             self.handle_endtag(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -258,7 +207,7 @@ class _Page(HTMLParser):
         self.texts.append(data)
 
 
-@pytest.mark.parametrize("report", [REPORT, EMPTY])
+@pytest.mark.parametrize("report", [HOSTILE_REPORT, EMPTY_REPORT])
 def test_the_page_is_whole_and_needs_nothing_else(report: Report) -> None:
     text = page_of(report)
     page = _Page(text)
@@ -272,7 +221,7 @@ def test_the_page_is_whole_and_needs_nothing_else(report: Report) -> None:
 
 
 def test_scripts_and_styles_of_a_page_are_only_its_own() -> None:
-    text = page_of(REPORT)
+    text = page_of(HOSTILE_REPORT)
     for element, directive in (("script", "script-src"), ("style", "style-src")):
         (content,) = re.findall(f"<{element}>(.*?)</{element}>", text, re.DOTALL)
         digest = b64encode(sha256(content.encode()).digest()).decode()
@@ -281,16 +230,16 @@ def test_scripts_and_styles_of_a_page_are_only_its_own() -> None:
 
 
 def test_the_page_shows_texts_as_they_are() -> None:
-    page = _Page(page_of(REPORT))
+    page = _Page(page_of(HOSTILE_REPORT))
     shown = "".join(page.texts)
     assert shown.count("<script>alert(1)</script>") >= 5
     assert "\\x1b[31m\\x00" in shown and "\x1b" not in shown
-    assert page.elements.count("tr") == 2 + 1 + len(REPORT.tasks)
+    assert page.elements.count("tr") == 2 + 1 + len(HOSTILE_REPORT.tasks)
 
 
 def test_a_long_path_is_folded_up() -> None:
-    short = page_of(REPORT)
-    long = _Page(page_of(replace(REPORT, path=[*REPORT.path] * 20)))
+    short = page_of(HOSTILE_REPORT)
+    long = _Page(page_of(replace(HOSTILE_REPORT, path=[*HOSTILE_REPORT.path] * 20)))
     assert "The longest: " not in short
     shown = "".join(long.texts)
     assert "The longest: push_bundle:b (1.5 s), push_bundle:b (1.5 s)" in shown and "All 40 tasks" in shown
