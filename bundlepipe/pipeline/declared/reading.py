@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from bundlepipe.errors import DocumentError, command_text, quoted
-from bundlepipe.filesystem.files import read_document, write_if_changed
+from bundlepipe.filesystem.files import read_document
 from bundlepipe.oci.reference import is_registry_host
 from bundlepipe.pipeline.declared.fields.kinds import WRITTEN, Path, PathInContext, Text
 from bundlepipe.pipeline.declared.fields.types import decode, type_of
@@ -34,6 +30,7 @@ from bundlepipe.pipeline.declared.model import (
 from bundlepipe.pipeline.declared.paths import normalise
 from bundlepipe.pipeline.declared.position import Position
 from bundlepipe.pipeline.records.state import STATE_DIRECTORY
+from bundlepipe.pipeline.records.valid_files import ValidFiles
 from bundlepipe.stores.settings import DEFAULT_LAYOUT_DIRECTORY, LAYOUT_HOST, RegistrySettings
 
 if TYPE_CHECKING:
@@ -140,50 +137,6 @@ def registry_fault(host: str, settings: RegistrySettings) -> str | None:
     return None
 
 
-class _ValidatedCache:
-    """The data of valid pipeline files, by content hash.
-
-    It saves a run without changes the YAML parser and the schema validator.
-    """
-
-    def __init__(self, cache: str) -> None:
-        self._cache = cache
-        self._generation = f"{version('bundlepipe')} 4"
-        self._known: dict[str, Any] = {}
-        self._used: dict[str, Any] = {}
-        try:
-            with open(cache, "rb") as file:
-                stored = json.load(file)
-            if stored["generation"] == self._generation:
-                self._known = stored["files"]
-        except (OSError, ValueError, KeyError, TypeError):
-            # Without a usable cache the files are just parsed and validated.
-            self._known = {}
-
-    def load(self, path: str, content: bytes) -> dict[str, Any]:
-        """Return the data of a file; DocumentError if it is not valid."""
-        content_hash = hashlib.sha256(content).hexdigest()
-        entry = self._known.get(path)
-        if not entry or entry["sha256"] != content_hash:
-            from bundlepipe.documents.schemas.validator import check
-            from bundlepipe.documents.yaml.reader import load_one
-
-            document = load_one(content, path)
-            check(document, _SCHEMA)
-            entry = {"sha256": content_hash, "data": document.data}
-        self._used[path] = entry
-        data: dict[str, Any] = entry["data"]
-        return data
-
-    def save(self) -> None:
-        """Save the files loaded, and only those."""
-        if self._used != self._known:
-            content = json.dumps({"generation": self._generation, "files": self._used})
-            # If it cannot be written, the next run just parses and validates again.
-            with contextlib.suppress(OSError):
-                write_if_changed(self._cache, content.encode())
-
-
 class _Reading:
     """The state of reading one pipeline: its declarations and faults."""
 
@@ -192,7 +145,7 @@ class _Reading:
         self._built_in = RegistrySettings(layout=normalise(DEFAULT_LAYOUT_DIRECTORY, directory))
         self.declared = Declared()
         self.problems: list[str] = []
-        self.cache = _ValidatedCache(cache)
+        self.cache = ValidFiles(cache, _SCHEMA)
         self._environment = environment
         self._begun: set[str] = set()
         # The data of each file before the substitution of variables.
