@@ -24,6 +24,7 @@ from bundlepipe.pipeline.doit_adapter.workers import end_workers_orderly
 from bundlepipe.pipeline.graph.one_load import claim_lock_file, enter
 from bundlepipe.pipeline.running.run import REPORT_VARIABLE, Settings
 from bundlepipe.pipeline.running.variables import (
+    are_for_settings,
     refuse_misspelled,
     wanted_force,
     wanted_plan,
@@ -80,7 +81,8 @@ class Pipeline:
             "reports": listed(reports),
             "ci": ci,
         }
-        self._read: Callable[[], Declared] = lambda: checked_declarations(given)
+        # Told whether variables that are not set have a stand-in.
+        self._read: Callable[[bool], Declared] = lambda _: checked_declarations(given)
         self._called = "one declared in Python"
         self._prefix = prefix
         self._files = PipelineFiles()
@@ -92,7 +94,9 @@ class Pipeline:
         """Return the pipeline of a file; the file is read when doit asks for the tasks."""
         pipeline = cls(prefix=prefix)
         files = pipeline._files
-        pipeline._read = lambda: read_pipeline(checked_path(path), os.environ, prefix=prefix, files=files)
+        pipeline._read = lambda stands_in: read_pipeline(
+            checked_path(path), os.environ, prefix=prefix, files=files, stands_in=stands_in
+        )
         pipeline._called = printable(str(path))
         return pipeline
 
@@ -106,7 +110,7 @@ class Pipeline:
 
         prefix = _told(lambda: checked_prefix(self._prefix))
         groups = enter(self, prefix, self._called)
-        declared = _told(lambda: _without_faults(_with_wanted_reports(self._read())))
+        declared = _told(self._declarations)
         if declared.lock_file:
             claim_lock_file(declared.lock_file, prefix)
         refuse_misspelled()
@@ -135,11 +139,31 @@ class Pipeline:
             run_by_plan(settings.plan)
         yield from create_tasks(declared, settings, groups)
 
+    def _declarations(self) -> Declared:
+        """Return what is declared; DocumentError for faults."""
+
+        def read(*, stands_in: bool) -> Declared:
+            return _without_faults(_with_wanted_reports(self._read(stands_in)))
+
+        try:
+            return read(stands_in=are_for_settings())
+        except DocumentError as error:
+            if not are_for_settings():
+                raise
+            found = error
+        try:
+            return read(stands_in=False)
+        except DocumentError as error:
+            # A stand-in may not be valid where it is.
+            if set(found.problems) <= set(error.problems):
+                raise found from None
+            raise
+
     def _others(self) -> Iterator[tuple[Declared, str]]:
         """Yield the declarations of other pipelines, with their prefixes; faulty ones report their own faults."""
         for other in [each for each in _pipelines if each is not self]:
             with contextlib.suppress(BundlepipeError):
-                yield other._read(), checked_prefix(other._prefix)
+                yield other._read(are_for_settings()), checked_prefix(other._prefix)
 
 
 def files_of_pipelines() -> PipelineFiles:

@@ -15,7 +15,7 @@ from bundlepipe.filesystem.files import read_document
 from bundlepipe.oci.reference import is_registry_host
 from bundlepipe.pipeline.declared.fields.kinds import WRITTEN, Path, PathInContext, Text
 from bundlepipe.pipeline.declared.fields.types import decode, type_of
-from bundlepipe.pipeline.declared.interpolation import Keys, empty_advice, interpolate
+from bundlepipe.pipeline.declared.interpolation import Keys, WithStandIns, empty_advice, interpolate
 from bundlepipe.pipeline.declared.model import (
     Bundle,
     Copy,
@@ -104,16 +104,18 @@ def read_pipeline(
     remembers: bool = True,
     prefix: str = "",
     files: PipelineFiles | None = None,
+    stands_in: bool = False,
 ) -> Declared:
     """Return the declarations of the pipeline file at `path` and the files it includes.
 
     Nothing is written, unless it `remembers` which files are valid, separately for each `prefix`. `files` gets
-    the files, before they are read. Raises InputError for an unreadable file, otherwise DocumentError with all
-    faults of all files.
+    the files, before they are read. If it `stands_in`, variables that are not set are faults in the settings of CI
+    alone. Raises InputError for an unreadable file, otherwise DocumentError with all faults of all files.
     """
     root = normalise(path)
     cache = os.path.join(STATE_DIRECTORY, f"{prefix}:{_CACHE}" if prefix else _CACHE)
-    reading = _Reading(environment, os.path.dirname(root), cache, PipelineFiles() if files is None else files)
+    files = PipelineFiles() if files is None else files
+    reading = _Reading(environment, os.path.dirname(root), cache, files, stands_in=stands_in)
     reading.read(root, None)
     if reading.problems:
         raise DocumentError(reading.problems)
@@ -140,13 +142,16 @@ def registry_fault(host: str, settings: RegistrySettings) -> str | None:
 class _Reading:
     """The state of reading one pipeline: its declarations and faults."""
 
-    def __init__(self, environment: Mapping[str, str], directory: str, cache: str, files: PipelineFiles) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], directory: str, cache: str, files: PipelineFiles, *, stands_in: bool
+    ) -> None:
         self._files = files
         self._built_in = RegistrySettings(layout=normalise(DEFAULT_LAYOUT_DIRECTORY, directory))
         self.declared = Declared()
         self.problems: list[str] = []
         self.cache = ValidFiles(cache, _SCHEMA)
         self._environment = environment
+        self._outside_ci = WithStandIns(environment) if stands_in else environment
         self._begun: set[str] = set()
         # The data of each file before the substitution of variables.
         self._written: dict[str, Any] = {}
@@ -197,7 +202,10 @@ class _Reading:
             self._unset.add(Position(path, keys))
             self.problems.append(f"{Position(path, keys)}: {text}")
 
-        interpolated: dict[str, Any] = interpolate(data, self._environment, faulty)
+        interpolated: dict[str, Any] = {
+            key: interpolate(item, self._environment if key == "ci" else self._outside_ci, faulty, (key,))
+            for key, item in data.items()
+        }
         _note_commands(data, interpolated)
         return interpolated
 

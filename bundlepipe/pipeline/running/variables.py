@@ -223,6 +223,8 @@ def _read_plan(path: str, directory: str, shard: str | None) -> SavedPlan:
 
 # Whether tasks are only looked at, by a command that sends no request in any case.
 _without_requests: ContextVar[bool] = ContextVar("without_requests", default=False)
+# Whether tasks are loaded for the settings of CI alone.
+_for_settings: ContextVar[bool] = ContextVar("for_settings", default=False)
 
 
 @contextmanager
@@ -233,6 +235,22 @@ def without_requests() -> Iterator[None]:
         yield
     finally:
         _without_requests.reset(token)
+
+
+@contextmanager
+def for_settings() -> Iterator[None]:
+    """Load tasks for the settings of CI alone: environment variables of declarations need not be set."""
+    token = _for_settings.set(True)
+    try:
+        with without_requests():
+            yield
+    finally:
+        _for_settings.reset(token)
+
+
+def are_for_settings() -> bool:
+    """Return whether tasks are loaded for the settings of CI alone."""
+    return _for_settings.get()
 
 
 def wanted_verify(declared: Verify | None) -> bool:

@@ -61,6 +61,32 @@ def test_the_settings_of_a_dodo_py_are_found(repository: Command) -> None:
     assert "timeout-minutes: 7" in repository("bundlepipe", "ci", "github").output
 
 
+def test_variables_of_the_environment_are_needed_in_the_settings_alone(repository: Command) -> None:
+    pipeline = repository.directory / "bundlepipe.yml"
+    pipeline.write_text(
+        "apiVersion: bundlepipe.dev/v1alpha1\nkind: Pipeline\n"
+        'defaults: {push: "${REGISTRY}/${_PATH_}/{name}:${VERSION}"}\n'
+        "bundles:\n  one: {files: [one], lock: {}, tags: ['${__}']}\n"
+        'copies:\n  one: {from: {bundle: one}, to: "${SITE_1}/one:1"}\n'
+        '  two: {from: {bundle: one}, to: "${SITE_2}/one:1"}\n'
+        'ci: {variables: {DEPTH: "${DEPTH:-three}"}}\n'
+    )
+    written = repository("bundlepipe", "ci", "github").output
+    assert "DEPTH: three\n" in written and "unset" not in written
+    values = dict.fromkeys(("REGISTRY", "_PATH_", "VERSION", "__", "SITE_1"), "r.example")
+    assert repository("bundlepipe", "ci", "github", env={**values, "SITE_2": "s.example"}).output == written
+
+    text = pipeline.read_text()
+    pipeline.write_text(text.replace(":-three", ""))
+    assert repository("bundlepipe", "ci", "github").failed == (
+        "bundlepipe: Error: bundlepipe.yml:9:25: environment variable DEPTH is not set: set it, or write "
+        "${DEPTH:-DEFAULT}\n"
+    )
+    pipeline.write_text(text.replace("${SITE_1}", "localhost:${PORT}"))
+    failed = repository("bundlepipe", "ci", "github").failed
+    assert "bundlepipe.yml:7:34: environment variable PORT is not set" in failed and "unset." not in failed
+
+
 def test_from_a_directory_below_paths_are_seen_from_there(repository: Command) -> None:
     below = repository.directory / "one"
     written = repository("bundlepipe", "ci", "github", "-o", f"../{WORKFLOW}", cwd=below)
