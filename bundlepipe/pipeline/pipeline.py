@@ -24,7 +24,7 @@ from bundlepipe.pipeline.doit_adapter.workers import end_workers_orderly
 from bundlepipe.pipeline.graph.one_load import claim_lock_file, enter
 from bundlepipe.pipeline.running.run import REPORT_VARIABLE, Settings
 from bundlepipe.pipeline.running.variables import (
-    are_for_settings,
+    are_settings_alone,
     refuse_misspelled,
     wanted_force,
     wanted_plan,
@@ -81,8 +81,8 @@ class Pipeline:
             "reports": listed(reports),
             "ci": ci,
         }
-        # Told whether variables that are not set have a stand-in.
-        self._read: Callable[[bool], Declared] = lambda _: checked_declarations(given)
+        self._read: Callable[[], Declared] = lambda: checked_declarations(given)
+        self._path: str | os.PathLike[str] | None = None
         self._called = "one declared in Python"
         self._prefix = prefix
         self._files = PipelineFiles()
@@ -94,9 +94,8 @@ class Pipeline:
         """Return the pipeline of a file; the file is read when doit asks for the tasks."""
         pipeline = cls(prefix=prefix)
         files = pipeline._files
-        pipeline._read = lambda stands_in: read_pipeline(
-            checked_path(path), os.environ, prefix=prefix, files=files, stands_in=stands_in
-        )
+        pipeline._read = lambda: read_pipeline(checked_path(path), os.environ, prefix=prefix, files=files)
+        pipeline._path = path
         pipeline._called = printable(str(path))
         return pipeline
 
@@ -110,7 +109,10 @@ class Pipeline:
 
         prefix = _told(lambda: checked_prefix(self._prefix))
         groups = enter(self, prefix, self._called)
-        declared = _told(self._declarations)
+        if are_settings_alone():
+            yield from self._named_tasks(prefix, groups)
+            return
+        declared = _told(lambda: _without_faults(_with_wanted_reports(self._read())))
         if declared.lock_file:
             claim_lock_file(declared.lock_file, prefix)
         refuse_misspelled()
@@ -139,31 +141,24 @@ class Pipeline:
             run_by_plan(settings.plan)
         yield from create_tasks(declared, settings, groups)
 
-    def _declarations(self) -> Declared:
-        """Return what is declared; DocumentError for faults."""
+    def _named_tasks(self, prefix: str, groups: dict[str, Task]) -> Iterator[Task]:
+        from bundlepipe.pipeline.ci.loading import DeclaredSettings, named_tasks, read_settings, settings_of
 
-        def read(*, stands_in: bool) -> Declared:
-            return _without_faults(_with_wanted_reports(self._read(stands_in)))
+        def read() -> DeclaredSettings:
+            if self._path is None:
+                settings = settings_of(self._read())
+            else:
+                settings = read_settings(checked_path(self._path), os.environ, prefix, self._files)
+            _without_faults(Declared(ci=settings.ci))
+            return settings
 
-        try:
-            return read(stands_in=are_for_settings())
-        except DocumentError as error:
-            if not are_for_settings():
-                raise
-            found = error
-        try:
-            return read(stands_in=False)
-        except DocumentError as error:
-            # A stand-in may not be valid where it is.
-            if set(found.problems) <= set(error.problems):
-                raise found from None
-            raise
+        yield from named_tasks(_told(read), prefix, groups)
 
     def _others(self) -> Iterator[tuple[Declared, str]]:
         """Yield the declarations of other pipelines, with their prefixes; faulty ones report their own faults."""
         for other in [each for each in _pipelines if each is not self]:
             with contextlib.suppress(BundlepipeError):
-                yield other._read(are_for_settings()), checked_prefix(other._prefix)
+                yield other._read(), checked_prefix(other._prefix)
 
 
 def files_of_pipelines() -> PipelineFiles:

@@ -13,13 +13,6 @@ _VARIABLE = re.compile(
 )
 
 
-class WithStandIns(dict[str, str]):
-    """Variables, and a stand-in for each that is not set: a text that may be a host, a name, a path or a tag."""
-
-    def __missing__(self, name: str) -> str:
-        return f"unset.{name.lower().replace('_', '') or 'x'}"
-
-
 def interpolate(
     value: Any, environment: Mapping[str, str], problem: Callable[[Keys, str], None], keys: Keys = ()
 ) -> Any:
@@ -64,8 +57,7 @@ def _replacement(
         return ""
     if default is not None:
         return environment.get(name) or default
-    try:
-        return environment[name]
-    except KeyError:
+    if name not in environment:
         problem(keys, f"environment variable {name} is not set: set it, or write ${{{name}:-DEFAULT}}")
         return ""
+    return environment[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from bundlepipe.filesystem.files import read_document
 from bundlepipe.oci.reference import is_registry_host
 from bundlepipe.pipeline.declared.fields.kinds import WRITTEN, Path, PathInContext, Text
 from bundlepipe.pipeline.declared.fields.types import decode, type_of
-from bundlepipe.pipeline.declared.interpolation import Keys, WithStandIns, empty_advice, interpolate
+from bundlepipe.pipeline.declared.interpolation import Keys, empty_advice, interpolate
 from bundlepipe.pipeline.declared.model import (
     Bundle,
     Copy,
@@ -104,21 +104,15 @@ def read_pipeline(
     remembers: bool = True,
     prefix: str = "",
     files: PipelineFiles | None = None,
-    stands_in: bool = False,
 ) -> Declared:
     """Return the declarations of the pipeline file at `path` and the files it includes.
 
     Nothing is written, unless it `remembers` which files are valid, separately for each `prefix`. `files` gets
-    the files, before they are read. If it `stands_in`, variables that are not set are faults in the settings of CI
-    alone. Raises InputError for an unreadable file, otherwise DocumentError with all faults of all files.
+    the files, before they are read. Raises InputError for an unreadable file, otherwise DocumentError with all
+    faults of all files.
     """
-    root = normalise(path)
-    cache = os.path.join(STATE_DIRECTORY, f"{prefix}:{_CACHE}" if prefix else _CACHE)
-    files = PipelineFiles() if files is None else files
-    reading = _Reading(environment, os.path.dirname(root), cache, files, stands_in=stands_in)
-    reading.read(root, None)
-    if reading.problems:
-        raise DocumentError(reading.problems)
+    reading = Reading(environment, path, prefix, PipelineFiles() if files is None else files)
+    reading.read_all()
     if remembers:
         reading.cache.save()
     return reading.declared
@@ -139,19 +133,17 @@ def registry_fault(host: str, settings: RegistrySettings) -> str | None:
     return None
 
 
-class _Reading:
+class Reading:
     """The state of reading one pipeline: its declarations and faults."""
 
-    def __init__(
-        self, environment: Mapping[str, str], directory: str, cache: str, files: PipelineFiles, *, stands_in: bool
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str], path: str, prefix: str, files: PipelineFiles) -> None:
+        self._root = normalise(path)
         self._files = files
-        self._built_in = RegistrySettings(layout=normalise(DEFAULT_LAYOUT_DIRECTORY, directory))
+        self._built_in = RegistrySettings(layout=normalise(DEFAULT_LAYOUT_DIRECTORY, os.path.dirname(self._root)))
         self.declared = Declared()
-        self.problems: list[str] = []
-        self.cache = ValidFiles(cache, _SCHEMA)
+        self.cache = ValidFiles(os.path.join(STATE_DIRECTORY, f"{prefix}:{_CACHE}" if prefix else _CACHE), _SCHEMA)
+        self._problems: list[str] = []
         self._environment = environment
-        self._outside_ci = WithStandIns(environment) if stands_in else environment
         self._begun: set[str] = set()
         # The data of each file before the substitution of variables.
         self._written: dict[str, Any] = {}
@@ -159,8 +151,19 @@ class _Reading:
         self._unset: set[Position] = set()
         self.declared.registries[LAYOUT_HOST] = self._built_in
 
-    def read(self, path: str, default_push: str | None) -> None:
-        """Read one file and its includes."""
+    def read_all(self) -> None:
+        """Read the pipeline file and those that it includes; DocumentError with all faults of all of them."""
+        self._read(self._root, None)
+        if self._problems:
+            raise DocumentError(self._problems)
+
+    def substituted(self, data: dict[str, Any], faulty: Callable[[Keys, str], None]) -> dict[str, Any]:
+        """Return the data of a file with its variables replaced; `faulty` gets the keys and faults of the others."""
+        interpolated: dict[str, Any] = interpolate(data, self._environment, faulty)
+        _note_commands(data, interpolated)
+        return interpolated
+
+    def _read(self, path: str, default_push: str | None) -> None:
         data = self._load(path)
         if data is None:
             return
@@ -194,20 +197,15 @@ class _Reading:
         try:
             data = self.cache.load(path, content)
         except DocumentError as error:
-            self.problems.extend(error.problems)
+            self._problems.extend(error.problems)
             return None
         self._written[path] = data
 
         def faulty(keys: Keys, text: str) -> None:
             self._unset.add(Position(path, keys))
-            self.problems.append(f"{Position(path, keys)}: {text}")
+            self._problems.append(f"{Position(path, keys)}: {text}")
 
-        interpolated: dict[str, Any] = {
-            key: interpolate(item, self._environment if key == "ci" else self._outside_ci, faulty, (key,))
-            for key, item in data.items()
-        }
-        _note_commands(data, interpolated)
-        return interpolated
+        return self.substituted(data, faulty)
 
     def _decoded(self, kind: Any, data: Any, file: Position, *keys: str) -> Any:
         # A value outside of a declaration, for which None stands once it is refused.
@@ -231,7 +229,7 @@ class _Reading:
         written: Any = self._written[at.path]
         for key in at.keys:
             written = written[key]
-        self.problems.append(f"{at}: {label(at.keys)}: {text}{self._why_empty(written)}")
+        self._problems.append(f"{at}: {label(at.keys)}: {text}{self._why_empty(written)}")
 
     def _why_empty(self, written: Any) -> str:
         is_empty = isinstance(written, str) and not interpolate(written, self._environment, lambda keys, text: None)
@@ -245,15 +243,15 @@ class _Reading:
         for path in (normalise(path, base) for path in found):
             if not os.path.isfile(path):
                 self._files.paths.append(path)
-                self.problems.append(f"{where}: no such pipeline file: {path}")
+                self._problems.append(f"{where}: no such pipeline file: {path}")
             # Several patterns may match a file, including the file's own.
             elif path not in self._begun:
-                self.read(path, default_push)
+                self._read(path, default_push)
 
     def _lock_file(self, where: Position, lock_file: str) -> None:
         known = self.declared.lock_file
         if known not in (None, lock_file):
-            self.problems.append(
+            self._problems.append(
                 f"{where}: the lock file is {lock_file} here, and {known} at {self.declared.lock_where}: "
                 "a pipeline has one: remove the key from one of the two files"
             )
@@ -264,7 +262,7 @@ class _Reading:
         from bundlepipe.pipeline.declared.ci import CI
 
         if known := self.declared.ci:
-            self.problems.append(f"{where}: ci is at {known.where} already: a pipeline has one: join the two")
+            self._problems.append(f"{where}: ci is at {known.where} already: a pipeline has one: join the two")
         else:
             self.declared.ci = decode(CI, data, where, self._refused)
 
@@ -274,10 +272,10 @@ class _Reading:
             new = decode(RegistrySettings, settings, Position(path, ("registries", host)), self._refused)
             if fault := registry_fault(host, new):
                 keys = ("registries", host, "resolve") if is_registry_host(host) else ("registries", host)
-                self.problems.append(f"{Position(path, keys, at_key=True)}: {fault}")
+                self._problems.append(f"{Position(path, keys, at_key=True)}: {fault}")
             if known and known != new and known is not self._built_in:
                 where = Position(path, ("registries", host), at_key=True)
-                self.problems.append(f"{where}: registry {host} is described differently in another file")
+                self._problems.append(f"{where}: registry {host} is described differently in another file")
             self.declared.registries[host] = new
 
 

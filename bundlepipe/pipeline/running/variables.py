@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -223,34 +223,32 @@ def _read_plan(path: str, directory: str, shard: str | None) -> SavedPlan:
 
 # Whether tasks are only looked at, by a command that sends no request in any case.
 _without_requests: ContextVar[bool] = ContextVar("without_requests", default=False)
-# Whether tasks are loaded for the settings of CI alone.
-_for_settings: ContextVar[bool] = ContextVar("for_settings", default=False)
+# Whether of pipelines only the settings of CI are wanted.
+_settings_alone: ContextVar[bool] = ContextVar("settings_alone", default=False)
+
+
+def without_requests() -> AbstractContextManager[None]:
+    """Load tasks that do not check destinations, whatever is wanted."""
+    return _true(_without_requests)
+
+
+def settings_alone() -> AbstractContextManager[None]:
+    """Load the tasks of pipelines by their names alone, with the settings of CI."""
+    return _true(_settings_alone)
+
+
+def are_settings_alone() -> bool:
+    """Return whether tasks of pipelines are loaded by their names alone."""
+    return _settings_alone.get()
 
 
 @contextmanager
-def without_requests() -> Iterator[None]:
-    """Load tasks that do not check destinations, whatever is wanted."""
-    token = _without_requests.set(True)
+def _true(variable: ContextVar[bool]) -> Iterator[None]:
+    token = variable.set(True)
     try:
         yield
     finally:
-        _without_requests.reset(token)
-
-
-@contextmanager
-def for_settings() -> Iterator[None]:
-    """Load tasks for the settings of CI alone: environment variables of declarations need not be set."""
-    token = _for_settings.set(True)
-    try:
-        with without_requests():
-            yield
-    finally:
-        _for_settings.reset(token)
-
-
-def are_for_settings() -> bool:
-    """Return whether tasks are loaded for the settings of CI alone."""
-    return _for_settings.get()
+        variable.reset(token)
 
 
 def wanted_verify(declared: Verify | None) -> bool:

@@ -61,30 +61,60 @@ def test_the_settings_of_a_dodo_py_are_found(repository: Command) -> None:
     assert "timeout-minutes: 7" in repository("bundlepipe", "ci", "github").output
 
 
-def test_variables_of_the_environment_are_needed_in_the_settings_alone(repository: Command) -> None:
-    pipeline = repository.directory / "bundlepipe.yml"
-    pipeline.write_text(
-        "apiVersion: bundlepipe.dev/v1alpha1\nkind: Pipeline\n"
-        'defaults: {push: "${REGISTRY}/${_PATH_}/{name}:${VERSION}"}\n'
-        "bundles:\n  one: {files: [one], lock: {}, tags: ['${__}']}\n"
-        'copies:\n  one: {from: {bundle: one}, to: "${SITE_1}/one:1"}\n'
-        '  two: {from: {bundle: one}, to: "${SITE_2}/one:1"}\n'
-        'ci: {variables: {DEPTH: "${DEPTH:-three}"}}\n'
-    )
-    written = repository("bundlepipe", "ci", "github").output
-    assert "DEPTH: three\n" in written and "unset" not in written
-    values = dict.fromkeys(("REGISTRY", "_PATH_", "VERSION", "__", "SITE_1"), "r.example")
-    assert repository("bundlepipe", "ci", "github", env={**values, "SITE_2": "s.example"}).output == written
+VARIABLES = """\
+apiVersion: bundlepipe.dev/v1alpha1
+kind: Pipeline
+defaults: {push: "${REGISTRY}/${PATH_}/{name}:${VERSION}"}
+lock: "${LOCK}"
+reports: ["${REPORT}"]
+registries: {"r.example": {layout: "${LAYOUT}"}}
+images:
+  web: {run: ["${PROGRAM}", x]}
+bundles:
+  one: {files: ["${SOURCE}"], lock: {}}
+  two: {files: [.]}
+copies:
+  one: {from: {bundle: typo}, to: "localhost:${PORT}/one:1"}
+pulls:
+  one: {from: "${IMAGE}@${DIGEST}", to: "${OUT}"}
+renders:
+  one: {files: ["${SOURCE}"], output: "${OUT}/r.yml", apply: {context: "${CONTEXT}"}}
+"""
+PATTERNS = ("*_image:web", "lock_bundle:one", "push_bundle", "copy_bundle:*", "pull_*", "render_config:one", "apply_*")
 
-    text = pipeline.read_text()
-    pipeline.write_text(text.replace(":-three", ""))
+
+def test_variables_of_the_environment_are_needed_in_the_settings_alone(repository: Command) -> None:
+    environments = json.dumps(dict.fromkeys(PATTERNS, "production"))
+    settings = f'ci: {{variables: {{DEPTH: "${{DEPTH:-three}}"}}, environments: {environments}}}\n'
+    pipeline = repository.directory / "bundlepipe.yml"
+    pipeline.write_text(VARIABLES + settings)
+    assert "DEPTH: three\n" in repository("bundlepipe", "ci", "github").output
+    (repository.directory / "dodo.py").write_text(
+        "from bundlepipe import DOIT_CONFIG, Pipeline\n"
+        "blue, green = Pipeline.load('bundlepipe.yml', prefix='blue'), Pipeline(prefix='green')\n"
+    )
+    failed = repository("bundlepipe", "ci", "github").failed
+    assert "no task matches 'lock_bundle:one'" in failed and "'push_bundle'" not in failed
+    (repository.directory / "dodo.py").unlink()
+
+    pipeline.write_text(VARIABLES + settings.replace(":-three", "").replace("lock_bundle:one", "lock_bundle:two"))
     assert repository("bundlepipe", "ci", "github").failed == (
-        "bundlepipe: Error: bundlepipe.yml:9:25: environment variable DEPTH is not set: set it, or write "
+        "bundlepipe: Error: bundlepipe.yml:18:25: environment variable DEPTH is not set: set it, or write "
         "${DEPTH:-DEFAULT}\n"
     )
-    pipeline.write_text(text.replace("${SITE_1}", "localhost:${PORT}"))
-    failed = repository("bundlepipe", "ci", "github").failed
-    assert "bundlepipe.yml:7:34: environment variable PORT is not set" in failed and "unset." not in failed
+    assert "no task matches 'lock_bundle:two'" in repository("bundlepipe", "ci", "github", env={"DEPTH": "3"}).failed
+    assert not (repository.directory / ".bundlepipe").exists()
+
+
+def test_settings_in_an_included_file_are_never_left_out(repository: Command) -> None:
+    pipeline = repository.directory / "bundlepipe.yml"
+    pipeline.write_text(f'{NESTED_BUNDLES}include: ["${{CONF}}/*.yml"]\n')
+    (repository.directory / "conf").mkdir()
+    (repository.directory / "conf/ci.yml").write_text(
+        "apiVersion: bundlepipe.dev/v1alpha1\nkind: Pipeline\nci: {timeout: 7}\n"
+    )
+    assert "environment variable CONF is not set" in repository("bundlepipe", "ci", "github").failed
+    assert "timeout-minutes: 7" in repository("bundlepipe", "ci", "github", env={"CONF": "conf"}).output
 
 
 def test_from_a_directory_below_paths_are_seen_from_there(repository: Command) -> None:

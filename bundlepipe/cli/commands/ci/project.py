@@ -43,15 +43,15 @@ class Project(Struct, frozen=True):
 def load_project(run: Run) -> Project:
     """Return the project here, or in the nearest directory above, after changing to its directory.
 
-    No request is sent, and environment variables need not be set, except those in the settings. Raises BundlepipeError
-    if its tasks cannot be loaded.
+    No request is sent, and pipeline files need no variables of the environment but those in the settings and in paths
+    of included files. Raises BundlepipeError if its tasks cannot be loaded.
     """
     from bundlepipe.cli.doit_program import load_tasks
     from bundlepipe.pipeline.ci.engines.written import directory_in_repository
     from bundlepipe.pipeline.ci.settings import ci_of
-    from bundlepipe.pipeline.running.variables import for_settings
+    from bundlepipe.pipeline.running.variables import settings_alone
 
     called_from = os.getcwd()
-    with for_settings():
+    with settings_alone():
         settings = ci_of(load_tasks(run.tool.name).task_list)
     return Project(settings, directory_in_repository(), called_from)
