@@ -62,6 +62,7 @@ class PlanningRunner(Runner):  # type: ignore[misc]
         self._failed_conditions: dict[str, Reason] = {}
         self._tasks: Mapping[str, Task] = {}
         self._selected: Sequence[str] = ()
+        self._before_created: Mapping[str, Sequence[str]] = {}
         self.ignored: set[str] = set()
 
     @property
@@ -87,13 +88,17 @@ class PlanningRunner(Runner):  # type: ignore[misc]
 
         def needs(name: str) -> list[str]:
             task = self._tasks[name]
-            return sorted({*task.task_dep, *task.calc_dep, *task.setup_tasks}, key=numbers.__getitem__)
+            needed = {*task.task_dep, *task.calc_dep, *task.setup_tasks, *self._before_created.get(name, ())}
+            return sorted(needed, key=numbers.__getitem__)
 
-        return [name for name in needed_first(self._selected, needs) if name in self._planned]
+        starts = [*self._selected, *self._planned]
+        return [name for name in needed_first(starts, needs) if name in self._planned]
 
     def run_tasks(self, task_dispatcher: Any) -> None:
         """Plan all tasks that are selected, and those before them."""
         self._tasks, self._selected = task_dispatcher.tasks, task_dispatcher.selected_tasks
+        # doit puts the group that a loader creates in the place of the task that waited.
+        self._before_created = {name: task.task_dep for name, task in self._tasks.items() if task.loader}
         super().run_tasks(task_dispatcher)
 
     def select_task(self, node: Any, tasks_dict: Mapping[str, Task]) -> bool:

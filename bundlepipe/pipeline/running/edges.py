@@ -108,21 +108,18 @@ def reached(starts: Iterable[Node], edges: Callable[[Node], Iterable[Node]]) -> 
 
 
 def needed_first(starts: Iterable[Node], edges: Callable[[Node], Iterable[Node]]) -> list[Node]:
-    """Return tasks in their order, each right after what it needs, all in the order of the edges and each once."""
-    found: list[Node] = []
+    """Return tasks and all that they need in the order of the edges, each once and after what it needs."""
+    found = dict[Node, None]()
     seen = set[Node]()
-    waiting: list[tuple[list[Node], Iterator[Node]]] = [([], iter(starts))]
+    waiting = [*starts][::-1]
     while waiting:
-        needing, needed = waiting[-1]
-        for one in needed:
-            if one not in seen:
-                seen.add(one)
-                waiting.append(([one], iter(edges(one))))
-                break
+        one = waiting[-1]
+        if one in seen:
+            found.setdefault(waiting.pop())
         else:
-            found += needing
-            waiting.pop()
-    return found
+            seen.add(one)
+            waiting += [other for other in edges(one) if other not in seen][::-1]
+    return list(found)
 
 
 def needs_among(

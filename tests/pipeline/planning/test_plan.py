@@ -284,6 +284,21 @@ def test_the_order_of_tasks_is_the_same_in_each_plan(project: Project) -> None:
     assert [*_plan(project, "push_bundle", "lock_bundle")] == both
 
 
+def test_what_a_created_task_waited_for_comes_first(project: Project) -> None:
+    project.pipeline("bundles: {}\n")
+    project.write(
+        "dodo.py",
+        f"{DODO}from doit import create_after\n"
+        "def task_user():\n    return {'actions': ['true'], 'task_dep': ['late']}\n"
+        "@create_after(executed='early')\n"
+        "def task_late():\n    yield {'name': 'x', 'actions': ['true']}\n"
+        "def task_early():\n    return {'actions': ['true']}\n",
+    )
+    for chosen in (["late"], ["late", "early"], ["late:x"], ["l*"]):
+        assert [*_plan(project, *chosen)] == ["early", "late:x"], chosen
+    assert [*_plan(project, "user")] == ["early", "late:x", "user"]
+
+
 def test_offline_no_registry_is_asked(project: Project) -> None:
     """At the address nobody listens."""
     project.pipeline(

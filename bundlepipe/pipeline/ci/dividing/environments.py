@@ -39,9 +39,9 @@ def check_repeated(
             of_needed = tasks[deciding[needed]].environment
             if task.is_open:
                 deciding.setdefault(number, deciding[needed])
-            if joined.of(needed) == joined.of(number):
-                continue
             is_passage = homes[number] != number
+            if joined.of(needed) == joined.of(number) and not is_passage:
+                continue
             own = tasks[deciding[number]].environment if is_passage else environments[joined.of(number)]
             if own != of_needed:
                 raise _conflict(tasks, deciding[needed], number, _only_there(tasks[deciding[needed]]))

@@ -202,7 +202,7 @@ def test_units_that_need_each_other_are_one() -> None:
     }
 
 
-PRODUCTION = CI(environments={"copy_bundle:*": "production", "*:local": "production"})
+PRODUCTION = CI(environments={"copy_bundle:*": "production", "*:local": "production", "*:other": "another"})
 
 
 @pytest.mark.parametrize(
@@ -239,6 +239,16 @@ PRODUCTION = CI(environments={"copy_bundle:*": "production", "*:local": "product
             "lock_bundle:local (of the environment production)",
             "push_bundle:a (of no environment)",
             "what lock_bundle:local makes is only in the clone of its job",
+        ),
+        (
+            PlanMaker()
+            .add("pull_bundle:local")
+            .add("pull_bundle:other", "pull_bundle:local")
+            .add("push_image:other", "pull_bundle:other", destination="r.example/a:1")
+            .add("push_bundle:other", "pull_bundle:other", destination="r.example/b:1"),
+            "pull_bundle:local (of the environment production)",
+            "pull_bundle:other (of the environment another)",
+            "what pull_bundle:local makes is only in the clone of its job",
         ),
         (
             PlanMaker()
