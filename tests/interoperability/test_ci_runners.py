@@ -88,8 +88,8 @@ def test_jobs_do_what_one_run_does_and_then_only_the_plan_has_work(scene: Scene,
     assert set(registries.put_manifests().values()) == {1}
     planned = _shards(runner.plan)
     assert runner.shards == sorted(planned)
-    # Leaves are done together with others that the same bundle includes.
-    assert max(Counter(name.partition("-")[0] for name in planned).values()) == min(shards, MIDDLES)
+    # Leaves may be done together with others that the same bundle includes.
+    assert min(shards, MIDDLES) <= max(Counter(name.partition("-")[0] for name in planned).values()) <= shards
     assert runner.calls[-1].startswith("ci report ")
 
     registries.forget()
