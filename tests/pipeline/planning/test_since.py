@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +145,10 @@ def check(
     chance = random.Random(seed)
     history = History(project, bases, chance)
     made = [commit(project), *(history.change() for _ in range(commits - 1))]
-    chosen = [*combinations(range(len(made)), 2)]
-    chance.shuffle(chosen)
-    chosen.sort(key=lambda pair: pair[1] - pair[0] > 1)
+    following = [*pairwise(range(len(made)))]
+    others = [pair for pair in combinations(range(len(made)), 2) if pair not in following]
+    chance.shuffle(others)
+    chosen = [*following, *(pair[:: chance.choice([1, -1])] for pair in others)]
     for number, (old, new) in enumerate(chosen[:pairs]):
         environment = {**project.environment, "REGISTRY": str(registry.repository())}
         before = clone(project.directory, tmp_path / f"before-{number}", made[old], environment)
