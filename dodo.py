@@ -203,7 +203,8 @@ def _pytest(
     if exit_first:
         command.append("--exitfirst")
     if slow:
-        command.append("--slow")
+        # Files stay in the order in which tests/conftest.py puts them then.
+        command += ["--slow", "--no-loadscope-reorder"]
     if last_failed:
         command.append("--last-failed")
     return [*command, *(arguments or [])]

@@ -34,6 +34,8 @@ _CREDENTIAL_VARIABLES = ("BUNDLEPIPE_ACTIVE_", "BUNDLEPIPE_REGISTRY_", "IMGPKG_"
 # A deadline would measure the machine and its other work, not the code.
 settings.register_profile("bundlepipe", deadline=None)
 settings.load_profile("bundlepipe")
+# Each example takes several times as long if it is measured, and reaches few lines that others do not.
+settings.register_profile("measured", parent=settings.get_profile("bundlepipe"), max_examples=15)
 
 
 # What a skip of a slow test says, for the line that tells how many there were.
@@ -43,7 +45,24 @@ _SLOW = "slow: ./doitw test --slow runs it"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let slow tests be asked for, and coverage be measured without what tests start."""
     parser.addoption("--slow", action="store_true", help="run the tests that are marked slow, too")
-    parser.addoption("--measure-tests-only", action="store_true", help="no coverage of the processes that tests start")
+    parser.addoption(
+        "--measure-tests-only",
+        action="store_true",
+        help="no coverage of the processes that tests start, and fewer examples",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take fewer examples where coverage is measured in a pass before the one that takes all."""
+    if config.getoption("--measure-tests-only"):
+        settings.load_profile("measured")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests: at the end they would leave other workers with nothing to do."""
+    if config.getoption("--slow"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -23,7 +23,7 @@ from tests.support.services import Registry
 
 PIPELINES, EDITS = 3, 6
 # Of the slow test; 170 make a thousand rounds.
-MANY_PIPELINES = int(os.environ.get("PLANNED_PIPELINES", "12"))
+MANY_PIPELINES = int(os.environ.get("PLANNED_PIPELINES", "6"))
 # Tasks of the user of the pipeline.
 OWN = ("generate", "read")
 READING = ("GET", "HEAD")

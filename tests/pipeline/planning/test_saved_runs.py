@@ -23,7 +23,7 @@ __all__ = ["proxies"]
 
 PIPELINES, EDITS = 3, 5
 # Of the slow test.
-MANY_PIPELINES = int(os.environ.get("PLANNED_PIPELINES", "12"))
+MANY_PIPELINES = int(os.environ.get("PLANNED_PIPELINES", "6"))
 WAYS = ((), (), ("-n", "4", "-P", "thread"), ("-n", "4", "-P", "process"))
 
 
