@@ -139,7 +139,11 @@ def browser(directory: Path) -> Iterator[Page]:
     try:
         yield Page(process, from_us, to_us)
     finally:
+        # It ends when nothing is left to hear, and removes its temporary files unless it is killed.
         os.close(from_us)
         os.close(to_us)
-        process.terminate()
-        process.wait(_PATIENCE_SECONDS)
+        try:
+            process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
