@@ -149,9 +149,10 @@ class CIPlanCommand(PlanCommand):
             control.process(self._selected(settings))
         saver = PlanSaver()
         runner = planned_run(control, self.dep_manager, offline=False, saver=saver)
-        text = saver.document(runner.plan, runner.open_tasks, selected_tasks(control))
+        plan = runner.plan
+        text = saver.document(plan, runner.open_tasks, selected_tasks(control))
         document: dict[str, Any] = json_format.loads(text)
-        return runner.plan, document
+        return plan, document
 
     @contextmanager
     def _naming_the_place(self) -> Iterator[None]:
