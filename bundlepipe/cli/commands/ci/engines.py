@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bundlepipe.cli.commands.ci.project import Project, load_project
+from bundlepipe.cli.commands.ci.project import Project, load_project, refuse_empty_plan
 from bundlepipe.cli.parsing.command import PATH, Command, Option, Run
 from bundlepipe.cli.parsing.outputs import force_option
 from bundlepipe.errors import BundlepipeError, OutputError, printable
@@ -121,8 +121,7 @@ def _write_planned(run: Run, engine: str, plan: str, output: str | None, *, forc
     from bundlepipe.pipeline.ci.engines.written import text_of_plan
     from bundlepipe.pipeline.ci.reading import read_graph
 
-    if not plan:
-        raise BundlepipeError("--plan: the name of the file is empty: name the plan that 'bundlepipe ci plan' saved")
+    refuse_empty_plan(plan)
     project = load_project(run)
     graph = read_graph(project.seen(plan))
     text = text_of_plan(engine, project.ci, graph, Place(directory=project.directory))

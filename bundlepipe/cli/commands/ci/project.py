@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from bundlepipe.cli.parsing.command import Run
+from bundlepipe.errors import BundlepipeError
 
 if TYPE_CHECKING:
     from bundlepipe.pipeline.declared.ci import CI
@@ -38,6 +39,12 @@ class Project(Struct, frozen=True):
         directory = os.path.realpath(os.path.dirname(path))
         is_inside = os.path.commonpath([root, directory]) == os.path.normpath(root)
         return os.path.relpath(os.path.join(directory, os.path.basename(path)), here) if is_inside else path
+
+
+def refuse_empty_plan(plan: str | None) -> None:
+    """Raise BundlepipeError for an empty --plan, as of a variable that is not set."""
+    if plan == "":
+        raise BundlepipeError("--plan: the name of the file is empty: name the plan that 'bundlepipe ci plan' saved")
 
 
 def load_project(run: Run) -> Project:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bundlepipe.cli.commands.ci.project import refuse_empty_plan
 from bundlepipe.cli.parsing.command import PATH, Command, Option, Run
 
 _FAILED = 1
@@ -37,7 +38,7 @@ def report(run: Run, reports: tuple[str, ...], plan: str | None, outputs: tuple[
     """
     import os
 
-    from bundlepipe.errors import BundlepipeError, OutputError, quoted
+    from bundlepipe.errors import OutputError, quoted
     from bundlepipe.pipeline.ci.merged_report import merged_report
     from bundlepipe.pipeline.reports.content import SUCCEEDED
     from bundlepipe.pipeline.reports.kinds import EXPECTED, kind_of
@@ -47,8 +48,7 @@ def report(run: Run, reports: tuple[str, ...], plan: str | None, outputs: tuple[
     for path in outputs:
         if kind_of(path) is None:
             raise click.BadParameter(f"{quoted(path)}: expected {EXPECTED}", param_hint="-o")
-    if plan == "":
-        raise BundlepipeError("--plan: the name of the file is empty: name the plan that 'bundlepipe ci plan' saved")
+    refuse_empty_plan(plan)
     merged, left_out = merged_report(reports, plan)
     for line in left_out:
         run.console.note(f"{run.tool.name}: {line}")
